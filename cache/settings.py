@@ -1,0 +1,196 @@
+"""Settings: frozen dataclasses, read from TOML and ``key=value`` overrides, unknown keys refused.
+
+A settings class stands beside what it configures and is the only place that states a default.
+Nested settings are fields whose type is another settings class.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+MAX_TOML_BYTES = 1_000_000
+
+T = TypeVar("T")
+
+
+class SettingsError(ValueError):
+    """A setting is unknown, of another type than declared, or refused by its class."""
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file into nested dicts.
+
+    Raises:
+        SettingsError: the file is larger than ``MAX_TOML_BYTES``, nested too deeply or not TOML.
+        OSError: the file can't be read.
+    """
+    size = path.stat().st_size
+    if size > MAX_TOML_BYTES:
+        raise SettingsError(
+            f"{path} has {size} bytes; a settings file has at most {MAX_TOML_BYTES}"
+        )
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise SettingsError(f"{path} is not TOML: {error}") from error
+
+
+def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    """Turn ``["video.set=ir50", "optim.epochs=20"]`` into nested dicts.
+
+    A value is read as TOML where it is one (numbers, booleans, lists, quoted strings) and as a
+    plain string otherwise, so that ``video.set=resnet18`` needs no quotes.
+
+    Raises:
+        SettingsError: an override has no ``=``, an empty key, or contradicts another.
+    """
+    result: dict[str, Any] = {}
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        parts = key.strip().split(".")
+        if not equals or not all(parts):
+            raise SettingsError(f"{override!r} is not a setting; write it as name.of.setting=value")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except (tomllib.TOMLDecodeError, RecursionError):
+            value = text
+        table = result
+        for part in parts[:-1]:
+            table = table.setdefault(part, {})
+            if not isinstance(table, dict):
+                raise SettingsError(f"{override!r} sets a key inside {part!r}, which has a value")
+        table[parts[-1]] = value
+    return result
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with the values of ``over``, tables merged key by key."""
+    result = dict(base)
+    for key, value in over.items():
+        below = result.get(key)
+        if isinstance(below, Mapping) and isinstance(value, Mapping):
+            result[key] = merge(below, value)
+        else:
+            result[key] = value
+    return result
+
+
+def settings_from(cls: type[T], values: Mapping[str, Any], *, where: str = "") -> T:
+    """Build a settings dataclass from nested dicts.
+
+    Args:
+        cls: the frozen dataclass.
+        values: one value per field to change; fields left out keep their default.
+        where: dotted name of the table, for messages.
+
+    Raises:
+        SettingsError: an unknown key (the nearest known one is named), a value of another type
+            than the field's, or a value that the class itself refuses.
+    """
+    hints = typing.get_type_hints(cls)
+    known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]  # any dataclass
+    arguments: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{where}{key}"
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+            hint = f"; did you mean {where}{near[0]}?" if near else ""
+            raise SettingsError(f"unknown setting {name}{hint} Known here: {', '.join(known)}")
+        arguments[key] = _convert(hints[key], value, name)
+    try:
+        return cls(**arguments)
+    except SettingsError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"{where.rstrip('.') or cls.__name__}: {error}") from error
+
+
+def settings_to_dict(settings: Any) -> dict[str, Any]:
+    """Return a settings dataclass as nested dicts and lists, ready for JSON or TOML."""
+    result: dict[str, Any] = {}
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if dataclasses.is_dataclass(value):
+            value = settings_to_dict(value)
+        elif isinstance(value, tuple):
+            value = list(value)
+        result[field.name] = value
+    return result
+
+
+def format_toml(values: Mapping[str, Any]) -> str:
+    """Write nested dicts as TOML; a ``None`` is left out, because TOML has no null."""
+    lines: list[str] = []
+    _format_table(values, "", lines)
+    return "\n".join(lines).strip() + "\n"
+
+
+def _format_table(values: Mapping[str, Any], prefix: str, lines: list[str]) -> None:
+    for key, value in values.items():
+        if value is not None and not isinstance(value, Mapping):
+            lines.append(f"{key} = {_format_value(value)}")
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            lines.extend(["", f"[{prefix}{key}]"])
+            _format_table(value, f"{prefix}{key}.", lines)
+
+
+def _format_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_format_value(item) for item in value) + "]"
+    escaped = "".join(
+        f"\\u{ord(c):04x}" if ord(c) < 0x20 or ord(c) == 0x7F else "\\" + c if c in '"\\' else c
+        for c in str(value)
+    )
+    return f'"{escaped}"'
+
+
+def _convert(hint: Any, value: Any, name: str) -> Any:
+    """Check ``value`` against the annotation ``hint``; ints become floats, lists tuples."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in args:
+            return None
+        rest = [arg for arg in args if arg is not type(None)]
+        if value in ("none", "") and type(None) in args and str not in rest:
+            return None
+        if len(rest) == 1:
+            return _convert(rest[0], value, name)
+        for arg in rest:
+            try:
+                return _convert(arg, value, name)
+            except SettingsError:
+                continue
+    elif origin is Literal:
+        if value in args and type(value) in {type(arg) for arg in args}:
+            return value
+        raise SettingsError(f"{name} must be one of {', '.join(map(str, args))}, got {value!r}")
+    elif origin is tuple:
+        if isinstance(value, (list, tuple)):
+            return tuple(_convert(args[0], item, f"{name}[{i}]") for i, item in enumerate(value))
+    elif dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        if isinstance(value, Mapping):
+            return settings_from(hint, value, where=f"{name}.")
+        if isinstance(value, hint):
+            return value
+    elif hint is float:
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+    elif hint is bool or hint is int or hint is str:
+        if type(value) is hint:
+            return value
+    else:
+        return value
+    readable = getattr(hint, "__name__", str(hint))
+    raise SettingsError(f"{name} must be of type {readable}, got {value!r}")

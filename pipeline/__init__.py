@@ -1,0 +1,1 @@
+"""Stage one: videos to entries of the cache."""

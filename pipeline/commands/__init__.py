@@ -1,0 +1,1 @@
+"""Command-line faces of stage one; each module is options, one call, printing."""

@@ -1,0 +1,1 @@
+"""Stage two: entries of the cache to heads, predictions and reports."""

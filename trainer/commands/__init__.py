@@ -1,0 +1,1 @@
+"""Command-line faces of stage two; each module is options, one call, printing."""
