@@ -1,0 +1,44 @@
+"""One row of a manifest, and the words its columns may hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+COLUMNS = (
+    "clip",
+    "path",
+    "label",
+    "split",
+    "speaker",
+    "fold",
+    "start_seconds",
+    "end_seconds",
+)
+SPLITS = ("train", "val", "test")
+SPLIT_NAMES = {name: name for name in SPLITS} | dict.fromkeys(("validation", "valid", "dev"), "val")
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One labelled video file, or a part of one.
+
+    Args:
+        clip: its id, unique in the manifest.
+        path: the file; absolute once read.
+        label: its class, None where unknown.
+        split: ``train``, ``val`` or ``test``.
+        speaker: who is seen and heard; folds by speaker keep one speaker's clips together.
+        fold: number of its cross-validation part, from 0.
+        start_seconds: where it starts in the file; None: at the beginning.
+        end_seconds: where it ends in the file; None: at the end.
+    """
+
+    clip: str
+    path: Path
+    label: str | None = None
+    split: str | None = None
+    speaker: str | None = None
+    fold: int | None = None
+    start_seconds: float | None = None
+    end_seconds: float | None = None

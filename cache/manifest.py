@@ -1,0 +1,198 @@
+"""The manifest: a CSV table of clips, read whole and checked whole before any work starts.
+
+Columns are ``clip,path`` and optionally ``label,split,speaker,fold,start_seconds,end_seconds``;
+other columns are ignored. Paths are relative to the manifest's folder, or absolute.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from cache.clip import COLUMNS, SPLITS, Clip
+from cache.manifest_files import ManifestFiles, absolute
+from cache.manifest_rows import check_header, parse_rows
+from cache.table import TableError, read_table
+
+__all__ = ["SPLITS", "Clip", "Manifest", "ManifestError", "read_manifest", "write_manifest"]
+
+MAX_PROBLEMS_SHOWN = 20
+
+
+class ManifestError(ValueError):
+    """A manifest that can't be used; ``problems`` holds every reason, with line numbers."""
+
+    def __init__(self, path: Path, problems: Sequence[str]) -> None:
+        super().__init__(path, tuple(problems))
+        self.path = path
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        if len(self.problems) == 1:
+            return f"{self.path}: {self.problems[0]}"
+        lines = [f"{self.path} has {len(self.problems)} problems:"]
+        lines += [f"  {problem}" for problem in self.problems[:MAX_PROBLEMS_SHOWN]]
+        if len(self.problems) > MAX_PROBLEMS_SHOWN:
+            lines.append(f"  ... and {len(self.problems) - MAX_PROBLEMS_SHOWN} more")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The clips of one corpus, in the order of the table; ids are unique."""
+
+    path: Path
+    clips: tuple[Clip, ...]
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Clip]:
+        """Each clip under its id."""
+        return {clip.clip: clip for clip in self.clips}
+
+    @cached_property
+    def labelled(self) -> tuple[Clip, ...]:
+        """The clips that have a label."""
+        return tuple(clip for clip in self.clips if clip.label is not None)
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """The distinct labels, sorted."""
+        return tuple(sorted({clip.label for clip in self.clips if clip.label is not None}))
+
+    @cached_property
+    def speakers(self) -> tuple[str, ...]:
+        """The distinct speakers, sorted."""
+        return tuple(sorted({clip.speaker for clip in self.clips if clip.speaker is not None}))
+
+    @cached_property
+    def splits(self) -> Mapping[str, tuple[Clip, ...]]:
+        """The clips of each split that has any, in the order train, val, test."""
+        splits = {name: tuple(clip for clip in self.clips if clip.split == name) for name in SPLITS}
+        return {name: clips for name, clips in splits.items() if clips}
+
+    def digest(self) -> str:
+        """Return a SHA-256 (64 hex digits) of the rows in their order.
+
+        Paths count as they would be written: a corpus moved with its manifest keeps its digest.
+        """
+        digest = hashlib.sha256()
+        files = ManifestFiles(self.path.parent)
+        for clip in self.clips:
+            row = json.dumps(_to_row(clip, files, COLUMNS), ensure_ascii=True)
+            digest.update(row.encode() + b"\n")
+        return digest.hexdigest()
+
+
+def read_manifest(path: Path, *, check_files: bool = True, follow_links: bool = False) -> Manifest:
+    """Read and check a manifest.
+
+    Args:
+        path: the CSV file; UTF-8, with or without a byte order mark.
+        check_files: look at each clip's file. Without it nothing on disk but the manifest is
+            touched, and a symbolic link can't be found to leave the folder.
+        follow_links: accept a relative path that leaves the manifest's folder by a symbolic link.
+
+    Returns:
+        The manifest; paths are absolute, ``validation``, ``valid`` and ``dev`` became ``val``.
+
+    Raises:
+        ManifestError: anything is wrong; all problems are listed, each with its line number.
+    """
+    path = absolute(path)
+    problems: list[str] = []
+    clips: list[Clip] = []
+    try:
+        records = read_table(path)
+        header = next(records, None)
+        if header is None:
+            raise ManifestError(path, ["is empty; expected a table that starts clip,path"])
+        columns = check_header(header[1], problems)
+        if columns is None:
+            raise ManifestError(path, problems)
+        clips.extend(
+            parse_rows(
+                records,
+                columns,
+                num_columns=len(header[1]),
+                folder=path.parent,
+                problems=problems,
+                check_files=check_files,
+                follow_links=follow_links,
+            )
+        )
+    except TableError as error:
+        problems.append(str(error))
+    if not problems and not clips:
+        problems.append("has no clips: there is a header and no row under it")
+    if problems:
+        raise ManifestError(path, problems)
+    return Manifest(path, tuple(clips))
+
+
+def write_manifest(path: Path, clips: Iterable[Clip], *, overwrite: bool = False) -> Path:
+    """Write clips as a manifest that ``read_manifest`` reads back as the same clips.
+
+    The table appears complete or not at all. A path under the manifest's folder is written
+    relative to it, any other absolute. The folder is created where it is missing.
+
+    Args:
+        path: the CSV file to write.
+        clips: the rows, written in this order; relative paths are relative to the working folder.
+        overwrite: replace an existing file.
+
+    Returns:
+        The manifest's absolute path.
+
+    Raises:
+        FileExistsError: ``path`` exists and ``overwrite`` is false, or is a folder.
+        ManifestError: the clips would not read back; nothing is written.
+        OSError: the folder can't be written.
+    """
+    path = absolute(path)
+    if path.is_dir():
+        raise FileExistsError(f"{path} is a folder; expected a file name to write")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists; pass overwrite=True to replace it")
+    clips = tuple(clips)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files = ManifestFiles(path.parent)
+    columns = [
+        name
+        for position, name in enumerate(COLUMNS)
+        if position < _NUM_USUAL_COLUMNS or any(getattr(clip, name) is not None for clip in clips)
+    ]
+    temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
+    try:
+        with temporary.open("x", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(columns)
+            writer.writerows(_to_row(clip, files, columns) for clip in clips)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            read_manifest(temporary, check_files=False)
+        except ManifestError as error:
+            raise ManifestError(path, error.problems) from error
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+_NUM_USUAL_COLUMNS = COLUMNS.index("fold")  # the columns before it are written even when empty
+
+
+def _to_row(clip: Clip, files: ManifestFiles, columns: Sequence[str]) -> list[str]:
+    row = []
+    for name in columns:
+        value = getattr(clip, name)
+        if name == "path":
+            value = files.written(value)
+        row.append("" if value is None else str(value))
+    return row
