@@ -1,0 +1,132 @@
+"""Settings and presets."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cache.settings import SettingsError, format_toml, settings_to_dict
+from trainer.settings import (
+    FusionSettings,
+    HeadSettings,
+    TrainSettings,
+    inner_share,
+    load_preset,
+    load_settings,
+    preset_names,
+    settings_from_dict,
+)
+
+
+def names(settings: Any, prefix: str = "") -> set[str]:
+    found = set()
+    for item in fields(settings):
+        value = getattr(settings, item.name)
+        found |= names(value, f"{item.name}.") if is_dataclass(value) else {f"{prefix}{item.name}"}
+    return found
+
+
+def test_the_presets_of_both_papers_come_with_the_package() -> None:
+    assert preset_names() == ["deep-fusion", "icmi19"]
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_a_preset_states_every_setting_so_that_one_page_shows_the_whole_choice(
+    preset: str,
+) -> None:
+    tables = load_preset(preset)
+    stated = {key for key, value in tables.items() if not isinstance(value, dict)}
+    for table, values in tables.items():
+        if isinstance(values, dict):
+            stated |= {f"{table}.{key}" for key in values}
+    assert stated == names(TrainSettings())
+
+
+def test_the_presets_differ_where_the_papers_do() -> None:
+    icmi19, deep_fusion = load_settings("icmi19"), load_settings("deep-fusion")
+    assert icmi19.optim == deep_fusion.optim
+    assert icmi19.fusion == deep_fusion.fusion == FusionSettings("fbp", 128, 4, 0.3)
+    assert icmi19.video == deep_fusion.video
+    assert (icmi19.audio.scale, icmi19.audio.pooled) == (1.0, "reduced")
+    assert (deep_fusion.audio.scale, deep_fusion.audio.pooled) == (0.0, "unreduced")
+
+
+def test_an_override_changes_one_setting_and_keeps_the_rest() -> None:
+    settings = load_settings("icmi19", ["video.set=resnet18", "optim.epochs=3", "fusion.rank=2"])
+    assert settings.video.set == "resnet18"
+    assert settings.optim.epochs == 3
+    assert settings.fusion == FusionSettings(rank=2)
+    assert settings.audio == load_settings("icmi19").audio
+
+
+def test_an_unknown_preset_is_refused_and_the_known_ones_listed() -> None:
+    with pytest.raises(SettingsError, match="unknown preset 'icmi91'; known: deep-fusion, icmi19"):
+        load_preset("icmi91")
+
+
+def test_a_preset_may_be_a_file_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(format_toml(settings_to_dict(TrainSettings(seed=7))))
+    assert load_settings(str(path)) == TrainSettings(seed=7)
+
+
+def test_settings_survive_being_written_and_read() -> None:
+    settings = load_settings("deep-fusion", ["prior=sqrt-train", "selection=inner:0.25"])
+    assert settings_from_dict(settings_to_dict(settings)) == settings
+
+
+def test_an_unknown_setting_is_refused_and_the_nearest_named() -> None:
+    with pytest.raises(SettingsError, match=r"video\.atention; did you mean video\.attention"):
+        load_settings("icmi19", ["video.atention=self"])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("video.scale=1.5", r"video: scale \(the papers' lambda\) must be in \[0, 1\], got 1.5"),
+        ("audio.scale=-0.5", r"audio: scale .* got -0.5"),
+        ("video.set=a++b", "joined by \\+, got 'a\\+\\+b'"),
+        ("video.hidden_dim=0", "hidden_dim must be at least 1, got 0"),
+        ("video.embedding_dim=-1", "embedding_dim must be at least 0, got -1"),
+        ("video.embedding_dropout=1.0", "embedding_dropout must be at least 0 and below 1"),
+        ("video.encoder=alexnet", r"unknown setting video\.encoder"),
+        ("audio.encoder=vgg", r"audio\.encoder must be one of none, alexnet, got 'vgg'"),
+        ("video.attention=none", "must be one of mean, self, relation, transformer"),
+        ("fusion.kind=sum", r"fusion\.kind must be one of fbp, concat, late, video, audio"),
+        ("fusion.rank=0", "rank must be at least 1, got 0"),
+        ("fusion.dropout=-0.1", "dropout must be at least 0 and below 1, got -0.1"),
+        ("optim.epochs=0", "epochs must be at least 1, got 0"),
+        ("optim.learning_rate=0", "learning_rate must be above 0, got 0"),
+        ("optim.learning_rate=nan", "learning_rate must be above 0, got nan"),
+        ("optim.weight_decay=-1", "weight_decay must be at least 0"),
+        ("optim.label_smoothing=1", "label_smoothing must be at least 0 and below 1"),
+        ("selection=best", "selection must be fixed, or inner:SHARE .* got 'best'"),
+        ("selection=inner:1.5", "selection must be fixed, or .* got 'inner:1.5'"),
+        ("prior=test", "prior must be one of none, train, sqrt-train, afew-test, got 'test'"),
+        ("seed=-1", "seed must be at least 0, got -1"),
+    ],
+)
+def test_a_value_that_means_nothing_is_refused(override: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        load_settings("icmi19", [override])
+
+
+def test_selection_names_the_share_held_out() -> None:
+    assert inner_share("fixed") is None
+    assert inner_share("inner:0.2") == 0.2
+
+
+@pytest.mark.parametrize(
+    ("kind", "modalities"),
+    [("fbp", ("video", "audio")), ("video", ("video",)), ("audio", ("audio",))],
+)
+def test_the_fusion_decides_which_modalities_are_read(
+    kind: Any, modalities: tuple[str, ...]
+) -> None:
+    settings = HeadSettings(fusion=FusionSettings(kind))
+    assert settings.modalities == modalities
+    assert settings.modality("audio") is settings.audio
+    assert settings.modality("video") is settings.video

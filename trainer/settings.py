@@ -1,0 +1,260 @@
+"""What a training is made from: frozen dataclasses, the only place that states a default.
+
+The tables ``video``, ``audio``, ``fusion`` and ``optim`` stand at the top level, so that
+``--set video.set=resnet18`` reads as it is written. ``presets/*.toml`` hold the papers' systems.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from cache.settings import (
+    SettingsError,
+    merge,
+    parse_overrides,
+    read_toml,
+    settings_from,
+)
+
+PRESETS = Path(__file__).parent / "presets"
+
+Attention = Literal["mean", "self", "relation", "transformer"]
+
+
+@dataclass(frozen=True)
+class ModalitySettings:
+    """One modality's way from the cache to one embedding a clip.
+
+    Args:
+        set: the feature set's name; ``a+b`` joins two sets step by step.
+        features: what to read of it: "basic", "mean", "mean_std", "norm_fft", or an array of the
+            set by its own name. "auto" is "basic" of a network's set and the only array of others.
+        normalise: "standard" subtracts the training clips' mean per feature and divides by
+            their deviation; "none" leaves the features as they are.
+        attention: how steps are pooled.
+        hidden_dim: of transformer attention: length of the reduced embedding.
+        scale: of transformer attention: the papers' lambda, in [0, 1]; 0 is the mean.
+        pooled: of transformer attention: what its weights sum, "reduced" or "unreduced".
+        embedding_dim: length of a linear layer with ReLU between pooling and fusion; 0 for none.
+        embedding_dropout: probability, in training, of dropping a value of that layer.
+    """
+
+    set: str = "ir50"
+    features: str = "auto"
+    normalise: Literal["standard", "none"] = "standard"
+    attention: Attention = "transformer"
+    hidden_dim: int = 128
+    scale: float = 1.0
+    pooled: Literal["reduced", "unreduced"] = "reduced"
+    embedding_dim: int = 0
+    embedding_dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not all(self.set.split("+")):
+            raise ValueError(f"set must be a name or names joined by +, got {self.set!r}")
+        if not 0.0 <= self.scale <= 1.0:
+            raise ValueError(f"scale (the papers' lambda) must be in [0, 1], got {self.scale}")
+        _at_least(1, hidden_dim=self.hidden_dim)
+        _at_least(0, embedding_dim=self.embedding_dim)
+        _probability(embedding_dropout=self.embedding_dropout)
+
+
+@dataclass(frozen=True)
+class AudioSettings(ModalitySettings):
+    """The same for sound, which may pass through an encoder that is trained with the head.
+
+    Args:
+        encoder: "alexnet" turns a spectrogram into a grid of steps; "none" pools the features
+            as they stand in the set.
+    """
+
+    set: str = "spectrogram"
+    encoder: Literal["none", "alexnet"] = "alexnet"
+
+
+@dataclass(frozen=True)
+class FusionSettings:
+    """How an audio and a video embedding become logits.
+
+    Args:
+        kind: "fbp" and "concat" fuse embeddings; "late" means the probabilities of a classifier
+            per modality; "video" and "audio" use one modality only.
+        out_dim: of fbp: length of the fused embedding (the papers' o).
+        rank: of fbp: factors per output unit (the papers' k).
+        dropout: of fbp: probability, in training, of dropping a product.
+        signed_sqrt: of fbp: a signed square root before the L2 normalisation.
+        factor_bias: of fbp: biases that start at 1 on both factors.
+        classifier_dropout: probability, in training, of dropping a value that the classifier sees.
+    """
+
+    kind: Literal["fbp", "concat", "late", "video", "audio"] = "fbp"
+    out_dim: int = 128
+    rank: int = 4
+    dropout: float = 0.3
+    signed_sqrt: bool = False
+    factor_bias: bool = False
+    classifier_dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        _at_least(1, out_dim=self.out_dim, rank=self.rank)
+        _probability(dropout=self.dropout, classifier_dropout=self.classifier_dropout)
+
+
+@dataclass(frozen=True)
+class OptimSettings:
+    """How a head is trained. The papers give none of this; the values are ours.
+
+    Args:
+        epochs: passes over the training clips.
+        batch_size: clips in a batch.
+        learning_rate: the highest learning rate.
+        weight_decay: decoupled decay of matrices and kernels; biases do not decay.
+        optimiser: "adamw", or "sgd" with momentum 0.9.
+        schedule: "cosine" falls to 0 after the warm-up; "constant" stays.
+        warmup: share of all batches over which the learning rate rises linearly from 0.
+        label_smoothing: share of a label's probability spread over all classes, in [0, 1).
+        class_weight: "balanced" weighs a clip by the inverse frequency of its class.
+        grad_clip: the largest norm of a batch's gradient; 0 for no limit.
+    """
+
+    epochs: int = 30
+    batch_size: int = 16
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    optimiser: Literal["adamw", "sgd"] = "adamw"
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup: float = 0.1
+    label_smoothing: float = 0.1
+    class_weight: Literal["none", "balanced"] = "none"
+    grad_clip: float = 1.0
+
+    def __post_init__(self) -> None:
+        _at_least(1, epochs=self.epochs, batch_size=self.batch_size)
+        _at_least(0, weight_decay=self.weight_decay, grad_clip=self.grad_clip)
+        _probability(warmup=self.warmup, label_smoothing=self.label_smoothing)
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate must be above 0, got {self.learning_rate}")
+
+
+@dataclass(frozen=True)
+class HeadSettings:
+    """Everything that decides a head's form."""
+
+    video: ModalitySettings = field(default_factory=ModalitySettings)
+    audio: AudioSettings = field(default_factory=AudioSettings)
+    fusion: FusionSettings = field(default_factory=FusionSettings)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities that the fusion uses."""
+        if self.fusion.kind in ("video", "audio"):
+            return (self.fusion.kind,)
+        return ("video", "audio")
+
+    def modality(self, name: str) -> ModalitySettings:
+        """Return the settings of "video" or "audio"."""
+        return self.audio if name == "audio" else self.video
+
+
+@dataclass(frozen=True)
+class TrainSettings(HeadSettings):
+    """Everything that decides a trained head, besides the features and the clips.
+
+    Args:
+        video: see ``ModalitySettings``.
+        audio: see ``AudioSettings``.
+        fusion: see ``FusionSettings``.
+        optim: see ``OptimSettings``.
+        prior: class weights that multiply the probabilities; see ``trainer.prior``.
+            "afew-test" is icmi19's vector, made from the test labels of AFEW: a leak.
+        selection: "fixed" trains for ``optim.epochs``; "inner:0.2" holds 20 % of the training
+            clips out to choose the number of epochs, then trains on all of them.
+        seed: of the initial parameters, the order of clips and dropout.
+    """
+
+    optim: OptimSettings = field(default_factory=OptimSettings)
+    prior: Literal["none", "train", "sqrt-train", "afew-test"] = "none"
+    selection: str = "fixed"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _at_least(0, seed=self.seed)
+        inner_share(self.selection)
+
+
+def inner_share(selection: str) -> float | None:
+    """Return the share of training clips that "inner:SHARE" holds out, None for "fixed".
+
+    Raises:
+        ValueError: ``selection`` is neither, or the share is not between 0 and 1.
+    """
+    if selection == "fixed":
+        return None
+    kind, _, text = selection.partition(":")
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if kind != "inner" or not 0.0 < share < 1.0:
+        raise ValueError(
+            f"selection must be fixed, or inner:SHARE with a share between 0 and 1 such as "
+            f"inner:0.2, got {selection!r}"
+        )
+    return share
+
+
+def preset_names() -> list[str]:
+    """Name the presets that come with avfuse."""
+    return sorted(path.stem for path in PRESETS.glob("*.toml"))
+
+
+def load_preset(name: str) -> dict[str, Any]:
+    """Read a preset's tables.
+
+    Args:
+        name: one of ``preset_names()``, or the path of a TOML file.
+
+    Raises:
+        SettingsError: no preset has that name (the known ones are listed), or it is not TOML.
+    """
+    if name in preset_names():
+        return read_toml(PRESETS / f"{name}.toml")
+    if name.endswith(".toml") and Path(name).is_file():
+        return read_toml(Path(name))
+    raise SettingsError(
+        f"unknown preset {name!r}; known: {', '.join(preset_names())}, or the path of a TOML file"
+    )
+
+
+def load_settings(preset: str, overrides: Sequence[str] = ()) -> TrainSettings:
+    """Read a preset and change what ``overrides`` say, each ``key=value``.
+
+    Raises:
+        SettingsError: an unknown preset or key (the known ones are named), or a refused value.
+    """
+    values = merge(load_preset(preset), parse_overrides(overrides))
+    return settings_from(TrainSettings, values)
+
+
+def settings_from_dict(values: Mapping[str, Any]) -> TrainSettings:
+    """Read settings back from ``settings_to_dict``, for instance out of a checkpoint.
+
+    Raises:
+        SettingsError: an unknown key, or a refused value.
+    """
+    return settings_from(TrainSettings, values)
+
+
+def _at_least(least: float, **values: float) -> None:
+    for name, value in values.items():
+        if not value >= least:
+            raise ValueError(f"{name} must be at least {least}, got {value}")
+
+
+def _probability(**values: float) -> None:
+    for name, value in values.items():
+        if not 0.0 <= value < 1.0:
+            raise ValueError(f"{name} must be at least 0 and below 1, got {value}")
