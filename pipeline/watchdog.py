@@ -1,0 +1,40 @@
+"""A limit on how long a decoder may take for one chunk of frames or sound.
+
+A decoder that hangs hangs inside C, where no Python exception reaches it. So in a worker process a
+timer of the interpreter's own, which needs no lock of ours, ends the whole process when a chunk
+takes longer than the limit. The parent sees the worker die, reads why in the worker's marker file
+and goes on without that clip. In a process that is not watched nothing is armed.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+from collections.abc import Iterable, Iterator
+from typing import TextIO, TypeVar
+
+LAST_WORDS = "Timeout"  # how the interpreter's timer begins what it writes
+
+T = TypeVar("T")
+
+_marker: list[TextIO] = []
+
+
+def watch(marker: TextIO | None) -> None:
+    """Watch this process from now on, last words going to ``marker``; None stops it."""
+    _marker[:] = [] if marker is None else [marker]
+
+
+def guarded(chunks: Iterable[T], limit_seconds: float) -> Iterator[T]:
+    """Yield from ``chunks``, ending a watched process if one chunk takes longer than the limit."""
+    iterator = iter(chunks)
+    while True:
+        if _marker:
+            faulthandler.dump_traceback_later(limit_seconds, exit=True, file=_marker[0])
+        try:
+            chunk = next(iterator)
+        except StopIteration:
+            return
+        finally:
+            if _marker:
+                faulthandler.cancel_dump_traceback_later()
+        yield chunk

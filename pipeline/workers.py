@@ -1,0 +1,159 @@
+"""Clips over worker processes: each in a process that may die without taking the run with it.
+
+A worker keeps a marker file while it holds a clip. When a worker dies (killed for its memory, or by
+its own watchdog because a decoder hung) the markers left over say which clips were in flight. A
+clip whose decoder hung is failed; the others are tried once more, each alone, and only one that
+kills its worker again is failed. Nothing else is lost: entries are committed one by one.
+"""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+import torch
+from joblib.externals.loky import ProcessPoolExecutor
+
+from pipeline.watchdog import LAST_WORDS, watch
+
+# Clips handed over ahead of the workers: none of them waits, and a million are never queued.
+AHEAD_PER_WORKER = 2
+
+
+class Item(Protocol):
+    """A unit of work, with an id that is unique in a run."""
+
+    @property
+    def clip(self) -> str:
+        """The clip's id."""
+        ...
+
+
+T = TypeVar("T", bound=Item)
+R = TypeVar("R")
+
+
+class WorkerDied(Exception):  # noqa: N818  # it says what happened, not what is wrong
+    """A worker process ended while it held a clip; the message says why, as far as is known."""
+
+
+def map_clips(
+    work: Callable[[T], R],
+    clips: Iterable[T],
+    *,
+    jobs: int,
+    failed: Callable[[T, WorkerDied], R],
+) -> Iterator[R]:
+    """Yield one result per clip, in the order in which they finish.
+
+    Args:
+        work: called in a worker process; must pickle. Its exceptions end the run.
+        clips: read only as far ahead as the workers need.
+        jobs: number of worker processes, a core each; 0 works in this process, unwatched.
+        failed: called here for a clip that ended its worker, instead of ``work``.
+    """
+    if jobs == 0:
+        yield from map(work, clips)
+        return
+    source = iter(clips)
+    with tempfile.TemporaryDirectory(prefix="avfuse-workers-") as folder:
+        while True:
+            pool = _Pool(work, jobs, Path(folder))
+            yield from pool.run(source)
+            if not pool.in_flight:
+                return
+            source = itertools.chain(pool.not_begun, source)
+            for clip in pool.in_flight:
+                if (reason := _last_words(Path(folder), clip)) is not None:
+                    yield failed(clip, WorkerDied(reason))
+                    continue
+                alone = _Pool(work, 1, Path(folder))
+                yield from alone.run([clip])
+                for _ in alone.in_flight:
+                    reason = _last_words(Path(folder), clip) or (
+                        "the worker process was killed twice while it held this clip, the second "
+                        "time alone (out of memory, or a crash in a decoder)"
+                    )
+                    yield failed(clip, WorkerDied(reason))
+
+
+class _Pool(Generic[T, R]):
+    """Worker processes until the clips are done or one of the workers dies.
+
+    After a death ``in_flight`` holds the clips that a worker had begun, ``not_begun`` those that
+    were handed over but not begun.
+    """
+
+    def __init__(self, work: Callable[[T], R], jobs: int, markers: Path) -> None:
+        self.work = work
+        self.jobs = jobs
+        self.markers = markers
+        self.in_flight: list[T] = []
+        self.not_begun: list[T] = []
+
+    def run(self, clips: Iterable[T]) -> Iterator[R]:
+        """Yield results as they come."""
+        source = iter(clips)
+        running: dict[Future[R], T] = {}
+        executor = ProcessPoolExecutor(max_workers=self.jobs, initializer=_start_worker)
+        try:
+            while True:
+                room = self.jobs * AHEAD_PER_WORKER - len(running)
+                for clip in itertools.islice(source, room):
+                    running[executor.submit(_hold, self.work, clip, self.markers)] = clip
+                if not running:
+                    return
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    result = future.result()
+                    del running[future]
+                    yield result
+        except BrokenProcessPool:
+            wait(running)
+            for future, clip in running.items():
+                if future.exception() is None:
+                    yield future.result()
+                elif _marker(self.markers, clip).exists():
+                    self.in_flight.append(clip)
+                else:
+                    self.not_begun.append(clip)
+        finally:
+            executor.shutdown(wait=True, kill_workers=True)
+
+
+def _start_worker() -> None:
+    # A core each: the same number of threads whatever the number of workers, so that the numbers
+    # a clip yields do not depend on it either.
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C ends
+
+
+def _hold(work: Callable[[T], R], clip: T, markers: Path) -> R:
+    path = _marker(markers, clip)
+    with path.open("w") as marker:
+        watch(marker)
+        try:
+            return work(clip)
+        finally:
+            watch(None)
+            path.unlink()
+
+
+def _marker(markers: Path, clip: Any) -> Path:
+    return markers / sha256(clip.clip.encode()).hexdigest()[:32]
+
+
+def _last_words(markers: Path, clip: Any) -> str | None:
+    """Why the worker ended itself, or None if something else ended it."""
+    path = _marker(markers, clip)
+    text = path.read_text()
+    path.unlink()
+    if not text.startswith(LAST_WORDS):
+        return None
+    return "decoding hung: no frame or sound within the limit (decode.hang_seconds)"

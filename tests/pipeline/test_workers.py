@@ -1,0 +1,110 @@
+"""Worker processes that really die: killed by a signal, ended by the watchdog, or sound."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pipeline.watchdog import guarded, watch
+from pipeline.workers import WorkerDied, map_clips
+
+
+@dataclass(frozen=True)
+class Clip:
+    clip: str
+    folder: str = ""
+
+
+def work(clip: Clip) -> str:
+    """Do what the clip's id says."""
+    if clip.clip.startswith("kill"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if clip.clip.startswith("once"):
+        seen = Path(clip.folder) / clip.clip
+        if not seen.exists():
+            seen.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+    if clip.clip.startswith("hang"):
+        for _ in guarded(endless(), limit_seconds=0.3):
+            pass
+    if clip.clip.startswith("raise"):
+        raise RuntimeError("a bug in the work")
+    return f"{clip.clip} done"
+
+
+def endless() -> Iterator[int]:
+    time.sleep(60)
+    yield 1
+
+
+def failed(clip: Clip, died: WorkerDied) -> str:
+    return f"{clip.clip} died: {died}"
+
+
+def test_a_clip_that_kills_its_worker_is_failed_and_every_other_clip_is_done(
+    tmp_path: Path,
+) -> None:
+    clips = [Clip(f"a{i}") for i in range(5)] + [Clip("kill")] + [Clip(f"b{i}") for i in range(7)]
+    results = sorted(map_clips(work, clips, jobs=2, failed=failed))
+    died = [line for line in results if "died" in line]
+    assert len(results) == 13
+    assert len(died) == 1
+    assert died[0].startswith("kill died: the worker process was killed twice")
+
+
+def test_a_clip_whose_worker_was_killed_by_another_is_tried_again_alone(tmp_path: Path) -> None:
+    clips = [Clip("once", str(tmp_path)), Clip("a"), Clip("b")]
+    assert sorted(map_clips(work, clips, jobs=2, failed=failed)) == [
+        "a done",
+        "b done",
+        "once done",
+    ]
+
+
+def test_a_clip_whose_decoder_hangs_is_ended_and_named_as_hanging() -> None:
+    clips = [Clip("a"), Clip("hang"), Clip("b"), Clip("c")]
+    results = sorted(map_clips(work, clips, jobs=2, failed=failed))
+    assert [line.split()[0] for line in results] == ["a", "b", "c", "hang"]
+    assert "decoding hung" in results[-1]
+
+
+def test_an_exception_of_the_work_itself_ends_the_run() -> None:
+    with pytest.raises(RuntimeError, match="a bug in the work"):
+        list(map_clips(work, [Clip("raise")], jobs=1, failed=failed))
+
+
+def test_no_jobs_means_this_process_and_no_watchdog(tmp_path: Path) -> None:
+    assert list(map_clips(lambda clip: os.getpid(), [Clip("a")], jobs=0, failed=failed)) == [
+        os.getpid()
+    ]
+
+
+def test_chunks_that_come_in_time_pass_through_a_watched_process(tmp_path: Path) -> None:
+    with (tmp_path / "marker").open("w") as marker:
+        watch(marker)
+        try:
+            assert list(guarded(range(5), limit_seconds=30)) == [0, 1, 2, 3, 4]
+        finally:
+            watch(None)
+    assert (tmp_path / "marker").read_text() == ""
+
+
+def test_clips_are_read_only_as_far_ahead_as_the_workers_need() -> None:
+    read = 0
+
+    def source() -> Iterator[Clip]:
+        nonlocal read
+        for number in range(1000):
+            read += 1
+            yield Clip(f"a{number}")
+
+    stream = map_clips(work, source(), jobs=1, failed=failed)
+    next(stream)
+    assert read <= 5
+    stream.close()
