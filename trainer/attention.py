@@ -13,24 +13,13 @@ the weight of every step. What they share:
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 Pooled = Literal["reduced", "unreduced"]
-
-
-class Pooling(Protocol):
-    """What every module here offers: ``out_dim`` and ``(features, mask) -> (pooled, weights)``."""
-
-    out_dim: int
-
-    def __call__(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Pool each clip."""
-        ...
 
 
 class MeanPooling(nn.Module):
@@ -217,17 +206,25 @@ class TransformerAttention(nn.Module):
         return _weighted_sum(weights, reduced if self.pooled == "reduced" else features), weights
 
 
+Pooling = MeanPooling | SelfAttention | RelationAttention | TransformerAttention
+POOLINGS: dict[str, type[MeanPooling | SelfAttention | RelationAttention]] = {
+    "mean": MeanPooling,
+    "self": SelfAttention,
+    "relation": RelationAttention,
+}
+
+
 def make_pooling(
     kind: str, dim: int, *, hidden_dim: int, scale: float = 1.0, pooled: Pooled = "reduced"
-) -> nn.Module:
+) -> Pooling:
     """Build the pooling that a setting names.
 
     Args:
-        kind: a key of ``POOLINGS``: "mean", "self", "relation" or "transformer".
+        kind: "mean", "self", "relation" or "transformer".
         dim: length of one embedding.
-        hidden_dim: for "transformer" only: length of a reduced embedding.
-        scale: for "transformer" only: the papers' lambda.
-        pooled: for "transformer" only: what the weights sum.
+        hidden_dim: of "transformer" only: length of a reduced embedding.
+        scale: of "transformer" only: the papers' lambda.
+        pooled: of "transformer" only: what the weights sum.
 
     Raises:
         ValueError: ``kind`` is unknown; the known ones are named.
@@ -235,16 +232,9 @@ def make_pooling(
     if kind == "transformer":
         return TransformerAttention(dim, hidden_dim, scale, pooled=pooled)
     if kind not in POOLINGS:
-        raise ValueError(f"unknown attention {kind!r}; known: {', '.join(POOLINGS)}")
+        known = ", ".join([*POOLINGS, "transformer"])
+        raise ValueError(f"unknown attention {kind!r}; known: {known}")
     return POOLINGS[kind](dim)
-
-
-POOLINGS: dict[str, Callable[..., nn.Module]] = {
-    "mean": MeanPooling,
-    "self": SelfAttention,
-    "relation": RelationAttention,
-    "transformer": TransformerAttention,
-}
 
 
 def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:

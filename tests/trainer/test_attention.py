@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from trainer.attention import (
-    POOLINGS,
     MeanPooling,
     RelationAttention,
     SelfAttention,
@@ -276,7 +275,7 @@ def test_an_unknown_pooled_is_refused() -> None:
         TransformerAttention(D, H, pooled="both")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("kind", POOLINGS)
+@pytest.mark.parametrize("kind", ["mean", "self", "relation", "transformer"])
 def test_a_size_below_one_is_refused(kind: str) -> None:
     with pytest.raises(ValueError, match="dim must be at least 1, got 0"):
         make_pooling(kind, 0, hidden_dim=H)
@@ -292,7 +291,7 @@ def test_an_unknown_attention_is_refused_and_the_known_ones_named() -> None:
         make_pooling("slef", D, hidden_dim=H)
 
 
-@pytest.mark.parametrize("kind", POOLINGS)
+@pytest.mark.parametrize("kind", ["mean", "self", "relation", "transformer"])
 def test_every_attention_can_be_made_by_name(kind: str) -> None:
     module = make_pooling(kind, D, hidden_dim=H, scale=0.5, pooled="unreduced")
     pooled, _ = module(torch.ones(B, T, D), torch.ones(B, T, dtype=torch.bool))

@@ -1,0 +1,120 @@
+"""The AlexNet branch: grids of any length, and where their elements lie in time."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from extractors.alexnet import grid_steps, min_steps
+from trainer.audio import AlexNetEncoder, Encoded, grid_times
+
+REACH = min_steps()
+LENGTHS = (REACH + 64, 0, REACH, REACH - 30)
+F = 40
+
+
+@pytest.fixture(scope="module")
+def encoder() -> AlexNetEncoder:
+    torch.manual_seed(3)
+    return AlexNetEncoder(1).eval()
+
+
+def batch(fill: float = 0.0, steps: int = max(LENGTHS)) -> tuple[Tensor, Tensor]:
+    features = torch.randn(len(LENGTHS), steps, F, generator=torch.Generator().manual_seed(5))
+    mask = torch.arange(steps) < torch.tensor(LENGTHS)[:, None]
+    return features.masked_fill(~mask.unsqueeze(-1), fill), mask
+
+
+def test_a_grid_has_the_encoders_steps_and_a_clip_without_sound_none(
+    encoder: AlexNetEncoder,
+) -> None:
+    encoded = encoder(*batch())
+    assert encoded.features.shape == (4, grid_steps(LENGTHS[0]), encoder.out_dim)  # F' is 1
+    assert encoded.mask.sum(1).tolist() == [grid_steps(LENGTHS[0]), 0, 1, 1]
+    assert encoded.mask.dtype == torch.bool
+
+
+def test_a_clip_below_the_encoders_reach_is_lengthened_with_zeros_and_reported(
+    encoder: AlexNetEncoder,
+) -> None:
+    features, mask = batch()
+    encoded = encoder(features, mask)
+    assert encoded.lengthened.tolist() == [False, False, False, True]
+    short = torch.zeros(1, REACH, F)
+    short[0, : LENGTHS[3]] = features[3, : LENGTHS[3]]
+    alone = encoder(short, torch.ones(1, REACH, dtype=torch.bool))
+    torch.testing.assert_close(encoded.features[3, :1], alone.features[0])
+
+
+@pytest.mark.parametrize("fill", [math.nan, math.inf, 1e6])
+def test_padding_content_reaches_neither_grid_nor_gradient(
+    encoder: AlexNetEncoder, fill: float
+) -> None:
+    def outcome(fill: float) -> tuple[Encoded, Tensor]:
+        encoder.zero_grad()
+        encoded = encoder(*batch(fill))
+        (encoded.features * encoded.mask.unsqueeze(-1)).square().sum().backward()
+        gradient = encoder.network.get_parameter("convs.0.weight").grad
+        assert gradient is not None
+        return encoded, gradient.clone()
+
+    (got, got_grad), (want, want_grad) = outcome(fill), outcome(-1.0)
+    assert torch.equal(got.features[got.mask], want.features[want.mask])
+    assert torch.equal(got_grad, want_grad)
+
+
+def test_a_batch_equals_its_clips_one_by_one(encoder: AlexNetEncoder) -> None:
+    features, mask = batch()
+    encoded = encoder(features, mask)
+    for clip, length in enumerate(LENGTHS):
+        alone = encoder(features[clip : clip + 1, :length], mask[clip : clip + 1, :length])
+        real = encoded.features[clip][encoded.mask[clip]]
+        torch.testing.assert_close(alone.features[0][alone.mask[0]], real, rtol=1e-4, atol=1e-5)
+
+
+def test_elements_of_one_time_follow_each_other_lowest_frequency_first() -> None:
+    torch.manual_seed(3)
+    encoder = AlexNetEncoder(1).eval()
+    steps = REACH + 32
+    low = torch.zeros(1, steps, 200)
+    low[..., :20] = 1.0  # only the lowest bins sound
+    mask = torch.ones(1, steps, dtype=torch.bool)
+    silence = encoder(torch.zeros(1, steps, 200), mask)
+    changed = (encoder(low, mask).features - silence.features).abs().sum(-1)[0]
+    times, bands = grid_steps(steps), 5
+    assert changed.shape == (times * bands,)
+    by_band = changed.reshape(times, bands).sum(0)
+    assert by_band.argmax() == 0
+    assert by_band[-1] == 0
+
+
+def test_a_log_mel_with_deltas_has_three_channels() -> None:
+    encoder = AlexNetEncoder(3)
+    mask = torch.ones(1, REACH, dtype=torch.bool)
+    assert encoder(torch.zeros(1, REACH, F, 3), mask).features.shape == (1, 1, encoder.out_dim)
+
+
+@pytest.mark.parametrize("shape", [(1, 70), (1, 70, 40, 3), (1, 70, 40, 1, 1)])
+def test_features_of_other_channels_are_refused(
+    encoder: AlexNetEncoder, shape: tuple[int, ...]
+) -> None:
+    with pytest.raises(ValueError, match=rf"\(B, T, F, 1\), got \({', '.join(map(str, shape))}\)"):
+        encoder(torch.zeros(shape), torch.ones(1, 70, dtype=torch.bool))
+
+
+def test_a_grid_element_is_shown_at_the_centre_of_what_it_saw() -> None:
+    steps = REACH + 32
+    times = grid_times(0.5 + 0.01 * np.arange(steps), 5)
+    centre = (REACH - 1) / 2  # of the first element, in steps; the next is 32 steps on
+    np.testing.assert_allclose(times[:5], 0.5 + 0.01 * centre)
+    np.testing.assert_allclose(times[5:10], 0.5 + 0.01 * (centre + 32))
+    assert len(times) == 5 * grid_steps(steps)
+
+
+def test_a_lengthened_clips_element_is_shown_inside_the_clip() -> None:
+    np.testing.assert_allclose(grid_times(np.array([0.0, 0.01, 0.02]), 2), [0.02, 0.02])
+    assert grid_times(np.zeros(0), 5).shape == (0,)
