@@ -1,0 +1,164 @@
+"""Commit: how a file comes into a cache, complete or not at all, and stays after a power cut.
+
+Every file is written under a temporary name in its own folder, flushed to the disk, renamed, and
+the folder flushed. The temporary name says who writes it, so that ``gc`` can tell a dead writer's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import secrets
+import socket
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+_TEMPORARY = re.compile(r"\.(.+)\.([0-9a-f]{8})\.(\d+)-(\d+)\.[0-9a-f]{6}\.tmp")
+_NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP)  # some network file systems can't, and say so
+_ADVICE = {
+    errno.ENOSPC: "free space on that disk or choose another cache",
+    errno.EDQUOT: "the quota is used up: free space or choose another cache",
+    errno.EFBIG: "the file system or a limit (ulimit -f) forbids files of this size",
+    errno.EACCES: "make the folder writable or choose another cache",
+    errno.EPERM: "make the folder writable or choose another cache",
+    errno.EROFS: "the file system is read-only: mount it writable or choose another cache",
+    errno.ENOENT: "the folder is gone: was it removed, or the disk unmounted?",
+    errno.ESTALE: "the network file system lost the folder: mount it again",
+}
+
+
+class CacheWriteError(OSError):
+    """A file of the cache couldn't be written; nothing was committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Who writes a temporary file: a process, and since when, on one host."""
+
+    host: str
+    pid: int
+    started: int
+
+
+def write_error(what: str, path: Path, cause: BaseException) -> CacheWriteError:
+    """Say that ``what`` couldn't be written to ``path``, why, and what to do."""
+    number = cause.errno if isinstance(cause, OSError) else None
+    if number is None and (match := re.search(r"errno = (\d+)", str(cause))):
+        number = int(match[1])
+    advice = _ADVICE.get(number or 0, "check the disk")
+    text = f"[Errno {number}] {os.strerror(number)}" if number else str(cause)
+    error = CacheWriteError(
+        f"{what} can't be written to {path}: {text}; {advice}, then run the same command again"
+    )
+    error.errno = number
+    return error
+
+
+def temporary_path(path: Path) -> Path:
+    """Return a new temporary name beside ``path``, owned by this process."""
+    me = this_writer()
+    token = secrets.token_hex(3)
+    return path.with_name(f".{path.stem}.{me.host}.{me.pid}-{me.started}.{token}.tmp")
+
+
+def temporary_writer(path: Path) -> Writer | None:
+    """Return who writes the temporary file ``path``; None if its name isn't a temporary one."""
+    match = _TEMPORARY.fullmatch(path.name)
+    return Writer(match[2], int(match[3]), int(match[4])) if match else None
+
+
+def this_writer() -> Writer:
+    """Return this process as a writer."""
+    return Writer(this_host(), os.getpid(), _started(os.getpid()))
+
+
+@cache
+def this_host() -> str:
+    """Return 8 hex digits for this host and, in a container, its own numbering of processes."""
+    try:
+        namespace = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - not a path
+    except OSError:
+        namespace = ""  # only Linux has them
+    return hashlib.sha256(f"{socket.gethostname()} {namespace}".encode()).hexdigest()[:8]
+
+
+def is_alive(writer: Writer) -> bool:
+    """Whether a writer on this host still runs."""
+    try:
+        os.kill(writer.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it runs, as another user
+    # A later process may have got the same number.
+    started = _started(writer.pid)
+    return 0 in (started, writer.started) or started == writer.started
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder and those above it, each durable; nothing happens if it exists.
+
+    Raises:
+        OSError: it can't be created.
+    """
+    if folder.is_dir():
+        return
+    if folder.parent != folder:
+        make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's list of names to the disk.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: Path, text: str, *, what: str) -> None:
+    """Write a small file, complete or not at all, replacing what was there.
+
+    Args:
+        path: the file; its folder exists.
+        text: its content.
+        what: what it is, for the error.
+
+    Raises:
+        CacheWriteError: it couldn't be written; what was there before is unchanged.
+    """
+    temporary = temporary_path(path)
+    try:
+        with temporary.open("x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):  # what the first error says matters more
+            temporary.unlink(missing_ok=True)
+        raise write_error(what, path, error) from error
+
+
+def _started(pid: int) -> int:
+    """Return when a process began, in clock ticks since the host did; 0 where that is unknown."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0
+    # The second field is the program's name in parentheses and may hold spaces.
+    return int(text.rpartition(")")[2].split()[19])

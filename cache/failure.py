@@ -1,0 +1,117 @@
+"""Failures: why a clip has no entry, recorded beside the entries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cache.commit import write_text
+from cache.digest import JSON, canonical_json, digest_json
+from cache.source import Source, same
+
+
+class FailureRecordError(ValueError):
+    """A failure's record is damaged."""
+
+
+def utc_now() -> str:
+    """Return the time as ISO 8601, in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a clip has no entry in a feature set.
+
+    Args:
+        clip: the clip's id.
+        stage: what was being done: ``open``, ``decode``, ``faces`` ...
+        reason: what went wrong, for a user.
+        source: what the clip's file held; None if it couldn't be read.
+        date: when, as ISO 8601.
+        provenance: versions, host, command; for the curious.
+    """
+
+    clip: str
+    stage: str
+    reason: str
+    source: Source | None = None
+    date: str = field(default_factory=utc_now)
+    provenance: Mapping[str, JSON] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, JSON]:
+        """Return the fields, ready for JSON."""
+        return {
+            "clip": self.clip,
+            "stage": self.stage,
+            "reason": self.reason,
+            "source": self.source.to_json() if self.source else None,
+            "date": self.date,
+            "provenance": dict(self.provenance),
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Failure:
+        """Build a failure from what ``to_json`` returned."""
+        source = values["source"]
+        return cls(**{**values, "source": Source.from_json(source) if source else None})
+
+    def still_counts(
+        self, path: Path, *, start_seconds: float | None = None, end_seconds: float | None = None
+    ) -> bool:
+        """Whether the failure is one of the file as it is now, so that a new try is pointless.
+
+        A failure to read the file counts as long as the file can't be read.
+        """
+        if self.source is None:
+            try:
+                path.open("rb").close()
+            except OSError:
+                return True
+            return False
+        if (start_seconds, end_seconds) != (self.source.start_seconds, self.source.end_seconds):
+            return False
+        try:
+            return same(path, self.source)
+        except OSError:
+            return False
+
+
+def write_failure(path: Path, failure: Failure) -> None:
+    """Record a failure, replacing an earlier one.
+
+    Raises:
+        CacheWriteError: it couldn't be written.
+    """
+    values = failure.to_json()
+    text = canonical_json({**values, "checksum": digest_json(values)})
+    write_text(path, text + "\n", what=f"clip {failure.clip}: the record of its failure")
+
+
+def read_failure(path: Path) -> Failure:
+    """Read a failure's record.
+
+    Raises:
+        FileNotFoundError: there is none.
+        FailureRecordError: it is damaged.
+        OSError: it can't be read.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        checksum = values.pop("checksum")
+        if checksum != digest_json(values):
+            raise ValueError("its checksum differs")
+        failure = Failure.from_json(values)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise FailureRecordError(
+            f"the record of a failure {path} is damaged ({error}); delete it and extract again"
+        ) from error
+    if path.name != f"{failure.clip}.json":
+        raise FailureRecordError(
+            f"{path} records a failure of clip {failure.clip}; delete it and extract again"
+        )
+    return failure

@@ -1,0 +1,335 @@
+"""Feature sets: the entries and failures of one extractor's one configuration, in one folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from cache.clip_id import check_clip_id
+from cache.commit import sync_folder, write_error
+from cache.digest import JSON, digest_text
+from cache.entry import Entry, EntryError, EntryState, read_entry, read_entry_header
+from cache.entry_writer import EntryWriter
+from cache.failure import Failure, FailureRecordError, read_failure, write_failure
+from cache.sealed import SealError, verify_body
+from cache.set_spec import SetError, SetSpec, spec_difference
+from cache.source import Source, same
+from cache.spec_file import SPEC_FILE, read_spec_file, write_spec_file
+
+__all__ = [
+    "FeatureSet",
+    "SetError",
+    "SetSpec",
+    "Trust",
+    "find_set",
+    "list_sets",
+    "spec_difference",
+]
+
+FAILURES = "failures"
+_HEX = "0123456789abcdef"
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Whether an entry can be used as it is.
+
+    Args:
+        state: the entry's state; None: it must be made again.
+        reason: why it must be; empty if it need not.
+    """
+
+    state: EntryState | None
+    reason: str = ""
+
+
+class FeatureSet:
+    """One folder of entries that were made with one key, and the failures beside them.
+
+    Processes may share it; each entry appears complete or not at all.
+
+    Args:
+        cache: the cache's folder.
+        spec: what the set is made with.
+
+    Attributes:
+        folder: ``cache / spec.folder``.
+    """
+
+    def __init__(self, cache: Path, spec: SetSpec) -> None:
+        self.cache = cache
+        self.spec = spec
+        self.folder = cache / spec.folder
+
+    @classmethod
+    def open(cls, folder: Path) -> FeatureSet:
+        """Open the set that a folder holds.
+
+        Raises:
+            SetError: the folder holds no set, or its ``set.json`` is damaged.
+            OSError: it can't be read.
+        """
+        return cls(folder.parent, read_spec_file(folder)[0])
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """The readable facts stored with the set when it was created."""
+        return read_spec_file(self.folder)[1]
+
+    def create(self, provenance: Mapping[str, JSON]) -> Self:
+        """Create the set's folder with its ``set.json``, unless it is there and whole.
+
+        Raises:
+            SetError: the folder holds a set with another key.
+            CacheWriteError: it can't be written.
+        """
+        try:
+            there, _ = read_spec_file(self.folder)
+        except (OSError, SetError):
+            # Absent or damaged: written anew. The folder's name vouches for the key.
+            write_spec_file(self.folder, self.spec, provenance)
+            return self
+        if there.key != self.spec.key:
+            raise SetError(
+                f"{self.folder} holds a set with another key than {self.spec.key}; "
+                "choose another cache"
+            )
+        return self
+
+    def entry_path(self, clip: str) -> Path:
+        """Return where a clip's entry is, or would be.
+
+        Raises:
+            ValueError: ``clip`` is not a clip id.
+        """
+        name = check_clip_id(clip)
+        return self.folder / digest_text(name)[:2] / f"{name}.h5"
+
+    def failure_path(self, clip: str) -> Path:
+        """Return where the record of a clip's failure is, or would be.
+
+        Raises:
+            ValueError: ``clip`` is not a clip id.
+        """
+        return self.folder / FAILURES / f"{check_clip_id(clip)}.json"
+
+    def trusted(
+        self,
+        clip: str,
+        path: Path,
+        *,
+        start_seconds: float | None = None,
+        end_seconds: float | None = None,
+        verify: bool = False,
+    ) -> EntryState | None:
+        """Return the state of a clip's entry, or None if it must be made; see ``trust``."""
+        return self.trust(
+            clip, path, start_seconds=start_seconds, end_seconds=end_seconds, verify=verify
+        ).state
+
+    def trust(
+        self,
+        clip: str,
+        path: Path,
+        *,
+        start_seconds: float | None = None,
+        end_seconds: float | None = None,
+        verify: bool = False,
+    ) -> Trust:
+        """Decide whether a clip's entry can be used as it is, and say why not.
+
+        Args:
+            clip: the clip's id.
+            path: the clip's media file.
+            start_seconds: where the clip starts in the file.
+            end_seconds: where it ends.
+            verify: also read the entry through and compare its SHA-256. Without it, what is
+                checked costs no more than reading 1,024 bytes: layout, size, clip, key, source.
+        """
+        entry_path = self.entry_path(clip)
+        try:
+            header = read_entry_header(entry_path)
+            if verify:
+                verify_body(entry_path, header.seal)
+        except FileNotFoundError:
+            return Trust(None, "no entry yet")
+        except (EntryError, SealError, OSError) as error:
+            return Trust(None, f"the entry is damaged: {error}")
+        if header.clip != clip:
+            return Trust(None, f"the entry is clip {header.clip}'s")
+        if header.key != self.spec.key:
+            return Trust(None, f"the entry has key {header.key[:12]}, not {self.spec.key[:12]}")
+        source = header.source
+        if (source.start_seconds, source.end_seconds) != (start_seconds, end_seconds):
+            return Trust(None, "the clip's start or end has changed")
+        try:
+            unchanged = same(path, source)
+        except OSError as error:
+            return Trust(None, f"its file can't be read: {error}")
+        return Trust(header.state) if unchanged else Trust(None, f"{path} has changed")
+
+    def writer(self, clip: str, *, source: Source, provenance: Mapping[str, JSON]) -> EntryWriter:
+        """Return a writer for a clip's entry; the set must have been created.
+
+        Raises:
+            ValueError: ``clip`` is not a clip id, or ``provenance`` is not JSON.
+        """
+        return EntryWriter(
+            self.entry_path(clip),
+            clip=clip,
+            key=self.spec.key,
+            source=source,
+            provenance=provenance,
+            superseded=self.failure_path(clip),
+        )
+
+    def read(self, clip: str, names: Sequence[str] | None = None, *, verify: bool = False) -> Entry:
+        """Read a clip's entry; see ``read_entry``.
+
+        Raises:
+            FileNotFoundError: there is no entry.
+            EntryError: it is damaged, another clip's or set's, or lacks an array.
+            OSError: it can't be read.
+        """
+        path = self.entry_path(clip)
+        header = read_entry_header(path)
+        if (header.clip, header.key) != (clip, self.spec.key):
+            raise EntryError(
+                f"clip {clip}: {path} is the entry of clip {header.clip} and key "
+                f"{header.key[:12]}, not {self.spec.key[:12]}; remove it and extract again"
+            )
+        return read_entry(path, names, verify=verify)
+
+    def failure(self, clip: str) -> Failure | None:
+        """Return the record of a clip's failure; None if there is none or it is damaged.
+
+        Whether it is still one of the file as it is now, ``Failure.still_counts`` says.
+
+        Raises:
+            OSError: it can't be read.
+        """
+        try:
+            return read_failure(self.failure_path(clip))
+        except (FileNotFoundError, FailureRecordError):
+            return None  # `cache verify` lists damaged ones; here the clip is just tried again
+
+    def record_failure(self, failure: Failure) -> None:
+        """Record why a clip has no entry, replacing an earlier record.
+
+        An entry that is damaged or made from another content of the file is removed: it is
+        stale for certain.
+
+        Raises:
+            CacheWriteError: it couldn't be written.
+        """
+        path = self.failure_path(failure.clip)
+        entry_path = self.entry_path(failure.clip)
+        what = f"clip {failure.clip}: the record of its failure"
+        try:
+            if not path.parent.is_dir():
+                path.parent.mkdir(exist_ok=True)
+                sync_folder(self.folder)
+            write_failure(path, failure)
+            if failure.source and _is_stale(entry_path, failure.source):
+                entry_path.unlink(missing_ok=True)
+        except OSError as error:
+            raise write_error(what, path, error) from error
+
+    def clear_failure(self, clip: str) -> None:
+        """Forget a clip's failure, so that it is tried again.
+
+        Raises:
+            CacheWriteError: the record can't be removed.
+        """
+        path = self.failure_path(clip)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise write_error(f"clip {clip}: removing its failure", path, error) from error
+
+    def entry_paths(self) -> Iterator[Path]:
+        """Yield the paths of all entries, in no particular order.
+
+        Raises:
+            OSError: a folder can't be read.
+        """
+        with os.scandir(self.folder) as shards:
+            names = [item.name for item in shards if len(item.name) == 2 and item.is_dir()]
+        for name in names:
+            if set(name) <= set(_HEX):
+                with os.scandir(self.folder / name) as items:
+                    paths = [item.path for item in items if _is_entry(item.name)]
+                yield from map(Path, paths)
+
+    def clip_ids(self) -> list[str]:
+        """Return the ids of all clips with an entry, sorted."""
+        return sorted(path.stem for path in self.entry_paths())
+
+    def failures(self) -> list[Failure]:
+        """Return the records of the clips that have a failure and no entry, sorted by clip."""
+        paths = sorted((self.folder / FAILURES).glob("[!.]*.json"))
+        found = [self.failure(path.stem) for path in paths]
+        return [item for item in found if item and not self.entry_path(item.clip).exists()]
+
+
+def list_sets(cache: Path) -> list[FeatureSet]:
+    """Return a cache's sets, sorted by folder; folders that hold no whole set are left out.
+
+    Raises:
+        OSError: the cache's folder can't be read.
+    """
+    found: list[FeatureSet] = []
+    for folder in sorted(cache.iterdir()):
+        if not folder.name.startswith(".") and (folder / SPEC_FILE).is_file():
+            try:
+                found.append(FeatureSet.open(folder))
+            except SetError:
+                continue  # `cache verify` lists these
+    return found
+
+
+def find_set(cache: Path, name: str) -> FeatureSet:
+    """Find the one set that ``name`` stands for.
+
+    Args:
+        cache: the cache's folder.
+        name: a set's name, ``resnet18``, or that and the first digits of its key,
+            ``resnet18-3fa9``.
+
+    Raises:
+        SetError: there is none, or several; says what there is and how they differ.
+    """
+    sets = list_sets(cache) if cache.is_dir() else []
+    found = [item for item in sets if item.spec.name == name]
+    if not found:
+        found = [
+            item
+            for item in sets
+            if item.folder.name.startswith(name) and len(name) > len(item.spec.name) + 1
+        ]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        there = ", ".join(item.folder.name for item in sets) or "no sets"
+        raise SetError(f"{cache} has no feature set {name}; it has {there}")
+    lines = [f"{cache} has {len(found)} sets {name}; name one of them by more of its key:"]
+    for item in found:
+        difference = "; ".join(spec_difference(found[0].spec, item.spec))
+        lines.append(f"  {item.folder.name}" + (f": {difference}" if difference else ""))
+    raise SetError("\n".join(lines))
+
+
+def _is_stale(entry_path: Path, source: Source) -> bool:
+    try:
+        return not read_entry_header(entry_path).source.same_content(source)
+    except EntryError:
+        return True  # damaged, and now known not to be made again
+    except OSError:
+        return False
+
+
+def _is_entry(name: str) -> bool:
+    return name.endswith(".h5") and not name.startswith(".")

@@ -1,0 +1,307 @@
+"""Sealed HDF5 files: a text header in front that states what the file is and its SHA-256.
+
+The header fills the HDF5 user block, the bytes before the HDF5 data that HDF5 leaves to us: three
+lines (kind and layout version; JSON; SHA-256 of the first two lines), then zeros. The JSON holds
+the size and the SHA-256 of all bytes after the block. So 1,024 bytes say what a file is and that
+it isn't cut short; any changed bit is found before HDF5, which may crash on damage, sees the file.
+
+HDF5 itself never writes to the disk: with no space left, HDF5 1.14 and 2.0 fail while closing, and
+then end the process (measured: a segmentation fault). It writes through ``_Sink``, which does the
+writing, keeps the first error and lets HDF5 go on unharmed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+
+from cache.commit import sync_folder, temporary_path, write_error
+from cache.digest import JSON, canonical_json, digest_file
+
+HEADER_BYTES = 1024
+LAYOUT = 1  # raised when what an entry or pack holds changes; caches must be rebuilt then
+
+
+class SealError(ValueError):
+    """A file of the cache isn't what its header states, or has no header."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a sealed file's first bytes state.
+
+    Args:
+        fields: what its kind keeps there.
+        body_sha256: digest of all bytes after the header.
+        bytes: the whole file's size.
+        mtime_ns: when it was last changed, in nanoseconds.
+    """
+
+    fields: Mapping[str, Any]
+    body_sha256: str
+    bytes: int
+    mtime_ns: int
+
+
+def read_header(path: Path, kind: str) -> Header:
+    """Read what a file states about itself, and check that it isn't cut short.
+
+    Args:
+        path: the file.
+        kind: ``entry`` or ``pack``.
+
+    Raises:
+        SealError: it isn't a sealed file of this kind and layout, or its size isn't as stated.
+        OSError: it can't be read.
+    """
+    # Plain descriptors: ten thousand headers are read for one `cache status`.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        block = os.read(descriptor, HEADER_BYTES)
+        status = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    first, _, rest = block.partition(b"\n")
+    line, _, rest = rest.partition(b"\n")
+    checksum, _, padding = rest.partition(b"\n")
+    expected = f"avfuse {kind} {LAYOUT}"
+    if first != expected.encode():
+        raise SealError(f"it starts with {first[:40]!r} instead of {expected!r}")
+    if (
+        len(block) != HEADER_BYTES
+        or padding.strip(b"\0")
+        or checksum.decode("ascii", "replace") != _seal(first + b"\n" + line + b"\n")
+    ):
+        raise SealError("its header is damaged")
+    try:
+        fields = json.loads(line)
+        size = HEADER_BYTES + fields.pop("body_bytes")
+        body_sha256 = fields.pop("body_sha256")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise SealError(f"its header is not one of ours: {error!r}") from error
+    if status.st_size != size:
+        raise SealError(f"it has {status.st_size} bytes instead of {size}")
+    return Header(fields, body_sha256, status.st_size, status.st_mtime_ns)
+
+
+def verify_body(path: Path, header: Header) -> None:
+    """Read a file through and compare with what its header states.
+
+    Raises:
+        SealError: a byte differs.
+        OSError: it can't be read.
+    """
+    if digest_file(path, start=HEADER_BYTES) != header.body_sha256:
+        raise SealError("its content doesn't have the SHA-256 that its header states")
+
+
+class SealedFile:
+    """An HDF5 file in the making, which appears at ``path`` complete or not at all.
+
+    Left without ``commit``, its temporary file is removed and nothing has happened. Processes may
+    write one path at once: the last commit stays, and each was whole.
+
+    Args:
+        path: where it shall appear; the folder exists.
+        kind: ``entry`` or ``pack``.
+        what: what it is, for errors: "clip a: its entry".
+
+    Attributes:
+        h5: the open HDF5 file. Wrap what writes to it in ``writing()``.
+
+    Raises:
+        CacheWriteError: on entering, the temporary file can't be created.
+    """
+
+    h5: h5py.File
+
+    def __init__(self, path: Path, kind: str, what: str) -> None:
+        self.path = path
+        self.kind = kind
+        self.what = what
+        self._temporary = temporary_path(path)
+
+    def __enter__(self) -> Self:
+        try:
+            self._sink = _Sink(self._temporary)
+        except OSError as error:
+            raise write_error(self.what, self.path, error) from error
+        try:
+            with self.writing():
+                # Version 1.10 of the format: checksums over HDF5's own structure, and readable
+                # by every HDF5 since 2016. No lock: the temporary name is this process's alone.
+                self.h5 = h5py.File(
+                    self._sink, "w", userblock_size=HEADER_BYTES, libver=("v110", "v110")
+                )
+        except BaseException:
+            self._abandon()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        del kind, error, trace
+        if self._sink.descriptor >= 0:
+            self._abandon()
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Turn what fails inside into one clear error.
+
+        Raises:
+            CacheWriteError: a write failed; also one that HDF5 did earlier, on its own.
+        """
+        try:
+            yield
+        except (OSError, RuntimeError) as error:
+            self._raise_first_error()
+            raise write_error(self.what, self.path, error) from error
+        self._raise_first_error()
+
+    def commit(self, fields: Mapping[str, JSON]) -> Path:
+        """Close the file, seal it and let it appear, durably.
+
+        Args:
+            fields: what the header shall state.
+
+        Returns:
+            Its path.
+
+        Raises:
+            CacheWriteError: a write failed; what was at the path before is unchanged.
+        """
+        try:
+            with self.writing():
+                self.h5.close()
+            with self.writing():
+                self._sink.write_header(
+                    _format_header(
+                        self.kind,
+                        {
+                            **fields,
+                            "body_bytes": self._temporary.stat().st_size - HEADER_BYTES,
+                            "body_sha256": digest_file(self._temporary, start=HEADER_BYTES),
+                        },
+                    )
+                )
+                os.fsync(self._sink.descriptor)
+                self._sink.close()
+                self._temporary.replace(self.path)
+                sync_folder(self.path.parent)
+        except BaseException:
+            self._abandon()
+            raise
+        return self.path
+
+    def _raise_first_error(self) -> None:
+        error = self._sink.error
+        if isinstance(error, OSError):
+            raise write_error(self.what, self.path, error) from error
+        if error is not None:
+            raise error  # an interrupt that arrived while HDF5 was writing
+
+    def _abandon(self) -> None:
+        # From here on nothing that HDF5 still wants to write reaches the disk, or can fail.
+        self._sink.error = self._sink.error or InterruptedError("the file was given up")
+        if hasattr(self, "h5"):
+            # HDF5 may miss what was not written; the file is going away, so that is no news.
+            with contextlib.suppress(OSError, RuntimeError, ValueError):
+                self.h5.close()
+        self._sink.close()
+        # The first error is what counts; a temporary file left behind is gc's to find.
+        with contextlib.suppress(OSError):
+            self._temporary.unlink(missing_ok=True)
+
+
+class _Sink:
+    """The file object that HDF5 writes through; it never raises, and keeps the first error."""
+
+    def __init__(self, path: Path) -> None:
+        self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        self.error: BaseException | None = None
+        self._position = 0
+        self._end = 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._end}[whence]
+        self._position = base + offset
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def read(self, size: int = -1) -> bytes:
+        raise NotImplementedError(f"HDF5 reads {size} bytes with readinto")
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        view[:] = bytes(len(view))
+        try:
+            block = os.pread(self.descriptor, len(view), self._position)
+            view[: len(block)] = block
+        except BaseException as error:  # noqa: BLE001 - raised again by _raise_first_error
+            self.error = self.error or error
+        self._position += len(view)
+        return len(view)
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        try:
+            if self.error is None:
+                self._write_all(view, self._position)
+        except BaseException as error:  # noqa: BLE001 - raised again by _raise_first_error
+            self.error = self.error or error
+        self._position += len(view)
+        self._end = max(self._end, self._position)
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        size = self._position if size is None else size
+        try:
+            if self.error is None:
+                os.ftruncate(self.descriptor, size)
+        except BaseException as error:  # noqa: BLE001 - raised again by _raise_first_error
+            self.error = self.error or error
+        self._end = size
+        return size
+
+    def flush(self) -> None:
+        pass  # commit flushes once, when all is written
+
+    def write_header(self, block: bytes) -> None:
+        self._write_all(memoryview(block), 0)
+
+    def close(self) -> None:
+        if self.descriptor >= 0:
+            descriptor, self.descriptor = self.descriptor, -1
+            os.close(descriptor)
+
+    def _write_all(self, view: memoryview, offset: int) -> None:
+        while view:
+            written = os.pwrite(self.descriptor, view, offset)
+            view, offset = view[written:], offset + written
+
+
+def _format_header(kind: str, fields: Mapping[str, JSON]) -> bytes:
+    text = f"avfuse {kind} {LAYOUT}\n{canonical_json(fields)}\n".encode()
+    block = text + _seal(text).encode() + b"\n"
+    if len(block) > HEADER_BYTES:
+        raise ValueError(f"a header has at most {HEADER_BYTES} bytes, this one {len(block)}")
+    return block.ljust(HEADER_BYTES, b"\0")
+
+
+def _seal(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()

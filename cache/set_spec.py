@@ -1,0 +1,125 @@
+"""Specs: what a feature set was made with, its key, and how two of them differ."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from cache.digest import JSON, canonical_json, digest_json
+
+KEY_IN_NAME = 16  # hex digits of the key that a folder's name shows
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_KEY = re.compile(r"[0-9a-f]{64}")
+
+
+class SetError(ValueError):
+    """A feature set can't be found, told from others, or read."""
+
+
+@dataclass(frozen=True)
+class SetSpec:
+    """Everything that can change a feature set's numbers, and nothing else.
+
+    Device, workers and batch size are left out; so are dates and library versions, which are
+    provenance.
+
+    Args:
+        name: the set's name: ``faces``, ``resnet18`` ...
+        settings: the extractor's settings, as JSON.
+        version: the algorithm's version, raised by hand when the numbers change.
+        weights: digest of the network's parameters; None where there are none.
+        upstream: name and key of each set that this one is made from.
+        untrained: whether the weights are random.
+
+    Raises:
+        ValueError: a name can't name a folder, a key is not 64 hex digits, or the settings are
+            not JSON.
+    """
+
+    name: str
+    settings: Mapping[str, JSON]
+    version: int
+    weights: str | None = None
+    upstream: Mapping[str, str] = field(default_factory=dict)
+    untrained: bool = False
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(
+                f"{self.name!r} can't name a feature set; expected at most 100 letters, digits, "
+                "'.', '_' and '-', the first a letter or digit"
+            )
+        for name, key in self.upstream.items():
+            if not _KEY.fullmatch(key):
+                raise ValueError(f"set {self.name}: the key of {name} is not 64 hex digits: {key}")
+        canonical_json(self.to_json())
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256, in hex, of the spec's canonical JSON."""
+        return digest_json(self.to_json())
+
+    @property
+    def folder(self) -> str:
+        """The name of the set's folder in a cache."""
+        return f"{self.name}-{self.key[:KEY_IN_NAME]}"
+
+    def to_json(self) -> dict[str, JSON]:
+        """Return the fields, ready for JSON."""
+        return {
+            "name": self.name,
+            "settings": dict(self.settings),
+            "version": self.version,
+            "weights": self.weights,
+            "upstream": dict(self.upstream),
+            "untrained": self.untrained,
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> SetSpec:
+        """Build a spec from what ``to_json`` returned.
+
+        Raises:
+            SetError: a field is unknown, missing or refused.
+        """
+        try:
+            return cls(**values)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise SetError(f"the spec of a feature set is damaged: {error}") from error
+
+
+def spec_difference(old: SetSpec, new: SetSpec) -> list[str]:
+    """List what differs between two specs, one line a setting: ``settings.views: 18 -> 50``.
+
+    Digests and keys are shortened to 12 hex digits. The list is empty if the keys are equal.
+    """
+    before, after = _flatten(old.to_json()), _flatten(new.to_json())
+    return [
+        f"{name}: {_readable(before, name)} -> {_readable(after, name)}"
+        for name in dict.fromkeys([*before, *after])
+        if (name in before) != (name in after)
+        or canonical_json(before[name]) != canonical_json(after[name])
+    ]
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, JSON]:
+    """Give every setting a dotted name."""
+    result: dict[str, JSON] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            result.update(_flatten(value, f"{prefix}{name}."))
+        else:
+            result[f"{prefix}{name}"] = value
+    return result
+
+
+def _readable(values: Mapping[str, JSON], name: str) -> str:
+    if name not in values:
+        return "(absent)"
+    value = values[name]
+    if isinstance(value, str):
+        return value[:12] if _KEY.fullmatch(value) else value
+    return canonical_json(value)
