@@ -18,10 +18,22 @@ from typing import Any, Literal, TypeAlias
 import h5py
 import numpy as np
 
+from cache.commit import CacheWriteError
 from cache.datasets import find_datasets
 from cache.digest import JSON, digest_array, digest_json
 from cache.sealed import Header, SealError, read_header, verify_body
 from cache.source import Source
+
+__all__ = [
+    "CacheWriteError",
+    "Entry",
+    "EntryError",
+    "EntryHeader",
+    "EntryState",
+    "read_entry",
+    "read_entry_header",
+    "verify_entry",
+]
 
 EntryState: TypeAlias = Literal["ok", "partial"]
 
@@ -56,6 +68,10 @@ class Entry:
     source: Source
     provenance: dict[str, Any]
     checksums: dict[str, str]
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """Return one of the arrays that were read."""
+        return self.arrays[name]
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class Source:
 
 
 def read_source(
-    path: Path, *, start_seconds: float | None = None, end_seconds: float | None = None
+    path: Path, start_seconds: float | None = None, end_seconds: float | None = None
 ) -> Source:
     """Read a file through and return its source.
 
