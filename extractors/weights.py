@@ -1,0 +1,268 @@
+"""Weights: load a file strictly, name what does not fit, digest, initialise, save."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from extractors.networks import NETWORKS
+from extractors.weight_files import WeightFile, WeightsError, read_weight_file
+
+# A counter of training steps: older files lack it, and no output depends on it.
+COUNTER = "num_batches_tracked"
+NAMES_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Match:
+    """How the names and shapes of a file compare with a network's.
+
+    Attributes:
+        network: the network's name.
+        matched: parameters with the right name and shape.
+        missing: parameters that the network has and the file lacks.
+        unexpected: tensors that the file has and the network lacks.
+        misshapen: ``name: shape in the file, not shape of the network``.
+        dropped: tensors of a foreign classifier, left out knowingly.
+    """
+
+    network: str
+    matched: tuple[str, ...]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    misshapen: tuple[str, ...]
+    dropped: tuple[str, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Whether the file loads: nothing missing, nothing unexpected, every shape right."""
+        return not (self.missing or self.unexpected or self.misshapen)
+
+    @property
+    def share(self) -> float:
+        """Matched names among all names of both, 0 to 1."""
+        wrong = len(self.missing) + len(self.unexpected) + len(self.misshapen)
+        return len(self.matched) / max(1, len(self.matched) + wrong)
+
+
+@dataclass(frozen=True)
+class WeightsReport:
+    """What was loaded.
+
+    Attributes:
+        path: the file.
+        kind: ``safetensors`` or ``pytorch``.
+        matched: number of tensors loaded.
+        dropped: tensors of a foreign classifier, left out knowingly.
+        unwrapped: dictionary keys and name prefixes that were taken off.
+        digest: ``weights_digest`` of the network afterwards.
+        metadata: what a safetensors file says of itself.
+    """
+
+    path: Path
+    kind: str
+    matched: int
+    dropped: tuple[str, ...]
+    unwrapped: tuple[str, ...]
+    digest: str
+    metadata: Mapping[str, str]
+
+
+def load_weights(module: nn.Module, path: Path) -> WeightsReport:
+    """Load a weight file into a network, strictly.
+
+    Every parameter must be there under its own name and in its shape, and nothing else but the
+    classifier that the network's class names as foreign. Half precision becomes the network's own.
+
+    Args:
+        module: one of ``NETWORKS``, or any module with float parameters. Left as it was where the
+            file is refused.
+        path: ``.safetensors``, ``.pth`` or ``.pt``; see ``read_weight_file``.
+
+    Raises:
+        WeightsError: the file can't be read safely, is of another network, lacks a parameter, has
+            one too many or one in another shape or kind, or holds nan or inf.
+        OSError: the file can't be read.
+    """
+    file = read_weight_file(path)
+    name = type(module).__name__
+    match = compare(name, module, file.tensors)
+    if not match.fits:
+        raise WeightsError(
+            f"{path} does not fit {name}{suggestion(match, file)}{differences(match)}"
+        )
+    state = module.state_dict()
+    for key in match.matched:
+        tensor = file.tensors[key]
+        if torch.is_floating_point(state[key]) != torch.is_floating_point(tensor):
+            raise WeightsError(f"{path}: {key} is {tensor.dtype}, expected {state[key].dtype}")
+        if torch.is_floating_point(tensor) and not bool(tensor.isfinite().all()):
+            bad = int((~tensor.isfinite()).sum())
+            raise WeightsError(
+                f"{path}: {key} holds nan or inf ({bad} of {tensor.numel()} values); the training "
+                "that wrote it diverged, or the file is damaged"
+            )
+    module.load_state_dict({key: file.tensors[key] for key in match.matched}, strict=False)
+    return WeightsReport(
+        path=path,
+        kind=file.kind,
+        matched=len(match.matched),
+        dropped=match.dropped,
+        unwrapped=file.unwrapped,
+        digest=weights_digest(module),
+        metadata=file.metadata,
+    )
+
+
+def identify(path: Path) -> list[Match]:
+    """Compare a weight file with every network, the likeliest first.
+
+    Raises:
+        WeightsError: the file can't be read safely.
+        OSError: the file can't be read.
+    """
+    return compare_with_all(read_weight_file(path).tensors)
+
+
+def compare_with_all(tensors: Mapping[str, Tensor]) -> list[Match]:
+    """Compare tensors with every network, the likeliest first."""
+    matches = []
+    for spec in NETWORKS.values():
+        with torch.device("meta"):
+            matches.append(compare(spec.name, spec.build(), tensors))
+    return sorted(matches, key=lambda match: (-match.share, match.network))
+
+
+def compare(network: str, module: nn.Module, tensors: Mapping[str, Tensor]) -> Match:
+    """Compare the names and shapes of tensors with a module's own.
+
+    Args:
+        network: the name to report.
+        module: whose parameters and buffers count; may lie on the meta device.
+        tensors: of a file.
+    """
+    expected = {key: tuple(value.shape) for key, value in module.state_dict().items()}
+    foreign: tuple[str, ...] = getattr(module, "FOREIGN", ())
+    found = {key: tuple(value.shape) for key, value in tensors.items()}
+    both = [key for key in expected if key in found]
+    return Match(
+        network=network,
+        matched=tuple(key for key in both if found[key] == expected[key]),
+        missing=tuple(key for key in expected if key not in found and not key.endswith(COUNTER)),
+        unexpected=tuple(
+            key for key in found if key not in expected and not key.startswith(foreign)
+        ),
+        misshapen=tuple(
+            f"{key}: {list(found[key])}, not {list(expected[key])}"
+            for key in both
+            if found[key] != expected[key]
+        ),
+        dropped=tuple(key for key in found if key not in expected and key.startswith(foreign)),
+    )
+
+
+def suggestion(match: Match, file: WeightFile) -> str:
+    """Say which other network the file looks like, where one fits better."""
+    best = compare_with_all(file.tensors)[0]
+    if best.share <= match.share or best.share < 0.5:
+        return ""
+    return f": this file looks like {best.network}"
+
+
+def differences(match: Match) -> str:
+    """List what is missing, unexpected and misshapen, ten names of each and the count."""
+    text = ""
+    for kind in ("missing", "unexpected", "misshapen"):
+        names: tuple[str, ...] = getattr(match, kind)
+        if names:
+            more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+            text += f"\n  {len(names)} {kind}: {', '.join(names[:NAMES_SHOWN])}{more}"
+    return text
+
+
+def weights_digest(module: nn.Module) -> str:
+    """Digest everything learned in a module: 64 hex digits of SHA-256.
+
+    Over parameters and buffers in the order of their names: name, type, shape and bytes, as they
+    are loaded. The container, prefixes and a dropped classifier therefore don't matter, nor does
+    the counter of training steps.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        if name.endswith(COUNTER):
+            continue
+        value = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {value.dtype} {list(value.shape)}\n".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def initialise(module: nn.Module, seed: int) -> None:
+    """Fill a network with random weights: the same for a seed on every machine.
+
+    Uniform after He, so that activations keep their size from layer to layer; the last norm of
+    each residual unit is scaled down by the root of their number, so that the sum over units keeps
+    it too although the norms have no statistics yet. PyTorch's random state is left alone.
+
+    Args:
+        module: any network of ``NETWORKS``, on the CPU.
+        seed: not negative.
+
+    Raises:
+        ValueError: ``seed`` is negative.
+    """
+    if seed < 0:
+        raise ValueError(f"seed must not be negative, got {seed}")
+    generator = np.random.Generator(np.random.PCG64(seed))
+    with torch.no_grad():
+        for layer in module.modules():
+            if isinstance(layer, (nn.Conv2d, nn.Linear)):
+                limit = math.sqrt(6.0 / layer.weight[0].numel())
+                draws = generator.random(layer.weight.numel(), dtype=np.float32)
+                values = (2 * draws - 1) * np.float32(limit)
+                layer.weight.copy_(torch.from_numpy(values).view(layer.weight.shape))
+                if layer.bias is not None:
+                    layer.bias.zero_()
+            elif isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                layer.reset_parameters()
+            elif isinstance(layer, nn.PReLU):
+                layer.weight.fill_(0.25)
+        norms = list(last_norms(module))
+        for norm in norms:
+            norm.weight.fill_(1 / math.sqrt(len(norms)))
+
+
+def last_norms(module: nn.Module) -> Iterator[nn.BatchNorm2d]:
+    """Yield the last norm of each residual unit."""
+    for layer in module.modules():
+        norm = getattr(layer, "last_norm", None)
+        if isinstance(norm, nn.BatchNorm2d):
+            yield norm
+
+
+def save_weights(module: nn.Module, path: Path, metadata: Mapping[str, str]) -> None:
+    """Save a network as safetensors, under the key names of its source.
+
+    Args:
+        module: the network.
+        path: where to; the folder must exist, a file there is replaced.
+        metadata: text by name, stored in the file's header.
+
+    Raises:
+        OSError: the file can't be written.
+    """
+    state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+    part = path.with_name(f".{path.name}.part")
+    try:
+        save_file(state, part, metadata=dict(metadata))
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
