@@ -17,7 +17,7 @@ from pathlib import Path
 
 from cache.clip import COLUMNS, SPLITS, Clip
 from cache.manifest_files import ManifestFiles, absolute
-from cache.manifest_rows import check_header, parse_rows
+from cache.manifest_rows import RowParser, check_header
 from cache.table import TableError, read_table
 
 __all__ = ["SPLITS", "Clip", "Manifest", "ManifestError", "read_manifest", "write_manifest"]
@@ -105,7 +105,8 @@ def read_manifest(path: Path, *, check_files: bool = True, follow_links: bool = 
         ManifestError: anything is wrong; all problems are listed, each with its line number.
     """
     path = absolute(path)
-    problems: list[str] = []
+    parser = RowParser(path.parent, check_files=check_files, follow_links=follow_links)
+    problems = parser.problems
     clips: list[Clip] = []
     try:
         records = read_table(path)
@@ -115,17 +116,11 @@ def read_manifest(path: Path, *, check_files: bool = True, follow_links: bool = 
         columns = check_header(header[1], problems)
         if columns is None:
             raise ManifestError(path, problems)
-        clips.extend(
-            parse_rows(
-                records,
-                columns,
-                num_columns=len(header[1]),
-                folder=path.parent,
-                problems=problems,
-                check_files=check_files,
-                follow_links=follow_links,
-            )
-        )
+        for line, fields in records:
+            if parser.check_fields(line, fields, num_columns=len(header[1])):
+                clip = parser.parse(line, {name: fields[at] for name, at in columns.items()})
+                if clip is not None:
+                    clips.append(clip)
     except TableError as error:
         problems.append(str(error))
     if not problems and not clips:

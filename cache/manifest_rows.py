@@ -7,7 +7,7 @@ import math
 import re
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from cache.clip import COLUMNS, SPLIT_NAMES, SPLITS, Clip
@@ -23,6 +23,7 @@ MAX_SECONDS = 1e7
 _REQUIRED = ("clip", "path")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?|-?\.[0-9]+([eE][+-]?[0-9]+)?")
+_DIGITS = re.compile(r"[0-9]{1,9}")
 _NEAR = {  # columns that other tools write, too far from ours to be found by spelling
     "clip_id": "clip",
     "start": "start_seconds",
@@ -82,147 +83,152 @@ def _nearest(name: str, *, taken: Mapping[str, int]) -> str | None:
     return near[0] if near else None
 
 
-def parse_rows(
-    records: Iterable[tuple[int, list[str]]],
-    columns: Mapping[str, int],
-    *,
-    num_columns: int,
-    folder: Path,
-    problems: list[str],
-    check_files: bool,
-    follow_links: bool,
-) -> Iterator[Clip]:
-    """Yield the clip of each sound row and add a line to ``problems`` for whatever is not.
+class RowParser:
+    """Turns the rows of one manifest into clips, and whatever is wrong into ``problems``.
 
     Args:
-        records: line number and fields of each row.
-        columns: known column to its position.
-        num_columns: how many fields a row has.
         folder: the manifest's folder, absolute.
-        problems: grows by one line a problem.
         check_files: look at each file.
         follow_links: let a relative path leave ``folder`` by a symbolic link.
+        check_spelling: report labels and speakers that differ only in case.
     """
-    seen: dict[str, tuple[str, int]] = {}
-    spellings: dict[tuple[str, str], tuple[str, int]] = {}
-    files = ManifestFiles(folder, follow_links=follow_links)
-    for line, fields in records:
-        before = len(problems)
-        where = f"line {line}: "
+
+    def __init__(
+        self, folder: Path, *, check_files: bool, follow_links: bool, check_spelling: bool = True
+    ) -> None:
+        self.folder = folder
+        self.check_files = check_files
+        self.check_spelling = check_spelling
+        self.problems: list[str] = []
+        self._files = ManifestFiles(folder, follow_links=follow_links)
+        self._ids: dict[str, tuple[str, int]] = {}
+        self._spellings: dict[tuple[str, str], tuple[str, int]] = {}
+
+    def check_fields(self, line: int, fields: list[str], *, num_columns: int) -> bool:
+        """Tell whether a row can be read at all: UTF-8, and as many fields as columns."""
         bad_byte = first_bad_byte(fields)
         if bad_byte is not None:
-            problems.append(f"{where}not UTF-8 (byte 0x{bad_byte:02x}); save the table as UTF-8")
-            continue
-        if len(fields) != num_columns:
-            problems.append(
-                f"{where}has {len(fields)} fields where the header has {num_columns}; "
-                "quote a field that holds a comma"
+            self._report(line, f"not UTF-8 (byte 0x{bad_byte:02x}); save the table as UTF-8")
+        elif len(fields) != num_columns:
+            self._report(
+                line,
+                f"has {len(fields)} fields where the header has {num_columns}; "
+                "quote a field that holds a comma",
             )
-            continue
-        values = {name: fields[position] for name, position in columns.items()}
+        else:
+            return True
+        return False
+
+    def parse(self, line: int, values: Mapping[str, str]) -> Clip | None:
+        """Return the clip of a row, or None after adding its problems.
+
+        Args:
+            line: where the row starts in the table, from 1.
+            values: known column to text; ``clip`` and ``path`` must be there.
+        """
+        before = len(self.problems)
         for name, value in values.items():
-            problem = _text_problem(name, value)
+            problem = text_problem(name, value)
             if problem:
-                problems.append(f"{where}{problem}")
-        if len(problems) > before:
-            continue
-        clip = _parse_row(values, folder / values["path"], where, problems)
-        first, first_line = seen.setdefault(clip.clip.lower(), (clip.clip, line))
-        if first_line != line:
-            problems.append(
-                f"{where}clip id {clip.clip!r} is already on line {first_line}"
-                if first == clip.clip
-                else f"{where}clip id {clip.clip!r} differs only in case from {first!r} on line "
-                f"{first_line}; some disks hold one of two such files"
-            )
-        for name, text in (("label", clip.label), ("speaker", clip.speaker)):
-            if text is not None:
-                _check_spelling(name, text, line, spellings, problems)
-        problem = files.lexical_problem(values["path"])
-        if not problem and check_files:
-            problem = files.problem(values["path"])
+                self._report(line, problem)
+        if len(self.problems) > before:
+            return None
+        clip = self._parse_values(line, values)
+        self._check_id(line, clip.clip)
+        if self.check_spelling:
+            for name, text in (("label", clip.label), ("speaker", clip.speaker)):
+                if text is not None and (name, text) not in self._spellings:
+                    self._check_spelling(line, name, text)
+        problem = self._files.lexical_problem(values["path"])
+        if not problem and self.check_files:
+            problem = self._files.problem(values["path"])
         if problem:
-            problems.append(f"{where}{problem}")
-        if len(problems) == before:
-            yield clip
+            self._report(line, problem)
+        return clip if len(self.problems) == before else None
+
+    def _report(self, line: int, problem: str) -> None:
+        self.problems.append(f"line {line}: {problem}")
+
+    def _check_id(self, line: int, clip_id: str) -> None:
+        first, first_line = self._ids.setdefault(clip_id.lower(), (clip_id, line))
+        if first_line == line:
+            return
+        if first == clip_id:
+            self._report(line, f"clip id {clip_id!r} is already on line {first_line}")
+        else:
+            self._report(
+                line,
+                f"clip id {clip_id!r} differs only in case from {first!r} on line {first_line}; "
+                "some disks hold one of two such files",
+            )
+
+    def _check_spelling(self, line: int, name: str, text: str) -> None:
+        """Report, once each, spellings of a label or speaker that look alike."""
+        folded = unicodedata.normalize("NFKC", text).casefold()
+        # The leading blank keeps folded keys apart from exact ones: no field starts with one.
+        first, first_line = self._spellings.setdefault((name, f" {folded}"), (text, line))
+        self._spellings[(name, text)] = (text, line)
+        if first != text:
+            self._report(
+                line,
+                f"{name} {text!r} differs only in case from {first!r} on line {first_line}; "
+                "write both alike",
+            )
+
+    def _parse_values(self, line: int, values: Mapping[str, str]) -> Clip:
+        clip_id, split, fold = values["clip"], values.get("split"), values.get("fold")
+        try:
+            check_clip_id(clip_id)
+        except ValueError as error:
+            self._report(line, str(error))
+        if split and split.casefold() not in SPLIT_NAMES:
+            self._report(line, f"split {split!r} is none of {', '.join(SPLITS)}")
+            split = None
+        if fold and not (_DIGITS.fullmatch(fold) and int(fold) <= MAX_FOLD):
+            self._report(line, f"fold {fold!r} is not an integer from 0 to {MAX_FOLD}")
+            fold = None
+        start = self._parse_seconds(line, "start_seconds", values)
+        end = self._parse_seconds(line, "end_seconds", values)
+        if end is not None and end <= (start or 0.0):
+            self._report(
+                line,
+                f"end_seconds {values['end_seconds']} is not after start_seconds "
+                f"{values.get('start_seconds') or 0}",
+            )
+        label, speaker = values.get("label"), values.get("speaker")
+        return Clip(
+            clip_id,
+            self.folder / values["path"],
+            # Interned, a million rows share the few strings that they repeat.
+            label=sys.intern(label) if label else None,
+            split=SPLIT_NAMES[split.casefold()] if split else None,
+            speaker=sys.intern(speaker) if speaker else None,
+            fold=int(fold) if fold else None,
+            start_seconds=start,
+            end_seconds=end,
+        )
+
+    def _parse_seconds(self, line: int, name: str, values: Mapping[str, str]) -> float | None:
+        text = values.get(name)
+        if not text:
+            return None
+        number = float(text) if _NUMBER.fullmatch(text) else math.nan
+        if not 0 <= number <= MAX_SECONDS:
+            self._report(line, f"{name} {text!r} is not a number of seconds from 0 on")
+            return None
+        return number
 
 
-def _text_problem(name: str, value: str) -> str | None:
-    """What is wrong with a field before its meaning is looked at."""
+def text_problem(name: str, value: str) -> str | None:
+    """Say what is wrong with a field before its meaning is looked at, None where nothing is."""
     limit = MAX_PATH_LENGTH if name == "path" else MAX_NAME_LENGTH
     if len(value) > limit:
         return f"{name} {value[:40]!r}... has {len(value)} characters; at most {limit}"
-    if _CONTROL.search(value):
+    # What is printable has no control character; the search is for the few other fields.
+    if not value.isprintable() and _CONTROL.search(value):
         return f"{name} {value!r} holds a line end, NUL or another control character"
     if name == "path":
         return None if value else "path is empty"
     if value != value.strip():
         return f"{name} {value!r} has blanks around it; remove them"
     return None
-
-
-def _parse_row(values: Mapping[str, str], path: Path, where: str, problems: list[str]) -> Clip:
-    clip_id, split, fold = values["clip"], values.get("split"), values.get("fold")
-    try:
-        check_clip_id(clip_id)
-    except ValueError as error:
-        problems.append(f"{where}{error}")
-    if split and split.casefold() not in SPLIT_NAMES:
-        problems.append(f"{where}split {split!r} is none of {', '.join(SPLITS)}")
-        split = None
-    if fold and not (fold.isascii() and fold.isdigit() and int(fold) <= MAX_FOLD):
-        problems.append(f"{where}fold {fold!r} is not an integer from 0 to {MAX_FOLD}")
-        fold = None
-    start = _parse_seconds("start_seconds", values, where, problems)
-    end = _parse_seconds("end_seconds", values, where, problems)
-    if end is not None and end <= (start or 0.0):
-        problems.append(
-            f"{where}end_seconds {values['end_seconds']} is not after start_seconds "
-            f"{values.get('start_seconds') or 0}"
-        )
-    label, speaker = values.get("label"), values.get("speaker")
-    return Clip(
-        clip_id,
-        path,
-        # Interned, a million rows share the few strings that they repeat.
-        label=sys.intern(label) if label else None,
-        split=SPLIT_NAMES[split.casefold()] if split else None,
-        speaker=sys.intern(speaker) if speaker else None,
-        fold=int(fold) if fold else None,
-        start_seconds=start,
-        end_seconds=end,
-    )
-
-
-def _parse_seconds(
-    name: str, values: Mapping[str, str], where: str, problems: list[str]
-) -> float | None:
-    text = values.get(name)
-    if not text:
-        return None
-    number = float(text) if _NUMBER.fullmatch(text) else math.nan
-    if not 0 <= number <= MAX_SECONDS:
-        problems.append(f"{where}{name} {text!r} is not a number of seconds from 0 on")
-        return None
-    return number
-
-
-def _check_spelling(
-    name: str,
-    text: str,
-    line: int,
-    spellings: dict[tuple[str, str], tuple[str, int]],
-    problems: list[str],
-) -> None:
-    """Report, once each, spellings of a label or speaker that look alike."""
-    if (name, text) in spellings:
-        return
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    # The leading blank keeps folded keys apart from exact ones: no field starts with one.
-    first, first_line = spellings.setdefault((name, f" {folded}"), (text, line))
-    spellings[(name, text)] = (text, line)
-    if first != text:
-        problems.append(
-            f"line {line}: {name} {text!r} differs only in case from {first!r} on line "
-            f"{first_line}; write both alike"
-        )
