@@ -1,0 +1,268 @@
+"""Decoding a clip's picture: RGB frames with their times, in chunks of bounded size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+from av.error import FFmpegError
+
+from pipeline.clock import Clock
+from pipeline.media import (
+    DecodeSettings,
+    Faults,
+    MediaError,
+    MediaInfo,
+    NoVideoError,
+    SeekMissedError,
+    check_limits,
+    decoded_frames,
+    open_media,
+    probe,
+    read_info,
+    video_stream,
+)
+from pipeline.orientation import display_matrix, upright
+
+__all__ = [
+    "DecodeSettings",
+    "Frames",
+    "MediaError",
+    "MediaInfo",
+    "NoVideoError",
+    "VideoReader",
+    "probe",
+]
+
+TIME_TOLERANCE = 1e-6  # seconds; decimal cuts and fractions of a time base differ in the last bit
+SEEK_FROM = 1.0  # seconds; below this decoding from the start is as fast
+MISSING_SECONDS = 1.0  # of undeclared frames, before a picture counts as cut off
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Consecutive frames of one clip, with the time of each.
+
+    Shapes (N frames):
+        ``images``: (N, H, W, 3), uint8, RGB, upright.
+        ``times``: (N,), float64, seconds from the clip's start, strictly increasing.
+
+    Raises:
+        ValueError: a shape or type is another, the lengths differ, or ``times`` is not finite or
+            doesn't increase.
+    """
+
+    images: np.ndarray
+    times: np.ndarray
+
+    def __post_init__(self) -> None:
+        images, times = self.images, self.times
+        if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
+            raise ValueError(
+                f"images must be (N, H, W, 3) uint8, got {images.shape} {images.dtype}"
+            )
+        if times.shape != (len(images),) or times.dtype != np.float64:
+            raise ValueError(
+                f"times must be ({len(images)},) float64, got {times.shape} {times.dtype}"
+            )
+        if not np.isfinite(times).all() or (np.diff(times) <= 0).any():
+            raise ValueError("times must be finite and strictly increasing")
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+
+class VideoReader:
+    """Decodes one clip's picture, chunk by chunk.
+
+    Iterate over it to get ``Frames``. Rotation and mirroring that the file asks for are applied.
+    Times count from the clip's start: the start of the file's earliest stream, so that sound and
+    picture share one zero, or ``start_seconds`` where the clip is cut out of a longer file.
+    Damaged packets are skipped and reported. After the iteration ``problems`` says what is
+    missing or was repaired, ``notes`` what is odd but harmless, ``decoded_frames`` the number of
+    frames and ``frame_size`` their (height, width).
+
+    Args:
+        path: the video file.
+        settings: limits and threads.
+        start_seconds: the clip starts here in the file, first frame at or after it.
+        end_seconds: the clip ends before this.
+
+    Raises:
+        NoVideoError: on iteration: the file has no moving picture.
+        MediaError: on iteration: the file can't be opened (see ``open_media``), exceeds a limit,
+            is encrypted, or not one frame can be decoded.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        settings: DecodeSettings | None = None,
+        start_seconds: float | None = None,
+        end_seconds: float | None = None,
+    ) -> None:
+        self.path = path
+        self.settings = settings or DecodeSettings()
+        self.start_seconds = start_seconds
+        self.end_seconds = end_seconds
+        self.problems: list[str] = []
+        self.notes: list[str] = []
+        self.decoded_frames = 0
+        self.frame_size: tuple[int, int] | None = None
+        self._info: MediaInfo | None = None
+
+    @property
+    def info(self) -> MediaInfo:
+        """What the headers declare; known as soon as the iteration has begun.
+
+        Raises:
+            RuntimeError: nothing was read yet.
+        """
+        if self._info is None:
+            raise RuntimeError(f"{self.path} was not read yet; iterate over the reader first")
+        return self._info
+
+    def __iter__(self) -> Iterator[Frames]:
+        """Decode from the beginning; each call starts anew."""
+        self.problems, self.notes = [], []
+        self.decoded_frames, self.frame_size = 0, None
+        buffer = np.empty((0, 0, 0, 3), np.uint8)
+        times: list[float] = []
+        for image, seconds in self._images():
+            if not times:  # a new buffer each time: the caller may keep the chunk before
+                room = max(1, self.settings.chunk_bytes // image.nbytes)
+                buffer = np.empty((room, *image.shape), np.uint8)
+            buffer[len(times)] = image
+            times.append(seconds)
+            if len(times) == len(buffer):
+                yield Frames(buffer, np.array(times))
+                times = []
+        if times:
+            yield Frames(buffer[: len(times)], np.array(times))
+
+    def _images(self) -> Iterator[tuple[np.ndarray, float]]:
+        try:
+            yield from self._read(seek=(self.start_seconds or 0.0) > SEEK_FROM)
+        except SeekMissedError:
+            yield from self._read(seek=False)
+
+    def _read(self, *, seek: bool) -> Iterator[tuple[np.ndarray, float]]:
+        """Yield upright RGB images of one size with their times in the clip."""
+        start, end = self.start_seconds or 0.0, self.end_seconds
+        with open_media(self.path, self.settings) as container:
+            stream = video_stream(container)
+            info = self._info = read_info(self.path, container)
+            if stream is None:
+                raise NoVideoError(f"{self.path} has no video stream")
+            check_limits(info, self.settings, self.start_seconds, end)
+            time_base = stream.time_base or 1
+            if seek:
+                container.seek(int((start + info.origin) / time_base), stream=stream)
+            met = Counts(faults=Faults("picture"), clock=Clock(_interval(info)))
+            for frame in decoded_frames(container, stream, met.faults):
+                stamp = None if frame.pts is None else float(frame.pts * time_base) - info.origin
+                seconds = met.clock.stamp(stamp)
+                if seek and seconds > start + TIME_TOLERANCE and not met.passed:
+                    raise SeekMissedError
+                met.passed += 1
+                if seconds < start - TIME_TOLERANCE:
+                    continue
+                if end is not None and seconds >= end - TIME_TOLERANCE:
+                    break
+                met.stopped = self._limit(seconds - start)
+                if met.stopped:
+                    break
+                try:
+                    image = self._rgb(frame, seconds - start)
+                except (FFmpegError, ValueError) as error:
+                    met.faults.add(seconds - start, error)
+                    continue
+                met.damaged += bool(frame.is_corrupt)
+                self.decoded_frames += 1
+                yield image, seconds - start
+            self._report(info, met)
+
+    def _limit(self, seconds: float) -> str | None:
+        """Say why decoding stops before a frame at ``seconds``, or None to go on."""
+        settings = self.settings
+        if self.decoded_frames >= settings.max_frames:
+            return f"stopped after {settings.max_frames} frames (max_frames)"
+        if seconds > settings.max_duration_seconds:
+            return (
+                f"stopped at a frame that claims to be at {seconds:.0f} s "
+                f"(max_duration_seconds is {settings.max_duration_seconds:.0f})"
+            )
+        return None
+
+    def _rgb(self, frame: av.VideoFrame, seconds: float) -> np.ndarray:
+        """Convert a frame to upright RGB, of the size of the clip's first frame.
+
+        Raises:
+            ValueError: the frame is larger than ``max_pixels``.
+        """
+        if frame.height * frame.width > self.settings.max_pixels:
+            raise ValueError(f"a frame of {frame.width}x{frame.height} pixels (max_pixels)")
+        matrix = display_matrix(frame)
+        size = self.frame_size or (0, 0)
+        if matrix[0][0] == 0:  # a quarter turn: the stored frame lies on its side
+            size = (size[1], size[0])
+        if self.frame_size is None or size == (frame.height, frame.width):
+            image = upright(frame.to_ndarray(format="rgb24"), matrix)
+        else:
+            if not any("frame size changes" in problem for problem in self.problems):
+                self.problems.append(
+                    f"the frame size changes at {seconds:.2f} s from {size[1]}x{size[0]} to "
+                    f"{frame.width}x{frame.height}; frames are scaled to the first size"
+                )
+            scaled = frame.to_ndarray(format="rgb24", width=size[1], height=size[0])
+            image = upright(scaled, matrix)
+        self.frame_size = (image.shape[0], image.shape[1])
+        return image
+
+    def _report(self, info: MediaInfo, met: Counts) -> None:
+        """Turn what was counted into ``problems`` and ``notes``."""
+        decoded, hidden = self.decoded_frames, met.faults.hidden
+        if not decoded:
+            part = ""
+            if self.start_seconds is not None or self.end_seconds is not None:
+                part = f" between {self.start_seconds or 0} s and {self.end_seconds or 'its end'} s"
+            reasons = "; ".join(met.faults.problems() or ([met.stopped or "no reason given"]))
+            raise MediaError(f"{self.path}: no frame could be decoded{part} ({reasons})")
+        declared = info.video.declared_frames if info.video else None
+        whole = self.start_seconds is None and self.end_seconds is None and not met.stopped
+        if whole and declared and decoded < declared - hidden:
+            self.problems.append(f"decoded {decoded} of {declared} declared frames")
+        elif whole and declared and hidden:
+            self.notes.append(
+                f"{hidden} of {declared} declared frames are hidden by the file's edit list"
+            )
+        elif whole and not declared and info.audio is None and info.duration_seconds:
+            end = (met.clock.last or 0.0) + met.clock.interval
+            if end < info.duration_seconds - MISSING_SECONDS:
+                self.problems.append(
+                    f"the picture ends at {end:.2f} s of {info.duration_seconds:.2f} declared"
+                )
+        if met.damaged:
+            self.problems.append(f"{met.damaged} frames are damaged")
+        self.problems += met.clock.problems() + met.faults.problems()
+        if met.stopped:
+            self.problems.append(met.stopped)
+
+
+@dataclass
+class Counts:
+    """What one pass over a file met."""
+
+    faults: Faults
+    clock: Clock
+    passed: int = 0
+    damaged: int = 0
+    stopped: str | None = None
+
+
+def _interval(info: MediaInfo) -> float:
+    rate = info.video.frame_rate if info.video else None
+    return 1.0 / (rate or 25.0)

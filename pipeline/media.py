@@ -1,0 +1,359 @@
+"""Opening media files: what is in a clip, and why it can't be read.
+
+Everything that touches a container goes through here, so that a hostile file meets the same
+limits everywhere and sound and picture share one origin of time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+LFS_HEADER = b"version https://git-lfs.github.com/spec/"
+MAX_DEMUX_ERRORS = 10  # in a row; some demuxers report the same bad spot for ever
+MAX_LISTED_FAULTS = 3
+# Streams of one clip that start further apart than this carry a damaged clock.
+MAX_START_DIFFERENCE = 600.0
+
+# Containers that hold media themselves. Playlists (HLS, DASH, concat) are left out on purpose: such
+# a text file named clip.mp4 makes FFmpeg read other files, and so are still pictures.
+CONTAINERS = (
+    "aac,ac3,aiff,amr,amrnb,amrwb,asf,au,av1,avi,caf,dv,f4v,flac,flv,gif,gxf,h261,h263,h264,hevc,ivf,"
+    "m4v,matroska,mjpeg,mov,mp3,mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,swf,vc1,vvc,w64,wav,"
+    "webm,wtv,yuv4mpegpipe"
+)
+
+
+class MediaError(Exception):
+    """A clip can't be used; the message is the reason, in terms a user understands."""
+
+
+class NoVideoError(MediaError):
+    """The file can be read, but holds no moving picture."""
+
+
+class NoAudioError(MediaError):
+    """The file can be read, but holds no sound."""
+
+
+class SeekMissedError(Exception):
+    """A seek landed behind the wanted time; decode from the beginning instead."""
+
+
+@dataclass(frozen=True)
+class DecodeSettings:
+    """Limits that keep one bad file from spoiling a run, and the decoder's threads.
+
+    None of them changes the numbers of a clip that is within the limits.
+
+    Args:
+        max_pixels: height times width of a frame; the default is just above 8K.
+        max_duration_seconds: length of the part of a file that one clip may use.
+        max_frames: frames of one clip.
+        max_channels: audio channels.
+        chunk_bytes: a chunk of decoded frames is at most this large (and at least one frame).
+        threads: decoder threads; 1 because callers run a process per core.
+
+    Raises:
+        ValueError: a limit is below 1.
+    """
+
+    max_pixels: int = 36_000_000
+    max_duration_seconds: float = 7_200.0
+    max_frames: int = 500_000
+    max_channels: int = 64
+    chunk_bytes: int = 48_000_000
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What the header says of the picture; ``frame_size`` is (height, width) before rotation."""
+
+    codec: str
+    frame_size: tuple[int, int]
+    frame_rate: float | None
+    declared_frames: int | None
+    start_seconds: float
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What the header says of the sound."""
+
+    codec: str
+    sample_rate: int
+    num_channels: int
+    start_seconds: float
+
+
+@dataclass(frozen=True)
+class MediaInfo:
+    """What a file's headers declare; starts are in seconds from ``origin``, the clip's zero."""
+
+    path: Path
+    container: str
+    duration_seconds: float | None
+    origin: float
+    video: VideoInfo | None
+    audio: AudioInfo | None
+
+    @property
+    def has_video(self) -> bool:
+        """Whether there is a moving picture."""
+        return self.video is not None
+
+    @property
+    def has_audio(self) -> bool:
+        """Whether there is sound, be it silent."""
+        return self.audio is not None
+
+    @property
+    def declared_frames(self) -> int | None:
+        """Number of frames by the header, where it says one."""
+        return None if self.video is None else self.video.declared_frames
+
+
+@dataclass
+class Faults:
+    """Decoding errors met on the way: the first few in words, the others counted.
+
+    ``hidden`` counts the packets that the file's edit list hides, which is no error.
+    """
+
+    what: str
+    listed: list[str] = field(default_factory=list)
+    count: int = 0
+    hidden: int = 0
+
+    def add(self, seconds: float | None, error: BaseException) -> None:
+        """Record an error near ``seconds`` of the clip."""
+        self.count += 1
+        if len(self.listed) < MAX_LISTED_FAULTS:
+            where = "" if seconds is None else f" at {seconds:.2f} s"
+            self.listed.append(f"{self.what} decoding error{where}: {_reason(error)}")
+
+    def problems(self) -> list[str]:
+        """Return the recorded errors, one line each."""
+        more = self.count - len(self.listed)
+        return self.listed + ([f"{more} more {self.what} decoding errors"] if more else [])
+
+
+def probe(path: Path, settings: DecodeSettings | None = None) -> MediaInfo:
+    """Read a file's headers without decoding it.
+
+    Raises:
+        MediaError: the file can't be opened as media, see ``open_media``.
+    """
+    with open_media(path, settings or DecodeSettings()) as container:
+        return read_info(path, container)
+
+
+def open_media(path: Path, settings: DecodeSettings) -> InputContainer:
+    """Open a media file for reading, refusing whatever isn't one.
+
+    Raises:
+        MediaError: the path is missing, a directory or another thing that isn't a file, can't be
+            read, is empty, is a Git LFS pointer, or FFmpeg finds no known container in it.
+    """
+    check_file(path)
+    try:
+        container = av.open(
+            # The prefix keeps FFmpeg from reading a name such as "concat:a.mp4" as a command.
+            f"file:{path.absolute()}",
+            mode="r",
+            container_options={"protocol_whitelist": "file", "format_whitelist": CONTAINERS},
+            metadata_errors="replace",
+        )
+    except (FFmpegError, ValueError, UnicodeError) as error:
+        raise MediaError(
+            f"{path} is not a video or sound file that can be read: {_guess(path, error)}"
+        ) from error
+    for stream in container.streams:
+        context = stream.codec_context
+        if context is not None and stream.type in ("video", "audio"):
+            context.thread_count = settings.threads
+            context.thread_type = "AUTO" if settings.threads > 1 else "NONE"
+            if stream.type == "video":
+                context.options = {"max_pixels": str(settings.max_pixels)}
+    return container
+
+
+def check_file(path: Path) -> None:
+    """Refuse what can't be media before FFmpeg sees it.
+
+    Raises:
+        MediaError: as for ``open_media``.
+    """
+    try:
+        if not path.exists():
+            raise MediaError(f"{path} does not exist")
+        if path.is_dir():
+            raise MediaError(f"{path} is a directory; a clip is one file")
+        if not path.is_file():  # a pipe or a device would block for ever
+            raise MediaError(f"{path} is not a regular file; a clip is one file")
+        with path.open("rb") as file:
+            head = file.read(len(LFS_HEADER))
+    except PermissionError as error:
+        raise MediaError(f"{path} can't be read: permission denied") from error
+    except (OSError, ValueError) as error:
+        raise MediaError(f"{path} can't be read: {error}") from error
+    if not head:
+        raise MediaError(f"{path} is empty (0 bytes)")
+    if head == LFS_HEADER:
+        raise MediaError(
+            f"{path} is a Git LFS pointer, not the media itself; run `git lfs pull` in its folder"
+        )
+
+
+def read_info(path: Path, container: InputContainer) -> MediaInfo:
+    """Describe an open file; the origin of time is the start of its earliest stream in use."""
+    video, audio = video_stream(container), audio_stream(container)
+    starts = [_start(stream) for stream in (video, audio) if stream is not None]
+    origin = min(starts, default=0.0)
+    if starts and max(starts) - origin > MAX_START_DIFFERENCE:
+        origin = starts[0]
+    return MediaInfo(
+        path=path,
+        container=container.format.name,
+        duration_seconds=container.duration / av.time_base if container.duration else None,
+        origin=origin,
+        video=None
+        if video is None
+        else VideoInfo(
+            codec=video.codec_context.name,
+            frame_size=(video.height, video.width),
+            frame_rate=float(video.average_rate) if video.average_rate else None,
+            declared_frames=video.frames or None,
+            start_seconds=_start(video) - origin,
+        ),
+        audio=None
+        if audio is None
+        else AudioInfo(
+            codec=audio.codec_context.name,
+            sample_rate=audio.rate,
+            num_channels=audio.channels,
+            start_seconds=_start(audio) - origin,
+        ),
+    )
+
+
+def video_stream(container: InputContainer) -> VideoStream | None:
+    """Return the picture to use: the default one, else the first; cover art isn't one."""
+    streams = [
+        stream
+        for stream in container.streams.video
+        if stream.codec_context is not None
+        and not stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails)
+    ]
+    return next((s for s in streams if s.disposition & Disposition.default), None) or next(
+        iter(streams), None
+    )
+
+
+def audio_stream(container: InputContainer) -> AudioStream | None:
+    """Return the sound to use: the default stream, else the first."""
+    streams = [stream for stream in container.streams.audio if stream.codec_context is not None]
+    return next((s for s in streams if s.disposition & Disposition.default), None) or next(
+        iter(streams), None
+    )
+
+
+def check_limits(
+    info: MediaInfo, settings: DecodeSettings, start: float | None, end: float | None
+) -> None:
+    """Refuse a clip whose headers declare more than the settings allow.
+
+    Raises:
+        MediaError: the wanted part is longer than ``max_duration_seconds``, or its end is not
+            after its start.
+    """
+    if end is not None and end <= (start or 0.0):
+        raise MediaError(f"{info.path}: end_seconds {end} is not after start_seconds {start or 0}")
+    length = end if end is not None else info.duration_seconds
+    if length is not None and length - (start or 0.0) > settings.max_duration_seconds:
+        raise MediaError(
+            f"{info.path} declares {length - (start or 0.0):.0f} s; a clip may have "
+            f"{settings.max_duration_seconds:.0f} s (max_duration_seconds); cut it with "
+            "start_seconds and end_seconds, or raise the limit"
+        )
+
+
+def decoded_frames(container: InputContainer, stream: Any, faults: Faults) -> Iterator[Any]:
+    """Decode a stream to its end, going on behind damaged packets.
+
+    Args:
+        container: the open file.
+        stream: one of its video or audio streams.
+        faults: receives every error, and the number of packets that the edit list hides.
+
+    Raises:
+        MediaError: the stream is encrypted.
+    """
+    for packet in _packets(container, stream, faults):
+        if packet is not None and packet.has_sidedata("encryption_info"):
+            raise MediaError(f"{container.name}: the {stream.type} is encrypted")
+        if packet is not None and packet.size and packet.is_discard:
+            faults.hidden += 1
+        try:
+            yield from stream.codec_context.decode(packet)
+        except (FFmpegError, ValueError) as error:  # ValueError: an unusable frame, of size 0 say
+            faults.add(None if packet is None else _packet_seconds(packet), error)
+
+
+def _packets(
+    container: InputContainer, stream: Any, faults: Faults
+) -> Iterator[Packet[Any] | None]:
+    """Yield a stream's packets and at the end one that makes the decoder give up what it holds."""
+    errors = 0
+    while errors < MAX_DEMUX_ERRORS:
+        try:
+            for packet in container.demux(stream):
+                errors = 0
+                yield packet if packet.size else None
+            return
+        except FFmpegError as error:  # the next call to demux goes on behind the bad spot
+            errors += 1
+            faults.add(None, error)
+    yield None
+
+
+def _packet_seconds(packet: Packet[Any]) -> float | None:
+    stamp = packet.pts if packet.pts is not None else packet.dts
+    return None if stamp is None or not packet.time_base else float(stamp * packet.time_base)
+
+
+def _start(stream: Any) -> float:
+    return 0.0 if stream.start_time is None else float(stream.start_time * stream.time_base)
+
+
+def _reason(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _guess(path: Path, error: BaseException) -> str:
+    """Say what a file that FFmpeg refuses looks like."""
+    size = path.stat().st_size
+    if size < 1 << 20:
+        with path.open("rb") as file:
+            head = file.read(512)
+        if all(byte >= 32 or byte in b"\t\n\r" for byte in head):
+            return "it looks like text"
+    if size < 1024:
+        return f"it has only {size} bytes ({_reason(error)})"
+    return f"it is damaged, cut off, or of another kind ({_reason(error)})"
