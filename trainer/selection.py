@@ -1,60 +1,13 @@
-"""How the number of training epochs is chosen: fixed beforehand, or on clips held out of training.
-
-Clips that a run reports on never take part in the choice.
-"""
+"""Training clips held aside to choose the number of epochs; clips reported on never take part."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from cache.manifest import Clip
 from trainer.folds import SplitError, deal_by_label, natural_key
-
-
-@dataclass(frozen=True)
-class Selection:
-    """How a run chooses its epoch.
-
-    Args:
-        kind: ``fixed`` trains for the settings' epochs; ``inner`` holds out a share of the
-            training clips; ``val`` takes the manifest's validation split.
-        fraction: share of the training clips that ``inner`` holds out.
-    """
-
-    kind: Literal["fixed", "inner", "val"]
-    fraction: float = 0.0
-
-    @property
-    def text(self) -> str:
-        """The choice as it is written on the command line."""
-        return f"inner:{self.fraction:g}" if self.kind == "inner" else self.kind
-
-
-def parse_selection(text: str) -> Selection:
-    """Read ``fixed``, ``inner:0.2`` or ``val``.
-
-    Raises:
-        SplitError: the text is none of them, or the fraction is not between 0 and 1.
-    """
-    if text == "fixed":
-        return Selection("fixed")
-    if text == "val":
-        return Selection("val")
-    kind, _, number = text.partition(":")
-    try:
-        fraction = float(number)
-    except ValueError:
-        fraction = 0.0
-    if kind != "inner" or not 0.0 < fraction < 1.0:
-        raise SplitError(
-            f"select must be fixed, val or inner:FRACTION with a fraction between 0 and 1, "
-            f"such as inner:0.2; got {text!r}"
-        )
-    return Selection("inner", fraction)
 
 
 def inner_split(

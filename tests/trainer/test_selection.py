@@ -9,25 +9,11 @@ import pytest
 
 from cache.manifest import Clip
 from trainer.folds import SplitError
-from trainer.selection import Selection, inner_split, parse_selection
+from trainer.selection import inner_split
 
 
 def make(number: int, label: str, speaker: str | None = None) -> Clip:
     return Clip(f"c{number:03}", Path(f"/c/{number}"), label, "train", speaker)
-
-
-def test_the_ways_of_choosing_are_read_and_written_alike() -> None:
-    assert parse_selection("fixed") == Selection("fixed")
-    assert parse_selection("val") == Selection("val")
-    assert parse_selection("inner:0.25") == Selection("inner", 0.25)
-    for text in ("fixed", "val", "inner:0.2"):
-        assert parse_selection(text).text == text
-
-
-@pytest.mark.parametrize("text", ["inner", "inner:0", "inner:1", "inner:x", "test", "inner:nan"])
-def test_another_way_of_choosing_is_refused(text: str) -> None:
-    with pytest.raises(SplitError, match=f"such as inner:0.2; got {text!r}"):
-        parse_selection(text)
 
 
 def test_whole_speakers_are_held_out_where_they_are_known() -> None:

@@ -1,0 +1,80 @@
+"""Predictions as CSV: every digit comes back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.trainer.predictions_helper import predictions_of
+from trainer.predictions import PredictionsError, mean_predictions
+from trainer.predictions_csv import format_predictions, read_predictions
+
+TABLE = predictions_of("ah", "as", folds=(3, None), modalities=("audio", "audio+video"))
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_table_is_written_as_the_columns_say() -> None:
+    table = replace(TABLE, probabilities=np.array([[0.5, 0.25, 0.25], [0.125, 0.25, 0.625]]))
+    assert format_predictions(table) == (
+        "clip,label,prediction,p_angry,p_happy,p_sad,fold,split,modalities,untrained\n"
+        "c00,angry,angry,0.5,0.25,0.25,3,,audio,false\n"
+        "c01,happy,sad,0.125,0.25,0.625,,,audio+video,false\n"
+    )
+
+
+def test_everything_reads_back_and_the_ensemble_of_what_was_read_is_the_same(
+    tmp_path: Path,
+) -> None:
+    generator = np.random.default_rng(0)
+    classes = ('a, "quoted" class', "p_p_", "ünïcode")
+    tables = []
+    for seed in range(3):
+        probabilities = generator.dirichlet(np.ones(3), size=97)
+        tables.append(
+            replace(
+                predictions_of("a" * 97, "a" * 97, folds=[seed % 2] * 97, untrained=seed == 1),
+                classes=classes,
+                labels=(classes[0],) * 97,
+                probabilities=probabilities,
+            )
+        )
+    read = [
+        read_predictions(write(tmp_path / f"{i}.csv", format_predictions(table)))
+        for i, table in enumerate(tables)
+    ]
+    for before, after in zip(tables, read, strict=True):
+        assert (before.probabilities == after.probabilities).all()
+        assert replace(before, probabilities=after.probabilities) == after
+    assert format_predictions(mean_predictions(read)) == format_predictions(
+        mean_predictions(tables)
+    )
+
+
+def test_another_table_is_refused(tmp_path: Path) -> None:
+    for text in ("", "clip,label\n", "clip,label,prediction,angry,fold,split,modalities,untrained"):
+        with pytest.raises(PredictionsError, match="is not a table of predictions: expected"):
+            read_predictions(write(tmp_path / "t.csv", text))
+
+
+def test_a_damaged_row_is_named_by_its_line(tmp_path: Path) -> None:
+    text = format_predictions(TABLE)
+    cut = text[: text.rindex(",audio")] + "\n"
+    with pytest.raises(PredictionsError, match=r"t\.csv, line 3: 8 values for 10 columns"):
+        read_predictions(write(tmp_path / "t.csv", cut))
+    with pytest.raises(PredictionsError, match="line 2: could not convert string to float: 'x'"):
+        read_predictions(write(tmp_path / "t.csv", text.replace("0.7", "x", 1)))
+    with pytest.raises(
+        PredictionsError, match=r"line 3: .* most probable class 'sad', got 'happy'"
+    ):
+        read_predictions(write(tmp_path / "t.csv", text.replace("happy,sad", "happy,angry")))
+    with pytest.raises(PredictionsError, match=r"line 2: expected a label of angry.*got 'bored'"):
+        read_predictions(write(tmp_path / "t.csv", text.replace("c00,angry", "c00,bored")))
+    with pytest.raises(PredictionsError, match=r"t\.csv: clip c00 stands twice"):
+        read_predictions(write(tmp_path / "t.csv", text.replace("c01", "c00")))

@@ -1,0 +1,105 @@
+"""An ensemble of finished runs: the mean of their probabilities, as a run of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cache.digest import digest_file
+from cache.settings import format_toml
+from trainer.predictions import mean_predictions
+from trainer.report import MissingClip
+from trainer.results import write_results
+from trainer.runs import CONFIG, PREDICTIONS, Run, RunError, RunWriter, check_writable, read_run
+
+WEIGHTS_WARNING = (
+    "the weights of the ensemble were given by hand; "
+    "if they were chosen on these clips, its figures are too good"
+)
+
+
+def ensemble_runs(
+    paths: Sequence[Path],
+    output: Path,
+    *,
+    weights: Sequence[float] | None = None,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Average the probabilities of several runs and write the result as a run folder.
+
+    Args:
+        paths: the run folders, at least two; ensembles count as runs.
+        output: the run folder to write.
+        weights: one weight per run; None weighs all alike.
+        overwrite: replace the run in ``output``.
+
+    Returns:
+        The report, as written to ``metrics.json``.
+
+    Raises:
+        RunError: fewer than two runs, the same run twice, one that is not finished, ``output``
+            among them, or an ``output`` that can't be written.
+        PredictionsError: the runs differ in clips, classes or labels, or the weights don't fit.
+    """
+    if len(paths) < 2:
+        raise RunError(f"an ensemble needs at least 2 runs, got {len(paths)}")
+    resolved = [path.resolve() for path in paths]
+    for position, path in enumerate(resolved):
+        if path in resolved[:position]:
+            raise RunError(f"{paths[position]} is named twice; give it a weight instead")
+    if output.resolve() in resolved:
+        raise RunError(f"{output} is one of the runs to average; write to another folder")
+    check_writable(output, overwrite=overwrite)
+    runs = [read_run(path) for path in paths]
+    names = [f"{number}-{path.name}" for number, path in enumerate(resolved, start=1)]
+    pooled = mean_predictions(
+        [run.predictions for run in runs], weights, names=[str(path) for path in paths]
+    )
+    warnings = list(dict.fromkeys(text for run in runs for text in run.info["warnings"]))
+    if weights is not None:
+        warnings.append(WEIGHTS_WARNING)
+    independent = [run.info.get("speaker_independent") for run in runs]
+    members = [
+        {
+            "name": name,
+            # Relative, so that runs that stand together can be moved together.
+            "path": os.path.relpath(path, output.resolve()),
+            "predictions_sha256": digest_file(path / PREDICTIONS),
+            "weight": 1.0 if weights is None else float(weights[position]),
+        }
+        for position, (name, path) in enumerate(zip(names, resolved, strict=True))
+    ]
+    info = {
+        "kind": "ensemble",
+        "classes": list(pooled.classes),
+        "speaker_independent": (
+            False if False in independent else None if None in independent else True
+        ),
+        "runs": members,
+    }
+    with RunWriter(output, info, overwrite=overwrite) as writer:
+        table = {
+            "runs": [member["path"] for member in members],
+            "weights": [member["weight"] for member in members],
+        }
+        writer.write(format_toml({"ensemble": table}), CONFIG)
+        return write_results(
+            writer,
+            title=f"ensemble of {len(runs)} runs",
+            pooled=pooled,
+            members=dict(zip(names, (run.predictions for run in runs), strict=True)),
+            members_are="runs",
+            missing=_join_missing(runs),
+            warnings=warnings,
+        )
+
+
+def _join_missing(runs: Sequence[Run]) -> list[MissingClip]:
+    """Clips without features in any of the runs; all runs have the same clips with features."""
+    joined: dict[str, MissingClip] = {}
+    for run in runs:
+        for clip in run.metrics["missing"]["clips"]:
+            joined.setdefault(clip["clip"], MissingClip(**clip))
+    return [joined[clip] for clip in sorted(joined)]

@@ -1,0 +1,200 @@
+"""The table of a run's predictions: one row per clip, with the probability of every class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+BOTH = "audio+video"
+
+T = TypeVar("T")
+
+
+class PredictionsError(ValueError):
+    """A table of predictions that can't be used, or tables that don't fit together."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions for labelled clips, sorted by clip id.
+
+    Shapes (N clips, C classes):
+        ``probabilities``: (N, C), float64, finite.
+        every other column: N values.
+
+    Args:
+        classes: the classes, in the order of the columns.
+        clips: clip ids.
+        labels: the label of each clip.
+        probabilities: probability of each class.
+        folds: number of the fold the clip was tested in; None without cross-validation.
+        splits: split of the manifest the clip was reported in; None with cross-validation.
+        modalities: ``audio+video``, ``audio`` or ``video``: what the clip has features of.
+        untrained: whether random weights stand anywhere behind the features.
+
+    Raises:
+        PredictionsError: columns differ in length, a clip stands twice, the clips are not
+            sorted, or a probability is not finite.
+    """
+
+    classes: tuple[str, ...]
+    clips: tuple[str, ...]
+    labels: tuple[str, ...]
+    probabilities: NDArray[np.float64]
+    folds: tuple[int | None, ...]
+    splits: tuple[str | None, ...]
+    modalities: tuple[str, ...]
+    untrained: bool = False
+
+    def __post_init__(self) -> None:
+        n = len(self.clips)
+        for column in (self.labels, self.folds, self.splits, self.modalities):
+            if len(column) != n:
+                raise PredictionsError(f"a column has {len(column)} values for {n} clips")
+        if self.probabilities.shape != (n, len(self.classes)):
+            raise PredictionsError(
+                f"expected probabilities of shape ({n}, {len(self.classes)}), "
+                f"got {self.probabilities.shape}"
+            )
+        for before, after in zip(self.clips, self.clips[1:], strict=False):
+            if before >= after:
+                raise PredictionsError(
+                    f"clip {after} stands twice or out of order; clips are unique and sorted"
+                )
+        broken = ~np.isfinite(self.probabilities).all(axis=1)
+        if broken.any():
+            clip = self.clips[int(broken.argmax())]
+            raise PredictionsError(f"clip {clip} has a probability that is not a number")
+
+    @property
+    def predictions(self) -> tuple[str, ...]:
+        """The most probable class of each clip; the first of the classes where some are equal."""
+        if not self.clips:
+            return ()
+        return tuple(self.classes[i] for i in self.probabilities.argmax(axis=1))
+
+    def select(self, keep: Callable[[int], bool]) -> Predictions:
+        """Keep the rows whose index ``keep`` accepts."""
+        rows = [i for i in range(len(self.clips)) if keep(i)]
+        return replace(
+            self,
+            clips=tuple(self.clips[i] for i in rows),
+            labels=tuple(self.labels[i] for i in rows),
+            probabilities=self.probabilities[rows],
+            folds=tuple(self.folds[i] for i in rows),
+            splits=tuple(self.splits[i] for i in rows),
+            modalities=tuple(self.modalities[i] for i in rows),
+        )
+
+
+def pool_predictions(parts: Sequence[Predictions]) -> Predictions:
+    """Join the predictions of disjoint folds into one table sorted by clip id.
+
+    Raises:
+        PredictionsError: no part, parts with other classes, or a clip in two parts.
+    """
+    if not parts or any(part.classes != parts[0].classes for part in parts):
+        raise PredictionsError("expected folds with the same classes, at least one")
+    clips = [clip for part in parts for clip in part.clips]
+    order = sorted(range(len(clips)), key=clips.__getitem__)
+    return Predictions(
+        classes=parts[0].classes,
+        clips=tuple(clips[i] for i in order),
+        labels=_reorder([part.labels for part in parts], order),
+        probabilities=np.concatenate([part.probabilities for part in parts])[order],
+        folds=_reorder([part.folds for part in parts], order),
+        splits=_reorder([part.splits for part in parts], order),
+        modalities=_reorder([part.modalities for part in parts], order),
+        untrained=any(part.untrained for part in parts),
+    )
+
+
+def mean_predictions(
+    members: Sequence[Predictions],
+    weights: Sequence[float] | None = None,
+    *,
+    names: Sequence[str] | None = None,
+) -> Predictions:
+    """Average the probabilities of several heads for the same clips.
+
+    Args:
+        members: at least one; same clips, classes and labels.
+        weights: one finite weight per member, not negative, not all 0; None weighs all alike.
+        names: how messages call the members.
+
+    Returns:
+        One table. A fold number or split that the members disagree on becomes None; modalities
+        they disagree on are joined. It is untrained where any member is.
+
+    Raises:
+        PredictionsError: no member; members that differ in clips, classes or labels; weights
+            that are not as above.
+    """
+    if not members:
+        raise PredictionsError("expected at least one table of predictions")
+    first = members[0]
+    if names is None:
+        names = [f"member {number}" for number in range(1, len(members) + 1)]
+    for name, member in zip(names[1:], members[1:], strict=True):
+        check_same(first, member, names=(names[0], name))
+    weigh = np.ones(len(members)) if weights is None else np.array(weights, dtype=np.float64)
+    if weigh.shape != (len(members),):
+        raise PredictionsError(f"got {weigh.size} weights for {len(members)} members")
+    if not np.isfinite(weigh).all() or (weigh < 0).any() or weigh.sum() == 0:
+        raise PredictionsError(
+            f"weights must be finite, not negative and not all 0, got {list(map(float, weigh))}"
+        )
+    total = np.zeros_like(first.probabilities)
+    for weight, member in zip(weigh, members, strict=True):
+        total += weight * member.probabilities
+    return replace(
+        first,
+        probabilities=total / weigh.sum(),
+        folds=tuple(_agreed(values) for values in zip(*(m.folds for m in members), strict=True)),
+        splits=tuple(_agreed(values) for values in zip(*(m.splits for m in members), strict=True)),
+        modalities=tuple(
+            "+".join(sorted({name for value in values for name in value.split("+")}))
+            for values in zip(*(m.modalities for m in members), strict=True)
+        ),
+        untrained=any(member.untrained for member in members),
+    )
+
+
+def check_same(a: Predictions, b: Predictions, *, names: tuple[str, str]) -> None:
+    """Check that two tables are about the same clips, classes and labels.
+
+    Raises:
+        PredictionsError: they are not; the message says how far they overlap and names both.
+    """
+    if a.classes != b.classes:
+        raise PredictionsError(
+            f"{names[0]} has the classes {', '.join(a.classes)} and {names[1]} "
+            f"{', '.join(b.classes)}; they must be the same"
+        )
+    common = set(a.clips) & set(b.clips)
+    if len(common) != len(a.clips) or len(common) != len(b.clips):
+        example = min(set(a.clips) ^ set(b.clips))
+        raise PredictionsError(
+            f"{names[0]} has {len(a.clips)} clips and {names[1]} {len(b.clips)}, "
+            f"{len(common)} of them in both (one that is not: {example}); "
+            "they must be the same clips"
+        )
+    other = [c for c, x, y in zip(a.clips, a.labels, b.labels, strict=True) if x != y]
+    if other:
+        raise PredictionsError(
+            f"{len(other)} clips, such as {other[0]}, have another label in {names[0]} than in "
+            f"{names[1]}; they were made with different manifests"
+        )
+
+
+def _reorder(columns: Sequence[Sequence[T]], order: Sequence[int]) -> tuple[T, ...]:
+    joined = [value for column in columns for value in column]
+    return tuple(joined[i] for i in order)
+
+
+def _agreed(values: Sequence[T]) -> T | None:
+    return values[0] if all(value == values[0] for value in values) else None

@@ -1,0 +1,107 @@
+"""The report of a run: every figure, computed from predictions alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from trainer.metrics import Metrics, measure, spread_of, wilson_interval
+from trainer.predictions import BOTH, Predictions
+
+
+@dataclass(frozen=True)
+class MissingClip:
+    """A clip to report on that no head could answer for.
+
+    Args:
+        clip: its id.
+        label: its label.
+        fold: the fold it belongs to; None without cross-validation.
+        reason: why it has no features.
+    """
+
+    clip: str
+    label: str
+    fold: int | None
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The clip as it is written to ``metrics.json``."""
+        return {"clip": self.clip, "label": self.label, "fold": self.fold, "reason": self.reason}
+
+
+def make_report(
+    pooled: Predictions,
+    members: Mapping[str, Predictions],
+    *,
+    missing: Sequence[MissingClip] = (),
+    warnings: Sequence[str] = (),
+    members_are: str = "seeds",
+) -> dict[str, Any]:
+    """Compute every figure of a run.
+
+    Args:
+        pooled: the mean of the members, over all folds.
+        members: the predictions of each seed or run by name, over the same clips.
+        missing: test clips without features; they are not in ``pooled``.
+        warnings: sentences that belong beside every figure.
+        members_are: what the members are, ``seeds`` or ``runs``.
+
+    Returns:
+        JSON: ``all`` (clips with features of any modality) and ``both`` (clips with features of
+        both; None where there are none), each with the figures of the ensemble, of every
+        member, of every fold, and their spreads; and ``missing`` with the accuracy that counts
+        clips without features as wrong.
+    """
+    has_both = [modalities == BOTH for modalities in pooled.modalities]
+    correct = _measure(pooled).correct
+    total = len(pooled.clips) + len(missing)
+    interval = wilson_interval(correct, total)
+    by_modalities = {name: pooled.modalities.count(name) for name in sorted(set(pooled.modalities))}
+    return {
+        "classes": list(pooled.classes),
+        "members_are": members_are,
+        "clips": by_modalities,
+        "all": _figures(pooled, members),
+        "both": (
+            _figures(
+                pooled.select(has_both.__getitem__),
+                {name: member.select(has_both.__getitem__) for name, member in members.items()},
+            )
+            if any(has_both)
+            else None
+        ),
+        "missing": {
+            "count": len(missing),
+            "clips": [clip.to_json() for clip in missing],
+            "n": total,
+            "accuracy_as_wrong": correct / total if total else None,
+            "interval_as_wrong": None if interval is None else list(interval),
+        },
+        "untrained": pooled.untrained,
+        "warnings": list(warnings),
+    }
+
+
+def _figures(pooled: Predictions, members: Mapping[str, Predictions]) -> dict[str, Any]:
+    per_member = {name: _measure(member) for name, member in members.items()}
+    per_fold = {}
+    for number in sorted({fold for fold in pooled.folds if fold is not None}):
+        rows = [fold == number for fold in pooled.folds]
+        per_fold[str(number)] = _measure(pooled.select(rows.__getitem__))
+    return {
+        "ensemble": _measure(pooled).to_json(),
+        "members": {name: result.to_json() for name, result in per_member.items()},
+        "over_members": _spreads(per_member.values()),
+        "folds": {name: result.to_json() for name, result in per_fold.items()},
+        "over_folds": _spreads(per_fold.values()),
+    }
+
+
+def _measure(table: Predictions) -> Metrics:
+    return measure(table.labels, table.predictions, table.classes)
+
+
+def _spreads(results: Iterable[Metrics]) -> dict[str, Any]:
+    return {name: value.to_json() for name, value in spread_of(list(results)).items()}

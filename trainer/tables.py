@@ -1,0 +1,108 @@
+"""A report as lines of text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from trainer.folds import name_some
+
+_HEADER = ("", "n", "accuracy", "95 % interval", "UAR", "macro F1")
+_WIDTHS = (30, 6, 14, 15, 14, 14)
+
+
+def format_report(report: Mapping[str, Any], *, title: str) -> str:
+    """Write the figures of ``trainer.report.make_report`` as a table with its warnings.
+
+    Args:
+        report: the contents of ``metrics.json``.
+        title: first line, what the figures are of.
+
+    Returns:
+        Lines in percent, joined by newlines.
+    """
+    return "\n".join([title, *_lines(report)])
+
+
+def format_percent(value: float | None, digits: int = 1) -> str:
+    """A share in percent; a dash where it is not defined."""
+    return "-" if value is None else f"{100 * value:.{digits}f} %"
+
+
+def format_interval(interval: list[float] | None) -> str:
+    """An interval in percent; a dash where it is not defined."""
+    return "-" if interval is None else f"[{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
+
+
+def _lines(report: Mapping[str, Any]) -> Iterator[str]:
+    yield _row(*_HEADER)
+    counts = ", ".join(f"{name} {count}" for name, count in report["clips"].items())
+    yield f"all clips ({counts})"
+    yield from _section(report["all"], report["members_are"])
+    if report["both"] is None:
+        yield "clips with both modalities: none"
+    elif report["both"]["ensemble"]["n"] == report["all"]["ensemble"]["n"]:
+        yield "clips with both modalities: all of them, the same figures"
+    else:
+        yield "clips with both modalities"
+        yield from _section(report["both"], report["members_are"])
+    recall = report["all"]["ensemble"]["recall"]
+    shares = (f"{name} {format_percent(value)}" for name, value in recall.items())
+    yield f"recall: {', '.join(shares)}"
+    without = report["all"]["ensemble"]["without_clips"]
+    if without:
+        yield f"left out of UAR and macro F1, as no clip has them: {', '.join(without)}"
+    missing = report["missing"]
+    if missing["count"]:
+        names = (f"{clip['clip']} ({clip['reason']})" for clip in missing["clips"])
+        yield (
+            f"{missing['count']} clips to report on have no features: {name_some(names)}; "
+            f"counted as wrong, accuracy is {format_percent(missing['accuracy_as_wrong'])} "
+            f"{format_interval(missing['interval_as_wrong'])} of {missing['n']}"
+        )
+    for warning in report["warnings"]:
+        yield f"warning: {warning}"
+
+
+def _section(figures: Mapping[str, Any], members_are: str) -> Iterator[str]:
+    ensemble, members, folds = figures["ensemble"], figures["members"], figures["folds"]
+    name = f"  ensemble of {len(members)} {members_are}" if len(members) > 1 else "  one head"
+    if len(members) == 1 and folds:
+        name = "  one head a fold"
+    yield _row(
+        name,
+        str(ensemble["n"]),
+        format_percent(ensemble["accuracy"]),
+        format_interval(ensemble["interval"]),
+        format_percent(ensemble["uar"]),
+        format_percent(ensemble["macro_f1"]),
+    )
+    if len(members) > 1:
+        yield _spread_row(f"  mean of {len(members)} {members_are}", figures["over_members"])
+    if len(folds) > 1:
+        yield _spread_row(f"  mean of {len(folds)} folds", figures["over_folds"])
+
+
+def _spread_row(name: str, spreads: Mapping[str, Any]) -> str:
+    return _row(
+        name,
+        "",
+        _spread(spreads["accuracy"]),
+        "",
+        _spread(spreads["uar"]),
+        _spread(spreads["macro_f1"]),
+    )
+
+
+def _spread(spread: Mapping[str, Any]) -> str:
+    if spread["mean"] is None:
+        return "-"
+    if spread["deviation"] is None:
+        return format_percent(spread["mean"])
+    return f"{100 * spread['mean']:.1f} ± {100 * spread['deviation']:.1f} %"
+
+
+def _row(*cells: str) -> str:
+    first = cells[0].ljust(_WIDTHS[0])
+    rest = [cell.rjust(width) for cell, width in zip(cells[1:], _WIDTHS[1:], strict=True)]
+    return (first + " ".join(rest)).rstrip()
