@@ -22,6 +22,7 @@ __all__ = [
     "LogMelStream",
     "SpectrogramSettings",
     "SpectrogramStream",
+    "in_samples",
     "logmel",
     "spectrogram",
     "step_times",
