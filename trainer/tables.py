@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from trainer.compare import Comparison
 from trainer.folds import name_some
 
 _HEADER = ("", "n", "accuracy", "95 % interval", "UAR", "macro F1")
@@ -22,6 +23,47 @@ def format_report(report: Mapping[str, Any], *, title: str) -> str:
         Lines in percent, joined by newlines.
     """
     return "\n".join([title, *_lines(report)])
+
+
+def format_comparison(
+    comparison: Comparison, *, names: tuple[str, str], show: int | None = 20
+) -> str:
+    """Write a paired comparison as lines of text.
+
+    Args:
+        comparison: run b compared with run a.
+        names: how the runs are called.
+        show: how many of the differing clips are listed; None for all.
+
+    Returns:
+        Lines, joined by newlines.
+    """
+    n = comparison.n
+    right_a = comparison.both_right + comparison.only_a
+    right_b = comparison.both_right + comparison.only_b
+    low, high = (100 * value for value in comparison.interval)
+    lines = [
+        f"a: {names[0]}: accuracy {format_percent(right_a / n)} of {n} clips",
+        f"b: {names[1]}: accuracy {format_percent(right_b / n)} of {n} clips",
+        f"only a is right on {comparison.only_a}, only b on {comparison.only_b}, "
+        f"both on {comparison.both_right}, neither on {comparison.both_wrong}",
+        f"b less a: {100 * comparison.difference:+.1f} points, "
+        f"95 % interval [{low:+.1f}, {high:+.1f}]; "
+        f"McNemar's exact test p = {comparison.p_value:.3g}",
+    ]
+    if any(comparison.left_out):
+        lines.append(
+            f"left out, as only one run has them: {comparison.left_out[0]} clips of a, "
+            f"{comparison.left_out[1]} of b"
+        )
+    differing = comparison.clips
+    lines.append(f"they predict {len(differing)} clips differently")
+    lines += [
+        f"  {item.clip}: label {item.label}, a {item.a}, b {item.b}" for item in differing[:show]
+    ]
+    if show is not None and len(differing) > show:
+        lines.append(f"  and {len(differing) - show} more: --show 0, or --json, lists all")
+    return "\n".join(lines)
 
 
 def format_percent(value: float | None, digits: int = 1) -> str:

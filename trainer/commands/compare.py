@@ -1,0 +1,49 @@
+"""``avfuse compare``: is one run better than another on the same clips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from trainer.compare import compare_predictions
+from trainer.predictions import PredictionsError
+from trainer.runs import RunError, read_run, to_json
+from trainer.tables import format_comparison
+
+
+@click.command()
+@click.argument("run_a", type=click.Path(path_type=Path))
+@click.argument("run_b", type=click.Path(path_type=Path))
+@click.option("--common", is_flag=True, help="Compare on the clips that both have.")
+@click.option(
+    "--show",
+    type=click.IntRange(min=0),
+    default=20,
+    show_default=True,
+    help="Clips to list, of those that the runs predict differently; 0 for all.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
+def compare(run_a: Path, run_b: Path, common: bool, show: int, as_json: bool) -> None:
+    """Compare RUN_B with RUN_A, clip by clip.
+
+    Prints McNemar's exact test, the difference in accuracy with a 95 % interval for pairs
+    (Newcombe 1998), and the clips that the runs predict differently.
+    """
+    try:
+        runs = [read_run(run_a), read_run(run_b)]
+        comparison = compare_predictions(
+            runs[0].predictions,
+            runs[1].predictions,
+            names=(str(run_a), str(run_b)),
+            common=common,
+        )
+    except (RunError, PredictionsError, OSError) as error:
+        raise click.UsageError(str(error)) from error
+    if as_json:
+        click.echo(to_json({"a": str(run_a), "b": str(run_b), **comparison.to_json()}), nl=False)
+        return
+    click.echo(format_comparison(comparison, names=(str(run_a), str(run_b)), show=show or None))
+    for name, run in zip((run_a, run_b), runs, strict=True):
+        for warning in run.info["warnings"]:
+            click.echo(f"warning: {name}: {warning}")

@@ -1,0 +1,32 @@
+"""``avfuse evaluate``: a run's figures, computed again from its predictions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from trainer.results import evaluate_run
+from trainer.runs import RunError, read_run, to_json
+from trainer.tables import format_report
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def evaluate(run: Path, as_json: bool) -> None:
+    """Print the results of RUN, a run folder, with intervals.
+
+    Every figure is computed from the run's predictions: accuracy (WAR) with its Wilson 95 %
+    interval, UAR, macro F1, recall, and their spread over seeds and folds. Intervals take clips
+    as independent; clips of one speaker are not, so true intervals are wider.
+    """
+    try:
+        found = read_run(run)
+        report = evaluate_run(found)
+    except (RunError, OSError) as error:
+        raise click.UsageError(str(error)) from error
+    if as_json:
+        click.echo(to_json(report), nl=False)
+    else:
+        click.echo(format_report(report, title=f"{run}: {found.info['title']}"))
