@@ -133,7 +133,8 @@ def _images(
         warped = _express(photograph, label, float(amount))
         angle = 3.0 * np.sin(2 * np.pi * progress + phase)
         matrix = cv2.getRotationMatrix2D(FACE_CENTRE, angle, size)
-        matrix[:, 2] += np.array([width / 2, height / 2 - 10]) - FACE_CENTRE + drift * progress
+        place = np.array([width / 2, height / 2 - 10]) + drift * progress
+        matrix[:, 2] = matrix[:, 2] + place - np.array(FACE_CENTRE)
         image = cv2.warpAffine(warped, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
         noisy = image * tint + rng.normal(0, 2.0, size=image.shape)
         yield np.clip(noisy, 0, 255).astype(np.uint8)

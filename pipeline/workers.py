@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import signal
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from hashlib import sha256
@@ -50,7 +50,7 @@ def map_clips(
     *,
     jobs: int,
     failed: Callable[[T, WorkerDied], R],
-) -> Iterator[R]:
+) -> Generator[R]:
     """Yield one result per clip, in the order in which they finish.
 
     Args:

@@ -80,9 +80,10 @@ def test_an_exception_of_the_work_itself_ends_the_run() -> None:
 
 
 def test_no_jobs_means_this_process_and_no_watchdog(tmp_path: Path) -> None:
-    assert list(map_clips(lambda clip: os.getpid(), [Clip("a")], jobs=0, failed=failed)) == [
-        os.getpid()
-    ]
+    def process(clip: Clip) -> str:
+        return f"{clip.clip} in {os.getpid()}"
+
+    assert list(map_clips(process, [Clip("a")], jobs=0, failed=failed)) == [f"a in {os.getpid()}"]
 
 
 def test_chunks_that_come_in_time_pass_through_a_watched_process(tmp_path: Path) -> None:

@@ -1,0 +1,102 @@
+"""``avfuse extract``: bring the feature sets of a manifest's clips up to date."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from cache.manifest import ManifestError, read_manifest
+from cache.settings import (
+    SettingsError,
+    merge,
+    parse_overrides,
+    read_toml,
+    settings_from,
+    settings_to_dict,
+)
+from extractors.views import VIEW_SETS
+from extractors.weight_files import WeightsError
+from pipeline.run import CacheFullError, run_extract, shard
+from pipeline.sets import PlanError, parse_weights, plan_sets
+from pipeline.settings import StageOneSettings
+from pipeline.summary import format_summary
+
+
+@click.command()
+@click.argument("manifest", type=click.Path(path_type=Path))
+@click.option("--cache", required=True, type=click.Path(path_type=Path), help="The cache's folder.")
+@click.option("--sets", required=True, help="Feature sets, separated by commas: ir50,spectrogram.")
+@click.option(
+    "--weights", multiple=True, metavar="NAME=FILE", help="A network's weights; NAME=random to try."
+)
+@click.option("--views", type=click.Choice(list(VIEW_SETS)), help="Augmented views.")
+@click.option("--config", type=click.Path(path_type=Path), help="Settings of stage one, as TOML.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="One setting.")
+@click.option("--jobs", type=click.IntRange(min=0), help="Worker processes; default: every core.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Crops per forward pass.")
+@click.option("--shard", "shard_text", metavar="I/N", help="Only part I of N of the manifest.")
+@click.option("--retry-failed", is_flag=True, help="Try clips again whose failure is recorded.")
+@click.option("--follow-links", is_flag=True, help="Allow links that lead out of the corpus.")
+@click.option("--report", type=click.Path(path_type=Path), help="Where to write the JSON report.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def extract(
+    manifest: Path,
+    cache: Path,
+    sets: str,
+    weights: tuple[str, ...],
+    views: str | None,
+    config: Path | None,
+    overrides: tuple[str, ...],
+    jobs: int | None,
+    device: str,
+    batch_size: int | None,
+    shard_text: str | None,
+    retry_failed: bool,
+    follow_links: bool,
+    report: Path | None,
+    as_json: bool,
+) -> None:
+    """Extract feature sets for every clip of MANIFEST into a cache.
+
+    Only what is missing or stale is computed: interrupted runs go on where they stopped.
+    Exit code 0: all clips ok or partial; 1: some failed; 2: wrong use.
+    """
+    try:
+        table = read_manifest(manifest, follow_links=follow_links)
+        clips = shard(table.clips, shard_text)
+        chosen = {"network": {"views": settings_to_dict(VIEW_SETS[views])}} if views else {}
+        values = merge(chosen, read_toml(config) if config else {})
+        values = merge(values, parse_overrides(overrides))
+        settings = settings_from(StageOneSettings, values)
+        plan = plan_sets(
+            [name.strip() for name in sets.split(",") if name.strip()],
+            settings,
+            parse_weights(weights),
+            cache=cache,
+            device=device,
+            batch_size=batch_size or 0,
+            retry_failed=retry_failed,
+            command=sys.argv,
+        )
+    except (ManifestError, SettingsError, PlanError, WeightsError, OSError) as error:
+        raise click.UsageError(str(error)) from error
+    for planned in plan.sets:
+        if planned.spec.untrained:
+            click.echo(
+                f"Warning: {planned.name} has random weights. Its features, every run trained on "
+                "them and every prediction are marked untrained.",
+                err=True,
+            )
+    try:
+        summary = run_extract(clips, plan, jobs=jobs, report=report)
+    except CacheFullError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+    click.echo(json.dumps(summary.to_json(), indent=2) if as_json else format_summary(summary))
+    if summary.interrupted:
+        sys.exit(130)
+    sys.exit(1 if summary.failed else 0)

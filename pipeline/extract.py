@@ -1,0 +1,324 @@
+"""Stage one for one clip: video -> faces -> crops -> views -> embeddings -> entries.
+
+``extract_clip`` brings every planned set of a clip up to date and says what became of each. It
+streams: frames arrive in chunks, features leave in chunks, and memory doesn't grow with length.
+Faces are found in a first pass over the frames and stored as geometry; a second pass decodes again
+and crops, so that another network never detects again.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from cache.commit import CacheWriteError
+from cache.entry import Entry
+from cache.entry_writer import EntryWriter
+from cache.failure import Failure
+from cache.feature_set import FeatureSet
+from cache.manifest import Clip
+from cache.source import Source, read_source
+from extractors.face_network import FaceNetwork
+from pipeline.audio import AudioSteps
+from pipeline.crops import crop_faces
+from pipeline.decode import MediaError, MediaInfo, VideoReader, probe
+from pipeline.faces import find_faces
+from pipeline.rungs import Rung
+from pipeline.sets import Kind, Plan, PlannedSet, WeightsChoice, load_network
+from pipeline.settings import StageOneSettings
+from pipeline.watchdog import guarded
+
+NO_VIDEO = "no video stream"
+NO_AUDIO = "no audio stream"
+
+
+@dataclass(frozen=True)
+class SetResult:
+    """What became of one set of one clip.
+
+    Args:
+        state: ``ok``, ``partial`` or ``failed``.
+        why: what a partial entry lacks, or why there is none.
+        fresh: computed now; False where a trusted entry, or a failure not to be retried, was there.
+    """
+
+    state: str
+    why: tuple[str, ...] = ()
+    fresh: bool = True
+
+
+@dataclass(frozen=True)
+class ClipResult:
+    """What became of a clip: a result per set, frames per rung of the ladder, seconds spent."""
+
+    clip: str
+    sets: dict[str, SetResult]
+    rungs: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def state(self) -> str:
+        """The worst state of the clip's sets."""
+        states = {result.state for result in self.sets.values()}
+        return next((state for state in ("failed", "partial") if state in states), "ok")
+
+    @property
+    def reason(self) -> str:
+        """Why the clip isn't ok: each reason once."""
+        worst = [result for result in self.sets.values() if result.state == self.state]
+        return "; ".join(dict.fromkeys(why for result in worst for why in result.why))
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A clip on its way through the stages."""
+
+    clip: Clip
+    plan: Plan
+    source: Source
+    info: MediaInfo
+
+    def frames(self) -> VideoReader:
+        return VideoReader(
+            self.clip.path,
+            self.plan.settings.decode,
+            start_seconds=self.clip.start_seconds,
+            end_seconds=self.clip.end_seconds,
+        )
+
+    def writer(self, planned: PlannedSet) -> EntryWriter:
+        feature_set = FeatureSet(self.plan.cache, planned.spec)
+        return feature_set.writer(
+            self.clip.clip, source=self.source, provenance=self.plan.provenance
+        )
+
+
+def extract_clip(clip: Clip, plan: Plan) -> ClipResult:
+    """Compute what is missing of one clip's sets and commit each as an entry.
+
+    A clip that can't be read becomes a recorded failure, never an exception: a run goes on.
+
+    Raises:
+        cache.commit.CacheWriteError: the cache can't be written; going on would lose every clip.
+    """
+    started = time.monotonic()
+    results = {p.name: r for p in plan.sets if (r := _known(clip, plan, p)) is not None}
+    if len(results) < len(plan.sets):
+        source: Source | None = None
+        try:
+            source = read_source(
+                clip.path, start_seconds=clip.start_seconds, end_seconds=clip.end_seconds
+            )
+            job = _Job(clip, plan, source, probe(clip.path, plan.settings.decode))
+            if job.info.video is None and job.info.audio is None:
+                raise MediaError(f"{clip.path} has neither picture nor sound")
+        except (MediaError, OSError) as error:
+            todo = [planned for planned in plan.sets if planned.name not in results]
+            results |= _fail(clip, plan, todo, source, "open", str(error))
+        else:
+            for stage, compute in STAGES:
+                todo = [p for p in plan.of_kind(stage) if p.name not in results]
+                if todo:
+                    results |= _attempt(job, stage, todo, compute, results)
+    rungs = _count_rungs(clip, plan) if "faces" in results else {}
+    return ClipResult(clip.clip, results, rungs, time.monotonic() - started)
+
+
+def fail_clip(clip: Clip, plan: Plan, stage: str, reason: str) -> ClipResult:
+    """Record a failure of every set that the clip lacks.
+
+    Raises:
+        cache.commit.CacheWriteError: the cache can't be written.
+    """
+    results = {p.name: r for p in plan.sets if (r := _known(clip, plan, p)) is not None}
+    todo = [planned for planned in plan.sets if planned.name not in results]
+    try:
+        source = read_source(
+            clip.path, start_seconds=clip.start_seconds, end_seconds=clip.end_seconds
+        )
+    except OSError:
+        source = None  # the record then counts for as long as the file can't be read
+    return ClipResult(clip.clip, results | _fail(clip, plan, todo, source, stage, reason))
+
+
+def _extract_faces(job: _Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
+    """Find the clip's face in every frame."""
+    settings, reader = job.plan.settings, job.frames()
+    missing: list[str] = []
+    if job.info.video is None:
+        missing.append(NO_VIDEO)
+        faces = find_faces((), settings.faces)
+    else:
+        faces = find_faces(guarded(reader, settings.hang_seconds), settings.faces)
+        missing.extend(reader.problems)
+        lost = int((faces.rung == Rung.WHOLE).sum())
+        if lost:
+            missing.append(f"{lost} of {len(faces.rung)} frames without a face")
+    attributes = {
+        "frame_size": list(reader.frame_size or ()),
+        "declared_frames": job.info.video.declared_frames if job.info.video else None,
+        "decoded_frames": reader.decoded_frames,
+        "duration_seconds": job.info.duration_seconds,
+    }
+    with job.writer(todo[0]) as writer:
+        writer.append(**faces.arrays())
+        writer.finish(missing=missing, attributes=attributes)
+    return {todo[0].name: _made(missing)}
+
+
+def _extract_networks(job: _Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
+    """Decode and crop once, and run every network on the crops."""
+    settings = job.plan.settings
+    faces = _read_faces(job.clip, job.plan)
+    times, rungs = faces.arrays["times"], faces.arrays["rung"]
+    size = settings.crops.size
+    networks = [_network(planned, job.plan) for planned in todo]
+    done = 0
+    with ExitStack() as stack:
+        writers = [stack.enter_context(job.writer(planned)) for planned in todo]
+        nothing = np.empty((0, size, size, 3), np.uint8)
+        for writer, network in zip(writers, networks, strict=True):
+            writer.append(times=times[:0], rung=rungs[:0], **network.extract(nothing))
+        chunks = guarded(job.frames(), settings.hang_seconds) if job.info.video else ()
+        for frames in chunks:
+            rows = slice(done, done + len(frames))
+            done += len(frames)
+            if not np.array_equal(frames.times, times[rows]):
+                raise MediaError(
+                    f"{job.clip.path} decodes to other frames than when its faces were found, near "
+                    f"frame {done}; remove the clip's faces entry and extract again"
+                )
+            crops = crop_faces(
+                frames.images,
+                faces.arrays["landmarks"][rows],
+                faces.arrays["box"][rows],
+                rungs[rows],
+                settings.crops,
+            )
+            for writer, network in zip(writers, networks, strict=True):
+                writer.append(times=frames.times, rung=rungs[rows], **network.extract(crops))
+        for writer in writers:
+            writer.finish(missing=faces.missing, attributes=faces.attributes)
+    return {planned.name: _made(faces.missing) for planned in todo}
+
+
+def _extract_audio(job: _Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
+    """Decode the sound and compute what is wanted of it."""
+    results: dict[str, SetResult] = {}
+    for planned in todo:
+        steps = AudioSteps(planned.name, job.clip, job.info, job.plan.settings)
+        with job.writer(planned) as writer:
+            for arrays in steps:
+                writer.append(**arrays)
+            missing = [NO_AUDIO] if job.info.audio is None else steps.problems
+            writer.finish(
+                missing=missing, attributes={"duration_seconds": job.info.duration_seconds}
+            )
+        results[planned.name] = _made(missing)
+    return results
+
+
+_Compute = Callable[[_Job, Sequence[PlannedSet]], dict[str, SetResult]]
+STAGES: tuple[tuple[Kind, _Compute], ...] = (
+    ("faces", _extract_faces),
+    ("network", _extract_networks),
+    ("audio", _extract_audio),
+)
+
+
+def _attempt(
+    job: _Job,
+    stage: str,
+    todo: Sequence[PlannedSet],
+    compute: _Compute,
+    results: dict[str, SetResult],
+) -> dict[str, SetResult]:
+    """Run one stage; whatever goes wrong with the clip becomes its recorded failure."""
+    faces = results.get("faces")
+    if stage == "network" and faces is not None and faces.state == "failed":
+        return _fail(job.clip, job.plan, todo, job.source, "faces", "; ".join(faces.why))
+    try:
+        return compute(job, todo)
+    except CacheWriteError:
+        raise
+    except MediaError as error:
+        reason = str(error)
+    except (OSError, ValueError, RuntimeError, MemoryError) as error:
+        # Nothing that was foreseen: recorded with its place, so that the night's run goes on.
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(place.filename).name}:{place.lineno}"
+        reason = f"{type(error).__name__}: {error} ({where})"
+    return _fail(job.clip, job.plan, todo, job.source, stage, reason)
+
+
+def _known(clip: Clip, plan: Plan, planned: PlannedSet) -> SetResult | None:
+    """Return what the cache already holds for a clip; None if it must be computed."""
+    feature_set = FeatureSet(plan.cache, planned.spec)
+    start, end = clip.start_seconds, clip.end_seconds
+    state = feature_set.trusted(clip.clip, clip.path, start_seconds=start, end_seconds=end)
+    if state == "ok":
+        return SetResult("ok", fresh=False)
+    if state == "partial":
+        return SetResult("partial", feature_set.read(clip.clip, ()).missing, fresh=False)
+    failure = None if plan.retry_failed else feature_set.failure(clip.clip)
+    if failure and failure.still_counts(clip.path, start_seconds=start, end_seconds=end):
+        return SetResult("failed", (failure.reason,), fresh=False)
+    return None
+
+
+def _made(missing: Sequence[str]) -> SetResult:
+    return SetResult("partial" if missing else "ok", tuple(missing))
+
+
+def _fail(
+    clip: Clip,
+    plan: Plan,
+    todo: Sequence[PlannedSet],
+    source: Source | None,
+    stage: str,
+    reason: str,
+) -> dict[str, SetResult]:
+    for planned in todo:
+        failure = Failure(clip.clip, stage, reason, source, provenance=plan.provenance)
+        FeatureSet(plan.cache, planned.spec).record_failure(failure)
+    return {planned.name: SetResult("failed", (reason,)) for planned in todo}
+
+
+def _read_faces(clip: Clip, plan: Plan) -> Entry:
+    feature_set = FeatureSet(plan.cache, plan.of_kind("faces")[0].spec)
+    return feature_set.read(clip.clip, ("times", "box", "landmarks", "rung"))
+
+
+def _count_rungs(clip: Clip, plan: Plan) -> dict[str, int]:
+    """Count a clip's frames by how the face was had."""
+    try:
+        rungs = _read_faces(clip, plan).arrays["rung"]
+    except (OSError, ValueError):
+        return {}  # the clip has no faces entry; its failure is told elsewhere
+    numbers, counts = np.unique(rungs, return_counts=True)
+    return {Rung(n).name.lower(): int(c) for n, c in zip(numbers, counts, strict=True)}
+
+
+def _network(planned: PlannedSet, plan: Plan) -> FaceNetwork:
+    """Load a network once per process."""
+    choice = planned.weights or WeightsChoice()
+    network = _load(planned.name, choice, plan.settings, plan.device, plan.batch_size)
+    if network.weights_digest != planned.spec.weights:
+        raise ValueError(
+            f"the weights of {planned.name} changed since the run began: {planned.weights}"
+        )
+    return network
+
+
+@lru_cache(maxsize=8)
+def _load(
+    name: str, choice: WeightsChoice, settings: StageOneSettings, device: str, batch_size: int
+) -> FaceNetwork:
+    return load_network(name, choice, settings, device=device, batch_size=batch_size)

@@ -1,0 +1,165 @@
+"""A run of stage one over the clips of a manifest: workers, progress, interruption, summary."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+
+from tqdm import tqdm
+
+from cache.commit import CacheWriteError, write_text
+from cache.feature_set import FeatureSet
+from cache.manifest import Clip
+from pipeline.extract import ClipResult, extract_clip, fail_clip
+from pipeline.sets import Plan, PlanError
+from pipeline.summary import Summary, peak_memory
+from pipeline.workers import WorkerDied, map_clips
+
+REPORT_NAME = "extract-report.json"
+PLAIN_LINE_SECONDS = 30.0  # where nobody watches a terminal, a line this often
+
+
+class CacheFullError(Exception):
+    """The cache can't be written; the message says how far the run came and how to go on."""
+
+
+class _Stop(BaseException):  # like KeyboardInterrupt: no handler of errors may swallow it
+    """A signal asked the run to stop."""
+
+
+def shard(clips: Sequence[Clip], text: str | None) -> tuple[Clip, ...]:
+    """Take every N-th clip from the I-th on, for ``I/N`` with I from 1 to N.
+
+    Raises:
+        PlanError: the text is not of that form.
+    """
+    if text is None:
+        return tuple(clips)
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise PlanError(f"--shard {text}: expected I/N with I from 1 to N, such as 3/8")
+    return tuple(clips[int(part) - 1 :: int(parts)])
+
+
+def default_jobs() -> int:
+    """The number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_extract(
+    clips: Sequence[Clip], plan: Plan, *, jobs: int | None = None, report: Path | None = None
+) -> Summary:
+    """Bring every planned set of every clip up to date.
+
+    Args:
+        clips: the clips, each in exactly one state afterwards.
+        plan: the sets to make.
+        jobs: worker processes; None is one per core, 0 works in this process.
+        report: where the JSON report goes; by default into the cache's folder.
+
+    Returns:
+        What became of every clip. ``interrupted`` is set if SIGINT or SIGTERM ended the run early;
+        everything committed before stays.
+
+    Raises:
+        CacheFullError: the cache can't be written.
+    """
+    started = time.monotonic()
+    results: list[ClipResult] = []
+    interrupted = False
+    try:
+        for planned in plan.sets:
+            FeatureSet(plan.cache, planned.spec).create(
+                {**plan.provenance, "weights": str(planned.weights or "")}
+            )
+        work = functools.partial(extract_clip, plan=plan)
+        failed = functools.partial(_died, plan=plan)
+        jobs = default_jobs() if jobs is None else jobs
+        with _stoppable():
+            stream = map_clips(work, clips, jobs=min(jobs, len(clips)), failed=failed)
+            with contextlib.closing(stream):
+                for result in _shown(stream, len(clips)):
+                    results.append(result)
+    except (_Stop, KeyboardInterrupt):
+        interrupted = True
+    except (CacheWriteError, OSError) as error:
+        raise CacheFullError(
+            f"the cache can't be written: {error}\n{len(results)} of {len(clips)} clips are done "
+            "and stay. Make room or give access, then run the same command again to go on."
+        ) from error
+    order = {clip.clip: number for number, clip in enumerate(clips)}
+    results.sort(key=lambda result: order[result.clip])
+    summary = Summary(
+        sets={planned.name: planned.spec.folder for planned in plan.sets},
+        untrained=tuple(planned.name for planned in plan.sets if planned.spec.untrained),
+        clips=tuple(results),
+        not_reached=tuple(c.clip for c in clips if c.clip not in {r.clip for r in results}),
+        interrupted=interrupted,
+        seconds=time.monotonic() - started,
+        peak_memory_bytes=peak_memory(),
+    )
+    try:
+        text = json.dumps(summary.to_json(), indent=2) + "\n"
+        write_text(report or plan.cache / REPORT_NAME, text, what="the report")
+    except OSError as error:
+        raise CacheFullError(f"the report can't be written: {error}") from error
+    return summary
+
+
+def _died(clip: Clip, died: WorkerDied, *, plan: Plan) -> ClipResult:
+    return fail_clip(clip, plan, "worker", str(died))
+
+
+def _shown(results: Iterator[ClipResult], total: int) -> Iterator[ClipResult]:
+    """Pass results on, with a bar on a terminal and plain lines elsewhere."""
+    if sys.stderr.isatty():
+        with tqdm(total=total, unit="clip", dynamic_ncols=True) as bar:
+            for result in results:
+                if result.state == "failed":
+                    bar.write(f"{result.clip}: failed: {result.reason}", file=sys.stderr)
+                bar.update()
+                yield result
+        return
+    started = last = time.monotonic()
+    for number, result in enumerate(results, start=1):
+        now = time.monotonic()
+        if result.state == "failed":
+            print(f"{result.clip}: failed: {result.reason}", file=sys.stderr, flush=True)
+        if now - last >= PLAIN_LINE_SECONDS or number == total:
+            rate = number / (now - started)
+            left = (total - number) / rate
+            print(
+                f"{number} of {total} clips, {rate:.2f} clips/s, {left:.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )
+            last = now
+        yield result
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """Turn SIGINT and SIGTERM into ``_Stop``, in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del frame
+        raise _Stop(signal.Signals(number).name)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

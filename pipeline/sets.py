@@ -1,0 +1,257 @@
+"""From the names on a command line to the feature sets of one run: settings, weights, keys.
+
+The key of a set covers everything that can change its numbers, here and nowhere else: see
+``plan_sets``. Device, workers and batch size are not in it.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from cache.set_spec import SetSpec
+from cache.settings import settings_to_dict
+from extractors.face_network import FaceNetwork, load_face_network
+from extractors.networks import NETWORKS
+from extractors.weight_files import WeightsError
+from pipeline.settings import StageOneSettings
+
+Kind = Literal["faces", "network", "audio"]
+
+AUDIO_SETS = ("spectrogram", "logmel")
+# Bumped by hand when the code of a kind of set starts to yield other numbers for the same settings.
+ALGORITHM_VERSIONS: dict[str, int] = {"faces": 1, "network": 1, "spectrogram": 1, "logmel": 1}
+LIBRARIES = ("av", "dlib-bin", "h5py", "numpy", "opencv-python-headless", "torch")
+
+
+class PlanError(ValueError):
+    """The sets, weights or settings asked for do not fit together."""
+
+
+@dataclass(frozen=True)
+class WeightsChoice:
+    """Where a network's parameters come from: a file, or a seed for random ones."""
+
+    file: Path | None = None
+    seed: int = 0
+
+    @property
+    def untrained(self) -> bool:
+        """Whether the parameters are random."""
+        return self.file is None
+
+    def __str__(self) -> str:
+        return f"random:{self.seed}" if self.file is None else str(self.file)
+
+
+@dataclass(frozen=True)
+class PlannedSet:
+    """One feature set of a run."""
+
+    kind: Kind
+    spec: SetSpec
+    weights: WeightsChoice | None = None
+
+    @property
+    def name(self) -> str:
+        """The set's name, as in ``--sets``."""
+        return self.spec.name
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run makes, in the order in which a clip goes through it. Sent to every worker."""
+
+    cache: Path
+    settings: StageOneSettings
+    sets: tuple[PlannedSet, ...]
+    device: str = "cpu"
+    batch_size: int = 0
+    retry_failed: bool = False
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def of_kind(self, kind: Kind) -> tuple[PlannedSet, ...]:
+        """The sets of one kind."""
+        return tuple(planned for planned in self.sets if planned.kind == kind)
+
+
+def parse_weights(choices: Sequence[str]) -> dict[str, WeightsChoice]:
+    """Read ``["ir50=FILE", "resnet18=random", "vggface=random:7"]``.
+
+    Raises:
+        PlanError: a choice without ``=``, an unknown network, a network named twice, a file that
+            isn't there, or a seed that is no whole number.
+    """
+    result: dict[str, WeightsChoice] = {}
+    for choice in choices:
+        name, equals, source = choice.partition("=")
+        if not equals or not source:
+            raise PlanError(f"--weights {choice}: expected NETWORK=FILE or NETWORK=random")
+        if name not in NETWORKS:
+            raise PlanError(f"--weights {choice}: no network {name!r}; there are {_networks()}")
+        if name in result:
+            raise PlanError(f"--weights names {name} twice")
+        if source == "random" or source.startswith("random:"):
+            seed = source.removeprefix("random").removeprefix(":") or "0"
+            if not seed.isdecimal():
+                raise PlanError(f"--weights {choice}: the seed must be a whole number")
+            result[name] = WeightsChoice(seed=int(seed))
+            continue
+        path = Path(source)
+        if not path.is_file():
+            raise PlanError(f"--weights {choice}: {path} is not a file")
+        result[name] = WeightsChoice(file=path.resolve())
+    return result
+
+
+def load_network(
+    name: str, choice: WeightsChoice, settings: StageOneSettings, *, device: str, batch_size: int
+) -> FaceNetwork:
+    """Build a network with its parameters and views.
+
+    Raises:
+        extractors.weight_files.WeightsError: the file doesn't hold this network's parameters.
+        PlanError: the network has no such layer or takes no such image size.
+    """
+    try:
+        return load_face_network(
+            name,
+            choice.file,
+            settings.network,
+            seed=choice.seed,
+            device=device,
+            batch_size=batch_size,
+        )
+    except WeightsError:
+        raise
+    except ValueError as error:
+        raise PlanError(str(error)) from error
+
+
+def choose_device(text: str) -> str:
+    """Turn ``auto`` into ``cuda`` where there is a usable GPU and ``cpu`` elsewhere.
+
+    Raises:
+        PlanError: the text names no device, or one that this machine doesn't have.
+    """
+    if text == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, number = text.partition(":")
+    if text != "cpu" and not (kind == "cuda" and (not number or number.isdecimal())):
+        raise PlanError(f"--device {text}: expected auto, cpu, cuda or cuda:N")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise PlanError(f"--device {text}: PyTorch sees {torch.cuda.device_count()} CUDA devices")
+    return text
+
+
+def plan_sets(
+    names: Sequence[str],
+    settings: StageOneSettings,
+    weights: Mapping[str, WeightsChoice],
+    *,
+    cache: Path,
+    device: str = "auto",
+    batch_size: int = 0,
+    retry_failed: bool = False,
+    command: Sequence[str] = (),
+) -> Plan:
+    """Work out the sets to make, upstream first, and their keys.
+
+    Args:
+        names: sets asked for; ``faces`` is added where a network needs it.
+        settings: all settings of stage one.
+        weights: parameters per network.
+        cache: the cache's folder; not touched here.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        batch_size: crops per forward pass; 0 picks by device and views.
+        retry_failed: try clips again whose failure is recorded.
+        command: the command line, for the provenance.
+
+    Raises:
+        PlanError: an unknown set, a network without weights, weights for a set not asked for,
+            or a device that isn't there.
+        extractors.weight_files.WeightsError: a weight file doesn't fit its network.
+    """
+    known = ["faces", *NETWORKS, *AUDIO_SETS]
+    for name in names:
+        if name not in known:
+            raise PlanError(f"no set {name!r}; there are {', '.join(known)}")
+    if not names:
+        raise PlanError(f"no set asked for; there are {', '.join(known)}")
+    for name in weights:
+        if name not in names:
+            raise PlanError(
+                f"--weights {name}=... but {name} is not among --sets {','.join(names)}"
+            )
+    wanted = [name for name in known if name in names]
+    networks = [name for name in wanted if name in NETWORKS]
+    faces = _planned("faces", "faces", settings_to_dict(settings.faces))
+    sets: list[PlannedSet] = []
+    if networks or "faces" in wanted:
+        sets.append(faces)
+    for name in networks:
+        if name not in weights:
+            raise PlanError(
+                f"{name} needs weights: pass --weights {name}=FILE, or {name}=random to try things "
+                "out (random weights mark everything made with them as untrained)"
+            )
+        network = load_network(name, weights[name], settings, device="cpu", batch_size=batch_size)
+        sets.append(_planned_network(name, weights[name], settings, network, faces.spec))
+    for name in wanted:
+        if name in AUDIO_SETS:
+            sets.append(_planned(name, "audio", settings_to_dict(getattr(settings, name))))
+    return Plan(
+        cache=cache,
+        settings=settings,
+        sets=tuple(sets),
+        device=choose_device(device),
+        batch_size=batch_size,
+        retry_failed=retry_failed,
+        provenance=_provenance(command),
+    )
+
+
+def _planned(name: str, kind: Kind, settings: dict[str, Any]) -> PlannedSet:
+    return PlannedSet(kind, SetSpec(name=name, settings=settings, version=ALGORITHM_VERSIONS[name]))
+
+
+def _planned_network(
+    name: str,
+    choice: WeightsChoice,
+    settings: StageOneSettings,
+    network: FaceNetwork,
+    faces: SetSpec,
+) -> PlannedSet:
+    spec = SetSpec(
+        name=name,
+        settings={
+            **settings_to_dict(network.settings),
+            "crops": settings_to_dict(settings.crops),
+        },
+        version=ALGORITHM_VERSIONS["network"],
+        weights=network.weights_digest,
+        upstream={"faces": faces.key},
+        untrained=choice.untrained,
+    )
+    return PlannedSet("network", spec, choice)
+
+
+def _provenance(command: Sequence[str]) -> dict[str, Any]:
+    return {
+        "avfuse": version("avfuse"),
+        "python": platform.python_version(),
+        "libraries": {name: version(name) for name in LIBRARIES},
+        "host": platform.node(),
+        "command": list(command or sys.argv),
+    }
+
+
+def _networks() -> str:
+    return ", ".join(NETWORKS)

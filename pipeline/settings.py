@@ -1,0 +1,40 @@
+"""Settings of stage one, gathered from the modules that define and explain them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from extractors.face_network import FaceSettings as NetworkSettings
+from extractors.spectrogram import LogMelSettings, SpectrogramSettings
+from pipeline.crops import CropSettings
+from pipeline.decode import DecodeSettings
+from pipeline.faces import FaceSettings
+
+
+@dataclass(frozen=True)
+class StageOneSettings:
+    """Everything that can be set about stage one.
+
+    All tables but ``decode`` and ``hang_seconds`` can change numbers and are part of keys.
+
+    Args:
+        decode: limits on what one file may make avfuse allocate.
+        faces: how faces are found and which one is used.
+        crops: how a face is cut out.
+        network: which layer, views and arithmetic; the same for every network of a run.
+        spectrogram: of the set of that name.
+        logmel: of the set of that name.
+        hang_seconds: a decoder that takes longer than this for one chunk is ended.
+    """
+
+    decode: DecodeSettings = field(default_factory=DecodeSettings)
+    faces: FaceSettings = field(default_factory=FaceSettings)
+    crops: CropSettings = field(default_factory=CropSettings)
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    spectrogram: SpectrogramSettings = field(default_factory=SpectrogramSettings)
+    logmel: LogMelSettings = field(default_factory=LogMelSettings)
+    hang_seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        if not self.hang_seconds > 0:
+            raise ValueError(f"hang_seconds must be above 0, got {self.hang_seconds}")

@@ -1,0 +1,123 @@
+"""What a run of stage one did, for people and for programs."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.extract import ClipResult
+from pipeline.rungs import Rung
+
+MAX_LISTED = 20
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Every clip of a run in exactly one state.
+
+    Args:
+        sets: set name to its folder in the cache.
+        untrained: sets made with random weights.
+        clips: one result per clip, in the manifest's order.
+        not_reached: clips that an interruption left undone.
+        interrupted: whether a signal ended the run early.
+        seconds: how long it took.
+        peak_memory_bytes: of this process and of its largest worker.
+    """
+
+    sets: Mapping[str, str]
+    untrained: tuple[str, ...]
+    clips: tuple[ClipResult, ...]
+    not_reached: tuple[str, ...]
+    interrupted: bool
+    seconds: float
+    peak_memory_bytes: int
+
+    @property
+    def failed(self) -> tuple[ClipResult, ...]:
+        """The clips of which at least one set failed."""
+        return tuple(clip for clip in self.clips if clip.state == "failed")
+
+    @property
+    def rungs(self) -> Counter[str]:
+        """Frames of the corpus per rung of the face ladder."""
+        total: Counter[str] = Counter()
+        for clip in self.clips:
+            total.update(clip.rungs)
+        return total
+
+    def to_json(self) -> dict[str, Any]:
+        """The report, as JSON types."""
+        return {
+            "sets": dict(self.sets),
+            "untrained": list(self.untrained),
+            "states": dict(Counter(clip.state for clip in self.clips)),
+            "interrupted": self.interrupted,
+            "not_reached": list(self.not_reached),
+            "seconds": round(self.seconds, 3),
+            "peak_memory_bytes": self.peak_memory_bytes,
+            "frames": dict(self.rungs),
+            "clips": [
+                {
+                    "clip": clip.clip,
+                    "state": clip.state,
+                    "seconds": round(clip.seconds, 3),
+                    "frames": clip.rungs,
+                    "sets": {
+                        name: {
+                            "state": result.state,
+                            "why": list(result.why),
+                            "fresh": result.fresh,
+                        }
+                        for name, result in clip.sets.items()
+                    },
+                }
+                for clip in self.clips
+            ],
+        }
+
+
+def format_summary(summary: Summary) -> str:
+    """The end of a run as a person reads it: counts, coverage, what is missing and why."""
+    states = Counter(clip.state for clip in summary.clips)
+    fresh = sum(any(result.fresh for result in clip.sets.values()) for clip in summary.clips)
+    lines = [
+        f"{len(summary.clips)} clips: {states['ok']} ok, {states['partial']} partial, "
+        f"{states['failed']} failed; {fresh} computed now, {len(summary.clips) - fresh} unchanged",
+        f"{summary.seconds:.1f} s, at most {summary.peak_memory_bytes / 2**20:.0f} MiB a process",
+    ]
+    rungs = summary.rungs
+    frames = sum(rungs.values())
+    if frames:
+        shares = ", ".join(
+            f"{rung.name.lower().replace('_', ' ')} {rungs[rung.name.lower()] / frames:.1%}"
+            for rung in Rung
+            if rungs[rung.name.lower()]
+        )
+        lines.append(f"{frames} frames by how the face was had: {shares}")
+    for state in ("partial", "failed"):
+        shown = [clip for clip in summary.clips if clip.state == state]
+        lines.extend(f"  {state}: {clip.clip}: {clip.reason}" for clip in shown[:MAX_LISTED])
+        if len(shown) > MAX_LISTED:
+            lines.append(f"  ... and {len(shown) - MAX_LISTED} more {state}; all are in the report")
+    lines.extend(f"{name}: {folder}" for name, folder in summary.sets.items())
+    if summary.untrained:
+        lines.append(f"untrained (random weights): {', '.join(summary.untrained)}")
+    if summary.interrupted:
+        lines.append(
+            f"Interrupted: {len(summary.not_reached)} clips are left. What is done is committed; "
+            "run the same command again to go on."
+        )
+    return "\n".join(lines)
+
+
+def peak_memory() -> int:
+    """Largest resident size in bytes that this process, or one it started, has had."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return max(own, children) * unit
