@@ -19,6 +19,7 @@ MAX_HEADER_BYTES = 16 * 2**20
 MAX_PICKLE_BYTES = 64 * 2**20
 MAX_TENSORS = 100_000
 MAX_DEPTH = 4
+MAX_NAME = 300
 # Where training scripts put the parameters, in the order in which they are looked for.
 CONTAINERS = ("state_dict", "model_state_dict", "model", "net", "backbone", "weights", "params")
 PREFIXES = ("module.", "model.", "net.", "backbone.", "encoder.", "_orig_mod.")
@@ -129,9 +130,10 @@ def read_pytorch(path: Path, start: bytes, max_bytes: int) -> Any:
                 f"{path} holds Python objects beside tensors ({match[1]}); it was refused and none "
                 "of it was run. Where you trust it, load it there and save its state_dict() alone"
             ) from None
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        # Not its text: torch advises to unpickle everything.
         raise WeightsError(
-            f"{path} is not a weight file of PyTorch, or is cut off or damaged: {reason[:200]}"
+            f"{path} is no weight file of safetensors or PyTorch, or it is cut off or damaged "
+            f"({type(error).__name__})"
         ) from error
 
 
@@ -187,8 +189,9 @@ def unwrap(content: Any, path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]
         )
     tensors = {key: value.detach() for key, value in content.items() if isinstance(value, Tensor)}
     for name, tensor in tensors.items():
-        if not isinstance(name, str):
-            raise WeightsError(f"{path} names a tensor {name!r}, which is not text")
+        # Names end up in messages, where a hostile one could move the terminal's cursor.
+        if not isinstance(name, str) or not name.isprintable() or len(name) > MAX_NAME:
+            raise WeightsError(f"{path} names a tensor {str(name)[:40]!r}: expected plain text")
         if tensor.layout != torch.strided or tensor.is_quantized:
             raise WeightsError(f"{path}: {name} is sparse or quantized; only dense ones are read")
     stripping = True

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from extractors.identify import COUNTER, Match, compare, compare_with_all, differences
+from extractors.networks import NETWORKS
 from extractors.weight_files import WeightFile, WeightsError, read_weight_file
 
 
@@ -53,7 +55,7 @@ def load_weights(module: nn.Module, path: Path) -> WeightsReport:
 
     Raises:
         WeightsError: the file can't be read safely, is of another network, lacks a parameter, has
-            one too many or one in another shape or kind, or holds nan or inf.
+            one too many or one in another shape or kind, or holds nan, inf or a negative variance.
         OSError: the file can't be read.
     """
     file = read_weight_file(path)
@@ -68,11 +70,14 @@ def load_weights(module: nn.Module, path: Path) -> WeightsReport:
         tensor = file.tensors[key]
         if torch.is_floating_point(state[key]) != torch.is_floating_point(tensor):
             raise WeightsError(f"{path}: {key} is {tensor.dtype}, expected {state[key].dtype}")
-        if torch.is_floating_point(tensor) and not bool(tensor.isfinite().all()):
-            bad = int((~tensor.isfinite()).sum())
+        # In the network's own type: what float64 holds may be inf in float32.
+        bad = int((~tensor.to(state[key].dtype).isfinite()).sum())
+        if key.endswith("running_var"):
+            bad += int((tensor < 0).sum())
+        if bad:
             raise WeightsError(
-                f"{path}: {key} holds nan or inf ({bad} of {tensor.numel()} values); the training "
-                "that wrote it diverged, or the file is damaged"
+                f"{path}: {key} holds nan, inf or a negative variance ({bad} of {tensor.numel()} "
+                "values); the training that wrote it diverged, or the file is damaged"
             )
     module.load_state_dict({key: file.tensors[key] for key in match.matched}, strict=False)
     return WeightsReport(
@@ -172,3 +177,47 @@ def save_weights(module: nn.Module, path: Path, metadata: Mapping[str, str]) -> 
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def convert_weights(
+    path: Path, target: Path, network: str, *, channel_order: Literal["rgb", "bgr"] = "rgb"
+) -> WeightsReport:
+    """Write a weight file as safetensors, with where it came from in its header.
+
+    Args:
+        path: the file; must fit the network.
+        target: the safetensors file to write; replaced if it exists.
+        network: a name in ``NETWORKS``.
+        channel_order: what the file's network takes. Weights that came from Caffe often take
+            blue, green, red; their first convolution is turned round, so that the result takes red,
+            green, blue as every network here does, and yields the same numbers.
+
+    Returns:
+        What was loaded, with the digest of what was written.
+
+    Raises:
+        ValueError: ``network`` is unknown.
+        WeightsError: see ``load_weights``.
+        OSError: a file can't be read or written.
+    """
+    if network not in NETWORKS:
+        raise ValueError(f"no network is called {network!r}; there are {', '.join(NETWORKS)}")
+    module = NETWORKS[network].build()
+    report = load_weights(module, path)
+    if channel_order == "bgr":
+        first = next(layer for layer in module.modules() if isinstance(layer, nn.Conv2d))
+        with torch.no_grad():
+            first.weight.copy_(first.weight.flip(1))
+        report = replace(report, digest=weights_digest(module))
+    with path.open("rb") as stream:
+        source_digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    metadata = {
+        "network": network,
+        "source": path.name,
+        "source_sha256": source_digest,
+        "source_channel_order": channel_order,
+        "dropped": ", ".join(report.dropped),
+        "weights_digest": report.digest,
+    }
+    save_weights(module, target, metadata)
+    return report

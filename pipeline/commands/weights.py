@@ -1,0 +1,136 @@
+"""``avfuse weights``: which networks there are, and what a weight file is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from extractors.identify import Match, differences, identify
+from extractors.networks import NETWORKS
+from extractors.weight_files import WeightsError
+from extractors.weights import convert_weights, load_weights
+
+FAILED = 1
+NAMES_SHOWN = 3
+
+
+@click.group()
+def weights() -> None:
+    """Which networks there are, which of them a weight file fits, and conversion to safetensors."""
+
+
+@weights.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_(*, as_json: bool) -> None:
+    """List the face networks: input size, layers, and whose weights they load."""
+    rows = [
+        {
+            "network": spec.name,
+            "image_size": spec.image_size,
+            "any_size": spec.any_size,
+            "layers": dict(spec.layers),
+            "default_layer": spec.default_layer,
+            "source": spec.source,
+        }
+        for spec in NETWORKS.values()
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for spec in NETWORKS.values():
+        layers = ", ".join(f"{layer} ({dim})" for layer, dim in spec.layers.items())
+        size = f"{spec.image_size} pixels" + (" or any" if spec.any_size else "")
+        click.echo(f"{spec.name:<10} {size:<18} {layers:<32} {spec.source}")
+
+
+@weights.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check(file: Path, *, as_json: bool) -> None:
+    """Say which network FILE belongs to, what matches and what does not.
+
+    Exits with 0 if it loads, with 1 if it fits no network or can't be read safely.
+    """
+    matches: list[Match] = []
+    result: dict[str, Any] = {"file": str(file), "network": None, "digest": None, "problem": None}
+    try:
+        matches = identify(file)
+        best = matches[0]
+        if best.fits:
+            report = load_weights(NETWORKS[best.network].build(), file)
+            result.update(network=best.network, digest=report.digest, kind=report.kind)
+            result.update(unwrapped=report.unwrapped, metadata=dict(report.metadata))
+        else:
+            result["problem"] = f"{file} fits no network"
+    except (WeightsError, OSError) as error:
+        result["problem"] = str(error)
+    if as_json:
+        result["candidates"] = [
+            asdict(match) | {"matched": len(match.matched), "share": match.share}
+            for match in matches
+        ]
+        click.echo(json.dumps(result, indent=2))
+    else:
+        print_check(result, matches)
+    if result["problem"]:
+        click.get_current_context().exit(FAILED)
+
+
+def print_check(result: dict[str, Any], matches: list[Match]) -> None:
+    """Print what was found for a reader."""
+    if result["problem"] is None:
+        click.echo(f"{result['file']} is {result['network']}: every parameter matches")
+        click.echo(f"  digest   {result['digest']}")
+        click.echo(f"  format   {result['kind']}")
+        if result["unwrapped"]:
+            click.echo(f"  unwrapped {' '.join(result['unwrapped'])}")
+        for name, value in sorted(result["metadata"].items()):
+            click.echo(f"  {ascii(name)[1:-1]}: {ascii(value)[1:-1]}")
+        dropped = matches[0].dropped
+        if dropped:
+            more = f" and {len(dropped) - NAMES_SHOWN} more" if len(dropped) > NAMES_SHOWN else ""
+            click.echo(f"  left out, a classifier: {', '.join(dropped[:NAMES_SHOWN])}{more}")
+        return
+    click.echo(result["problem"], err=True)
+    if matches and not matches[0].fits:
+        best = matches[0]
+        if best.matched:
+            click.echo(
+                f"nearest: {best.network}, {len(best.matched)} parameters match{differences(best)}",
+                err=True,
+            )
+        else:
+            click.echo(f"no parameter of {', '.join(NETWORKS)} is in it", err=True)
+
+
+@weights.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--network", required=True, type=click.Choice(list(NETWORKS)), help="What it is.")
+@click.option(
+    "--channel-order",
+    type=click.Choice(["rgb", "bgr"]),
+    default="rgb",
+    show_default=True,
+    help="What FILE's network takes; bgr (many from Caffe) is turned round.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing OUT.")
+def convert(
+    file: Path, out: Path, network: str, channel_order: Literal["rgb", "bgr"], *, overwrite: bool
+) -> None:
+    """Write FILE as OUT.safetensors, with its source and digest in the header."""
+    if out.suffix != ".safetensors":
+        raise click.BadParameter(f"expected a name that ends in .safetensors, got {out}")
+    if out.exists() and not overwrite:
+        raise click.ClickException(f"{out} exists; pass --overwrite to replace it")
+    try:
+        report = convert_weights(file, out, network, channel_order=channel_order)
+    except (WeightsError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{out}: {network}, {report.matched} tensors, digest {report.digest}")
+    if report.dropped:
+        click.echo(f"left out, a classifier: {', '.join(report.dropped)}")
