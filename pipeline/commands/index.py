@@ -1,0 +1,227 @@
+"""``avfuse index``: write a manifest from a corpus's own layout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import click
+
+from cache.clip import COLUMNS
+from cache.manifest import ManifestError
+from pipeline.index.afew import index_afew
+from pipeline.index.crema_d import Media, index_crema_d
+from pipeline.index.csv_table import index_csv
+from pipeline.index.dfew import NUM_FOLDS, index_dfew
+from pipeline.index.finish import finish_index
+from pipeline.index.folder import index_folder
+from pipeline.index.found import Found, IndexingError
+from pipeline.index.meld import index_meld
+from pipeline.index.mer2023 import SUBSETS, index_mer2023
+from pipeline.index.ravdess import Channel, Modality, index_ravdess
+from pipeline.index.text import printable
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class WrongUseError(click.ClickException):
+    """The corpus or the output isn't what was asked for; nothing was written."""
+
+    exit_code = 2
+
+
+_ROOT = click.argument("root", type=click.Path(path_type=Path))
+_KEEP_DEFECTS = click.option("--keep-defects", is_flag=True, help="Index broken clips too.")
+
+
+@click.group()
+def index() -> None:
+    """Write a manifest (a CSV of clips) from a corpus's own layout.
+
+    Names and tables are read, media files are not opened. What is left out is printed with its
+    reason. Missing files are a warning; nothing found is an error.
+    """
+
+
+def _output(command: Command) -> Command:
+    """Add the options that every recipe has."""
+    options = (
+        click.option(
+            "-o", "--out", required=True, type=click.Path(path_type=Path), help="The manifest."
+        ),
+        click.option(
+            "--map",
+            "maps",
+            multiple=True,
+            metavar="OLD=NEW",
+            help="Write label NEW for OLD; may be given several times.",
+        ),
+        click.option("--overwrite", is_flag=True, help="Replace an existing manifest."),
+        click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@index.command()
+@_ROOT
+@_output
+def folder(root: Path, **output: Any) -> None:
+    """Index ROOT/<class>/..., or ROOT/<train|val|test>/<class>/...
+
+    A clip's id is its path, escaped: angry/clip01.mp4 becomes angry--clip01.mp4.
+    """
+    _run(lambda: index_folder(root), **output)
+
+
+def _column_options(command: Command) -> Command:
+    for name in reversed(COLUMNS):
+        flag = name.removesuffix("_seconds")
+        default = "escaped paths" if name == "clip" else "none"
+        if name == "path":
+            default = "required"
+        command = click.option(
+            f"--{flag}-column",
+            metavar="NAME",
+            help=f"The table's column for {name} (default: {name}, else {default}).",
+        )(command)
+    return command
+
+
+@index.command("csv")
+@click.argument("table", metavar="FILE", type=click.Path(path_type=Path))
+@_column_options
+@click.option("--delimiter", metavar="CHAR", help="Between fields (default: found out; 'tab').")
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path),
+    help="What relative paths are relative to (default: the table's folder).",
+)
+@_output
+def csv_(table: Path, delimiter: str | None, root: Path | None, **options: Any) -> None:
+    """Index the files that a table lists, its columns mapped by options."""
+    columns = {}
+    for name in COLUMNS:
+        value = options.pop(f"{name.removesuffix('_seconds')}_column")
+        if value is not None:
+            columns[name] = value
+    if delimiter in ("tab", "\\t"):
+        delimiter = "\t"
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
+        raise click.BadParameter(f"expected one character or 'tab', got {delimiter!r}")
+    _run(lambda: index_csv(table, columns=columns, delimiter=delimiter, root=root), **options)
+
+
+@index.command()
+@_ROOT
+@click.option(
+    "--modality",
+    type=click.Choice(get_args(Modality)),
+    default="best",
+    show_default=True,
+    help="One file is taken for each take: they share sound or picture.",
+)
+@click.option(
+    "--channel", type=click.Choice(get_args(Channel)), default="speech", show_default=True
+)
+@_output
+def ravdess(root: Path, modality: Modality, channel: Channel, **output: Any) -> None:
+    """Index RAVDESS: 01-01-05-01-02-01-16.mp4, in Actor_NN folders or flat."""
+    _run(lambda: index_ravdess(root, modality=modality, channel=channel), **output)
+
+
+@index.command("crema-d")
+@_ROOT
+@click.option("--media", type=click.Choice(get_args(Media)), default="best", show_default=True)
+@_KEEP_DEFECTS
+@_output
+def crema_d(root: Path, media: Media, *, keep_defects: bool, **output: Any) -> None:
+    """Index CREMA-D: VideoFlash/1001_DFA_ANG_XX.flv."""
+    _run(lambda: index_crema_d(root, media=media, keep_defects=keep_defects), **output)
+
+
+@index.command()
+@_ROOT
+@click.option("--keep-shared", is_flag=True, help="Keep clips of training that test too.")
+@_output
+def afew(root: Path, *, keep_shared: bool, **output: Any) -> None:
+    """Index AFEW: Train_AFEW/Angry/*.avi, Val_AFEW/..., the test clips unlabelled."""
+    _run(lambda: index_afew(root, keep_shared=keep_shared), **output)
+
+
+@index.command()
+@_ROOT
+@click.option(
+    "--set",
+    "test_set",
+    type=click.IntRange(1, NUM_FOLDS),
+    help="Also fill in training and test of this published set (default: folds only).",
+)
+@_output
+def dfew(root: Path, test_set: int | None, **output: Any) -> None:
+    """Index DFEW: EmoLabel_DataSplit/test(single-labeled)/set_1.csv, Clip/original."""
+    _run(lambda: index_dfew(root, test_set=test_set), **output)
+
+
+@index.command()
+@_ROOT
+@click.option(
+    "--subset",
+    "subsets",
+    type=click.Choice(SUBSETS),
+    multiple=True,
+    default=SUBSETS,
+    help="May be given several times (default: all).",
+)
+@_output
+def mer2023(root: Path, subsets: Sequence[str], **output: Any) -> None:
+    """Index MER 2023: train-label.csv and train/, test1 to test3 likewise."""
+    _run(lambda: index_mer2023(root, subsets=subsets), **output)
+
+
+@index.command()
+@_ROOT
+@_KEEP_DEFECTS
+@_output
+def meld(root: Path, *, keep_defects: bool, **output: Any) -> None:
+    """Index MELD: train_sent_emo.csv and train_splits/dia0_utt0.mp4, dev and test likewise."""
+    _run(lambda: index_meld(root, keep_defects=keep_defects), **output)
+
+
+def _run(
+    recipe: Callable[[], Found],
+    *,
+    out: Path,
+    maps: Sequence[str],
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    try:
+        if out.exists() and not overwrite:
+            raise FileExistsError(f"{out} exists; pass --overwrite to replace it")
+        summary = finish_index(recipe(), out, labels=_parse_maps(maps), overwrite=overwrite)
+    except (IndexingError, ManifestError, FileExistsError) as error:
+        raise WrongUseError(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"{error.filename or out}: {error.strerror}") from error
+    if as_json:
+        click.echo(json.dumps(summary.to_json()))
+        return
+    for line in summary.lines():
+        click.echo(line)
+    for warning in summary.warnings:
+        click.echo(f"warning: {printable(warning)}", err=True)
+
+
+def _parse_maps(maps: Sequence[str]) -> dict[str, str]:
+    labels: dict[str, str] = {}
+    for text in maps:
+        old, equals, new = (part.strip() for part in text.partition("="))
+        if not (old and equals and new):
+            raise click.BadParameter(f"expected OLD=NEW, got {text!r}", param_hint="--map")
+        if labels.setdefault(old, new) != new:
+            raise click.BadParameter(f"{old!r} is mapped twice", param_hint="--map")
+    return labels

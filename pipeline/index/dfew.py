@@ -1,0 +1,144 @@
+"""DFEW: single-labelled clips from films with five published folds.
+
+``EmoLabel_DataSplit/{train,test}(single-labeled)/set_1.csv`` ... ``set_5.csv`` hold ``video_name``
+(a number) and ``label`` (1 to 7); the clips are ``Clip/original/**/<number>.mp4``.
+
+Source:
+    Jiang et al., "DFEW: A Large-Scale Database for Recognizing Dynamic Facial Expressions in the
+    Wild", ACM MM 2020; the release's README (version 1.0, 10/17/2020), which spells the folders
+    ``(single_labeled)``; public loaders (MAE-DFER, HiCMAE) read ``(single-labeled)`` and
+    the columns ``video_name,label``.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from cache.clip import Clip
+from pipeline.index.files import is_video, walk
+from pipeline.index.found import Found, IndexingError, nothing_found
+from pipeline.index.tables import read_columns
+
+EMOTIONS = {
+    "1": "happy",
+    "2": "sad",
+    "3": "neutral",
+    "4": "angry",
+    "5": "surprise",
+    "6": "disgust",
+    "7": "fear",
+}
+NUM_FOLDS = 5
+
+_TABLE = re.compile(r"(train|test) ?\(single[-_ ]labell?ed\)/(?:\1_)?set_([1-5])\.csv", re.I)
+
+
+def index_dfew(root: Path, *, test_set: int | None = None) -> Found:
+    """Index the single-labelled clips; ``fold`` is 0 to 4, that of the set that tests the clip.
+
+    Args:
+        root: the release's folder.
+        test_set: 1 to 5, also fill ``split`` with that published set's training and test; None:
+            no split, only folds.
+
+    Raises:
+        IndexingError: no table is there or they contradict each other.
+    """
+    found = Found(
+        root,
+        "EmoLabel_DataSplit/test(single-labeled)/set_1.csv ... set_5.csv and Clip/original/*.mp4",
+    )
+    tables: dict[tuple[str, int], Path] = {}
+    videos: dict[int, list[Path]] = {}
+    for path in walk(root, found):
+        match = _TABLE.fullmatch("/".join(path.parts[-2:]))
+        if match:
+            tables.setdefault((match[1].lower(), int(match[2])), path)
+        elif is_video(path) and _number(path.stem) is not None:
+            videos.setdefault(int(path.stem), []).append(path)
+    if not tables:
+        raise nothing_found(found, videos)
+    if test_set is not None and not {("train", test_set), ("test", test_set)} <= tables.keys():
+        raise IndexingError(f"{root} has not both set_{test_set}.csv, of training and of test")
+    labels: dict[int, str] = {}
+    members = {key: _read_set(path, labels) for key, path in sorted(tables.items())}
+    folds = _folds(members)
+    for number in sorted(labels):
+        copies = videos.pop(number, [])
+        if not copies:
+            found.leave_out(f"{number:05d}", "in a split table, but no such clip")
+            continue
+        path = min(copies, key=_original_first)
+        found.leave_out_copies(copies, path)
+        split = None
+        if test_set is not None:
+            names = [name for name in ("train", "test") if number in members[name, test_set]]
+            split = names[0] if names else None
+        found.clips.append(
+            Clip(f"{number:05d}", path, label=labels[number], split=split, fold=folds.get(number))
+        )
+    _warn(found, members, len(labels))
+    for _, paths in sorted(videos.items()):
+        found.leave_out(paths[0], "in no split table (not single-labelled)")
+    return found
+
+
+def _number(text: str) -> int | None:
+    return int(text) if re.fullmatch(r"\d{1,9}", text, re.ASCII) else None
+
+
+def _original_first(path: Path) -> tuple[bool, str]:
+    """Prefer the clips as published, with sound, to the silent crops made from them."""
+    return "original" not in path.parts, str(path)
+
+
+def _read_set(path: Path, labels: dict[int, str]) -> set[int]:
+    """Return the clips of a table and add their labels to ``labels``."""
+    members = set()
+    for line, (name, label) in read_columns(path, ("video_name", "label")):
+        number = _number(name.removesuffix(".mp4"))
+        if number is None or label not in EMOTIONS:
+            raise IndexingError(
+                f"{path}, line {line}: expected a number and a label from 1 to 7, got "
+                f"{name[:40]!r} and {label[:40]!r}"
+            )
+        if labels.setdefault(number, EMOTIONS[label]) != EMOTIONS[label]:
+            raise IndexingError(
+                f"{path}, line {line}: clip {number} is {EMOTIONS[label]} here and "
+                f"{labels[number]} in another table"
+            )
+        members.add(number)
+    return members
+
+
+def _folds(members: dict[tuple[str, int], set[int]]) -> dict[int, int]:
+    """Number each clip by the set that tests it, from 0."""
+    folds: dict[int, int] = {}
+    for (kind, number), clips in members.items():
+        if kind != "test":
+            continue
+        both = clips & members.get(("train", number), set())
+        if both:
+            raise IndexingError(
+                f"set_{number}.csv has clip {min(both)} and {len(both) - 1} more in training and "
+                "in test"
+            )
+        for clip in sorted(clips):
+            if folds.setdefault(clip, number - 1) != number - 1:
+                raise IndexingError(
+                    f"clip {clip} is tested in set_{folds[clip] + 1}.csv and in set_{number}.csv"
+                )
+    return folds
+
+
+def _warn(found: Found, members: dict[tuple[str, int], set[int]], num_listed: int) -> None:
+    if len(found.clips) < num_listed:
+        missing = num_listed - len(found.clips)
+        found.warnings.append(f"{missing} of {num_listed} clips in the tables have no file")
+    absent = [k for k in range(1, NUM_FOLDS + 1) if ("test", k) not in members]
+    if absent:
+        names = ", ".join(f"set_{k}.csv" for k in absent)
+        found.warnings.append(f"no test table {names}; their clips have no fold")
+    if found.clips and not any("original" in clip.path.parts for clip in found.clips):
+        found.warnings.append("no clip is from Clip/original; other copies have no sound")

@@ -1,0 +1,175 @@
+"""The end of every recipe: map labels, keep what a manifest can hold, write it, sum it up."""
+
+from __future__ import annotations
+
+import difflib
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from cache.clip import Clip
+from cache.manifest import write_manifest
+from cache.manifest_rows import text_problem
+from pipeline.index.files import size_problem
+from pipeline.index.found import Found, IndexingError, nothing_found
+from pipeline.index.summary import IndexSummary
+from pipeline.index.text import describe_names
+
+
+def finish_index(
+    found: Found, out: Path, *, labels: Mapping[str, str] | None = None, overwrite: bool = False
+) -> IndexSummary:
+    """Write what a recipe found as a manifest.
+
+    Args:
+        found: the recipe's result; gets more left out and more warnings.
+        out: the manifest to write; its folder is created.
+        labels: old label to new, applied once to each clip.
+        overwrite: replace an existing manifest.
+
+    Returns:
+        What was written, left out and warned of.
+
+    Raises:
+        IndexingError: no clip is left, a label to map doesn't occur, or labels differ in case only.
+        FileExistsError: ``out`` exists and ``overwrite`` is false, or is a folder.
+        OSError: ``out`` can't be written.
+    """
+    clips = [_map_label(clip, labels or {}) for clip in found.clips]
+    if clips and labels:
+        _check_mapping(found.clips, labels)
+    clips = list(_writable(clips, found))
+    if not clips:
+        raise nothing_found(found)
+    _check_labels(clips)
+    clips = _unify_speakers(clips, found)
+    _warn_of_files(clips, found)
+    _warn_of_content(clips, found)
+    path = write_manifest(out, clips, overwrite=overwrite)
+    return IndexSummary.of(path, clips, found)
+
+
+def _map_label(clip: Clip, labels: Mapping[str, str]) -> Clip:
+    if clip.label is None or clip.label not in labels:
+        return clip
+    return replace(clip, label=labels[clip.label])
+
+
+def _check_mapping(clips: Iterable[Clip], labels: Mapping[str, str]) -> None:
+    known = sorted({clip.label for clip in clips if clip.label is not None})
+    for old in labels:
+        if old not in known:
+            near = difflib.get_close_matches(old, known, n=1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            raise IndexingError(
+                f"no clip has the label {old!r} that is to be mapped{hint}; "
+                f"labels: {', '.join(known) or 'none'}"
+            )
+
+
+def _writable(clips: Iterable[Clip], found: Found) -> Iterable[Clip]:
+    """Yield the clips that a manifest can hold, one for each id."""
+    seen: dict[str, Clip] = {}
+    for clip in clips:
+        problem = _field_problem(clip)
+        if problem:
+            found.leave_out(clip.path, problem)
+            continue
+        first = seen.setdefault(clip.clip.lower(), clip)
+        if first is not clip:
+            kind = "id" if first.clip == clip.clip else "id but for case"
+            found.leave_out(clip.path, f"has the {kind} of another clip")
+            continue
+        yield clip
+
+
+def _field_problem(clip: Clip) -> str | None:
+    fields = {
+        "path": str(clip.path.absolute()),
+        "label": clip.label or "",
+        "speaker": clip.speaker or "",
+    }
+    for name, value in fields.items():
+        if not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                return f"its {name} is not UTF-8, which a manifest must be"
+        if text_problem(name, value):
+            return f"its {name} is too long, or has a control character or blanks around it"
+    return None
+
+
+def _check_labels(clips: Iterable[Clip]) -> None:
+    counts = Counter(clip.label for clip in clips if clip.label is not None)
+    for group in _alike(counts):
+        first, second = sorted(group, key=lambda label: (counts[label], label))[:2]
+        raise IndexingError(
+            f"labels {first!r} ({counts[first]} clips) and {second!r} ({counts[second]}) differ "
+            f"only in case; make them one with --map {first}={second}"
+        )
+
+
+def _unify_speakers(clips: list[Clip], found: Found) -> list[Clip]:
+    """Write a speaker in one way: two spellings of one would pass for two in a split."""
+    counts = Counter(clip.speaker for clip in clips if clip.speaker is not None)
+    spelling: dict[str | None, str] = {}
+    for group in _alike(counts):
+        best = max(sorted(group), key=lambda name: counts[name])
+        spelling.update((name, best) for name in group if name != best)
+        others = ", ".join(sorted(repr(name) for name in group if name != best))
+        found.warnings.append(f"speaker {best!r} is also written {others}; taken as one")
+    if not spelling:
+        return clips
+    return [replace(clip, speaker=spelling.get(clip.speaker, clip.speaker)) for clip in clips]
+
+
+def _alike(names: Iterable[str]) -> list[list[str]]:
+    groups: dict[str, list[str]] = {}
+    for name in sorted(names):
+        groups.setdefault(unicodedata.normalize("NFKC", name).casefold(), []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _warn_of_files(clips: Iterable[Clip], found: Found) -> None:
+    problems: dict[str, list[str]] = {}
+    for clip in clips:
+        problem = size_problem(clip.path)
+        if problem:
+            problems.setdefault(problem, []).append(found.relative(clip.path))
+    for problem, names in problems.items():
+        found.warnings.append(f"{len(names)} files {problem}: {describe_names(names)}")
+
+
+def _warn_of_content(clips: list[Clip], found: Found) -> None:
+    labels = {clip.label for clip in clips}
+    unlabelled = sum(clip.label is None for clip in clips)
+    if unlabelled:
+        found.warnings.append(f"{unlabelled} of {len(clips)} clips have no label")
+    if len(labels - {None}) == 1:
+        found.warnings.append("all labelled clips have one label; a head needs at least two")
+    _warn_of_sharing(clips, found, "speakers", lambda clip: clip.speaker)
+    _warn_of_sharing(
+        [clip for clip in clips if clip.start_seconds is None and clip.end_seconds is None],
+        found,
+        "files",
+        lambda clip: str(clip.path),
+    )
+
+
+def _warn_of_sharing(
+    clips: Iterable[Clip], found: Found, what: str, key: Callable[[Clip], str | None]
+) -> None:
+    """Warn where the same speaker or file stands in two splits: a leak."""
+    splits: dict[str, set[str]] = {}
+    for clip in clips:
+        value = key(clip)
+        if value is not None and clip.split is not None:
+            splits.setdefault(value, set()).add(clip.split)
+    shared = [value for value, in_splits in splits.items() if len(in_splits) > 1]
+    if shared:
+        found.warnings.append(
+            f"{len(shared)} {what} stand in more than one split (a leak): {describe_names(shared)}"
+        )
