@@ -106,7 +106,7 @@ class FeatureSet:
             ValueError: ``clip`` is not a clip id.
         """
         name = check_clip_id(clip)
-        return self.folder / digest_text(name)[:2] / f"{name}.h5"
+        return self.folder / shard_name(name) / f"{name}.h5"
 
     def failure_path(self, clip: str) -> Path:
         """Return where the record of a clip's failure is, or would be.
@@ -273,6 +273,11 @@ class FeatureSet:
         paths = sorted((self.folder / FAILURES).glob("[!.]*.json"))
         found = [self.failure(path.stem) for path in paths]
         return [item for item in found if item and not self.entry_path(item.clip).exists()]
+
+
+def shard_name(clip: str) -> str:
+    """Return the name of the folder that a clip's entry is in: 2 hex digits."""
+    return digest_text(clip)[:2]
 
 
 def list_sets(cache: Path) -> list[FeatureSet]:

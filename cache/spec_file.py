@@ -9,6 +9,7 @@ from typing import Any
 
 from cache.commit import make_folder, write_error, write_text
 from cache.digest import JSON, digest_json
+from cache.failure import utc_now
 from cache.sealed import LAYOUT
 from cache.set_spec import SetError, SetSpec
 
@@ -54,7 +55,7 @@ def write_spec_file(folder: Path, spec: SetSpec, provenance: Mapping[str, JSON])
         "layout": LAYOUT,
         "key": spec.key,
         "spec": spec.to_json(),
-        "provenance": dict(provenance),
+        "provenance": {"date": utc_now(), **provenance},
     }
     text = json.dumps({**values, "checksum": digest_json(values)}, indent=2, sort_keys=True)
     try:

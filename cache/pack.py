@@ -1,0 +1,276 @@
+"""Packs: one array of all entries of a feature set, as one ragged array that loads at disk speed.
+
+A pack is a copy. It lies under ``CACHE/packs``, is written like an entry, and remembers size and
+time of every entry's file, so that ten thousand are compared without opening one. It is built
+anew when any differs, an entry came or went, or it is damaged; entries are verified for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+
+from cache.datasets import find_datasets
+from cache.digest import digest_json
+from cache.entry import EntryState
+from cache.feature_set import FeatureSet
+from cache.pack_build import KIND, EntryChangedError, PackError, PackPlan, build_pack
+from cache.sealed import Header, SealError, read_header, verify_body
+
+__all__ = ["PACKS", "Pack", "PackError", "find_packs", "open_pack", "pack_problem"]
+
+PACKS = "packs"
+_ATTEMPTS = 3
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Pack:
+    """One array of many clips, ragged; clip i has the rows ``offsets[i]`` to ``offsets[i + 1]``.
+
+    Args:
+        clip_ids: the N clips, in the order asked for.
+        values: (sum T, ...), the array's rows; read-only.
+        times: (sum T,), float64, seconds from each clip's start.
+        offsets: (N + 1,), int64.
+        states: ``ok`` or ``partial`` per clip.
+        missing: what is missing, per clip.
+        entry_checksums: SHA-256 of the array in each clip's entry.
+        skipped: clips without an entry that were asked for, and why they have none.
+        path: the pack's file.
+        built: why the file was written just now; empty if it was there.
+    """
+
+    clip_ids: tuple[str, ...]
+    values: np.ndarray
+    times: np.ndarray
+    offsets: np.ndarray
+    states: tuple[EntryState, ...]
+    missing: tuple[tuple[str, ...], ...]
+    entry_checksums: tuple[str, ...]
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    path: Path = Path()
+    built: str = ""
+
+    @cached_property
+    def index(self) -> Mapping[str, int]:
+        """Each clip's number."""
+        return {clip: number for number, clip in enumerate(self.clip_ids)}
+
+    def rows(self, clip: str) -> slice:
+        """Return the rows of a clip in ``values`` and ``times``.
+
+        Raises:
+            KeyError: the pack doesn't have the clip.
+        """
+        number = self.index[clip]
+        return slice(int(self.offsets[number]), int(self.offsets[number + 1]))
+
+
+def open_pack(
+    feature_set: FeatureSet,
+    clip_ids: Sequence[str],
+    array: str,
+    *,
+    dtype: str = "float32",
+    missing: Literal["error", "skip"] = "error",
+    verify: bool = True,
+    in_memory: bool = True,
+    folder: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Pack:
+    """Open the pack of one array of the given clips; build it where there is none or a stale one.
+
+    Args:
+        feature_set: the set.
+        clip_ids: the clips, in the order wanted.
+        array: name of a top-level array of the entries.
+        dtype: what the values are stored as; every value must fit.
+        missing: what to do about clips without an entry: refuse, or leave them out and name
+            them in ``Pack.skipped``.
+        verify: compare the pack's SHA-256 before use (about 0.6 s a gigabyte).
+        in_memory: read the values; False maps the file, for packs larger than the memory.
+        folder: where packs are; None: ``CACHE/packs``. For a cache that can't be written.
+        progress: called with the number of entries read and their total, while building.
+
+    Raises:
+        PackError: a clip has no entry, a clip is named twice, no clip has one, rows differ in
+            shape between clips, or values don't fit ``dtype``.
+        EntryError: an entry is damaged or lacks the array; names the clip.
+        CacheWriteError: the pack can't be written.
+        OSError: an entry can't be read.
+    """
+    plan = _plan(feature_set, clip_ids, array, dtype, folder or feature_set.cache / PACKS)
+    skipped = _explain_absent(plan, missing)
+    built = ""
+    for _ in range(_ATTEMPTS):
+        try:
+            reason = _find_reason_to_build(plan, verify=verify and not built)
+            if reason:
+                build_pack(plan, progress=progress)
+                built = reason
+            return _load(plan.path, skipped, built, in_memory=in_memory)
+        except (EntryChangedError, FileNotFoundError):
+            # Another process replaced an entry or the pack meanwhile: look again.
+            plan = _plan(feature_set, clip_ids, array, dtype, plan.path.parent)
+            skipped = _explain_absent(plan, missing)
+    raise PackError(
+        f"the entries of {feature_set.folder} changed {_ATTEMPTS} times while being packed; "
+        "wait until the extraction writing them has ended"
+    )
+
+
+def find_packs(cache: Path) -> list[Path]:
+    """Return the paths of all packs of a cache, sorted."""
+    return sorted((cache / PACKS).glob("[!.]*.h5"))
+
+
+def pack_problem(path: Path, sets: Mapping[str, FeatureSet]) -> str | None:
+    """Say why a pack is stale; None if it can be used as it is.
+
+    Args:
+        path: the pack.
+        sets: the cache's sets by the name of their folder.
+
+    Raises:
+        SealError: the pack is damaged.
+        OSError: it can't be read.
+    """
+    header = read_header(path, KIND)
+    index, entry_stats = _read_index(path, header)
+    feature_set = sets.get(header.fields["set"])
+    if feature_set is None or feature_set.spec.key != header.fields["key"]:
+        return f"its feature set {header.fields['set']} is gone"
+    return _compare(index["clips"], entry_stats, _stat_entries(feature_set, index["clips"]))
+
+
+def _plan(
+    feature_set: FeatureSet, clip_ids: Sequence[str], array: str, dtype: str, folder: Path
+) -> PackPlan:
+    clips = tuple(clip_ids)
+    if len(set(clips)) != len(clips):
+        twice = sorted({clip for clip in clips if clips.count(clip) > 1})
+        raise PackError(f"a pack holds each clip once; twice here: {', '.join(twice[:_SHOWN])}")
+    if "/" in array:
+        raise PackError(f"{array} is in a group and has no times; a pack holds top-level arrays")
+    try:
+        stored = np.dtype(dtype)
+    except TypeError:
+        stored = np.dtype(object)
+    if stored.kind not in "fiub":
+        raise PackError(f"a pack holds numbers, not {dtype}; use float32 or float16")
+    digest = digest_json([feature_set.spec.key, array, str(stored), clips])
+    return PackPlan(
+        feature_set=feature_set,
+        clips=clips,
+        array=array,
+        dtype=stored,
+        path=folder / f"{feature_set.spec.name}-{digest[:16]}.h5",
+        entry_stats=_stat_entries(feature_set, clips),
+    )
+
+
+def _stat_entries(feature_set: FeatureSet, clips: Sequence[str]) -> np.ndarray:
+    """Return (M, 2) int64: size and time of each clip's entry, -1 where there is none."""
+    result = np.full((len(clips), 2), -1, np.int64)
+    for row, clip in zip(result, clips, strict=True):
+        try:
+            status = feature_set.entry_path(clip).stat()
+        except FileNotFoundError:
+            continue
+        row[:] = status.st_size, status.st_mtime_ns
+    return result
+
+
+def _explain_absent(plan: PackPlan, missing: str) -> dict[str, str]:
+    """Say why clips have no entry, or refuse."""
+    absent: dict[str, str] = {}
+    for clip in plan.absent:
+        failure = plan.feature_set.failure(clip)
+        absent[clip] = f"failed ({failure.stage}): {failure.reason}" if failure else "no entry"
+    if len(absent) == len(plan.clips) or (absent and missing != "skip"):
+        lines = [f"  {clip}: {reason}" for clip, reason in list(absent.items())[:_SHOWN]]
+        if len(absent) > _SHOWN:
+            lines.append(f"  ... and {len(absent) - _SHOWN} more")
+        raise PackError(
+            f"{len(absent)} of {len(plan.clips)} clips have no entry in {plan.feature_set.folder}; "
+            "extract them, or ask for the others alone (missing=skip):\n" + "\n".join(lines)
+        )
+    return absent
+
+
+def _find_reason_to_build(plan: PackPlan, *, verify: bool) -> str:
+    """Return why the pack must be built; empty if the file there can be used."""
+    try:
+        header = read_header(plan.path, KIND)
+        if verify:
+            verify_body(plan.path, header)
+        if header.fields != plan.header_fields(header.fields["steps"]):
+            return "the file there is another pack"
+        index, entry_stats = _read_index(plan.path, header)
+    except FileNotFoundError:
+        return "there was none"
+    except SealError as error:
+        return f"it was damaged: {error}"
+    return _compare(index["clips"], entry_stats, plan.entry_stats) or ""
+
+
+def _compare(clips: Sequence[str], before: np.ndarray, now: np.ndarray) -> str | None:
+    changed = np.flatnonzero((before != now).any(axis=1))
+    if not len(changed):
+        return None
+    clip = clips[int(changed[0])]
+    more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+    return f"the entry of clip {clip}{more} changed"
+
+
+def _read_index(path: Path, header: Header) -> tuple[dict[str, Any], np.ndarray]:
+    """Return the pack's lists, and its memory of the entries' files."""
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            datasets = find_datasets(file, header.bytes)
+            return json.loads(bytes(datasets["index"][...])), datasets["entry_stats"][...]
+    except FileNotFoundError:
+        raise
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        raise SealError(str(error)) from error
+
+
+def _load(path: Path, skipped: Mapping[str, str], built: str, *, in_memory: bool) -> Pack:
+    header = read_header(path, KIND)
+    index, _ = _read_index(path, header)
+    with h5py.File(path, "r", locking=False) as file:
+        stored = file["values"]
+        shape, dtype, offset = stored.shape, stored.dtype, stored.id.get_offset()
+        times, offsets = file["times"][...], file["offsets"][...]
+    if 0 in shape:
+        values = np.zeros(shape, dtype)
+    elif in_memory:
+        # Past HDF5: one read of the whole.
+        count = int(np.prod(shape, dtype=np.int64))
+        values = np.fromfile(path, dtype, count, offset=offset).reshape(shape)
+    else:
+        values = np.memmap(path, dtype, "r", offset, shape)
+    if read_header(path, KIND).body_sha256 != header.body_sha256:
+        raise EntryChangedError(f"{path} was replaced while it was read")
+    values.flags.writeable = False
+    present = [number for number, state in enumerate(index["states"]) if state is not None]
+    return Pack(
+        clip_ids=tuple(index["clips"][number] for number in present),
+        values=values,
+        times=times,
+        offsets=offsets,
+        states=tuple(index["states"][number] for number in present),
+        missing=tuple(tuple(index["missing"][number]) for number in present),
+        entry_checksums=tuple(index["checksums"][number] for number in present),
+        skipped=skipped,
+        path=path,
+        built=built,
+    )

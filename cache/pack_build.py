@@ -1,0 +1,172 @@
+"""Building a pack: every entry is verified, copied, and let go before the next."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from cache.commit import make_folder, write_error
+from cache.digest import JSON, canonical_json, digest_json
+from cache.entry import TIMES, Entry, read_entry_header
+from cache.feature_set import FeatureSet
+from cache.sealed import SealedFile
+
+KIND = "pack"
+
+
+class PackError(ValueError):
+    """A pack can't be made of what was asked for."""
+
+
+class EntryChangedError(Exception):
+    """Another process replaced a file while it was read; looking again helps."""
+
+
+@dataclass(frozen=True)
+class PackPlan:
+    """What a pack shall hold, and where.
+
+    Args:
+        feature_set: the set.
+        clips: the M clips asked for.
+        array: name of the array.
+        dtype: what its values are stored as.
+        path: the pack's file.
+        entry_stats: (M, 2), size and time of each entry's file, -1 where there is none.
+    """
+
+    feature_set: FeatureSet
+    clips: tuple[str, ...]
+    array: str
+    dtype: np.dtype[Any]
+    path: Path
+    entry_stats: np.ndarray
+
+    @property
+    def present(self) -> list[tuple[str, tuple[int, int]]]:
+        """The clips with an entry, with size and time of its file."""
+        pairs = zip(self.clips, self.entry_stats.tolist(), strict=True)
+        return [(clip, (size, mtime)) for clip, (size, mtime) in pairs if size >= 0]
+
+    @property
+    def absent(self) -> list[str]:
+        """The clips without one."""
+        return [c for c, row in zip(self.clips, self.entry_stats, strict=True) if row[0] < 0]
+
+    def header_fields(self, steps: int) -> dict[str, JSON]:
+        """Return what the pack's header states."""
+        return {
+            "set": self.feature_set.folder.name,
+            "key": self.feature_set.spec.key,
+            "array": self.array,
+            "dtype": str(self.dtype),
+            "clips": digest_json(self.clips),
+            "steps": steps,
+        }
+
+
+def build_pack(plan: PackPlan, *, progress: Callable[[int, int], None] | None = None) -> None:
+    """Write a pack; memory holds one entry at a time.
+
+    Raises:
+        PackError: rows differ in shape between clips, or values don't fit the dtype.
+        EntryError: an entry is damaged or lacks the array; names the clip.
+        EntryChangedError: an entry was replaced meanwhile.
+        CacheWriteError: the pack can't be written.
+        OSError: an entry can't be read.
+    """
+    what = f"the pack of {plan.array} of {plan.feature_set.folder.name}"
+    # The cache itself must be there: if it is gone, its disk may be unmounted.
+    try:
+        if not plan.path.parent.parent.is_dir():
+            raise FileNotFoundError(2, os.strerror(2))
+        make_folder(plan.path.parent)
+    except OSError as error:
+        raise write_error(what, plan.path, error) from error
+    present = plan.present
+    steps = [_read_steps(plan, clip) for clip, _ in present]
+    offsets = np.concatenate([[0], np.cumsum(steps, dtype=np.int64)]).astype(np.int64)
+    entries: dict[str, Entry] = {}
+    with SealedFile(plan.path, KIND, what) as file:
+        row_shape: tuple[int, ...] | None = None
+        for number, (clip, planned) in enumerate(present):
+            entry = _read_entry(plan, clip, planned)
+            values = entry[plan.array]
+            if len(values) != steps[number]:
+                raise EntryChangedError(clip)
+            if row_shape is None:
+                row_shape = values.shape[1:]
+                with file.writing():
+                    _create(file.h5, plan, (int(offsets[-1]), *row_shape))
+            if values.shape[1:] != row_shape:
+                raise PackError(
+                    f"clip {clip}: array {plan.array} has rows of shape {values.shape[1:]}, "
+                    f"those of {present[0][0]} have {row_shape}; a pack needs one shape"
+                )
+            rows = slice(int(offsets[number]), int(offsets[number + 1]))
+            converted = _convert(values, plan, clip)
+            with file.writing():
+                file.h5["values"][rows] = converted
+                file.h5["times"][rows] = entry[TIMES]
+            entries[clip] = replace(entry, arrays={})
+            if progress:
+                progress(number + 1, len(steps))
+        with file.writing():
+            file.h5.create_dataset("offsets", data=offsets)
+            file.h5.create_dataset("entry_stats", data=plan.entry_stats)
+            file.h5.create_dataset("index", data=_format_index(plan, entries))
+        file.commit(plan.header_fields(int(offsets[-1])))
+
+
+def _read_steps(plan: PackPlan, clip: str) -> int:
+    try:
+        return read_entry_header(plan.feature_set.entry_path(clip)).steps
+    except FileNotFoundError as error:
+        raise EntryChangedError(clip) from error
+
+
+def _read_entry(plan: PackPlan, clip: str, planned: tuple[int, int]) -> Entry:
+    """Read and verify an entry, and check that it is still the one that was planned."""
+    path = plan.feature_set.entry_path(clip)
+    try:
+        entry = plan.feature_set.read(clip, [plan.array, TIMES], verify=True)
+        status = path.stat()
+    except FileNotFoundError as error:
+        raise EntryChangedError(clip) from error
+    if (status.st_size, status.st_mtime_ns) != planned:
+        raise EntryChangedError(clip)
+    return entry
+
+
+def _create(file: h5py.File, plan: PackPlan, shape: tuple[int, ...]) -> None:
+    file.create_dataset("values", shape=shape, dtype=plan.dtype)
+    file.create_dataset("times", shape=shape[:1], dtype=np.float64)
+
+
+def _convert(values: np.ndarray, plan: PackPlan, clip: str) -> np.ndarray:
+    with np.errstate(over="ignore", invalid="ignore"):
+        result = values.astype(plan.dtype, copy=False)
+        fits = np.isfinite(result) if plan.dtype.kind == "f" else result == values
+    if not fits.all():
+        raise PackError(
+            f"clip {clip}: array {plan.array} has values up to {np.abs(values).max():g}, which "
+            f"{plan.dtype} can't hold; use a wider dtype"
+        )
+    return result
+
+
+def _format_index(plan: PackPlan, entries: dict[str, Entry]) -> np.ndarray:
+    found = [entries.get(clip) for clip in plan.clips]
+    index: dict[str, JSON] = {
+        "clips": plan.clips,
+        "states": [entry.state if entry else None for entry in found],
+        "missing": [entry.missing if entry else () for entry in found],
+        "checksums": [entry.checksums[plan.array] if entry else None for entry in found],
+    }
+    return np.frombuffer(canonical_json(index).encode(), np.uint8)

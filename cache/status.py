@@ -1,0 +1,238 @@
+"""Status: what a cache holds, set by set, and which sets look stale or orphaned, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cache.digest import JSON
+from cache.entry import EntryError, read_entry_header
+from cache.feature_set import FeatureSet, list_sets
+from cache.pack import find_packs, pack_problem
+from cache.scan import check_cache, count_bytes, find_broken_sets, find_removed, find_temporaries
+from cache.sealed import SealError
+from cache.set_spec import KEY_IN_NAME, SetSpec, spec_difference
+
+
+@dataclass(frozen=True)
+class SetStatus:
+    """What a feature set holds.
+
+    Args:
+        name: the set's name.
+        folder: its folder's name.
+        key: its key.
+        created: when, as ISO 8601; empty if unknown.
+        untrained: whether the weights are random.
+        ok: number of entries with everything.
+        partial: number of entries that lack something.
+        failed: number of clips with a failure and no entry.
+        damaged: number of entries whose header is damaged or size wrong; ``verify`` finds more.
+        bytes: size of all entries.
+        steps: length of all entries together.
+        orphaned: upstream sets that the cache no longer has, as ``name-key``.
+        newer: the newest set of the same name, if this isn't it.
+        differences: what this set was made with, against that one: ``setting: old -> new``.
+        manifest: with a manifest, its clips that are done, failed and missing here.
+    """
+
+    name: str
+    folder: str
+    key: str
+    created: str
+    untrained: bool
+    ok: int
+    partial: int
+    failed: int
+    damaged: int
+    bytes: int
+    steps: int
+    orphaned: tuple[str, ...]
+    newer: str | None
+    differences: tuple[str, ...]
+    manifest: Mapping[str, int] | None
+
+    @property
+    def entries(self) -> int:
+        """Number of entries that can be read."""
+        return self.ok + self.partial
+
+
+@dataclass(frozen=True)
+class CacheStatus:
+    """What a cache holds.
+
+    Args:
+        cache: its folder.
+        sets: its sets.
+        broken: folders of sets whose ``set.json`` is missing or damaged, and what is wrong.
+        packs: number of packs.
+        pack_bytes: their size.
+        stale_packs: names of packs that can't be used as they are, and why.
+        temporaries: number of temporary files, of writers dead or alive.
+        removed: number of sets whose removal was cut short.
+    """
+
+    cache: Path
+    sets: tuple[SetStatus, ...]
+    broken: Mapping[str, str]
+    packs: int
+    pack_bytes: int
+    stale_packs: Mapping[str, str]
+    temporaries: int
+    removed: int
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing is failed, damaged or broken."""
+        return not self.broken and not any(item.failed or item.damaged for item in self.sets)
+
+    def to_json(self) -> dict[str, JSON]:
+        """Return the fields, ready for JSON."""
+        return {
+            **vars(self),
+            "cache": str(self.cache),
+            "sets": [{**vars(item), "entries": item.entries} for item in self.sets],
+            "healthy": self.healthy,
+        }
+
+
+def read_status(cache: Path, clips: Sequence[str] | None = None) -> CacheStatus:
+    """Look through a cache; opens no entry with HDF5, so ten thousand take under a second.
+
+    Args:
+        cache: its folder.
+        clips: the ids of a manifest's clips, to count those that are done.
+
+    Raises:
+        NotACacheError: the folder is not a cache.
+        OSError: it can't be read.
+    """
+    check_cache(cache)
+    sets = list_sets(cache)
+    packs = find_packs(cache)
+    return CacheStatus(
+        cache=cache,
+        sets=tuple(_read_set(item, sets, clips) for item in sets),
+        broken={folder.name: reason for folder, reason in find_broken_sets(cache)},
+        packs=len(packs),
+        pack_bytes=count_bytes(cache / "packs"),
+        stale_packs=find_stale_packs(packs, sets),
+        temporaries=sum(1 for _ in find_temporaries(cache)),
+        removed=len(find_removed(cache)),
+    )
+
+
+def find_stale_packs(packs: Sequence[Path], sets: Sequence[FeatureSet]) -> dict[str, str]:
+    """Return the names of packs that can't be used as they are, and why."""
+    by_folder = {item.folder.name: item for item in sets}
+    stale: dict[str, str] = {}
+    for path in packs:
+        try:
+            problem = pack_problem(path, by_folder)
+        except FileNotFoundError:
+            continue  # removed meanwhile
+        except (SealError, OSError) as error:
+            problem = f"damaged: {error}"
+        if problem:
+            stale[path.name] = problem
+    return stale
+
+
+def find_orphaned(sets: Sequence[FeatureSet]) -> dict[str, tuple[str, ...]]:
+    """Return the folders of sets that rest on sets which are gone, with those.
+
+    A set whose upstream is itself orphaned is not: its upstream's entries are there.
+    """
+    keys = {item.spec.key for item in sets}
+    gone = {
+        item.folder.name: tuple(
+            f"{name}-{key[:KEY_IN_NAME]}"
+            for name, key in item.spec.upstream.items()
+            if key not in keys
+        )
+        for item in sets
+    }
+    return {folder: upstream for folder, upstream in gone.items() if upstream}
+
+
+def explain_difference(old: SetSpec, new: SetSpec, specs: Mapping[str, SetSpec]) -> list[str]:
+    """List what differs between two specs, and, where an upstream does, what differs in that.
+
+    Args:
+        old: one spec.
+        new: the other.
+        specs: the specs that are known, by key.
+    """
+    lines: list[str] = []
+    upstream = dict.fromkeys([*old.upstream, *new.upstream])
+    pairs = {
+        f"upstream.{name}: ": (old.upstream.get(name, ""), new.upstream.get(name, ""))
+        for name in upstream
+    }
+    for line in spec_difference(old, new):
+        lines.append(line)
+        for start, (before, after) in pairs.items():
+            if line.startswith(start) and before in specs and after in specs:
+                deeper = explain_difference(specs[before], specs[after], specs)
+                name = start.removeprefix("upstream.").removesuffix(": ")
+                lines += [f"{name}.{item}" for item in deeper]
+    return lines
+
+
+def _read_set(
+    feature_set: FeatureSet, sets: Sequence[FeatureSet], clips: Sequence[str] | None
+) -> SetStatus:
+    spec = feature_set.spec
+    counts = {"ok": 0, "partial": 0, "damaged": 0}
+    num_bytes = steps = 0
+    done: set[str] = set()
+    for path in feature_set.entry_paths():
+        try:
+            header = read_entry_header(path)
+        except FileNotFoundError:
+            continue  # removed meanwhile
+        except (EntryError, OSError):
+            counts["damaged"] += 1
+            continue
+        counts[header.state] += 1
+        num_bytes += header.seal.bytes
+        steps += header.steps
+        done.add(header.clip)
+    failed = {failure.clip for failure in feature_set.failures()} - done
+    newest = max(
+        (item for item in sets if item.spec.name == spec.name), key=lambda item: _created(item)
+    )
+    older = newest.spec.key != spec.key
+    specs = {item.spec.key: item.spec for item in sets}
+    manifest = None
+    if clips is not None:
+        wanted = set(clips)
+        manifest = {
+            "clips": len(wanted),
+            "done": len(wanted & done),
+            "failed": len(wanted & failed),
+            "missing": len(wanted - done - failed),
+            "others": len(done - wanted),
+        }
+    return SetStatus(
+        name=spec.name,
+        folder=feature_set.folder.name,
+        key=spec.key,
+        created=_created(feature_set)[0],
+        untrained=spec.untrained,
+        failed=len(failed),
+        bytes=num_bytes,
+        steps=steps,
+        orphaned=find_orphaned(sets).get(feature_set.folder.name, ()),
+        newer=newest.folder.name if older else None,
+        differences=tuple(explain_difference(spec, newest.spec, specs)) if older else (),
+        manifest=manifest,
+        **counts,
+    )
+
+
+def _created(feature_set: FeatureSet) -> tuple[str, str]:
+    # Two sets of one second: the folder's name decides, so that exactly one is the newest.
+    return str(feature_set.provenance.get("date", "")), feature_set.folder.name

@@ -1,0 +1,182 @@
+"""Verify: read a whole cache through and compare everything that can be compared."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Literal
+
+from cache.digest import JSON
+from cache.entry import EntryError, verify_entry
+from cache.failure import FailureRecordError, read_failure
+from cache.feature_set import FAILURES, FeatureSet, list_sets, shard_name
+from cache.pack import find_packs
+from cache.pack_build import KIND as PACK
+from cache.scan import check_cache, find_broken_sets, find_temporaries
+from cache.sealed import SealError, read_header, verify_body
+from cache.status import find_stale_packs
+
+Kind = Literal["entry", "failure", "pack", "set"]
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One file of a cache that isn't what it must be.
+
+    Args:
+        kind: what it is.
+        path: the file.
+        reason: what is wrong; names the clip.
+    """
+
+    kind: Kind
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What verification found.
+
+    Args:
+        cache: the cache's folder.
+        entries: number of entries read.
+        failures: number of failure records read.
+        packs: number of packs read.
+        damage: the damaged files.
+        removed: those of them that were removed.
+        stale_packs: names of packs that are whole and can't be used as they are, and why.
+        temporaries: temporary files, of writers dead or alive; ``gc`` removes the dead ones'.
+    """
+
+    cache: Path
+    entries: int
+    failures: int
+    packs: int
+    damage: tuple[Damage, ...]
+    removed: tuple[Path, ...]
+    stale_packs: dict[str, str]
+    temporaries: tuple[Path, ...]
+
+    def to_json(self) -> dict[str, JSON]:
+        """Return the fields, ready for JSON."""
+        return {
+            **vars(self),
+            "cache": str(self.cache),
+            "damage": [{**vars(item), "path": str(item.path)} for item in self.damage],
+            "removed": [str(path) for path in self.removed],
+            "temporaries": [str(path) for path in self.temporaries],
+        }
+
+
+def verify_cache(
+    cache: Path,
+    *,
+    sets: Sequence[FeatureSet] | None = None,
+    remove: bool = False,
+    jobs: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> VerifyReport:
+    """Recompute every checksum of a cache.
+
+    Args:
+        cache: its folder.
+        sets: the sets to look at; None: all, and the packs.
+        remove: remove damaged entries, failure records and packs, so that they are made anew.
+        jobs: number of processes that read.
+        progress: called with the number of files read and their total.
+
+    Raises:
+        NotACacheError: the folder is not a cache.
+        OSError: it can't be read, or a damaged file can't be removed.
+    """
+    check_cache(cache)
+    there = list_sets(cache)
+    chosen = there if sets is None else list(sets)
+    files = [file for item in chosen for file in _files(item)]
+    packs = find_packs(cache) if sets is None else []
+    files += [_File("pack", path) for path in packs]
+    damage: list[Damage] = []
+    if sets is None:
+        damage += [Damage("set", path, reason) for path, reason in find_broken_sets(cache)]
+    with _mapping(jobs) as run:
+        for number, found in enumerate(run(files)):
+            if found:
+                damage.append(found)
+            if progress:
+                progress(number + 1, len(files))
+    removed = [item.path for item in damage if remove and _remove(item, files)]
+    damaged = {item.path for item in damage}
+    kinds = [file.kind for file in files]
+    return VerifyReport(
+        cache=cache,
+        entries=kinds.count("entry"),
+        failures=kinds.count("failure"),
+        packs=kinds.count("pack"),
+        damage=tuple(damage),
+        removed=tuple(removed),
+        stale_packs=find_stale_packs([path for path in packs if path not in damaged], there),
+        temporaries=tuple(find_temporaries(cache)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    kind: Kind
+    path: Path
+    key: str = ""
+
+
+def _files(feature_set: FeatureSet) -> Iterator[_File]:
+    for path in sorted(feature_set.entry_paths()):
+        yield _File("entry", path, feature_set.spec.key)
+    for path in sorted(feature_set.folder.glob(f"{FAILURES}/[!.]*")):
+        yield _File("failure", path)
+
+
+def _find_damage(file: _File) -> Damage | None:
+    try:
+        if file.kind == "entry":
+            header = verify_entry(file.path)
+            if header.key != file.key:
+                raise EntryError(
+                    f"clip {header.clip}: entry {file.path} has key {header.key[:12]}, "
+                    f"its set has {file.key[:12]}"
+                )
+            if file.path.parent.name != shard_name(header.clip):
+                raise EntryError(f"clip {header.clip}: entry {file.path} is in the wrong folder")
+        elif file.kind == "failure":
+            read_failure(file.path)
+        else:
+            verify_body(file.path, read_header(file.path, PACK))
+    except FileNotFoundError:
+        return None  # removed meanwhile
+    except SealError as error:
+        return Damage(file.kind, file.path, f"pack {file.path} is damaged: {error}")
+    except (EntryError, FailureRecordError, OSError) as error:
+        return Damage(file.kind, file.path, str(error))
+    return None
+
+
+def _remove(damage: Damage, files: Sequence[_File]) -> bool:
+    """Remove a damaged file, unless another process has replaced it by a whole one."""
+    file = next((item for item in files if item.path == damage.path), None)
+    if file is None or _find_damage(file) is None:
+        return False
+    damage.path.unlink(missing_ok=True)
+    return True
+
+
+@contextlib.contextmanager
+def _mapping(
+    jobs: int,
+) -> Iterator[Callable[[Sequence[_File]], Iterator[Damage | None]]]:
+    if jobs <= 1:
+        yield lambda files: map(_find_damage, files)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        yield lambda files: pool.map(_find_damage, files, chunksize=32)

@@ -1,0 +1,305 @@
+"""``avfuse cache``: look after a cache. Options, one call into the package, printing.
+
+Exit codes: 0 all is well, 1 something is damaged, failed or missing, 2 wrong use.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import click
+from tqdm import tqdm
+
+from cache.commit import CacheWriteError
+from cache.digest import JSON
+from cache.entry import EntryError
+from cache.feature_set import SetError, find_set
+from cache.gc import DAY_SECONDS, SetInUseError, find_garbage, remove_garbage
+from cache.manifest import ManifestError, read_manifest
+from cache.pack import Pack, PackError, open_pack
+from cache.scan import NotACacheError, check_cache
+from cache.status import CacheStatus, SetStatus, read_status
+from cache.verify import verify_cache
+
+HOUR_SECONDS = 3600.0
+MAX_SHOWN = 20
+
+_cache = click.argument("cache", type=click.Path(path_type=Path))
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+_manifest = click.option(
+    "--manifest",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Count or take the clips of this manifest.",
+)
+_sets = click.option(
+    "--set",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Only this set: resnet18, or with the first digits of its key, resnet18-3fa9.",
+)
+
+
+@click.group()
+def cache() -> None:
+    """Look after a cache: what it holds, whether it is whole, what can go."""
+
+
+@cache.command()
+@_cache
+@_manifest
+@_json
+def status(cache: Path, manifest: Path | None, as_json: bool) -> None:
+    """Show every feature set: entries, states, size, and why it looks stale."""
+    with _plain_errors():
+        found = read_status(cache, _read_clips(manifest))
+    if as_json:
+        _print_json(found.to_json())
+    else:
+        _print_status(found)
+    sys.exit(0 if found.healthy else 1)
+
+
+@cache.command()
+@_cache
+@_sets
+@click.option("--remove", is_flag=True, help="Remove what is damaged, so that it is made anew.")
+@click.option("--jobs", default=1, type=click.IntRange(1), help="Processes that read.")
+@_json
+def verify(cache: Path, names: Sequence[str], remove: bool, jobs: int, as_json: bool) -> None:
+    """Read everything through and recompute every checksum."""
+    with _plain_errors(), _bar("file") as progress:
+        check_cache(cache)
+        sets = [find_set(cache, name) for name in names] or None
+        report = verify_cache(cache, sets=sets, remove=remove, jobs=jobs, progress=progress)
+    if as_json:
+        _print_json(report.to_json())
+    else:
+        for item in report.damage:
+            done = " (removed)" if item.path in report.removed else ""
+            click.echo(f"damaged {item.kind}: {item.reason}{done}")
+        for name, reason in report.stale_packs.items():
+            click.echo(f"stale pack: {name}: {reason}; it is built anew when it is opened")
+        if report.temporaries:
+            click.echo(
+                f"{len(report.temporaries)} temporary files, of running or dead writers; "
+                f"'avfuse cache gc {cache}' removes the dead ones'"
+            )
+        click.echo(
+            f"{report.entries} entries, {report.failures} records of failures and {report.packs} "
+            f"packs read; {len(report.damage)} damaged"
+        )
+    sys.exit(1 if report.damage else 0)
+
+
+@cache.command()
+@_cache
+@click.option("--dry-run", is_flag=True, help="List what would be removed, remove nothing.")
+@click.option("--orphaned", is_flag=True, help="Also sets made from sets that are gone.")
+@click.option(
+    "--set", "names", multiple=True, metavar="NAME", help="Also this set, whatever it holds."
+)
+@click.option(
+    "--older-than-hours",
+    default=DAY_SECONDS / HOUR_SECONDS,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="Age of another host's temporary file from which on its writer counts as dead.",
+)
+@_json
+def gc(
+    cache: Path,
+    dry_run: bool,
+    orphaned: bool,
+    names: Sequence[str],
+    older_than_hours: float,
+    as_json: bool,
+) -> None:
+    """Remove temporary files of dead writers and stale packs; sets on request."""
+    with _plain_errors():
+        check_cache(cache)
+        garbage = find_garbage(
+            cache,
+            older_than_seconds=older_than_hours * HOUR_SECONDS,
+            orphaned=orphaned,
+            sets=[find_set(cache, name) for name in names],
+        )
+        freed = 0 if dry_run else remove_garbage(garbage)
+    if as_json:
+        items = [{**vars(item), "path": str(item.path)} for item in garbage]
+        _print_json({"garbage": items, "removed": not dry_run, "freed_bytes": freed})
+        return
+    for item in garbage:
+        click.echo(f"{item.kind}: {item.path} ({_size(item.bytes)}): {item.reason}")
+    total = _size(sum(item.bytes for item in garbage))
+    verb = "can be removed" if dry_run else "removed"
+    click.echo(f"{len(garbage)} {verb}, {total}" if garbage else "nothing to remove")
+
+
+@cache.command()
+@_cache
+@click.option("--set", "name", required=True, metavar="NAME", help="The feature set.")
+@click.option("--array", "arrays", multiple=True, required=True, help="Array of the entries.")
+@_manifest
+@click.option("--dtype", default="float32", show_default=True, help="float32 or float16.")
+@click.option("--skip-missing", is_flag=True, help="Leave out clips without an entry; lists them.")
+@_json
+def pack(
+    cache: Path,
+    name: str,
+    arrays: Sequence[str],
+    manifest: Path | None,
+    dtype: str,
+    skip_missing: bool,
+    as_json: bool,
+) -> None:
+    """Build the packs that training reads, unless they are there and fresh."""
+    with _plain_errors():
+        check_cache(cache)
+        feature_set = find_set(cache, name)
+        clips = _read_clips(manifest)
+        clips = feature_set.clip_ids() if clips is None else clips
+        packs: list[Pack] = []
+        for array in arrays:
+            with _bar("entry") as progress:
+                packs.append(
+                    open_pack(
+                        feature_set,
+                        clips,
+                        array,
+                        dtype=dtype,
+                        missing="skip" if skip_missing else "error",
+                        in_memory=False,
+                        progress=progress,
+                    )
+                )
+    if as_json:
+        _print_json([_describe(item, array) for item, array in zip(packs, arrays, strict=True)])
+        return
+    for item, array in zip(packs, arrays, strict=True):
+        for clip, reason in item.skipped.items():
+            click.echo(f"left out: {clip}: {reason}")
+        made = f"built, because {item.built}" if item.built else "there and fresh"
+        click.echo(
+            f"{array}: {len(item.clip_ids)} clips, {item.values.shape} {item.values.dtype}, "
+            f"{_size(item.values.nbytes)}; {made}: {item.path}"
+        )
+
+
+def _describe(item: Pack, array: str) -> dict[str, JSON]:
+    return {
+        "array": array,
+        "clips": len(item.clip_ids),
+        "shape": list(item.values.shape),
+        "dtype": str(item.values.dtype),
+        "bytes": item.values.nbytes,
+        "built": item.built,
+        "skipped": dict(item.skipped),
+        "path": str(item.path),
+    }
+
+
+def _print_status(found: CacheStatus) -> None:
+    header = ["set", "ok", "partial", "failed", "damaged", "size", "steps"]
+    rows = [
+        [
+            item.folder,
+            *(str(count) for count in (item.ok, item.partial, item.failed, item.damaged)),
+            _size(item.bytes),
+            str(item.steps),
+        ]
+        for item in found.sets
+    ]
+    if found.sets and found.sets[0].manifest is not None:
+        header += ["of manifest: done", "failed", "missing"]
+        for row, item in zip(rows, found.sets, strict=True):
+            counts = item.manifest or {}
+            row += [str(counts.get(name, "")) for name in ("done", "failed", "missing")]
+    _print_table([header, *rows])
+    for item in found.sets:
+        for line in _notes(item):
+            click.echo(f"{item.folder}: {line}")
+    for folder, reason in found.broken.items():
+        click.echo(f"{folder}: broken: {reason}")
+    for name, reason in found.stale_packs.items():
+        click.echo(f"stale pack {name}: {reason}")
+    click.echo(f"{found.packs} packs, {_size(found.pack_bytes)}")
+    if found.temporaries or found.removed:
+        click.echo(
+            f"{found.temporaries} temporary files and {found.removed} half-removed sets; "
+            f"see 'avfuse cache gc --dry-run {found.cache}'"
+        )
+
+
+def _notes(item: SetStatus) -> Iterator[str]:
+    if item.untrained:
+        yield "untrained (random weights)"
+    for upstream in item.orphaned:
+        yield f"orphaned: made from {upstream}, which is gone"
+    if item.newer:
+        yield f"stale if {item.newer}, which is newer, is the one wanted; the difference:"
+        for line in item.differences:
+            yield f"  {line}"
+    if item.damaged:
+        yield "has damaged entries; 'avfuse cache verify --remove' removes them"
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        first = row[0].ljust(widths[0])
+        rest = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
+        click.echo("  ".join([first, *rest]))
+
+
+def _print_json(value: JSON) -> None:
+    click.echo(json.dumps(value, indent=2, default=dict))
+
+
+def _size(num_bytes: int) -> str:
+    size = float(num_bytes)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def _read_clips(manifest: Path | None) -> list[str] | None:
+    """Return the ids of a manifest's clips; their files need not be there."""
+    if manifest is None:
+        return None
+    return [clip.clip for clip in read_manifest(manifest, check_files=False).clips]
+
+
+@contextmanager
+def _bar(unit: str) -> Iterator[Callable[[int, int], None]]:
+    """Show progress on a terminal; elsewhere nothing, the result says it all."""
+    with tqdm(unit=unit, disable=not sys.stderr.isatty(), dynamic_ncols=True) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Print what went wrong without a traceback, and end with the code that says whose fault."""
+    try:
+        yield
+    except (NotACacheError, SetError, ManifestError) as error:
+        _fail(error, code=2)
+    except (PackError, EntryError, SetInUseError, CacheWriteError, OSError) as error:
+        _fail(error, code=1)
+
+
+def _fail(error: Exception, *, code: int) -> NoReturn:
+    click.echo(f"Error: {error}", err=True)
+    sys.exit(code)
