@@ -88,7 +88,8 @@ def restrict_plan(plan: Plan, keep: Callable[[Clip], bool]) -> Plan:
 
     Returns:
         The same folds with fewer clips; a fold may be left without test clips. Classes are
-        those of ``plan``, so that a class is not lost with its last clip.
+        those of ``plan``, so that runs on other features stay comparable; one that no clip is
+        left of is warned about.
 
     Raises:
         SplitError: a fold has no training clip left, or training clips of one class only; with
@@ -114,7 +115,11 @@ def restrict_plan(plan: Plan, keep: Callable[[Clip], bool]) -> Plan:
                 "extract them first"
             )
     checked = check_classes(replace(plan, folds=folds))
-    return replace(checked, classes=plan.classes)
+    lost = [name for name in plan.classes if name not in checked.classes]
+    warnings = checked.warnings
+    if lost:
+        warnings += (f"no clip with features has the class {', '.join(lost)}",)
+    return replace(checked, classes=plan.classes, warnings=warnings)
 
 
 def _split_fold(clips: Sequence[Clip], report_on: str | None, train_on: Sequence[str]) -> Fold:

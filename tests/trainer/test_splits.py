@@ -160,6 +160,14 @@ def test_clips_without_features_leave_the_folds_and_the_classes_stay() -> None:
     assert plan.classes == ("happy", "sad")
 
 
+def test_a_class_that_lost_its_last_clip_stays_and_is_said() -> None:
+    clips = [clip(f"c{i}", "ab"[i % 2]) for i in range(6)] + [clip("odd", "worried")]
+    plan = restrict_plan(make_plan(clips, folds="clip:3"), lambda one: one.clip != "odd")
+    assert plan.classes == ("a", "b", "worried")
+    assert plan.warnings[-1] == "no clip with features has the class worried"
+    assert not any(fold.absent for fold in plan.folds)
+
+
 def test_a_fold_without_training_clips_with_features_is_refused() -> None:
     plan = make_plan(SPLIT_CLIPS)
     with pytest.raises(SplitError, match="none of its 2 training clips has features"):
