@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from cache.commit import CacheWriteError, write_text
 from cache.feature_set import FeatureSet
+from cache.gc import find_garbage, remove_garbage
 from cache.manifest import Clip
 from pipeline.extract import ClipResult, extract_clip, fail_clip
 from pipeline.sets import Plan, PlanError
@@ -34,6 +35,10 @@ class CacheFullError(Exception):
 
 class _Stop(BaseException):  # like KeyboardInterrupt: no handler of errors may swallow it
     """A signal asked the run to stop."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
 
 
 def shard(clips: Sequence[Clip], text: str | None) -> tuple[Clip, ...]:
@@ -67,15 +72,15 @@ def run_extract(
         report: where the JSON report goes; by default into the cache's folder.
 
     Returns:
-        What became of every clip. ``interrupted`` is set if SIGINT or SIGTERM ended the run early;
-        everything committed before stays.
+        What became of every clip. If SIGINT or SIGTERM ended the run early, ``interrupted`` is its
+        number, and everything committed before stays.
 
     Raises:
         CacheFullError: the cache can't be written.
     """
     started = time.monotonic()
     results: list[ClipResult] = []
-    interrupted = False
+    interrupted = 0
     try:
         for planned in plan.sets:
             FeatureSet(plan.cache, planned.spec).create(
@@ -89,8 +94,11 @@ def run_extract(
             with contextlib.closing(stream):
                 for result in _shown(stream, len(clips)):
                     results.append(result)
-    except (_Stop, KeyboardInterrupt):
-        interrupted = True
+    except _Stop as stop:
+        interrupted = stop.number
+        # The workers were killed in the middle of what they wrote.
+        left = [item for item in find_garbage(plan.cache) if item.kind == "temporary file"]
+        remove_garbage(left)
     except (CacheWriteError, OSError) as error:
         raise CacheFullError(
             f"the cache can't be written: {error}\n{len(results)} of {len(clips)} clips are done "
@@ -155,7 +163,7 @@ def _stoppable() -> Iterator[None]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         del frame
-        raise _Stop(signal.Signals(number).name)
+        raise _Stop(number)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -24,7 +24,7 @@ class Summary:
         untrained: sets made with random weights.
         clips: one result per clip, in the manifest's order.
         not_reached: clips that an interruption left undone.
-        interrupted: whether a signal ended the run early.
+        interrupted: number of the signal that ended the run early; 0 if none did.
         seconds: how long it took.
         peak_memory_bytes: of this process and of its largest worker.
     """
@@ -33,7 +33,7 @@ class Summary:
     untrained: tuple[str, ...]
     clips: tuple[ClipResult, ...]
     not_reached: tuple[str, ...]
-    interrupted: bool
+    interrupted: int
     seconds: float
     peak_memory_bytes: int
 

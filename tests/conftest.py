@@ -18,3 +18,34 @@ def data() -> Path:
     if not (path / "clips").is_dir():
         pytest.fail(f"AVFUSE_TEST_DATA={folder} has no folder clips")
     return path
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The manifest of a small generated corpus: 3 classes x 3 speakers, speaker s3 held out."""
+    pytest.importorskip(
+        "skimage", reason="the generated corpus needs the photograph of scikit-image"
+    )
+    from pipeline.demo_corpus import DemoSettings, make_demo_corpus
+
+    return make_demo_corpus(tmp_path_factory.mktemp("corpus"), DemoSettings(speakers=3, takes=1))
+
+
+# Small enough for tests: one view of 64 pixels, and one network with random weights.
+SMALL = ("--weights", "resnet18=random", "--set", "network.image_size=64")
+
+
+@pytest.fixture(scope="session")
+def extracted(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of the generated corpus, made by the command line with two real workers."""
+    from click.testing import CliRunner
+
+    from pipeline.cli import main
+
+    cache = tmp_path_factory.mktemp("cache")
+    sets = "resnet18,spectrogram,logmel"
+    command = ["extract", str(corpus), "--cache", str(cache), "--sets", sets, *SMALL]
+    result = CliRunner().invoke(main, [*command, "--views", "basic", "--jobs", "2"])
+    if result.exit_code != 0:
+        pytest.fail(result.output)
+    return cache

@@ -98,5 +98,5 @@ def extract(
         sys.exit(1)
     click.echo(json.dumps(summary.to_json(), indent=2) if as_json else format_summary(summary))
     if summary.interrupted:
-        sys.exit(130)
+        sys.exit(128 + summary.interrupted)
     sys.exit(1 if summary.failed else 0)
