@@ -149,8 +149,10 @@ class DeltaBuffer:
         assert self._rest is not None  # noqa: S101  # both callers have seen to it
         count = max(0, len(self._rest) - 2 * self.reach)
         slopes = np.zeros((count, self._rest.shape[1]))
-        for shift in range(-self.reach, self.reach + 1):
-            start = self.reach + shift
-            slopes += shift * self._rest[start : start + count]
+        for shift in range(1, self.reach + 1):
+            before, after = (self.reach + sign * shift for sign in (-1, 1))
+            slopes += shift * (
+                self._rest[after : after + count] - self._rest[before : before + count]
+            )
         self._rest = self._rest[count:]
         return slopes / (2 * sum(shift**2 for shift in range(1, self.reach + 1)))

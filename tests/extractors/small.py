@@ -1,0 +1,40 @@
+"""Small networks under their real names, so that tests of what surrounds a network are fast."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+
+import pytest
+
+from extractors import networks
+from extractors.networks import NetworkSpec
+
+WIDTHS = {
+    "ir50": {"image_size": 32, "width": 4, "embedding_dim": 5},
+    "iresnet50": {"image_size": 32, "width": 4, "embedding_dim": 5},
+    "resnet18": {"width": 4},
+    "vggface": {"image_size": 32, "width": 4, "embedding_dim": 5},
+}
+
+
+def small_specs() -> dict[str, NetworkSpec]:
+    specs = {}
+    for name, spec in networks.NETWORKS.items():
+        layers = {layer: 5 for layer in spec.layers} | {"pooled": 32}
+        if name == "resnet18":
+            layers["embedding"] = 32
+        specs[name] = replace(
+            spec,
+            build=functools.partial(spec.build, **WIDTHS[name]),
+            image_size=32,
+            layers=layers,
+        )
+    return specs
+
+
+def use_small_networks(monkeypatch: pytest.MonkeyPatch) -> dict[str, NetworkSpec]:
+    specs = small_specs()
+    for name, spec in specs.items():
+        monkeypatch.setitem(networks.NETWORKS, name, spec)
+    return specs

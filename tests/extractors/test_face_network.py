@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from extractors.face_network import FaceNetwork, FaceSettings, load_face_network
+from extractors.networks import NETWORKS, NetworkSpec
+from extractors.views import VIEW_SETS, ViewSettings
+from extractors.weight_files import WeightsError
+from extractors.weights import initialise, weights_digest
+from tests.extractors.small import small_specs, use_small_networks
+
+FEW = ViewSettings(rotations=(0.0, 5.0), scales=(1.0,))
+SPECS = small_specs()
+# Convolutions pick another order of summation with the batch size; no value moves further.
+ROUNDING = 1e-5
+
+
+@pytest.fixture
+def crops() -> np.ndarray:
+    return np.random.default_rng(5).integers(0, 256, (7, 64, 64, 3), dtype=np.uint8)
+
+
+def network(spec: NetworkSpec, settings: FaceSettings | None = None, **options: int) -> FaceNetwork:
+    module = spec.build()
+    initialise(module, 3)
+    return FaceNetwork(spec, module, settings or FaceSettings(views=FEW), **options)
+
+
+@pytest.mark.parametrize("name", list(SPECS))
+@pytest.mark.parametrize("layer", ["", "pooled"])
+def test_it_yields_the_statistics_of_the_views_embeddings(
+    name: str, layer: str, crops: np.ndarray
+) -> None:
+    spec = SPECS[name]
+    net = network(spec, FaceSettings(layer=layer, views=FEW))
+    found = net.extract(crops)
+    assert set(found) == {"basic", "mean", "std"}
+    embeddings = net.embed(crops).numpy()
+    assert embeddings.shape == (7, 4, net.dim)
+    assert net.dim == spec.layers[layer or spec.default_layer]
+    for values in found.values():
+        assert values.shape == (7, net.dim)
+        assert values.dtype == np.float32
+    scale = np.abs(embeddings).max()
+    np.testing.assert_allclose(found["basic"], embeddings[:, 0], atol=ROUNDING * scale)
+    np.testing.assert_allclose(found["mean"], embeddings.mean(axis=1), atol=ROUNDING * scale)
+    np.testing.assert_allclose(found["std"], embeddings.std(axis=1), atol=ROUNDING * scale)
+    assert (found["std"] > 0).any()
+
+
+@pytest.mark.parametrize("name", list(SPECS))
+def test_batches_and_pixel_layout_change_nothing_beyond_rounding(
+    name: str, crops: np.ndarray
+) -> None:
+    spec = SPECS[name]
+    expected = network(spec, batch_size=7).extract(crops)
+    scale = np.abs(expected["mean"]).max()
+    for options in ({"batch_size": 1}, {"batch_size": 3}, {"channels_last": False}):
+        found = network(spec, **options).extract(crops)
+        for key, values in expected.items():
+            np.testing.assert_allclose(found[key], values, atol=ROUNDING * scale, err_msg=key)
+
+
+def test_the_same_crops_yield_the_same_bits(crops: np.ndarray) -> None:
+    net = network(SPECS["resnet18"])
+    first, second = net.extract(crops), net.extract(crops)
+    assert all(np.array_equal(first[key], second[key]) for key in first)
+
+
+def test_pixels_are_normalised_by_the_table_in_rgb_order() -> None:
+    spec = replace(SPECS["resnet18"], mean=(10.0, 20.0, 30.0), deviation=(1.0, 2.0, 5.0))
+    net = network(spec, FaceSettings(views=VIEW_SETS["basic"]))
+    seen: list[torch.Tensor] = []
+    net.module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    net.extract(np.full((1, 32, 32, 3), (11, 24, 45), np.uint8))
+    assert seen[0][0, :, 3, 5].tolist() == [1.0, 2.0, 3.0]
+
+
+def test_crops_are_resized_to_what_the_network_takes(crops: np.ndarray) -> None:
+    spec = SPECS["resnet18"]
+    net = network(spec, FaceSettings(views=VIEW_SETS["basic"], image_size=48))
+    seen: list[torch.Tensor] = []
+    net.module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    net.extract(crops)
+    assert seen[0].shape == (7, 3, 48, 48)
+    assert net.settings.image_size == 48
+
+
+def test_one_view_yields_the_basic_embedding_alone(crops: np.ndarray) -> None:
+    basic = network(SPECS["ir50"], FaceSettings(views=VIEW_SETS["basic"])).extract(crops)
+    assert set(basic) == {"basic"}
+    every = network(SPECS["ir50"]).extract(crops)
+    scale = np.abs(basic["basic"]).max()
+    np.testing.assert_allclose(basic["basic"], every["basic"], atol=ROUNDING * scale)
+
+
+def test_no_crops_yield_empty_arrays(crops: np.ndarray) -> None:
+    found = network(SPECS["vggface"]).extract(crops[:0])
+    assert {key: values.shape for key, values in found.items()} == {
+        "basic": (0, 5),
+        "mean": (0, 5),
+        "std": (0, 5),
+    }
+
+
+def test_settings_are_resolved_so_that_one_result_has_one_key() -> None:
+    asked = network(SPECS["ir50"], FaceSettings(layer="embedding", image_size=32)).settings
+    assert network(SPECS["ir50"], FaceSettings()).settings == asked
+
+
+def test_it_is_frozen_in_evaluation_mode() -> None:
+    net = network(SPECS["ir50"])
+    assert not net.module.training
+    assert not any(parameter.requires_grad for parameter in net.module.parameters())
+    assert net.weights_digest == weights_digest(net.module)
+
+
+def test_read_only_crops_are_taken_without_a_warning(crops: np.ndarray) -> None:
+    crops.flags.writeable = False
+    assert network(SPECS["resnet18"]).extract(crops)["basic"].shape == (7, 32)
+
+
+def test_bfloat16_stays_near_float32_and_says_how_near(crops: np.ndarray) -> None:
+    rounded = network(SPECS["ir50"], FaceSettings(views=FEW, precision="bfloat16"))
+    measured = rounded.deviation_from_float32(crops)
+    assert 0 < measured["max_relative"] < 0.05
+    assert 0.999 < measured["min_cosine"] <= 1.000001
+    exact = network(SPECS["ir50"]).deviation_from_float32(crops)
+    assert exact["max_relative"] == 0
+    assert rounded.extract(crops)["basic"].dtype == np.float32
+
+
+def test_embeddings_that_are_not_finite_are_refused(crops: np.ndarray) -> None:
+    net = network(SPECS["resnet18"])
+    with torch.no_grad():
+        net.module.conv1.weight.mul_(1e38)
+    with pytest.raises(ValueError, match="resnet18 in float32 gave values that are nan or inf"):
+        net.extract(crops)
+
+
+@pytest.mark.parametrize(
+    ("settings", "options", "message"),
+    [
+        (FaceSettings(layer="fc6"), {}, "ir50 has the layers embedding, pooled, not 'fc6'"),
+        (FaceSettings(image_size=64), {}, "ir50 takes images of 32 pixels only, got .* 64"),
+        (FaceSettings(image_size=-1), {}, "got image_size -1"),
+        (FaceSettings(), {"batch_size": -1}, "batch_size must not be negative, got -1"),
+    ],
+)
+def test_what_the_network_does_not_offer_is_refused(
+    settings: FaceSettings, options: dict[str, int], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        network(SPECS["ir50"], settings, **options)
+    with pytest.raises(ValueError, match="resnet18 .* got image_size -3"):
+        network(SPECS["resnet18"], FaceSettings(image_size=-3))
+
+
+def test_an_unknown_precision_is_refused() -> None:
+    with pytest.raises(ValueError, match="float32, bfloat16, float16, got 'int8'"):
+        FaceSettings(precision="int8")  # type: ignore[arg-type]
+
+
+def test_crops_of_another_shape_are_refused() -> None:
+    with pytest.raises(ValueError, match="square RGB images"):
+        network(SPECS["ir50"]).extract(np.zeros((2, 5, 7, 3), np.uint8))
+
+
+def test_loading_by_name_fills_from_the_file_or_at_random(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_small_networks(monkeypatch)
+    drawn = load_face_network("ir50", None, seed=7)
+    assert drawn.weights_digest == load_face_network("ir50", None, seed=7).weights_digest
+    assert drawn.weights_digest != load_face_network("ir50", None, seed=8).weights_digest
+    path = tmp_path / "ir50.safetensors"
+    save_file({k: v.contiguous() for k, v in drawn.module.state_dict().items()}, path)
+    loaded = load_face_network("ir50", path, FaceSettings(layer="pooled"), batch_size=2)
+    assert loaded.weights_digest == drawn.weights_digest
+    assert (loaded.settings.layer, loaded.batch_size) == ("pooled", 2)
+    with pytest.raises(WeightsError, match="does not exist"):
+        load_face_network("ir50", tmp_path / "none.pth")
+    with pytest.raises(ValueError, match="no network is called 'ir500'; there are ir50"):
+        load_face_network("ir500", None)
+    with pytest.raises(ValueError, match="not 'fc9'"):
+        load_face_network("ir50", None, FaceSettings(layer="fc9"))
+
+
+def test_the_table_holds_the_real_networks_again_after_the_test_above() -> None:
+    assert NETWORKS["ir50"].image_size == 112
