@@ -155,7 +155,10 @@ def write_manifest(path: Path, clips: Iterable[Clip], *, overwrite: bool = False
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; pass overwrite=True to replace it")
     clips = tuple(clips)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(20, "is a file; expected a folder", error.filename) from error
     files = ManifestFiles(path.parent)
     columns = [
         name

@@ -349,6 +349,12 @@ def test_a_folder_is_never_replaced(tmp_path: Path) -> None:
         write_manifest(tmp_path, clips_of(tmp_path), overwrite=True)
 
 
+def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path, "old")
+    with pytest.raises(NotADirectoryError, match=r"is a file; expected a folder.*m\.csv"):
+        write_manifest(path / "m.csv", clips_of(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("clips", "problem"),
     [

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cache.clip import Clip
+from cache.manifest import ManifestError
+from pipeline.index.csv_table import index_csv
+from pipeline.index.found import IndexingError
+from tests.pipeline.test_index_files import touch
+
+
+def table(folder: Path, text: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "table.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_columns_named_as_in_a_manifest_need_no_mapping(tmp_path: Path) -> None:
+    touch(tmp_path, "x/a.mp4")
+    path = table(
+        tmp_path,
+        "Clip,PATH,label,split,speaker,fold,start_seconds,end_seconds,source\n"
+        "a,x/a.mp4,sad,dev,s1,2,0.5,1.5,TV\n",
+    )
+    found = index_csv(path)
+    assert found.clips == [Clip("a", tmp_path / "x/a.mp4", "sad", "val", "s1", 2, 0.5, 1.5)]
+    assert found.notes == ["columns not used: source"]
+
+
+def test_other_columns_are_mapped(tmp_path: Path) -> None:
+    touch(tmp_path, "videos/a.mp4", "videos/b.mp4")
+    path = table(
+        tmp_path / "tables",
+        "file,emotion,set,who,part,from,to,id,label\n"
+        "a.mp4,sad,train,s1,0,1,2,first,ignored\nb.mp4,happy,test,s2,1,0,3,second,ignored\n",
+    )
+    columns = {
+        "path": "file", "label": "emotion", "split": "set", "speaker": "who", "fold": "part",
+        "start_seconds": "from", "end_seconds": "to", "clip": "id",
+    }  # fmt: skip
+    found = index_csv(path, columns=columns, root=tmp_path / "videos")
+    assert found.clips == [
+        Clip("first", tmp_path / "videos/a.mp4", "sad", "train", "s1", 0, 1.0, 2.0),
+        Clip("second", tmp_path / "videos/b.mp4", "happy", "test", "s2", 1, 0.0, 3.0),
+    ]
+
+
+def test_without_ids_the_path_is_the_id_and_odd_ids_are_escaped(tmp_path: Path) -> None:
+    touch(tmp_path, "x/a.mp4", "x/b.mp4")
+    found = index_csv(table(tmp_path, "path\nx/a.mp4\nx/b.mp4\n"))
+    assert [clip.clip for clip in found.clips] == ["x--a.mp4", "x--b.mp4"]
+    found = index_csv(table(tmp_path, "path,clip\nx/a.mp4,S1/clip 2\nx/b.mp4,\n"))
+    assert [clip.clip for clip in found.clips] == ["S1--clip.-20-2", "x--b.mp4"]
+
+
+@pytest.mark.parametrize(("written", "given"), [(";", None), ("\t", None), ("|", "|"), (",", ",")])
+def test_the_delimiter_is_found_out_or_given(
+    tmp_path: Path, written: str, given: str | None
+) -> None:
+    touch(tmp_path, "a.mp4")
+    text = 'path,label,"t,x"\na.mp4,sad,y\n'.replace("h,l", f"h{written}l")
+    text = text.replace('l,"', f'l{written}"').replace("4,s", f"4{written}s")
+    path = table(tmp_path, text.replace("d,y", f"d{written}y"))
+    assert index_csv(path, delimiter=given).clips[0].label == "sad"
+
+
+def test_a_table_may_list_files_outside_its_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "videos/a.mp4")
+    path = table(tmp_path / "tables", "path\n../videos/a.mp4\n")
+    assert index_csv(path).clips[0].path == tmp_path / "videos/a.mp4"
+
+
+def test_missing_files_are_left_out_and_warned_of(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4", "d.mp4/x")
+    found = index_csv(table(tmp_path, "path\na.mp4\nb.mp4\nc.mp4\nd.mp4\n"))
+    assert [clip.clip for clip in found.clips] == ["a.mp4"]
+    assert found.left_out == {
+        "listed in table.csv, but no such file": [f"{tmp_path}/b.mp4", f"{tmp_path}/c.mp4"],
+        "a directory; expected a media file": [f"{tmp_path}/d.mp4"],
+    }
+    assert found.warnings == ["3 of 4 clips listed have no file"]
+
+
+def test_problems_of_rows_are_listed_at_once_by_their_lines(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4")
+    long = f"{'x' * 200}é"
+    path = table(
+        tmp_path,
+        f"clip,path,fold\na,a.mp4,one\n,,1\nb,a.mp4\n\na,a.mp4,0\n{long},a.mp4,0\n",
+    )
+    with pytest.raises(ManifestError) as caught:
+        index_csv(path)
+    assert [problem[:60] for problem in caught.value.problems] == [
+        "line 2: fold 'one' is not an integer from 0 to 99999",
+        "line 3: path is empty",
+        "line 4: has 2 fields where the header has 3; quote a field that holds a comma"[:60],
+        "line 6: clip id 'a' is already on line 2",
+        f"line 7: clip id '{'x' * 40}'... has 207 characters; at most 200"[:60],
+    ]
+
+
+def test_a_table_without_paths_names_its_columns(tmp_path: Path) -> None:
+    with pytest.raises(
+        IndexingError, match=r"has no column 'path'; say .* --path-column\. It has f"
+    ):
+        index_csv(table(tmp_path, "file,label\na.mp4,sad\n"))
+
+
+def test_a_mapped_column_must_be_there_once(tmp_path: Path) -> None:
+    path = table(tmp_path, "path,emo,emo\na.mp4,sad,sad\n")
+    with pytest.raises(IndexingError, match="has no column 'emotion'; it has path, emo, emo"):
+        index_csv(path, columns={"label": "emotion"})
+    with pytest.raises(IndexingError, match="has column 'emo' twice"):
+        index_csv(path, columns={"label": "emo"})
+    with pytest.raises(IndexingError, match="'emotion' is no manifest column; known: clip, path"):
+        index_csv(path, columns={"emotion": "emo"})
+
+
+def test_a_table_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(IndexingError, match=r"none\.csv: no such file"):
+        index_csv(tmp_path / "none.csv")
+    with pytest.raises(IndexingError, match="line 2: unexpected end of data"):
+        index_csv(table(tmp_path, 'path\n"a.mp4\n'))
+
+
+def test_the_labelled_real_clips_are_indexed_in_their_order(data: Path) -> None:
+    found = index_csv(data / "clips/labelled.csv")
+    assert len(found.clips) == 20
+    first = data / "clips/labelled/mer_00000167.mp4"
+    assert found.clips[0] == Clip("mer_00000167", first, "neutral")
+    assert found.left_out == {}
