@@ -12,7 +12,8 @@ from cache.settings import format_toml
 from trainer.predictions import mean_predictions
 from trainer.report import MissingClip
 from trainer.results import write_results
-from trainer.runs import CONFIG, PREDICTIONS, Run, RunError, RunWriter, check_writable, read_run
+from trainer.run_writer import RunWriter, check_writable
+from trainer.runs import CONFIG, PREDICTIONS, Run, RunError, read_run
 
 WEIGHTS_WARNING = (
     "the weights of the ensemble were given by hand; "

@@ -35,6 +35,7 @@ def make_report(
     pooled: Predictions,
     members: Mapping[str, Predictions],
     *,
+    title: str = "",
     missing: Sequence[MissingClip] = (),
     warnings: Sequence[str] = (),
     members_are: str = "seeds",
@@ -44,6 +45,7 @@ def make_report(
     Args:
         pooled: the mean of the members, over all folds.
         members: the predictions of each seed or run by name, over the same clips.
+        title: what the figures are of.
         missing: test clips without features; they are not in ``pooled``.
         warnings: sentences that belong beside every figure.
         members_are: what the members are, ``seeds`` or ``runs``.
@@ -60,6 +62,7 @@ def make_report(
     interval = wilson_interval(correct, total)
     by_modalities = {name: pooled.modalities.count(name) for name in sorted(set(pooled.modalities))}
     return {
+        "title": title,
         "classes": list(pooled.classes),
         "members_are": members_are,
         "clips": by_modalities,

@@ -8,7 +8,8 @@ from typing import Any
 from trainer.plots import plot_confusion
 from trainer.predictions import Predictions
 from trainer.report import MissingClip, make_report
-from trainer.runs import CONFUSION, Run, RunWriter, read_members
+from trainer.run_writer import RunWriter
+from trainer.runs import CONFUSION, Run, read_members
 from trainer.tables import format_interval, format_percent
 
 UNTRAINED_WARNING = (
@@ -43,7 +44,14 @@ def write_results(
     texts = [*warnings]
     if pooled.untrained and UNTRAINED_WARNING not in texts:
         texts.insert(0, UNTRAINED_WARNING)
-    report = make_report(pooled, members, missing=missing, warnings=texts, members_are=members_are)
+    report = make_report(
+        pooled,
+        members,
+        title=title,
+        missing=missing,
+        warnings=texts,
+        members_are=members_are,
+    )
     writer.write_predictions(pooled, members)
     ensemble = report["all"]["ensemble"]
     picture = plot_confusion(
@@ -58,7 +66,6 @@ def write_results(
     writer.write(picture, CONFUSION)
     writer.finish(
         report,
-        title=title,
         members=list(members),
         members_are=members_are,
         untrained=pooled.untrained,
@@ -83,6 +90,7 @@ def evaluate_run(run: Run) -> dict[str, Any]:
     return make_report(
         run.predictions,
         read_members(run),
+        title=run.metrics["title"],
         missing=missing,
         warnings=run.info["warnings"],
         members_are=run.info["members_are"],

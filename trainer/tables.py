@@ -12,17 +12,17 @@ _HEADER = ("", "n", "accuracy", "95 % interval", "UAR", "macro F1")
 _WIDTHS = (30, 6, 14, 15, 14, 14)
 
 
-def format_report(report: Mapping[str, Any], *, title: str) -> str:
+def format_report(report: Mapping[str, Any], *, name: str) -> str:
     """Write the figures of ``trainer.report.make_report`` as a table with its warnings.
 
     Args:
         report: the contents of ``metrics.json``.
-        title: first line, what the figures are of.
+        name: how the first line calls the run.
 
     Returns:
         Lines in percent, joined by newlines.
     """
-    return "\n".join([title, *_lines(report)])
+    return "\n".join([f"{name}: {report['title']}", *_lines(report)])
 
 
 def format_comparison(

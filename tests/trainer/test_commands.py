@@ -12,7 +12,8 @@ from pipeline.cli import main
 from tests.trainer.predictions_helper import predictions_of
 from trainer.predictions import Predictions
 from trainer.results import write_results
-from trainer.runs import RunWriter, read_run
+from trainer.run_writer import RunWriter
+from trainer.runs import read_run
 
 LABELS = "aa" + "h" + "ssssss" + "aaa"
 

@@ -14,7 +14,8 @@ from trainer.predictions import Predictions, PredictionsError, mean_predictions
 from trainer.predictions_csv import format_predictions
 from trainer.report import MissingClip
 from trainer.results import UNTRAINED_WARNING, evaluate_run, write_results
-from trainer.runs import RunError, RunWriter, read_members, read_run
+from trainer.run_writer import RunWriter
+from trainer.runs import RunError, read_members, read_run
 
 LABELS = "ahsahs"
 A = predictions_of(LABELS, "ahsaaa")  # 4 of 6

@@ -13,9 +13,11 @@ POOLED = mean_predictions([A, B])
 
 
 def test_a_report_reads_as_a_table() -> None:
-    report = make_report(POOLED, {"seed-0": A, "seed-1": B}, warnings=["mind the gap"])
-    lines = format_report(report, title="icmi19").splitlines()
-    assert lines[0] == "icmi19"
+    report = make_report(
+        POOLED, {"seed-0": A, "seed-1": B}, title="icmi19", warnings=["mind the gap"]
+    )
+    lines = format_report(report, name="out/run").splitlines()
+    assert lines[0] == "out/run: icmi19"
     assert lines[1].split() == ["n", "accuracy", "95", "%", "interval", "UAR", "macro", "F1"]
     assert lines[2] == "all clips (audio+video 5)"
     # Wilson for 2 of 5: (0.4 + z^2/10 -+ z sqrt(0.4 * 0.6 / 5 + z^2/100)) / (1 + z^2/5)
@@ -31,7 +33,7 @@ def test_a_report_reads_as_a_table() -> None:
 def test_missing_clips_and_classes_are_said() -> None:
     table = predictions_of("ah", "ah", modalities=("audio", "audio+video"))
     missing = [MissingClip("c9", "sad", None, "failed: no sound")]
-    text = format_report(make_report(table, {"seed-0": table}, missing=missing), title="t")
+    text = format_report(make_report(table, {"seed-0": table}, missing=missing), name="r")
     assert "1 clips to report on have no features: c9 (failed: no sound)" in text
     assert "counted as wrong, accuracy is 66.7 % [20.8, 93.9] of 3" in text
     assert "left out of UAR and macro F1, as no clip has them: sad" in text
@@ -41,7 +43,7 @@ def test_missing_clips_and_classes_are_said() -> None:
 
 def test_without_clips_there_are_dashes_and_no_zeros() -> None:
     empty = POOLED.select(lambda _: False)
-    text = format_report(make_report(empty, {"a": empty, "b": empty}), title="t")
+    text = format_report(make_report(empty, {"a": empty, "b": empty}), name="r")
     assert "clips with both modalities: none" in text
     assert "0.0 %" not in text
 

@@ -42,4 +42,4 @@ def ensemble(
     if as_json:
         click.echo(to_json(report), nl=False)
     else:
-        click.echo(format_report(report, title=f"{output}: ensemble of {len(runs)} runs"))
+        click.echo(format_report(report, name=str(output)))

@@ -29,4 +29,4 @@ def evaluate(run: Path, as_json: bool) -> None:
     if as_json:
         click.echo(to_json(report), nl=False)
     else:
-        click.echo(format_report(report, title=f"{run}: {found.info['title']}"))
+        click.echo(format_report(report, name=str(run)))
