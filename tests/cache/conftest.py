@@ -1,0 +1,63 @@
+"""A small feature set to write to. Fixtures build; they never assert."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cache.feature_set import FeatureSet, SetSpec
+from cache.source import Source, read_source
+
+STEPS, DIM = 7, 5
+
+WriteEntry = Callable[..., Path]
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    """A media file; its content doesn't matter to the cache."""
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(b"eleven byte")
+    return path
+
+
+@pytest.fixture
+def source(video: Path) -> Source:
+    return read_source(video)
+
+
+@pytest.fixture
+def feature_set(tmp_path: Path) -> FeatureSet:
+    """An empty set."""
+    spec = SetSpec("resnet18", {"size": 13}, version=1, weights="a" * 64)
+    return FeatureSet(tmp_path / "out", spec).create({"host": "here"})
+
+
+def arrays_of(steps: int = STEPS, *, seed: int = 0) -> dict[str, np.ndarray]:
+    """``times`` and an embedding per step, different for every seed."""
+    generator = np.random.default_rng(seed)
+    return {
+        "times": np.arange(steps) / 25,
+        "basic": generator.normal(size=(steps, DIM)).astype(np.float32),
+    }
+
+
+@pytest.fixture
+def write_entry(feature_set: FeatureSet, source: Source) -> WriteEntry:
+    """Write an entry into the set and return its path."""
+
+    def write(
+        clip: str,
+        arrays: Mapping[str, np.ndarray] | None = None,
+        *,
+        missing: Sequence[str] = (),
+        into: FeatureSet = feature_set,
+    ) -> Path:
+        with into.writer(clip, source=source, provenance={"host": "here"}) as writer:
+            writer.append(**(arrays_of() if arrays is None else arrays))
+            return writer.finish(missing=missing, attributes={"duration_seconds": 0.28})
+
+    return write

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cache import commit
+from cache.commit import (
+    CacheWriteError,
+    Writer,
+    is_alive,
+    make_folder,
+    sync_folder,
+    temporary_path,
+    temporary_writer,
+    this_writer,
+    write_error,
+    write_json,
+    write_text,
+)
+
+
+def test_a_text_replaces_what_was_there_and_leaves_no_temporary_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_text(path, "one", what="the file")
+    write_json(path, {"two": 2})
+    assert json.loads(path.read_text()) == {"two": 2}
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_failed_write_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.json"
+    write_text(path, "one", what="the list")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(
+        CacheWriteError, match=r"the list can't be written to .*a\.json.*free space"
+    ):
+        write_text(path, "two", what="the list")
+    assert path.read_text() == "one"
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "match"),
+    [(float("nan"), ValueError, "not JSON compliant"), ({"a": {1}}, TypeError, "set")],
+)
+def test_what_is_not_json_is_not_written(
+    value: object, error: type[Exception], match: str, tmp_path: Path
+) -> None:
+    with pytest.raises(error, match=match):
+        write_json(tmp_path / "a.json", value)  # type: ignore[arg-type]  # that is the point
+    assert not os.listdir(tmp_path)
+
+
+def test_a_write_error_survives_the_way_back_from_a_worker() -> None:
+    error = write_error("clip a: its entry", Path("/x/a.h5"), OSError(errno.EROFS, "no"))
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301 - what joblib does
+    assert str(again) == str(error)
+    assert "read-only: mount it writable" in str(error)
+    assert error.errno == errno.EROFS
+
+
+def test_the_cause_of_an_hdf5_error_is_found_in_its_text() -> None:
+    error = write_error("x", Path("/x"), RuntimeError("Can't ... errno = 28, error message = ..."))
+    assert (error.errno, "free space" in str(error)) == (errno.ENOSPC, True)
+    assert "check the disk" in str(write_error("x", Path("/x"), RuntimeError("odd")))
+
+
+def test_a_temporary_name_says_who_writes_and_fits_the_longest_clip_id(tmp_path: Path) -> None:
+    path = temporary_path(tmp_path / ("c" * 200 + ".h5"))
+    assert path.parent == tmp_path
+    path.touch()
+    assert temporary_writer(path) == this_writer()
+    assert temporary_path(tmp_path / "a.h5") != temporary_path(tmp_path / "a.h5")
+    for name in ("a.h5", ".a.tmp", "a.tmp", ".DS_Store"):
+        assert temporary_writer(tmp_path / name) is None
+
+
+def test_a_writer_is_alive_until_its_process_ends_and_a_later_process_is_another() -> None:
+    me = this_writer()
+    assert is_alive(me)
+    assert not is_alive(Writer(me.host, me.pid, me.started + 1))
+    assert is_alive(Writer(me.host, 1, 0))  # not ours to signal, perhaps; it runs
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    assert not is_alive(Writer(me.host, child.pid, 0))
+
+
+def test_a_folder_is_made_with_those_above_it_and_twice_is_no_error(tmp_path: Path) -> None:
+    make_folder(tmp_path / "a" / "b" / "c")
+    make_folder(tmp_path / "a" / "b" / "c")
+    assert (tmp_path / "a" / "b" / "c").is_dir()
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        make_folder(tmp_path / "file" / "x")
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
+def test_a_file_system_that_cannot_flush_folders_is_accepted(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    sync_folder(tmp_path)
+
+
+def test_a_disk_that_fails_to_flush_a_folder_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        sync_folder(tmp_path)
+
+
+def test_a_host_without_proc_still_gets_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(path: str) -> str:
+        raise FileNotFoundError(path)
+
+    commit.this_host.cache_clear()
+    monkeypatch.setattr(os, "readlink", absent)
+    assert len(commit.this_host()) == 8
+    monkeypatch.undo()
+    commit.this_host.cache_clear()

@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from cache import sealed
+from cache.commit import CacheWriteError
+from cache.sealed import HEADER_BYTES, SealedFile, SealError, read_header, verify_body
+
+
+def write(path: Path, rows: int = 11) -> Path:
+    with SealedFile(path, "pack", "the pack") as file:
+        with file.writing():
+            file.h5.create_dataset("x", data=np.arange(rows))
+        return file.commit({"name": "n"})
+
+
+@contextmanager
+def at_most(num_bytes: int) -> Iterator[None]:
+    """Let no file grow beyond a size, as a full disk does, in this process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_sealed_file_is_hdf5_with_a_readable_header(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.h5")
+    content = path.read_bytes()
+    header = read_header(path, "pack")
+    assert content.startswith(b"avfuse pack 1\n{")
+    assert header.fields == {"name": "n"}
+    assert header.body_sha256 == hashlib.sha256(content[HEADER_BYTES:]).hexdigest()
+    assert header.bytes == len(content)
+    with h5py.File(path) as file:
+        assert file["x"][...].tolist() == list(range(11))
+    verify_body(path, header)
+    assert os.listdir(tmp_path) == ["a.h5"]
+
+
+def test_every_flipped_bit_of_every_byte_is_found(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.h5")
+    content = bytearray(path.read_bytes())
+    for position in range(len(content)):
+        content[position] ^= 1 << position % 8
+        path.write_bytes(content)
+        with pytest.raises(SealError, match="header|starts with|bytes instead|SHA-256"):
+            verify_body(path, read_header(path, "pack"))
+        content[position] ^= 1 << position % 8
+
+
+def test_every_truncation_and_a_byte_too_many_are_found_by_the_header_alone(
+    tmp_path: Path,
+) -> None:
+    path = write(tmp_path / "a.h5")
+    content = path.read_bytes()
+    for length in [*range(len(content)), len(content) + 1]:
+        path.write_bytes((content + b"\0")[:length])
+        with pytest.raises(SealError, match="header is damaged|starts with|bytes instead of"):
+            read_header(path, "pack")
+
+
+def test_a_file_of_another_kind_or_layout_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a.h5")
+    with pytest.raises(SealError, match="starts with b'avfuse pack 1' instead of 'avfuse entry 1'"):
+        read_header(path, "entry")
+    monkeypatch.setattr(sealed, "LAYOUT", 2)
+    with pytest.raises(SealError, match="instead of 'avfuse pack 2'"):
+        read_header(path, "pack")
+
+
+@pytest.mark.parametrize("line", ["[1]", "{}", '{"body_bytes":"x"}', "[" * 900])
+def test_a_header_that_is_sealed_but_not_ours_is_refused(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    text = f"avfuse pack 1\n{line}\n".encode()
+    seal = hashlib.sha256(text).hexdigest().encode()
+    path.write_bytes((text + seal + b"\n").ljust(HEADER_BYTES, b"\0"))
+    with pytest.raises(SealError, match="header"):
+        read_header(path, "pack")
+
+
+def test_a_missing_file_is_told_from_a_damaged_one(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="gone"):
+        read_header(tmp_path / "gone", "pack")
+
+
+def test_left_without_commit_nothing_appears_and_what_was_there_stays(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.h5")
+    before = path.read_bytes()
+    with pytest.raises(KeyboardInterrupt), SealedFile(path, "pack", "the pack") as file:
+        file.h5.create_dataset("y", data=np.ones(1000))
+        raise KeyboardInterrupt
+    with SealedFile(path, "pack", "the pack"):
+        pass
+    assert os.listdir(tmp_path) == ["a.h5"]
+    assert path.read_bytes() == before
+
+
+def test_header_fields_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    with (
+        SealedFile(tmp_path / "a.h5", "pack", "the pack") as file,
+        pytest.raises(ValueError, match="at most 1024 bytes, this one 1[0-9]{3}"),
+    ):
+        file.commit({"name": "n" * 1000})
+    assert not os.listdir(tmp_path)
+
+
+def test_a_folder_that_is_gone_or_forbidden_is_one_clear_error(tmp_path: Path) -> None:
+    with (
+        pytest.raises(CacheWriteError, match="the pack can't be written.*the folder is gone"),
+        SealedFile(tmp_path / "gone" / "a.h5", "pack", "the pack"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("num_bytes", [0, 1, 1023, 1024, 1100, 1300, 2000, 5000, 9000])
+def test_a_write_that_fails_anywhere_is_one_clear_error_and_leaves_nothing(
+    num_bytes: int, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "a.h5")
+    before, open_before = path.read_bytes(), os.listdir("/proc/self/fd")
+    with (
+        at_most(num_bytes),
+        pytest.raises(CacheWriteError, match=r"the pack can't be written to .*a\.h5: .*File too"),
+    ):
+        write(path, rows=1300)
+    assert os.listdir(tmp_path) == ["a.h5"]
+    assert path.read_bytes() == before
+    assert os.listdir("/proc/self/fd") == open_before
+
+
+def test_an_interrupt_that_arrives_inside_hdf5_arrives_outside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(descriptor: int, data: bytes, offset: int) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "pwrite", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "a.h5")
+    assert not os.listdir(tmp_path)
+
+
+def test_a_disk_that_fails_to_flush_commits_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(CacheWriteError, match="Input/output error; check the disk"):
+        write(tmp_path / "a.h5")
+    assert not os.listdir(tmp_path)
+
+
+FULL_DISK = """
+import os, sys
+from pathlib import Path
+import numpy as np
+from cache.commit import CacheWriteError
+from cache.sealed import SealedFile, read_header, verify_body
+
+folder = Path(sys.argv[1])
+filler = folder / "filler"
+results = []
+descriptors = len(os.listdir("/proc/self/fd"))
+for left in [0, 4096, 8192, 12288, 16384, 24576, 32768, 65536, 131072]:
+    filler.write_bytes(b"")
+    with SealedFile(folder / "a.h5", "entry", "clip a: its entry") as file:
+        state = os.statvfs(folder)
+        with open(filler, "wb", buffering=0) as f:
+            f.write(b"x" * max(0, state.f_bavail * state.f_bsize - left))
+        try:
+            for number in range(40):
+                with file.writing():
+                    dataset = file.h5.create_dataset(f"d{number}", data=np.ones(130))
+                    dataset.attrs["sha256"] = np.bytes_("0" * 64)
+            file.commit({})
+            results.append("ok")
+        except CacheWriteError as error:
+            assert "No space left on device; free space on that disk" in str(error), error
+            results.append("full")
+    if results[-1] == "ok":
+        verify_body(folder / "a.h5", read_header(folder / "a.h5", "entry"))
+        os.unlink(folder / "a.h5")
+    assert os.listdir(folder) == ["filler"], os.listdir(folder)
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+print(*results)
+"""
+
+
+def test_a_really_full_disk_neither_crashes_hdf5_nor_keeps_the_space(tmp_path: Path) -> None:
+    """HDF5 writing to the disk itself ended in a segmentation fault here."""
+    inside = f'mount -t tmpfs -o size=1m none "{tmp_path}" && exec "$@"'
+    command = ["unshare", "-rm", "sh", "-c", inside, "sh"]
+    if not shutil.which("unshare") or subprocess.run([*command, "true"], check=False).returncode:
+        pytest.skip("no small file system can be mounted here")
+    run = subprocess.run(
+        [*command, sys.executable, "-X", "faulthandler", "-c", FULL_DISK, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent.parent.parent,
+        check=False,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    results = run.stdout.split()
+    assert results[0] == "full"
+    assert results[-1] == "ok"
+    assert results == sorted(results)  # never full with more space than was enough
