@@ -181,8 +181,9 @@ def unwrap(content: Any, path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]
         unwrapped.append(inner[0])
         content = content[inner[0]]
     if not isinstance(content, Mapping) or not holds_tensors(content):
-        keys = ", ".join(map(repr, list(content)[:10])) if isinstance(content, Mapping) else ""
-        what = f"a dictionary with {keys or 'nothing'}" if keys else f"{type(content).__name__}"
+        what = type(content).__name__
+        if isinstance(content, Mapping):
+            what = f"a dictionary with {', '.join(map(repr, list(content)[:10])) or 'nothing'}"
         raise WeightsError(
             f"{path} holds no tensors by name: expected a state_dict, or one under "
             f"{', '.join(CONTAINERS)}, got {what}"

@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
@@ -175,6 +176,8 @@ def save_weights(module: nn.Module, path: Path, metadata: Mapping[str, str]) -> 
     try:
         save_file(state, part, metadata=dict(metadata))
         part.replace(path)
+    except SafetensorError as error:
+        raise OSError(f"{path} can't be written: {error}") from error
     finally:
         part.unlink(missing_ok=True)
 

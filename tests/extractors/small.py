@@ -21,7 +21,7 @@ WIDTHS = {
 def small_specs() -> dict[str, NetworkSpec]:
     specs = {}
     for name, spec in networks.NETWORKS.items():
-        layers = {layer: 5 for layer in spec.layers} | {"pooled": 32}
+        layers = dict.fromkeys(spec.layers, 5) | {"pooled": 32}
         if name == "resnet18":
             layers["embedding"] = 32
         specs[name] = replace(

@@ -158,7 +158,7 @@ def test_what_the_network_does_not_offer_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         network(SPECS["ir50"], settings, **options)
-    with pytest.raises(ValueError, match="resnet18 .* got image_size -3"):
+    with pytest.raises(ValueError, match=r"resnet18 .* got image_size -3"):
         network(SPECS["resnet18"], FaceSettings(image_size=-3))
 
 

@@ -71,5 +71,5 @@ def test_images_of_another_shape_or_kind_are_refused() -> None:
     for call in (net, net.feature_map):
         with pytest.raises(ValueError, match=r"\(N, 3, 32, 32\), got \(1, 3, 33, 32\)"):
             call(torch.zeros(1, 3, 33, 32))
-        with pytest.raises(ValueError, match="float and normalised, got torch.uint8"):
+        with pytest.raises(ValueError, match=r"float and normalised, got torch\.uint8"):
             call(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
