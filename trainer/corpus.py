@@ -1,0 +1,161 @@
+"""Corpus: what a head is trained on, the steps of every clip of every modality in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.sequences import Sequences
+from trainer.set_features import SetFeatures, read_features
+from trainer.settings import HeadSettings
+
+UNLABELLED = -1
+# What an encoder can't take: these are embeddings already.
+EMBEDDINGS = {"basic", "mean", "mean_std", "norm_fft", "grid"}
+
+
+class CorpusError(ValueError):
+    """Clips that can't be trained on or predicted as asked; names them."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The features of N clips, with labels where they are known.
+
+    Args:
+        clip_ids: (N,) ids; an index into a corpus is a position here.
+        sequences: modality -> steps of every clip; a clip without the modality has none.
+        classes: names of the classes, in the order of every result.
+        labels: (N,) index of each clip's class; ``UNLABELLED`` where there is none.
+        features: modality -> what was read of its sets, never "auto"; joined by + for a join.
+        states: modality -> state of each clip's entry: "ok", "partial" or "failed".
+        missing: modality -> what each clip lacks, for a user; why it failed.
+        checksums: "<set>/<array>" -> SHA-256 of what was read of each clip; "" where nothing was.
+        set_keys: name -> key of every feature set that was read.
+        untrained: whether random weights stand anywhere behind the features.
+
+    Raises:
+        ValueError: something has another length than N.
+    """
+
+    clip_ids: tuple[str, ...]
+    sequences: Mapping[str, Sequences]
+    classes: tuple[str, ...]
+    labels: NDArray[np.int64]
+    features: Mapping[str, str] = field(default_factory=dict)
+    states: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    missing: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    checksums: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    set_keys: Mapping[str, str] = field(default_factory=dict)
+    untrained: bool = False
+
+    def __post_init__(self) -> None:
+        lengths = {name: len(part) for name, part in self.sequences.items()}
+        lengths |= {f"{name} states": len(part) for name, part in self.states.items()}
+        for name, length in {**lengths, "labels": len(self.labels)}.items():
+            if length != len(self):
+                raise ValueError(f"{len(self)} clips have {length} {name}")
+
+    def __len__(self) -> int:
+        return len(self.clip_ids)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Modality -> shape of one step."""
+        return {name: part.shape for name, part in self.sequences.items()}
+
+    def has(self, modality: str) -> NDArray[np.bool_]:
+        """Say which clips have at least one step of a modality, (N,)."""
+        if modality not in self.sequences:
+            return np.zeros(len(self), np.bool_)
+        return self.sequences[modality].lengths > 0
+
+    def modalities_of(self, clip: int) -> str:
+        """Name what a clip has: "audio+video", "audio", "video" or "none"."""
+        return "+".join(m for m in ("audio", "video") if self.has(m)[clip]) or "none"
+
+    def indices(self, clip_ids: Sequence[str]) -> NDArray[np.int64]:
+        """Find clips by their ids.
+
+        Raises:
+            CorpusError: one is not in the corpus.
+        """
+        place = {clip: i for i, clip in enumerate(self.clip_ids)}
+        unknown = [clip for clip in clip_ids if clip not in place]
+        if unknown:
+            raise CorpusError(f"{len(unknown)} clips are not in the corpus: {unknown[0]} first")
+        return np.array([place[clip] for clip in clip_ids], np.int64)
+
+
+def load_corpus(
+    cache: Path,
+    clip_ids: Sequence[str],
+    settings: HeadSettings,
+    *,
+    labels: Mapping[str, str] | None = None,
+    classes: Sequence[str] | None = None,
+    packs: Path | None = None,
+) -> Corpus:
+    """Read the features that a head uses, through packs that are built where they are stale.
+
+    A clip whose extraction failed stays in the corpus without a step of that modality, and so
+    does one without sound. A clip that was never extracted is refused.
+
+    Args:
+        cache: the cache's folder.
+        clip_ids: the clips, in the order of the corpus.
+        settings: which sets and features the head uses, and whether it fuses modalities.
+        labels: clip id -> label, for the clips that have one.
+        classes: the classes in order; the labels sorted if None.
+        packs: folder of the packs, for a cache that can't be written; None: in the cache.
+
+    Raises:
+        CorpusError: a label is not among ``classes``, or an encoder is asked for on features
+            that are embeddings already.
+        FeaturesError: a clip was never extracted, or a set doesn't offer the features.
+        SetError: the cache has no such set, or several.
+        ValueError: the sets of a join have other steps; names the clip.
+        PackError, EntryError: no clip has an entry, or one is damaged.
+        OSError: something can't be read or a pack can't be written.
+    """
+    parts = {}
+    for name in settings.modalities:
+        chosen = settings.modality(name)
+        names = chosen.set.split("+")
+        parts[name] = read_features(cache, names, clip_ids, chosen.features, packs=packs)
+    if "audio" in parts and settings.audio.encoder != "none":
+        _check_encoder(parts["audio"], settings)
+    labels = labels or {}
+    classes = tuple(sorted(set(labels.values())) if classes is None else classes)
+    unknown = sorted({label for label in labels.values() if label not in classes})
+    if unknown:
+        raise CorpusError(
+            f"the label {unknown[0]!r} is not one of the classes {', '.join(classes)}"
+        )
+    return Corpus(
+        clip_ids=tuple(clip_ids),
+        sequences={name: part.sequences for name, part in parts.items()},
+        classes=classes,
+        labels=np.array(
+            [classes.index(labels[c]) if c in labels else UNLABELLED for c in clip_ids], np.int64
+        ),
+        features={name: part.features for name, part in parts.items()},
+        states={name: part.states for name, part in parts.items()},
+        missing={name: part.missing for name, part in parts.items()},
+        checksums={key: value for part in parts.values() for key, value in part.checksums.items()},
+        set_keys={key: value for part in parts.values() for key, value in part.set_keys.items()},
+        untrained=any(part.untrained for part in parts.values()),
+    )
+
+
+def _check_encoder(part: SetFeatures, settings: HeadSettings) -> None:
+    embeddings = EMBEDDINGS & set(part.features.split("+"))
+    if embeddings:
+        raise CorpusError(
+            f"audio.encoder={settings.audio.encoder} needs a spectrogram, and {embeddings.pop()} "
+            f"of the set {settings.audio.set} are embeddings; set audio.encoder=none"
+        )
