@@ -1,0 +1,44 @@
+"""The loss: cross-entropy, class weights, and late fusion's two heads."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from trainer.heads import HeadOutput
+from trainer.loss import class_weights, head_loss
+
+ONES = torch.ones(2)
+LABELS = torch.tensor([1, 0])
+LOGITS = torch.tensor([[0.0, math.log(3.0)], [0.0, 0.0]])  # probabilities 1/4 3/4, 1/2 1/2
+
+
+def test_the_loss_is_the_mean_negative_log_probability_of_the_label() -> None:
+    loss = head_loss(HeadOutput(LOGITS, {}, {}), LABELS, ONES, 0.0)
+    assert float(loss) == pytest.approx((math.log(4 / 3) + math.log(2)) / 2)
+
+
+def test_label_smoothing_spreads_a_share_over_all_classes() -> None:
+    loss = head_loss(HeadOutput(LOGITS[:1], {}, {}), LABELS[:1], ONES, 0.2)
+    assert float(loss) == pytest.approx(0.9 * math.log(4 / 3) + 0.1 * math.log(4))
+
+
+def test_the_loss_of_late_fusion_trains_each_modality_on_its_own() -> None:
+    video = LOGITS.clone().requires_grad_()
+    audio = (2 * LOGITS).requires_grad_()
+    output = HeadOutput(torch.full((2, 2), math.nan), {}, {"video": video, "audio": audio})
+    head_loss(output, LABELS, ONES, 0.0).backward()
+    alone = (2 * LOGITS).requires_grad_()
+    head_loss(HeadOutput(alone, {}, {}), LABELS, ONES, 0.0).backward()
+    torch.testing.assert_close(audio.grad, alone.grad)
+
+
+def test_balanced_classes_weigh_by_the_inverse_of_their_training_counts() -> None:
+    labels = np.array([0, 0, 0, 2])
+    weights = class_weights("balanced", labels, 3)
+    torch.testing.assert_close(weights, torch.tensor([2 / 3, 0.0, 2.0]))
+    assert float(weights[torch.from_numpy(labels)].mean()) == pytest.approx(1.0)
+    assert class_weights("none", labels, 3).tolist() == [1.0, 1.0, 1.0]

@@ -1,0 +1,279 @@
+"""Training: something is learnt, the same seed gives the same bits, a killed one continues."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import trainer.train
+from cache.settings import settings_from
+from tests.trainer.corpus_helper import ragged, small_settings, toy_corpus
+from trainer.corpus import UNLABELLED, Corpus, CorpusError
+from trainer.predict import predict_head
+from trainer.settings import TrainSettings
+from trainer.train import TrainingError, choose_epochs, train_head
+from trainer.trained import EpochRecord, TrainedHead
+
+TRAIN, TEST = np.arange(20), np.arange(20, 30)
+
+
+def same_bits(a: TrainedHead, b: TrainedHead) -> bool:
+    return all(torch.equal(a.state[name], b.state[name]) for name in a.state)
+
+
+def accuracy(head: TrainedHead, corpus: Corpus, clips: np.ndarray) -> float:
+    predicted = predict_head(head, corpus, clips).probabilities.argmax(1)
+    return float((predicted == corpus.labels[clips]).mean())
+
+
+@pytest.mark.parametrize("kind", ["fbp", "concat", "late", "video", "audio"])
+@pytest.mark.parametrize("attention", ["mean", "self", "relation", "transformer"])
+def test_a_toy_problem_is_learnt_by_every_fusion_with_every_attention(
+    kind: str, attention: str
+) -> None:
+    corpus = toy_corpus(60)
+    settings = small_settings(
+        fusion={"kind": kind},
+        video={"attention": attention},
+        audio={"attention": attention},
+        optim={"epochs": 12},
+    )
+    head = train_head(corpus, np.arange(40), settings)
+    assert head.history[-1].loss < head.history[0].loss
+    assert accuracy(head, corpus, np.arange(40, 60)) > 0.6  # chance is 1/3
+
+
+def test_a_joint_encoder_learns_from_spectrograms() -> None:
+    corpus = toy_corpus(12)
+    sound = ragged([80] * 12, 20, seed=1)
+    for i, label in enumerate(corpus.labels):
+        sound.of(i)[:, 6 * label : 6 * label + 6] += 2.0  # another band for each class
+    corpus = replace(corpus, sequences={"audio": sound})
+    settings = small_settings(
+        fusion={"kind": "audio"},
+        audio={"encoder": "alexnet"},
+        optim={"epochs": 4, "batch_size": 4, "learning_rate": 1e-3},
+    )
+    head = train_head(corpus, np.arange(12), settings)
+    assert head.history[-1].train_accuracy > 0.9
+
+
+def test_clips_that_lack_modalities_are_trained_on_and_predicted() -> None:
+    corpus = toy_corpus(missing=True)
+    head = train_head(corpus, TRAIN, small_settings(video={"embedding_dim": 3}))
+    predictions = predict_head(head, corpus, np.arange(4))
+    assert np.isfinite(predictions.logits).all()
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others() -> None:
+    corpus, settings = toy_corpus(), small_settings()
+    first = train_head(corpus, TRAIN, settings, seed=5)
+    assert same_bits(first, train_head(corpus, TRAIN, settings, seed=5))
+    assert same_bits(first, train_head(corpus, TRAIN, replace(settings, seed=5)))
+    assert not same_bits(first, train_head(corpus, TRAIN, settings, seed=6))
+    assert first.seed == 5
+
+
+def test_training_leaves_the_callers_random_numbers_alone() -> None:
+    torch.manual_seed(3)
+    want = torch.rand(2)
+    torch.manual_seed(3)
+    train_head(toy_corpus(), TRAIN, small_settings())
+    assert torch.equal(torch.rand(2), want)
+
+
+def test_other_clips_of_the_corpus_never_change_a_head() -> None:
+    corpus, settings = toy_corpus(), small_settings()
+    before = train_head(corpus, TRAIN, settings)
+    for part in corpus.sequences.values():
+        part.values[part.rows(TEST)] = 1e3
+    corpus.labels[TEST] = 0
+    assert same_bits(before, train_head(corpus, TRAIN, settings))
+
+
+def test_validation_clips_are_reported_on_and_never_change_a_head() -> None:
+    corpus, settings = toy_corpus(), small_settings()
+    plain = train_head(corpus, TRAIN, settings)
+    watched = train_head(corpus, TRAIN, settings, validation_clips=TEST)
+    assert same_bits(plain, watched)
+    assert plain.history[-1].validation_accuracy is None
+    assert watched.history[-1].validation_accuracy == accuracy(watched, corpus, TEST)
+
+
+def test_history_has_a_record_per_epoch_that_is_also_handed_out() -> None:
+    seen: list[EpochRecord] = []
+    head = train_head(toy_corpus(), TRAIN, small_settings(), on_epoch=seen.append)
+    assert head.history == tuple(seen)
+    assert [record.epoch for record in seen] == [1, 2, 3, 4]
+    assert all(record.seconds > 0 and 0 <= record.train_accuracy <= 1 for record in seen)
+    rates = [record.learning_rate for record in seen]
+    assert 0.02 > rates[0] > rates[1] > rates[2] > rates[3] > 0
+
+
+def test_stopping_early_goes_the_same_way_and_stops() -> None:
+    corpus, settings = toy_corpus(), small_settings()
+    whole = train_head(corpus, TRAIN, settings)
+    part = train_head(corpus, TRAIN, settings, epochs=2)
+    assert [r.loss for r in part.history] == [r.loss for r in whole.history[:2]]
+
+
+def test_the_epoch_is_chosen_by_accuracy_then_loss_on_the_clips_held_out() -> None:
+    corpus, settings = toy_corpus(), small_settings()
+    watched = train_head(corpus, TRAIN, settings, validation_clips=TEST)
+    best = max(watched.history, key=lambda r: (r.validation_accuracy, -r.validation_loss))
+    assert choose_epochs(corpus, TRAIN, TEST, settings) == best.epoch
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+@pytest.mark.parametrize("weight", ["none", "balanced"])
+def test_every_optimiser_and_class_weight_trains(optimiser: str, weight: str) -> None:
+    settings = small_settings(
+        optim={
+            "optimiser": optimiser,
+            "class_weight": weight,
+            "grad_clip": 0.0,
+            "schedule": "constant",
+        }
+    )
+    history = train_head(toy_corpus(), TRAIN, settings).history
+    assert history[-1].loss < history[0].loss
+
+
+# ---- a killed training -----------------------------------------------------------------------
+
+
+class KilledError(Exception):
+    pass
+
+
+def stop_after(epoch: int) -> Any:
+    def on_epoch(record: EpochRecord) -> None:
+        if record.epoch == epoch:
+            raise KilledError
+
+    return on_epoch
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+def test_an_interrupted_training_continues_with_the_same_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimiser: str
+) -> None:
+    monkeypatch.setattr(trainer.train, "PROGRESS_SECONDS", 0.0)
+    corpus, settings = toy_corpus(), small_settings(optim={"optimiser": optimiser})
+    whole = train_head(corpus, TRAIN, settings, validation_clips=TEST)
+    progress = tmp_path / "progress.safetensors"
+    options: dict[str, Any] = {"validation_clips": TEST, "progress": progress}
+    with pytest.raises(KilledError):
+        train_head(corpus, TRAIN, settings, on_epoch=stop_after(2), **options)
+    seen: list[EpochRecord] = []
+    rest = train_head(corpus, TRAIN, settings, on_epoch=seen.append, **options)
+    assert [record.epoch for record in seen] == [3, 4]
+    assert same_bits(rest, whole)
+    assert [r.validation_loss for r in rest.history] == [r.validation_loss for r in whole.history]
+    again = train_head(corpus, TRAIN, settings, **options)  # nothing is left to do
+    assert same_bits(again, whole)
+
+
+def test_the_progress_of_another_training_is_not_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer.train, "PROGRESS_SECONDS", 0.0)
+    corpus, settings = toy_corpus(), small_settings()
+    progress = tmp_path / "progress.safetensors"
+    train_head(corpus, TRAIN, settings, progress=progress)
+    for other in (
+        {"seed": 1},
+        {"train_clips": TRAIN[1:]},
+        {"settings": small_settings(fusion={"rank": 3})},
+        {"epochs": 2},
+        {"corpus": replace(corpus, checksums={"ir50/basic": ("f" * 64,) * 30})},
+        {"corpus": replace(corpus, set_keys={"ir50": "c" * 64})},
+    ):
+        arguments = {"corpus": corpus, "train_clips": TRAIN, "settings": settings, **other}
+        fresh = train_head(**arguments)
+        assert same_bits(train_head(**arguments, progress=progress), fresh)
+
+
+def test_damaged_progress_is_not_continued(tmp_path: Path) -> None:
+    progress = tmp_path / "progress.safetensors"
+    progress.write_bytes(b"\x10" * 100)
+    corpus, settings = toy_corpus(), small_settings()
+    whole = train_head(corpus, TRAIN, settings)
+    assert same_bits(train_head(corpus, TRAIN, settings, progress=progress), whole)
+
+
+def _train_and_die(progress: Path) -> None:
+    torch.set_num_threads(1)
+    trainer.train.PROGRESS_SECONDS = 0.0
+    train_head(
+        toy_corpus(),
+        TRAIN,
+        small_settings(),
+        progress=progress,
+        on_epoch=lambda record: os._exit(9) if record.epoch == 3 else None,
+    )
+
+
+def test_a_killed_process_loses_no_finished_epoch(tmp_path: Path) -> None:
+    progress = tmp_path / "progress.safetensors"
+    process = multiprocessing.get_context("spawn").Process(target=_train_and_die, args=(progress,))
+    process.start()
+    process.join(120)
+    assert process.exitcode == 9
+    seen: list[EpochRecord] = []
+    rest = train_head(
+        toy_corpus(), TRAIN, small_settings(), progress=progress, on_epoch=seen.append
+    )
+    assert [record.epoch for record in seen] == [4]
+    whole = train_head(toy_corpus(), TRAIN, small_settings())
+    for name, value in whole.state.items():  # the process may have had other threads
+        torch.testing.assert_close(rest.state[name], value)
+
+
+# ---- refusals ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", [1e30, 1e38])
+def test_a_loss_that_is_no_longer_finite_names_its_epoch(rate: float) -> None:
+    settings = small_settings(
+        optim={"learning_rate": rate, "optimiser": "sgd", "grad_clip": 0.0, "warmup": 0.0}
+    )
+    with pytest.raises(TrainingError, match=r"became (nan|inf) in epoch [12] of 4; lower optim"):
+        train_head(toy_corpus(), TRAIN, settings)
+
+
+def test_no_training_clip_is_refused() -> None:
+    with pytest.raises(CorpusError, match="training needs at least one clip"):
+        train_head(toy_corpus(), [], small_settings())
+
+
+@pytest.mark.parametrize("role", ["training", "validation"])
+def test_a_clip_without_a_label_is_refused_by_name(role: str) -> None:
+    corpus = toy_corpus()
+    bad = 3 if role == "training" else 25
+    corpus.labels[bad] = UNLABELLED
+    with pytest.raises(CorpusError, match=f"1 {role} clips have no label, clip{bad:02} first"):
+        train_head(corpus, TRAIN, small_settings(), validation_clips=TEST)
+
+
+def test_a_modality_that_no_training_clip_has_is_refused() -> None:
+    with pytest.raises(CorpusError, match="none of the 1 training clips has video"):
+        train_head(toy_corpus(missing=True), [1], small_settings())
+
+
+def test_choosing_epochs_without_held_out_clips_is_refused() -> None:
+    with pytest.raises(CorpusError, match="needs at least one held-out clip"):
+        choose_epochs(toy_corpus(), TRAIN, [], small_settings())
+
+
+def test_a_presets_prior_for_other_classes_is_refused() -> None:
+    settings = settings_from(TrainSettings, {"prior": "afew-test", "audio": {"encoder": "none"}})
+    with pytest.raises(ValueError, match="prior=afew-test is for the classes"):
+        train_head(toy_corpus(), TRAIN, settings)

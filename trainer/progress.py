@@ -1,0 +1,73 @@
+"""Progress: an unfinished training on disk, so that a killed one continues with the same result."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import nn
+
+from trainer.optim import load_optimiser_tensors, optimiser_tensors
+from trainer.runs import write_whole
+from trainer.trained import CheckpointError, EpochRecord, read_tensors
+
+FORMAT = "avfuse training 1"
+
+
+def save_progress(
+    path: Path,
+    identity: str,
+    module: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    history: Sequence[EpochRecord],
+) -> None:
+    """Write where a training stands after an epoch, complete or not at all.
+
+    Args:
+        path: the file, replaced if it is there.
+        identity: digest of everything that decides the training.
+        module: the head as it is.
+        optimiser: its optimiser.
+        history: the epochs so far.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    tensors = {f"head.{name}": value for name, value in module.state_dict().items()}
+    for name, value in optimiser_tensors(module, optimiser).items():
+        tensors[f"optimiser.{name}"] = value
+    facts = {
+        "format": FORMAT,
+        "identity": identity,
+        "history": [asdict(record) for record in history],
+    }
+    contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    write_whole(path, safetensors.torch.save(contiguous, {"avfuse": json.dumps(facts)}))
+
+
+def load_progress(
+    path: Path, identity: str, module: nn.Module, optimiser: torch.optim.Optimizer
+) -> tuple[EpochRecord, ...]:
+    """Put a module and its optimiser where a killed training left them.
+
+    Returns:
+        The epochs that are done; none if there is no file, if it is damaged, or if it belongs to
+        another training, which then starts afresh.
+    """
+    try:
+        tensors, facts = read_tensors(path, FORMAT)
+    except (OSError, CheckpointError):
+        return ()
+    if facts.get("identity") != identity:
+        return ()
+    parts: dict[str, dict[str, torch.Tensor]] = {"head": {}, "optimiser": {}}
+    for full_name, value in tensors.items():
+        part, _, name = full_name.partition(".")
+        parts[part][name] = value
+    module.load_state_dict(parts["head"])
+    load_optimiser_tensors(module, optimiser, parts["optimiser"])
+    return tuple(EpochRecord(**record) for record in facts["history"])

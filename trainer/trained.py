@@ -1,0 +1,180 @@
+"""Trained heads, and the checkpoints that keep them: safetensors, never pickled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cache.settings import settings_to_dict
+from trainer.heads import Head, make_head
+from trainer.normalisation import Normalisation
+from trainer.runs import write_whole
+from trainer.settings import TrainSettings, settings_from_dict
+
+FORMAT = "avfuse head 1"
+
+
+class CheckpointError(ValueError):
+    """A file that is not a checkpoint of a head, or a damaged one."""
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What one epoch of a training did.
+
+    Args:
+        epoch: its number, from 1.
+        loss: mean loss over the training clips, as they were trained on.
+        train_accuracy: share of the training clips classified right while they were trained on.
+        learning_rate: of the epoch's last batch.
+        seconds: how long it took.
+        validation_loss: cross-entropy on the validation clips; None without any.
+        validation_accuracy: share of the validation clips classified right; None without any.
+    """
+
+    epoch: int
+    loss: float
+    train_accuracy: float
+    learning_rate: float
+    seconds: float
+    validation_loss: float | None = None
+    validation_accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class TrainedHead:
+    """A head's parameters and everything needed to use them.
+
+    Args:
+        settings: what it was trained with.
+        classes: names of the classes, in the order of the logits.
+        shapes: modality -> shape of one step's features.
+        state: the parameters, by name.
+        normalisation: modality -> normalisation fitted on the training clips.
+        prior: (C,) class weights that multiply the probabilities.
+        seed: of this training.
+        features: modality -> what is read of its set, never "auto".
+        set_keys: name -> key of every feature set that it was trained on.
+        untrained: whether random weights stand behind those features.
+        history: one record per epoch.
+    """
+
+    settings: TrainSettings
+    classes: tuple[str, ...]
+    shapes: Mapping[str, tuple[int, ...]]
+    state: Mapping[str, Tensor]
+    normalisation: Mapping[str, Normalisation]
+    prior: NDArray[np.float64]
+    seed: int
+    features: Mapping[str, str]
+    set_keys: Mapping[str, str]
+    untrained: bool
+    history: tuple[EpochRecord, ...] = ()
+
+    def module(self) -> Head:
+        """Build the head with its parameters, in evaluation mode."""
+        with torch.random.fork_rng(devices=[]):
+            head = make_head(self.settings, self.shapes, len(self.classes))
+        head.load_state_dict(dict(self.state))
+        return head.eval()
+
+
+def save_checkpoint(head: TrainedHead, path: Path) -> Path:
+    """Write a head to one safetensors file, complete or not at all, replacing an earlier one.
+
+    Parameters are named ``head.<name>``; means and deviations
+    ``normalisation.<modality>.mean`` and ``.deviation``. Everything else is JSON in the file's
+    metadata under ``avfuse``.
+
+    Raises:
+        OSError: the file can't be written.
+    """
+    tensors = {f"head.{name}": value.contiguous() for name, value in head.state.items()}
+    for modality, fitted in head.normalisation.items():
+        prefix = f"normalisation.{modality}"
+        tensors[f"{prefix}.mean"] = torch.from_numpy(fitted.mean)
+        tensors[f"{prefix}.deviation"] = torch.from_numpy(fitted.deviation)
+    facts = {
+        "format": FORMAT,
+        "settings": settings_to_dict(head.settings),
+        "classes": list(head.classes),
+        "shapes": {name: list(shape) for name, shape in head.shapes.items()},
+        "prior": head.prior.tolist(),
+        "seed": head.seed,
+        "features": dict(head.features),
+        "set_keys": dict(head.set_keys),
+        "untrained": head.untrained,
+        "history": [asdict(record) for record in head.history],
+    }
+    metadata = {"avfuse": json.dumps(facts, sort_keys=True, allow_nan=False)}
+    return write_whole(path, safetensors.torch.save(tensors, metadata))
+
+
+def load_checkpoint(path: Path) -> TrainedHead:
+    """Read a head back.
+
+    Raises:
+        CheckpointError: the file is not a checkpoint of a head, was written by another version,
+            or does not hold exactly the parameters of its head.
+        OSError: it can't be read.
+    """
+    tensors, facts = read_tensors(path, FORMAT)
+    try:
+        modalities = {name.split(".")[1] for name in tensors if name.startswith("normalisation.")}
+        head = TrainedHead(
+            settings=settings_from_dict(facts["settings"]),
+            classes=tuple(facts["classes"]),
+            shapes={name: tuple(shape) for name, shape in facts["shapes"].items()},
+            state={n.removeprefix("head."): t for n, t in tensors.items() if n.startswith("head.")},
+            normalisation={
+                name: Normalisation(
+                    tensors[f"normalisation.{name}.mean"].numpy(),
+                    tensors[f"normalisation.{name}.deviation"].numpy(),
+                )
+                for name in sorted(modalities)
+            },
+            prior=np.array(facts["prior"], np.float64),
+            seed=facts["seed"],
+            features=facts["features"],
+            set_keys=facts["set_keys"],
+            untrained=facts["untrained"],
+            history=tuple(EpochRecord(**record) for record in facts["history"]),
+        )
+        head.module()  # strict: names every missing, extra or misshapen parameter
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{path} is a damaged checkpoint: {error}") from error
+    return head
+
+
+def read_tensors(path: Path, form: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read the tensors and the JSON facts of a safetensors file of ours.
+
+    Args:
+        path: the file.
+        form: the ``format`` that its facts must state.
+
+    Raises:
+        CheckpointError: it is not such a file.
+        OSError: it can't be read.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {}).get("avfuse", "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} is not a checkpoint of avfuse: {error}") from error
+    if facts.get("format") != form:
+        raise CheckpointError(
+            f"{path} has format {facts.get('format')!r}, expected {form!r}; train the head again"
+        )
+    return tensors, facts
