@@ -215,7 +215,7 @@ def _find_reason_to_build(plan: PackPlan, *, verify: bool) -> str:
         if header.fields != plan.header_fields(header.fields["steps"]):
             return "the file there is another pack"
         index, entry_stats = _read_index(plan.path, header)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return "there was none"
     except SealError as error:
         return f"it was damaged: {error}"

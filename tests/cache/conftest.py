@@ -45,6 +45,11 @@ def arrays_of(steps: int = STEPS, *, seed: int = 0) -> dict[str, np.ndarray]:
     }
 
 
+def names_in(folder: Path) -> list[str]:
+    """The names in a folder, hidden ones too, sorted."""
+    return sorted(path.name for path in folder.iterdir())
+
+
 @pytest.fixture
 def write_entry(feature_set: FeatureSet, source: Source) -> WriteEntry:
     """Write an entry into the set and return its path."""

@@ -24,6 +24,7 @@ from cache.commit import (
     write_json,
     write_text,
 )
+from tests.cache.conftest import names_in
 
 
 def test_a_text_replaces_what_was_there_and_leaves_no_temporary_file(tmp_path: Path) -> None:
@@ -31,7 +32,7 @@ def test_a_text_replaces_what_was_there_and_leaves_no_temporary_file(tmp_path: P
     write_text(path, "one", what="the file")
     write_json(path, {"two": 2})
     assert json.loads(path.read_text()) == {"two": 2}
-    assert os.listdir(tmp_path) == ["a.json"]
+    assert names_in(tmp_path) == ["a.json"]
 
 
 def test_a_failed_write_leaves_what_was_there(
@@ -49,7 +50,7 @@ def test_a_failed_write_leaves_what_was_there(
     ):
         write_text(path, "two", what="the list")
     assert path.read_text() == "one"
-    assert os.listdir(tmp_path) == ["a.json"]
+    assert names_in(tmp_path) == ["a.json"]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,7 @@ def test_what_is_not_json_is_not_written(
 ) -> None:
     with pytest.raises(error, match=match):
         write_json(tmp_path / "a.json", value)  # type: ignore[arg-type]  # that is the point
-    assert not os.listdir(tmp_path)
+    assert not names_in(tmp_path)
 
 
 def test_a_write_error_survives_the_way_back_from_a_worker() -> None:

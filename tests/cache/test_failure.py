@@ -67,7 +67,7 @@ def test_a_record_under_another_clips_name_is_found(tmp_path: Path) -> None:
 
 
 def test_a_missing_record_and_a_missing_folder_are_told(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="a.json"):
+    with pytest.raises(FileNotFoundError, match=r"a\.json"):
         read_failure(tmp_path / "a.json")
     with pytest.raises(CacheWriteError, match="clip a: the record of its failure can't be written"):
         write_failure(tmp_path / "gone" / "a.json", Failure("a", "decode", "reason"))

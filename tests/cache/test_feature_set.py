@@ -16,7 +16,7 @@ from cache.entry import EntryError, verify_entry
 from cache.failure import Failure
 from cache.feature_set import FeatureSet, SetError, SetSpec, find_set, list_sets
 from cache.source import Source, read_source
-from tests.cache.conftest import WriteEntry, arrays_of
+from tests.cache.conftest import WriteEntry, arrays_of, names_in
 
 
 def test_an_entry_lies_under_two_hex_digits_of_its_clips_hash(feature_set: FeatureSet) -> None:
@@ -58,7 +58,7 @@ def test_a_folder_that_holds_another_key_is_refused(
     feature_set: FeatureSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = FeatureSet(feature_set.cache, SetSpec("resnet18", {}, version=7))
-    monkeypatch.setattr("cache.feature_set.read_spec_file", lambda folder: (feature_set.spec, {}))
+    monkeypatch.setattr("cache.feature_set.read_spec_file", lambda _: (feature_set.spec, {}))
     with pytest.raises(SetError, match="holds a set with another key"):
         other.create({})
 
@@ -113,13 +113,13 @@ def test_an_entry_of_another_clip_or_key_is_neither_trusted_nor_read(
     other.parent.mkdir(exist_ok=True)
     shutil.copy(path, other)
     assert feature_set.trust("b", video).reason == "the entry is clip a's"
-    with pytest.raises(EntryError, match="clip b: .* is the entry of clip a"):
+    with pytest.raises(EntryError, match=r"clip b: .* is the entry of clip a"):
         feature_set.read("b")
     new = FeatureSet(feature_set.cache, SetSpec("resnet18", {"size": 17}, 1)).create({})
     new.entry_path("a").parent.mkdir()
     shutil.copy(path, new.entry_path("a"))
     assert "the entry has key" in new.trust("a", video).reason
-    with pytest.raises(EntryError, match="clip a: .* is the entry of clip a and key"):
+    with pytest.raises(EntryError, match=r"clip a: .* is the entry of clip a and key"):
         new.read("a")
 
 
@@ -136,7 +136,7 @@ def test_resume_reads_neither_the_arrays_nor_an_untouched_file(
 
 
 def test_a_missing_entry_can_not_be_read(feature_set: FeatureSet) -> None:
-    with pytest.raises(FileNotFoundError, match="a.h5"):
+    with pytest.raises(FileNotFoundError, match=r"a\.h5"):
         feature_set.read("a")
 
 
@@ -189,7 +189,7 @@ def test_a_failure_can_be_forgotten(feature_set: FeatureSet) -> None:
 
 def test_a_failure_is_not_recorded_into_a_set_that_is_gone(feature_set: FeatureSet) -> None:
     shutil.rmtree(feature_set.folder)
-    with pytest.raises(CacheWriteError, match="clip a: the record .*the folder is gone"):
+    with pytest.raises(CacheWriteError, match=r"clip a: the record .*the folder is gone"):
         feature_set.record_failure(Failure("a", "decode", "reason"))
 
 
@@ -260,4 +260,4 @@ def test_processes_that_write_one_clip_at_once_all_succeed_and_it_is_always_whol
         assert [job.result() for job in jobs] == ["ok"] * 3
     last = feature_set.read("a", verify=True)["basic"]
     assert any(np.array_equal(last, arrays_of(seed=seed * 100 + 9)["basic"]) for seed in range(3))
-    assert os.listdir(feature_set.entry_path("a").parent) == ["a.h5"]
+    assert names_in(feature_set.entry_path("a").parent) == ["a.h5"]

@@ -42,9 +42,9 @@ def test_another_part_of_a_file_is_other_content(video: Path) -> None:
 
 
 def test_a_missing_file_has_no_source(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="gone.mp4"):
+    with pytest.raises(FileNotFoundError, match=r"gone\.mp4"):
         read_source(tmp_path / "gone.mp4")
-    with pytest.raises(FileNotFoundError, match="gone.mp4"):
+    with pytest.raises(FileNotFoundError, match=r"gone\.mp4"):
         same(tmp_path / "gone.mp4", Source(1, 2, "3"))
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from cache.commit import CacheWriteError
 from cache.feature_set import FeatureSet
 from cache.set_spec import SetError, SetSpec
 from cache.spec_file import read_spec_file, write_spec_file
+from tests.cache.conftest import names_in
 
 
 def test_spec_and_provenance_are_read_back_and_a_date_is_added(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_every_changed_character_is_found(feature_set: FeatureSet) -> None:
 @pytest.mark.parametrize("text", ["[]", "{}", '{"checksum": 1}', "[" * 100_000, "\x00"])
 def test_a_file_that_is_no_spec_is_found(text: str, feature_set: FeatureSet) -> None:
     (feature_set.folder / "set.json").write_text(text)
-    with pytest.raises(SetError, match="is damaged: .*extract again"):
+    with pytest.raises(SetError, match=r"is damaged: .*extract again"):
         read_spec_file(feature_set.folder)
 
 
@@ -63,4 +63,4 @@ def test_a_folder_that_can_not_be_made_is_one_clear_error(tmp_path: Path) -> Non
     spec = SetSpec("a", {}, 1)
     with pytest.raises(CacheWriteError, match="feature set a can't be written"):
         write_spec_file(tmp_path / "file" / spec.folder, spec, {})
-    assert os.listdir(tmp_path) == ["file"]
+    assert names_in(tmp_path) == ["file"]
