@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from cache.manifest import Clip
+from trainer.wording import name_some
 
 _SPEC = re.compile(r"(speaker|clip):([0-9]+)")
 
@@ -98,13 +99,6 @@ def natural_key(text: str) -> tuple[list[str | int], str]:
     """Sort key that puts ``actor 2`` before ``actor 10``."""
     parts = re.split(r"([0-9]+)", text)
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], text
-
-
-def name_some(names: Iterable[str], limit: int = 8) -> str:
-    """Join names for a message, at most ``limit`` of them."""
-    listed = list(names)
-    rest = f" and {len(listed) - limit} more" if len(listed) > limit else ""
-    return ", ".join(listed[:limit]) + rest
 
 
 def deal_by_label(clips: Sequence[Clip], num_groups: int, seed: int) -> list[int]:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from cache.manifest import Clip
-from trainer.folds import SplitError, name_some, natural_key
+from trainer.folds import SplitError, natural_key
+from trainer.wording import name_some
 
 
 @dataclass(frozen=True)

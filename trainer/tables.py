@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from trainer.compare import Comparison
-from trainer.folds import name_some
+from trainer.wording import name_by_reason
 
 _HEADER = ("", "n", "accuracy", "95 % interval", "UAR", "macro F1")
 _WIDTHS = (30, 6, 14, 15, 14, 14)
@@ -96,9 +96,9 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"left out of UAR and macro F1, as no clip has them: {', '.join(without)}"
     missing = report["missing"]
     if missing["count"]:
-        names = (f"{clip['clip']} ({clip['reason']})" for clip in missing["clips"])
+        names = name_by_reason({clip["clip"]: clip["reason"] for clip in missing["clips"]})
         yield (
-            f"{missing['count']} clips to report on have no features: {name_some(names)}; "
+            f"{missing['count']} clips to report on have no features: {names}; "
             f"counted as wrong, accuracy is {format_percent(missing['accuracy_as_wrong'])} "
             f"{format_interval(missing['interval_as_wrong'])} of {missing['n']}"
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cache.manifest import Clip
-from trainer.folds import SplitError, deal_by_label, group_clips, name_some, natural_key
+from trainer.folds import SplitError, deal_by_label, group_clips, natural_key
 
 
 def make(number: int, label: str, speaker: str | None = None, fold: int | None = None) -> Clip:
@@ -96,8 +96,3 @@ def test_names_sort_by_their_numbers() -> None:
         "a10",
         "b1",
     ]
-
-
-def test_long_lists_of_names_are_cut() -> None:
-    assert name_some("abc") == "a, b, c"
-    assert name_some("abcde", limit=3) == "a, b, c and 2 more"

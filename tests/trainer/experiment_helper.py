@@ -1,0 +1,85 @@
+"""A labelled corpus on disk, already extracted: a manifest and a cache, without any media."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cache.manifest import Clip, Manifest, read_manifest, write_manifest
+from tests.trainer.corpus_helper import write_set
+
+CLASSES = ("angry", "happy", "sad")
+NUM_CLIPS, NUM_SPEAKERS, VIDEO_DIM = 24, 4, 5
+# AlexNet-FCN yields nothing under 67 steps.
+SOUND_STEPS, BINS = 80, 200
+# The smallest head that still has an audio encoder's shape of input; trains in milliseconds.
+SMALL = (
+    "video.set=resnet18",
+    "video.hidden_dim=8",
+    "audio.encoder=none",
+    "audio.hidden_dim=8",
+    "fusion.out_dim=11",
+    "fusion.rank=2",
+    "optim.epochs=3",
+    "optim.learning_rate=0.02",
+)
+
+
+def make_clips(folder: Path, *, num_clips: int = NUM_CLIPS) -> list[Clip]:
+    """Speakers talk in turn; the first two thirds of the clips are train, the rest test."""
+    return [
+        Clip(
+            f"c{i:02}",
+            folder / f"c{i:02}.mp4",
+            CLASSES[i % len(CLASSES)],
+            "train" if i < num_clips * 2 // 3 else "test",
+            f"s{i * NUM_SPEAKERS // num_clips}",
+        )
+        for i in range(num_clips)
+    ]
+
+
+def make_cache(
+    cache: Path,
+    clips: list[Clip],
+    *,
+    failed: dict[str, str] | None = None,
+    never: tuple[str, ...] = (),
+    silent: tuple[str, ...] = (),
+    untrained: bool = False,
+) -> Path:
+    """Write ``resnet18`` and ``spectrogram``; a clip's class shows in the mean of both.
+
+    Args:
+        cache: the folder to write.
+        clips: the clips.
+        failed: clip to the reason why it failed, in both sets.
+        never: clips without an entry in either set.
+        silent: clips without sound.
+        untrained: whether the weights of ``resnet18`` are random.
+    """
+    video: dict[str, Any] = dict(failed or {})
+    sound: dict[str, Any] = dict(failed or {})
+    for number, clip in enumerate(clips):
+        if clip.clip in video or clip.clip in never:
+            continue
+        generator = np.random.default_rng(number)
+        label = CLASSES.index(clip.label or CLASSES[0])
+        basic = generator.normal(size=(7 + number % 3, VIDEO_DIM)).astype(np.float32)
+        basic[:, label] += 3.0
+        steps = 0 if clip.clip in silent else SOUND_STEPS
+        spectrogram = generator.normal(size=(steps, BINS)).astype(np.float32)
+        spectrogram[:, 20 * label : 20 * label + 20] += 1.0
+        video[clip.clip] = {"basic": basic}
+        sound[clip.clip] = {"spectrogram": spectrogram}
+    write_set(cache, "resnet18", video, weights="a" * 64, untrained=untrained)
+    write_set(cache, "spectrogram", sound)
+    return cache
+
+
+def make_manifest(folder: Path, clips: list[Clip]) -> Manifest:
+    """Write the manifest and read it back; the files of the clips do not exist."""
+    path = write_manifest(folder / "manifest.csv", clips, overwrite=True)
+    return read_manifest(path, check_files=False)

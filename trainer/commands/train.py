@@ -1,0 +1,129 @@
+"""``avfuse train``: a run of heads from a manifest and a cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import torch
+
+from cache.manifest import SPLITS, read_manifest
+from cache.settings import merge, parse_overrides, read_toml, settings_from
+from trainer.display import Display
+from trainer.experiment import Protocol, run_experiment
+from trainer.runs import to_json
+from trainer.settings import TrainSettings, inner_share, load_preset
+from trainer.tables import format_report
+from trainer.train import TrainingError
+
+
+@click.command()
+@click.argument("manifest", type=click.Path(path_type=Path))
+@click.option("--cache", required=True, type=click.Path(path_type=Path), help="The cache's folder.")
+@click.option("--run", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@click.option("--preset", default="icmi19", show_default=True, help="Settings to start from.")
+@click.option("--config", type=click.Path(path_type=Path), help="Settings over the preset's, TOML.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="One setting.")
+@click.option("--select", metavar="HOW", help="Epochs: fixed, or inner:0.2 of training clips.")
+@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Heads.")
+@click.option("--folds", help="speaker:K, speaker:all, clip:K or manifest; default: its splits.")
+@click.option("--fold-seed", type=int, default=0, show_default=True, help="Seed of clip:K.")
+@click.option("--split", type=click.Choice(SPLITS), help="Report on it; default: test, else val.")
+@click.option("--train-on", default="train", show_default=True, help="Splits, such as train,val.")
+@click.option("--allow-shared-speakers", is_flag=True, help="Train on speakers reported on.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads; default: PyTorch's choice.")
+@click.option("--packs", type=click.Path(path_type=Path), help="Packs, if not in the cache.")
+@click.option("--overwrite", is_flag=True, help="Replace the run that the folder holds.")
+@click.option("--resume", is_flag=True, help="Go on with the interrupted run of the folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def train(
+    manifest: Path,
+    cache: Path,
+    run: Path,
+    preset: str,
+    config: Path | None,
+    overrides: tuple[str, ...],
+    select: str | None,
+    seeds: int,
+    folds: str | None,
+    fold_seed: int,
+    split: str | None,
+    train_on: str,
+    allow_shared_speakers: bool,
+    device: str,
+    threads: int | None,
+    packs: Path | None,
+    overwrite: bool,
+    resume: bool,
+    as_json: bool,
+) -> None:
+    """Train heads on the features of MANIFEST's clips and report on clips held out.
+
+    Every fold and seed gives one head; the probabilities of the seeds are averaged. The run
+    folder holds settings, predictions, metrics, checkpoints and pictures.
+    """
+    if folds is not None and (split is not None or train_on != "train"):
+        raise click.UsageError("--folds divides all labelled clips; leave out --split, --train-on")
+    if overwrite and resume:
+        raise click.UsageError("choose one of --overwrite and --resume")
+    display: Display | None = None
+    try:
+        values = load_preset(preset)
+        if config is not None:
+            values = merge(values, read_toml(config))
+        values = merge(values, parse_overrides(overrides))
+        if select is not None:
+            values["selection"] = select
+        settings = settings_from(TrainSettings, values)
+        display = Display(stages=1 if inner_share(settings.selection) is None else 2)
+        report = run_experiment(
+            read_manifest(manifest, check_files=False),
+            cache,
+            settings,
+            run,
+            Protocol(
+                folds=folds,
+                report_on=split,
+                train_on=tuple(part.strip() for part in train_on.split(",")),
+                split_seed=fold_seed,
+                allow_shared_speakers=allow_shared_speakers,
+                num_seeds=seeds,
+            ),
+            preset=preset,
+            device=choose_device(device),
+            threads=threads,
+            overwrite=overwrite,
+            resume=resume,
+            packs=packs,
+            watch=display,
+        )
+    except TrainingError as error:
+        raise click.ClickException(f"{run}: {error}") from error
+    # Every error of manifests, settings, splits, sets, features and runs is a ValueError.
+    except (ValueError, OSError) as error:
+        raise click.UsageError(str(error)) from error
+    finally:
+        if display is not None:
+            display.close()
+    if as_json:
+        click.echo(to_json(report), nl=False)
+    else:
+        click.echo(format_report(report, name=str(run)))
+
+
+def choose_device(device: str) -> str:
+    """Say which device ``auto`` means, and check that the one asked for exists.
+
+    Raises:
+        ValueError: it is not a device, or not one of this machine.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=device)
+    # PyTorch raises RuntimeError and, without CUDA, AssertionError.
+    except (RuntimeError, AssertionError) as error:
+        first = str(error).splitlines()[0]
+        raise ValueError(f"device {device!r} can't be used here: {first}") from error
+    return device

@@ -1,0 +1,208 @@
+"""Train every fold and seed of a run from a cache, and write the run folder."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cache.manifest import Manifest
+from cache.settings import format_toml, settings_to_dict
+from trainer.available import Available, load_available
+from trainer.corpus import Corpus
+from trainer.head_trainer import HeadTrainer, Watch
+from trainer.history import plot_history
+from trainer.plan import Plan
+from trainer.predictions import mean_predictions, pool_predictions
+from trainer.report import MissingClip
+from trainer.results import write_results
+from trainer.run_info import describe_run
+from trainer.run_writer import RunWriter, check_writable
+from trainer.runs import CONFIG, CURVES, ENTRIES
+from trainer.settings import TrainSettings, inner_share
+from trainer.splits import make_plan, restrict_plan
+from trainer.wording import name_by_reason
+
+AFEW_WARNING = "prior afew-test: its class weights were made from the test labels of AFEW, a leak"
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a run divides the clips, and how many heads it trains on each division.
+
+    Args:
+        folds: ``speaker:6``, ``clip:5`` ...; None for the manifest's splits. See ``make_plan``.
+        report_on: the split to report on, without ``folds``.
+        train_on: the splits to train on, without ``folds``.
+        split_seed: seed of folds by clip.
+        allow_shared_speakers: accept a speaker in training and test clips, and say so.
+        num_seeds: heads per fold, with the seeds from ``settings.seed`` on.
+    """
+
+    folds: str | None = None
+    report_on: str | None = None
+    train_on: tuple[str, ...] = ("train",)
+    split_seed: int = 0
+    allow_shared_speakers: bool = False
+    num_seeds: int = 1
+
+
+def run_experiment(
+    manifest: Manifest,
+    cache: Path,
+    settings: TrainSettings,
+    run: Path,
+    protocol: Protocol,
+    *,
+    preset: str = "",
+    device: str = "cpu",
+    threads: int | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    packs: Path | None = None,
+    watch: Watch | None = None,
+) -> dict[str, Any]:
+    """Train every fold and seed, average the seeds, pool the folds, and write the run.
+
+    On a CPU the same manifest, cache, settings, protocol and number of threads give the same
+    predictions, bit for bit.
+
+    Args:
+        manifest: the clips. Their files are not needed.
+        cache: the cache's folder.
+        settings: the head and its training.
+        run: the run folder to write.
+        protocol: folds, splits and seeds.
+        preset: what the settings started from, for the title.
+        device: where to compute.
+        threads: threads of the computation; None leaves PyTorch's own number.
+        overwrite: replace the run that the folder holds.
+        resume: go on with a run of the same kind that was interrupted; heads that it trained
+            are kept.
+        packs: folder of the packs, for a cache that can't be written.
+        watch: hears how the run goes on.
+
+    Returns:
+        The report, as written to ``metrics.json``.
+
+    Raises:
+        RunError: the folder can't be written to; see ``RunWriter``.
+        SplitError: the clips can't be divided as asked; see ``make_plan``, ``restrict_plan``.
+        SetError, FeaturesError, CorpusError, PackError, EntryError: see ``load_available``.
+        TrainingError: a loss is no longer finite.
+        ValueError: settings that don't fit the features.
+        OSError: something can't be read or written.
+    """
+    check_writable(run, overwrite=overwrite, resume=resume)
+    watch = watch or Watch()
+    plan = make_plan(
+        manifest.clips,
+        folds=protocol.folds,
+        report_on=protocol.report_on,
+        train_on=protocol.train_on,
+        seed=protocol.split_seed,
+        allow_shared_speakers=protocol.allow_shared_speakers,
+    )
+    clips = {clip.clip: clip for fold in plan.folds for clip in (*fold.train, *fold.test)}
+    labels = {name: clip.label or "" for name, clip in clips.items()}
+    found = load_available(cache, labels, settings, classes=plan.classes, packs=packs)
+    usable = restrict_plan(plan, lambda clip: clip.clip not in found.without)
+    seeds = [settings.seed + number for number in range(protocol.num_seeds)]
+    title = f"{preset or 'settings'}, {_count(seeds)}, {plan.spec}, {_describe_epochs(settings)}"
+    with _torch_threads(threads) as used_threads:
+        info = describe_run(
+            manifest,
+            cache,
+            settings,
+            usable,
+            found,
+            seeds=seeds,
+            machine={"device": device, "threads": used_threads},
+        )
+        with RunWriter(run, info, overwrite=overwrite, resume=resume) as writer:
+            writer.write(format_toml(settings_to_dict(settings)), CONFIG)
+            writer.write(_format_entries(found.corpus), ENTRIES)
+            trainer = HeadTrainer(writer, found.corpus, settings, device=device, watch=watch)
+            folds = [fold for fold in usable.folds if fold.test]
+            watch.start(len(folds) * len(seeds), settings.optim.epochs)
+            parts = {(fold, seed): trainer.fold(fold, seed) for fold in folds for seed in seeds}
+            members = {
+                f"seed-{seed}": pool_predictions([parts[fold, seed] for fold in folds])
+                for seed in seeds
+            }
+            writer.write(
+                plot_history(trainer.rows, title=title, untrained=found.corpus.untrained), CURVES
+            )
+            writer.info.update(checkpoints=trainer.checkpoints, lengthened=trainer.lengthened)
+            return write_results(
+                writer,
+                title=title,
+                pooled=mean_predictions(list(members.values())),
+                members=members,
+                members_are="seeds",
+                missing=_missing_clips(plan, found.without),
+                warnings=list(_warnings(plan, usable, found, settings)),
+            )
+
+
+def _missing_clips(plan: Plan, without: Mapping[str, str]) -> list[MissingClip]:
+    return [
+        MissingClip(clip.clip, clip.label or "", fold.number, without[clip.clip])
+        for fold in plan.folds
+        for clip in fold.test
+        if clip.clip in without
+    ]
+
+
+def _warnings(plan: Plan, usable: Plan, found: Available, settings: TrainSettings) -> Iterator[str]:
+    yield from usable.warnings
+    if settings.prior == "afew-test":
+        yield AFEW_WARNING
+    tested = {clip.clip for fold in plan.folds for clip in fold.test}
+    if plan.kind != "split" and found.without:
+        # The report names them as missing test clips.
+        yield f"{len(found.without)} clips without features are left out of training too"
+    elif trained := {c: reason for c, reason in found.without.items() if c not in tested}:
+        yield (
+            f"{len(trained)} training clips without features are left out: "
+            f"{name_by_reason(trained)}"
+        )
+
+
+def _format_entries(corpus: Corpus) -> str:
+    """One row per clip: the SHA-256 of every array that was read, empty where there is none."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["clip", *corpus.checksums])
+    writer.writerows(zip(corpus.clip_ids, *corpus.checksums.values(), strict=True))
+    return text.getvalue()
+
+
+def _describe_epochs(settings: TrainSettings) -> str:
+    if inner_share(settings.selection) is None:
+        return f"{settings.optim.epochs} epochs, fixed beforehand"
+    return (
+        f"at most {settings.optim.epochs} epochs, chosen inside the training clips "
+        f"({settings.selection})"
+    )
+
+
+def _count(seeds: Sequence[int]) -> str:
+    return f"{len(seeds)} seeds" if len(seeds) > 1 else f"seed {seeds[0]}"
+
+
+@contextmanager
+def _torch_threads(threads: int | None) -> Iterator[int]:
+    """Compute with so many threads; afterwards as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,98 @@
+"""What ``run.json`` says of a training: what from, how clips were divided, which are left out."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cache.digest import digest_json
+from cache.manifest import Manifest
+from cache.settings import settings_to_dict
+from trainer.available import Available
+from trainer.folds import natural_key
+from trainer.plan import Fold, Plan
+from trainer.settings import TrainSettings
+
+
+def describe_run(
+    manifest: Manifest,
+    cache: Path,
+    settings: TrainSettings,
+    plan: Plan,
+    found: Available,
+    *,
+    seeds: Sequence[int],
+    machine: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Gather the facts of a run before it starts.
+
+    Args:
+        manifest: the manifest.
+        cache: the cache's folder.
+        settings: the settings as they are resolved.
+        plan: the folds, without clips that have no features.
+        found: the corpus and what is not in it.
+        seeds: the seeds of the heads of each fold.
+        machine: the device and the number of threads.
+
+    Returns:
+        JSON. ``identity`` digests everything that decides the predictions beside the machine, so
+        that an interrupted run is only resumed as the same run.
+    """
+    digest = manifest.digest()
+    folds = [_describe_fold(fold) for fold in plan.folds]
+    identity = {
+        "settings": settings_to_dict(settings),
+        "manifest": digest,
+        "folds": [[fold["train_clips"], fold["test_clips"]] for fold in folds],
+        "classes": list(plan.classes),
+        "seeds": list(seeds),
+        "entries": {name: list(values) for name, values in found.corpus.checksums.items()},
+        "machine": dict(machine),
+    }
+    return {
+        "kind": "train",
+        "version": importlib.metadata.version("avfuse"),
+        "torch": torch.__version__,
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "identity": digest_json(identity),
+        "classes": list(plan.classes),
+        "manifest": {"path": str(manifest.path), "sha256": digest, "clips": len(manifest.clips)},
+        "cache": str(cache.resolve()),
+        "sets": list(found.sets),
+        "features": dict(found.corpus.features),
+        "untrained": found.corpus.untrained,
+        "plan": {"kind": plan.kind, "spec": plan.spec, "folds": folds},
+        "speaker_independent": plan.speaker_independent,
+        "shared_speakers": list(plan.shared_speakers),
+        "seeds": list(seeds),
+        "selection": settings.selection,
+        **machine,
+        "unlabelled": list(plan.unlabelled),
+        "unused": list(plan.unused),
+        "without_features": dict(found.without),
+        "partial": dict(found.partial),
+    }
+
+
+def _describe_fold(fold: Fold) -> dict[str, Any]:
+    return {
+        "name": fold.name,
+        "number": fold.number,
+        "split": fold.split,
+        "train": len(fold.train),
+        "test": len(fold.test),
+        "train_clips": digest_json([clip.clip for clip in fold.train]),
+        "test_clips": digest_json([clip.clip for clip in fold.test]),
+        "train_labels": dict(sorted(Counter(clip.label or "" for clip in fold.train).items())),
+        "test_speakers": sorted(
+            {clip.speaker for clip in fold.test if clip.speaker}, key=natural_key
+        ),
+        "absent_classes": list(fold.absent),
+    }
