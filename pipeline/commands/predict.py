@@ -1,0 +1,197 @@
+"""``avfuse predict``: classify any video file with a run. Composes both stages."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from cache.clip import Clip
+from cache.feature_set import FeatureSet, SetError, SetSpec
+from extractors.weight_files import WeightsError
+from pipeline.extract import ClipResult
+from pipeline.replay import replay_plan
+from pipeline.run import run_extract
+from pipeline.rungs import Rung
+from pipeline.sets import PlanError, parse_weights
+from trainer.corpus import load_corpus
+from trainer.predict import Attention, HeadPredictions, predict_head
+from trainer.runs import Run, RunError, read_run
+from trainer.trained import CheckpointError, TrainedHead, load_checkpoint
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("videos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--weights", multiple=True, metavar="NAME=FILE", help="Where a network's weights are now."
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--jobs", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--json", "as_json", is_flag=True, hidden=True, help="It is always JSON.")
+def predict(
+    run: Path,
+    videos: tuple[Path, ...],
+    weights: tuple[str, ...],
+    device: str,
+    jobs: int,
+    as_json: bool,
+) -> None:
+    """Classify VIDEOS with the heads of RUN and print JSON.
+
+    Each video gets its probabilities (the mean over the run's heads), the state it was extracted
+    in, and the attention weight of every frame and audio step with its time. Exit code 1 if a
+    video could not be read.
+    """
+    del as_json
+    try:
+        answer = predict_videos(run, videos, weights=weights, device=device, jobs=jobs)
+    except (RunError, CheckpointError, PlanError, SetError, WeightsError, OSError) as error:
+        raise click.UsageError(str(error)) from error
+    if answer["untrained"]:
+        click.echo(
+            "Warning: the features of this run come from random weights. Its predictions are "
+            "marked untrained and say nothing about emotions.",
+            err=True,
+        )
+    click.echo(json.dumps(answer, indent=2, allow_nan=False))
+    sys.exit(1 if any(video["state"] == "failed" for video in answer["videos"]) else 0)
+
+
+def predict_videos(
+    run: Path,
+    videos: Sequence[Path],
+    *,
+    weights: Sequence[str] = (),
+    device: str = "auto",
+    jobs: int = 0,
+) -> dict[str, Any]:
+    """Extract the features that the run was trained on and let its heads predict.
+
+    Returns:
+        What the command prints: ``run``, ``untrained``, ``classes``, ``heads`` (how many were
+        averaged) and one object per video.
+
+    Raises:
+        RunError: ``run`` is not a finished run with checkpoints.
+        CheckpointError: a checkpoint is damaged.
+        PlanError: its features can't be made again.
+        SetError: the run's record of a set is damaged.
+        WeightsError: weights don't fit.
+        OSError: something can't be read or written.
+    """
+    finished = read_run(run)
+    heads = _load_heads(finished)
+    recorded = {
+        item["key"]: (SetSpec.from_json(item["spec"]), item["provenance"])
+        for item in finished.info["sets"]
+    }
+    choices = parse_weights(weights)
+    clips = [Clip(f"video-{number}", path.absolute()) for number, path in enumerate(videos)]
+    results: list[dict[str, ClipResult]] = []
+    with tempfile.TemporaryDirectory(prefix="avfuse-predict-") as folder:
+        cache = Path(folder)
+        faces: FeatureSet | None = None
+        for key in dict.fromkeys(key for head in heads for key in head.set_keys.values()):
+            plan = replay_plan(recorded, key, choices, cache=cache, device=device)
+            summary = run_extract(clips, plan, jobs=jobs)
+            if summary.interrupted:
+                raise RunError(f"interrupted by signal {summary.interrupted}")
+            results.append({result.clip: result for result in summary.clips})
+            for planned in plan.of_kind("faces"):
+                faces = FeatureSet(cache, planned.spec)
+        answers = [_predict(head, cache, clips) for head in heads]
+        videos_json = [
+            _describe(
+                clip,
+                [found[clip.clip] for found in results],
+                heads,
+                [(answer.probabilities[row], _attention(answer, row)) for answer in answers],
+                faces,
+            )
+            for row, clip in enumerate(clips)
+        ]
+    return {
+        "run": str(run),
+        "untrained": any(head.untrained for head in heads),
+        "classes": list(finished.classes),
+        "heads": len(heads),
+        "videos": videos_json,
+    }
+
+
+def _load_heads(run: Run) -> list[TrainedHead]:
+    checkpoints = run.info.get("checkpoints", [])
+    if not checkpoints:
+        raise RunError(
+            f"{run.path} holds no heads (it is of kind {run.info.get('kind')}); "
+            "predict with the runs that it was made from"
+        )
+    return [load_checkpoint(run.path / item["file"]) for item in checkpoints]
+
+
+def _predict(head: TrainedHead, cache: Path, clips: Sequence[Clip]) -> HeadPredictions:
+    ids = [clip.clip for clip in clips]
+    corpus = load_corpus(cache, ids, head.settings, classes=head.classes)
+    if dict(corpus.set_keys) != dict(head.set_keys):
+        raise PlanError("the features made for these videos are not those the head was trained on")
+    return predict_head(head, corpus, range(len(clips)), attention=True)
+
+
+def _attention(answer: HeadPredictions, row: int) -> dict[str, Attention]:
+    """One weight per time: the elements of an audio grid that share a time are added up."""
+    result: dict[str, Attention] = {}
+    for modality, per_clip in answer.attention.items():
+        times, place = np.unique(per_clip[row].times, return_inverse=True)
+        weights = np.zeros(len(times))
+        np.add.at(weights, place, per_clip[row].weights)
+        result[modality] = Attention(times, weights)
+    return result
+
+
+def _describe(
+    clip: Clip,
+    results: Sequence[ClipResult],
+    heads: Sequence[TrainedHead],
+    answers: Sequence[tuple[np.ndarray, dict[str, Attention]]],
+    faces: FeatureSet | None,
+) -> dict[str, Any]:
+    """One video's part of the answer; a video without features has no prediction."""
+    sets = {name: made for result in results for name, made in result.sets.items()}
+    states = {made.state for made in sets.values()}
+    state = next((s for s in ("failed", "partial") if s in states), "ok")
+    described: dict[str, Any] = {
+        "video": str(clip.path),
+        "state": state,
+        "why": list(dict.fromkeys(why for made in sets.values() for why in made.why)),
+        "untrained": any(head.untrained for head in heads),
+        "prediction": None,
+        "probabilities": None,
+        "attention": {},
+    }
+    attention = answers[0][1]
+    if not any(len(part.times) for part in attention.values()):
+        return described
+    probabilities = np.mean([answer[0] for answer in answers], axis=0)
+    classes = heads[0].classes
+    described["prediction"] = classes[int(probabilities.argmax())]
+    described["probabilities"] = dict(zip(classes, probabilities.tolist(), strict=True))
+    rungs: list[str] = []
+    if faces is not None and len(attention.get("video", Attention(*[np.zeros(0)] * 2)).times):
+        stored = faces.read(clip.clip, ("rung",)).arrays["rung"]
+        rungs = [Rung(number).name.lower() for number in stored]
+    for modality, part in attention.items():
+        weights = np.mean([answer[1][modality].weights for answer in answers], axis=0)
+        described["attention"][modality] = [
+            {"time_seconds": round(float(time), 6), "weight": float(weight)}
+            for time, weight in zip(part.times, weights, strict=True)
+        ]
+    for step, rung in zip(described["attention"].get("video", ()), rungs, strict=False):
+        step["face"] = rung
+    return described

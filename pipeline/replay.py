@@ -1,0 +1,91 @@
+"""Plans from recorded sets: how a run's features were made, to make them of other clips.
+
+``avfuse predict`` needs exactly the features that a head was trained on. A run records the spec
+and the provenance of each set that it read; here they become plans again, and a plan that doesn't
+come to the same key is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cache.set_spec import SetSpec, spec_difference
+from cache.settings import settings_from
+from extractors.networks import NETWORKS
+from pipeline.sets import AUDIO_SETS, Plan, PlanError, WeightsChoice, parse_weights, plan_sets
+from pipeline.settings import StageOneSettings
+
+
+def replay_plan(
+    recorded: Mapping[str, tuple[SetSpec, Mapping[str, Any]]],
+    key: str,
+    weights: Mapping[str, WeightsChoice],
+    *,
+    cache: Path,
+    device: str = "auto",
+    command: Sequence[str] = (),
+) -> Plan:
+    """Plan one recorded set again.
+
+    Args:
+        recorded: key to spec and provenance, upstream sets included.
+        key: the set to plan.
+        weights: parameters per network; for a network not named here, those of the provenance.
+        cache: where the features will go.
+        device: see ``plan_sets``.
+        command: the command line, for the provenance.
+
+    Raises:
+        PlanError: the set can't be made from video, its weights are gone, or this version of
+            avfuse, or these weights, make other features.
+        extractors.weight_files.WeightsError: a weight file doesn't fit its network.
+    """
+    if key not in recorded:
+        raise PlanError(f"the run doesn't record how its set {key[:16]} was made; train it again")
+    spec, provenance = recorded[key]
+    if spec.name not in NETWORKS and spec.name not in AUDIO_SETS:
+        raise PlanError(
+            f"the run was trained on the set {spec.name}, which avfuse can't make from a video; "
+            "import its features for these clips and evaluate on them instead"
+        )
+    settings: dict[str, Any] = {}
+    if spec.name in AUDIO_SETS:
+        settings[spec.name] = dict(spec.settings)
+    else:
+        own = dict(spec.settings)
+        settings["crops"] = own.pop("crops")
+        settings["network"] = own
+        settings["faces"] = dict(recorded[spec.upstream["faces"]][0].settings)
+    choices = {spec.name: _weights(spec, provenance, weights)} if spec.name in NETWORKS else {}
+    plan = plan_sets(
+        [spec.name],
+        settings_from(StageOneSettings, settings),
+        choices,
+        cache=cache,
+        device=device,
+        command=command,
+    )
+    made = plan.sets[-1].spec
+    if made.key != spec.key:
+        difference = "; ".join(spec_difference(spec, made)) or "its upstream set"
+        raise PlanError(
+            f"the set {spec.name} that the run was trained on can't be made again: {difference}"
+        )
+    return plan
+
+
+def _weights(
+    spec: SetSpec, provenance: Mapping[str, Any], weights: Mapping[str, WeightsChoice]
+) -> WeightsChoice:
+    if spec.name in weights:
+        return weights[spec.name]
+    source = str(provenance.get("weights", ""))
+    try:
+        return parse_weights([f"{spec.name}={source}"])[spec.name]
+    except PlanError as error:
+        raise PlanError(
+            f"the weights of {spec.name} are not where they were ({source or 'not recorded'}); "
+            f"pass --weights {spec.name}=FILE"
+        ) from error
