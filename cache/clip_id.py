@@ -60,6 +60,15 @@ def escape_clip_id(text: str) -> str:
     return check_clip_id(escaped)
 
 
+def as_clip_id(text: str) -> str:
+    """Return ``text`` if it is a clip id already, else escape it.
+
+    Raises:
+        ValueError: the id would be too long, or the text is not Unicode.
+    """
+    return text if _ID.fullmatch(text) and len(text) <= MAX_CLIP_ID_LENGTH else escape_clip_id(text)
+
+
 def unescape_clip_id(clip_id: str) -> str:
     """Return the text that ``escape_clip_id`` made ``clip_id`` from.
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cache.clip import COLUMNS
-from cache.clip_id import check_clip_id, escape_clip_id
+from cache.clip_id import as_clip_id
 from cache.manifest import ManifestError
 from cache.manifest_rows import RowParser
 from cache.table import TableError, read_table
@@ -62,7 +62,7 @@ def index_csv(
                 parser.problems.append(f"line {line}: path is empty")
                 continue
             try:
-                values["clip"] = _clip_id(values.get("clip") or values["path"])
+                values["clip"] = as_clip_id(values.get("clip") or values["path"])
             except ValueError as error:
                 parser.problems.append(f"line {line}: {error}")
                 continue
@@ -92,13 +92,6 @@ def _leave_out_missing(found: Found, table: Path) -> None:
         missing = len(found.clips) - len(here)
         found.warnings.append(f"{missing} of {len(found.clips)} clips listed have no file")
     found.clips = here
-
-
-def _clip_id(text: str) -> str:
-    try:
-        return check_clip_id(text)
-    except ValueError:
-        return escape_clip_id(text)
 
 
 def _sniff(table: Path) -> str:

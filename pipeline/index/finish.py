@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cache.clip import Clip
+from cache.clip_id import as_clip_id
 from cache.manifest import write_manifest
 from cache.manifest_rows import text_problem
 from pipeline.index.files import size_problem
@@ -70,12 +71,17 @@ def _check_mapping(clips: Iterable[Clip], labels: Mapping[str, str]) -> None:
 
 
 def _writable(clips: Iterable[Clip], found: Found) -> Iterable[Clip]:
-    """Yield the clips that a manifest can hold, one for each id."""
+    """Yield the clips that a manifest can hold, one for each id, odd ids escaped."""
     seen: dict[str, Clip] = {}
     for clip in clips:
         problem = _field_problem(clip)
         if problem:
             found.leave_out(clip.path, problem)
+            continue
+        try:
+            clip = replace(clip, clip=as_clip_id(clip.clip))
+        except ValueError:
+            found.leave_out(clip.path, "its name is too long for a clip id; shorten it")
             continue
         first = seen.setdefault(clip.clip.lower(), clip)
         if first is not clip:

@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cache.clip_id import MAX_CLIP_ID_LENGTH, check_clip_id, escape_clip_id, unescape_clip_id
+from cache.clip_id import (
+    MAX_CLIP_ID_LENGTH,
+    as_clip_id,
+    check_clip_id,
+    escape_clip_id,
+    unescape_clip_id,
+)
 
 # Worked out by hand from the rules in the module's docstring.
 ESCAPED = {
@@ -27,6 +33,13 @@ ESCAPED = {
 def test_text_escapes_as_worked_out_and_back(text: str, clip_id: str) -> None:
     assert escape_clip_id(text) == clip_id
     assert unescape_clip_id(clip_id) == text
+
+
+def test_an_id_stays_as_it_is_and_other_text_is_escaped() -> None:
+    assert as_clip_id("a--b") == "a--b"
+    assert as_clip_id("a b") == "a.-20-b"
+    with pytest.raises(ValueError, match="has 201 characters"):
+        as_clip_id("a" * 201)
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=30) | st.text("-./a0_ é", max_size=20))

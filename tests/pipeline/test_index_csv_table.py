@@ -23,7 +23,7 @@ def test_columns_named_as_in_a_manifest_need_no_mapping(tmp_path: Path) -> None:
     path = table(
         tmp_path,
         "Clip,PATH,label,split,speaker,fold,start_seconds,end_seconds,source\n"
-        "a,x/a.mp4,sad,dev,s1,2,0.5,1.5,TV\n",
+        "a, x/a.mp4 , sad,dev,s1,2,0.5,1.5,TV\n",
     )
     found = index_csv(path)
     assert found.clips == [Clip("a", tmp_path / "x/a.mp4", "sad", "val", "s1", 2, 0.5, 1.5)]

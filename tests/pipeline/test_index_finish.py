@@ -92,6 +92,7 @@ def test_what_a_manifest_cannot_hold_is_left_out_with_its_reason(tmp_path: Path)
         Clip("a", tmp_path / "a.mp4", "sad"),
         Clip("a", tmp_path / "a2.mp4", "sad"),
         Clip("A", tmp_path / "a3.mp4", "sad"),
+        Clip("x" * 197 + "é", tmp_path / "a4.mp4", "sad"),
         Clip("b", tmp_path / "b\n.mp4", "sad"),
         Clip("c", tmp_path / "c\udcff.mp4", "sad"),
         Clip("d", tmp_path / "d.mp4", " sad"),
@@ -104,6 +105,7 @@ def test_what_a_manifest_cannot_hold_is_left_out_with_its_reason(tmp_path: Path)
     assert summary.left_out == {
         "has the id of another clip": ["a2.mp4"],
         "has the id but for case of another clip": ["a3.mp4"],
+        "its name is too long for a clip id; shorten it": ["a4.mp4"],
         f"its path {cannot}": ["b\n.mp4"],
         "its path is not UTF-8, which a manifest must be": ["c\udcff.mp4"],
         f"its label {cannot}": ["d.mp4"],
@@ -112,6 +114,12 @@ def test_what_a_manifest_cannot_hold_is_left_out_with_its_reason(tmp_path: Path)
     text = "\n".join(summary.lines())
     assert r"c\udcff.mp4" in text
     assert text.isascii()
+
+
+def test_an_odd_name_is_escaped(tmp_path: Path) -> None:
+    clips = [Clip("my clip", tmp_path / "a.mp4", "sad"), Clip("a--b", tmp_path / "b.mp4", "sad")]
+    finish_index(found_with(tmp_path, *clips), tmp_path / "m.csv")
+    assert list(read_manifest(tmp_path / "m.csv").by_id) == ["my.-20-clip", "a--b"]
 
 
 def test_nothing_found_says_what_was_looked_for_and_what_is_there(tmp_path: Path) -> None:

@@ -62,6 +62,13 @@ def test_a_modality_and_the_songs_can_be_asked_for(tmp_path: Path) -> None:
     assert len(index_ravdess(root, channel="both").clips) == 4
 
 
+def test_each_number_is_an_emotion(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"03-01-0{number}-01-01-01-13.wav" for number in range(1, 9)))
+    assert " ".join(str(clip.label) for clip in index_ravdess(tmp_path).clips) == (
+        "neutral calm happy sad angry fearful disgust surprised"
+    )
+
+
 def test_a_second_copy_of_a_file_is_left_out(tmp_path: Path) -> None:
     touch(tmp_path, "Actor_01/03-01-01-01-02-01-01.wav", "copy/Actor_01/03-01-01-01-02-01-01.wav")
     found = index_ravdess(tmp_path)
