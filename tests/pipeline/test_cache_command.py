@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from cache.commit import temporary_path, this_writer
+from cache.failure import Failure
+from cache.feature_set import FeatureSet, SetSpec
+from cache.pack import find_packs
+from cache.source import read_source
+from cache.status import read_status
+from pipeline.cli import main
+
+STEPS = 7
+
+
+@pytest.fixture
+def feature_set(tmp_path: Path) -> FeatureSet:
+    """Three entries, one of them partial, of a network with random weights."""
+    spec = SetSpec("resnet18", {"size": 13}, 1, weights="a" * 64, untrained=True)
+    return fill(FeatureSet(tmp_path / "out", spec).create({}), tmp_path)
+
+
+def fill(feature_set: FeatureSet, folder: Path) -> FeatureSet:
+    video = folder / "clip.mp4"
+    video.write_bytes(b"eleven byte")
+    for clip in ("a", "b", "c"):
+        with feature_set.writer(clip, source=read_source(video), provenance={}) as writer:
+            writer.append(times=np.arange(STEPS) / 25, basic=np.ones((STEPS, 5), np.float32))
+            writer.finish(missing=("no audio stream",) if clip == "c" else ())
+    return feature_set
+
+
+def write_manifest(folder: Path, *clips: str) -> Path:
+    path = folder / "manifest.csv"
+    path.write_text("clip,path\n" + "".join(f"{clip},{clip}.mp4\n" for clip in clips))
+    return path
+
+
+def run(*args: object) -> Result:
+    return CliRunner().invoke(main, ["cache", *map(str, args)])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-50] ^= 1
+    path.write_bytes(content)
+
+
+def test_status_is_a_table_with_a_line_per_set(feature_set: FeatureSet) -> None:
+    result = run("status", feature_set.cache)
+    assert result.exit_code == 0
+    header, line, note, packs = result.output.splitlines()
+    assert header.split() == ["set", "ok", "partial", "failed", "damaged", "size", "steps"]
+    size = sum(path.stat().st_size for path in feature_set.entry_paths()) / 1000
+    assert line.split() == [
+        *(feature_set.folder.name, "2", "1", "0", "0", f"{size:.1f}", "kB", str(3 * STEPS))
+    ]
+    assert len(header) == len(line)
+    assert note == f"{feature_set.folder.name}: untrained (random weights)"
+    assert packs == "0 packs, 0 B"
+
+
+def test_status_counts_a_manifests_clips_whose_files_need_not_be_there(
+    feature_set: FeatureSet, tmp_path: Path
+) -> None:
+    feature_set.record_failure(Failure("d", "decode", "cut short"))
+    manifest = write_manifest(tmp_path, "a", "d", "e", "f")
+    result = run("status", feature_set.cache, "--manifest", manifest)
+    assert result.exit_code == 1  # one failed
+    assert result.output.splitlines()[1].split()[-3:] == ["1", "1", "2"]
+
+
+def test_status_as_json_is_what_the_python_call_returns(feature_set: FeatureSet) -> None:
+    result = run("status", feature_set.cache, "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.output) == json.loads(
+        json.dumps(read_status(feature_set.cache).to_json())
+    )
+
+
+def test_status_shows_what_is_stale_orphaned_damaged_broken_and_left_over(
+    feature_set: FeatureSet, tmp_path: Path
+) -> None:
+    newer = SetSpec("resnet18", {"size": 17}, 1, weights="a" * 64, untrained=True)
+    FeatureSet(feature_set.cache, newer).create({"date": "2999-01-01"})
+    orphan = SetSpec("ir50", {}, 1, upstream={"faces": "b" * 64})
+    FeatureSet(feature_set.cache, orphan).create({})
+    run("pack", feature_set.cache, "--set", feature_set.folder.name, "--array", "basic")
+    path = feature_set.entry_path("a")
+    path.write_bytes(path.read_bytes()[:-1])
+    temporary_path(path).touch()
+    (feature_set.cache / "vgg-0123456789abcdef").mkdir()
+    result = run("status", feature_set.cache)
+    assert result.exit_code == 1
+    folder = feature_set.folder.name
+    for expected in (
+        f"{folder}: stale if {newer.folder}, which is newer, is the one wanted; the difference:",
+        f"{folder}:   settings.size: 13 -> 17",
+        f"{orphan.folder}: orphaned: made from faces-{'b' * 16}, which is gone",
+        f"{folder}: has damaged entries; 'avfuse cache verify --remove' removes them",
+        "vgg-0123456789abcdef: broken: ",
+        f"stale pack {find_packs(feature_set.cache)[0].name}: the entry of clip a changed",
+        "1 temporary files and 0 half-removed sets; see 'avfuse cache gc --dry-run ",
+    ):
+        assert expected in result.output
+
+
+def test_verify_ends_with_0_on_a_whole_cache_and_1_on_a_flipped_bit(
+    feature_set: FeatureSet,
+) -> None:
+    result = run("verify", feature_set.cache)
+    assert (result.exit_code, result.output) == (
+        0,
+        "3 entries, 0 records of failures and 0 packs read; 0 damaged\n",
+    )
+    flip(feature_set.entry_path("b"))
+    result = run("verify", feature_set.cache)
+    assert result.exit_code == 1
+    assert "damaged entry: clip b: entry " in result.output
+    result = run("verify", feature_set.cache, "--json", "--set", "resnet18")
+    assert result.exit_code == 1
+    (damage,) = json.loads(result.output)["damage"]
+    assert damage["path"] == str(feature_set.entry_path("b"))
+    result = run("verify", feature_set.cache, "--remove")
+    assert (result.exit_code, "(removed)" in result.output) == (1, True)
+    assert run("verify", feature_set.cache).exit_code == 0
+
+
+def test_verify_tells_of_stale_packs_and_temporary_files(
+    feature_set: FeatureSet, tmp_path: Path
+) -> None:
+    run("pack", feature_set.cache, "--set", "resnet18", "--array", "basic")
+    fill(feature_set, tmp_path)
+    temporary_path(feature_set.entry_path("a")).touch()
+    result = run("verify", feature_set.cache)
+    assert result.exit_code == 0
+    assert "stale pack: resnet18-" in result.output
+    assert "the entry of clip a and 2 more changed; it is built anew" in result.output
+    assert "1 temporary files, of running or dead writers" in result.output
+
+
+def test_gc_lists_first_and_removes_then(feature_set: FeatureSet) -> None:
+    assert run("gc", feature_set.cache).output == "nothing to remove\n"
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    path = temporary_path(feature_set.entry_path("a"))
+    left = path.with_name(path.name.replace(f".{this_writer().pid}-", f".{child.pid}-"))
+    left.write_bytes(b"12345")
+    result = run("gc", feature_set.cache, "--dry-run")
+    assert result.output == (
+        f"temporary file: {left} (5 B): process {child.pid}, which wrote it, is dead\n"
+        "1 can be removed, 5 B\n"
+    )
+    assert left.exists()
+    result = run("gc", feature_set.cache, "--json", "--dry-run")
+    assert json.loads(result.output)["removed"] is False
+    result = run("gc", feature_set.cache, "--json")
+    assert json.loads(result.output) == {
+        "garbage": [
+            {
+                "kind": "temporary file",
+                "path": str(left),
+                "reason": f"process {child.pid}, which wrote it, is dead",
+                "bytes": 5,
+            }
+        ],
+        "removed": True,
+        "freed_bytes": 5,
+    }
+    assert not left.exists()
+
+
+def test_gc_removes_orphaned_and_named_sets_on_request(
+    feature_set: FeatureSet, tmp_path: Path
+) -> None:
+    orphan = SetSpec("ir50", {}, 1, upstream={"faces": "b" * 64})
+    FeatureSet(feature_set.cache, orphan).create({})
+    result = run("gc", feature_set.cache, "--orphaned")
+    assert (result.exit_code, "1 removed" in result.output) == (0, True)
+    assert not (feature_set.cache / orphan.folder).exists()
+    temporary_path(feature_set.entry_path("a")).touch()
+    result = run("gc", feature_set.cache, "--set", "resnet18")
+    assert (result.exit_code, "is being written" in result.stderr) == (1, True)
+
+
+def test_pack_builds_once_and_says_why(feature_set: FeatureSet, tmp_path: Path) -> None:
+    args = ("pack", feature_set.cache, "--set", "resnet18", "--array", "basic")
+    result = run(*args)
+    assert result.exit_code == 0
+    (path,) = find_packs(feature_set.cache)
+    assert result.output == (
+        f"basic: 3 clips, (21, 5) float32, 420 B; built, because there was none: {path}\n"
+    )
+    assert "there and fresh" in run(*args).output
+    manifest = write_manifest(tmp_path, "b", "e")
+    result = run(*args, "--manifest", manifest)
+    assert result.exit_code == 1
+    assert "1 of 2 clips have no entry" in result.stderr
+    result = run(*args, "--manifest", manifest, "--skip-missing")
+    assert result.output.startswith("left out: e: no entry\nbasic: 1 clips, (7, 5) float32")
+    result = run(*args, "--dtype", "float16", "--json")
+    (found,) = json.loads(result.output)
+    assert (found["clips"], found["dtype"], found["shape"]) == (3, "float16", [21, 5])
+
+
+def test_pack_refuses_a_damaged_entry_by_its_clips_name(feature_set: FeatureSet) -> None:
+    flip(feature_set.entry_path("b"))
+    result = run("pack", feature_set.cache, "--set", "resnet18", "--array", "basic")
+    assert result.exit_code == 1
+    assert "Error: clip b: entry " in result.stderr
+
+
+@pytest.mark.parametrize("command", ["status", "verify", "gc"])
+def test_a_folder_that_is_no_cache_is_wrong_use(command: str, tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "gone"):
+        result = run(command, folder)
+        assert result.exit_code == 2
+        assert "expected the folder given to 'avfuse extract --cache'" in result.stderr
+
+
+def test_an_unknown_set_or_a_bad_manifest_is_wrong_use(
+    feature_set: FeatureSet, tmp_path: Path
+) -> None:
+    for args in (("verify", feature_set.cache), ("gc", feature_set.cache)):
+        result = run(*args, "--set", "vgg")
+        assert (result.exit_code, "has no feature set vgg" in result.stderr) == (2, True)
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("what,is,this\n")
+    result = run("status", feature_set.cache, "--manifest", manifest)
+    assert result.exit_code == 2
+    assert "m.csv" in result.stderr
+    result = run("pack", feature_set.cache, "--array", "basic")
+    assert (result.exit_code, "--set" in result.stderr) == (2, True)
+
+
+def test_a_cache_that_can_not_be_read_is_an_error_without_a_traceback(
+    feature_set: FeatureSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(cache: Path) -> list[FeatureSet]:
+        raise PermissionError(13, "Permission denied", str(cache))
+
+    monkeypatch.setattr("cache.status.list_sets", forbidden)
+    result = run("status", feature_set.cache)
+    assert (result.exit_code, "Error: [Errno 13] Permission" in result.stderr) == (1, True)
