@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,9 @@ def test_every_difference_is_named_with_its_kind() -> None:
     assert match.unexpected == ("extra",)
     assert match.misshapen == ("output_layer.3.weight: [512, 100352], not [512, 25088]",)
     assert not match.fits
+    for kind in ("missing", "unexpected", "misshapen"):
+        others = {"missing", "unexpected", "misshapen"} - {kind}
+        assert not replace(match, **dict.fromkeys(others, ())).fits
     assert match.share == pytest.approx(347 / 350)
     assert differences(match) == (
         "\n  1 missing: body.7.res_layer.2.weight"

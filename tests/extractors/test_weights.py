@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -79,7 +79,8 @@ def test_the_digest_is_of_the_parameters_and_not_of_the_container(tmp_path: Path
     tensors = state()
     older = {k: v for k, v in tensors.items() if not k.endswith("num_batches_tracked")}
     digests = set()
-    for index, content in enumerate((tensors, {"state_dict": tensors}, older)):
+    counted = {k: v + 5 if k.endswith("num_batches_tracked") else v for k, v in tensors.items()}
+    for index, content in enumerate((tensors, {"state_dict": tensors}, older, counted)):
         path = tmp_path / f"{index}.pth"
         torch.save(content, path)
         digests.add(load_weights(built("resnet18", 4), path).digest)
@@ -195,6 +196,22 @@ def test_a_negative_seed_is_refused() -> None:
 def test_saving_where_no_folder_is_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"weights\.safetensors can't be written"):
         save_weights(built("resnet18", 1), tmp_path / "none" / "weights.safetensors", {})
+
+
+def test_saving_that_breaks_off_leaves_the_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(b"whole")
+
+    def break_off(tensors: object, part: Path, metadata: object) -> None:
+        part.write_bytes(b"half")
+        raise SafetensorError("No space left on device")
+
+    monkeypatch.setattr("extractors.weights.save_file", break_off)
+    with pytest.raises(OSError, match="can't be written: No space left on device"):
+        save_weights(built("resnet18", 1), path, {})
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [(path.name, b"whole")]
 
 
 def test_converting_keeps_the_parameters_and_writes_their_source(tmp_path: Path) -> None:

@@ -36,5 +36,13 @@ def test_deltas_in_blocks_equal_the_librarys_on_the_whole(reach: int, cuts: list
     np.testing.assert_allclose(np.concatenate([*parts, last]), delta(features, reach), atol=1e-14)
 
 
+def test_windows_overlap_across_blocks_too() -> None:
+    samples = np.arange(STEPS_PER_BLOCK * 5.0)
+    buffer = WindowBuffer(window=7, hop=2)
+    found = np.concatenate([*buffer.push(samples), *buffer.finish()])
+    expected = np.lib.stride_tricks.sliding_window_view(samples, 7)[::2]
+    assert np.array_equal(found, expected)
+
+
 def test_deltas_of_nothing_are_none() -> None:
     assert DeltaBuffer(2).finish() is None
