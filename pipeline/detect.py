@@ -57,7 +57,7 @@ class HogDetector:
 
     def __init__(self, upsample: int = 1) -> None:
         self.upsample = upsample
-        self._detector = _hog()
+        self._detector = hog()
 
     def detect(self, image: np.ndarray, threshold: float) -> list[Detection]:
         """Find faces that score above ``threshold``; see ``Detector``."""
@@ -88,7 +88,8 @@ class FivePointPredictor:
 
 
 @lru_cache(maxsize=1)
-def _hog() -> dlib.fhog_object_detector:
+def hog() -> dlib.fhog_object_detector:
+    """Return dlib's frontal face detector, one per process."""
     return dlib.get_frontal_face_detector()
 
 

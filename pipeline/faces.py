@@ -9,9 +9,10 @@ from typing import Literal
 import numpy as np
 
 from pipeline.decode import Frames
-from pipeline.detect import Detector, FivePointPredictor, HogDetector, LandmarkPredictor
+from pipeline.detect import Detector, FivePointPredictor, LandmarkPredictor
 from pipeline.rungs import Rung
-from pipeline.tracks import Box, Sighting, TrackArrays, choose, gather, link, rank
+from pipeline.search import FaceSearch
+from pipeline.tracks import TrackArrays, choose, gather, rank
 
 __all__ = ["FaceArrays", "FaceSettings", "Rung", "choose_faces", "find_faces"]
 
@@ -21,31 +22,47 @@ class FaceSettings:
     """How faces are found and which one is used.
 
     Args:
-        ladder: ``papers`` is detect or the whole frame, ``full`` also holds the last box.
+        ladder: ``papers`` is detect or the whole frame, in every frame, as both papers do;
+            ``full`` looks again near a face that was found, follows it and holds its last box.
+        scan: ``region`` searches whole frames only now and then, and otherwise near the faces
+            that are known; ``every-frame`` searches every whole frame. ``papers`` always does.
         policy: which of several faces: ``largest`` (area summed over time), ``central``,
             ``longest`` or ``first``; where that one is absent, the next by the same measure.
         upsample: how often dlib doubles a frame before it looks; 1 finds faces from 40 pixels.
-        threshold: score from which dlib's detection counts.
-        hold_frames: for how many frames the last box is used after a face was lost.
+        threshold: score from which dlib's detection counts; 0 is dlib's own.
+        region_threshold: the same, near a face that is known.
+        candidate_threshold: score from which something is watched while no face is known; it
+            counts only if it reaches ``threshold`` in some frame.
+        scan_seconds: from one scan of a whole frame to the next while a face is known.
+        lost_seconds: the same while none is.
+        search_seconds: from one scan for the smallest faces to the next; the others leave out
+            faces that are small in a large frame.
+        follow_seconds: for how long a face's motion is followed without a detection.
+        hold_frames: for how many frames the last box is used when nothing else is left.
         link_overlap: overlap (intersection over union) from which two boxes are one face.
 
     Raises:
-        ValueError: ``upsample`` or ``hold_frames`` is negative, or ``link_overlap`` not in (0, 1].
+        ValueError: a count or time is negative, or ``link_overlap`` not in (0, 1].
     """
 
     ladder: Literal["full", "papers"] = "full"
+    scan: Literal["region", "every-frame"] = "region"
     policy: Literal["largest", "central", "longest", "first"] = "largest"
     upsample: int = 1
     threshold: float = 0.0
+    region_threshold: float = -0.5
+    candidate_threshold: float = -0.35
+    scan_seconds: float = 1.5
+    lost_seconds: float = 0.4
+    search_seconds: float = 4.0
+    follow_seconds: float = 1.0
     hold_frames: int = 5
     link_overlap: float = 0.3
 
     def __post_init__(self) -> None:
-        if self.upsample < 0 or self.hold_frames < 0:
-            raise ValueError(
-                f"upsample and hold_frames must not be negative, got {self.upsample} and "
-                f"{self.hold_frames}"
-            )
+        for name in ("upsample", "hold_frames", "scan_seconds", "lost_seconds", "search_seconds"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         if not 0 < self.link_overlap <= 1:
             raise ValueError(f"link_overlap must be in (0, 1], got {self.link_overlap}")
 
@@ -95,41 +112,18 @@ def find_faces(
         One row per frame; no rows where there are no frames.
     """
     settings = settings or FaceSettings()
-    detector = detector or HogDetector(settings.upsample)
-    predictor = predictor or FivePointPredictor()
+    search = FaceSearch(settings, predictor or FivePointPredictor(), detector)
     times: list[np.ndarray] = []
     size = (0, 0)
-    sightings: list[Sighting] = []
-    last: dict[int, tuple[int, Box]] = {}  # track -> frame it was last detected in, box
-    hold = settings.hold_frames if settings.ladder == "full" else 0
-    index = num_tracks = 0
+    index = 0
     for chunk in frames:
         times.append(chunk.times)
         size = (chunk.images.shape[1], chunk.images.shape[2])
-        for image in chunk.images:
-            last = {n: (f, box) for n, (f, box) in last.items() if index - f <= hold + 1}
-            found = detector.detect(image, settings.threshold)
-            numbers = list(last)
-            matched = link(
-                [face.box for face in found],
-                [last[number][1] for number in numbers],
-                settings.link_overlap,
-            )
-            for i, face in enumerate(found):
-                if i in matched:
-                    number = numbers[matched[i]]
-                else:
-                    number, num_tracks = num_tracks, num_tracks + 1
-                last[number] = (index, face.box)
-                points = predictor.predict(image, face.box)
-                sightings.append(Sighting(index, number, face.box, points, face.score, Rung.DETECT))
-            for number, (frame, box) in last.items():
-                if 0 < index - frame <= hold:
-                    points = predictor.predict(image, box)
-                    sightings.append(Sighting(index, number, box, points, 0.0, Rung.HOLD))
+        for image, seconds in zip(chunk.images, chunk.times, strict=True):
+            search.add(index, float(seconds), image)
             index += 1
     all_times = np.concatenate(times) if times else np.zeros(0, np.float64)
-    return choose_faces(gather(sightings), all_times, size, settings.policy)
+    return choose_faces(gather(search.finish()), all_times, size, settings.policy)
 
 
 def choose_faces(

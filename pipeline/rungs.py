@@ -16,6 +16,7 @@ class Rung(IntEnum):
     ``FOLLOW``: the face's motion was followed from a frame in which it was detected.
     ``SECOND``: a second detector.
     ``GIVEN``: a box that the user gave.
+    ``TILT``: dlib's detector on a frame turned by 25 degrees.
     """
 
     WHOLE = 0
@@ -26,3 +27,4 @@ class Rung(IntEnum):
     FOLLOW = 5
     SECOND = 6
     GIVEN = 7
+    TILT = 8

@@ -1,0 +1,41 @@
+"""Noticing cuts: the places where one shot ends and the next begins."""
+
+from __future__ import annotations
+
+import numpy as np
+
+THUMBNAIL_WIDTH = 64
+# Measured on 35 real clips: camera moves change the thumbnail by up to 20 grey levels a frame and
+# build up over several frames, cuts change it by 28 to 144 at once.
+JUMP = 22.0
+JUMP_OVER_USUAL = 3.0
+HISTOGRAM_JUMP = 0.3
+MEMORY = 0.2  # weight of the newest frame in the usual change
+
+
+class CutFinder:
+    """Compares each frame of a clip with the one before it."""
+
+    def __init__(self) -> None:
+        self._last: np.ndarray | None = None
+        self._usual = 0.0
+
+    def is_cut(self, image: np.ndarray) -> bool:
+        """Say whether a new shot begins with this frame; the first frame begins none.
+
+        Shapes:
+            ``image``: (H, W, 3), uint8.
+        """
+        stride = max(1, image.shape[1] // THUMBNAIL_WIDTH)
+        thumbnail = image[::stride, ::stride].astype(np.float32).mean(-1)
+        last, self._last = self._last, thumbnail
+        if last is None or last.shape != thumbnail.shape:
+            return last is not None
+        change = float(np.abs(thumbnail - last).mean())
+        bins = [np.histogram(one, 16, (0, 256))[0] for one in (last, thumbnail)]
+        moved = float(np.abs(bins[0] - bins[1]).sum()) / (2 * thumbnail.size)
+        cut = moved > HISTOGRAM_JUMP or (change > JUMP and change > JUMP_OVER_USUAL * self._usual)
+        self._usual += MEMORY * (change - self._usual)
+        if cut:
+            self._usual = 0.0
+        return cut

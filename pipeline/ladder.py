@@ -1,0 +1,194 @@
+"""The ladder: how one face that was in one frame is found in the next, rung by rung."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.detect import Detection, LandmarkPredictor
+from pipeline.follow import LIKENESS, Likeness, follow
+from pipeline.landmarks import place_landmarks, unsteadiness
+from pipeline.pyramid import Pyramid
+from pipeline.regions import PLAIN, Look, look_near
+from pipeline.rungs import Rung
+from pipeline.tracks import Box, Sighting
+
+if TYPE_CHECKING:
+    from pipeline.faces import FaceSettings
+
+RETRY_EVERY = 5  # frames, for a face that isn't certain yet
+RETRY_BELOW = -0.15  # score of the plain look below which others are tried
+LOOKS = (Look(contrast=True), Look(tilt=25), Look(tilt=-25))
+# What makes a track a face: landmarks that stay when the box is moved, or a detector that is sure
+# for long. Of 22 real clips every face passes; a cartoon's rabbit (0.015; 1.95) does not.
+STEADY = 0.0125
+STEADY_FROM = -0.3  # score from which steadiness is worth measuring
+STEADY_EVERY = 2  # frames
+SURE_SUM, SURE_SHARE = 3.0, 0.25
+
+
+@dataclass(frozen=True)
+class View:
+    """A frame to look at: number, time, and the image shrunk by ``scale``."""
+
+    index: int
+    seconds: float
+    image: np.ndarray
+    scale: float
+    pyramid: Pyramid
+
+
+@dataclass
+class Track:
+    """A face on its way through the clip, or what may be one.
+
+    ``rows`` has a sighting per frame; ``last`` is the one to go on from, ``seen`` the frame of
+    the last one that a detector made and ``seen_at`` its time, ``look`` how that was made.
+    """
+
+    rows: dict[int, Sighting]
+    last: Sighting
+    seen: int
+    seen_at: float
+    likeness: Likeness
+    look: Look = PLAIN
+    shot: int = 0
+    positive: float = 0.0
+    num_positive: int = 0
+    num_detected: int = 0
+    steadiest: float = math.inf
+
+    @property
+    def is_face(self) -> bool:
+        """Whether there is evidence enough that this is a face."""
+        sure = self.positive >= SURE_SUM and self.num_positive >= SURE_SHARE * self.num_detected
+        return self.num_positive > 0 and (self.steadiest <= STEADY or sure)
+
+    def absorb(self, other: Track) -> None:
+        """Take over another track of the same face; where both have a row, the better one."""
+        for index, row in other.rows.items():
+            mine = self.rows.get(index)
+            if mine is None or _worth(row) > _worth(mine):
+                self.rows[index] = row
+        self.positive += other.positive
+        self.num_positive += other.num_positive
+        self.num_detected += other.num_detected
+        self.steadiest = min(self.steadiest, other.steadiest)
+
+
+class Ladder:
+    """Finds a known face in another frame.
+
+    Args:
+        settings: thresholds, and how long a face is followed or held.
+        predictor: places landmarks.
+    """
+
+    def __init__(self, settings: FaceSettings, predictor: LandmarkPredictor) -> None:
+        self.settings = settings
+        self.predictor = predictor
+
+    def begin(self, face: Detection, now: View, shot: int) -> Track:
+        """Start a track from a find."""
+        nothing = Sighting(now.index, 0, face.box, np.zeros((5, 2), np.float32), 0.0, Rung.WHOLE)
+        track = Track(
+            {},
+            nothing,
+            now.index,
+            now.seconds,
+            Likeness(now.image, _scaled(face.box, now.scale)),
+            shot=shot,
+        )
+        self.see(track, face, now, self._rung(face))
+        return track
+
+    def see(self, track: Track, face: Detection, now: View, rung: Rung, look: Look = PLAIN) -> None:
+        """Record that a detector found the track's face in a frame."""
+        track.seen, track.seen_at, track.look = now.index, now.seconds, look
+        track.num_detected += 1
+        if face.score >= self.settings.threshold:
+            track.positive += face.score
+            track.num_positive += 1
+        if (
+            not track.is_face
+            and face.score >= STEADY_FROM
+            and (track.num_detected - 1) % STEADY_EVERY == 0
+        ):
+            track.steadiest = min(
+                track.steadiest,
+                unsteadiness(self.predictor, now.image, _scaled(face.box, now.scale), look.tilt),
+            )
+        track.likeness = Likeness(now.image, _scaled(face.box, now.scale))
+        self._record(track, now, face.box, face.score, rung)
+
+    def advance(self, track: Track, before: View, now: View) -> bool:
+        """Find the track's face in the next frame, later or earlier.
+
+        Returns:
+            Whether it is still there; if not, the track ends.
+        """
+        settings, box = self.settings, track.last.box
+        if settings.scan == "region" or settings.ladder == "full":
+            face, look = self._look(track, now)
+            if face is not None:
+                rung = self._rung(face) if look == PLAIN else _LOOK_RUNGS[look.contrast]
+                self.see(track, face, now, rung, look)
+                return True
+        if not track.is_face and not track.num_positive:
+            return abs(now.index - track.seen) <= settings.hold_frames
+        if abs(now.seconds - track.seen_at) <= settings.follow_seconds:
+            moved = follow(before.image, now.image, _scaled(box, now.scale))
+            if moved is not None and track.likeness.of(now.image, moved) >= LIKENESS:
+                self._record(track, now, _scaled(moved, 1 / now.scale), 0.0, Rung.FOLLOW)
+                return True
+        if abs(now.index - track.seen) <= settings.hold_frames:
+            self._record(track, now, box, 0.0, Rung.HOLD)
+            return True
+        return False
+
+    def _look(self, track: Track, now: View) -> tuple[Detection | None, Look]:
+        """Search the region around the last box, in other ways too where the plain one fails."""
+        settings, box = self.settings, track.last.box
+        plain = look_near(
+            now.image, box, now.pyramid, threshold=settings.region_threshold, scale=now.scale
+        )
+        if plain is not None and plain.score >= RETRY_BELOW:
+            return plain, PLAIN
+        if track.is_face or (now.index - track.seen) % RETRY_EVERY == 0:
+            for look in sorted(LOOKS, key=lambda look: look != track.look):
+                face = look_near(
+                    now.image,
+                    box,
+                    now.pyramid,
+                    threshold=settings.threshold,
+                    look=look,
+                    scale=now.scale,
+                )
+                if face is not None:
+                    return face, look
+        return plain, PLAIN
+
+    def _record(self, track: Track, now: View, box: Box, score: float, rung: Rung) -> None:
+        points = place_landmarks(
+            self.predictor, now.image, _scaled(box, now.scale), track.look.tilt
+        )
+        track.last = Sighting(now.index, 0, box, points / np.float32(now.scale), score, rung)
+        track.rows[now.index] = track.last
+
+    def _rung(self, face: Detection) -> Rung:
+        return Rung.DETECT if face.score >= self.settings.threshold else Rung.REGION
+
+
+_LOOK_RUNGS = {True: Rung.CONTRAST, False: Rung.TILT}
+
+
+def _worth(row: Sighting) -> tuple[int, float]:
+    order = {Rung.HOLD: 0, Rung.FOLLOW: 1, Rung.REGION: 2, Rung.DETECT: 4}
+    return order.get(row.rung, 3), row.score
+
+
+def _scaled(box: Box, scale: float) -> Box:
+    return (box[0] * scale, box[1] * scale, box[2] * scale, box[3] * scale)

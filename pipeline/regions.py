@@ -1,0 +1,142 @@
+"""Looking for a face again next to where it was: a small part of the work of a whole frame."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import dlib
+import numpy as np
+
+from pipeline.detect import Detection, HogDetector, hog
+from pipeline.pyramid import CELL, WINDOW, Pyramid
+from pipeline.tracks import Box, overlap
+
+# A region is cut at the level below that of the face. Its corner stands on a multiple of 48
+# pixels, which is a multiple of 8 there and at the next level (48 * 5/6 = 40), and its sides are
+# multiples of 6, so that dlib shrinks it by exactly 5/6: the grids of both levels are the frame's.
+ALIGNMENT = 6 * CELL
+SHRINK_UNIT = 6
+MOTION = 20  # pixels of the level that a face may move between two looks
+BORDER = 18  # pixels of the level at the region's edge where gradients lack neighbours
+NEAR = 0.25  # overlap with the place looked at, below which a find is another face
+
+
+@dataclass(frozen=True)
+class Look:
+    """A way to look at a region: turned by ``tilt`` degrees, with its contrast raised or not."""
+
+    tilt: int = 0
+    contrast: bool = False
+
+
+PLAIN = Look()
+
+
+def look_near(
+    image: np.ndarray,
+    box: Box,
+    pyramid: Pyramid,
+    *,
+    threshold: float,
+    look: Look = PLAIN,
+    scale: float = 1.0,
+) -> Detection | None:
+    """Find the best face around a box, of about its size.
+
+    Args:
+        image: (H, W, 3), uint8; the frame, shrunk by ``scale``.
+        box: where the face was, in pixels of the frame.
+        pyramid: of the frame.
+        threshold: lowest score that counts.
+        look: turn or contrast.
+        scale: size of ``image`` over that of the frame.
+
+    Returns:
+        The best find that overlaps with ``box``, in pixels of the frame, or None.
+    """
+    face = pyramid.level_of((box[2] - box[0] + box[3] - box[1]) / 2)
+    level = max(0, face - 1)
+    step_x, step_y = pyramid.steps(level)
+    middle = ((box[0] + box[2]) / 2 / step_x, (box[1] + box[3]) / 2 / step_y)
+    reach = WINDOW * 1.2 ** (face - level + 1) / 2 + MOTION + BORDER
+    rows, columns = pyramid.sizes[level]
+    left, width = _extent(middle[0], reach, columns)
+    top, height = _extent(middle[1], reach, rows)
+    if width < WINDOW // 2 or height < WINDOW // 2:
+        return None
+    region = pyramid.cut(image, level, left, top, width, height, scale=scale)
+    back = None
+    if look.tilt:
+        centre = (middle[0] - left, middle[1] - top)
+        turn = cv2.getRotationMatrix2D(centre, look.tilt, 1.0)
+        region = cv2.warpAffine(region, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
+        back = cv2.invertAffineTransform(turn)
+    if look.contrast:
+        region = raise_contrast(region)
+    boxes, scores, _ = hog().run(np.ascontiguousarray(region), 0, threshold)
+    best: Detection | None = None
+    for found, score in zip(boxes, scores, strict=True):
+        if best is not None and score <= best.score:
+            continue
+        placed = pyramid.to_frame(_shift(found, left, top, back), level)
+        if overlap(placed, box) >= NEAR:
+            best = Detection(placed, float(score))
+    return best
+
+
+def find_all(
+    image: np.ndarray, pyramid: Pyramid, level: int, *, threshold: float
+) -> list[Detection]:
+    """Find all faces of a frame that are found from a level of the pyramid on, the best first.
+
+    From level 0 this is dlib's own search; every level more leaves out the faces of one size, the
+    smallest, and costs 30 % less.
+
+    Shapes:
+        ``image``: (H, W, 3), uint8.
+    """
+    if level == 0:
+        return HogDetector(pyramid.upsample).detect(image, threshold)
+    height, width = pyramid.sizes[level]
+    whole = pyramid.cut(image, level, 0, 0, width, height)
+    boxes, scores, _ = hog().run(whole, 0, threshold)
+    found = [
+        Detection(pyramid.to_frame(box, level), float(score))
+        for box, score in zip(boxes, scores, strict=True)
+    ]
+    return sorted(found, key=lambda face: -face.score)
+
+
+def raise_contrast(image: np.ndarray) -> np.ndarray:
+    """Equalise an image's contrast locally (CLAHE); the result is grey.
+
+    Shapes:
+        ``image``: (H, W, 3), uint8.
+        result: (H, W), uint8.
+    """
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    result: np.ndarray = cv2.createCLAHE(clipLimit=3.0, tileGridSize=(4, 4)).apply(grey)
+    return result
+
+
+def _extent(middle: float, reach: float, size: int) -> tuple[int, int]:
+    """Return start and length of an aligned stretch around ``middle`` inside ``size`` pixels."""
+    start = max(0, math.floor((middle - reach) / ALIGNMENT) * ALIGNMENT)
+    stop = min(size, math.ceil(middle + reach))
+    length = max(0, stop - start)
+    return start, length - length % SHRINK_UNIT
+
+
+def _shift(box: dlib.rectangle, left: int, top: int, back: np.ndarray | None) -> dlib.rectangle:
+    x, y = 0.0, 0.0
+    if back is not None:
+        centre = np.array([(box.left() + box.right()) / 2, (box.top() + box.bottom()) / 2])
+        x, y = back[:, :2] @ centre + back[:, 2] - centre
+    return dlib.rectangle(
+        round(box.left() + left + x),
+        round(box.top() + top + y),
+        round(box.right() + left + x),
+        round(box.bottom() + top + y),
+    )

@@ -1,0 +1,205 @@
+"""The search for faces through a clip: whole frames now and then, regions in between.
+
+Frames are given one by one. A whole frame is searched at the start, behind every cut, while no
+face is in sight and at stated intervals. A face that was found is looked for near its last place in
+every later frame, and in the few kept frames before the one in which it turned up. Only geometry
+is remembered, beside a bounded number of frames.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from pipeline.cuts import CutFinder
+from pipeline.detect import Detection, Detector, HogDetector, LandmarkPredictor
+from pipeline.ladder import Ladder, Track, View
+from pipeline.pyramid import Pyramid
+from pipeline.regions import find_all
+from pipeline.rungs import Rung
+from pipeline.tracks import Sighting, link, overlap
+
+if TYPE_CHECKING:
+    from pipeline.faces import FaceSettings
+
+KEPT_SIDE = 960  # frames kept to look back at are shrunk to this many pixels along the longer side
+KEPT_BYTES = 64_000_000
+COARSE_PIXELS = 900_000  # of the pyramid level that a coarse scan of a frame starts from
+LOST_SECONDS = 0.2  # without a detection, after which a face counts as out of sight
+MAX_CANDIDATES = 3
+SAME_FACE = 0.5  # overlap of two tracks from which they follow one face
+RESUME_SECONDS = 2.0  # for how long a lost face may come back as the same track
+RESUME_REACH = 1.0  # how far from where it was, in box sizes
+RESUME_GROWTH = 1.5
+
+
+class FaceSearch:
+    """Finds and follows faces through the frames of one clip.
+
+    Args:
+        settings: the ladder, thresholds and intervals.
+        predictor: places landmarks.
+        detector: searches whole frames in place of dlib's HOG detector; then every frame is.
+    """
+
+    def __init__(
+        self,
+        settings: FaceSettings,
+        predictor: LandmarkPredictor,
+        detector: Detector | None = None,
+    ) -> None:
+        self.settings = settings
+        self.detector = detector or HogDetector(settings.upsample)
+        self.ladder = Ladder(settings, predictor)
+        self.full = settings.ladder == "full"
+        self.by_region = self.full and settings.scan == "region" and detector is None
+        self.cuts = CutFinder()
+        self.active: list[Track] = []
+        self.ended: list[Track] = []
+        self.before: View | None = None
+        self.kept: list[View] = []
+        self.shot = 0
+        self.scanned_at = self.searched_at = -math.inf
+
+    def add(self, index: int, seconds: float, image: np.ndarray) -> None:
+        """Take the next frame.
+
+        Shapes:
+            ``image``: (H, W, 3), uint8, RGB, of one size throughout.
+        """
+        pyramid = Pyramid((image.shape[0], image.shape[1]), self.settings.upsample)
+        now = View(index, seconds, image, 1.0, pyramid)
+        if self.cuts.is_cut(image):
+            self.ended += self.active
+            self.active, self.kept, self.before = [], [], None
+            self.scanned_at = self.searched_at = -math.inf
+            self.shot += 1
+        found = self._scan(now)
+        matched = link(
+            [face.box for face in found or []],
+            [track.last.box for track in self.active],
+            self.settings.link_overlap,
+        )
+        places = {old: new for new, old in matched.items()}
+        for number, track in enumerate(list(self.active)):
+            if number in places:
+                self.ladder.see(track, (found or [])[places[number]], now, Rung.DETECT)
+            elif not (self.full and self.before and self.ladder.advance(track, self.before, now)):
+                self.active.remove(track)
+                self.ended.append(track)
+        self._merge(index)
+        for new, face in enumerate(found or []):
+            if new not in matched:
+                self._begin(face, now)
+        if found is not None:
+            self.kept = []
+        if self.by_region:
+            self.kept.append(shrink(now))
+        self.before = now
+
+    def finish(self) -> list[Sighting]:
+        """Return all sightings of faces, their tracks numbered in order of appearance."""
+        tracks = [track for track in self.ended + self.active if not self.full or track.is_face]
+        tracks.sort(key=lambda track: min(track.rows))
+        return [
+            replace(sighting, number=number)
+            for number, track in enumerate(tracks)
+            for sighting in track.rows.values()
+        ]
+
+    def _scan(self, now: View) -> list[Detection] | None:
+        """Search the whole frame if it is time to; return what is there, or None."""
+        settings = self.settings
+        if not self.by_region:
+            return self.detector.detect(now.image, settings.threshold)
+        lost = not any(
+            track.is_face and now.seconds - track.seen_at <= LOST_SECONDS for track in self.active
+        )
+        wait = settings.lost_seconds if lost else settings.scan_seconds
+        full = sum(kept.image.nbytes for kept in self.kept) > KEPT_BYTES
+        if now.seconds - self.scanned_at < wait and not full:
+            return None
+        self.scanned_at = now.seconds
+        level = now.pyramid.level_below(COARSE_PIXELS)
+        if level and now.seconds - self.searched_at >= settings.search_seconds:
+            self.searched_at, level = now.seconds, 0
+        least = settings.candidate_threshold if lost else settings.threshold
+        found = find_all(now.image, now.pyramid, level, threshold=least)
+        certain = [face for face in found if face.score >= settings.threshold]
+        return certain + found[len(certain) : len(certain) + MAX_CANDIDATES]
+
+    def _begin(self, face: Detection, now: View) -> None:
+        """Start a track from a find in a whole frame, and look back through the kept frames."""
+        if any(
+            now.index in track.rows and overlap(face.box, track.last.box) > 0.2
+            for track in self.active
+        ):
+            return
+        track = self.ladder.begin(face, now, self.shot)
+        self.active.append(track)
+        if not self.full:
+            return
+        here = (track.last, track.seen, track.seen_at, track.likeness, track.look)
+        later = shrink(now)
+        for kept in reversed(self.kept):
+            if not self.ladder.advance(track, later, kept):
+                break
+            later = kept
+        track.last, track.seen, track.seen_at, track.likeness, track.look = here
+        for other in reversed(self.ended):
+            if self._continues(track, other, now.seconds):
+                self.ended.remove(other)
+                track.absorb(other)
+                return
+
+    def _continues(self, track: Track, other: Track, seconds: float) -> bool:
+        """Say whether a new track is a face that was lost a moment ago."""
+        if other.shot != self.shot or seconds - other.seen_at > RESUME_SECONDS:
+            return False
+        first = track.rows[min(track.rows)]
+        if first.frame in other.rows:
+            return overlap(first.box, other.rows[first.frame].box) > self.settings.link_overlap
+        last = other.rows[max(other.rows)]
+        size, old_size = first.box[2] - first.box[0], last.box[2] - last.box[0]
+        reach = RESUME_REACH * max(size, old_size)
+        return (
+            abs(first.box[0] + first.box[2] - last.box[0] - last.box[2]) / 2 < reach
+            and abs(first.box[1] + first.box[3] - last.box[1] - last.box[3]) / 2 < reach
+            and max(size, old_size) < RESUME_GROWTH * min(size, old_size)
+        )
+
+    def _merge(self, index: int) -> None:
+        """Join active tracks that have come to follow one face; the surer one stays."""
+        order = sorted(self.active, key=lambda track: (-track.is_face, -track.positive))
+        for i, track in enumerate(order):
+            for other in order[i + 1 :]:
+                if (
+                    track in self.active
+                    and other in self.active
+                    and index in track.rows
+                    and index in other.rows
+                    and overlap(track.last.box, other.last.box) > SAME_FACE
+                ):
+                    self.active.remove(other)
+                    other.rows = {
+                        frame: row
+                        for frame, row in other.rows.items()
+                        if frame not in track.rows
+                        or overlap(row.box, track.rows[frame].box) > SAME_FACE
+                    }
+                    track.absorb(other)
+
+
+def shrink(view: View) -> View:
+    """Make a copy of a frame that is small enough to be kept."""
+    height, width = view.image.shape[:2]
+    scale = min(1.0, KEPT_SIDE / max(height, width))
+    if scale == 1.0:
+        return replace(view, image=view.image.copy())
+    size = (round(width * scale), round(height * scale))
+    small = cv2.resize(view.image, size, interpolation=cv2.INTER_AREA)
+    return replace(view, image=small, scale=scale)
