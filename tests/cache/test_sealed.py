@@ -175,6 +175,46 @@ def test_a_disk_that_fails_to_flush_commits_nothing(
     assert not names_in(tmp_path)
 
 
+def test_a_write_that_fails_once_and_works_again_is_still_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.pwrite
+    calls: list[int] = []
+
+    def flicker(descriptor: int, data: memoryview, offset: int) -> int:
+        calls.append(offset)
+        if len(calls) == 1:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(descriptor, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", flicker)
+    with pytest.raises(CacheWriteError, match="Input/output error"):
+        write(tmp_path / "a.h5")
+    assert len(calls) == 1  # nothing more was tried
+    assert not names_in(tmp_path)
+
+
+def test_the_file_is_on_the_disk_before_its_name_and_the_name_before_commit_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.h5"
+    real = os.fsync
+    synced: list[str] = []
+
+    def record(descriptor: int) -> None:
+        target = Path(f"/proc/self/fd/{descriptor}").resolve()
+        if target == tmp_path:
+            synced.append(f"folder with {names_in(tmp_path)}")
+        else:
+            read_header(target, "pack")  # sealed already
+            synced.append(f"file, {'with' if path.exists() else 'without'} its name")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", record)
+    write(path)
+    assert synced == ["file, without its name", "folder with ['a.h5']"]
+
+
 FULL_DISK = """
 import os, sys
 from pathlib import Path
