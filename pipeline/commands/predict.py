@@ -106,16 +106,18 @@ def predict_videos(
             results.append({result.clip: result for result in summary.clips})
             for planned in plan.of_kind("faces"):
                 faces = FeatureSet(cache, planned.spec)
-        answers = [_predict(head, cache, clips) for head in heads]
+        readable = [c for c in clips if all(r[c.clip].state != "failed" for r in results)]
+        row = {clip.clip: number for number, clip in enumerate(readable)}
+        answers = [_predict(head, cache, readable) for head in heads] if readable else []
         videos_json = [
             _describe(
                 clip,
                 [found[clip.clip] for found in results],
                 heads,
-                [(answer.probabilities[row], _attention(answer, row)) for answer in answers],
+                [_answer(answer, row[clip.clip]) for answer in answers if clip.clip in row],
                 faces,
             )
-            for row, clip in enumerate(clips)
+            for clip in clips
         ]
     return {
         "run": str(run),
@@ -144,15 +146,15 @@ def _predict(head: TrainedHead, cache: Path, clips: Sequence[Clip]) -> HeadPredi
     return predict_head(head, corpus, range(len(clips)), attention=True)
 
 
-def _attention(answer: HeadPredictions, row: int) -> dict[str, Attention]:
-    """One weight per time: the elements of an audio grid that share a time are added up."""
+def _answer(answer: HeadPredictions, row: int) -> tuple[np.ndarray, dict[str, Attention]]:
+    """A head's probabilities and one weight per time: grid elements at one time are added up."""
     result: dict[str, Attention] = {}
     for modality, per_clip in answer.attention.items():
         times, place = np.unique(per_clip[row].times, return_inverse=True)
         weights = np.zeros(len(times))
         np.add.at(weights, place, per_clip[row].weights)
         result[modality] = Attention(times, weights)
-    return result
+    return answer.probabilities[row], result
 
 
 def _describe(
@@ -175,7 +177,7 @@ def _describe(
         "probabilities": None,
         "attention": {},
     }
-    attention = answers[0][1]
+    attention = answers[0][1] if answers else {}
     if not any(len(part.times) for part in attention.values()):
         return described
     probabilities = np.mean([answer[0] for answer in answers], axis=0)

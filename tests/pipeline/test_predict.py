@@ -1,0 +1,151 @@
+"""From a run to an answer for any video, through the command line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cache.manifest import read_manifest
+from pipeline.cli import main
+from trainer.runs import read_run
+
+QUICK = ("--set", "optim.epochs=2", "--set", "optim.batch_size=3")
+
+
+@pytest.fixture(scope="module")
+def run(corpus: Path, extracted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two heads on the generated corpus."""
+    folder = tmp_path_factory.mktemp("run") / "r"
+    command = ["train", str(corpus), "--cache", str(extracted), "--preset", "icmi19", *QUICK]
+    command += ["--run", str(folder), "--set", "video.set=resnet18", "--seeds", "2"]
+    result = CliRunner().invoke(main, command)
+    if result.exit_code != 0:
+        pytest.fail(result.output)
+    return folder
+
+
+def predict(run: Path, *arguments: object) -> tuple[Result, dict[str, Any]]:
+    result = CliRunner().invoke(main, ["predict", str(run), *map(str, arguments)])
+    return result, json.loads(result.stdout) if result.stdout else {}
+
+
+def test_a_held_out_clip_gets_the_probabilities_that_the_run_reported(
+    corpus: Path, run: Path
+) -> None:
+    clip = next(clip for clip in read_manifest(corpus).clips if clip.split == "val")
+    result, answer = predict(run, clip.path)
+    assert result.exit_code == 0
+    (video,) = answer["videos"]
+    predictions = read_run(run).predictions
+    row = predictions.clips.index(clip.clip)
+    reported = dict(zip(predictions.classes, predictions.probabilities[row], strict=True))
+    # Extraction ran on one thread there and on all here, and lengths were padded otherwise.
+    assert video["probabilities"] == pytest.approx(reported, abs=1e-4)
+    assert video["prediction"] == predictions.predictions[row]
+    assert (video["state"], answer["heads"], answer["classes"]) == (
+        "ok",
+        2,
+        ["happy", "sad", "surprise"],
+    )
+
+
+def test_every_frame_and_audio_step_has_its_time_and_a_weight(corpus: Path, run: Path) -> None:
+    _, answer = predict(run, read_manifest(corpus).clips[0].path)
+    attention = answer["videos"][0]["attention"]
+    assert [round(step["time_seconds"] * 12) for step in attention["video"]] == list(range(20))
+    assert {step["face"] for step in attention["video"]} == {"detect"}
+    for steps in attention.values():
+        assert sum(step["weight"] for step in steps) == pytest.approx(1.0, abs=1e-5)
+        times = [step["time_seconds"] for step in steps]
+        assert times == sorted(set(times))
+    assert len(attention["audio"]) > 1
+
+
+def test_random_weights_mark_the_answer_untrained(corpus: Path, run: Path) -> None:
+    result, answer = predict(run, read_manifest(corpus).clips[0].path)
+    assert answer["untrained"] is True
+    assert answer["videos"][0]["untrained"] is True
+    assert "marked untrained" in result.stderr
+
+
+def test_a_broken_video_is_failed_with_its_reason_beside_a_good_one(
+    corpus: Path, run: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "notes.mp4").write_text("not a video")
+    result, answer = predict(run, tmp_path / "notes.mp4", read_manifest(corpus).clips[0].path)
+    assert result.exit_code == 1
+    broken, good = answer["videos"]
+    assert broken["state"] == "failed"
+    assert "it looks like text" in broken["why"][0]
+    assert broken["prediction"] is None
+    assert broken["probabilities"] is None
+    assert good["prediction"] in answer["classes"]
+
+
+def test_a_video_without_sound_is_predicted_from_its_picture_and_says_so(
+    corpus: Path, run: Path, tmp_path: Path
+) -> None:
+    import av
+
+    silent = tmp_path / "silent.mp4"
+    with (
+        av.open(str(read_manifest(corpus).clips[0].path)) as source,
+        av.open(str(silent), "w") as out,
+    ):
+        stream = out.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                out.mux(packet)
+    _, answer = predict(run, silent)
+    (video,) = answer["videos"]
+    assert video["state"] == "partial"
+    assert "no audio stream" in video["why"]
+    assert video["attention"]["audio"] == []
+    assert video["prediction"] in answer["classes"]
+
+
+def test_a_missing_run_and_a_missing_video_are_named(run: Path, tmp_path: Path) -> None:
+    result, _ = predict(tmp_path / "none", "x.mp4")
+    assert result.exit_code == 2
+    assert "is not a run folder" in result.stderr
+    result, answer = predict(run, tmp_path / "gone.mp4")
+    assert result.exit_code == 1
+    assert "gone.mp4" in answer["videos"][0]["why"][0]
+
+
+def test_weights_that_moved_are_asked_for(run: Path, corpus: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "r"
+    shutil.copytree(run, copy)
+    info = json.loads((copy / "run.json").read_text())
+    for item in info["sets"]:
+        if item["name"] == "resnet18":
+            item["provenance"]["weights"] = str(tmp_path / "moved.pth")
+    (copy / "run.json").write_text(json.dumps(info))
+    video = read_manifest(corpus).clips[0].path
+    result, _ = predict(copy, video)
+    assert result.exit_code == 2
+    assert "pass --weights resnet18=FILE" in result.stderr
+    assert predict(copy, video, "--weights", "resnet18=random")[0].exit_code == 0
+    result, _ = predict(copy, video, "--weights", "resnet18=random:1")
+    assert result.exit_code == 2
+    assert "can't be made again: weights: " in result.stderr
+
+
+def test_a_set_that_came_from_elsewhere_cannot_be_made_of_a_video(
+    run: Path, corpus: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "r"
+    shutil.copytree(run, copy)
+    info = json.loads((copy / "run.json").read_text())
+    for item in info["sets"]:
+        item["spec"]["name"] = "openface" if item["name"] == "resnet18" else item["name"]
+    (copy / "run.json").write_text(json.dumps(info))
+    result, _ = predict(copy, read_manifest(corpus).clips[0].path)
+    assert result.exit_code == 2
+    assert "avfuse can't make from a video" in result.stderr
