@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 UNTRAINED = "untrained features"
+_LETTERS_PER_INCH = 11  # of a title
 _MAX_NUMBERS = 20  # with more classes the numbers in the cells could not be read
 
 
@@ -47,7 +49,7 @@ def plot_confusion(
     axes.set_yticks(range(len(classes)), rows)
     axes.set_xlabel("prediction")
     axes.set_ylabel("label (clips)")
-    axes.set_title(_title(title, untrained), fontsize="medium")
+    axes.set_title(_title(title, untrained, inches=width), fontsize="medium")
     if len(classes) <= _MAX_NUMBERS:
         for i, j in np.ndindex(*counts.shape):
             axes.text(
@@ -96,7 +98,7 @@ def plot_curves(
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    figure.suptitle(_title(title, untrained), fontsize="medium")
+    figure.suptitle(_title(title, untrained, inches=5.0 * panels), fontsize="medium")
     return _png(figure)
 
 
@@ -121,8 +123,11 @@ def _draw_column(
     axes.plot(epochs, means, color=colour, linewidth=2.0, marker=marker, label=name + suffix)
 
 
-def _title(title: str, untrained: bool) -> str:
-    return f"{title}\n{UNTRAINED}" if untrained else title
+def _title(title: str, untrained: bool, *, inches: float) -> str:
+    """Break the title's lines where they would leave the picture."""
+    lines = title.splitlines() + ([UNTRAINED] if untrained else [])
+    width = int(_LETTERS_PER_INCH * inches)
+    return "\n".join(part for line in lines for part in textwrap.wrap(line, width))
 
 
 def _short(names: Sequence[str], limit: int = 18) -> list[str]:

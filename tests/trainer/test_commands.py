@@ -15,6 +15,8 @@ from trainer.results import write_results
 from trainer.run_writer import RunWriter
 from trainer.runs import read_run
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 LABELS = "aa" + "h" + "ssssss" + "aaa"
 
 

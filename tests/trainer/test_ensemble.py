@@ -17,6 +17,8 @@ from trainer.results import UNTRAINED_WARNING, evaluate_run, write_results
 from trainer.run_writer import RunWriter
 from trainer.runs import RunError, read_members, read_run
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 LABELS = "ahsahs"
 A = predictions_of(LABELS, "ahsaaa")  # 4 of 6
 B = predictions_of(LABELS, "hhsahh", sure=0.9)  # 4 of 6
@@ -58,7 +60,7 @@ def test_an_ensemble_is_a_run_with_the_mean_of_the_probabilities(tmp_path: Path)
     assert (run.path / "config.toml").read_text() == (
         '[ensemble]\nruns = ["../a", "../b"]\nweights = [1.0, 1.0]\n'
     )
-    assert (run.path / "confusion.png").read_bytes().startswith(b"\x89PNG")
+    assert (run.path / "confusion.png").exists()
 
 
 def test_weights_are_used_and_warned_about(tmp_path: Path) -> None:

@@ -57,6 +57,18 @@ def test_untrained_features_are_said_in_the_title(figures: list[Figure]) -> None
     assert "untrained features" in figures[1].get_suptitle()
 
 
+def test_a_long_title_stays_in_the_picture(figures: list[Figure]) -> None:
+    title = "a preset, 4 seeds, train -> test, at most 30 epochs, chosen inside the training clips"
+    plot_confusion([[1, 0], [0, 1]], ["a", "b"], title=f"{title}\naccuracy", untrained=True)
+    figure = figures[0]
+    box = figure.axes[0].title.get_window_extent()
+    assert box.x0 > 0
+    assert box.x1 < figure.bbox.width
+    lines = figure.axes[0].get_title().splitlines()
+    assert " ".join(lines) == f"{title} accuracy untrained features"
+    assert lines[-2:] == ["accuracy", "untrained features"]
+
+
 def test_a_class_without_clips_many_classes_and_odd_names_can_be_drawn(
     figures: list[Figure],
 ) -> None:

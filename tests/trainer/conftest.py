@@ -1,0 +1,14 @@
+"""Fixtures of the tests of stage two. Fixtures build; they never assert."""
+
+from __future__ import annotations
+
+import pytest
+
+from trainer import experiment, results
+
+
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write a word instead of drawing: most of a small run's time goes into its pictures."""
+    monkeypatch.setattr(experiment, "plot_history", lambda *_, **__: b"a picture")
+    monkeypatch.setattr(results, "plot_confusion", lambda *_, **__: b"a picture")

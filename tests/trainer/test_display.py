@@ -1,0 +1,47 @@
+"""What a training shows while it goes on."""
+
+from __future__ import annotations
+
+import io
+
+from trainer.display import Display
+from trainer.trained import EpochRecord
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def record(epoch: int) -> EpochRecord:
+    return EpochRecord(epoch, 0.5, 0.75, 1e-3, 0.1)
+
+
+def test_away_from_a_terminal_each_head_is_a_line() -> None:
+    stream = io.StringIO()
+    display = Display(stream=stream)
+    display.start(2, 3)
+    display.epoch("fold-0-seed-0", "train", record(1))
+    display.head("fold-0-seed-0", record(3), resumed=False)
+    display.head("fold-1-seed-0", record(3), resumed=True)
+    display.close()
+    assert stream.getvalue().splitlines() == [
+        "training 2 heads of at most 3 epochs",
+        "1/2 fold-0-seed-0: 3 epochs, loss 0.5000",
+        "2/2 fold-1-seed-0: 3 epochs, kept from before",
+    ]
+
+
+def test_on_a_terminal_a_bar_counts_epochs_and_jumps_over_those_not_needed() -> None:
+    stream = Terminal()
+    display = Display(stages=2, stream=stream)
+    display.start(2, 3)
+    assert display.bar is not None
+    display.epoch("seed-0", "choose", record(1))
+    assert (display.bar.n, display.bar.total) == (1, 12)
+    display.head("seed-0", record(2), resumed=False)
+    assert display.bar.n == 6
+    display.head("seed-1", record(3), resumed=True)
+    assert display.bar.n == 12
+    assert "seed-0, choosing epochs" in stream.getvalue()
+    display.close()
