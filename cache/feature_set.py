@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,10 +13,10 @@ from cache.digest import JSON, digest_text
 from cache.entry import Entry, EntryError, EntryState, read_entry, read_entry_header
 from cache.entry_writer import EntryWriter
 from cache.failure import Failure, FailureRecordError, read_failure, write_failure
-from cache.sealed import SealError, verify_body
 from cache.set_spec import SetError, SetSpec, spec_difference
-from cache.source import Source, same
+from cache.source import Source
 from cache.spec_file import SPEC_FILE, read_spec_file, write_spec_file
+from cache.trust import Trust, trust_entry
 
 __all__ = [
     "FeatureSet",
@@ -31,19 +30,6 @@ __all__ = [
 
 FAILURES = "failures"
 _HEX = "0123456789abcdef"
-
-
-@dataclass(frozen=True, slots=True)
-class Trust:
-    """Whether an entry can be used as it is.
-
-    Args:
-        state: the entry's state; None: it must be made again.
-        reason: why it must be; empty if it need not.
-    """
-
-    state: EntryState | None
-    reason: str = ""
 
 
 class FeatureSet:
@@ -149,27 +135,15 @@ class FeatureSet:
             verify: also read the entry through and compare its SHA-256. Without it, what is
                 checked costs no more than reading 1,024 bytes: layout, size, clip, key, source.
         """
-        entry_path = self.entry_path(clip)
-        try:
-            header = read_entry_header(entry_path)
-            if verify:
-                verify_body(entry_path, header.seal)
-        except FileNotFoundError:
-            return Trust(None, "no entry yet")
-        except (EntryError, SealError, OSError) as error:
-            return Trust(None, f"the entry is damaged: {error}")
-        if header.clip != clip:
-            return Trust(None, f"the entry is clip {header.clip}'s")
-        if header.key != self.spec.key:
-            return Trust(None, f"the entry has key {header.key[:12]}, not {self.spec.key[:12]}")
-        source = header.source
-        if (source.start_seconds, source.end_seconds) != (start_seconds, end_seconds):
-            return Trust(None, "the clip's start or end has changed")
-        try:
-            unchanged = same(path, source)
-        except OSError as error:
-            return Trust(None, f"its file can't be read: {error}")
-        return Trust(header.state) if unchanged else Trust(None, f"{path} has changed")
+        return trust_entry(
+            self.entry_path(clip),
+            clip=clip,
+            key=self.spec.key,
+            source=path,
+            start_seconds=start_seconds,
+            end_seconds=end_seconds,
+            verify=verify,
+        )
 
     def writer(self, clip: str, *, source: Source, provenance: Mapping[str, JSON]) -> EntryWriter:
         """Return a writer for a clip's entry; the set must have been created.

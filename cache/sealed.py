@@ -5,9 +5,7 @@ lines (kind and layout version; JSON; SHA-256 of the first two lines), then zero
 the size and the SHA-256 of all bytes after the block. So 1,024 bytes say what a file is and that
 it isn't cut short; any changed bit is found before HDF5, which may crash on damage, sees the file.
 
-HDF5 itself never writes to the disk: with no space left, HDF5 1.14 and 2.0 fail while closing, and
-then end the process (measured: a segmentation fault). It writes through ``_Sink``, which does the
-writing, keeps the first error and lets HDF5 go on unharmed.
+HDF5 itself never writes to the disk; it writes through ``cache.sink``, which says why.
 """
 
 from __future__ import annotations
@@ -26,6 +24,7 @@ import h5py
 
 from cache.commit import sync_folder, temporary_path, write_error
 from cache.digest import JSON, canonical_json, digest_file
+from cache.sink import Sink
 
 HEADER_BYTES = 1024
 LAYOUT = 1  # raised when what an entry or pack holds changes; caches must be rebuilt then
@@ -132,7 +131,7 @@ class SealedFile:
 
     def __enter__(self) -> Self:
         try:
-            self._sink = _Sink(self._temporary)
+            self._sink = Sink(self._temporary)
         except OSError as error:
             raise write_error(self.what, self.path, error) from error
         try:
@@ -224,75 +223,6 @@ class SealedFile:
         # The first error is what counts; a temporary file left behind is gc's to find.
         with contextlib.suppress(OSError):
             self._temporary.unlink(missing_ok=True)
-
-
-class _Sink:
-    """The file object that HDF5 writes through; it never raises, and keeps the first error."""
-
-    def __init__(self, path: Path) -> None:
-        self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        self.error: BaseException | None = None
-        self._position = 0
-        self._end = 0
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._end}[whence]
-        self._position = base + offset
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-    def read(self, size: int = -1) -> bytes:
-        raise NotImplementedError(f"HDF5 reads {size} bytes with readinto")
-
-    def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer).cast("B")
-        view[:] = bytes(len(view))
-        try:
-            block = os.pread(self.descriptor, len(view), self._position)
-            view[: len(block)] = block
-        except BaseException as error:  # noqa: BLE001 - raised again by _raise_first_error
-            self.error = self.error or error
-        self._position += len(view)
-        return len(view)
-
-    def write(self, data: Any) -> int:
-        view = memoryview(data).cast("B")
-        try:
-            if self.error is None:
-                self._write_all(view, self._position)
-        except BaseException as error:  # noqa: BLE001 - raised again by _raise_first_error
-            self.error = self.error or error
-        self._position += len(view)
-        self._end = max(self._end, self._position)
-        return len(view)
-
-    def truncate(self, size: int | None = None) -> int:
-        size = self._position if size is None else size
-        try:
-            if self.error is None:
-                os.ftruncate(self.descriptor, size)
-        except BaseException as error:  # noqa: BLE001 - raised again by _raise_first_error
-            self.error = self.error or error
-        self._end = size
-        return size
-
-    def flush(self) -> None:
-        pass  # commit flushes once, when all is written
-
-    def write_header(self, block: bytes) -> None:
-        self._write_all(memoryview(block), 0)
-
-    def close(self) -> None:
-        if self.descriptor >= 0:
-            descriptor, self.descriptor = self.descriptor, -1
-            os.close(descriptor)
-
-    def _write_all(self, view: memoryview, offset: int) -> None:
-        while view:
-            written = os.pwrite(self.descriptor, view, offset)
-            view, offset = view[written:], offset + written
 
 
 def _format_header(kind: str, fields: Mapping[str, JSON]) -> bytes:

@@ -23,8 +23,9 @@ from cache.gc import DAY_SECONDS, SetInUseError, find_garbage, remove_garbage
 from cache.manifest import ManifestError, read_manifest
 from cache.pack import Pack, PackError, open_pack
 from cache.scan import NotACacheError, check_cache
-from cache.status import CacheStatus, SetStatus, read_status
+from cache.status import read_status
 from cache.verify import verify_cache
+from pipeline.cache_report import format_size, format_status
 
 HOUR_SECONDS = 3600.0
 MAX_SHOWN = 20
@@ -61,7 +62,7 @@ def status(cache: Path, manifest: Path | None, as_json: bool) -> None:
     if as_json:
         _print_json(found.to_json())
     else:
-        _print_status(found)
+        click.echo(format_status(found))
     sys.exit(0 if found.healthy else 1)
 
 
@@ -135,8 +136,8 @@ def gc(
         _print_json({"garbage": items, "removed": not dry_run, "freed_bytes": freed})
         return
     for item in garbage:
-        click.echo(f"{item.kind}: {item.path} ({_size(item.bytes)}): {item.reason}")
-    total = _size(sum(item.bytes for item in garbage))
+        click.echo(f"{item.kind}: {item.path} ({format_size(item.bytes)}): {item.reason}")
+    total = format_size(sum(item.bytes for item in garbage))
     verb = "can be removed" if dry_run else "removed"
     click.echo(f"{len(garbage)} {verb}, {total}" if garbage else "nothing to remove")
 
@@ -187,7 +188,7 @@ def pack(
         made = f"built, because {item.built}" if item.built else "there and fresh"
         click.echo(
             f"{array}: {len(item.clip_ids)} clips, {item.values.shape} {item.values.dtype}, "
-            f"{_size(item.values.nbytes)}; {made}: {item.path}"
+            f"{format_size(item.values.nbytes)}; {made}: {item.path}"
         )
 
 
@@ -204,70 +205,8 @@ def _describe(item: Pack, array: str) -> dict[str, JSON]:
     }
 
 
-def _print_status(found: CacheStatus) -> None:
-    header = ["set", "ok", "partial", "failed", "damaged", "size", "steps"]
-    rows = [
-        [
-            item.folder,
-            *(str(count) for count in (item.ok, item.partial, item.failed, item.damaged)),
-            _size(item.bytes),
-            str(item.steps),
-        ]
-        for item in found.sets
-    ]
-    if found.sets and found.sets[0].manifest is not None:
-        header += ["of manifest: done", "failed", "missing"]
-        for row, item in zip(rows, found.sets, strict=True):
-            counts = item.manifest or {}
-            row += [str(counts.get(name, "")) for name in ("done", "failed", "missing")]
-    _print_table([header, *rows])
-    for item in found.sets:
-        for line in _notes(item):
-            click.echo(f"{item.folder}: {line}")
-    for folder, reason in found.broken.items():
-        click.echo(f"{folder}: broken: {reason}")
-    for name, reason in found.stale_packs.items():
-        click.echo(f"stale pack {name}: {reason}")
-    click.echo(f"{found.packs} packs, {_size(found.pack_bytes)}")
-    if found.temporaries or found.removed:
-        click.echo(
-            f"{found.temporaries} temporary files and {found.removed} half-removed sets; "
-            f"see 'avfuse cache gc --dry-run {found.cache}'"
-        )
-
-
-def _notes(item: SetStatus) -> Iterator[str]:
-    if item.untrained:
-        yield "untrained (random weights)"
-    for upstream in item.orphaned:
-        yield f"orphaned: made from {upstream}, which is gone"
-    if item.newer:
-        yield f"stale if {item.newer}, which is newer, is the one wanted; the difference:"
-        for line in item.differences:
-            yield f"  {line}"
-    if item.damaged:
-        yield "has damaged entries; 'avfuse cache verify --remove' removes them"
-
-
-def _print_table(rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        first = row[0].ljust(widths[0])
-        rest = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
-        click.echo("  ".join([first, *rest]))
-
-
 def _print_json(value: JSON) -> None:
     click.echo(json.dumps(value, indent=2, default=dict))
-
-
-def _size(num_bytes: int) -> str:
-    size = float(num_bytes)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
 
 
 def _read_clips(manifest: Path | None) -> list[str] | None:

@@ -1,0 +1,65 @@
+"""Trust: whether an entry that is there can be used as it is, or must be made again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cache.entry import EntryError, EntryState, read_entry_header
+from cache.sealed import SealError, verify_body
+from cache.source import same
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Whether an entry can be used as it is.
+
+    Args:
+        state: the entry's state; None: it must be made again.
+        reason: why it must be; empty if it need not.
+    """
+
+    state: EntryState | None
+    reason: str = ""
+
+
+def trust_entry(
+    entry_path: Path,
+    *,
+    clip: str,
+    key: str,
+    source: Path,
+    start_seconds: float | None = None,
+    end_seconds: float | None = None,
+    verify: bool = False,
+) -> Trust:
+    """Decide whether an entry can be used as it is, and say why not; never raises.
+
+    Args:
+        entry_path: the entry's file.
+        clip: the clip's id.
+        key: its set's key.
+        source: the clip's media file.
+        start_seconds: where the clip starts in the file.
+        end_seconds: where it ends.
+        verify: also read the entry through and compare its SHA-256.
+    """
+    try:
+        header = read_entry_header(entry_path)
+        if verify:
+            verify_body(entry_path, header.seal)
+    except FileNotFoundError:
+        return Trust(None, "no entry yet")
+    except (EntryError, SealError, OSError) as error:
+        return Trust(None, f"the entry is damaged: {error}")
+    if header.clip != clip:
+        return Trust(None, f"the entry is clip {header.clip}'s")
+    if header.key != key:
+        return Trust(None, f"the entry has key {header.key[:12]}, not {key[:12]}")
+    if (header.source.start_seconds, header.source.end_seconds) != (start_seconds, end_seconds):
+        return Trust(None, "the clip's start or end has changed")
+    try:
+        unchanged = same(source, header.source)
+    except OSError as error:
+        return Trust(None, f"its file can't be read: {error}")
+    return Trust(header.state) if unchanged else Trust(None, f"{source} has changed")

@@ -1,0 +1,74 @@
+"""A cache's status as plain text: aligned columns, no colours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from cache.status import CacheStatus, SetStatus
+
+
+def format_status(found: CacheStatus) -> str:
+    """Write a table with a line per set, and below it whatever needs a word."""
+    header = ["set", "ok", "partial", "failed", "damaged", "size", "steps"]
+    rows = [
+        [
+            item.folder,
+            *(str(count) for count in (item.ok, item.partial, item.failed, item.damaged)),
+            format_size(item.bytes),
+            str(item.steps),
+        ]
+        for item in found.sets
+    ]
+    if found.sets and found.sets[0].manifest is not None:
+        header += ["of manifest: done", "failed", "missing"]
+        for row, item in zip(rows, found.sets, strict=True):
+            counts = item.manifest or {}
+            row += [str(counts.get(name, "")) for name in ("done", "failed", "missing")]
+    lines = _align([header, *rows])
+    for item in found.sets:
+        lines += [f"{item.folder}: {note}" for note in _notes(item)]
+    lines += [f"{folder}: broken: {reason}" for folder, reason in found.broken.items()]
+    lines += [f"stale pack {name}: {reason}" for name, reason in found.stale_packs.items()]
+    lines.append(f"{found.packs} packs, {format_size(found.pack_bytes)}")
+    if found.temporaries or found.removed:
+        lines.append(
+            f"{found.temporaries} temporary files and {found.removed} half-removed sets; "
+            f"see 'avfuse cache gc --dry-run {found.cache}'"
+        )
+    return "\n".join(lines)
+
+
+def _notes(item: SetStatus) -> Iterator[str]:
+    if item.untrained:
+        yield "untrained (random weights)"
+    for upstream in item.orphaned:
+        yield f"orphaned: made from {upstream}, which is gone"
+    if item.newer:
+        yield f"stale if {item.newer}, which is newer, is the one wanted; the difference:"
+        for line in item.differences:
+            yield f"  {line}"
+    if item.damaged:
+        yield "has damaged entries; 'avfuse cache verify --remove' removes them"
+
+
+def _align(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(
+            [
+                row[0].ljust(widths[0]),
+                *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
+            ]
+        )
+        for row in rows
+    ]
+
+
+def format_size(num_bytes: int) -> str:
+    """Write a size with three digits or so: ``1.2 MB``."""
+    size = float(num_bytes)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"

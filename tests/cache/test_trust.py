@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cache.feature_set import FeatureSet
+from cache.trust import Trust, trust_entry
+from tests.cache.conftest import WriteEntry
+
+
+def test_trust_is_a_state_without_a_reason_or_a_reason_without_a_state(
+    feature_set: FeatureSet, write_entry: WriteEntry, video: Path
+) -> None:
+    path = write_entry("a", missing=("no audio stream",))
+    key = feature_set.spec.key
+    assert trust_entry(path, clip="a", key=key, source=video) == Trust("partial")
+    for changed, reason in [
+        ({"clip": "b"}, "the entry is clip a's"),
+        ({"key": "0" * 64}, f"the entry has key {key[:12]}, not 000000000000"),
+        ({"start_seconds": 0.5}, "the clip's start or end has changed"),
+        ({"end_seconds": 0.5}, "the clip's start or end has changed"),
+    ]:
+        arguments = {"clip": "a", "key": key, "source": video, **changed}
+        assert trust_entry(path, **arguments) == Trust(None, reason)  # type: ignore[arg-type]
+
+
+def test_an_entry_that_can_not_be_read_is_a_reason_and_no_exception(
+    feature_set: FeatureSet,
+    write_entry: WriteEntry,
+    video: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = write_entry("a")
+
+    def stale(*args: object) -> int:
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr("os.open", stale)
+    found = trust_entry(path, clip="a", key=feature_set.spec.key, source=video)
+    assert found.state is None
+    assert "Stale file handle" in found.reason
