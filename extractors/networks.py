@@ -69,7 +69,7 @@ NETWORKS: dict[str, NetworkSpec] = {
             layers={"embedding": 512, "pooled": 512},
             mean=HALF_RANGE,
             deviation=HALF_RANGE,
-            source="InsightFace arcface_torch iresnet50 (r50 backbone.pth)",
+            source="InsightFace iresnet50 (arcface_torch r50 backbone.pth, w600k_r50.onnx)",
         ),
         NetworkSpec(
             name="resnet18",

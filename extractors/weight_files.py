@@ -14,6 +14,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from extractors.onnx_graph import OnnxError
+from extractors.onnx_iresnet50 import read_iresnet50
+
 MAX_BYTES = 4 * 2**30
 MAX_HEADER_BYTES = 16 * 2**20
 MAX_PICKLE_BYTES = 64 * 2**20
@@ -27,7 +30,6 @@ PREFIXES = ("module.", "model.", "net.", "backbone.", "encoder.", "_orig_mod.")
 MISTAKES = (
     (b"version https://git-lfs", "is a Git LFS pointer, not the file itself; run git lfs pull"),
     (b"<", "is a web page, not weights; the download needs a login or a confirmation"),
-    (b"\x08", "looks like ONNX, which is not read; export the network's state_dict instead"),
     (b"\x89HDF", "is HDF5, which is not read; export the network's state_dict instead"),
 )
 
@@ -42,7 +44,7 @@ class WeightFile:
 
     Attributes:
         path: the file.
-        kind: ``safetensors`` or ``pytorch``.
+        kind: ``safetensors``, ``pytorch`` or ``onnx``.
         tensors: parameter name to tensor, on the CPU, prefixes that all names share removed.
         unwrapped: the dictionary keys and the prefixes that were taken off, outermost first.
         metadata: what a safetensors file says of itself.
@@ -56,10 +58,11 @@ class WeightFile:
 
 
 def read_weight_file(path: Path, *, max_bytes: int = MAX_BYTES) -> WeightFile:
-    """Read the tensors of a ``.safetensors``, ``.pth`` or ``.pt`` file; the content decides which.
+    """Read the tensors of a safetensors, PyTorch or ONNX file; the content decides which it is.
 
     Nothing but tensors is unpickled: a file that holds another object is refused and none of it
-    is run. A training checkpoint (``state_dict`` and its kin, ``module.``) is unwrapped.
+    is run. A training checkpoint (``state_dict`` and its kin, ``module.``) is unwrapped. Of ONNX,
+    InsightFace's iresnet50 is read, under the names of its ``.pth``.
 
     Args:
         path: the file.
@@ -85,6 +88,12 @@ def read_weight_file(path: Path, *, max_bytes: int = MAX_BYTES) -> WeightFile:
     if start[8:9] == b"{":  # eight bytes of header length, then a JSON object
         content, metadata = read_safetensors(path)
         kind = "safetensors"
+    elif start[:1] == b"\x08":  # the version that an ONNX model begins with
+        try:
+            content = read_iresnet50(path.read_bytes())
+        except OnnxError as error:
+            raise WeightsError(f"{path} {error}") from error
+        kind = "onnx"
     else:
         for magic, meaning in MISTAKES:
             if start.startswith(magic):

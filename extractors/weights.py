@@ -26,7 +26,7 @@ class WeightsReport:
 
     Attributes:
         path: the file.
-        kind: ``safetensors`` or ``pytorch``.
+        kind: ``safetensors``, ``pytorch`` or ``onnx``.
         matched: number of tensors loaded.
         dropped: tensors of a foreign classifier, left out knowingly.
         unwrapped: dictionary keys and name prefixes that were taken off.
@@ -52,7 +52,7 @@ def load_weights(module: nn.Module, path: Path) -> WeightsReport:
     Args:
         module: one of ``NETWORKS``, or any module with float parameters. Left as it was where the
             file is refused.
-        path: ``.safetensors``, ``.pth`` or ``.pt``; see ``read_weight_file``.
+        path: ``.safetensors``, ``.pth``, ``.pt`` or ``.onnx``; see ``read_weight_file``.
 
     Raises:
         WeightsError: the file can't be read safely, is of another network, lacks a parameter, has

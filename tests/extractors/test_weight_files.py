@@ -137,7 +137,7 @@ def test_a_torchscript_program_is_refused(tmp_path: Path) -> None:
         (b"", "is empty; download it again"),
         (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
         (b"<!DOCTYPE html><html>sign in</html>", "is a web page"),
-        (b"\x08\x08\x12\x07pytorch", "looks like ONNX"),
+        (b"\x08\x08\x12\x07pytorch", "weights.pth is no ONNX model: expected one graph"),
         (b"\x89HDF\r\n\x1a\n" + bytes(80), "is HDF5"),
         (b"PK\x03\x04" + bytes(60), "cut off or damaged"),
         (b"just some text, nothing else", "is no weight file of safetensors or PyTorch"),
