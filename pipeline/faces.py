@@ -50,12 +50,12 @@ class FaceSettings:
     policy: Literal["largest", "central", "longest", "first"] = "largest"
     upsample: int = 1
     threshold: float = 0.0
-    region_threshold: float = -0.5
-    candidate_threshold: float = -0.35
+    region_threshold: float = -0.55
+    candidate_threshold: float = -0.45
     scan_seconds: float = 1.5
     lost_seconds: float = 0.4
     search_seconds: float = 4.0
-    follow_seconds: float = 1.0
+    follow_seconds: float = 2.0
     hold_frames: int = 5
     link_overlap: float = 0.3
 

@@ -28,12 +28,13 @@ if TYPE_CHECKING:
 
 KEPT_SIDE = 960  # frames kept to look back at are shrunk to this many pixels along the longer side
 KEPT_BYTES = 64_000_000
+BACK_SECONDS = 2.0
 COARSE_PIXELS = 900_000  # of the pyramid level that a coarse scan of a frame starts from
 LOST_SECONDS = 0.2  # without a detection, after which a face counts as out of sight
 MAX_CANDIDATES = 3
 SAME_FACE = 0.5  # overlap of two tracks from which they follow one face
-RESUME_SECONDS = 2.0  # for how long a lost face may come back as the same track
-RESUME_REACH = 1.0  # how far from where it was, in box sizes
+RESUME_SECONDS = 4.0  # for how long a lost face may come back as the same track
+RESUME_REACH = 2.0  # how far from where it was, in box sizes
 RESUME_GROWTH = 1.5
 
 
@@ -63,7 +64,7 @@ class FaceSearch:
         self.before: View | None = None
         self.kept: list[View] = []
         self.shot = 0
-        self.scanned_at = self.searched_at = -math.inf
+        self.scanned_at = self.searched_at = self.before_scan = -math.inf
 
     def add(self, index: int, seconds: float, image: np.ndarray) -> None:
         """Take the next frame.
@@ -74,10 +75,7 @@ class FaceSearch:
         pyramid = Pyramid((image.shape[0], image.shape[1]), self.settings.upsample)
         now = View(index, seconds, image, 1.0, pyramid)
         if self.cuts.is_cut(image):
-            self.ended += self.active
-            self.active, self.kept, self.before = [], [], None
-            self.scanned_at = self.searched_at = -math.inf
-            self.shot += 1
+            self._cut(now)
         found = self._scan(now)
         matched = link(
             [face.box for face in found or []],
@@ -95,10 +93,12 @@ class FaceSearch:
         for new, face in enumerate(found or []):
             if new not in matched:
                 self._begin(face, now)
-        if found is not None:
-            self.kept = []
         if self.by_region:
-            self.kept.append(shrink(now))
+            self._keep(now)
+        for track in self.active:
+            if self.by_region and track.is_face and not track.settled:
+                track.settled = True
+                self._look_back(track, -math.inf)
         self.before = now
 
     def finish(self) -> list[Sighting]:
@@ -120,10 +120,9 @@ class FaceSearch:
             track.is_face and now.seconds - track.seen_at <= LOST_SECONDS for track in self.active
         )
         wait = settings.lost_seconds if lost else settings.scan_seconds
-        full = sum(kept.image.nbytes for kept in self.kept) > KEPT_BYTES
-        if now.seconds - self.scanned_at < wait and not full:
+        if now.seconds - self.scanned_at < wait:
             return None
-        self.scanned_at = now.seconds
+        self.before_scan, self.scanned_at = self.scanned_at, now.seconds
         level = now.pyramid.level_below(COARSE_PIXELS)
         if level and now.seconds - self.searched_at >= settings.search_seconds:
             self.searched_at, level = now.seconds, 0
@@ -141,24 +140,49 @@ class FaceSearch:
             return
         track = self.ladder.begin(face, now, self.shot)
         self.active.append(track)
-        if not self.full:
-            return
+        if self.by_region:
+            self._look_back(track, self.before_scan)
+
+    def _look_back(self, track: Track, since: float) -> None:
+        """Find a track's face in the kept frames before its first, and join it to its past."""
+        start = min(track.rows)
         here = (track.last, track.seen, track.seen_at, track.likeness, track.look)
-        later = shrink(now)
-        for kept in reversed(self.kept):
-            if not self.ladder.advance(track, later, kept):
-                break
-            later = kept
-        track.last, track.seen, track.seen_at, track.likeness, track.look = here
+        later = next((view for view in self.kept if view.index == start), None)
+        if later is not None:
+            self.ladder.rewind(track, later)
+            for view in reversed(self.kept):
+                if view.index >= start:
+                    continue
+                if view.seconds < since or not self.ladder.advance(track, later, view):
+                    break
+                later = view
+            track.last, track.seen, track.seen_at, track.likeness, track.look = here
         for other in reversed(self.ended):
-            if self._continues(track, other, now.seconds):
+            if self._continues(track, other):
                 self.ended.remove(other)
                 track.absorb(other)
                 return
 
-    def _continues(self, track: Track, other: Track, seconds: float) -> bool:
+    def _cut(self, now: View) -> None:
+        """Begin a new shot; a face that is still there, as behind a flash, goes on."""
+        stay = [track for track in self.active if self.ladder.survives(track, now)]
+        self.ended += [track for track in self.active if track not in stay]
+        self.active, self.kept = stay, []
+        self.scanned_at = self.searched_at = -math.inf
+        self.shot += 1
+        for track in stay:
+            track.shot = self.shot
+
+    def _keep(self, now: View) -> None:
+        """Remember a frame to look back at, and forget the oldest ones."""
+        self.kept.append(shrink(now))
+        total = sum(view.image.nbytes for view in self.kept)
+        while total > KEPT_BYTES or now.seconds - self.kept[0].seconds > BACK_SECONDS:
+            total -= self.kept.pop(0).image.nbytes
+
+    def _continues(self, track: Track, other: Track) -> bool:
         """Say whether a new track is a face that was lost a moment ago."""
-        if other.shot != self.shot or seconds - other.seen_at > RESUME_SECONDS:
+        if other.shot != track.shot or track.seen_at - other.seen_at > RESUME_SECONDS:
             return False
         first = track.rows[min(track.rows)]
         if first.frame in other.rows:
