@@ -92,6 +92,12 @@ def test_elements_of_one_time_follow_each_other_lowest_frequency_first() -> None
     assert by_band[-1] == 0
 
 
+def test_a_mask_over_bands_ends_where_the_clips_time_does() -> None:
+    mask = torch.arange(REACH + 64) < torch.tensor([REACH + 64, REACH])[:, None]
+    encoded = AlexNetEncoder(1).eval()(torch.ones(2, REACH + 64, 200), mask)
+    assert encoded.mask.tolist() == [[True] * 15, [True] * 5 + [False] * 10]
+
+
 def test_a_log_mel_with_deltas_has_three_channels() -> None:
     encoder = AlexNetEncoder(3)
     mask = torch.ones(1, REACH, dtype=torch.bool)

@@ -15,6 +15,7 @@ import torch
 import trainer.train
 from cache.settings import settings_from
 from tests.trainer.corpus_helper import ragged, small_settings, toy_corpus
+from trainer.batches import plan_batches
 from trainer.corpus import UNLABELLED, Corpus, CorpusError
 from trainer.predict import predict_head
 from trainer.settings import TrainSettings
@@ -105,6 +106,9 @@ def test_validation_clips_are_reported_on_and_never_change_a_head() -> None:
     assert same_bits(plain, watched)
     assert plain.history[-1].validation_accuracy is None
     assert watched.history[-1].validation_accuracy == accuracy(watched, corpus, TEST)
+    probabilities = predict_head(watched, corpus, TEST).probabilities
+    loss = -np.log(probabilities[np.arange(len(TEST)), corpus.labels[TEST]]).mean()
+    assert watched.history[-1].validation_loss == pytest.approx(loss, rel=1e-5)
 
 
 def test_history_has_a_record_per_epoch_that_is_also_handed_out() -> None:
@@ -115,6 +119,18 @@ def test_history_has_a_record_per_epoch_that_is_also_handed_out() -> None:
     assert all(record.seconds > 0 and 0 <= record.train_accuracy <= 1 for record in seen)
     rates = [record.learning_rate for record in seen]
     assert 0.02 > rates[0] > rates[1] > rates[2] > rates[3] > 0
+
+
+def test_every_epoch_deals_the_clips_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    dealt = []
+
+    def watched(*arguments: Any, **options: Any) -> list[np.ndarray]:
+        dealt.append(plan_batches(*arguments, **options))
+        return dealt[-1]
+
+    monkeypatch.setattr(trainer.train, "plan_batches", watched)
+    train_head(toy_corpus(), TRAIN, small_settings())
+    assert len({str(batches) for batches in dealt}) == 4
 
 
 def test_stopping_early_goes_the_same_way_and_stops() -> None:
@@ -186,19 +202,27 @@ def test_the_progress_of_another_training_is_not_continued(
 ) -> None:
     monkeypatch.setattr(trainer.train, "PROGRESS_SECONDS", 0.0)
     corpus, settings = toy_corpus(), small_settings()
-    progress = tmp_path / "progress.safetensors"
-    train_head(corpus, TRAIN, settings, progress=progress)
-    for other in (
-        {"seed": 1},
-        {"train_clips": TRAIN[1:]},
-        {"settings": small_settings(fusion={"rank": 3})},
-        {"epochs": 2},
-        {"corpus": replace(corpus, checksums={"ir50/basic": ("f" * 64,) * 30})},
-        {"corpus": replace(corpus, set_keys={"ir50": "c" * 64})},
+    kept = tmp_path / "kept.safetensors"
+    train_head(corpus, TRAIN, settings, progress=kept)
+    arguments = {"corpus": corpus, "train_clips": TRAIN, "settings": settings}
+    for number, other in enumerate(
+        (
+            {"seed": 1},
+            {"train_clips": TRAIN[1:]},
+            {"validation_clips": TEST},
+            {"settings": small_settings(fusion={"rank": 3})},
+            {"epochs": 2},
+            {"corpus": replace(corpus, checksums={"ir50/basic": ("f" * 64,) * 30})},
+            {"corpus": replace(corpus, set_keys={"ir50": "c" * 64})},
+            {"corpus": replace(corpus, labels=(corpus.labels + 1) % 3)},
+        )
     ):
-        arguments = {"corpus": corpus, "train_clips": TRAIN, "settings": settings, **other}
-        fresh = train_head(**arguments)
-        assert same_bits(train_head(**arguments, progress=progress), fresh)
+        progress = tmp_path / f"{number}.safetensors"
+        progress.write_bytes(kept.read_bytes())
+        seen: list[EpochRecord] = []
+        head = train_head(**{**arguments, **other}, progress=progress, on_epoch=seen.append)
+        assert [record.epoch for record in seen] == list(range(1, other.get("epochs", 4) + 1))
+        assert same_bits(head, train_head(**{**arguments, **other}))
 
 
 def test_damaged_progress_is_not_continued(tmp_path: Path) -> None:
