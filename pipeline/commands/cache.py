@@ -26,6 +26,7 @@ from cache.scan import NotACacheError, check_cache
 from cache.status import read_status
 from cache.verify import verify_cache
 from pipeline.cache_report import format_size, format_status
+from pipeline.commands.cache_import import import_command
 
 HOUR_SECONDS = 3600.0
 MAX_SHOWN = 20
@@ -49,6 +50,9 @@ _sets = click.option(
 @click.group()
 def cache() -> None:
     """Look after a cache: what it holds, whether it is whole, what can go."""
+
+
+cache.add_command(import_command)
 
 
 @cache.command()

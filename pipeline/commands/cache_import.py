@@ -1,0 +1,126 @@
+"""``avfuse cache import``: features that were made elsewhere become a feature set."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+from tqdm import tqdm
+
+from cache.commit import CacheWriteError
+from cache.feature_set import list_sets
+from cache.manifest import ManifestError, read_manifest
+from cache.settings import settings_from
+from pipeline.importing.importing import ImportReport, import_features
+from pipeline.importing.settings import ImportSettings
+
+_SHOWN = 10
+
+
+@click.command("import")
+@click.argument("cache", type=click.Path(path_type=Path))
+@click.argument("name")
+@click.option(
+    "--from",
+    "origin",
+    required=True,
+    metavar="FORMAT SOURCE",
+    type=(click.Choice(["npz", "npy-folder", "csv"]), click.Path(path_type=Path, exists=True)),
+    help="npz FILE, npy-folder FOLDER (a file a clip), csv FILE or FOLDER (a file a clip).",
+)
+@click.option("--manifest", required=True, type=click.Path(path_type=Path), help="The clips.")
+@click.option("--columns", default="", help="Features: names, AU*_r, 3 or 2:9, by commas.")
+@click.option("--time-column", default="", metavar="COLUMN", help="Seconds; with --rate, frames.")
+@click.option("--rate", type=float, help="Rows a second, or frames of --time-column.")
+@click.option("--first-frame", type=int, default=0, show_default=True, help="Number at 0 s.")
+@click.option(
+    "--where", multiple=True, metavar="COLUMN=NUMBER", help="Keep these rows; also >= and <=."
+)
+@click.option(
+    "--same-time",
+    type=click.Choice(["refuse", "mean", "first"]),
+    default="refuse",
+    show_default=True,
+    help="Rows of a clip at one time, such as several faces.",
+)
+@click.option("--id-column", default="", help="Column or array of the ids.  [default: clip]")
+@click.option("--array", default="", help="Of an npz with an array of ids: the features.")
+@click.option(
+    "--id-pattern", default="", metavar="REGEX", help="Compare what its group finds in both ids."
+)
+@click.option("--clip-pattern", default="", metavar="REGEX", help="Another one for the clips.")
+@click.option("--allow-missing", is_flag=True, help="Record clips that SOURCE lacks as failed.")
+def import_command(
+    cache: Path,
+    name: str,
+    origin: tuple[str, Path],
+    manifest: Path,
+    allow_missing: bool,
+    **options: object,
+) -> None:
+    r"""Import features made elsewhere into CACHE as the set NAME; they train like any other.
+
+    \b
+    A vector a clip, actor and take compared without the first field of the ids:
+      avfuse cache import CACHE au --from npz openface_au.npz --manifest m.csv \
+        --id-pattern '^\d\d-(.*)$'
+    A row a face and frame, of which the first face is kept:
+      avfuse cache import CACHE scores --from npz frames.npz --manifest m.csv \
+        --columns 2:9 --time-column 0 --rate 25 --where 1=0
+    OpenFace's output, a csv a clip:
+      avfuse cache import CACHE au --from csv FOLDER --manifest m.csv \
+        --columns 'AU*_r' --time-column timestamp --where success=1
+
+    Clips that are missing, numbers that are nan, wrong widths and repeated ids are refused by
+    name before anything is written.
+    """
+    form, source = origin
+    try:
+        clips = [clip.clip for clip in read_manifest(manifest, check_files=False).clips]
+        settings = settings_from(ImportSettings, {**options, "format": form})
+        with tqdm(unit="clip", disable=not sys.stderr.isatty(), dynamic_ncols=True) as bar:
+
+            def show(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            report = import_features(
+                cache,
+                name,
+                source,
+                clips,
+                settings,
+                allow_missing=allow_missing,
+                command=sys.argv,
+                progress=show,
+            )
+    except CacheWriteError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+    except (ManifestError, ValueError, OSError) as error:
+        raise click.UsageError(str(error)) from error
+    for line in _lines(report):
+        click.echo(line)
+    others = [s.folder.name for s in list_sets(cache) if s.spec.name == name]
+    if len(others) > 1:
+        click.echo(
+            f"{len(others)} sets are called {name}: {', '.join(others)}; name this one "
+            f"{report.folder.name[: len(name) + 7]}, or remove others with avfuse cache gc --set"
+        )
+
+
+def _lines(report: ImportReport) -> list[str]:
+    lines = [
+        f"{report.folder}: {report.clips} clips with {report.width} features a step; "
+        f"{report.fresh} written now, {report.clips - report.fresh} were there"
+    ]
+    for clips, what in (
+        (report.empty, "without a row, so partial"),
+        (report.missing, "not in the source, recorded as failed"),
+        (report.unused, "ids of the source belong to no clip"),
+    ):
+        if clips:
+            more = ", ..." if len(clips) > _SHOWN else ""
+            lines.append(f"{len(clips)} {what}: {', '.join(clips[:_SHOWN])}{more}")
+    return lines

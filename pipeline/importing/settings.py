@@ -1,0 +1,82 @@
+"""Settings of an import: everything beside the source's content that decides what is imported."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Format = Literal["npz", "npy-folder", "csv"]
+SameTime = Literal["refuse", "mean", "first"]
+MAX_SHOWN = 20
+
+
+class ImportRefusedError(ValueError):
+    """A source that can't be imported as asked; ``problems`` names every clip and why."""
+
+    def __init__(self, what: str, problems: Sequence[str]) -> None:
+        super().__init__(what, tuple(problems))
+        self.what = what
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        if len(self.problems) == 1:
+            return f"{self.what}: {self.problems[0]}"
+        lines = [f"{self.what} has {len(self.problems)} problems, and nothing was imported:"]
+        lines += [f"  {problem}" for problem in self.problems[:MAX_SHOWN]]
+        if len(self.problems) > MAX_SHOWN:
+            lines.append(f"  ... and {len(self.problems) - MAX_SHOWN} more")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class ImportSettings:
+    """How a source is read. All of it is part of the set's key.
+
+    Columns are named as in the CSV's header, or counted from 0; those of an array only counted.
+
+    Args:
+        format: "npz", "npy-folder" or "csv".
+        columns: what becomes features, separated by commas: names, names with ``*``, numbers, or
+            ranges ``2:9`` whose end is left out. Empty: all that have no other role.
+        time_column: when each row is: seconds, or numbers of frames if there is a ``rate``.
+        rate: rows, or frames of ``time_column``, a second.
+        first_frame: the number in ``time_column`` that stands for second 0.
+        where: conditions ``COLUMN=NUMBER`` (or ``>=``, ``<=``) on the rows that are kept.
+        same_time: rows of one clip at the same time: refuse them, average them, keep the first.
+        id_column: the column, or array of an npz, that names the clip of each row; "clip" if empty.
+        array: of an npz with such an array: the one that holds the rows.
+        id_pattern: a regular expression; its groups in the source's ids are compared with its
+            groups in the clips' ids.
+        clip_pattern: another expression for the clips' ids.
+
+    Raises:
+        ValueError: a rate that is not above 0, or an expression without a group.
+    """
+
+    format: Format
+    columns: str = ""
+    time_column: str = ""
+    rate: float | None = None
+    first_frame: int = 0
+    where: tuple[str, ...] = ()
+    same_time: SameTime = "refuse"
+    id_column: str = ""
+    array: str = ""
+    id_pattern: str = ""
+    clip_pattern: str = ""
+
+    def __post_init__(self) -> None:
+        if self.rate is not None and not 0 < self.rate < math.inf:
+            raise ValueError(f"rate must be above 0 and finite, got {self.rate}")
+        for pattern in (self.id_pattern, self.clip_pattern):
+            try:
+                groups = re.compile(pattern).groups
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
+            if pattern and not groups:
+                raise ValueError(
+                    f"{pattern!r} has no group; put what the ids have in common in parentheses"
+                )
