@@ -57,8 +57,18 @@ def model(nodes: list[bytes], tensors: dict[str, np.ndarray], inputs: list[str])
 class Exporter:
     """Follows an iresnet50 and writes its nodes; ``folded`` puts norms into convolutions."""
 
-    def __init__(self, module: IResNet50, *, folded: bool, dtype: str = "float32") -> None:
+    def __init__(
+        self,
+        module: IResNet50,
+        *,
+        folded: bool,
+        dtype: str = "float32",
+        epsilon: float = 1e-5,
+        transposed: bool = False,
+    ) -> None:
         self.module = module
+        self.epsilon = epsilon
+        self.transposed = transposed
         self.folded = folded
         self.dtype = dtype
         self.nodes: list[bytes] = []
@@ -77,7 +87,7 @@ class Exporter:
     def norm(self, x: str, norm: nn.Module) -> str:
         parts = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
         names = [self.name(part) for part in parts]
-        return self.emit("BatchNormalization", [x, *names], epsilon=1e-5, momentum=0.9)
+        return self.emit("BatchNormalization", [x, *names], epsilon=self.epsilon, momentum=0.9)
 
     def conv(self, x: str, conv: nn.Conv2d, norm: nn.Module) -> str:
         attributes = {"strides": list(conv.stride), "kernel_shape": list(conv.kernel_size)}
@@ -105,6 +115,8 @@ class Exporter:
                     x = self.conv(x, *unit.downsample)
                 x = self.emit("Add", [inner, x])
         x = self.emit("Flatten", [self.norm(x, net.bn2)], axis=1)
-        x = self.emit("Gemm", [x, self.name(net.fc.weight), self.name(net.fc.bias)], transB=1)
+        weight = net.fc.weight.T if self.transposed else net.fc.weight
+        inputs = [x, self.name(weight), self.name(net.fc.bias)]
+        x = self.emit("Gemm", inputs, transB=int(not self.transposed))
         self.norm(x, net.features)
         return model(self.nodes, self.tensors, ["image"])

@@ -41,6 +41,19 @@ def test_an_exported_network_computes_the_same_again(folded: bool) -> None:
             torch.testing.assert_close(value, source.state_dict()[name], rtol=0, atol=1e-7)
 
 
+def test_a_norm_with_another_epsilon_and_a_transposed_matrix_compute_the_same() -> None:
+    source = network(3)
+    for module in source.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.eps = 0.25
+    loaded = network(4)
+    exporter = Exporter(source, folded=False, epsilon=0.25, transposed=True)
+    loaded.load_state_dict(read_iresnet50(exporter.write()), strict=False)
+    images = torch.rand(3, 3, 19, 19) - 0.5
+    with torch.inference_mode():
+        torch.testing.assert_close(loaded(images), source(images), rtol=1e-4, atol=1e-5)
+
+
 def test_a_file_is_recognised_and_read_by_its_content(tmp_path: Path) -> None:
     path = tmp_path / "w600k_r50.onnx"
     path.write_bytes(Exporter(network(3), folded=True).write())
@@ -80,7 +93,8 @@ def test_a_unit_without_its_shortcut_is_refused() -> None:
     exporter.write()
     index = next(i for i, content in enumerate(exporter.nodes) if b"Add" in content)
     output = f"out{index}"
-    exporter.nodes[index] = node("Add", [f"out{index - 1}", f"out{index - 1}"], output)
+    inner = f"out{index - 2}"
+    exporter.nodes[index] = node("Add", [inner, inner], output)
     with pytest.raises(OnnxError, match="not added to its shortcut"):
         read_iresnet50(model(exporter.nodes, exporter.tensors, ["image"]))
 
