@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import cast
 
 import click
@@ -38,6 +39,9 @@ class LazyGroup(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
+        # Before torch is loaded: its threads are to sleep while they wait for each other. Spinning
+        # instead makes an epoch 10 times slower where other processes want the cores too.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
         return cast(click.Command, getattr(importlib.import_module(module), attribute))
 

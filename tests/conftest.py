@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# As the command line sets it, and before a test module loads torch.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 
 @pytest.fixture(scope="session")
 def data() -> Path:

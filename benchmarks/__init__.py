@@ -1,0 +1,1 @@
+"""Measurements: ratios and rates of the machine at hand, never asserted in tests."""
