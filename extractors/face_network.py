@@ -28,7 +28,7 @@ VIEWS_PER_FORWARD = {"cpu": 36, "cuda": 1152}
 
 
 @dataclass(frozen=True)
-class FaceSettings:
+class NetworkSettings:
     """What of a network is computed. All of it can change the numbers, so all of it is in the key.
 
     Attributes:
@@ -76,13 +76,13 @@ class FaceNetwork:
         self,
         spec: NetworkSpec,
         module: nn.Module,
-        settings: FaceSettings | None = None,
+        settings: NetworkSettings | None = None,
         *,
         device: str | torch.device = "cpu",
         batch_size: int = 0,
         channels_last: bool = True,
     ) -> None:
-        settings = FaceSettings() if settings is None else settings
+        settings = NetworkSettings() if settings is None else settings
         layer = settings.layer or spec.default_layer
         if layer not in spec.layers:
             raise ValueError(
@@ -203,7 +203,7 @@ class FaceNetwork:
 def load_face_network(
     name: str,
     weights: Path | None,
-    settings: FaceSettings | None = None,
+    settings: NetworkSettings | None = None,
     *,
     seed: int = 0,
     device: str | torch.device = "cpu",

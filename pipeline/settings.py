@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from extractors.face_network import FaceSettings as NetworkSettings
+from extractors.face_network import NetworkSettings
 from extractors.spectrogram import LogMelSettings, SpectrogramSettings
 from pipeline.crops import CropSettings
 from pipeline.decode import DecodeSettings

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from extractors.face_network import FaceNetwork, FaceSettings, load_face_network
+from extractors.face_network import FaceNetwork, NetworkSettings, load_face_network
 from extractors.networks import NETWORKS, NetworkSpec
 from extractors.views import VIEW_SETS, ViewSettings
 from extractors.weight_files import WeightsError
@@ -26,10 +26,10 @@ def crops() -> np.ndarray:
     return np.random.default_rng(5).integers(0, 256, (7, 64, 64, 3), dtype=np.uint8)
 
 
-def network(spec: NetworkSpec, settings: FaceSettings | None = None, **options: int) -> FaceNetwork:
+def network(spec: NetworkSpec, settings: NetworkSettings | None = None, **options: int) -> FaceNetwork:
     module = spec.build()
     initialise(module, 3)
-    return FaceNetwork(spec, module, settings or FaceSettings(views=FEW), **options)
+    return FaceNetwork(spec, module, settings or NetworkSettings(views=FEW), **options)
 
 
 @pytest.mark.parametrize("name", list(SPECS))
@@ -38,7 +38,7 @@ def test_it_yields_the_statistics_of_the_views_embeddings(
     name: str, layer: str, crops: np.ndarray
 ) -> None:
     spec = SPECS[name]
-    net = network(spec, FaceSettings(layer=layer, views=FEW))
+    net = network(spec, NetworkSettings(layer=layer, views=FEW))
     found = net.extract(crops)
     assert set(found) == {"basic", "mean", "std"}
     embeddings = net.embed(crops).numpy()
@@ -75,7 +75,7 @@ def test_the_same_crops_yield_the_same_bits(crops: np.ndarray) -> None:
 
 def test_pixels_are_normalised_by_the_table_in_rgb_order() -> None:
     spec = replace(SPECS["resnet18"], mean=(10.0, 20.0, 30.0), deviation=(1.0, 2.0, 5.0))
-    net = network(spec, FaceSettings(views=VIEW_SETS["basic"]))
+    net = network(spec, NetworkSettings(views=VIEW_SETS["basic"]))
     seen: list[torch.Tensor] = []
     net.module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     net.extract(np.full((1, 32, 32, 3), (11, 24, 45), np.uint8))
@@ -84,7 +84,7 @@ def test_pixels_are_normalised_by_the_table_in_rgb_order() -> None:
 
 def test_crops_are_resized_to_what_the_network_takes(crops: np.ndarray) -> None:
     spec = SPECS["resnet18"]
-    net = network(spec, FaceSettings(views=VIEW_SETS["basic"], image_size=48))
+    net = network(spec, NetworkSettings(views=VIEW_SETS["basic"], image_size=48))
     seen: list[torch.Tensor] = []
     net.module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     net.extract(crops)
@@ -93,7 +93,7 @@ def test_crops_are_resized_to_what_the_network_takes(crops: np.ndarray) -> None:
 
 
 def test_one_view_yields_the_basic_embedding_alone(crops: np.ndarray) -> None:
-    basic = network(SPECS["ir50"], FaceSettings(views=VIEW_SETS["basic"])).extract(crops)
+    basic = network(SPECS["ir50"], NetworkSettings(views=VIEW_SETS["basic"])).extract(crops)
     assert set(basic) == {"basic"}
     every = network(SPECS["ir50"]).extract(crops)
     scale = np.abs(basic["basic"]).max()
@@ -110,8 +110,8 @@ def test_no_crops_yield_empty_arrays(crops: np.ndarray) -> None:
 
 
 def test_settings_are_resolved_so_that_one_result_has_one_key() -> None:
-    asked = network(SPECS["ir50"], FaceSettings(layer="embedding", image_size=32)).settings
-    assert network(SPECS["ir50"], FaceSettings()).settings == asked
+    asked = network(SPECS["ir50"], NetworkSettings(layer="embedding", image_size=32)).settings
+    assert network(SPECS["ir50"], NetworkSettings()).settings == asked
 
 
 def test_it_is_frozen_in_evaluation_mode() -> None:
@@ -127,7 +127,7 @@ def test_read_only_crops_are_taken_without_a_warning(crops: np.ndarray) -> None:
 
 
 def test_bfloat16_stays_near_float32_and_says_how_near(crops: np.ndarray) -> None:
-    rounded = network(SPECS["ir50"], FaceSettings(views=FEW, precision="bfloat16"))
+    rounded = network(SPECS["ir50"], NetworkSettings(views=FEW, precision="bfloat16"))
     measured = rounded.deviation_from_float32(crops)
     assert 0 < measured["max_relative"] < 0.05
     assert 0.999 < measured["min_cosine"] <= 1.000001
@@ -147,24 +147,24 @@ def test_embeddings_that_are_not_finite_are_refused(crops: np.ndarray) -> None:
 @pytest.mark.parametrize(
     ("settings", "options", "message"),
     [
-        (FaceSettings(layer="fc6"), {}, "ir50 has the layers embedding, pooled, not 'fc6'"),
-        (FaceSettings(image_size=64), {}, "ir50 takes images of 32 pixels only, got .* 64"),
-        (FaceSettings(image_size=-1), {}, "got image_size -1"),
-        (FaceSettings(), {"batch_size": -1}, "batch_size must not be negative, got -1"),
+        (NetworkSettings(layer="fc6"), {}, "ir50 has the layers embedding, pooled, not 'fc6'"),
+        (NetworkSettings(image_size=64), {}, "ir50 takes images of 32 pixels only, got .* 64"),
+        (NetworkSettings(image_size=-1), {}, "got image_size -1"),
+        (NetworkSettings(), {"batch_size": -1}, "batch_size must not be negative, got -1"),
     ],
 )
 def test_what_the_network_does_not_offer_is_refused(
-    settings: FaceSettings, options: dict[str, int], message: str
+    settings: NetworkSettings, options: dict[str, int], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
         network(SPECS["ir50"], settings, **options)
     with pytest.raises(ValueError, match=r"resnet18 .* got image_size -3"):
-        network(SPECS["resnet18"], FaceSettings(image_size=-3))
+        network(SPECS["resnet18"], NetworkSettings(image_size=-3))
 
 
 def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(ValueError, match="float32, bfloat16, float16, got 'int8'"):
-        FaceSettings(precision="int8")  # type: ignore[arg-type]
+        NetworkSettings(precision="int8")  # type: ignore[arg-type]
 
 
 def test_crops_of_another_shape_are_refused() -> None:
@@ -181,7 +181,7 @@ def test_loading_by_name_fills_from_the_file_or_at_random(
     assert drawn.weights_digest != load_face_network("ir50", None, seed=8).weights_digest
     path = tmp_path / "ir50.safetensors"
     save_file({k: v.contiguous() for k, v in drawn.module.state_dict().items()}, path)
-    loaded = load_face_network("ir50", path, FaceSettings(layer="pooled"), batch_size=2)
+    loaded = load_face_network("ir50", path, NetworkSettings(layer="pooled"), batch_size=2)
     assert loaded.weights_digest == drawn.weights_digest
     assert (loaded.settings.layer, loaded.batch_size) == ("pooled", 2)
     with pytest.raises(WeightsError, match="does not exist"):
@@ -189,7 +189,7 @@ def test_loading_by_name_fills_from_the_file_or_at_random(
     with pytest.raises(ValueError, match="no network is called 'ir500'; there are ir50"):
         load_face_network("ir500", None)
     with pytest.raises(ValueError, match="not 'fc9'"):
-        load_face_network("ir50", None, FaceSettings(layer="fc9"))
+        load_face_network("ir50", None, NetworkSettings(layer="fc9"))
 
 
 def test_the_table_holds_the_real_networks_again_after_the_test_above() -> None:

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from extractors.face_network import FaceNetwork, FaceSettings
+from extractors.face_network import FaceNetwork, NetworkSettings
 from extractors.ir50 import IR50
 from extractors.networks import NETWORKS, NetworkSpec
 from extractors.resnet18 import ResNet18
@@ -245,7 +245,7 @@ def test_weights_that_take_blue_first_give_the_same_numbers_after_conversion(
         expected = built("vggface", 3)(images.flip(1))
         torch.testing.assert_close(turned(images), expected, rtol=1e-4, atol=1e-5)
     crops = np.zeros((1, 32, 32, 3), np.uint8)
-    settings = FaceSettings(views=VIEW_SETS["basic"])
+    settings = NetworkSettings(views=VIEW_SETS["basic"])
     assert FaceNetwork(spec, turned, settings).extract(crops)["basic"].shape == (1, 5)
 
 
