@@ -12,6 +12,7 @@ from trainer.corpus import Corpus, load_corpus
 from trainer.features import FeaturesError
 from trainer.settings import HeadSettings
 
+_NO_STEPS = "it has no steps"
 NEVER_EXTRACTED = "never extracted into {folder}; run avfuse extract with the same manifest"
 
 
@@ -80,7 +81,7 @@ def load_available(
 def _reasons(corpus: Corpus, i: int) -> str:
     """What a clip lacks in each modality; said once where both lack the same."""
     reasons = {
-        modality: ", ".join(corpus.missing[modality][i]) or corpus.states[modality][i]
+        modality: ", ".join(corpus.missing[modality][i]) or _NO_STEPS
         for modality, part in corpus.sequences.items()
         if corpus.states[modality][i] != "ok" or part.lengths[i] == 0
     }

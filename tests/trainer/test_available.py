@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from cache.feature_set import SetError
-from tests.trainer.corpus_helper import values, write_set
+from cache.failure import Failure
+from cache.feature_set import FeatureSet, SetError
+from tests.trainer.corpus_helper import SOURCE, values, write_set
 from tests.trainer.experiment_helper import CLASSES, SMALL, make_cache, make_clips
 from trainer.available import Available, load_available
 from trainer.features import FeaturesError
@@ -43,6 +45,21 @@ def test_a_clip_is_without_features_only_if_the_head_can_use_none(tmp_path: Path
     assert load(cache, "fusion.kind=audio").without == {"c05": "no audio stream"}
     assert load(cache, "fusion.kind=video").without == {}
     assert load(cache, "fusion.kind=video").partial == {}
+
+
+def test_a_clip_that_lacks_each_modality_for_another_reason_has_both(tmp_path: Path) -> None:
+    write_set(tmp_path / "cache", "lips", {c: {"basic": values(3, 5)} for c in LABELS})
+    sound = {c: {"spectrogram": values(80, 200)} for c in LABELS}
+    write_set(tmp_path / "cache", "voice", sound)
+    faces = FeatureSet.open(next((tmp_path / "cache").glob("lips-*")))
+    faces.entry_path("c02").unlink()
+    faces.record_failure(Failure("c02", "faces", "too dark"))
+    voice = FeatureSet.open(next((tmp_path / "cache").glob("voice-*")))
+    with voice.writer("c02", source=SOURCE, provenance={}) as writer:
+        writer.append(times=np.zeros(0), spectrogram=values(0, 200))
+        writer.finish()
+    found = load(tmp_path / "cache", "video.set=lips", "audio.set=voice")
+    assert found.without == {"c02": "video: failed (faces): too dark; audio: it has no steps"}
 
 
 def test_a_clip_that_failed_in_one_modality_is_partial(tmp_path: Path) -> None:

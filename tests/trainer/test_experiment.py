@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from cache.manifest import Clip, Manifest, read_manifest
 from tests.trainer.experiment_helper import (
@@ -310,6 +311,8 @@ def test_an_interrupted_run_is_resumed_with_the_same_result(
         train(manifest, cache, path, protocol)
     with pytest.raises(RunError, match="unfinished run with other settings"):
         train(manifest, cache, path, protocol, ["optim.epochs=5"], resume=True)
+    with pytest.raises(RunError, match="unfinished run with other settings, clips, entries, seeds"):
+        train(manifest, cache, path, Protocol(folds="speaker:2", num_seeds=3), resume=True)
     watch = Interrupted(epochs=-1)
     resumed = train(manifest, cache, path, protocol, resume=True, watch=watch)
     assert watch.heads == [
@@ -322,6 +325,44 @@ def test_an_interrupted_run_is_resumed_with_the_same_result(
         assert (path / name).read_bytes() == (whole.path / name).read_bytes()
     assert len(read_history(path / "history.csv")) == len(read_history(whole.path / "history.csv"))
     assert resumed.info["state"] == "finished"
+
+
+def test_a_head_whose_checkpoint_was_lost_is_trained_again_with_one_history(
+    manifest: Manifest, cache: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(manifest, cache, tmp_path / "run", watch=Interrupted(epochs=4))
+    (tmp_path / "run" / "checkpoints" / "fold-0-seed-0.safetensors").unlink()
+    run = train(manifest, cache, tmp_path / "run", resume=True)
+    rows = read_history(run.path / "history.csv")
+    assert [(row.fold, row.record.epoch) for row in rows] == [
+        (fold, epoch) for fold in (0, 1) for epoch in (1, 2, 3)
+    ]
+
+
+def test_a_folder_that_is_taken_is_refused_before_any_work(
+    manifest: Manifest, tmp_path: Path
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(RunError, match="holds files and no run"):
+        train(manifest, tmp_path / "no cache", tmp_path)
+
+
+def test_folds_by_clip_follow_their_own_seed_and_threads_are_given_back(
+    manifest: Manifest, cache: Path, tmp_path: Path
+) -> None:
+    before = torch.get_num_threads()
+    settings = load_settings("icmi19", [*SMALL, "optim.epochs=1"])
+    folds = []
+    for seed in (0, 1):
+        protocol = Protocol(folds="clip:3", split_seed=seed)
+        path = tmp_path / f"run{seed}"
+        run_experiment(manifest, cache, settings, path, protocol, threads=before + 1)
+        run = read_run(path)
+        assert run.info["threads"] == before + 1
+        folds.append(run.predictions.folds)
+    assert folds[0] != folds[1]
+    assert torch.get_num_threads() == before
 
 
 def test_a_finished_run_is_replaced_only_when_asked(

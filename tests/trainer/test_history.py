@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from trainer import history
 from trainer.history import HistoryRow, format_history, plot_history, read_history
 from trainer.trained import EpochRecord
 
@@ -31,6 +33,20 @@ def test_another_table_is_no_history(tmp_path: Path) -> None:
     (tmp_path / "h.csv").write_text("a,b\n")
     with pytest.raises(ValueError, match=r"h\.csv is not a history: expected the columns fold"):
         read_history(tmp_path / "h.csv")
+
+
+def test_curves_are_of_kept_heads_and_of_held_out_clips(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Mapping[str, object]] = []
+
+    def keep(points: list[Mapping[str, object]], **_: object) -> bytes:
+        drawn.extend(points)
+        return b""
+
+    monkeypatch.setattr(history, "plot_curves", keep)
+    plot_history(ROWS, title="t")
+    # The training that only chose the epochs shows its held-out clips, the other its training.
+    assert [point["training clips"] for point in drawn] == [None, 0.5]
+    assert [point["held-out clips"] for point in drawn] == [0.75, None]
 
 
 def test_a_history_is_drawn() -> None:
