@@ -79,53 +79,55 @@ def import_features(
         OSError: the source can't be read.
         ValueError: ``name`` can't name a set.
     """
-    source = open_source(path, settings)
-    spec = SetSpec(
-        name=name,
-        settings={**settings_to_dict(settings), "content": source.digest},
-        version=VERSION,
-    )
-    matched, missing, conflicts = match_ids(clips, source.ids, settings)
-    problems = list(conflicts)
-    if not allow_missing:
-        problems += [f"clip {clip} is not in it (--allow-missing records that)" for clip in missing]
-    width, bad = _check(source, matched, settings)
-    if problems or bad:
-        raise ImportRefusedError(str(path), [*problems, *bad])
-    if not matched:
-        raise ImportRefusedError(str(path), ["none of its ids belongs to a clip"])
-    cache.mkdir(parents=True, exist_ok=True)
-    provenance = _provenance(path, command)
-    feature_set = FeatureSet(cache, spec).create(provenance)
-    fresh = 0
-    empty: list[str] = []
-    for number, (clip, key) in enumerate(matched.items(), start=1):
-        steps = make_steps(source.rows(key), settings)
-        if steps.missing:
-            empty.append(clip)
-        if feature_set.trusted(clip, source.file(key)) is None:
-            with feature_set.writer(
-                clip, source=source.source(key), provenance={**provenance, "id": key}
-            ) as writer:
-                writer.append(times=steps.times, **{ARRAY: steps.values})
-                writer.finish(missing=steps.missing)
-            fresh += 1
-        if progress:
-            progress(number, len(matched))
-    for clip in missing:
-        feature_set.record_failure(
-            Failure(clip, "import", f"not in {path.name}", provenance=provenance)
+    with open_source(path, settings) as source:
+        spec = SetSpec(
+            name=name,
+            settings={**settings_to_dict(settings), "content": source.digest},
+            version=VERSION,
         )
-    used = set(matched.values())
-    return ImportReport(
-        folder=feature_set.folder,
-        clips=len(matched),
-        fresh=fresh,
-        empty=tuple(empty),
-        missing=missing,
-        unused=tuple(key for key in source.ids if key not in used),
-        width=width,
-    )
+        matched, missing, conflicts = match_ids(clips, source.ids, settings)
+        problems = list(conflicts)
+        if not allow_missing:
+            problems += [
+                f"clip {clip} is not in it (--allow-missing records that)" for clip in missing
+            ]
+        width, bad = _check(source, matched, settings)
+        if problems or bad:
+            raise ImportRefusedError(str(path), [*problems, *bad])
+        if not matched:
+            raise ImportRefusedError(str(path), ["none of its ids belongs to a clip"])
+        cache.mkdir(parents=True, exist_ok=True)
+        provenance = _provenance(path, command)
+        feature_set = FeatureSet(cache, spec).create(provenance)
+        fresh = 0
+        empty: list[str] = []
+        for number, (clip, key) in enumerate(matched.items(), start=1):
+            steps = make_steps(source.rows(key), settings)
+            if steps.missing:
+                empty.append(clip)
+            if feature_set.trusted(clip, source.file(key)) is None:
+                with feature_set.writer(
+                    clip, source=source.source(key), provenance={**provenance, "id": key}
+                ) as writer:
+                    writer.append(times=steps.times, **{ARRAY: steps.values})
+                    writer.finish(missing=steps.missing)
+                fresh += 1
+            if progress:
+                progress(number, len(matched))
+        for clip in missing:
+            feature_set.record_failure(
+                Failure(clip, "import", f"not in {path.name}", provenance=provenance)
+            )
+        used = set(matched.values())
+        return ImportReport(
+            folder=feature_set.folder,
+            clips=len(matched),
+            fresh=fresh,
+            empty=tuple(empty),
+            missing=missing,
+            unused=tuple(key for key in source.ids if key not in used),
+            width=width,
+        )
 
 
 def _check(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
 from functools import cached_property
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +56,15 @@ class FeatureSource(ABC):
         del name
         return self._whole
 
+    def close(self) -> None:  # noqa: B027  # most sources have nothing open
+        """Close what is open."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of everything in the source."""
@@ -71,13 +81,21 @@ class NpzSource(FeatureSource):
     def __init__(self, path: Path, settings: ImportSettings) -> None:
         super().__init__(path, settings)
         try:
-            with zipfile.ZipFile(path) as archive:
-                names = [name.removesuffix(".npy") for name in archive.namelist()]
-            self._arrays = np.load(path, allow_pickle=False)
-        except (zipfile.BadZipFile, ValueError) as error:
+            self._archive = zipfile.ZipFile(path)
+        except zipfile.BadZipFile as error:
             raise ImportRefusedError(str(path), [f"is not an npz file: {error}"]) from error
+        try:
+            self._table: NDArray[np.generic] | None = None
+            self.ids = self._find_ids()
+        except BaseException:  # whatever it is, the file is closed
+            self.close()
+            raise
+        self._place = {name: i for i, name in enumerate(self.ids)}
+
+    def _find_ids(self) -> tuple[str, ...]:
+        path, settings = self.path, self.settings
+        names = self._names()
         column = settings.id_column or "clip"
-        self._table: NDArray[np.generic] | None = None
         if column in names and (settings.id_column or self._array(column).dtype.kind == "U"):
             names = [str(name) for name in self._array(column).ravel()]
             self._table = self._array(self._value_array(column))
@@ -89,8 +107,11 @@ class NpzSource(FeatureSource):
             missing = settings.id_column or "clip"
             raise ImportRefusedError(str(path), [f"has no array {missing} of ids"])
         _refuse_repeated(path, names)
-        self.ids = tuple(names)
-        self._place = {name: i for i, name in enumerate(names)}
+        return tuple(names)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._archive.close()
 
     def rows(self, name: str) -> Rows:
         """Read the rows of an id."""
@@ -100,13 +121,16 @@ class NpzSource(FeatureSource):
 
     def _array(self, name: str) -> NDArray[np.generic]:
         try:
-            array: NDArray[np.generic] = self._arrays[name]
-        except (ValueError, zipfile.BadZipFile) as error:
+            with self._archive.open(f"{name}.npy") as file:
+                return _load_npy(file)
+        except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
             raise ImportRefusedError(str(self.path), [f"array {name}: {error}"]) from error
-        return array
+
+    def _names(self) -> list[str]:
+        return [name.removesuffix(".npy") for name in self._archive.namelist()]
 
     def _value_array(self, column: str) -> str:
-        others = [str(name) for name in self._arrays.files if name != column]
+        others = [name for name in self._names() if name != column]
         if self.settings.array:
             if self.settings.array not in others:
                 raise ImportRefusedError(
@@ -194,10 +218,7 @@ def open_source(path: Path, settings: ImportSettings) -> FeatureSource:
 
 
 def _load_npy(file: IO[bytes]) -> NDArray[np.generic]:
-    version = np.lib.format.read_magic(file)  # np.load would try other formats too
-    if version is None:
-        raise ValueError("is not an npy file")
-    file.seek(0)
+    # np.load would try other formats too.
     array: NDArray[np.generic] = np.lib.format.read_array(file, allow_pickle=False)
     return array
 
