@@ -103,11 +103,11 @@ class EntryWriter:
         """
         for name, array in arrays.items():
             self._check(name, array)
-        for name, array in arrays.items():
-            column = self._columns.get(name)
-            if column is None:
-                column = self._columns[name] = _Column(name, array.dtype, array.shape[1:])
-            with self._file.writing():
+        with self._file.writing():
+            for name, array in arrays.items():
+                column = self._columns.get(name)
+                if column is None:
+                    column = self._columns[name] = _Column(name, array.dtype, array.shape[1:])
                 column.append(array, self._file)
 
     def finish(

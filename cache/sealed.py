@@ -24,6 +24,7 @@ import h5py
 
 from cache.commit import sync_folder, temporary_path, write_error
 from cache.digest import JSON, canonical_json, digest_file
+from cache.hold_signals import hold_signals
 from cache.sink import Sink
 
 HEADER_BYTES = 1024
@@ -131,13 +132,11 @@ class SealedFile:
 
     def __enter__(self) -> Self:
         try:
-            self._sink = Sink(self._temporary)
-        except OSError as error:
-            raise write_error(self.what, self.path, error) from error
-        try:
+            # A signal that arrived meanwhile is raised at the end of this block.
             with self.writing():
-                # Version 1.10 of the format: checksums over HDF5's own structure, and readable
-                # by every HDF5 since 2016. No lock: the temporary name is this process's alone.
+                self._sink = Sink(self._temporary)
+                # Version 1.10 of the format: checksums over HDF5's own structure, and readable by
+                # every HDF5 since 2016. No lock: the temporary name is this process's alone.
                 self.h5 = h5py.File(
                     self._sink, "w", userblock_size=HEADER_BYTES, libver=("v110", "v110")
                 )
@@ -153,22 +152,17 @@ class SealedFile:
         trace: TracebackType | None,
     ) -> None:
         del kind, error, trace
-        if self._sink.descriptor >= 0:
-            self._abandon()
+        self._abandon()
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Turn what fails inside into one clear error.
+        """Turn what fails inside into one clear error; signals are held back.
 
         Raises:
             CacheWriteError: a write failed; also one that HDF5 did earlier, on its own.
         """
-        try:
+        with hold_signals(), self._one_error():
             yield
-        except (OSError, RuntimeError) as error:
-            self._raise_first_error()
-            raise write_error(self.what, self.path, error) from error
-        self._raise_first_error()
 
     def commit(self, fields: Mapping[str, JSON]) -> Path:
         """Close the file, seal it and let it appear, durably.
@@ -185,7 +179,7 @@ class SealedFile:
         try:
             with self.writing():
                 self.h5.close()
-            with self.writing():
+            with self._one_error():
                 self._sink.write_header(
                     _format_header(
                         self.kind,
@@ -197,32 +191,45 @@ class SealedFile:
                     )
                 )
                 os.fsync(self._sink.descriptor)
-                self._sink.close()
                 self._temporary.replace(self.path)
+                with hold_signals():
+                    self._sink.close()
                 sync_folder(self.path.parent)
         except BaseException:
             self._abandon()
             raise
         return self.path
 
+    @contextlib.contextmanager
+    def _one_error(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, RuntimeError) as error:
+            self._raise_first_error()
+            raise write_error(self.what, self.path, error) from error
+        self._raise_first_error()
+
     def _raise_first_error(self) -> None:
-        error = self._sink.error
+        error = self._sink.error if hasattr(self, "_sink") else None
         if isinstance(error, OSError):
             raise write_error(self.what, self.path, error) from error
         if error is not None:
-            raise error  # an interrupt that arrived while HDF5 was writing
+            raise error
 
     def _abandon(self) -> None:
-        # From here on nothing that HDF5 still wants to write reaches the disk, or can fail.
-        self._sink.error = self._sink.error or InterruptedError("the file was given up")
-        if hasattr(self, "h5"):
-            # HDF5 may miss what was not written; the file is going away, so that is no news.
-            with contextlib.suppress(OSError, RuntimeError, ValueError):
-                self.h5.close()
-        self._sink.close()
-        # The first error is what counts; a temporary file left behind is gc's to find.
-        with contextlib.suppress(OSError):
-            self._temporary.unlink(missing_ok=True)
+        with hold_signals():
+            if not hasattr(self, "_sink") or self._sink.descriptor < 0:
+                return  # never begun, or committed
+            # From here on nothing that HDF5 still wants to write reaches the disk, or can fail.
+            self._sink.error = self._sink.error or InterruptedError("the file was given up")
+            if hasattr(self, "h5"):
+                # HDF5 may miss what was not written; the file is going away, so that is no news.
+                with contextlib.suppress(OSError, RuntimeError, ValueError):
+                    self.h5.close()
+            self._sink.close()
+            # The first error is what counts; a temporary file left behind is gc's to find.
+            with contextlib.suppress(OSError):
+                self._temporary.unlink(missing_ok=True)
 
 
 def _format_header(kind: str, fields: Mapping[str, JSON]) -> bytes:
