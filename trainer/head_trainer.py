@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,7 @@ class HeadTrainer:
             # The history first: a checkpoint that exists has its rows.
             self.writer.write(format_history(self.rows), HISTORY)
             save_checkpoint(head, path)
+            self._progress(name).unlink(missing_ok=True)
         self.checkpoints.append(
             {
                 "file": f"{CHECKPOINTS}/{path.name}",
@@ -99,16 +101,9 @@ class HeadTrainer:
     def _train(self, fold: Fold, seed: int, name: str) -> TrainedHead:
         # A head that was interrupted may have left rows.
         self.rows = [r for r in self.rows if (r.fold, r.seed) != (fold.number, seed)]
-        stage: Stage = "train"
-
-        def on_epoch(record: EpochRecord) -> None:
-            self.rows.append(HistoryRow(fold.number, seed, stage, record))
-            self.watch.epoch(name, stage, record)
-
         epochs = None
         share = inner_share(self.settings.selection)
         if share is not None:
-            stage = "choose"
             inner, held_out = inner_split(fold.train, share, seed=seed)
             epochs = choose_epochs(
                 self.corpus,
@@ -117,18 +112,29 @@ class HeadTrainer:
                 self.settings,
                 seed=seed,
                 device=self.device,
-                on_epoch=on_epoch,
+                on_epoch=lambda record: self._note(fold, seed, name, "choose", record),
             )
-            stage = "train"
-        return train_head(
+        head = train_head(
             self.corpus,
             self._indices(fold.train),
             self.settings,
             seed=seed,
             epochs=epochs,
             device=self.device,
-            on_epoch=on_epoch,
+            progress=self._progress(name),
+            on_epoch=lambda record: self.watch.epoch(name, "train", record),
         )
+        # Not as they come: a training that goes on where it was interrupted skips some.
+        self.rows += [HistoryRow(fold.number, seed, "train", record) for record in head.history]
+        return head
+
+    def _note(self, fold: Fold, seed: int, name: str, stage: Stage, record: EpochRecord) -> None:
+        self.rows.append(HistoryRow(fold.number, seed, stage, record))
+        self.watch.epoch(name, stage, record)
+
+    def _progress(self, name: str) -> Path:
+        """Where an unfinished training of a head is kept."""
+        return self.writer.file(CHECKPOINTS, f"{name}.progress")
 
     def _predict(self, head: TrainedHead, fold: Fold) -> Predictions:
         clips = sorted(fold.test, key=lambda clip: clip.clip)

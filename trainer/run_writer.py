@@ -36,7 +36,7 @@ from trainer.runs import (
 )
 
 _FILES = (CONFIG, METRICS, PREDICTIONS, HISTORY, ENTRIES, CONFUSION, CURVES)
-_FOLDERS = {CHECKPOINTS: "*.safetensors", MEMBERS: "*.csv"}
+_FOLDERS = {CHECKPOINTS: ("*.safetensors", "*.progress"), MEMBERS: ("*.csv",)}
 _KEPT_ON_RESUME = (HISTORY, CHECKPOINTS)
 
 
@@ -84,9 +84,10 @@ class RunWriter:
         for name in _FILES:
             if name not in kept:
                 (path / name).unlink(missing_ok=True)
-        for folder, pattern in _FOLDERS.items():
-            for old in (path / folder).glob(pattern) if folder not in kept else ():
-                old.unlink()
+        for folder, patterns in _FOLDERS.items():
+            for pattern in patterns if folder not in kept else ():
+                for old in (path / folder).glob(pattern):
+                    old.unlink()
 
     def __enter__(self) -> Self:
         return self

@@ -82,7 +82,8 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     yield f"all clips ({counts})"
     yield from _section(report["all"], report["members_are"])
     if report["both"] is None:
-        yield "clips with both modalities: none"
+        only = ", ".join(f"{name} only" for name in report["clips"])
+        yield f"clips with both modalities: none ({only or 'no clip at all'})"
     elif report["both"]["ensemble"]["n"] == report["all"]["ensemble"]["n"]:
         yield "clips with both modalities: all of them, the same figures"
     else:

@@ -327,6 +327,23 @@ def test_an_interrupted_run_is_resumed_with_the_same_result(
     assert resumed.info["state"] == "finished"
 
 
+def test_a_head_interrupted_between_epochs_goes_on_from_there(
+    manifest: Manifest, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.train.PROGRESS_SECONDS", 0.0)
+    whole = train(manifest, cache, tmp_path / "whole")
+    path = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train(manifest, cache, path, watch=Interrupted(epochs=2))
+    assert [p.name for p in (path / "checkpoints").iterdir()] == ["fold-0-seed-0.progress"]
+    watch = Interrupted(epochs=-1)
+    train(manifest, cache, path, resume=True, watch=watch)
+    assert watch.left == -1 - (1 + 3)  # one epoch of the first head was left, three of the second
+    assert (path / "predictions.csv").read_bytes() == (whole.path / "predictions.csv").read_bytes()
+    assert [row.record.epoch for row in read_history(path / "history.csv")] == [1, 2, 3] * 2
+    assert not list((path / "checkpoints").glob("*.progress"))
+
+
 def test_a_head_whose_checkpoint_was_lost_is_trained_again_with_one_history(
     manifest: Manifest, cache: Path, tmp_path: Path
 ) -> None:

@@ -57,6 +57,7 @@ def test_a_run_is_replaced_only_when_asked(tmp_path: Path) -> None:
     path = make_run(tmp_path / "run")
     (path / "notes.txt").write_text("mine")
     (path / "checkpoints" / "fold-9-seed-9.safetensors").write_bytes(b"old")
+    (path / "checkpoints" / "fold-9-seed-9.progress").write_bytes(b"old")
     with pytest.raises(RunError, match=r"holds a run \(finished\); pass --overwrite"):
         make_run(path)
     assert read_run(make_run(path, overwrite=True, kind="second")).info["kind"] == "second"

@@ -41,10 +41,16 @@ def test_missing_clips_and_classes_are_said() -> None:
     assert "one head" in text
 
 
+def test_clips_of_one_modality_are_said() -> None:
+    table = predictions_of("ah", "ah", modalities=("audio", "audio"))
+    text = format_report(make_report(table, {"seed-0": table}), name="r")
+    assert "clips with both modalities: none (audio only)" in text
+
+
 def test_without_clips_there_are_dashes_and_no_zeros() -> None:
     empty = POOLED.select(lambda _: False)
     text = format_report(make_report(empty, {"a": empty, "b": empty}), name="r")
-    assert "clips with both modalities: none" in text
+    assert "clips with both modalities: none (no clip at all)" in text
     assert "0.0 %" not in text
 
 

@@ -42,6 +42,7 @@ def test_a_run_is_trained_reported_compared_and_averaged(corpus: list[str], tmp_
     one, two, both = (str(tmp_path / name) for name in ("one", "two", "both"))
     result = avfuse(*corpus, "--run", one, "--folds", "speaker:2", "--seeds", "2")
     assert result.exit_code == 0, result.output
+    assert f"{one}: icmi19 with changes, 2 seeds, speaker:2, 3 epochs" in result.stdout
     assert "ensemble of 2 seeds" in result.stdout
     assert "mean of 2 folds" in result.stdout
     assert "warning: untrained" in result.stdout

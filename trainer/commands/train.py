@@ -76,6 +76,7 @@ def train(
         if select is not None:
             values["selection"] = select
         settings = settings_from(TrainSettings, values)
+        changed = settings != settings_from(TrainSettings, load_preset(preset))
         display = Display(stages=1 if inner_share(settings.selection) is None else 2)
         report = run_experiment(
             read_manifest(manifest, check_files=False),
@@ -90,7 +91,7 @@ def train(
                 allow_shared_speakers=allow_shared_speakers,
                 num_seeds=seeds,
             ),
-            preset=preset,
+            preset=f"{preset} with changes" if changed else preset,
             device=choose_device(device),
             threads=threads,
             overwrite=overwrite,
