@@ -7,15 +7,52 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import safetensors.torch
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
+from cache.digest import digest_array, digest_json
+from cache.settings import settings_to_dict
+from trainer.corpus import Corpus
 from trainer.optim import load_optimiser_tensors, optimiser_tensors
 from trainer.runs import write_whole
+from trainer.settings import TrainSettings
 from trainer.trained import CheckpointError, EpochRecord, read_tensors
 
 FORMAT = "avfuse training 1"
+
+
+def training_identity(
+    corpus: Corpus,
+    clips: Sequence[NDArray[np.int64]],
+    settings: TrainSettings,
+    seed: int,
+    stop: int,
+) -> str:
+    """Digest everything that decides a training's bits on one machine.
+
+    Args:
+        corpus: the features, by what was read of each clip, and the labels.
+        clips: the training clips, and those that are reported on.
+        settings: the head and its training.
+        seed: of the training.
+        stop: the epoch after which it stops.
+    """
+    return digest_json(
+        {
+            "settings": settings_to_dict(settings),
+            "seed": seed,
+            "stop": stop,
+            "classes": list(corpus.classes),
+            "clips": [[corpus.clip_ids[i] for i in part] for part in clips],
+            "labels": [corpus.labels[part].tolist() for part in clips],
+            "set_keys": dict(corpus.set_keys),
+            "read": {key: digest_json(sums) for key, sums in corpus.checksums.items()},
+            "steps": {name: digest_array(part.offsets) for name, part in corpus.sequences.items()},
+        }
+    )
 
 
 def save_progress(

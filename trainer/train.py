@@ -14,8 +14,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cache.digest import digest_array, digest_json
-from cache.settings import settings_to_dict
 from trainer.batches import BatchMaker, ordered_batches, plan_batches
 from trainer.corpus import UNLABELLED, Corpus, CorpusError
 from trainer.heads import Head, make_head
@@ -23,7 +21,7 @@ from trainer.loss import class_weights, head_loss
 from trainer.normalisation import fit_normalisations, normalise
 from trainer.optim import learning_rate_at, make_optimiser, set_learning_rate
 from trainer.prior import prior_weights
-from trainer.progress import load_progress, save_progress
+from trainer.progress import load_progress, save_progress, training_identity
 from trainer.settings import OptimSettings, TrainSettings
 from trainer.trained import EpochRecord, TrainedHead
 
@@ -95,7 +93,7 @@ def train_head(
         head = make_head(settings, corpus.shapes, len(corpus.classes)).to(device)
         optimiser = make_optimiser(head, settings.optim)
         stop = min(epochs or settings.optim.epochs, settings.optim.epochs)
-        identity = _identity(corpus, (train, validation), settings, seed, stop)
+        identity = training_identity(corpus, (train, validation), settings, seed, stop)
         history = list(load_progress(progress, identity, head, optimiser) if progress else ())
         saved = time.monotonic()
         for epoch in range(len(history) + 1, stop + 1):
@@ -243,29 +241,6 @@ def _check_clips(corpus: Corpus, clips: Clips, role: str) -> NDArray[np.int64]:
             f"{len(unlabelled)} {role} clips have no label, {corpus.clip_ids[unlabelled[0]]} first"
         )
     return indices
-
-
-def _identity(
-    corpus: Corpus,
-    clips: Sequence[NDArray[np.int64]],
-    settings: TrainSettings,
-    seed: int,
-    stop: int,
-) -> str:
-    """Digest of everything that decides a training's bits on one machine."""
-    return digest_json(
-        {
-            "settings": settings_to_dict(settings),
-            "seed": seed,
-            "stop": stop,
-            "classes": list(corpus.classes),
-            "clips": [[corpus.clip_ids[i] for i in part] for part in clips],
-            "labels": [corpus.labels[part].tolist() for part in clips],
-            "set_keys": dict(corpus.set_keys),
-            "read": {key: digest_json(sums) for key, sums in corpus.checksums.items()},
-            "steps": {name: digest_array(part.offsets) for name, part in corpus.sequences.items()},
-        }
-    )
 
 
 def _seed(*numbers: int) -> int:
