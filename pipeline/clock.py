@@ -45,9 +45,9 @@ class Clock:
         """Say what was repaired, one line for each kind."""
         lines = []
         if self.missing:
-            lines.append(f"{self.missing} frames without a time; placed after the one before")
+            lines.append(f"frames without a time, placed after the one before: {self.missing}")
         if self.repeated:
-            lines.append(f"{self.repeated} frames whose time doesn't increase; moved up")
+            lines.append(f"frames whose time doesn't increase, moved up: {self.repeated}")
         if self.restarts:
-            lines.append(f"the clock jumps back {self.restarts} times; later times are shifted")
+            lines.append(f"jumps back of the clock, with later times shifted: {self.restarts}")
         return lines

@@ -11,21 +11,18 @@ import numpy as np
 from av.error import FFmpegError
 
 from pipeline.clock import Clock
+from pipeline.errors import MediaError, NoVideoError, SeekMissedError
 from pipeline.media import (
     DecodeSettings,
-    Faults,
-    MediaError,
     MediaInfo,
-    NoVideoError,
-    SeekMissedError,
     check_limits,
-    decoded_frames,
     open_media,
     probe,
     read_info,
     video_stream,
 )
 from pipeline.orientation import display_matrix, upright
+from pipeline.packets import Faults, decoded_frames
 
 __all__ = [
     "DecodeSettings",
@@ -246,7 +243,7 @@ class VideoReader:
                     f"the picture ends at {end:.2f} s of {info.duration_seconds:.2f} declared"
                 )
         if met.damaged:
-            self.problems.append(f"{met.damaged} frames are damaged")
+            self.problems.append(f"damaged frames: {met.damaged}")
         self.problems += met.clock.problems() + met.faults.problems()
         if met.stopped:
             self.problems.append(met.stopped)

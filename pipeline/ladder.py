@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 RETRY_EVERY = 5  # frames, for a face that isn't certain yet
 RETRY_BELOW = -0.15  # score of the plain look below which others are tried
+LOOK_RUNGS = {True: Rung.CONTRAST, False: Rung.TILT}  # by whether contrast was raised
 LOOKS = (Look(contrast=True), Look(tilt=25), Look(tilt=-25))
 # What makes a track a face: landmarks that stay when the box is moved, or a detector that is sure
 # for long. Measured on 24 real clips: faces reach 0.000 to 0.011 or a sum of 14 and more, what
@@ -133,12 +134,11 @@ class Ladder:
             Whether it is still there; if not, the track ends.
         """
         settings, box = self.settings, track.last.box
-        if settings.scan == "region" or settings.ladder == "full":
-            face, look = self._look(track, now)
-            if face is not None:
-                rung = self._rung(face) if look == PLAIN else _LOOK_RUNGS[look.contrast]
-                self.see(track, face, now, rung, look)
-                return True
+        face, look = self._look(track, now)
+        if face is not None:
+            rung = self._rung(face) if look == PLAIN else LOOK_RUNGS[look.contrast]
+            self.see(track, face, now, rung, look)
+            return True
         if not track.is_face and not track.num_positive:
             return abs(now.index - track.seen) <= settings.hold_frames
         if abs(now.seconds - track.seen_at) <= settings.follow_seconds:
@@ -194,9 +194,6 @@ class Ladder:
 
     def _rung(self, face: Detection) -> Rung:
         return Rung.DETECT if face.score >= self.settings.threshold else Rung.REGION
-
-
-_LOOK_RUNGS = {True: Rung.CONTRAST, False: Rung.TILT}
 
 
 def _worth(row: Sighting) -> tuple[int, float]:

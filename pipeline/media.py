@@ -6,8 +6,7 @@ limits everywhere and sound and picture share one origin of time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,14 @@ import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import FFmpegError
-from av.packet import Packet
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from pipeline.errors import MediaError, NoAudioError, NoVideoError, reason
+
+__all__ = ["DecodeSettings", "MediaError", "MediaInfo", "NoAudioError", "NoVideoError", "probe"]
+
 LFS_HEADER = b"version https://git-lfs.github.com/spec/"
-MAX_DEMUX_ERRORS = 10  # in a row; some demuxers report the same bad spot for ever
-MAX_LISTED_FAULTS = 3
 # Streams of one clip that start further apart than this carry a damaged clock.
 MAX_START_DIFFERENCE = 600.0
 
@@ -32,22 +32,6 @@ CONTAINERS = (
     "m4v,matroska,mjpeg,mov,mp3,mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,swf,vc1,vvc,w64,wav,"
     "webm,wtv,yuv4mpegpipe"
 )
-
-
-class MediaError(Exception):
-    """A clip can't be used; the message is the reason, in terms a user understands."""
-
-
-class NoVideoError(MediaError):
-    """The file can be read, but holds no moving picture."""
-
-
-class NoAudioError(MediaError):
-    """The file can be read, but holds no sound."""
-
-
-class SeekMissedError(Exception):
-    """A seek landed behind the wanted time; decode from the beginning instead."""
 
 
 @dataclass(frozen=True)
@@ -127,31 +111,6 @@ class MediaInfo:
     def declared_frames(self) -> int | None:
         """Number of frames by the header, where it says one."""
         return None if self.video is None else self.video.declared_frames
-
-
-@dataclass
-class Faults:
-    """Decoding errors met on the way: the first few in words, the others counted.
-
-    ``hidden`` counts the packets that the file's edit list hides, which is no error.
-    """
-
-    what: str
-    listed: list[str] = field(default_factory=list)
-    count: int = 0
-    hidden: int = 0
-
-    def add(self, seconds: float | None, error: BaseException) -> None:
-        """Record an error near ``seconds`` of the clip."""
-        self.count += 1
-        if len(self.listed) < MAX_LISTED_FAULTS:
-            where = "" if seconds is None else f" at {seconds:.2f} s"
-            self.listed.append(f"{self.what} decoding error{where}: {_reason(error)}")
-
-    def problems(self) -> list[str]:
-        """Return the recorded errors, one line each."""
-        more = self.count - len(self.listed)
-        return self.listed + ([f"{more} more {self.what} decoding errors"] if more else [])
 
 
 def probe(path: Path, settings: DecodeSettings | None = None) -> MediaInfo:
@@ -280,70 +239,38 @@ def check_limits(
     """Refuse a clip whose headers declare more than the settings allow.
 
     Raises:
-        MediaError: the wanted part is longer than ``max_duration_seconds``, or its end is not
-            after its start.
+        MediaError: the wanted part ends before it starts or is longer than
+            ``max_duration_seconds``; frames have more than ``max_pixels``; or a whole file
+            declares more than ``max_frames``.
     """
-    if end is not None and end <= (start or 0.0):
-        raise MediaError(f"{info.path}: end_seconds {end} is not after start_seconds {start or 0}")
-    length = end if end is not None else info.duration_seconds
-    if length is not None and length - (start or 0.0) > settings.max_duration_seconds:
+    begin = start or 0.0
+    if end is not None and end <= begin:
+        raise MediaError(f"{info.path}: end_seconds {end} is not after start_seconds {begin}")
+    stop = end if end is not None else info.duration_seconds
+    if stop is not None and stop - begin > settings.max_duration_seconds:
         raise MediaError(
-            f"{info.path} declares {length - (start or 0.0):.0f} s; a clip may have "
-            f"{settings.max_duration_seconds:.0f} s (max_duration_seconds); cut it with "
+            f"{info.path} declares {stop - begin:g} s; a clip may have "
+            f"{settings.max_duration_seconds:g} s (max_duration_seconds); cut it with "
             "start_seconds and end_seconds, or raise the limit"
         )
-
-
-def decoded_frames(container: InputContainer, stream: Any, faults: Faults) -> Iterator[Any]:
-    """Decode a stream to its end, going on behind damaged packets.
-
-    Args:
-        container: the open file.
-        stream: one of its video or audio streams.
-        faults: receives every error, and the number of packets that the edit list hides.
-
-    Raises:
-        MediaError: the stream is encrypted.
-    """
-    for packet in _packets(container, stream, faults):
-        if packet is not None and packet.has_sidedata("encryption_info"):
-            raise MediaError(f"{container.name}: the {stream.type} is encrypted")
-        if packet is not None and packet.size and packet.is_discard:
-            faults.hidden += 1
-        try:
-            yield from stream.codec_context.decode(packet)
-        except (FFmpegError, ValueError) as error:  # ValueError: an unusable frame, of size 0 say
-            faults.add(None if packet is None else _packet_seconds(packet), error)
-
-
-def _packets(
-    container: InputContainer, stream: Any, faults: Faults
-) -> Iterator[Packet[Any] | None]:
-    """Yield a stream's packets and at the end one that makes the decoder give up what it holds."""
-    errors = 0
-    while errors < MAX_DEMUX_ERRORS:
-        try:
-            for packet in container.demux(stream):
-                errors = 0
-                yield packet if packet.size else None
-            return
-        except FFmpegError as error:  # the next call to demux goes on behind the bad spot
-            errors += 1
-            faults.add(None, error)
-    yield None
-
-
-def _packet_seconds(packet: Packet[Any]) -> float | None:
-    stamp = packet.pts if packet.pts is not None else packet.dts
-    return None if stamp is None or not packet.time_base else float(stamp * packet.time_base)
+    if info.video is None:
+        return
+    height, width = info.video.frame_size
+    if height * width > settings.max_pixels:
+        raise MediaError(
+            f"{info.path} has frames of {width}x{height} pixels; at most {settings.max_pixels} "
+            "pixels are read (max_pixels)"
+        )
+    declared = info.video.declared_frames or 0
+    if start is None and end is None and declared > settings.max_frames:
+        raise MediaError(
+            f"{info.path} declares {declared} frames; a clip may have {settings.max_frames} "
+            "(max_frames); cut it with start_seconds and end_seconds, or raise the limit"
+        )
 
 
 def _start(stream: Any) -> float:
     return 0.0 if stream.start_time is None else float(stream.start_time * stream.time_base)
-
-
-def _reason(error: BaseException) -> str:
-    return getattr(error, "strerror", None) or str(error)
 
 
 def _guess(path: Path, error: BaseException) -> str:
@@ -355,5 +282,5 @@ def _guess(path: Path, error: BaseException) -> str:
         if all(byte >= 32 or byte in b"\t\n\r" for byte in head):
             return "it looks like text"
     if size < 1024:
-        return f"it has only {size} bytes ({_reason(error)})"
-    return f"it is damaged, cut off, or of another kind ({_reason(error)})"
+        return f"it has only {size} bytes ({reason(error)})"
+    return f"it is damaged, cut off, or of another kind ({reason(error)})"

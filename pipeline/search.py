@@ -93,10 +93,10 @@ class FaceSearch:
         for new, face in enumerate(found or []):
             if new not in matched:
                 self._begin(face, now)
-        if self.by_region:
+        if self.full:
             self._keep(now)
         for track in self.active:
-            if self.by_region and track.is_face and not track.settled:
+            if self.full and track.is_face and not track.settled:
                 track.settled = True
                 self._look_back(track, -math.inf)
         self.before = now
@@ -225,5 +225,7 @@ def shrink(view: View) -> View:
     if scale == 1.0:
         return replace(view, image=view.image.copy())
     size = (round(width * scale), round(height * scale))
-    small = cv2.resize(view.image, size, interpolation=cv2.INTER_AREA)
+    # Above half the size plain interpolation aliases little and is ten times faster.
+    how = cv2.INTER_LINEAR if scale > 0.5 else cv2.INTER_AREA
+    small = cv2.resize(view.image, size, interpolation=how)
     return replace(view, image=small, scale=scale)
