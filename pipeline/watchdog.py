@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import faulthandler
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TextIO, TypeVar
 
 LAST_WORDS = "Timeout"  # how the interpreter's timer begins what it writes
@@ -24,17 +25,25 @@ def watch(marker: TextIO | None) -> None:
     _marker[:] = [] if marker is None else [marker]
 
 
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """End a watched process if what is inside the ``with`` takes longer than ``seconds``."""
+    if _marker:
+        faulthandler.dump_traceback_later(seconds, exit=True, file=_marker[0])
+    try:
+        yield
+    finally:
+        if _marker:
+            faulthandler.cancel_dump_traceback_later()
+
+
 def guarded(chunks: Iterable[T], limit_seconds: float) -> Iterator[T]:
     """Yield from ``chunks``, ending a watched process if one chunk takes longer than the limit."""
     iterator = iter(chunks)
     while True:
-        if _marker:
-            faulthandler.dump_traceback_later(limit_seconds, exit=True, file=_marker[0])
         try:
-            chunk = next(iterator)
+            with time_limit(limit_seconds):
+                chunk = next(iterator)
         except StopIteration:
             return
-        finally:
-            if _marker:
-                faulthandler.cancel_dump_traceback_later()
         yield chunk

@@ -9,8 +9,12 @@ kills its worker again is failed. Nothing else is lost: entries are committed on
 from __future__ import annotations
 
 import itertools
+import os
+import shutil
 import signal
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -25,6 +29,7 @@ from pipeline.watchdog import LAST_WORDS, watch
 
 # Clips handed over ahead of the workers: none of them waits, and a million are never queued.
 AHEAD_PER_WORKER = 2
+PARENT_SECONDS = 0.5  # from one look whether the parent still runs to the next
 
 
 class Item(Protocol):
@@ -102,7 +107,9 @@ class _Pool(Generic[T, R]):
         """Yield results as they come."""
         source = iter(clips)
         running: dict[Future[R], T] = {}
-        executor = ProcessPoolExecutor(max_workers=self.jobs, initializer=_start_worker)
+        executor = ProcessPoolExecutor(
+            max_workers=self.jobs, initializer=_start_worker, initargs=(os.getpid(), self.markers)
+        )
         try:
             while True:
                 room = self.jobs * AHEAD_PER_WORKER - len(running)
@@ -127,11 +134,23 @@ class _Pool(Generic[T, R]):
             executor.shutdown(wait=True, kill_workers=True)
 
 
-def _start_worker() -> None:
+def _start_worker(parent: int, markers: Path) -> None:
     # A core each: the same number of threads whatever the number of workers, so that the numbers
     # a clip yields do not depend on it either.
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C ends
+    threading.Thread(target=_end_with, args=(parent, markers), daemon=True).start()
+
+
+def _end_with(parent: int, markers: Path) -> None:
+    """End this worker when its parent is gone: killed alone, it leaves workers that wait for ever.
+
+    A worker at work would also go on writing into the cache, beside the next run.
+    """
+    while os.getppid() == parent:
+        time.sleep(PARENT_SECONDS)
+    shutil.rmtree(markers, ignore_errors=True)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _hold(work: Callable[[T], R], clip: T, markers: Path) -> R:
@@ -156,4 +175,4 @@ def _last_words(markers: Path, clip: Any) -> str | None:
     path.unlink()
     if not text.startswith(LAST_WORDS):
         return None
-    return "decoding hung: no frame or sound within the limit (decode.hang_seconds)"
+    return "decoding hung: no frame or sound within the limit (hang_seconds)"

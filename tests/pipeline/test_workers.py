@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,15 @@ import pytest
 
 from pipeline.watchdog import guarded, watch
 from pipeline.workers import WorkerDied, map_clips
+
+ROOT = Path(__file__).parent.parent.parent
+
+PARENT = """
+import sys
+from pipeline.workers import map_clips
+from tests.pipeline.test_workers import Clip, failed, work
+list(map_clips(work, [Clip("sleep", sys.argv[1])], jobs=1, failed=failed))
+"""
 
 
 @dataclass(frozen=True)
@@ -33,6 +44,9 @@ def work(clip: Clip) -> str:
     if clip.clip.startswith("hang"):
         for _ in guarded(endless(), limit_seconds=0.3):
             pass
+    if clip.clip.startswith("sleep"):
+        (Path(clip.folder) / "pid").write_text(str(os.getpid()))
+        time.sleep(60)
     if clip.clip.startswith("raise"):
         raise RuntimeError("a bug in the work")
     return f"{clip.clip} done"
@@ -109,3 +123,31 @@ def test_clips_are_read_only_as_far_ahead_as_the_workers_need() -> None:
     next(stream)
     assert read <= 5
     stream.close()
+
+
+def test_workers_end_when_their_parent_alone_is_killed(tmp_path: Path) -> None:
+    """They waited for ever, and one at work went on writing beside the next run."""
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", PARENT, str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as parent:
+        pid = tmp_path / "pid"
+        _wait_until(lambda: pid.exists() and pid.read_text() != "")
+        worker = int(pid.read_text())
+        parent.kill()
+    _wait_until(lambda: not _runs(worker))
+    assert list(tmp_path.glob("avfuse-workers-*")) == []
+
+
+def _runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"  # an ended process that nobody has waited for
+
+
+def _wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
