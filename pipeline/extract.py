@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,9 @@ from cache.failure import Failure
 from cache.feature_set import FeatureSet
 from cache.manifest import Clip
 from cache.source import Source, read_source
+from extractors.alexnet import min_steps
 from extractors.face_network import FaceNetwork
+from extractors.frozen_alexnet import FrozenEncoder, load_frozen_alexnet
 from pipeline.audio import AudioSteps
 from pipeline.crops import crop_faces
 from pipeline.decode import MediaError, MediaInfo, VideoReader, probe
@@ -33,7 +36,7 @@ from pipeline.faces import find_faces
 from pipeline.rungs import Rung
 from pipeline.sets import Kind, Plan, PlannedSet, WeightsChoice, load_network
 from pipeline.settings import StageOneSettings
-from pipeline.watchdog import guarded
+from pipeline.watchdog import guarded, time_limit
 
 NO_VIDEO = "no video stream"
 NO_AUDIO = "no audio stream"
@@ -116,7 +119,9 @@ def extract_clip(clip: Clip, plan: Plan) -> ClipResult:
             source = read_source(
                 clip.path, start_seconds=clip.start_seconds, end_seconds=clip.end_seconds
             )
-            job = _Job(clip, plan, source, probe(clip.path, plan.settings.decode))
+            with time_limit(plan.settings.hang_seconds):
+                info = probe(clip.path, plan.settings.decode)
+            job = _Job(clip, plan, source, info)
             if job.info.video is None and job.info.audio is None:
                 raise MediaError(f"{clip.path} has neither picture nor sound")
         except (MediaError, OSError) as error:
@@ -225,11 +230,33 @@ def _extract_audio(job: _Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult
     return results
 
 
+def _extract_grids(job: _Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
+    """Encode the spectrograms that the cache holds; nothing is decoded."""
+    results: dict[str, SetResult] = {}
+    for planned in todo:
+        encoder = _encoder(planned, job.plan)
+        name = encoder.features
+        upstream = next(other for other in job.plan.sets if other.name == name)
+        sound = FeatureSet(job.plan.cache, upstream.spec).read(job.clip.clip)
+        times = sound.arrays["times"]
+        with job.writer(planned) as writer:
+            for at, grid in encoder.module.blocks(times, sound.arrays[name]):
+                writer.append(times=at, grid=grid)
+            lengthened = 0 < len(times) < min_steps()
+            writer.finish(
+                missing=sound.missing,
+                attributes={**sound.attributes, "lengthened": lengthened},
+            )
+        results[planned.name] = _made(sound.missing)
+    return results
+
+
 _Compute = Callable[[_Job, Sequence[PlannedSet]], dict[str, SetResult]]
 STAGES: tuple[tuple[Kind, _Compute], ...] = (
     ("faces", _extract_faces),
     ("network", _extract_networks),
     ("audio", _extract_audio),
+    ("grid", _extract_grids),
 )
 
 
@@ -241,9 +268,10 @@ def _attempt(
     results: dict[str, SetResult],
 ) -> dict[str, SetResult]:
     """Run one stage; whatever goes wrong with the clip becomes its recorded failure."""
-    faces = results.get("faces")
-    if stage == "network" and faces is not None and faces.state == "failed":
-        return _fail(job.clip, job.plan, todo, job.source, "faces", "; ".join(faces.why))
+    for name in {name for planned in todo for name in planned.spec.upstream}:
+        upstream = results.get(name)
+        if upstream is not None and upstream.state == "failed":
+            return _fail(job.clip, job.plan, todo, job.source, name, "; ".join(upstream.why))
     try:
         return compute(job, todo)
     except CacheWriteError:
@@ -266,11 +294,29 @@ def _known(clip: Clip, plan: Plan, planned: PlannedSet) -> SetResult | None:
     if state == "ok":
         return SetResult("ok", fresh=False)
     if state == "partial":
-        return SetResult("partial", feature_set.read(clip.clip, ()).missing, fresh=False)
+        entry = feature_set.read(clip.clip, ())
+        if _limits_hold(entry.missing, entry.provenance, plan):
+            return SetResult("partial", entry.missing, fresh=False)
+        return None
     failure = None if plan.retry_failed else feature_set.failure(clip.clip)
-    if failure and failure.still_counts(clip.path, start_seconds=start, end_seconds=end):
+    if (
+        failure
+        and failure.still_counts(clip.path, start_seconds=start, end_seconds=end)
+        and _limits_hold((failure.reason,), failure.provenance, plan)
+    ):
         return SetResult("failed", (failure.reason,), fresh=False)
     return None
+
+
+def _limits_hold(why: Sequence[str], provenance: Mapping[str, Any], plan: Plan) -> bool:
+    """Whether the limits that cut a clip short are still the same.
+
+    They are in no key, because they change no clip that is within them; a reason that comes from
+    one names it in parentheses.
+    """
+    before, now = provenance.get("limits", {}), plan.provenance.get("limits", {})
+    named = [name for name in now if any(f"({name}" in text for text in why)]
+    return all(before.get(name) == now[name] for name in named)
 
 
 def _made(missing: Sequence[str]) -> SetResult:
@@ -315,6 +361,24 @@ def _network(planned: PlannedSet, plan: Plan) -> FaceNetwork:
             f"the weights of {planned.name} changed since the run began: {planned.weights}"
         )
     return network
+
+
+def _encoder(planned: PlannedSet, plan: Plan) -> FrozenEncoder:
+    """Load a trained encoder once per process."""
+    choice = planned.weights or WeightsChoice()
+    if choice.file is None:
+        raise ValueError(f"{planned.name} has no checkpoint")
+    encoder = _load_encoder(choice.file, plan.device)
+    if encoder.digest != planned.spec.weights:
+        raise ValueError(
+            f"the checkpoint of {planned.name} changed since the run began: {choice.file}"
+        )
+    return encoder
+
+
+@lru_cache(maxsize=2)
+def _load_encoder(path: Path, device: str) -> FrozenEncoder:
+    return load_frozen_alexnet(path, device=device)
 
 
 @lru_cache(maxsize=8)

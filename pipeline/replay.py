@@ -14,7 +14,15 @@ from typing import Any
 from cache.set_spec import SetSpec, spec_difference
 from cache.settings import settings_from
 from extractors.networks import NETWORKS
-from pipeline.sets import AUDIO_SETS, Plan, PlanError, WeightsChoice, parse_weights, plan_sets
+from pipeline.sets import (
+    ALEXNET,
+    AUDIO_SETS,
+    Plan,
+    PlanError,
+    WeightsChoice,
+    parse_weights,
+    plan_sets,
+)
 from pipeline.settings import StageOneSettings
 
 
@@ -45,7 +53,7 @@ def replay_plan(
     if key not in recorded:
         raise PlanError(f"the run doesn't record how its set {key[:16]} was made; train it again")
     spec, provenance = recorded[key]
-    if spec.name not in NETWORKS and spec.name not in AUDIO_SETS:
+    if spec.name not in (*NETWORKS, *AUDIO_SETS, ALEXNET):
         raise PlanError(
             f"the run was trained on the set {spec.name}, which avfuse can't make from a video; "
             "import its features for these clips and evaluate on them instead"
@@ -53,12 +61,15 @@ def replay_plan(
     settings: dict[str, Any] = {}
     if spec.name in AUDIO_SETS:
         settings[spec.name] = dict(spec.settings)
+    elif spec.name == ALEXNET:
+        for name, upstream in spec.upstream.items():
+            settings[name] = dict(recorded[upstream][0].settings)
     else:
         own = dict(spec.settings)
         settings["crops"] = own.pop("crops")
         settings["network"] = own
         settings["faces"] = dict(recorded[spec.upstream["faces"]][0].settings)
-    choices = {spec.name: _weights(spec, provenance, weights)} if spec.name in NETWORKS else {}
+    choices = {} if spec.weights is None else {spec.name: _weights(spec, provenance, weights)}
     plan = plan_sets(
         [spec.name],
         settings_from(StageOneSettings, settings),

@@ -84,7 +84,7 @@ def run_extract(
     try:
         for planned in plan.sets:
             FeatureSet(plan.cache, planned.spec).create(
-                {**plan.provenance, "weights": str(planned.weights or "")}
+                {**plan.provenance, **planned.facts, "weights": str(planned.weights or "")}
             )
         work = functools.partial(extract_clip, plan=plan)
         failed = functools.partial(_died, plan=plan)

@@ -19,15 +19,24 @@ import torch
 from cache.set_spec import SetSpec
 from cache.settings import settings_to_dict
 from extractors.face_network import FaceNetwork, load_face_network
+from extractors.frozen_alexnet import load_frozen_alexnet
 from extractors.networks import NETWORKS
 from extractors.weight_files import WeightsError
 from pipeline.settings import StageOneSettings
+from pipeline.trained_encoder import EncoderChoiceError, describe_training, find_checkpoint
 
-Kind = Literal["faces", "network", "audio"]
+Kind = Literal["faces", "network", "audio", "grid"]
 
 AUDIO_SETS = ("spectrogram", "logmel")
+ALEXNET = "alexnet"  # grids of the audio encoder of a trained head
 # Bumped by hand when the code of a kind of set starts to yield other numbers for the same settings.
-ALGORITHM_VERSIONS: dict[str, int] = {"faces": 1, "network": 1, "spectrogram": 1, "logmel": 1}
+ALGORITHM_VERSIONS: dict[str, int] = {
+    "faces": 1,
+    "network": 1,
+    "spectrogram": 1,
+    "logmel": 1,
+    "alexnet": 1,
+}
 LIBRARIES = ("av", "dlib-bin", "h5py", "numpy", "opencv-python-headless", "torch")
 
 
@@ -53,11 +62,12 @@ class WeightsChoice:
 
 @dataclass(frozen=True)
 class PlannedSet:
-    """One feature set of a run."""
+    """One feature set of a run; ``facts`` are added to its provenance."""
 
     kind: Kind
     spec: SetSpec
     weights: WeightsChoice | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -94,10 +104,13 @@ def parse_weights(choices: Sequence[str]) -> dict[str, WeightsChoice]:
         name, equals, source = choice.partition("=")
         if not equals or not source:
             raise PlanError(f"--weights {choice}: expected NETWORK=FILE or NETWORK=random")
-        if name not in NETWORKS:
+        if name not in (*NETWORKS, ALEXNET):
             raise PlanError(f"--weights {choice}: no network {name!r}; there are {_networks()}")
         if name in result:
             raise PlanError(f"--weights names {name} twice")
+        if name == ALEXNET:
+            result[name] = _choose_encoder(source)
+            continue
         if source == "random" or source.startswith("random:"):
             seed = source.removeprefix("random").removeprefix(":") or "0"
             if not seed.isdecimal():
@@ -109,6 +122,13 @@ def parse_weights(choices: Sequence[str]) -> dict[str, WeightsChoice]:
             raise PlanError(f"--weights {choice}: {path} is not a file")
         result[name] = WeightsChoice(file=path.resolve())
     return result
+
+
+def _choose_encoder(source: str) -> WeightsChoice:
+    try:
+        return WeightsChoice(file=find_checkpoint(Path(source)))
+    except EncoderChoiceError as error:
+        raise PlanError(f"--weights {ALEXNET}={source}: {error}") from error
 
 
 def load_network(
@@ -165,7 +185,8 @@ def plan_sets(
     """Work out the sets to make, upstream first, and their keys.
 
     Args:
-        names: sets asked for; ``faces`` is added where a network needs it.
+        names: sets asked for; ``faces`` is added where a network needs it, and the spectrogram
+            that ``alexnet`` was trained on.
         settings: all settings of stage one.
         weights: parameters per network.
         cache: the cache's folder; not touched here.
@@ -179,7 +200,7 @@ def plan_sets(
             or a device that isn't there.
         extractors.weight_files.WeightsError: a weight file doesn't fit its network.
     """
-    known = ["faces", *NETWORKS, *AUDIO_SETS]
+    known = ["faces", *NETWORKS, *AUDIO_SETS, ALEXNET]
     for name in names:
         if name not in known:
             raise PlanError(f"no set {name!r}; there are {', '.join(known)}")
@@ -204,9 +225,12 @@ def plan_sets(
             )
         network = load_network(name, weights[name], settings, device="cpu", batch_size=batch_size)
         sets.append(_planned_network(name, weights[name], settings, network, faces.spec))
-    for name in wanted:
-        if name in AUDIO_SETS:
+    grids = [_planned_grid(weights, settings)] if ALEXNET in wanted else []
+    upstream = {name for planned in grids for name in planned.spec.upstream}
+    for name in AUDIO_SETS:
+        if name in wanted or name in upstream:
             sets.append(_planned(name, "audio", settings_to_dict(getattr(settings, name))))
+    sets += grids
     return Plan(
         cache=cache,
         settings=settings,
@@ -214,7 +238,7 @@ def plan_sets(
         device=choose_device(device),
         batch_size=batch_size,
         retry_failed=retry_failed,
-        provenance=_provenance(command),
+        provenance=_provenance(command, settings),
     )
 
 
@@ -243,15 +267,46 @@ def _planned_network(
     return PlannedSet("network", spec, choice)
 
 
-def _provenance(command: Sequence[str]) -> dict[str, Any]:
+def _planned_grid(weights: Mapping[str, WeightsChoice], settings: StageOneSettings) -> PlannedSet:
+    choice = weights.get(ALEXNET)
+    if choice is None or choice.file is None:
+        raise PlanError(
+            f"{ALEXNET} needs the audio encoder of a trained run: pass --weights {ALEXNET}=RUN, or "
+            "one of its checkpoints/*.safetensors"
+        )
+    encoder = load_frozen_alexnet(choice.file)
+    if encoder.features not in AUDIO_SETS:
+        raise PlanError(
+            f"{choice.file} was trained on {encoder.features}, which can't be made from a video"
+        )
+    name = encoder.features
+    audio = _planned(name, "audio", settings_to_dict(getattr(settings, name))).spec
+    if audio.key != encoder.features_key:
+        raise PlanError(
+            f"{choice.file} was trained on the set {name}-{encoder.features_key[:16]}, not on "
+            f"{audio.folder}; give the settings ({name}.*) that it was made with"
+        )
+    spec = SetSpec(
+        name=ALEXNET,
+        settings={},
+        version=ALGORITHM_VERSIONS[ALEXNET],
+        weights=encoder.digest,
+        upstream={name: audio.key},
+        untrained=encoder.untrained,
+    )
+    return PlannedSet("grid", spec, choice, {"trained_on": describe_training(choice.file)})
+
+
+def _provenance(command: Sequence[str], settings: StageOneSettings) -> dict[str, Any]:
     return {
         "avfuse": version("avfuse"),
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in LIBRARIES},
         "host": platform.node(),
         "command": list(command or sys.argv),
+        "limits": {**settings_to_dict(settings.decode), "hang_seconds": settings.hang_seconds},
     }
 
 
 def _networks() -> str:
-    return ", ".join(NETWORKS)
+    return ", ".join([*NETWORKS, ALEXNET])

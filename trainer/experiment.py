@@ -18,6 +18,7 @@ from trainer.available import Available, load_available
 from trainer.corpus import Corpus
 from trainer.head_trainer import HeadTrainer, Watch
 from trainer.history import plot_history
+from trainer.leaks import find_leaks
 from trainer.plan import Plan
 from trainer.predictions import mean_predictions, pool_predictions
 from trainer.report import MissingClip
@@ -162,6 +163,7 @@ def _missing_clips(plan: Plan, without: Mapping[str, str]) -> list[MissingClip]:
 
 def _warnings(plan: Plan, usable: Plan, found: Available, settings: TrainSettings) -> Iterator[str]:
     yield from usable.warnings
+    yield from find_leaks(found.sets, usable)
     if settings.prior == "afew-test":
         yield AFEW_WARNING
     tested = {clip.clip for fold in plan.folds for clip in fold.test}

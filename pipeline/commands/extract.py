@@ -63,6 +63,12 @@ def extract(
     """Extract feature sets for every clip of MANIFEST into a cache.
 
     Only what is missing or stale is computed: interrupted runs go on where they stopped.
+
+    The set alexnet holds the grids of a trained audio encoder (--weights alexnet=RUN, or one of
+    the run's checkpoints), frozen, for heads with audio.encoder=none. An encoder knows the labels
+    of the clips that it was trained on: use its grids only to report on clips that its own run
+    tested it on, the same fold or split.
+
     Exit code 0: all clips ok or partial; 1: some failed; 2: wrong use.
     """
     try:
