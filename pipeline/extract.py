@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from cache.commit import CacheWriteError
-from cache.entry import Entry
+from cache.entry import Entry, EntryError
 from cache.entry_writer import EntryWriter
 from cache.failure import Failure
 from cache.feature_set import FeatureSet
@@ -181,7 +181,7 @@ def _extract_faces(job: _Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult
 def _extract_networks(job: _Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
     """Decode and crop once, and run every network on the crops."""
     settings = job.plan.settings
-    faces = _read_faces(job.clip, job.plan)
+    faces, again = _read_upstream(job, job.plan.of_kind("faces")[0], _extract_faces)
     times, rungs = faces.arrays["times"], faces.arrays["rung"]
     size = settings.crops.size
     networks = [_network(planned, job.plan) for planned in todo]
@@ -211,7 +211,7 @@ def _extract_networks(job: _Job, todo: Sequence[PlannedSet]) -> dict[str, SetRes
                 writer.append(times=frames.times, rung=rungs[rows], **network.extract(crops))
         for writer in writers:
             writer.finish(missing=faces.missing, attributes=faces.attributes)
-    return {planned.name: _made(faces.missing) for planned in todo}
+    return again | {planned.name: _made(faces.missing) for planned in todo}
 
 
 def _extract_audio(job: _Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
@@ -237,7 +237,8 @@ def _extract_grids(job: _Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult
         encoder = _encoder(planned, job.plan)
         name = encoder.features
         upstream = next(other for other in job.plan.sets if other.name == name)
-        sound = FeatureSet(job.plan.cache, upstream.spec).read(job.clip.clip)
+        sound, again = _read_upstream(job, upstream, _extract_audio)
+        results |= again
         times = sound.arrays["times"]
         with job.writer(planned) as writer:
             for at, grid in encoder.module.blocks(times, sound.arrays[name]):
@@ -294,7 +295,10 @@ def _known(clip: Clip, plan: Plan, planned: PlannedSet) -> SetResult | None:
     if state == "ok":
         return SetResult("ok", fresh=False)
     if state == "partial":
-        entry = feature_set.read(clip.clip, ())
+        try:
+            entry = feature_set.read(clip.clip, ())
+        except (EntryError, OSError):
+            return None  # damaged behind its header, which is all that trust looks at
         if _limits_hold(entry.missing, entry.provenance, plan):
             return SetResult("partial", entry.missing, fresh=False)
         return None
@@ -337,19 +341,31 @@ def _fail(
     return {planned.name: SetResult("failed", (reason,)) for planned in todo}
 
 
-def _read_faces(clip: Clip, plan: Plan) -> Entry:
-    feature_set = FeatureSet(plan.cache, plan.of_kind("faces")[0].spec)
-    return feature_set.read(clip.clip, ("times", "box", "landmarks", "rung"))
+def _read_upstream(
+    job: _Job, planned: PlannedSet, compute: _Compute
+) -> tuple[Entry, dict[str, SetResult]]:
+    """Read the entry that another is made from, every bit verified; a damaged one is made again.
+
+    Returns:
+        The entry, and what became of its set if it was made again.
+    """
+    feature_set = FeatureSet(job.plan.cache, planned.spec)
+    try:
+        return feature_set.read(job.clip.clip, verify=True), {}
+    except EntryError:
+        again = compute(job, [planned])
+        return feature_set.read(job.clip.clip, verify=True), again
 
 
 def _count_rungs(clip: Clip, plan: Plan) -> dict[str, int]:
     """Count a clip's frames by how the face was had."""
+    feature_set = FeatureSet(plan.cache, plan.of_kind("faces")[0].spec)
     try:
-        rungs = _read_faces(clip, plan).arrays["rung"]
+        rungs = feature_set.read(clip.clip, ("rung",)).arrays["rung"]
+        numbers, counts = np.unique(rungs, return_counts=True)
+        return {Rung(n).name.lower(): int(c) for n, c in zip(numbers, counts, strict=True)}
     except (OSError, ValueError):
-        return {}  # the clip has no faces entry; its failure is told elsewhere
-    numbers, counts = np.unique(rungs, return_counts=True)
-    return {Rung(n).name.lower(): int(c) for n, c in zip(numbers, counts, strict=True)}
+        return {}  # none, whose failure is told elsewhere, or damaged, which `cache verify` finds
 
 
 def _network(planned: PlannedSet, plan: Plan) -> FaceNetwork:
