@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
-from joblib.externals.loky import ProcessPoolExecutor
+from joblib.externals.loky import ProcessPoolExecutor, process_executor
 
 from pipeline.watchdog import LAST_WORDS, watch
 
@@ -49,6 +49,10 @@ class WorkerDied(Exception):  # noqa: N818  # it says what happened, not what is
     """A worker process ended while it held a clip; the message says why, as far as is known."""
 
 
+class WorkersFailedError(RuntimeError):
+    """No worker process can be started, or none gets as far as a clip."""
+
+
 def map_clips(
     work: Callable[[T], R],
     clips: Iterable[T],
@@ -63,6 +67,9 @@ def map_clips(
         clips: read only as far ahead as the workers need.
         jobs: number of worker processes, a core each; 0 works in this process, unwatched.
         failed: called here for a clip that ended its worker, instead of ``work``.
+
+    Raises:
+        WorkersFailedError: workers end before they take a clip, so that going on is pointless.
     """
     if jobs == 0:
         yield from map(work, clips)
@@ -72,8 +79,12 @@ def map_clips(
         while True:
             pool = _Pool(work, jobs, Path(folder))
             yield from pool.run(source)
-            if not pool.in_flight:
+            if not pool.in_flight and not pool.not_begun:
                 return
+            if not pool.in_flight and not pool.num_done:
+                raise WorkersFailedError(
+                    "the worker processes end before they take a clip; run with --jobs 0 to see why"
+                )
             source = itertools.chain(pool.not_begun, source)
             for clip in pool.in_flight:
                 if (reason := _last_words(Path(folder), clip)) is not None:
@@ -102,6 +113,7 @@ class _Pool(Generic[T, R]):
         self.markers = markers
         self.in_flight: list[T] = []
         self.not_begun: list[T] = []
+        self.num_done = 0
 
     def run(self, clips: Iterable[T]) -> Iterator[R]:
         """Yield results as they come."""
@@ -120,6 +132,7 @@ class _Pool(Generic[T, R]):
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     result = future.result()
                     del running[future]
+                    self.num_done += 1
                     yield result
         except BrokenProcessPool:
             wait(running)
@@ -138,6 +151,9 @@ def _start_worker(parent: int, markers: Path) -> None:
     # A core each: the same number of threads whatever the number of workers, so that the numbers
     # a clip yields do not depend on it either.
     torch.set_num_threads(1)
+    # loky replaces a worker that has grown by 300 MB, taking growth for a leak. Large frames need
+    # more than that, and a new worker would load every network again.
+    process_executor._USE_PSUTIL = False
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C ends
     threading.Thread(target=_end_with, args=(parent, markers), daemon=True).start()
 

@@ -23,6 +23,7 @@ from pipeline.run import CacheFullError, run_extract, shard
 from pipeline.sets import PlanError, parse_weights, plan_sets
 from pipeline.settings import StageOneSettings
 from pipeline.summary import format_summary
+from pipeline.workers import WorkersFailedError
 
 
 @click.command()
@@ -99,7 +100,7 @@ def extract(
             )
     try:
         summary = run_extract(clips, plan, jobs=jobs, report=report)
-    except CacheFullError as error:
+    except (CacheFullError, WorkersFailedError) as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
     click.echo(json.dumps(summary.to_json(), indent=2) if as_json else format_summary(summary))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.watchdog import guarded, watch
-from pipeline.workers import WorkerDied, map_clips
+from pipeline.workers import WorkerDied, WorkersFailedError, map_clips
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -50,6 +50,20 @@ def work(clip: Clip) -> str:
     if clip.clip.startswith("raise"):
         raise RuntimeError("a bug in the work")
     return f"{clip.clip} done"
+
+
+class Unloadable:
+    """Work that no worker can load, as a module that is broken there can't be."""
+
+    def __call__(self, clip: Clip) -> str:
+        return clip.clip
+
+    def __reduce__(self) -> tuple[object, tuple[()]]:
+        return _refuse_to_load, ()
+
+
+def _refuse_to_load() -> None:
+    raise ImportError("broken in a worker")
 
 
 def endless() -> Iterator[int]:
@@ -151,3 +165,9 @@ def _wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_workers_that_cannot_load_the_work_end_the_run_and_drop_no_clip_silently() -> None:
+    clips = [Clip(f"a{number}") for number in range(5)]
+    with pytest.raises(WorkersFailedError, match="end before they take a clip"):
+        list(map_clips(Unloadable(), clips, jobs=1, failed=failed))
