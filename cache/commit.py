@@ -97,6 +97,8 @@ def is_alive(writer: Writer) -> bool:
         return False
     except PermissionError:
         pass  # it runs, as another user
+    if _is_zombie(writer.pid):
+        return False  # in a container often nobody waits for those that were killed
     # A later process may have got the same number.
     started = _started(writer.pid)
     return 0 in (started, writer.started) or started == writer.started
@@ -170,9 +172,20 @@ def write_json(path: Path, value: JSON, *, what: str = "the file") -> None:
 
 def _started(pid: int) -> int:
     """Return when a process began, in clock ticks since the host did; 0 where that is unknown."""
+    fields = _status(pid)
+    return int(fields[19]) if fields else 0
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether a process has ended and only its parent's look at its exit code is missing."""
+    return _status(pid)[:1] == ["Z"]
+
+
+def _status(pid: int) -> list[str]:
+    """Return what Linux says of a process, from its state on; nothing elsewhere."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
-        return 0
+        return []
     # The second field is the program's name in parentheses and may hold spaces.
-    return int(text.rpartition(")")[2].split()[19])
+    return text.rpartition(")")[2].split()

@@ -99,6 +99,15 @@ def test_a_writer_is_alive_until_its_process_ends_and_a_later_process_is_another
     assert not is_alive(Writer(me.host, child.pid, 0))
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux says so")
+def test_a_killed_writer_that_nobody_waited_for_is_dead() -> None:
+    """In a container whose first process waits for none, gc kept their files for ever."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and stays
+        assert not is_alive(Writer(this_writer().host, child.pid, 0))
+
+
 def test_a_folder_is_made_with_those_above_it_and_twice_is_no_error(tmp_path: Path) -> None:
     make_folder(tmp_path / "a" / "b" / "c")
     make_folder(tmp_path / "a" / "b" / "c")
