@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cache": ("pipeline.commands.cache:cache", "Look after a cache: status, verify, gc, pack."),
     "weights": ("pipeline.commands.weights:weights", "Which network a weight file belongs to."),
     "train": ("trainer.commands.train:train", "Stage two: a run of heads from a cache."),
+    "sweep": ("trainer.commands.sweep:sweep", "Stage two: a table of runs from a file."),
     "evaluate": ("trainer.commands.evaluate:evaluate", "Print a run's results with intervals."),
     "compare": ("trainer.commands.compare:compare", "McNemar's exact test between two runs."),
     "ensemble": ("trainer.commands.ensemble:ensemble", "Mean the probabilities of several runs."),

@@ -24,8 +24,8 @@ from trainer.predictions import mean_predictions, pool_predictions
 from trainer.report import MissingClip
 from trainer.results import write_results
 from trainer.run_info import describe_run
-from trainer.run_writer import RunWriter, check_writable
-from trainer.runs import CONFIG, CURVES, ENTRIES
+from trainer.run_writer import RunWriter, check_writable, state_of_same
+from trainer.runs import CONFIG, CURVES, ENTRIES, read_run
 from trainer.settings import TrainSettings, inner_share
 from trainer.splits import make_plan, restrict_plan
 from trainer.wording import name_by_reason
@@ -66,6 +66,7 @@ def run_experiment(
     threads: int | None = None,
     overwrite: bool = False,
     resume: bool = False,
+    keep: bool = False,
     packs: Path | None = None,
     watch: Watch | None = None,
 ) -> dict[str, Any]:
@@ -86,6 +87,8 @@ def run_experiment(
         overwrite: replace the run that the folder holds.
         resume: go on with a run of the same kind that was interrupted; heads that it trained
             are kept.
+        keep: bring the folder's run up to date: a finished run of the same kind is returned as
+            it is, an interrupted one resumed, any other replaced.
         packs: folder of the packs, for a cache that can't be written.
         watch: hears how the run goes on.
 
@@ -100,7 +103,7 @@ def run_experiment(
         ValueError: settings that don't fit the features.
         OSError: something can't be read or written.
     """
-    check_writable(run, overwrite=overwrite, resume=resume)
+    check_writable(run, overwrite=overwrite or keep, resume=resume)
     watch = watch or Watch()
     plan = make_plan(
         manifest.clips,
@@ -126,6 +129,11 @@ def run_experiment(
             seeds=seeds,
             machine={"device": device, "threads": used_threads},
         )
+        if keep:
+            state = state_of_same(run, info)
+            if state == "finished":
+                return dict(read_run(run).metrics)
+            overwrite, resume = state is None, state is not None
         with RunWriter(run, info, overwrite=overwrite, resume=resume) as writer:
             writer.write(format_toml(settings_to_dict(settings)), CONFIG)
             writer.write(_format_entries(found.corpus), ENTRIES)

@@ -152,7 +152,7 @@ def check_writable(path: Path, *, overwrite: bool, resume: bool = False) -> None
     except RunError:
         info = {"state": "damaged"}
     state = info.get("state")
-    if state == "running" and _is_being_written(info):
+    if state == "running" and is_being_written(info):
         raise RunError(
             f"{path} is being written by process {info['writer']['pid']}; "
             "wait for it or choose another folder"
@@ -164,6 +164,20 @@ def check_writable(path: Path, *, overwrite: bool, resume: bool = False) -> None
         raise RunError(f"{path} holds a run ({state}); pass --overwrite to replace it{hint}")
 
 
+def state_of_same(path: Path, info: Mapping[str, Any]) -> str | None:
+    """Return the state of the run in a folder if it is the same run; None if there is none such.
+
+    Args:
+        path: the folder.
+        info: first contents of ``run.json`` of the run that is to be there.
+    """
+    try:
+        there = read_json(path / INFO)
+    except (RunError, OSError):
+        return None  # none, or damaged: replaced either way
+    return str(there.get("state")) if there.get("identity") == info.get("identity") else None
+
+
 def _check_identity(path: Path, info: Mapping[str, Any]) -> None:
     """Refuse to go on with a run that is not the same."""
     if read_json(path / INFO).get("identity") != info.get("identity"):
@@ -173,8 +187,12 @@ def _check_identity(path: Path, info: Mapping[str, Any]) -> None:
         )
 
 
-def _is_being_written(info: Mapping[str, Any]) -> bool:
-    """Whether the process that began a run still lives, as far as this host can tell."""
+def is_being_written(info: Mapping[str, Any]) -> bool:
+    """Whether the process that began a run still lives, as far as this host can tell.
+
+    Args:
+        info: the contents of ``run.json``.
+    """
     try:
         writer = Writer(**info["writer"])
     except (KeyError, TypeError):

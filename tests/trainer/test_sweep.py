@@ -1,0 +1,291 @@
+"""Sweeps: every cell is the run that avfuse train makes, once, and failures stay in their cell."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from pipeline.cli import main
+from tests.trainer.experiment_helper import SMALL, make_cache, make_clips, make_manifest
+from trainer import sweep_cell
+from trainer.ensemble import ensemble_runs
+from trainer.experiment import Protocol, run_experiment
+from trainer.runs import read_run
+from trainer.settings import load_settings
+from trainer.sweep import run_sweep
+from trainer.sweep_cell import CellResult, Place
+from trainer.sweep_file import SweepError, read_sweep
+
+TEXT = """
+title = "Two attentions"
+[base]
+preset = "icmi19"
+folds = "speaker:2"
+[[axes]]
+name = "video attention"
+setting = "video.attention"
+values = ["mean", "self"]
+[[axes]]
+name = "fusion"
+setting = "fusion.kind"
+values = ["concat", "fbp"]
+[paper]
+figures = [[50, 51], [52, 53]]
+note = "elsewhere"
+[[cells]]
+name = "broken"
+set = { video.set = "nothing" }
+[[cells]]
+name = "both"
+ensemble = ["mean / concat", "self / fbp"]
+paper = 99.5
+[[cells]]
+name = "all"
+ensemble = ["mean / concat", "broken"]
+[[cells]]
+name = "left out"
+skip = "for a reason"
+"""
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a manifest, a cache and a sweep file."""
+    folder = tmp_path_factory.mktemp("sweep")
+    clips = make_clips(folder)
+    make_manifest(folder, clips)
+    make_cache(folder / "cache", clips)
+    (folder / "mine.toml").write_text(TEXT)
+    return folder
+
+
+def place(source: Path, output: Path) -> Place:
+    return Place(source / "manifest.csv", source / "cache", output)
+
+
+def sweep_rows(output: Path) -> dict[str, dict[str, str]]:
+    with (output / "table.csv").open(newline="") as file:
+        return {row["cell"]: row for row in csv.DictReader(file)}
+
+
+def run(source: Path, output: Path, text: str = "", **how: Any) -> list[CellResult]:
+    path = source / "mine.toml"
+    if text:
+        path = output.parent / "mine.toml"
+        path.write_text(text)
+    how.setdefault("overrides", SMALL)
+    return run_sweep(read_sweep(str(path), **how), place(source, output))
+
+
+@pytest.fixture(scope="module")
+def finished(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An output folder of the whole sweep; copy it before changing it."""
+    output = tmp_path_factory.mktemp("finished") / "out"
+    run(source, output)
+    return output
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_a_cell_is_the_run_that_training_alone_makes(
+    source: Path, finished: Path, tmp_path: Path
+) -> None:
+    from cache.manifest import read_manifest
+
+    settings = load_settings(
+        "icmi19", [*SMALL, "video.attention=self", "fusion.kind=fbp", "prior=none"]
+    )
+    manifest = read_manifest(source / "manifest.csv", check_files=False)
+    alone = run_experiment(
+        manifest, source / "cache", settings, tmp_path / "r", Protocol("speaker:2"), threads=1
+    )
+    cell = read_run(finished / "cells" / "self-fbp")
+    assert cell.metrics["all"] == alone["all"]
+    row = sweep_rows(finished)["self / fbp"]
+    best = alone["all"]["ensemble"]
+    assert row["n"] == str(best["n"]) == "24"
+    assert float(row["accuracy"]) == pytest.approx(100 * best["accuracy"], abs=1e-3)
+    assert float(row["interval_high"]) == pytest.approx(100 * best["interval"][1], abs=1e-3)
+    assert float(row["uar"]) == pytest.approx(100 * best["uar"], abs=1e-3)
+    assert float(row["macro_f1"]) == pytest.approx(100 * best["macro_f1"], abs=1e-3)
+    assert (row["paper"], row["paper_note"]) == ("53.000", "elsewhere")
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_a_joined_cell_is_the_ensemble_of_its_runs(finished: Path, tmp_path: Path) -> None:
+    cells = finished / "cells"
+    report = ensemble_runs([cells / "mean-concat", cells / "self-fbp"], tmp_path / "e")
+    assert read_run(cells / "both").metrics["all"]["ensemble"] == report["all"]["ensemble"]
+    assert sweep_rows(finished)["both"]["members"] == "2"
+
+
+def test_a_failing_cell_is_told_and_the_others_go_on(finished: Path) -> None:
+    rows = sweep_rows(finished)
+    states = {name: row["state"] for name, row in rows.items()}
+    assert states == {
+        **dict.fromkeys(["mean / concat", "mean / fbp", "self / concat", "self / fbp"], "ok"),
+        "broken": "failed",
+        "both": "ok",
+        "all": "failed",
+        "left out": "skipped",
+    }
+    assert "has no feature set nothing" in rows["broken"]["reason"]
+    assert rows["all"]["reason"].startswith("broken: ")
+    assert rows["left out"]["reason"] == "for a reason"
+    assert rows["broken"]["accuracy"] == ""
+
+
+def test_the_markdown_table_has_the_papers_figures_beside_ours(finished: Path) -> None:
+    text = (finished / "table.md").read_text()
+    assert text.startswith("# Two attentions\n")
+    lines = {line.split(" | ")[0]: line for line in text.splitlines() if line.startswith("| ")}
+    row = sweep_rows(finished)["mean / fbp"]
+    assert f"| {float(row['accuracy']):.1f} % |" in lines["| mean / fbp"]
+    assert lines["| mean / fbp"].endswith("| 51 % |")
+    assert lines["| both"].endswith("| 99.5 % |")
+    assert "- broken: failed: " in text
+    assert "- mean / fbp: paper: elsewhere" in text
+
+
+def test_two_axes_are_drawn_as_a_heat_map(finished: Path) -> None:
+    assert (finished / "heatmap.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_what_is_the_same_is_kept_and_what_is_damaged_or_stale_made_again(
+    source: Path, finished: Path, tmp_path: Path
+) -> None:
+    output = Path(shutil.copytree(finished, tmp_path / "out"))
+    kept = output / "cells" / "mean-concat" / "run.json"
+    lost = output / "cells" / "self-fbp"
+    other = output / "cells" / "mean-fbp" / "run.json"
+    before = kept.stat().st_mtime_ns
+    table = (output / "table.csv").read_bytes()
+    shutil.rmtree(lost)
+    info = json.loads(other.read_text())
+    other.write_text(json.dumps({**info, "identity": "0" * 64}))
+    run(source, output)
+    assert kept.stat().st_mtime_ns == before
+    assert read_run(lost)
+    assert json.loads(other.read_text())["identity"] == info["identity"]
+    assert (output / "table.csv").read_bytes() == table
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_other_settings_train_every_cell_anew(source: Path, finished: Path, tmp_path: Path) -> None:
+    output = Path(shutil.copytree(finished, tmp_path / "out"))
+    identity = read_run(output / "cells" / "mean-concat").info["identity"]
+    run(source, output, overrides=[*SMALL, "seed=5"])
+    assert read_run(output / "cells" / "mean-concat").info["identity"] != identity
+    assert read_run(output / "cells" / "mean-concat").info["seeds"] == [5]
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_settings_of_the_command_line_stand_over_the_base_and_under_the_cell(
+    source: Path, tmp_path: Path
+) -> None:
+    text = '[base]\nset = { optim.epochs = 9, video.hidden_dim = 5 }\n[[cells]]\nname = "c"\n'
+    text += 'seeds = 2\nset = { video.attention = "self" }\n'
+    over = [*SMALL, "video.attention=mean"]
+    base = {"select": "inner:0.25", "allow_shared_speakers": True}
+    (result,) = run(source, tmp_path / "out", text, overrides=over, base=base)
+    assert result.state == "ok", result.reason
+    config = (tmp_path / "out" / "cells" / "c" / "config.toml").read_text()
+    assert "epochs = 3" in config  # SMALL's
+    assert 'attention = "self"' in config
+    assert 'selection = "inner:0.25"' in config
+    assert sweep_rows(tmp_path / "out")["c"]["members"] == "2"
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_training_on_more_splits_is_skipped_where_that_is_no_sound_report(
+    source: Path, tmp_path: Path
+) -> None:
+    text = '[[cells]]\nname = "more"\ntrain_on = ["train", "test"]\n[[cells]]\nname = "plain"\n'
+    more, plain = run(source, tmp_path / "a", text, base={"allow_shared_speakers": True})
+    assert (more.state, plain.state) == ("skipped", "ok")
+    assert "trains on test, which is the split to report on" in more.reason
+    more, plain = run(source, tmp_path / "b", text, base={"folds": "speaker:2"})
+    assert (more.state, plain.state) == ("skipped", "ok")
+    assert "with folds there are none" in more.reason
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_an_error_that_nobody_foresaw_is_told_with_its_kind(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fall_over(*_: object, **__: object) -> None:
+        raise KeyError("odd")
+
+    monkeypatch.setattr(sweep_cell, "run_experiment", fall_over)
+    (result,) = run(source, tmp_path / "out", '[[cells]]\nname = "c"\n')
+    assert (result.state, result.reason) == ("failed", "KeyError: 'odd'")
+
+
+def test_a_folder_of_something_else_is_refused(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("x")
+    with pytest.raises(SweepError, match=r"holds files and no sweep\.json"):
+        run(source, tmp_path / "full")
+    (tmp_path / "other").mkdir()
+    marker = tmp_path / "other" / "sweep.json"
+    marker.write_text('{"sweep": "theirs"}')
+    with pytest.raises(SweepError, match="holds the sweep theirs; choose another folder"):
+        run(source, tmp_path / "other")
+    marker.write_text("{")
+    with pytest.raises(SweepError, match="is damaged: not JSON"):
+        run(source, tmp_path / "other")
+    with pytest.raises(SweepError, match="two cells would be written to the folder a-b"):
+        run(source, tmp_path / "x", '[[cells]]\nname = "a b"\n[[cells]]\nname = "a/b"\n')
+
+
+def command(source: Path, output: Path, *more: str) -> list[str]:
+    args = ["sweep", str(source / "mine.toml"), str(source / "manifest.csv")]
+    args += ["--cache", str(source / "cache"), "-o", str(output)]
+    return [*args, *(part for key in SMALL for part in ("--set", key)), *more]
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_the_command_prints_the_table_and_fails_if_a_cell_did(
+    source: Path, finished: Path, tmp_path: Path
+) -> None:
+    output = Path(shutil.copytree(finished, tmp_path / "out"))
+    result = CliRunner().invoke(main, command(source, output, "--jobs", "1"))
+    assert result.exit_code == 1
+    assert (output / "table.md").read_text() in result.output
+    assert "8/8 all: failed: broken: " in result.output
+    result = CliRunner().invoke(main, command(source, output, "--jobs", "1", "--json"))
+    rows = json.loads(result.stdout)["cells"]
+    assert [row["cell"] for row in rows] == list(sweep_rows(output))
+    result = CliRunner().invoke(main, ["sweep", "nothing", "m.csv", "--cache", "c", "-o", "o"])
+    assert result.exit_code == 2
+    assert "unknown sweep 'nothing'; known: deep-fusion-table1" in result.output
+
+
+def test_a_sweep_killed_in_the_middle_goes_on_to_the_same_table(
+    source: Path, finished: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    args = [sys.executable, "-m", "pipeline", *command(source, output, "--jobs", "2")]
+    with subprocess.Popen(args, stderr=subprocess.PIPE, text=True, start_new_session=True) as child:
+        assert child.stderr is not None
+        assert child.stderr.readline().startswith("1/8 left out")  # skipped cells come first
+        line = child.stderr.readline()
+        os.kill(child.pid, signal.SIGKILL)
+    assert line.startswith("2/8 ")
+    assert not (output / "table.csv").exists()
+    first = next(path for path in (output / "cells").iterdir() if (path / "metrics.json").exists())
+    before = (first / "run.json").stat().st_mtime_ns
+    run(source, output)
+    assert (first / "run.json").stat().st_mtime_ns == before
+    assert (output / "table.csv").read_bytes() == (finished / "table.csv").read_bytes()
+    assert (output / "table.md").read_bytes() == (finished / "table.md").read_bytes()

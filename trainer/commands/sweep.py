@@ -1,0 +1,97 @@
+"""``avfuse sweep``: a table of experiments from a file, on joblib, resumable per cell."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from joblib import cpu_count
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+from tqdm import tqdm
+
+from cache.manifest import SPLITS
+from trainer.commands.train import choose_device
+from trainer.runs import to_json
+from trainer.sweep import TABLE_MARKDOWN, run_sweep
+from trainer.sweep_cell import CellResult, Place
+from trainer.sweep_file import read_sweep, sweep_names
+from trainer.sweep_table import to_json as table_to_json
+from trainer.tables import format_percent
+
+
+@click.command(epilog=f"Sweeps that come with avfuse: {', '.join(sweep_names())}.")
+@click.argument("file")
+@click.argument("manifest", type=click.Path(path_type=Path))
+@click.option("--cache", required=True, type=click.Path(path_type=Path), help="The cache's folder.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="To write.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Of every cell.")
+@click.option("--let", multiple=True, metavar="NAME=SET", help="A set that the file names.")
+@click.option("--preset", help="Settings to start from, instead of the file's.")
+@click.option("--seeds", type=click.IntRange(min=1), help="Heads per fold, of cells without own.")
+@click.option("--select", metavar="HOW", help="Epochs: fixed, or inner:0.2 of training clips.")
+@click.option("--folds", help="speaker:K, speaker:all, clip:K or manifest.")
+@click.option("--split", type=click.Choice(SPLITS), help="Report on it; default: test, else val.")
+@click.option("--allow-shared-speakers", is_flag=True, help="Train on speakers reported on.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Cells at a time; default: every core.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--packs", type=click.Path(path_type=Path), help="Packs, if not in the cache.")
+@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
+def sweep(
+    file: str,
+    manifest: Path,
+    cache: Path,
+    output: Path,
+    overrides: tuple[str, ...],
+    let: tuple[str, ...],
+    jobs: int | None,
+    threads: int,
+    device: str,
+    packs: Path | None,
+    as_json: bool,
+    **base: Any,
+) -> None:
+    """Train every cell of FILE on MANIFEST's clips and write one table.
+
+    FILE is a TOML file or the name of one that comes with avfuse. OUTPUT gets a run folder per
+    cell under cells/, table.csv, table.md and, for a grid of two axes, heatmap.png. The same
+    command again goes on where it stopped: what is trained and still the same is kept.
+
+    Exit code 0: every cell is done, or skipped for a reason in the table; 1: some failed.
+    """
+    given = {key: value for key, value in base.items() if value not in (None, False)}
+    try:
+        found = read_sweep(file, base=given, overrides=overrides, let=let)
+        place = Place(manifest, cache, output, choose_device(device), threads, packs)
+        with tqdm(
+            total=len(found.cells), unit="cell", disable=not sys.stderr.isatty(), dynamic_ncols=True
+        ) as bar:
+            done = 0
+
+            def show(result: CellResult) -> None:
+                nonlocal done
+                done += 1
+                bar.write(f"{done}/{len(found.cells)} {_describe(result)}", file=sys.stderr)
+                bar.update()
+
+            results = run_sweep(found, place, jobs=jobs or cpu_count(), on_cell=show)
+    except TerminatedWorkerError as error:
+        raise click.ClickException(
+            "a worker process was killed (out of memory?); run the same command again to go on, "
+            "with fewer --jobs"
+        ) from error
+    except (ValueError, OSError) as error:
+        raise click.UsageError(str(error)) from error
+    if as_json:
+        click.echo(to_json(table_to_json(found, results)), nl=False)
+    else:
+        click.echo((output / TABLE_MARKDOWN).read_text(encoding="utf-8"), nl=False)
+    sys.exit(1 if any(result.state == "failed" for result in results) else 0)
+
+
+def _describe(result: CellResult) -> str:
+    if result.report is None:
+        return f"{result.cell}: {result.state}: {result.reason}"
+    return f"{result.cell}: {format_percent(result.report['all']['ensemble']['accuracy'])}"

@@ -1,0 +1,135 @@
+"""Run a sweep: every cell as a run folder, resumable per cell, one table out."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from joblib import Parallel, delayed
+
+from cache.manifest import Manifest, read_manifest
+from trainer.runs import RunError, read_json, to_json, write_whole
+from trainer.sweep_cell import CellResult, Place, join_cells, run_cell_in_worker
+from trainer.sweep_file import CellText, Sweep, SweepError
+from trainer.sweep_plot import plot_heat_map
+from trainer.sweep_table import format_csv, format_markdown
+
+CELLS, INFO = "cells", "sweep.json"
+TABLE_CSV, TABLE_MARKDOWN, HEAT_MAP = "table.csv", "table.md", "heatmap.png"
+FORMAT = 1
+FOLDS_SKIP = "it adds a split to the training clips, and with folds there are none"
+
+
+def run_sweep(
+    sweep: Sweep,
+    place: Place,
+    *,
+    jobs: int = 1,
+    on_cell: Callable[[CellResult], None] | None = None,
+) -> list[CellResult]:
+    """Run every cell and write ``table.csv``, ``table.md`` and, of two axes, ``heatmap.png``.
+
+    A run that is there and the same (settings, clips, entries, seeds, device, threads) is kept,
+    an interrupted one resumed. A cell that fails doesn't stop the others.
+
+    Args:
+        sweep: the sweep.
+        place: where and on what.
+        jobs: cells at a time, each in a process of its own.
+        on_cell: hears of each cell when it is done.
+
+    Returns:
+        One result per cell, in the order of the table. The same whatever ``jobs`` is.
+
+    Raises:
+        SweepError: the output folder holds something else, or two cells the same folder.
+        ManifestError: the manifest can't be used.
+        OSError: a table can't be written.
+    """
+    folders = cell_folders(sweep)
+    _prepare(sweep, place.output)
+    results: dict[str, CellResult] = {}
+
+    def take(result: CellResult) -> None:
+        results[result.cell] = result
+        if on_cell:
+            on_cell(result)
+
+    manifest = read_manifest(place.manifest, check_files=False)
+    reported = sweep.base.split or _default_split(manifest)
+    todo: list[CellText] = []
+    for cell in sweep.cells:
+        if reason := _reason_to_skip(sweep, cell, reported):
+            take(CellResult(cell.name, "skipped", reason))
+        elif not cell.ensemble:
+            todo.append(cell)
+    if todo:
+        parallel = Parallel(n_jobs=min(jobs, len(todo)), return_as="generator_unordered")
+        work = functools.partial(delayed(run_cell_in_worker), os.getpid())
+        at = place.output / CELLS
+        for result in parallel(work(sweep, c, place, at / folders[c.name]) for c in todo):
+            take(result)
+    for cell in sweep.cells:
+        if cell.name not in results:
+            members = {folders[name]: results[name] for name in cell.ensemble}
+            take(join_cells(cell, members, place.output / CELLS / folders[cell.name]))
+    ordered = [results[cell.name] for cell in sweep.cells]
+    _write(sweep, ordered, place.output)
+    return ordered
+
+
+def cell_folders(sweep: Sweep) -> dict[str, str]:
+    """Name each cell's run folder.
+
+    Raises:
+        SweepError: two names differ only in what a folder's name can't hold.
+    """
+    folders: dict[str, str] = {}
+    for cell in sweep.cells:
+        name = re.sub(r"[^A-Za-z0-9._+-]+", "-", cell.name).strip("-.") or "cell"
+        if name.lower() in (other.lower() for other in folders.values()):
+            raise SweepError(f"two cells would be written to the folder {name}; rename one")
+        folders[cell.name] = name
+    return folders
+
+
+def _reason_to_skip(sweep: Sweep, cell: CellText, reported: str) -> str:
+    """Say why a cell can't be run here; empty if it can."""
+    if cell.skip:
+        return cell.skip
+    if cell.train_on and sweep.base.folds:
+        return FOLDS_SKIP
+    if reported in (cell.train_on or ()):
+        return f"it trains on {reported}, which is the split to report on"
+    return ""
+
+
+def _default_split(manifest: Manifest) -> str:
+    """The split that is reported on unless one is asked for; see ``make_plan``."""
+    return "test" if any(clip.label for clip in manifest.splits.get("test", ())) else "val"
+
+
+def _prepare(sweep: Sweep, output: Path) -> None:
+    """Mark the folder as this sweep's; refuse one that holds anything else."""
+    marker = output / INFO
+    if output.exists() and (not output.is_dir() or (any(output.iterdir()) and not marker.exists())):
+        raise SweepError(f"{output} holds files and no {INFO}; choose another folder")
+    if marker.exists():
+        try:
+            there = read_json(marker).get("sweep")
+        except RunError as error:
+            raise SweepError(f"{error}; remove it if {output} is the sweep's folder") from error
+        if there != sweep.name:
+            raise SweepError(f"{output} holds the sweep {there}; choose another folder")
+    (output / CELLS).mkdir(parents=True, exist_ok=True)
+    write_whole(marker, to_json({"format": FORMAT, "sweep": sweep.name, "title": sweep.title}))
+
+
+def _write(sweep: Sweep, results: Sequence[CellResult], output: Path) -> None:
+    write_whole(output / TABLE_CSV, format_csv(sweep, results))
+    write_whole(output / TABLE_MARKDOWN, format_markdown(sweep, results))
+    if len(sweep.axes) == 2:
+        write_whole(output / HEAT_MAP, plot_heat_map(sweep, results))

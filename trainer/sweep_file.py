@@ -1,0 +1,311 @@
+"""Sweep files: a table of experiments as TOML, a grid of settings or a list of named cells.
+
+title = "..."                       # first line of the table
+[base]                              # of every cell; see ``Base``
+preset = "icmi19"
+set = { video.hidden_dim = 64 }
+[let]                               # names for feature sets: {wide} stands for the value below
+wide = ""                           # empty: cells that use it are skipped until --let wide=SET
+[[axes]]                            # the cells are the product of all axes
+name = "audio attention"
+setting = "audio.attention"
+values = ["self", "transformer"]
+[[axes]]
+name = "features"
+options = [{ name = "EF-A", set = { video.set = "{wide}" } }]
+[paper]
+figures = [54.6, 60.3]              # percent, one per cell of the grid, in its shape
+note = "AFEW validation"
+[[cells]]                           # and these; see ``CellText``
+name = "4 FBPs"
+seeds = 4
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cache.settings import SettingsError, merge, parse_overrides, read_toml, settings_from
+
+SWEEPS = Path(__file__).parent / "sweeps"
+_VARIABLE = re.compile(r"\{(\w+)\}")
+
+
+class SweepError(ValueError):
+    """A sweep file that can't be understood, or a folder that can't take its results."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """What all cells start from; the names are those of ``avfuse train``'s options.
+
+    Args:
+        preset: settings to start from.
+        set: settings over the preset's.
+        folds: as ``--folds``; None for the manifest's splits.
+        split: the split to report on.
+        train_on: the splits to train on.
+        seeds: heads per fold.
+        select: how the number of epochs is chosen; None leaves it to the preset.
+        fold_seed: seed of folds by clip.
+        allow_shared_speakers: accept a speaker in training and test clips.
+    """
+
+    preset: str = "icmi19"
+    set: dict[str, Any] = field(default_factory=dict)
+    folds: str | None = None
+    split: str | None = None
+    train_on: tuple[str, ...] = ("train",)
+    seeds: int = 1
+    select: str | None = None
+    fold_seed: int = 0
+    allow_shared_speakers: bool = False
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise ValueError(f"seeds must be at least 1, got {self.seeds}")
+
+
+@dataclass(frozen=True)
+class CellText:
+    """One cell as a file states it.
+
+    Args:
+        name: unique in the file.
+        set: settings over those of the base.
+        seeds: heads per fold, if other than the base's; their probabilities are averaged.
+        train_on: the splits to train on, if other than the base's. Skipped under folds.
+        ensemble: names of the cells whose probabilities are averaged instead of a training.
+        paper: the paper's accuracy in percent.
+        paper_note: what the paper's figure is of.
+        skip: why the cell can't be run; it stands in the table for the paper's figure.
+    """
+
+    name: str
+    set: dict[str, Any] = field(default_factory=dict)
+    seeds: int | None = None
+    train_on: tuple[str, ...] | None = None
+    ensemble: tuple[str, ...] = ()
+    paper: float | None = None
+    paper_note: str = ""
+    skip: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ValueError("a cell needs a name")
+        if self.seeds is not None and self.seeds < 1:
+            raise ValueError(f"seeds must be at least 1, got {self.seeds}")
+        if self.ensemble and (self.set or self.seeds or self.train_on):
+            raise ValueError("an ensemble trains nothing: leave out set, seeds and train_on")
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of a grid: settings for each of its positions."""
+
+    name: str
+    labels: tuple[str, ...]
+    sets: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep file.
+
+    Args:
+        name: of the file, without its ending.
+        title: for people.
+        base: what all cells start from.
+        axes: of the grid; the first cells are its product, the last axis fastest.
+        cells: all cells in the order of the table.
+        overrides: settings from the command line, over the base's and under the cells'.
+    """
+
+    name: str
+    title: str
+    base: Base
+    axes: tuple[Axis, ...]
+    cells: tuple[CellText, ...]
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def grid_size(self) -> int:
+        """How many of the cells are those of the grid."""
+        return int(np.prod([len(axis.labels) for axis in self.axes])) if self.axes else 0
+
+
+def sweep_names() -> list[str]:
+    """Name the sweeps that come with avfuse."""
+    return sorted(path.stem for path in SWEEPS.glob("*.toml"))
+
+
+def read_sweep(
+    name: str,
+    *,
+    base: Mapping[str, Any] | None = None,
+    overrides: Sequence[str] = (),
+    let: Sequence[str] = (),
+) -> Sweep:
+    """Read a sweep file.
+
+    Args:
+        name: one of ``sweep_names()``, or the path of a TOML file.
+        base: values of ``Base`` that replace the file's.
+        overrides: ``key=value`` settings over the base's; what a cell varies stays its own.
+        let: ``name=set`` for the names of the file's table ``let``.
+
+    Raises:
+        SweepError: no such sweep, an unknown key or name, a value of another type, cells that
+            share a name, a grid whose figures have another shape, or an ensemble of cells that
+            aren't there.
+        SettingsError: the file is not TOML, or an override is no setting.
+        OSError: the file can't be read.
+    """
+    if name in sweep_names():
+        path = SWEEPS / f"{name}.toml"
+    elif name.endswith(".toml") and Path(name).is_file():
+        path = Path(name)
+    else:
+        raise SweepError(
+            f"unknown sweep {name!r}; known: {', '.join(sweep_names())}, or the path of a TOML file"
+        )
+    values, over = read_toml(path), parse_overrides(overrides)
+    try:
+        return _parse(path.stem, values, base or {}, over, let)
+    except SettingsError as error:
+        raise SweepError(f"{path}: {error}") from error
+
+
+@dataclass(frozen=True)
+class _File:
+    title: str = ""
+    base: Base = field(default_factory=Base)
+    let: dict[str, Any] = field(default_factory=dict)
+    axes: tuple[dict[str, Any], ...] = ()
+    paper: dict[str, Any] = field(default_factory=dict)
+    cells: tuple[CellText, ...] = ()
+
+
+def _parse(
+    name: str,
+    values: Mapping[str, Any],
+    base: Mapping[str, Any],
+    overrides: Mapping[str, Any],
+    let: Sequence[str],
+) -> Sweep:
+    file = settings_from(_File, values)
+    axes = tuple(_axis(axis, number) for number, axis in enumerate(file.axes))
+    cells = [*_grid(axes, file.paper), *file.cells]
+    if not cells:
+        raise SettingsError("a sweep needs [[axes]] or [[cells]]")
+    names = [cell.name for cell in cells]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise SettingsError(f"cells share the name {', '.join(repeated)}")
+    trained = {cell.name for cell in cells if not cell.ensemble}
+    for cell in cells:
+        if unknown := [member for member in cell.ensemble if member not in trained]:
+            raise SettingsError(
+                f"{cell.name} is an ensemble of {', '.join(unknown)}, which no cell trains"
+            )
+    variables = _variables(file.let, let)
+    return Sweep(
+        name=name,
+        title=file.title or name,
+        base=settings_from(
+            Base, {**values.get("base", {}), **base, "set": _fill(file.base.set, variables)}
+        ),
+        axes=axes,
+        cells=tuple(_fill_cell(cell, variables) for cell in cells),
+        overrides=overrides,
+    )
+
+
+def _axis(values: Mapping[str, Any], number: int) -> Axis:
+    where = f"axes[{number}]"
+    name = str(values.get("name", values.get("setting", where)))
+    if set(values) == {"name", "options"} and values["options"]:
+        options = [
+            settings_from(CellText, option, where=f"{where}.options.")
+            for option in values["options"]
+        ]
+        return Axis(name, tuple(o.name for o in options), tuple(o.set for o in options))
+    if {"setting", "values"} <= set(values) <= {"name", "setting", "values"} and values["values"]:
+        sets = [_nested(str(values["setting"]), value) for value in values["values"]]
+        return Axis(name, tuple(str(value) for value in values["values"]), tuple(sets))
+    raise SettingsError(f"{where} needs name, setting and values, or name and options")
+
+
+def _grid(axes: Sequence[Axis], paper: Mapping[str, Any]) -> list[CellText]:
+    """The product of all axes, with the paper's figures."""
+    if set(paper) - {"figures", "note"} or (paper and not axes):
+        raise SettingsError("paper has figures and a note, and belongs to axes")
+    if not axes:
+        return []
+    shape = tuple(len(axis.labels) for axis in axes)
+    figures = np.array(paper.get("figures", np.full(shape, np.nan)), np.float64)
+    if figures.shape != shape:
+        raise SettingsError(
+            f"paper.figures has shape {figures.shape}, the grid has {shape}; write nan for none"
+        )
+    cells = []
+    for place in itertools.product(*map(range, shape)):
+        settings: dict[str, Any] = {}
+        for axis, i in zip(axes, place, strict=True):
+            settings = merge(settings, axis.sets[i])
+        figure = float(figures[place])
+        cells.append(
+            CellText(
+                name=" / ".join(axis.labels[i] for axis, i in zip(axes, place, strict=True)),
+                set=settings,
+                paper=None if np.isnan(figure) else figure,
+                paper_note=str(paper.get("note", "")),
+            )
+        )
+    return cells
+
+
+def _variables(table: Mapping[str, Any], let: Sequence[str]) -> dict[str, str]:
+    variables = {key: str(value) for key, value in table.items()}
+    for text in let:
+        key, equals, value = text.partition("=")
+        if not equals or key not in variables:
+            known = ", ".join(variables) or "none"
+            raise SettingsError(f"--let {text}: expected NAME=SET with a name of {known}")
+        variables[key] = value
+    return variables
+
+
+def _fill_cell(cell: CellText, variables: Mapping[str, str]) -> CellText:
+    """Put the names of feature sets in; a cell without one it needs is skipped."""
+    used = set(_VARIABLE.findall(str(cell.set)))
+    lacking = sorted(key for key in used if variables.get(key) == "")
+    skip = cell.skip or (f"pass --let {lacking[0]}=SET" if lacking else "")
+    return replace(cell, set=_fill(cell.set, variables), skip=skip)
+
+
+def _fill(value: Any, variables: Mapping[str, str]) -> Any:
+    if isinstance(value, Mapping):
+        result: dict[str, Any] = {}
+        for key, item in value.items():
+            result = merge(result, _nested(key, _fill(item, variables)))
+        return result
+    if isinstance(value, str):
+        for key in _VARIABLE.findall(value):
+            if key not in variables:
+                raise SettingsError(f"{value!r} uses {key}, which the table let doesn't have")
+        return _VARIABLE.sub(lambda match: variables[match[1]], value)
+    return value
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    """Turn ``video.set`` into a table in a table."""
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return dict(value)

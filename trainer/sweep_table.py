@@ -1,0 +1,145 @@
+"""The table of a sweep: CSV for programs, Markdown for people, the paper's figures beside ours."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from trainer.sweep_cell import CellResult
+from trainer.sweep_file import CellText, Sweep
+from trainer.tables import format_interval, format_percent
+
+COLUMNS = (
+    "cell",
+    "state",
+    "n",
+    "accuracy",
+    "interval_low",
+    "interval_high",
+    "uar",
+    "macro_f1",
+    "members",
+    "accuracy_mean",
+    "accuracy_deviation",
+    "n_both",
+    "accuracy_both",
+    "missing",
+    "paper",
+    "paper_note",
+    "reason",
+    "warnings",
+)
+
+
+def format_csv(sweep: Sweep, results: Sequence[CellResult]) -> str:
+    """Write a row per cell; shares are in percent with three decimals, empty where undefined."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for cell, result in zip(sweep.cells, results, strict=True):
+        writer.writerow({key: _text(value) for key, value in make_row(cell, result).items()})
+    return text.getvalue()
+
+
+def format_markdown(sweep: Sweep, results: Sequence[CellResult]) -> str:
+    """Write the table with its title and every warning."""
+    lines = [f"# {sweep.title}", ""]
+    lines += [
+        "| cell | n | accuracy | 95 % interval | UAR | macro F1 | mean ± deviation | paper |",
+        "|---|---:|---:|---|---:|---:|---|---|",
+    ]
+    for cell, result in zip(sweep.cells, results, strict=True):
+        lines.append(f"| {' | '.join(_cells(cell, result))} |")
+    lines += [
+        "",
+        "Accuracy is that of the averaged probabilities of a cell's heads (seeds, or runs of an "
+        "ensemble); mean ± deviation is over these heads one by one. Intervals are Wilson's.",
+    ]
+    notes = [
+        *(f"{cell.name}: paper: {cell.paper_note}" for cell in sweep.cells if cell.paper_note),
+        *(f"{r.cell}: {r.state}: {r.reason}" for r in results if r.state != "ok"),
+        *_warnings(results),
+    ]
+    lines += [""] * bool(notes) + [f"- {note}" for note in dict.fromkeys(notes)]
+    return "\n".join(lines) + "\n"
+
+
+def make_row(cell: CellText, result: CellResult) -> dict[str, Any]:
+    """Gather a cell's figures under ``COLUMNS``; shares in percent."""
+    row: dict[str, Any] = dict.fromkeys(COLUMNS)
+    row |= {
+        "cell": cell.name,
+        "state": result.state,
+        "paper": cell.paper,
+        "paper_note": cell.paper_note,
+        "reason": result.reason,
+    }
+    if result.report is None:
+        return row
+    figures = result.report["all"]
+    whole, spread = figures["ensemble"], figures["over_members"]["accuracy"]
+    both = (result.report["both"] or {"ensemble": {"n": 0, "accuracy": None}})["ensemble"]
+    interval = whole["interval"] or (None, None)
+    return row | {
+        "n": whole["n"],
+        "accuracy": _percent(whole["accuracy"]),
+        "interval_low": _percent(interval[0]),
+        "interval_high": _percent(interval[1]),
+        "uar": _percent(whole["uar"]),
+        "macro_f1": _percent(whole["macro_f1"]),
+        "members": spread["count"],
+        "accuracy_mean": _percent(spread["mean"]),
+        "accuracy_deviation": _percent(spread["deviation"]),
+        "n_both": both["n"],
+        "accuracy_both": _percent(both["accuracy"]),
+        "missing": result.report["missing"]["count"],
+        "warnings": "; ".join(result.report["warnings"]),
+    }
+
+
+def _cells(cell: CellText, result: CellResult) -> Iterator[str]:
+    yield cell.name.replace("|", "\\|")
+    if result.report is None:
+        yield from (result.state, *["-"] * 5)
+    else:
+        figures = result.report["all"]
+        whole, spread = figures["ensemble"], figures["over_members"]["accuracy"]
+        yield str(whole["n"])
+        yield format_percent(whole["accuracy"])
+        yield format_interval(whole["interval"])
+        yield format_percent(whole["uar"])
+        yield format_percent(whole["macro_f1"])
+        mean = format_percent(spread["mean"])
+        deviation = spread["deviation"]
+        yield mean if deviation is None else f"{mean[:-2]} ± {format_percent(deviation)}"
+    yield "-" if cell.paper is None else f"{cell.paper:g} %"
+
+
+def _warnings(results: Sequence[CellResult]) -> Iterator[str]:
+    """Every warning once, with the cells that it belongs to."""
+    owners: dict[str, list[str]] = {}
+    for result in results:
+        for warning in (result.report or {}).get("warnings", ()):
+            owners.setdefault(warning, []).append(result.cell)
+    for warning, cells in owners.items():
+        whole = sum(result.report is not None for result in results)
+        who = "every cell" if len(cells) == whole else ", ".join(cells)
+        yield f"warning ({who}): {warning}"
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def to_json(sweep: Sweep, results: Sequence[CellResult]) -> Mapping[str, Any]:
+    """The table as JSON."""
+    rows = [make_row(cell, result) for cell, result in zip(sweep.cells, results, strict=True)]
+    return {"title": sweep.title, "cells": rows}
