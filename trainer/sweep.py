@@ -13,7 +13,7 @@ from joblib import Parallel, delayed
 from cache.manifest import Manifest, read_manifest
 from trainer.runs import RunError, read_json, to_json, write_whole
 from trainer.sweep_cell import CellResult, Place, join_cells, run_cell_in_worker
-from trainer.sweep_file import CellText, Sweep, SweepError
+from trainer.sweep_plan import CellText, Sweep, SweepError
 from trainer.sweep_plot import plot_heat_map
 from trainer.sweep_table import format_csv, format_markdown
 

@@ -18,7 +18,7 @@ from trainer.experiment import Protocol, run_experiment
 from trainer.run_writer import is_being_written
 from trainer.runs import INFO, RunError, read_json
 from trainer.settings import TrainSettings, load_preset
-from trainer.sweep_file import CellText, Sweep
+from trainer.sweep_plan import CellText, Sweep
 
 POLL_SECONDS = 1.0
 

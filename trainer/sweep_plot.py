@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from trainer.sweep_cell import CellResult
-from trainer.sweep_file import Sweep
+from trainer.sweep_plan import Sweep
 from trainer.sweep_table import make_row
 
 

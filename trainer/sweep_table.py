@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from trainer.sweep_cell import CellResult
-from trainer.sweep_file import CellText, Sweep
+from trainer.sweep_plan import CellText, Sweep
 from trainer.tables import format_interval, format_percent
 
 COLUMNS = (
