@@ -105,9 +105,11 @@ def join(parts: Sequence[Sequences], clip_ids: Sequence[str], names: Sequence[st
         names: names of the parts, for messages.
 
     Raises:
-        ValueError: a clip's steps differ between parts, or steps are not vectors.
+        ValueError: a clip's steps differ between parts, or steps of several are not vectors.
     """
     first = parts[0]
+    if len(parts) == 1:  # log-mel, whose steps are no vectors, is fine as long as it is alone
+        return first
     for part, name in zip(parts, names, strict=True):
         if len(part.shape) != 1:
             raise ValueError(f"{name} can't be joined: its steps have shape {part.shape}")
@@ -123,6 +125,4 @@ def join(parts: Sequence[Sequences], clip_ids: Sequence[str], names: Sequence[st
                     f"clip {clip} has its steps at other times in {name} than in {names[0]}; "
                     "a join needs the same steps: extract both with the same settings"
                 )
-    if len(parts) == 1:
-        return first
     return first.with_values(np.concatenate([part.values for part in parts], axis=1))

@@ -74,6 +74,11 @@ def test_a_join_of_other_times_is_refused_and_names_the_clip() -> None:
         join([sequences([2, 1], 3), sequences([2, 1], 3, start=0.04)], CLIPS, ["a", "b"])
 
 
+def test_a_set_of_grids_alone_is_no_join() -> None:
+    alone = sequences([2, 1], 3).with_values(np.zeros((3, 5, 7), np.float32))
+    assert join([alone], CLIPS, ["logmel"]) is alone
+
+
 def test_a_join_of_grids_is_refused() -> None:
     with pytest.raises(ValueError, match=r"b can't be joined: its steps have shape \(3, 7\)"):
         join([sequences([2, 1], 3), sequences([2, 1], 3, 7)], CLIPS, ["a", "b"])
