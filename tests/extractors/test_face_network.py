@@ -26,7 +26,9 @@ def crops() -> np.ndarray:
     return np.random.default_rng(5).integers(0, 256, (7, 64, 64, 3), dtype=np.uint8)
 
 
-def network(spec: NetworkSpec, settings: NetworkSettings | None = None, **options: int) -> FaceNetwork:
+def network(
+    spec: NetworkSpec, settings: NetworkSettings | None = None, **options: int
+) -> FaceNetwork:
     module = spec.build()
     initialise(module, 3)
     return FaceNetwork(spec, module, settings or NetworkSettings(views=FEW), **options)
