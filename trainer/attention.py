@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainer.statistics_pooling import StatisticsPooling
+
 Pooled = Literal["reduced", "unreduced"]
 
 
@@ -206,11 +208,13 @@ class TransformerAttention(nn.Module):
         return _weighted_sum(weights, reduced if self.pooled == "reduced" else features), weights
 
 
-Pooling = MeanPooling | SelfAttention | RelationAttention | TransformerAttention
-POOLINGS: dict[str, type[MeanPooling | SelfAttention | RelationAttention]] = {
+_Simple = MeanPooling | SelfAttention | RelationAttention | StatisticsPooling
+Pooling = _Simple | TransformerAttention
+POOLINGS: dict[str, type[_Simple]] = {
     "mean": MeanPooling,
     "self": SelfAttention,
     "relation": RelationAttention,
+    "statistics": StatisticsPooling,
 }
 
 
@@ -220,7 +224,7 @@ def make_pooling(
     """Build the pooling that a setting names.
 
     Args:
-        kind: "mean", "self", "relation" or "transformer".
+        kind: "mean", "self", "relation", "statistics" or "transformer".
         dim: length of one embedding.
         hidden_dim: of "transformer" only: length of a reduced embedding.
         scale: of "transformer" only: the papers' lambda.

@@ -40,6 +40,7 @@ def load_available(
     settings: HeadSettings,
     *,
     classes: Sequence[str],
+    speakers: Mapping[str, str | None] | None = None,
     packs: Path | None = None,
 ) -> Available:
     """Load the features of as many clips as have any.
@@ -49,6 +50,7 @@ def load_available(
         labels: clip id to label, for the clips wanted.
         settings: which sets and features the head uses.
         classes: the classes in order.
+        speakers: clip id to speaker, for a normalisation per speaker.
         packs: folder of the packs; None: in the cache.
 
     Raises:
@@ -66,6 +68,7 @@ def load_available(
         settings,
         labels={clip: labels[clip] for clip in clip_ids},
         classes=classes,
+        speakers=speakers,
         packs=packs,
     )
     partial: dict[str, str] = {}

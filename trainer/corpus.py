@@ -37,6 +37,7 @@ class Corpus:
         checksums: "<set>/<array>" -> SHA-256 of what was read of each clip; "" where nothing was.
         set_keys: name -> key of every feature set that was read.
         untrained: whether random weights stand anywhere behind the features.
+        speakers: (N,) who speaks; None where it isn't known. Empty if nobody asked.
 
     Raises:
         ValueError: something has another length than N.
@@ -52,10 +53,13 @@ class Corpus:
     checksums: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     set_keys: Mapping[str, str] = field(default_factory=dict)
     untrained: bool = False
+    speakers: tuple[str | None, ...] = ()
 
     def __post_init__(self) -> None:
         lengths = {name: len(part) for name, part in self.sequences.items()}
         lengths |= {f"{name} states": len(part) for name, part in self.states.items()}
+        if self.speakers:
+            lengths["speakers"] = len(self.speakers)
         for name, length in {**lengths, "labels": len(self.labels)}.items():
             if length != len(self):
                 raise ValueError(f"{len(self)} clips have {length} {name}")
@@ -98,6 +102,7 @@ def load_corpus(
     *,
     labels: Mapping[str, str] | None = None,
     classes: Sequence[str] | None = None,
+    speakers: Mapping[str, str | None] | None = None,
     packs: Path | None = None,
 ) -> Corpus:
     """Read the features that a head uses, through packs that are built where they are stale.
@@ -111,6 +116,7 @@ def load_corpus(
         settings: which sets and features the head uses, and whether it fuses modalities.
         labels: clip id -> label, for the clips that have one.
         classes: the classes in order; the labels sorted if None.
+        speakers: clip id -> speaker, for a normalisation per speaker.
         packs: folder of the packs, for a cache that can't be written; None: in the cache.
 
     Raises:
@@ -149,6 +155,7 @@ def load_corpus(
         checksums={key: value for part in parts.values() for key, value in part.checksums.items()},
         set_keys={key: value for part in parts.values() for key, value in part.set_keys.items()},
         untrained=any(part.untrained for part in parts.values()),
+        speakers=tuple(speakers.get(clip) for clip in clip_ids) if speakers else (),
     )
 
 

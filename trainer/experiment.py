@@ -31,6 +31,10 @@ from trainer.splits import make_plan, restrict_plan
 from trainer.wording import name_by_reason
 
 AFEW_WARNING = "prior afew-test: its class weights were made from the test labels of AFEW, a leak"
+TRANSDUCTIVE_WARNING = (
+    "transductive: {modality} is normalised per speaker, by all clips of the speaker, also those "
+    "reported on"
+)
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,10 @@ def run_experiment(
     )
     clips = {clip.clip: clip for fold in plan.folds for clip in (*fold.train, *fold.test)}
     labels = {name: clip.label or "" for name, clip in clips.items()}
-    found = load_available(cache, labels, settings, classes=plan.classes, packs=packs)
+    speakers = {name: clip.speaker for name, clip in clips.items()}
+    found = load_available(
+        cache, labels, settings, classes=plan.classes, speakers=speakers, packs=packs
+    )
     usable = restrict_plan(plan, lambda clip: clip.clip not in found.without)
     seeds = [settings.seed + number for number in range(protocol.num_seeds)]
     title = f"{preset or 'settings'}, {_count(seeds)}, {plan.spec}, {_describe_epochs(settings)}"
@@ -174,6 +181,9 @@ def _warnings(plan: Plan, usable: Plan, found: Available, settings: TrainSetting
     yield from find_leaks(found.sets, usable)
     if settings.prior == "afew-test":
         yield AFEW_WARNING
+    for name in settings.modalities:
+        if settings.modality(name).normalise == "per-speaker":
+            yield TRANSDUCTIVE_WARNING.format(modality=name)
     tested = {clip.clip for fold in plan.folds for clip in fold.test}
     if plan.kind != "split" and found.without:
         # The report names them as missing test clips.

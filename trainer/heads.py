@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from trainer.attention import Pooling, make_pooling
-from trainer.audio import AlexNetEncoder
+from trainer.audio import make_encoder
 from trainer.fusion import Concatenation, FactorizedBilinearPooling
 from trainer.settings import FusionSettings, HeadSettings, ModalitySettings
 
@@ -186,8 +186,8 @@ def _make_branch(
     name: str, settings: ModalitySettings, shape: tuple[int, ...], encoder: str
 ) -> Branch:
     network = None
-    if encoder == "alexnet":
-        network = AlexNetEncoder(shape[1] if len(shape) == 2 else 1)
+    if encoder != "none":
+        network = make_encoder(encoder, shape)
         dim = network.out_dim
     elif len(shape) == 1:
         dim = shape[0]

@@ -1,4 +1,8 @@
-"""Standard normalisation, fitted to the training clips and to nothing else."""
+"""Normalisation: standard, fitted to the training clips and to nothing else, or per speaker.
+
+Per speaker is *transductive*: the mean and deviation of a speaker come from all the speaker's
+clips, also from those that are reported on. No label takes part.
+"""
 
 from __future__ import annotations
 
@@ -99,6 +103,38 @@ def normalise(
         if name not in corpus.sequences:
             raise CorpusError(f"fusion.kind={settings.fusion.kind} needs {name} features")
         part = corpus.sequences[name]
+        if settings.modality(name).normalise == "per-speaker":
+            result[name] = normalise_per_speaker(corpus, name)
+            continue
         fitted = normalisation.get(name)
         result[name] = part if fitted is None else part.with_values(fitted.apply(part.values))
     return result
+
+
+def normalise_per_speaker(corpus: Corpus, modality: str) -> Sequences:
+    """Normalise each clip's steps by mean and deviation of all steps of the clip's speaker.
+
+    Raises:
+        CorpusError: a clip with steps has no speaker, or is its speaker's only one.
+    """
+    part = corpus.sequences[modality]
+    clips: dict[str, list[int]] = {}
+    for i, speaker in enumerate(corpus.speakers or (None,) * len(corpus)):
+        if part.lengths[i]:
+            clips.setdefault(speaker or "", []).append(i)
+    unknown = clips.get("", [])
+    if unknown:
+        raise CorpusError(
+            f"{modality}.normalise=per-speaker needs the speaker of every clip; "
+            f"{len(unknown)} have none, {corpus.clip_ids[unknown[0]]} first"
+        )
+    values = np.empty_like(part.values, dtype=np.float32)
+    for speaker, own in clips.items():
+        if len(own) < 2:
+            raise CorpusError(
+                f"{modality}.normalise=per-speaker needs several clips of each speaker; "
+                f"{speaker} has only {corpus.clip_ids[own[0]]}"
+            )
+        rows = part.rows(np.array(own))
+        values[rows] = fit_normalisation(part.values, rows).apply(part.values[rows])
+    return part.with_values(values)

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from extractors.alexnet import grid_steps, min_steps
-from trainer.audio import grid_times
+from trainer.audio import REACH, grid_times
 from trainer.batches import BatchMaker, ordered_batches
 from trainer.corpus import Corpus, CorpusError
 from trainer.normalisation import normalise
@@ -118,7 +117,8 @@ def _lengthened(head: TrainedHead, corpus: Corpus) -> NDArray[np.bool_]:
     if "audio" not in head.settings.modalities or not _has_encoder(head, "audio"):
         return np.zeros(len(corpus), np.bool_)
     lengths = corpus.sequences["audio"].lengths
-    return (lengths > 0) & (lengths < min_steps())
+    least: int = REACH[head.settings.audio.encoder].min_steps()
+    return (lengths > 0) & (lengths < least)
 
 
 def _step_times(
@@ -129,6 +129,8 @@ def _step_times(
     times = [part.times_of(clip) for clip in batch]
     if not _has_encoder(head, modality):
         return times
-    longest = max(min_steps(), *map(len, times))
-    bands = num_weights // grid_steps(longest)
-    return [grid_times(seconds, bands) for seconds in times]
+    encoder = head.settings.audio.encoder
+    reach = REACH[encoder]
+    longest = max(reach.min_steps(), *map(len, times))
+    bands = num_weights // reach.grid_steps(longest)
+    return [grid_times(seconds, bands, encoder) for seconds in times]

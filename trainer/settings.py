@@ -18,10 +18,11 @@ from cache.settings import (
     read_toml,
     settings_from,
 )
+from trainer.augment import AugmentSettings
 
 PRESETS = Path(__file__).parent / "presets"
 
-Attention = Literal["mean", "self", "relation", "transformer"]
+Attention = Literal["mean", "self", "relation", "transformer", "statistics"]
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,10 @@ class ModalitySettings:
         features: what to read of it: "basic", "mean", "mean_std", "norm_fft", or an array of the
             set by its own name. "auto" is "basic" of a network's set and the only array of others.
         normalise: "standard" subtracts the training clips' mean per feature and divides by
-            their deviation; "none" leaves the features as they are.
-        attention: how steps are pooled.
+            their deviation; "per-speaker" does so with mean and deviation of all clips of the
+            clip's speaker, also those reported on: transductive, and said so in the report;
+            "none" leaves the features as they are.
+        attention: how steps are pooled; "statistics" is mean and deviation, not in the papers.
         hidden_dim: of transformer attention: length of the reduced embedding.
         scale: of transformer attention: the papers' lambda, in [0, 1]; 0 is the mean.
         pooled: of transformer attention: what its weights sum, "reduced" or "unreduced".
@@ -44,7 +47,7 @@ class ModalitySettings:
 
     set: str = "ir50"
     features: str = "auto"
-    normalise: Literal["standard", "none"] = "standard"
+    normalise: Literal["standard", "per-speaker", "none"] = "standard"
     attention: Attention = "transformer"
     hidden_dim: int = 128
     scale: float = 1.0
@@ -67,12 +70,12 @@ class AudioSettings(ModalitySettings):
     """The same for sound, which may pass through an encoder that is trained with the head.
 
     Args:
-        encoder: "alexnet" turns a spectrogram into a grid of steps; "none" pools the features
-            as they stand in the set.
+        encoder: "alexnet" turns a spectrogram into a grid of steps; "cnn", a smaller network
+            for log-mel, into a sequence; "none" pools the features as they stand in the set.
     """
 
     set: str = "spectrogram"
-    encoder: Literal["none", "alexnet"] = "alexnet"
+    encoder: Literal["none", "alexnet", "cnn"] = "alexnet"
 
 
 @dataclass(frozen=True)
@@ -168,6 +171,7 @@ class TrainSettings(HeadSettings):
         audio: see ``AudioSettings``.
         fusion: see ``FusionSettings``.
         optim: see ``OptimSettings``.
+        augment: see ``AugmentSettings``.
         prior: class weights that multiply the probabilities; see ``trainer.prior``.
             "afew-test" is icmi19's vector, made from the test labels of AFEW: a leak.
         selection: "fixed" trains for ``optim.epochs``; "inner:0.2" holds 20 % of the training
@@ -176,6 +180,7 @@ class TrainSettings(HeadSettings):
     """
 
     optim: OptimSettings = field(default_factory=OptimSettings)
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
     prior: Literal["none", "train", "sqrt-train", "afew-test"] = "none"
     selection: str = "fixed"
     seed: int = 0

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trainer.augment import augment
 from trainer.batches import BatchMaker, ordered_batches, plan_batches
 from trainer.corpus import UNLABELLED, Corpus, CorpusError
 from trainer.heads import Head, make_head
@@ -22,7 +23,7 @@ from trainer.normalisation import fit_normalisations, normalise
 from trainer.optim import learning_rate_at, make_optimiser, set_learning_rate
 from trainer.prior import prior_weights
 from trainer.progress import load_progress, save_progress, training_identity
-from trainer.settings import OptimSettings, TrainSettings
+from trainer.settings import TrainSettings
 from trainer.trained import EpochRecord, TrainedHead
 
 Clips = Sequence[int] | NDArray[np.int64]
@@ -101,7 +102,7 @@ def train_head(
             started = time.perf_counter()
             plan = plan_batches(maker.lengths, train, settings.optim.batch_size, seed=(seed, epoch))
             record = _train_epoch(
-                head, optimiser, maker, plan, labels, weights.to(device), settings.optim, epoch
+                head, optimiser, maker, plan, labels, weights.to(device), settings, epoch
             )
             if len(validation):
                 found = validate(head, maker, validation, labels)
@@ -197,25 +198,32 @@ def _train_epoch(
     plan: Sequence[NDArray[np.int64]],
     labels: Tensor,
     weights: Tensor,
-    settings: OptimSettings,
+    settings: TrainSettings,
     epoch: int,
 ) -> EpochRecord:
     """Update the head on every batch of an epoch."""
     head.train()
+    optim = settings.optim
     loss_sum = torch.zeros((), dtype=torch.float64, device=labels.device)
     correct = torch.zeros((), dtype=torch.int64, device=labels.device)
     rate = 0.0
     for number, clips in enumerate(plan):
         update = (epoch - 1) * len(plan) + number
-        rate = learning_rate_at(update, settings.epochs * len(plan), settings)
+        rate = learning_rate_at(update, optim.epochs * len(plan), optim)
         set_learning_rate(optimiser, rate)
         truth = labels[torch.from_numpy(clips).to(labels.device)]
-        output = head(**maker.batch(clips))
-        loss = head_loss(output, truth, weights, settings.label_smoothing)
+        batch, partner, share = augment(
+            maker.batch(clips), settings.augment, spectrogram=settings.audio.encoder != "none"
+        )
+        output = head(**batch)
+        loss = head_loss(output, truth, weights, optim.label_smoothing)
+        if share < 1.0:
+            other = head_loss(output, truth[partner], weights, optim.label_smoothing)
+            loss = share * loss + (1.0 - share) * other
         optimiser.zero_grad()
         torch.autograd.backward(loss)
-        if settings.grad_clip:
-            torch.nn.utils.clip_grad_norm_(head.parameters(), settings.grad_clip)
+        if optim.grad_clip:
+            torch.nn.utils.clip_grad_norm_(head.parameters(), optim.grad_clip)
         optimiser.step()
         loss_sum += loss.detach() * len(clips)
         correct += (output.logits.argmax(dim=1) == truth).sum()
@@ -223,9 +231,9 @@ def _train_epoch(
     mean = float(loss_sum) / count
     if not math.isfinite(mean):
         raise TrainingError(
-            f"the loss became {mean} in epoch {epoch} of {settings.epochs}; lower "
-            f"optim.learning_rate ({settings.learning_rate:g}) or set optim.grad_clip "
-            f"({settings.grad_clip:g})"
+            f"the loss became {mean} in epoch {epoch} of {optim.epochs}; lower "
+            f"optim.learning_rate ({optim.learning_rate:g}) or set optim.grad_clip "
+            f"({optim.grad_clip:g})"
         )
     return EpochRecord(epoch, mean, int(correct) / count, rate, 0.0)
 

@@ -287,7 +287,7 @@ def test_a_hidden_dim_below_one_is_refused() -> None:
 
 
 def test_an_unknown_attention_is_refused_and_the_known_ones_named() -> None:
-    with pytest.raises(ValueError, match="'slef'; known: mean, self, relation, transformer"):
+    with pytest.raises(ValueError, match="'slef'; known: mean, self, relation, statistics, transformer"):
         make_pooling("slef", D, hidden_dim=H)
 
 
