@@ -1,0 +1,83 @@
+"""A run as one HTML page that needs no other file: figures, pictures, mistakes, provenance."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from trainer.results import evaluate_run
+from trainer.runs import CONFIG, CONFUSION, CURVES, Run, RunError
+from trainer.tables import format_interval, format_percent
+
+MAX_MISTAKES = 200
+
+
+def format_html(run: Run) -> str:
+    """Write a finished run as a self-contained HTML page.
+
+    Every figure is computed again from the run's predictions. Text from the run is escaped, and
+    pictures are embedded.
+
+    Raises:
+        RunError: one of the run's files is missing or damaged.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = format_percent
+    environment.filters["interval"] = format_interval
+    try:
+        config = (run.path / CONFIG).read_text(encoding="utf-8") if _has(run, CONFIG) else ""
+        pictures = {
+            name: _embed(run.path / name) for name in (CONFUSION, CURVES) if _has(run, name)
+        }
+    except OSError as error:
+        raise RunError(f"{run.path} is damaged: {error}") from error
+    return environment.get_template("report.html").render(
+        run=run,
+        info=run.info,
+        report=evaluate_run(run),
+        config=config,
+        pictures=pictures,
+        mistakes=_mistakes(run)[:MAX_MISTAKES],
+        num_mistakes=len(_mistakes(run)),
+    )
+
+
+def _has(run: Run, name: str) -> bool:
+    return (run.path / name).is_file()
+
+
+def _embed(path: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
+
+
+def _mistakes(run: Run) -> list[dict[str, Any]]:
+    """The clips that are predicted wrong, the surest mistakes first."""
+    table = run.predictions
+    rows = [
+        {
+            "clip": clip,
+            "label": label,
+            "prediction": prediction,
+            "probability": float(probabilities.max()),
+            "modalities": modalities,
+        }
+        for clip, label, prediction, probabilities, modalities in zip(
+            table.clips,
+            table.labels,
+            table.predictions,
+            table.probabilities,
+            table.modalities,
+            strict=True,
+        )
+        if prediction != label
+    ]
+    return sorted(rows, key=lambda row: (-row["probability"], row["clip"]))
