@@ -15,7 +15,10 @@ import click
 COMMANDS: dict[str, tuple[str, str]] = {
     "index": ("pipeline.commands.index:index", "Write a manifest from a corpus's own layout."),
     "extract": ("pipeline.commands.extract:extract", "Stage one: clips to feature sets."),
-    "cache": ("pipeline.commands.cache:cache", "Look after a cache: status, verify, gc, pack."),
+    "cache": (
+        "pipeline.commands.cache:cache",
+        "Look after a cache: status, verify, gc, pack, import.",
+    ),
     "weights": ("pipeline.commands.weights:weights", "Which network a weight file belongs to."),
     "train": ("trainer.commands.train:train", "Stage two: a run of heads from a cache."),
     "sweep": ("trainer.commands.sweep:sweep", "Stage two: a table of runs from a file."),

@@ -57,12 +57,15 @@ def format_markdown(sweep: Sweep, results: Sequence[CellResult]) -> str:
         "Accuracy is that of the averaged probabilities of a cell's heads (seeds, or runs of an "
         "ensemble); mean ± deviation is over these heads one by one. Intervals are Wilson's.",
     ]
+    papers = [(cell.paper_note, cell.name) for cell in sweep.cells if cell.paper_note]
+    told = [r.cell for r in results if r.report is not None]
+    warned = [(w, r.cell) for r in results for w in (r.report or {}).get("warnings", ())]
     notes = [
-        *(f"{cell.name}: paper: {cell.paper_note}" for cell in sweep.cells if cell.paper_note),
+        *(f"{text} (the paper's figure, {who})" for text, who in _by_text(papers, len(papers))),
         *(f"{r.cell}: {r.state}: {r.reason}" for r in results if r.state != "ok"),
-        *_warnings(results),
+        *(f"warning ({who}): {text}" for text, who in _by_text(warned, len(told))),
     ]
-    lines += [""] * bool(notes) + [f"- {note}" for note in dict.fromkeys(notes)]
+    lines += [""] * bool(notes) + [f"- {note}" for note in notes]
     return "\n".join(lines) + "\n"
 
 
@@ -117,16 +120,13 @@ def _cells(cell: CellText, result: CellResult) -> Iterator[str]:
     yield "-" if cell.paper is None else f"{cell.paper:g} %"
 
 
-def _warnings(results: Sequence[CellResult]) -> Iterator[str]:
-    """Every warning once, with the cells that it belongs to."""
+def _by_text(pairs: Sequence[tuple[str, str]], whole: int) -> Iterator[tuple[str, str]]:
+    """Each text once, with the cells that it belongs to; ``whole`` cells are every cell."""
     owners: dict[str, list[str]] = {}
-    for result in results:
-        for warning in (result.report or {}).get("warnings", ()):
-            owners.setdefault(warning, []).append(result.cell)
-    for warning, cells in owners.items():
-        whole = sum(result.report is not None for result in results)
-        who = "every cell" if len(cells) == whole else ", ".join(cells)
-        yield f"warning ({who}): {warning}"
+    for text, cell in pairs:
+        owners.setdefault(text, []).append(cell)
+    for text, cells in owners.items():
+        yield text, "every cell" if len(cells) == whole else ", ".join(cells)
 
 
 def _percent(share: float | None) -> float | None:

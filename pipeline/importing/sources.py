@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from cache.digest import digest_json
 from cache.source import Source, read_source
-from cache.table import TableError, first_bad_byte, read_table
-from pipeline.importing.columns import ColumnError, Rows, choose_columns
+from pipeline.importing.columns import Rows, choose_columns
+from pipeline.importing.csv_rows import read_csv_rows
 from pipeline.importing.settings import ImportRefusedError, ImportSettings
 
 
@@ -162,7 +162,7 @@ class FolderSource(FeatureSource):
         """Read the file of an id."""
         path = self._files[name]
         if self.ending == ".csv":
-            (found,) = _read_csv(path, self.settings, id_column=None).values()
+            (found,) = read_csv_rows(path, self.settings, id_column=None).values()
             return found
         with path.open("rb") as file:
             return _array_rows(_load_npy(file), self.settings)
@@ -190,7 +190,7 @@ class CsvSource(FeatureSource):
 
     def __init__(self, path: Path, settings: ImportSettings) -> None:
         super().__init__(path, settings)
-        self._rows = _read_csv(path, settings, id_column=settings.id_column or "clip")
+        self._rows = read_csv_rows(path, settings, id_column=settings.id_column or "clip")
         if not settings.time_column and settings.rate is None:
             _refuse_repeated(path, [n for n, r in self._rows.items() for _ in r.values])
         self.ids = tuple(self._rows)
@@ -232,41 +232,6 @@ def _array_rows(array: NDArray[np.generic], settings: ImportSettings) -> Rows:
     table = np.atleast_2d(array)
     choice = choose_columns([str(i) for i in range(table.shape[1])], settings)
     return choice.take(table[:, list(choice.positions)].astype(np.float64))
-
-
-def _read_csv(path: Path, settings: ImportSettings, *, id_column: str | None) -> dict[str, Rows]:
-    """Read the rows of every id, or all rows under one empty id."""
-    try:
-        records = read_table(path)
-        header = next(records, (0, []))[1]
-        names = [name.strip() for name in header]
-        without = []
-        place = -1
-        if id_column is not None:
-            if names.count(id_column) != 1:
-                raise ColumnError(
-                    f"{names.count(id_column)} columns are called {id_column}, which holds the "
-                    f"ids; choose it by --id-column from {', '.join(names[:20])}"
-                )
-            place, without = names.index(id_column), [id_column]
-        choice = choose_columns(names, settings, without=without)
-        found: dict[str, list[list[float]]] = {} if id_column is not None else {"": []}
-        for line, fields in records:
-            if len(fields) != len(names) or first_bad_byte(fields) is not None:
-                raise TableError(f"{len(fields)} fields, the header has {len(names)}", line)
-            row = [_number(fields[i], names[i], line) for i in choice.positions]
-            found.setdefault(fields[place].strip() if place >= 0 else "", []).append(row)
-    except (TableError, ColumnError) as error:
-        raise ImportRefusedError(str(path), [str(error)]) from error
-    width = len(choice.positions)
-    return {n: choice.take(np.array(rows).reshape(-1, width)) for n, rows in found.items()}
-
-
-def _number(text: str, column: str, line: int) -> float:
-    try:
-        return float(text) if text.strip() else float("nan")
-    except ValueError:
-        raise TableError(f"column {column}: {text!r} is not a number", line) from None
 
 
 def _refuse_repeated(path: Path, names: list[str]) -> None:

@@ -154,7 +154,7 @@ def test_the_markdown_table_has_the_papers_figures_beside_ours(finished: Path) -
     assert lines["| mean / fbp"].endswith("| 51 % |")
     assert lines["| both"].endswith("| 99.5 % |")
     assert "- broken: failed: " in text
-    assert "- mean / fbp: paper: elsewhere" in text
+    assert "- elsewhere (the paper's figure, every cell)" in text
 
 
 def test_two_axes_are_drawn_as_a_heat_map(finished: Path) -> None:
