@@ -26,6 +26,7 @@ from cache.scan import NotACacheError, check_cache
 from cache.status import read_status
 from cache.verify import verify_cache
 from pipeline.cache_report import format_size, format_status
+from pipeline.commands.cache_export import export_command
 from pipeline.commands.cache_import import import_command
 
 HOUR_SECONDS = 3600.0
@@ -53,6 +54,7 @@ def cache() -> None:
 
 
 cache.add_command(import_command)
+cache.add_command(export_command)
 
 
 @cache.command()

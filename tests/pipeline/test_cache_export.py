@@ -1,0 +1,89 @@
+"""Exported features are the cache's, to the last digit, and come back in."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from cache.feature_set import find_set
+from pipeline.cli import main
+
+
+def export(cache: Path, form: str, out: Path, *arguments: object, array: str = "basic") -> Result:
+    command = ["cache", "export", cache, "resnet18", "--to", form, out, "--array", array]
+    return CliRunner().invoke(main, [str(word) for word in (*command, *arguments)])
+
+
+def test_each_form_holds_every_number_and_time(extracted: Path, tmp_path: Path) -> None:
+    stored = find_set(extracted, "resnet18")
+    for form, out in (("npz", "x.npz"), ("npy-folder", "folder"), ("csv", "x.csv")):
+        assert export(extracted, form, tmp_path / out).exit_code == 0
+    with np.load(tmp_path / "x.npz", allow_pickle=False) as file:
+        archive = dict(file)
+    with (tmp_path / "x.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for clip in stored.clip_ids():
+        arrays = stored.read(clip).arrays
+        assert np.array_equal(archive[clip], arrays["basic"])
+        assert np.array_equal(archive[f"times/{clip}"], arrays["times"])
+        assert np.array_equal(np.load(tmp_path / "folder" / f"{clip}.npy"), arrays["basic"])
+        own = [row for row in rows if row["clip"] == clip]
+        assert [float(row["time_seconds"]) for row in own] == arrays["times"].tolist()
+        assert [np.float32(row["v511"]) for row in own] == arrays["basic"][:, 511].tolist()
+
+
+def test_an_exported_table_can_be_imported_again(
+    corpus: Path, extracted: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "x.csv"
+    assert export(extracted, "csv", out, "--manifest", corpus).exit_code == 0
+    command = ["cache", "import", tmp_path / "other", "again", "--from", "csv", out, "--manifest"]
+    command += [corpus, "--columns", "v*", "--time-column", "time_seconds"]
+    result = CliRunner().invoke(main, [str(word) for word in command])
+    assert result.exit_code == 0, result.output
+    before, after = find_set(extracted, "resnet18"), find_set(tmp_path / "other", "again")
+    for clip in before.clip_ids():
+        old, new = before.read(clip).arrays, after.read(clip).arrays
+        assert np.array_equal(old["basic"], new["values"])
+        assert np.array_equal(old["times"], new["times"])
+
+
+def test_the_same_features_make_the_same_bytes(extracted: Path, tmp_path: Path) -> None:
+    for name in ("a.npz", "b.npz"):
+        export(extracted, "npz", tmp_path / name)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_what_cannot_be_exported_is_named(corpus: Path, extracted: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.npz").write_text("mine")
+    result = export(extracted, "npz", tmp_path / "x.npz")
+    assert result.exit_code == 2
+    assert "x.npz exists" in result.output
+    assert (tmp_path / "x.npz").read_text() == "mine"
+    result = export(extracted, "npz", tmp_path / "y.npz", array="mean")
+    assert result.exit_code == 1
+    assert "has no array mean" in result.output
+    assert not list(tmp_path.glob("*y*"))
+    video = tmp_path / "extra.mp4"
+    video.write_bytes(b"x")
+    more = corpus.read_text() + f"extra,{video},happy,train,s1\n"
+    manifest = corpus.with_name("more.csv")
+    manifest.write_text(more)
+    result = export(extracted, "npz", tmp_path / "y.npz", "--manifest", manifest)
+    assert result.exit_code == 2
+    assert "1 clips have no entry" in result.output
+    result = export(extracted, "npz", tmp_path / "y.npz", "--manifest", manifest, "--skip-missing")
+    assert result.exit_code == 0
+    assert "left out, no entry: extra" in result.output
+
+
+@pytest.mark.parametrize("name", ["ir50", "resnet18-0000"])
+def test_a_set_that_is_not_there_is_named(name: str, extracted: Path, tmp_path: Path) -> None:
+    command = ["cache", "export", extracted, name, "--to", "csv", tmp_path / "x", "--array", "a"]
+    result = CliRunner().invoke(main, [str(word) for word in command])
+    assert result.exit_code == 2
+    assert f"has no feature set {name}" in result.output
