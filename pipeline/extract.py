@@ -10,73 +10,33 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from cache.commit import CacheWriteError
 from cache.entry import Entry, EntryError
 from cache.entry_writer import EntryWriter
-from cache.failure import Failure
 from cache.feature_set import FeatureSet
 from cache.manifest import Clip
 from cache.source import Source, read_source
 from extractors.alexnet import min_steps
-from extractors.face_network import FaceNetwork
-from extractors.frozen_alexnet import FrozenEncoder, load_frozen_alexnet
 from pipeline.audio import AudioSteps
 from pipeline.crops import crop_faces
 from pipeline.decode import MediaError, MediaInfo, VideoReader, probe
 from pipeline.faces import find_faces
+from pipeline.loaded import use_encoder, use_network
+from pipeline.records import count_rungs, find_known, record_failures
+from pipeline.results import ClipResult, SetResult
 from pipeline.rungs import Rung
-from pipeline.sets import Kind, Plan, PlannedSet, WeightsChoice, load_network
-from pipeline.settings import StageOneSettings
+from pipeline.sets import Kind, Plan, PlannedSet
 from pipeline.watchdog import guarded, time_limit
 
 NO_VIDEO = "no video stream"
 NO_AUDIO = "no audio stream"
-
-
-@dataclass(frozen=True)
-class SetResult:
-    """What became of one set of one clip.
-
-    Args:
-        state: ``ok``, ``partial`` or ``failed``.
-        why: what a partial entry lacks, or why there is none.
-        fresh: computed now; False where a trusted entry, or a failure not to be retried, was there.
-    """
-
-    state: str
-    why: tuple[str, ...] = ()
-    fresh: bool = True
-
-
-@dataclass(frozen=True)
-class ClipResult:
-    """What became of a clip: a result per set, frames per rung of the ladder, seconds spent."""
-
-    clip: str
-    sets: dict[str, SetResult]
-    rungs: dict[str, int] = field(default_factory=dict)
-    seconds: float = 0.0
-
-    @property
-    def state(self) -> str:
-        """The worst state of the clip's sets."""
-        states = {result.state for result in self.sets.values()}
-        return next((state for state in ("failed", "partial") if state in states), "ok")
-
-    @property
-    def reason(self) -> str:
-        """Why the clip isn't ok: each reason once."""
-        worst = [result for result in self.sets.values() if result.state == self.state]
-        return "; ".join(dict.fromkeys(why for result in worst for why in result.why))
 
 
 @dataclass(frozen=True)
@@ -112,7 +72,7 @@ def extract_clip(clip: Clip, plan: Plan) -> ClipResult:
         cache.commit.CacheWriteError: the cache can't be written; going on would lose every clip.
     """
     started = time.monotonic()
-    results = {p.name: r for p in plan.sets if (r := _known(clip, plan, p)) is not None}
+    results = {p.name: r for p in plan.sets if (r := find_known(clip, plan, p)) is not None}
     if len(results) < len(plan.sets):
         source: Source | None = None
         try:
@@ -126,31 +86,14 @@ def extract_clip(clip: Clip, plan: Plan) -> ClipResult:
                 raise MediaError(f"{clip.path} has neither picture nor sound")
         except (MediaError, OSError) as error:
             todo = [planned for planned in plan.sets if planned.name not in results]
-            results |= _fail(clip, plan, todo, source, "open", str(error))
+            results |= record_failures(clip, plan, todo, source, "open", str(error))
         else:
             for stage, compute in STAGES:
                 todo = [p for p in plan.of_kind(stage) if p.name not in results]
                 if todo:
                     results |= _attempt(job, stage, todo, compute, results)
-    rungs = _count_rungs(clip, plan) if "faces" in results else {}
+    rungs = count_rungs(clip, plan) if "faces" in results else {}
     return ClipResult(clip.clip, results, rungs, time.monotonic() - started)
-
-
-def fail_clip(clip: Clip, plan: Plan, stage: str, reason: str) -> ClipResult:
-    """Record a failure of every set that the clip lacks.
-
-    Raises:
-        cache.commit.CacheWriteError: the cache can't be written.
-    """
-    results = {p.name: r for p in plan.sets if (r := _known(clip, plan, p)) is not None}
-    todo = [planned for planned in plan.sets if planned.name not in results]
-    try:
-        source = read_source(
-            clip.path, start_seconds=clip.start_seconds, end_seconds=clip.end_seconds
-        )
-    except OSError:
-        source = None  # the record then counts for as long as the file can't be read
-    return ClipResult(clip.clip, results | _fail(clip, plan, todo, source, stage, reason))
 
 
 def _extract_faces(job: _Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
@@ -184,7 +127,7 @@ def _extract_networks(job: _Job, todo: Sequence[PlannedSet]) -> dict[str, SetRes
     faces, again = _read_upstream(job, job.plan.of_kind("faces")[0], _extract_faces)
     times, rungs = faces.arrays["times"], faces.arrays["rung"]
     size = settings.crops.size
-    networks = [_network(planned, job.plan) for planned in todo]
+    networks = [use_network(planned, job.plan) for planned in todo]
     done = 0
     with ExitStack() as stack:
         writers = [stack.enter_context(job.writer(planned)) for planned in todo]
@@ -234,7 +177,7 @@ def _extract_grids(job: _Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult
     """Encode the spectrograms that the cache holds; nothing is decoded."""
     results: dict[str, SetResult] = {}
     for planned in todo:
-        encoder = _encoder(planned, job.plan)
+        encoder = use_encoder(planned, job.plan)
         name = encoder.features
         upstream = next(other for other in job.plan.sets if other.name == name)
         sound, again = _read_upstream(job, upstream, _extract_audio)
@@ -272,7 +215,9 @@ def _attempt(
     for name in {name for planned in todo for name in planned.spec.upstream}:
         upstream = results.get(name)
         if upstream is not None and upstream.state == "failed":
-            return _fail(job.clip, job.plan, todo, job.source, name, "; ".join(upstream.why))
+            return record_failures(
+                job.clip, job.plan, todo, job.source, name, "; ".join(upstream.why)
+            )
     try:
         return compute(job, todo)
     except CacheWriteError:
@@ -284,61 +229,11 @@ def _attempt(
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(place.filename).name}:{place.lineno}"
         reason = f"{type(error).__name__}: {error} ({where})"
-    return _fail(job.clip, job.plan, todo, job.source, stage, reason)
-
-
-def _known(clip: Clip, plan: Plan, planned: PlannedSet) -> SetResult | None:
-    """Return what the cache already holds for a clip; None if it must be computed."""
-    feature_set = FeatureSet(plan.cache, planned.spec)
-    start, end = clip.start_seconds, clip.end_seconds
-    state = feature_set.trusted(clip.clip, clip.path, start_seconds=start, end_seconds=end)
-    if state == "ok":
-        return SetResult("ok", fresh=False)
-    if state == "partial":
-        try:
-            entry = feature_set.read(clip.clip, ())
-        except (EntryError, OSError):
-            return None  # damaged behind its header, which is all that trust looks at
-        if _limits_hold(entry.missing, entry.provenance, plan):
-            return SetResult("partial", entry.missing, fresh=False)
-        return None
-    failure = None if plan.retry_failed else feature_set.failure(clip.clip)
-    if (
-        failure
-        and failure.still_counts(clip.path, start_seconds=start, end_seconds=end)
-        and _limits_hold((failure.reason,), failure.provenance, plan)
-    ):
-        return SetResult("failed", (failure.reason,), fresh=False)
-    return None
-
-
-def _limits_hold(why: Sequence[str], provenance: Mapping[str, Any], plan: Plan) -> bool:
-    """Whether the limits that cut a clip short are still the same.
-
-    They are in no key, because they change no clip that is within them; a reason that comes from
-    one names it in parentheses.
-    """
-    before, now = provenance.get("limits", {}), plan.provenance.get("limits", {})
-    named = [name for name in now if any(f"({name}" in text for text in why)]
-    return all(before.get(name) == now[name] for name in named)
+    return record_failures(job.clip, job.plan, todo, job.source, stage, reason)
 
 
 def _made(missing: Sequence[str]) -> SetResult:
     return SetResult("partial" if missing else "ok", tuple(missing))
-
-
-def _fail(
-    clip: Clip,
-    plan: Plan,
-    todo: Sequence[PlannedSet],
-    source: Source | None,
-    stage: str,
-    reason: str,
-) -> dict[str, SetResult]:
-    for planned in todo:
-        failure = Failure(clip.clip, stage, reason, source, provenance=plan.provenance)
-        FeatureSet(plan.cache, planned.spec).record_failure(failure)
-    return {planned.name: SetResult("failed", (reason,)) for planned in todo}
 
 
 def _read_upstream(
@@ -355,50 +250,3 @@ def _read_upstream(
     except EntryError:
         again = compute(job, [planned])
         return feature_set.read(job.clip.clip, verify=True), again
-
-
-def _count_rungs(clip: Clip, plan: Plan) -> dict[str, int]:
-    """Count a clip's frames by how the face was had."""
-    feature_set = FeatureSet(plan.cache, plan.of_kind("faces")[0].spec)
-    try:
-        rungs = feature_set.read(clip.clip, ("rung",)).arrays["rung"]
-        numbers, counts = np.unique(rungs, return_counts=True)
-        return {Rung(n).name.lower(): int(c) for n, c in zip(numbers, counts, strict=True)}
-    except (OSError, ValueError):
-        return {}  # none, whose failure is told elsewhere, or damaged, which `cache verify` finds
-
-
-def _network(planned: PlannedSet, plan: Plan) -> FaceNetwork:
-    """Load a network once per process."""
-    choice = planned.weights or WeightsChoice()
-    network = _load(planned.name, choice, plan.settings, plan.device, plan.batch_size)
-    if network.weights_digest != planned.spec.weights:
-        raise ValueError(
-            f"the weights of {planned.name} changed since the run began: {planned.weights}"
-        )
-    return network
-
-
-def _encoder(planned: PlannedSet, plan: Plan) -> FrozenEncoder:
-    """Load a trained encoder once per process."""
-    choice = planned.weights or WeightsChoice()
-    if choice.file is None:
-        raise ValueError(f"{planned.name} has no checkpoint")
-    encoder = _load_encoder(choice.file, plan.device)
-    if encoder.digest != planned.spec.weights:
-        raise ValueError(
-            f"the checkpoint of {planned.name} changed since the run began: {choice.file}"
-        )
-    return encoder
-
-
-@lru_cache(maxsize=2)
-def _load_encoder(path: Path, device: str) -> FrozenEncoder:
-    return load_frozen_alexnet(path, device=device)
-
-
-@lru_cache(maxsize=8)
-def _load(
-    name: str, choice: WeightsChoice, settings: StageOneSettings, device: str, batch_size: int
-) -> FaceNetwork:
-    return load_network(name, choice, settings, device=device, batch_size=batch_size)

@@ -20,7 +20,9 @@ from cache.commit import CacheWriteError, write_text
 from cache.feature_set import FeatureSet
 from cache.gc import find_garbage, remove_garbage
 from cache.manifest import Clip
-from pipeline.extract import ClipResult, extract_clip, fail_clip
+from pipeline.extract import extract_clip
+from pipeline.records import fail_clip
+from pipeline.results import ClipResult
 from pipeline.sets import Plan, PlanError
 from pipeline.summary import Summary, peak_memory
 from pipeline.workers import WorkerDied, map_clips

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.extract import ClipResult
+from pipeline.results import ClipResult
 from pipeline.rungs import Rung
 
 MAX_LISTED = 20

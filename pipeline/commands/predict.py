@@ -15,8 +15,8 @@ import numpy as np
 from cache.clip import Clip
 from cache.feature_set import FeatureSet, SetError, SetSpec
 from extractors.weight_files import WeightsError
-from pipeline.extract import ClipResult
 from pipeline.replay import replay_plan
+from pipeline.results import ClipResult
 from pipeline.run import run_extract
 from pipeline.rungs import Rung
 from pipeline.sets import PlanError, parse_weights

@@ -22,7 +22,7 @@ import pipeline.sets
 from cache.clip import Clip
 from cache.feature_set import find_set
 from cache.settings import SettingsError, merge, settings_from
-from pipeline.extract import ClipResult
+from pipeline.results import ClipResult
 from pipeline.run import run_extract
 from pipeline.sets import Plan, WeightsChoice, plan_sets
 from pipeline.settings import StageOneSettings
@@ -115,7 +115,7 @@ def networks_built_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline.sets, "load_network", load)
         patch.setattr(
-            "pipeline.extract._load", lambda n, c, s, d, b: load(n, c, s, device=d, batch_size=b)
+            "pipeline.loaded._load", lambda n, c, s, d, b: load(n, c, s, device=d, batch_size=b)
         )
         yield
 

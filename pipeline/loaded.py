@@ -1,0 +1,47 @@
+"""Networks and encoders, loaded once per process and held against the plan's digest."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from extractors.face_network import FaceNetwork
+from extractors.frozen_alexnet import FrozenEncoder, load_frozen_alexnet
+from pipeline.sets import Plan, PlannedSet, WeightsChoice, load_network
+from pipeline.settings import StageOneSettings
+
+
+def use_network(planned: PlannedSet, plan: Plan) -> FaceNetwork:
+    """Load a network once per process."""
+    choice = planned.weights or WeightsChoice()
+    network = _load(planned.name, choice, plan.settings, plan.device, plan.batch_size)
+    if network.weights_digest != planned.spec.weights:
+        raise ValueError(
+            f"the weights of {planned.name} changed since the run began: {planned.weights}"
+        )
+    return network
+
+
+def use_encoder(planned: PlannedSet, plan: Plan) -> FrozenEncoder:
+    """Load a trained encoder once per process."""
+    choice = planned.weights or WeightsChoice()
+    if choice.file is None:
+        raise ValueError(f"{planned.name} has no checkpoint")
+    encoder = _load_encoder(choice.file, plan.device)
+    if encoder.digest != planned.spec.weights:
+        raise ValueError(
+            f"the checkpoint of {planned.name} changed since the run began: {choice.file}"
+        )
+    return encoder
+
+
+@lru_cache(maxsize=2)
+def _load_encoder(path: Path, device: str) -> FrozenEncoder:
+    return load_frozen_alexnet(path, device=device)
+
+
+@lru_cache(maxsize=8)
+def _load(
+    name: str, choice: WeightsChoice, settings: StageOneSettings, device: str, batch_size: int
+) -> FaceNetwork:
+    return load_network(name, choice, settings, device=device, batch_size=batch_size)
