@@ -62,6 +62,12 @@ def test_a_grid_is_the_product_of_its_axes_then_come_the_other_cells(tmp_path: P
     assert (sweep.title, sweep.name, sweep.cells[6].seeds) == ("t", "mine", 3)
 
 
+def test_of_two_axes_that_set_the_same_the_later_wins(tmp_path: Path) -> None:
+    axis = '[[axes]]\nsetting = "video.scale"\nvalues = [{}]\n'
+    (cell,) = sweep_of(tmp_path, axis.format(0.2) + axis.format(0.7)).cells
+    assert (cell.name, cell.set) == ("0.2 / 0.7", {"video": {"scale": 0.7}})
+
+
 def test_a_cell_without_the_set_it_needs_is_skipped_until_it_is_given(tmp_path: Path) -> None:
     skipped = sweep_of(tmp_path, GRID).cells[2]
     assert skipped.skip == "pass --let c=SET"
