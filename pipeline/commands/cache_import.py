@@ -59,22 +59,22 @@ def import_command(
     allow_missing: bool,
     **options: object,
 ) -> None:
-    r"""Import features made elsewhere into CACHE as the set NAME; they train like any other.
+    """Import features made elsewhere into CACHE as the set NAME; they train like any other.
 
     \b
-    A vector a clip, actor and take compared without the first field of the ids:
-      avfuse cache import CACHE au --from npz openface_au.npz --manifest m.csv \
-        --id-pattern '^\d\d-(.*)$'
+    A vector a clip; ids are compared without their first field:
+      avfuse cache import CACHE au --from npz openface_au.npz --manifest m.csv
+        --id-pattern '^\\d\\d-(.*)$'
     A row a face and frame, of which the first face is kept:
-      avfuse cache import CACHE scores --from npz frames.npz --manifest m.csv \
+      avfuse cache import CACHE scores --from npz frames.npz --manifest m.csv
         --columns 2:9 --time-column 0 --rate 25 --where 1=0
     OpenFace's output, a csv a clip:
-      avfuse cache import CACHE au --from csv FOLDER --manifest m.csv \
+      avfuse cache import CACHE au --from csv FOLDER --manifest m.csv
         --columns 'AU*_r' --time-column timestamp --where success=1
 
     Clips that are missing, numbers that are nan, wrong widths and repeated ids are refused by
     name before anything is written.
-    """
+    """  # noqa: D301  # \\b is the character that keeps click from wrapping
     form, source = origin
     try:
         clips = [clip.clip for clip in read_manifest(manifest, check_files=False).clips]

@@ -79,3 +79,9 @@ def test_a_name_that_cannot_be_a_folder_is_refused(source: Path) -> None:
     result = run(source, *FACE, name="../x")
     assert result.exit_code == 2
     assert "can't name a feature set" in result.output
+
+
+def test_the_help_shows_whole_command_lines() -> None:
+    result = CliRunner().invoke(main, ["cache", "import", "--help"])
+    assert "\n    avfuse cache import CACHE au --from npz openface_au.npz" in result.output
+    assert "--id-pattern '^\\d\\d-(.*)$'\n" in result.output
