@@ -182,7 +182,9 @@ def test_part_of_a_file_is_a_clip_of_its_own(small: Path, tmp_path: Path) -> Non
     assert extract(tmp_path / "cut.csv", cache).exit_code == 0
     cut, whole = (find_set(cache, "faces").read(name).arrays for name in ("cut", "all"))
     assert np.allclose(cut["times"], np.arange(6) / 12, atol=1e-3)
-    assert np.array_equal(cut["box"][0], whole["box"][6])
+    # Regions are scanned round where the face was before, so that boxes may differ by a little.
+    assert np.allclose(cut["landmarks"][0], whole["landmarks"][6], atol=3)
+    assert not np.allclose(cut["landmarks"][0], whole["landmarks"][0], atol=3)
 
 
 BROKEN = {
