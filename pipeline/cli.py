@@ -14,6 +14,7 @@ import click
 # command -> (where it lives, one line for `avfuse --help`)
 COMMANDS: dict[str, tuple[str, str]] = {
     "index": ("pipeline.commands.index:index", "Write a manifest from a corpus's own layout."),
+    "doctor": ("pipeline.commands.doctor:doctor", "Look a corpus over before a long run."),
     "extract": ("pipeline.commands.extract:extract", "Stage one: clips to feature sets."),
     "cache": (
         "pipeline.commands.cache:cache",
