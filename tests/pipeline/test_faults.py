@@ -1,0 +1,229 @@
+"""Disks that are full, read-only or gone, workers killed for their memory, two runs at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from benchmarks.torture import SETS, Launcher, make_corpus
+from cache.feature_set import find_set, list_sets
+from cache.scan import find_temporaries
+from cache.verify import verify_cache
+from pipeline.cli import main
+from pipeline.extract import ClipResult
+
+ROOT = Path(__file__).parent.parent.parent
+CLIPS = 13
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_corpus(tmp_path_factory.mktemp("faults") / "clips", CLIPS)
+
+
+def extract(manifest: Path, cache: Path, *arguments: str) -> Result:
+    command = ["extract", str(manifest), "--cache", str(cache), "--sets", SETS, *arguments]
+    return CliRunner().invoke(main, command)
+
+
+def states(cache: Path) -> dict[str, str]:
+    report = json.loads((cache / "extract-report.json").read_text())
+    return {clip["clip"]: clip["state"] for clip in report["clips"]}
+
+
+def assert_whole(cache: Path, *, clips: int = CLIPS) -> None:
+    assert verify_cache(cache).damage == ()
+    assert list(find_temporaries(cache)) == []
+    assert [len(item.clip_ids()) for item in list_sets(cache)] == [clips, clips]
+
+
+# Runs in a mount namespace of its own, where mounting is allowed. One line of JSON per run.
+MOUNTS = """
+import json, subprocess, sys
+from pathlib import Path
+from click.testing import CliRunner
+from cache.scan import find_temporaries
+from cache.verify import verify_cache
+from pipeline.cli import main
+
+manifest, disk = sys.argv[1], Path(sys.argv[2])
+cache = disk / "cache"
+
+def extract(*arguments):
+    command = ["extract", manifest, "--cache", str(cache), "--sets", sys.argv[3], *arguments]
+    result = CliRunner().invoke(main, command)
+    report = verify_cache(cache)
+    print(json.dumps({
+        "code": result.exit_code, "error": result.stderr, "output": result.stdout,
+        "entries": report.entries, "damage": len(report.damage),
+        "temporaries": len(list(find_temporaries(cache)))}), flush=True)
+
+def remount(options):
+    subprocess.run(["mount", "-o", f"remount,{options}", str(disk)], check=True)
+
+extract("--jobs", "1")  # the error comes from a worker
+extract("--jobs", "0")
+remount("size=64m")
+remount("ro")
+extract("--jobs", "0")
+remount("rw")
+extract("--jobs", "0")
+remount("ro")
+extract("--jobs", "0", "--report", sys.argv[4])
+"""
+
+
+def test_a_disk_that_fills_up_or_turns_read_only_costs_only_what_was_not_committed(
+    manifest: Path, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    inside = f'mount -t tmpfs -o size=160k none "{disk}" && exec "$@"'
+    command = ["unshare", "-rm", "sh", "-c", inside, "sh"]
+    if not shutil.which("unshare") or subprocess.run([*command, "true"], check=False).returncode:
+        pytest.skip("no small file system can be mounted here")
+    script = [
+        sys.executable,
+        "-c",
+        MOUNTS,
+        str(manifest),
+        str(disk),
+        SETS,
+        str(tmp_path / "r.json"),
+    ]
+    run = subprocess.run([*command, *script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    full, again, read_only, done, nothing_to_do = map(json.loads, run.stdout.splitlines())
+    for one in (full, again):
+        assert one["code"] == 1
+        assert "No space left on device; free space on that disk" in one["error"]
+        assert "run the same command again to go on" in one["error"]
+        assert 0 < one["entries"] < 2 * CLIPS
+        assert f" of {CLIPS} clips are done" in one["error"]
+    assert again["entries"] >= full["entries"]
+    assert read_only["code"] == 1
+    assert "the file system is read-only: mount it writable" in read_only["error"]
+    assert read_only["entries"] == again["entries"]
+    assert (done["code"], done["entries"]) == (0, 2 * CLIPS)
+    assert nothing_to_do["code"] == 0
+    assert f"0 computed now, {CLIPS} unchanged" in nothing_to_do["output"]
+    for one in (full, again, read_only, done, nothing_to_do):
+        assert (one["damage"], one["temporaries"]) == (0, 0)
+
+
+def test_a_cache_that_vanishes_is_named_and_not_made_anew_in_its_place(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, elsewhere = tmp_path / "cache", tmp_path / "unmounted"
+
+    def unmount_after_three(results: Iterator[ClipResult], total: int) -> Iterator[ClipResult]:
+        for number, result in enumerate(results, start=1):
+            yield result
+            if number == 3:
+                cache.rename(elsewhere)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.run._shown", unmount_after_three)
+        result = extract(manifest, cache, "--jobs", "0")
+    assert result.exit_code == 1
+    assert "the folder is gone: was it removed, or the disk unmounted?" in result.stderr
+    assert f"3 of {CLIPS} clips are done" in result.stderr
+    assert not cache.exists()
+    elsewhere.rename(cache)
+    again = extract(manifest, cache, "--jobs", "0")
+    assert again.exit_code == 0
+    assert f"{CLIPS - 3} computed now, 3 unchanged" in again.output
+    assert_whole(cache)
+
+
+class Killer(threading.Thread):
+    """Kills the worker that holds one clip, as the kernel does when memory is short."""
+
+    def __init__(self, markers: Path, clip: str, *, times: int) -> None:
+        super().__init__(daemon=True)
+        self.name_of_marker = sha256(clip.encode()).hexdigest()[:32]
+        self.markers = markers
+        self.times = times
+        self.kills = 0
+        self.stop = threading.Event()
+
+    def run(self) -> None:
+        while not self.stop.is_set() and self.kills < self.times:
+            if list(self.markers.glob(f"avfuse-workers-*/{self.name_of_marker}")):
+                for pid in workers_of(os.getpid()):
+                    os.kill(pid, signal.SIGKILL)
+                    self.kills += 1
+                # Its marker stays until the run has seen the death; a new worker takes longer.
+                self.stop.wait(0.5)
+            self.stop.wait(0.001)
+
+
+def workers_of(parent: int) -> list[int]:
+    """The living workers of a process."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            command = (folder / "cmdline").read_text()
+        except OSError:
+            continue
+        if fields[0] != "Z" and int(fields[1]) == parent and "popen_loky_posix" in command:
+            found.append(int(folder.name))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds workers in /proc")
+def test_a_clip_that_is_killed_for_its_memory_twice_is_failed_and_the_run_goes_on(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    cache = tmp_path / "cache"
+    killer = Killer(tmp_path, "c5", times=2)
+    killer.start()
+    try:
+        result = extract(manifest, cache, "--jobs", "1")
+    finally:
+        killer.stop.set()
+        killer.join()
+    assert killer.kills == 2
+    assert result.exit_code == 1
+    assert [clip for clip, state in states(cache).items() if state == "failed"] == ["c5"]
+    failure = find_set(cache, "faces").failure("c5")
+    assert failure is not None
+    assert failure.stage == "worker"
+    assert "killed twice while it held this clip, the second time alone" in failure.reason
+    # The clip is sound and the machine has memory again.
+    again = extract(manifest, cache, "--jobs", "0", "--retry-failed")
+    assert again.exit_code == 0
+    assert f"1 computed now, {CLIPS - 1} unchanged" in again.output
+    subprocess.run(
+        [sys.executable, "-m", "pipeline", "cache", "gc", str(cache)], check=True, cwd=ROOT
+    )
+    assert_whole(cache)
+
+
+def test_two_runs_on_one_cache_at_once_both_finish_and_every_entry_is_whole(
+    manifest: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    command = ["extract", str(manifest), "--cache", str(cache), "--sets", SETS, "--jobs", "0"]
+    with Launcher() as one, Launcher() as two:
+        for launcher in (one, two):
+            launcher.start(command)
+        assert (one.wait(), two.wait()) == (0, 0)
+    assert_whole(cache)
+    assert set(states(cache).values()) == {"partial"}  # noise has no face
+    again = extract(manifest, cache, "--jobs", "0")
+    assert f"0 computed now, {CLIPS} unchanged" in again.output
