@@ -11,7 +11,7 @@ from pipeline.detect import Detection, LandmarkPredictor
 from pipeline.follow import LIKENESS, Likeness, follow
 from pipeline.landmarks import place_landmarks, unsteadiness
 from pipeline.pyramid import Pyramid
-from pipeline.regions import PLAIN, Look, look_near
+from pipeline.regions import PLAIN, Look, is_dark, look_near
 from pipeline.rungs import Rung
 from pipeline.tracks import Box, Sighting
 
@@ -20,12 +20,11 @@ if TYPE_CHECKING:
 
 RETRY_EVERY = 5  # frames, for a face that isn't certain yet
 RETRY_BELOW = -0.15  # score of the plain look below which others are tried
-LOOK_RUNGS = {True: Rung.CONTRAST, False: Rung.TILT}  # by whether contrast was raised
 LOOKS = (Look(contrast=True), Look(tilt=25), Look(tilt=-25))
 # What makes a track a face: landmarks that stay when the box is moved, or a detector that is sure
-# for long. Measured on 24 real clips: faces reach 0.000 to 0.011 or a sum of 14 and more, what
-# dlib takes for a face in a cartoon 0.015 and 1.95, elsewhere 0.04.
-STEADY = 0.0125
+# for long. Measured on 24 real clips: every face reaches 0.000 to 0.008 at times or a sum of 14 and
+# more, what dlib takes for a face in a cartoon 0.015 and 1.95, elsewhere 0.045.
+STEADY = 0.0115
 STEADY_ALONE = 3  # frames as steady as that, where the detector's score stays below its threshold
 STEADY_FROM = -0.3  # score from which steadiness is worth measuring
 STEADY_EVERY = 2  # frames
@@ -49,7 +48,8 @@ class Track:
 
     ``rows`` has a sighting per frame; ``last`` is the one to go on from, ``seen`` the frame of
     the last one that a detector made and ``seen_at`` its time, ``look`` how that was made,
-    ``settled`` whether it was looked for in the frames before.
+    ``settled`` whether it was looked for in the frames before, ``certain`` whether a detector that
+    needs no further evidence found it.
     """
 
     rows: dict[int, Sighting]
@@ -64,13 +64,14 @@ class Track:
     num_positive: int = 0
     num_detected: int = 0
     num_steady: int = 0
+    certain: bool = False
 
     @property
     def is_face(self) -> bool:
         """Whether there is evidence enough that this is a face."""
         sure = self.positive >= SURE_SUM and self.num_positive >= SURE_SHARE * self.num_detected
         steady = self.num_steady >= (1 if self.num_positive else STEADY_ALONE)
-        return sure or steady
+        return self.certain or sure or steady
 
     def absorb(self, other: Track) -> None:
         """Take over another track of the same face; where both have a row, the better one."""
@@ -82,6 +83,7 @@ class Track:
         self.num_positive += other.num_positive
         self.num_detected += other.num_detected
         self.num_steady += other.num_steady
+        self.certain = self.certain or other.certain
 
 
 class Ladder:
@@ -96,7 +98,7 @@ class Ladder:
         self.settings = settings
         self.predictor = predictor
 
-    def begin(self, face: Detection, now: View, shot: int) -> Track:
+    def begin(self, face: Detection, now: View, shot: int, rung: Rung, look: Look = PLAIN) -> Track:
         """Start a track from a find."""
         nothing = Sighting(now.index, 0, face.box, np.zeros((5, 2), np.float32), 0.0, Rung.WHOLE)
         track = Track(
@@ -107,16 +109,19 @@ class Ladder:
             Likeness(now.image, _scaled(face.box, now.scale)),
             shot=shot,
         )
-        self.see(track, face, now, self._rung(face))
+        self.see(track, face, now, rung, look)
         return track
 
     def see(self, track: Track, face: Detection, now: View, rung: Rung, look: Look = PLAIN) -> None:
         """Record that a detector found the track's face in a frame."""
         track.seen, track.seen_at, track.look = now.index, now.seconds, look
-        track.num_detected += 1
-        if face.score >= self.settings.threshold:
-            track.positive += face.score
-            track.num_positive += 1
+        if rung == Rung.SECOND:
+            track.certain = track.certain or face.score >= self.settings.second_threshold
+        else:
+            track.num_detected += 1
+            if face.score >= self.settings.threshold:
+                track.positive += face.score
+                track.num_positive += 1
         if (
             not track.is_face
             and face.score >= STEADY_FROM
@@ -136,8 +141,7 @@ class Ladder:
         settings, box = self.settings, track.last.box
         face, look = self._look(track, now)
         if face is not None:
-            rung = self._rung(face) if look == PLAIN else LOOK_RUNGS[look.contrast]
-            self.see(track, face, now, rung, look)
+            self.see(track, face, now, self.rung(face, look), look)
             return True
         if not track.is_face and not track.num_positive:
             return abs(now.index - track.seen) <= settings.hold_frames
@@ -186,19 +190,31 @@ class Ladder:
         return plain, PLAIN
 
     def _record(self, track: Track, now: View, box: Box, score: float, rung: Rung) -> None:
-        points = place_landmarks(
-            self.predictor, now.image, _scaled(box, now.scale), track.look.tilt
-        )
+        place = _scaled(box, now.scale)
+        look = track.look
+        if look == PLAIN and self.settings.ladder == "full" and is_dark(_inside(now.image, place)):
+            look = Look(contrast=True)
+        points = place_landmarks(self.predictor, now.image, place, look)
         track.last = Sighting(now.index, 0, box, points / np.float32(now.scale), score, rung)
         track.rows[now.index] = track.last
 
-    def _rung(self, face: Detection) -> Rung:
+    def rung(self, face: Detection, look: Look = PLAIN) -> Rung:
+        """Say on which rung a find of dlib's detector stands."""
+        if look.contrast:
+            return Rung.CONTRAST
+        if look.tilt:
+            return Rung.TILT
         return Rung.DETECT if face.score >= self.settings.threshold else Rung.REGION
 
 
 def _worth(row: Sighting) -> tuple[int, float]:
     order = {Rung.HOLD: 0, Rung.FOLLOW: 1, Rung.REGION: 2, Rung.DETECT: 4}
     return order.get(row.rung, 3), row.score
+
+
+def _inside(image: np.ndarray, box: Box) -> np.ndarray:
+    left, top, right, bottom = (max(0, round(side)) for side in box)
+    return image[top:bottom, left:right]
 
 
 def _scaled(box: Box, scale: float) -> Box:

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from pipeline.detect import LandmarkPredictor
+from pipeline.regions import PLAIN, Look, raise_contrast
 from pipeline.tracks import Box
 
 PATCH_SIZE = 200  # pixels of the box in the patch on which steadiness is measured
@@ -16,28 +17,28 @@ MOVES = (*((x, y, 1.0) for x in SHIFTS for y in SHIFTS), *ZOOMS)
 
 
 def place_landmarks(
-    predictor: LandmarkPredictor, image: np.ndarray, box: Box, tilt: int = 0
+    predictor: LandmarkPredictor, image: np.ndarray, box: Box, look: Look = PLAIN
 ) -> np.ndarray:
-    """Predict the landmarks in a box of a face that leans by ``tilt`` degrees.
+    """Predict the landmarks in a box, of a face that leans or is in the dark as ``look`` says.
 
-    The predictor knows upright faces only, so that a leaning one is turned first and its
-    landmarks are turned back.
+    The predictor knows upright faces and compares grey levels, so that a leaning face is turned
+    first and its landmarks are turned back, and a dark one is brightened.
 
     Shapes:
         ``image``: (H, W, 3), uint8.
         result: (5, 2), float32, x and y in pixels.
     """
-    if not tilt:
+    if look == PLAIN:
         return predictor.predict(image, box)
     size = (box[2] - box[0] + box[3] - box[1]) / 2
     half = size * (0.5 + PATCH_MARGIN)
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    turn = cv2.getRotationMatrix2D((x, y), tilt, 1.0)
+    turn = cv2.getRotationMatrix2D((x, y), look.tilt, 1.0)
     turn[:, 2] += np.array([half - x, half - y])
     side = round(2 * half)
     patch = cv2.warpAffine(image, turn, (side, side), borderMode=cv2.BORDER_REPLICATE)
     inside = (half - size / 2, half - size / 2, half + size / 2, half + size / 2)
-    points = predictor.predict(patch, inside)
+    points = predictor.predict(raise_contrast(patch) if look.contrast else patch, inside)
     back = cv2.invertAffineTransform(turn)
     return (points @ back[:, :2].T + back[:, 2]).astype(np.float32)
 
@@ -47,13 +48,14 @@ def unsteadiness(predictor: LandmarkPredictor, image: np.ndarray, box: Box, tilt
 
     On a face they fall on the same features from any box near it; on a stone they move along
     with the box. This tells faces from other things that dlib's detector likes, almost
-    independently of its score.
+    independently of its score. Contrast is raised first: the predictor compares grey levels.
 
     Shapes:
         ``image``: (H, W, 3), uint8.
         result: the median distance to the median landmark: about 0.01 on faces, 0.1 elsewhere.
     """
     patch, middle = _patch(image, box, tilt)
+    patch = raise_contrast(patch)
     points = []
     for move_x, move_y, grow in MOVES:
         half = PATCH_SIZE * grow / 2

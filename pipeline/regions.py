@@ -20,6 +20,8 @@ ALIGNMENT = 6 * CELL
 SHRINK_UNIT = 6
 MOTION = 20  # pixels of the level that a face may move between two looks
 BORDER = 18  # pixels of the level at the region's edge where gradients lack neighbours
+DARK = 40  # mean grey level
+LEAST_RANGE = 8  # grey levels, below which there is only noise to be stretched
 NEAR = 0.25  # overlap with the place looked at, below which a find is another face
 
 
@@ -110,15 +112,28 @@ def find_all(
 
 
 def raise_contrast(image: np.ndarray) -> np.ndarray:
-    """Equalise an image's contrast locally (CLAHE); the result is grey.
+    """Stretch an image's grey levels and equalise them locally (CLAHE); the result is grey.
 
     Shapes:
         ``image``: (H, W, 3), uint8.
         result: (H, W), uint8.
     """
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    result: np.ndarray = cv2.createCLAHE(clipLimit=3.0, tileGridSize=(4, 4)).apply(grey)
+    low, high = np.percentile(grey[::2, ::2], (1, 99))
+    levels = (np.arange(256) - low) * (255 / max(high - low, LEAST_RANGE))
+    stretched = cv2.LUT(grey, levels.clip(0, 255).astype(np.uint8))
+    result: np.ndarray = cv2.createCLAHE(clipLimit=3.0, tileGridSize=(4, 4)).apply(stretched)
     return result
+
+
+def is_dark(image: np.ndarray) -> bool:
+    """Say whether an image is so dark that its contrast is worth raising; an empty one isn't.
+
+    Shapes:
+        ``image``: (H, W, 3), uint8.
+    """
+    few = image[::4, ::4]
+    return few.size > 0 and float(np.mean(cv2.mean(few)[:3])) < DARK
 
 
 def _extent(middle: float, reach: float, size: int) -> tuple[int, int]:

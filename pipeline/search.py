@@ -16,11 +16,12 @@ import cv2
 import numpy as np
 
 from pipeline.cuts import CutFinder
-from pipeline.detect import Detection, Detector, HogDetector, LandmarkPredictor
+from pipeline.detect import Detection, Detector, LandmarkPredictor
 from pipeline.ladder import Ladder, Track, View
 from pipeline.pyramid import Pyramid
-from pipeline.regions import find_all
+from pipeline.regions import PLAIN, Look
 from pipeline.rungs import Rung
+from pipeline.scanner import Scanner
 from pipeline.tracks import Sighting, link, overlap
 
 if TYPE_CHECKING:
@@ -29,9 +30,8 @@ if TYPE_CHECKING:
 KEPT_SIDE = 960  # frames kept to look back at are shrunk to this many pixels along the longer side
 KEPT_BYTES = 64_000_000
 BACK_SECONDS = 2.0
-COARSE_PIXELS = 900_000  # of the pyramid level that a coarse scan of a frame starts from
 LOST_SECONDS = 0.2  # without a detection, after which a face counts as out of sight
-MAX_CANDIDATES = 3
+SECOND_NEAR = 0.5  # score from which the second detector confirms a face that is known
 SAME_FACE = 0.5  # overlap of two tracks from which they follow one face
 RESUME_SECONDS = 4.0  # for how long a lost face may come back as the same track
 RESUME_REACH = 2.0  # how far from where it was, in box sizes
@@ -45,6 +45,7 @@ class FaceSearch:
         settings: the ladder, thresholds and intervals.
         predictor: places landmarks.
         detector: searches whole frames in place of dlib's HOG detector; then every frame is.
+        second: searches the frames in which the first sees no face.
     """
 
     def __init__(
@@ -52,19 +53,20 @@ class FaceSearch:
         settings: FaceSettings,
         predictor: LandmarkPredictor,
         detector: Detector | None = None,
+        second: Detector | None = None,
     ) -> None:
         self.settings = settings
-        self.detector = detector or HogDetector(settings.upsample)
+        self.second = second if settings.ladder == "full" else None
         self.ladder = Ladder(settings, predictor)
         self.full = settings.ladder == "full"
-        self.by_region = self.full and settings.scan == "region" and detector is None
+        by_region = self.full and settings.scan == "region"
+        self.scanner = Scanner(settings, every_frame=not by_region, detector=detector)
         self.cuts = CutFinder()
         self.active: list[Track] = []
         self.ended: list[Track] = []
         self.before: View | None = None
         self.kept: list[View] = []
         self.shot = 0
-        self.scanned_at = self.searched_at = self.before_scan = -math.inf
 
     def add(self, index: int, seconds: float, image: np.ndarray) -> None:
         """Take the next frame.
@@ -76,23 +78,29 @@ class FaceSearch:
         now = View(index, seconds, image, 1.0, pyramid)
         if self.cuts.is_cut(image):
             self._cut(now)
-        found = self._scan(now)
+        found = self.scanner.scan(now, lost=self._is_lost(now)) or []
         matched = link(
-            [face.box for face in found or []],
+            [face.box for face, _ in found],
             [track.last.box for track in self.active],
             self.settings.link_overlap,
         )
-        places = {old: new for new, old in matched.items()}
-        for number, track in enumerate(list(self.active)):
+        places = {old: found[new] for new, old in matched.items()}
+        lost = []
+        for number, track in enumerate(self.active):
             if number in places:
-                self.ladder.see(track, (found or [])[places[number]], now, Rung.DETECT)
+                face, look = places[number]
+                self.ladder.see(track, face, now, self.ladder.rung(face, look), look)
             elif not (self.full and self.before and self.ladder.advance(track, self.before, now)):
+                lost.append(track)
+        for new, (face, look) in enumerate(found):
+            if new not in matched:
+                self._begin(face, now, self.ladder.rung(face, look), look)
+        self._ask_second(now)
+        for track in lost:
+            if track.seen != index:
                 self.active.remove(track)
                 self.ended.append(track)
         self._merge(index)
-        for new, face in enumerate(found or []):
-            if new not in matched:
-                self._begin(face, now)
         if self.full:
             self._keep(now)
         for track in self.active:
@@ -100,6 +108,11 @@ class FaceSearch:
                 track.settled = True
                 self._look_back(track, -math.inf)
         self.before = now
+
+    def _is_lost(self, now: View) -> bool:
+        return not any(
+            track.is_face and now.seconds - track.seen_at <= LOST_SECONDS for track in self.active
+        )
 
     def finish(self) -> list[Sighting]:
         """Return all sightings of faces, their tracks numbered in order of appearance."""
@@ -111,37 +124,35 @@ class FaceSearch:
             for sighting in track.rows.values()
         ]
 
-    def _scan(self, now: View) -> list[Detection] | None:
-        """Search the whole frame if it is time to; return what is there, or None."""
-        settings = self.settings
-        if not self.by_region:
-            return self.detector.detect(now.image, settings.threshold)
-        lost = not any(
-            track.is_face and now.seconds - track.seen_at <= LOST_SECONDS for track in self.active
+    def _ask_second(self, now: View) -> None:
+        """Let the second detector look, where the first sees no face."""
+        if self.second is None or any(
+            track.is_face and track.seen == now.index for track in self.active
+        ):
+            return
+        found = self.second.detect(now.image, SECOND_NEAR)
+        matched = link(
+            [face.box for face in found],
+            [track.last.box for track in self.active],
+            self.settings.link_overlap,
         )
-        wait = settings.lost_seconds if lost else settings.scan_seconds
-        if now.seconds - self.scanned_at < wait:
-            return None
-        self.before_scan, self.scanned_at = self.scanned_at, now.seconds
-        level = now.pyramid.level_below(COARSE_PIXELS)
-        if level and now.seconds - self.searched_at >= settings.search_seconds:
-            self.searched_at, level = now.seconds, 0
-        least = settings.candidate_threshold if lost else settings.threshold
-        found = find_all(now.image, now.pyramid, level, threshold=least)
-        certain = [face for face in found if face.score >= settings.threshold]
-        return certain + found[len(certain) : len(certain) + MAX_CANDIDATES]
+        for new, face in enumerate(found):
+            if new in matched:
+                self.ladder.see(self.active[matched[new]], face, now, Rung.SECOND)
+            elif face.score >= self.settings.second_threshold:
+                self._begin(face, now, Rung.SECOND)
 
-    def _begin(self, face: Detection, now: View) -> None:
+    def _begin(self, face: Detection, now: View, rung: Rung, look: Look = PLAIN) -> None:
         """Start a track from a find in a whole frame, and look back through the kept frames."""
         if any(
             now.index in track.rows and overlap(face.box, track.last.box) > 0.2
             for track in self.active
         ):
             return
-        track = self.ladder.begin(face, now, self.shot)
+        track = self.ladder.begin(face, now, self.shot, rung, look)
         self.active.append(track)
-        if self.by_region:
-            self._look_back(track, self.before_scan)
+        if self.full:
+            self._look_back(track, self.scanner.scanned_before)
 
     def _look_back(self, track: Track, since: float) -> None:
         """Find a track's face in the kept frames before its first, and join it to its past."""
@@ -168,7 +179,7 @@ class FaceSearch:
         stay = [track for track in self.active if self.ladder.survives(track, now)]
         self.ended += [track for track in self.active if track not in stay]
         self.active, self.kept = stay, []
-        self.scanned_at = self.searched_at = -math.inf
+        self.scanner.reset()
         self.shot += 1
         for track in stay:
             track.shot = self.shot

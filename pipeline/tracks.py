@@ -33,6 +33,10 @@ class TrackArrays:
     def __len__(self) -> int:
         return len(self.frame)
 
+    def where(self, rows: np.ndarray) -> TrackArrays:
+        """Keep some of the rows, given as a mask."""
+        return TrackArrays(**{name: values[rows] for name, values in vars(self).items()})
+
 
 @dataclass(frozen=True)
 class Sighting:

@@ -1,0 +1,96 @@
+"""Choosing the face of a clip by hand: a table of clips, times and tracks or boxes."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.tracks import Box
+
+COLUMNS = ("clip", "start_seconds", "end_seconds", "track", "box")
+
+
+class OverrideError(ValueError):
+    """A table of overrides has problems; ``problems`` lists all, with line numbers."""
+
+    def __init__(self, path: Path, problems: list[str]) -> None:
+        super().__init__(f"{path}: " + "; ".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class Override:
+    """From ``start_seconds`` to before ``end_seconds``, the face is this track or this box."""
+
+    start_seconds: float
+    end_seconds: float
+    track: int | None = None
+    box: Box | None = None
+
+
+def read_overrides(path: Path, clips: Collection[str]) -> dict[str, tuple[Override, ...]]:
+    """Read ``clip,start_seconds,end_seconds,track,box``; times may be empty: the whole clip.
+
+    ``track`` is a number as the ``faces`` set and the contact sheets show it, ``box`` is left, top,
+    right and bottom in pixels, separated by spaces; one of the two is given.
+
+    Args:
+        path: the CSV file.
+        clips: ids that may occur.
+
+    Raises:
+        OverrideError: a column is missing, or a row names an unknown clip, has both or neither
+            of track and box, or a number that isn't one.
+        OSError: the file can't be read.
+    """
+    problems: list[str] = []
+    found: dict[str, list[Override]] = {}
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+        if missing:
+            raise OverrideError(path, [f"line 1: no column {', '.join(missing)}"])
+        for row in reader:
+            try:
+                override = _parse(row)
+                if row["clip"] not in clips:
+                    raise ValueError(f"no clip {row['clip']!r} in the manifest")
+                found.setdefault(row["clip"], []).append(override)
+            except ValueError as error:
+                problems.append(f"line {reader.line_num}: {error}")
+    if problems:
+        raise OverrideError(path, problems)
+    return {clip: tuple(overrides) for clip, overrides in found.items()}
+
+
+def _parse(row: dict[str, str | None]) -> Override:
+    texts = {name: (row[name] or "").strip() for name in COLUMNS}
+    start = _number(texts["start_seconds"] or "-inf", "start_seconds")
+    end = _number(texts["end_seconds"] or "inf", "end_seconds")
+    if not start < end:
+        raise ValueError(f"end_seconds {end} is not after start_seconds {start}")
+    if bool(texts["track"]) == bool(texts["box"]):
+        raise ValueError("give either a track or a box")
+    if texts["track"]:
+        if not texts["track"].isdecimal():
+            raise ValueError(f"track must be a number from 0, got {texts['track']!r}")
+        return Override(start, end, track=int(texts["track"]))
+    sides = [_number(text, "box") for text in texts["box"].split()]
+    if len(sides) != 4 or not (sides[0] < sides[2] and sides[1] < sides[3]):
+        raise ValueError(f"box must be left top right bottom, got {texts['box']!r}")
+    if not all(map(math.isfinite, sides)):
+        raise ValueError(f"box must be finite, got {texts['box']!r}")
+    return Override(start, end, box=(sides[0], sides[1], sides[2], sides[3]))
+
+
+def _number(text: str, name: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(f"{name} must be a number, got {text!r}") from None
+    if math.isnan(value):
+        raise ValueError(f"{name} must be a number, got {text!r}")
+    return value
