@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from extractors import audio_cnn
 from extractors.alexnet import grid_steps, min_steps
-from trainer.audio import AlexNetEncoder, Encoded, grid_times
+from trainer.audio import AlexNetEncoder, CnnEncoder, Encoded, grid_times, make_encoder
 
 REACH = min_steps()
 LENGTHS = (REACH + 64, 0, REACH, REACH - 30)
@@ -124,3 +125,35 @@ def test_a_grid_element_is_shown_at_the_centre_of_what_it_saw() -> None:
 def test_a_lengthened_clips_element_is_shown_inside_the_clip() -> None:
     np.testing.assert_allclose(grid_times(np.array([0.0, 0.01, 0.02]), 2), [0.02, 0.02])
     assert grid_times(np.zeros(0), 5).shape == (0,)
+
+
+def test_the_small_network_lengthens_short_clips_and_leaves_silent_ones_without_a_step() -> None:
+    torch.manual_seed(3)
+    small = make_encoder("cnn", (F, 3))
+    assert isinstance(small, CnnEncoder)
+    small.eval()
+    reach = audio_cnn.min_steps()
+    lengths = (2 * reach + 5, 0, reach - 3)
+    mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+    features = torch.randn(3, max(lengths), F, 3).masked_fill(~mask[:, :, None, None], math.nan)
+    encoded = small(features, mask)
+    assert encoded.features.shape == (3, 2, small.out_dim)
+    assert encoded.mask.sum(1).tolist() == [2, 0, 1]
+    assert encoded.lengthened.tolist() == [False, False, True]
+    short = torch.zeros(1, reach, F, 3)
+    short[0, : lengths[2]] = features[2, : lengths[2]]
+    alone = small(short, torch.ones(1, reach, dtype=torch.bool))
+    torch.testing.assert_close(encoded.features[2, :1], alone.features[0])
+
+
+def test_steps_of_the_small_network_lie_at_the_centre_of_what_they_see() -> None:
+    times = np.arange(70) / 100
+    np.testing.assert_allclose(grid_times(times, 1, "cnn"), [0.155, 0.475])
+    assert len(grid_times(np.zeros(0), 1, "cnn")) == 0
+
+
+def test_other_shapes_and_encoders_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"or \(B, T, F, 3\), got \(2, 5, 40, 1\)"):
+        CnnEncoder(3, F)(torch.zeros(2, 5, F), torch.ones(2, 5, dtype=torch.bool))
+    with pytest.raises(ValueError, match="unknown encoder 'vgg'; known: alexnet, cnn"):
+        make_encoder("vgg", (F,))

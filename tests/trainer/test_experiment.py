@@ -21,7 +21,7 @@ from tests.trainer.experiment_helper import (
     make_manifest,
 )
 from trainer import head_trainer
-from trainer.experiment import AFEW_WARNING, Protocol, run_experiment
+from trainer.experiment import AFEW_WARNING, TRANSDUCTIVE_WARNING, Protocol, run_experiment
 from trainer.folds import SplitError
 from trainer.head_trainer import Watch
 from trainer.history import read_history
@@ -279,6 +279,15 @@ def test_a_leaking_prior_is_warned_about(tmp_path: Path) -> None:
     manifest = make_manifest(tmp_path, clips)
     run = train(manifest, cache, tmp_path / "run", Protocol(folds="clip:2"), overrides)
     assert AFEW_WARNING in run.metrics["warnings"]
+
+
+def test_a_normalisation_per_speaker_is_named_transductive_in_the_report(tmp_path: Path) -> None:
+    clips = make_clips(tmp_path)
+    cache = make_cache(tmp_path / "cache", clips)
+    overrides = ["video.normalise=per-speaker", "optim.epochs=1"]
+    manifest = make_manifest(tmp_path, clips)
+    run = train(manifest, cache, tmp_path / "run", Protocol(folds="speaker:2"), overrides)
+    assert TRANSDUCTIVE_WARNING.format(modality="video") in run.metrics["warnings"]
 
 
 class Interrupted(Watch):

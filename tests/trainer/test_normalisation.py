@@ -1,4 +1,4 @@
-"""Standard normalisation: fitted to training steps, safe where nothing varies."""
+"""Normalisation: fitted to training steps or per speaker, safe where nothing varies."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ import pytest
 
 import trainer.features
 from trainer.corpus import Corpus, CorpusError
-from trainer.normalisation import fit_normalisation, fit_normalisations, normalise
+from trainer.normalisation import (
+    fit_normalisation,
+    fit_normalisations,
+    normalise,
+    normalise_per_speaker,
+)
 from trainer.sequences import Sequences
 from trainer.settings import FusionSettings, HeadSettings, ModalitySettings
 
@@ -101,3 +106,38 @@ def test_training_clips_that_all_lack_a_modality_are_refused() -> None:
 def test_a_corpus_without_a_modality_is_refused() -> None:
     with pytest.raises(CorpusError, match=r"fusion\.kind=fbp needs audio features"):
         normalise(corpus(video=[1]), {}, HeadSettings())
+
+
+def spoken(*speakers: str | None, lengths: tuple[int, ...] = (2, 3, 0, 1, 5)) -> Corpus:
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    return Corpus(
+        clip_ids=tuple(f"c{i}" for i in range(len(lengths))),
+        sequences={"video": Sequences(rows(int(offsets[-1]), 3), np.arange(11.0), offsets)},
+        classes=("a", "b"),
+        labels=np.zeros(len(lengths), np.int64),
+        speakers=speakers,
+    )
+
+
+def test_per_speaker_each_speakers_steps_have_mean_zero_and_deviation_one() -> None:
+    corpus = spoken("x", "y", None, "x", "y")
+    settings = HeadSettings(
+        video=ModalitySettings(normalise="per-speaker"), fusion=FusionSettings(kind="video")
+    )
+    assert fit_normalisations(corpus, np.array([0, 1]), settings) == {}
+    result = normalise(corpus, {}, settings)["video"].values
+    for own in ([0, 1, 5], [2, 3, 4, 6, 7, 8, 9, 10]):
+        np.testing.assert_allclose(result[own].mean(0), np.zeros(3), atol=1e-6)
+        np.testing.assert_allclose(result[own].std(0), np.ones(3), rtol=1e-5)
+
+
+def test_per_speaker_a_clip_without_a_speaker_is_refused_by_name() -> None:
+    with pytest.raises(CorpusError, match="the speaker of every clip; 1 have none, c3 first"):
+        normalise_per_speaker(spoken("x", "y", "x", None, "y"), "video")
+    with pytest.raises(CorpusError, match="4 have none, c0 first"):
+        normalise_per_speaker(spoken(), "video")
+
+
+def test_per_speaker_a_speakers_only_clip_is_refused_by_name() -> None:
+    with pytest.raises(CorpusError, match="several clips of each speaker; z has only c3"):
+        normalise_per_speaker(spoken("x", "x", "x", "z", "x"), "video")
