@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import tomllib
 import types
 import typing
@@ -15,7 +16,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-MAX_TOML_BYTES = 1_000_000
+# Dotted keys cost tomllib the square of their length: 40,000 parts take minutes.
+MAX_TOML_BYTES = 200_000
+MAX_TOML_LINE = 2_000
+MAX_INT = 2**53  # what JSON readers of any kind read exactly
 
 T = TypeVar("T")
 
@@ -28,7 +32,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file into nested dicts.
 
     Raises:
-        SettingsError: the file is larger than ``MAX_TOML_BYTES``, nested too deeply or not TOML.
+        SettingsError: the file is larger than ``MAX_TOML_BYTES``, has a line longer than
+            ``MAX_TOML_LINE``, is nested too deeply or not TOML.
         OSError: the file can't be read.
     """
     size = path.stat().st_size
@@ -37,7 +42,14 @@ def read_toml(path: Path) -> dict[str, Any]:
             f"{path} has {size} bytes; a settings file has at most {MAX_TOML_BYTES}"
         )
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        longest = max(map(len, text.splitlines()), default=0)
+        if longest > MAX_TOML_LINE:
+            raise SettingsError(
+                f"{path} has a line of {longest} characters; a settings file has lines of at most "
+                f"{MAX_TOML_LINE}"
+            )
+        return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SettingsError(f"{path} is not TOML: {error}") from error
 
@@ -108,7 +120,7 @@ def settings_from(cls: type[T], values: Mapping[str, Any], *, where: str = "") -
         return cls(**arguments)
     except SettingsError:
         raise
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         raise SettingsError(f"{where.rstrip('.') or cls.__name__}: {error}") from error
 
 
@@ -186,11 +198,27 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
             return value
     elif hint is float:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return float(value)
-    elif hint is bool or hint is int or hint is str:
+            return _finite(value, name)
+    elif hint is int:
+        if type(value) is int:
+            if abs(value) > MAX_INT:
+                raise SettingsError(f"{name} must be from -{MAX_INT} to {MAX_INT}")
+            return value
+    elif hint is bool or hint is str:
         if type(value) is hint:
             return value
     else:
         return value
     readable = getattr(hint, "__name__", str(hint))
     raise SettingsError(f"{name} must be of type {readable}, got {value!r}")
+
+
+def _finite(value: float, name: str) -> float:
+    """Refuse numbers that no key can be made of."""
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise SettingsError(f"{name} must be a finite number, got {number}")
+    return number

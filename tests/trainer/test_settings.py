@@ -100,7 +100,7 @@ def test_an_unknown_setting_is_refused_and_the_nearest_named() -> None:
         ("fusion.dropout=-0.1", "dropout must be at least 0 and below 1, got -0.1"),
         ("optim.epochs=0", "epochs must be at least 1, got 0"),
         ("optim.learning_rate=0", "learning_rate must be above 0, got 0"),
-        ("optim.learning_rate=nan", "learning_rate must be above 0, got nan"),
+        ("optim.learning_rate=nan", "learning_rate must be a finite number, got nan"),
         ("optim.weight_decay=-1", "weight_decay must be at least 0"),
         ("optim.label_smoothing=1", "label_smoothing must be at least 0 and below 1"),
         ("selection=best", "selection must be fixed, or inner:SHARE .* got 'best'"),
