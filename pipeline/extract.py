@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from cache.source import Source, read_source
 from extractors.alexnet import min_steps
 from pipeline.audio import AudioSteps
 from pipeline.crops import crop_faces
-from pipeline.decode import MediaError, MediaInfo, VideoReader, probe
+from pipeline.decode import Frames, MediaError, MediaInfo, VideoReader, probe
 from pipeline.faces import find_faces
 from pipeline.loaded import use_encoder, use_network
 from pipeline.records import count_rungs, find_known, record_failures
@@ -135,7 +135,7 @@ def _extract_networks(job: _Job, todo: Sequence[PlannedSet]) -> dict[str, SetRes
         for writer, network in zip(writers, networks, strict=True):
             writer.append(times=times[:0], rung=rungs[:0], **network.extract(nothing))
         chunks = guarded(job.frames(), settings.hang_seconds) if job.info.video else ()
-        for frames in chunks:
+        for frames in _small(chunks, max(1, settings.decode.chunk_bytes // (3 * size * size))):
             rows = slice(done, done + len(frames))
             done += len(frames)
             if not np.array_equal(frames.times, times[rows]):
@@ -155,6 +155,14 @@ def _extract_networks(job: _Job, todo: Sequence[PlannedSet]) -> dict[str, SetRes
         for writer in writers:
             writer.finish(missing=faces.missing, attributes=faces.attributes)
     return again | {planned.name: _made(faces.missing) for planned in todo}
+
+
+def _small(chunks: Iterable[Frames], most: int) -> Iterator[Frames]:
+    """Cut chunks into such of at most ``most`` frames: crops may be larger than their frames."""
+    for chunk in chunks:
+        for start in range(0, len(chunk), most):
+            part = slice(start, start + most)
+            yield Frames(chunk.images[part], chunk.times[part])
 
 
 def _extract_audio(job: _Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:

@@ -354,3 +354,26 @@ def test_a_partial_entry_that_is_damaged_behind_its_header_is_made_again(corpus:
     path.write_bytes(content)
     assert corpus.extract(corpus.plan()) == {("faces", "c3")}
     faces.read("c3", verify=True)
+
+
+def test_crops_are_made_in_pieces_that_are_bounded_like_chunks(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chunk of 48 MB of tiny frames became crops of 400 MB."""
+    import pipeline.extract
+    from pipeline.crops import crop_faces
+
+    sizes = []
+
+    def crop(images: np.ndarray, *others: Any) -> np.ndarray:
+        crops = crop_faces(images, *others)
+        sizes.append(crops.nbytes)
+        return crops
+
+    monkeypatch.setattr(pipeline.extract, "crop_faces", crop)
+    limit = 2 * 3 * 224**2
+    other = dataclasses.replace(corpus, cache=corpus.cache.with_name("other"))
+    other.extract(other.plan(settings_with({"decode": {"chunk_bytes": limit}})))
+    assert sizes == [limit, limit, limit // 2]  # of clips with 2 and 3 frames
+    one, two = (find_set(each.cache, "resnet18").read("c3") for each in (corpus, other))
+    assert np.array_equal(one.arrays["times"], two.arrays["times"])
