@@ -78,8 +78,7 @@ def examine_clip(clip: Clip, *, sample: int) -> Examination:
         return _examine(clip, sample)
     except (MediaError, OSError) as error:
         return Examination(clip.clip, problem=str(error))
-    except (ValueError, RuntimeError, MemoryError, cv2.error) as error:
-        # A file that no reader foresaw must not end the examination of the others.
+    except Exception as error:  # noqa: BLE001 - what no reader foresaw must not end the others
         return Examination(clip.clip, problem=f"{type(error).__name__}: {error}")
 
 
@@ -167,7 +166,9 @@ def _frame_at(clip: Clip, seconds: float, begin: float) -> Frames:
 
 
 def _shrink(image: np.ndarray) -> np.ndarray:
-    scale = LONGEST_SIDE / max(image.shape[:2])
+    height, width = image.shape[:2]
+    scale = LONGEST_SIDE / max(height, width)
     if scale >= 1:
         return image
-    return cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)

@@ -84,9 +84,9 @@ def extract_clip(clip: Clip, plan: Plan) -> ClipResult:
             job = _Job(clip, plan, source, info)
             if job.info.video is None and job.info.audio is None:
                 raise MediaError(f"{clip.path} has neither picture nor sound")
-        except (MediaError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - see _reason
             todo = [planned for planned in plan.sets if planned.name not in results]
-            results |= record_failures(clip, plan, todo, source, "open", str(error))
+            results |= record_failures(clip, plan, todo, source, "open", _reason(error))
         else:
             for stage, compute in STAGES:
                 todo = [p for p in plan.of_kind(stage) if p.name not in results]
@@ -230,14 +230,21 @@ def _attempt(
         return compute(job, todo)
     except CacheWriteError:
         raise
-    except MediaError as error:
-        reason = str(error)
-    except (OSError, ValueError, RuntimeError, MemoryError) as error:
-        # Nothing that was foreseen: recorded with its place, so that the night's run goes on.
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{Path(place.filename).name}:{place.lineno}"
-        reason = f"{type(error).__name__}: {error} ({where})"
-    return record_failures(job.clip, job.plan, todo, job.source, stage, reason)
+    except Exception as error:  # noqa: BLE001 - see _reason
+        return record_failures(job.clip, job.plan, todo, job.source, stage, _reason(error))
+
+
+def _reason(error: Exception) -> str:
+    """Say why a clip failed.
+
+    Five libraries in C look at its bytes, each with exceptions of its own (cv2.error is no
+    RuntimeError). What was not foreseen is recorded with its place, and the night's run goes on.
+    """
+    if isinstance(error, MediaError | OSError):
+        return str(error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(place.filename).name}:{place.lineno}"
+    return f"{type(error).__name__}: {error} ({where})"
 
 
 def _made(missing: Sequence[str]) -> SetResult:

@@ -235,7 +235,7 @@ def shrink(view: View) -> View:
     scale = min(1.0, KEPT_SIDE / max(height, width))
     if scale == 1.0:
         return replace(view, image=view.image.copy())
-    size = (round(width * scale), round(height * scale))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
     # Above half the size plain interpolation aliases little and is ten times faster.
     how = cv2.INTER_LINEAR if scale > 0.5 else cv2.INTER_AREA
     small = cv2.resize(view.image, size, interpolation=how)

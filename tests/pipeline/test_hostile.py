@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -167,6 +168,39 @@ def test_a_million_declared_frames_cost_nothing_and_are_told(
         assert "declares 1000000 frames; a clip may have 500000 (max_frames)" in why(clip)
     else:
         assert f"decoded 5 of {declared} declared frames" in why(clip)
+
+
+@pytest.mark.parametrize(
+    ("height", "width"), [(16, 40_000), (40_000, 16), (1, 1), (2, 3), (1, 3_001)]
+)
+def test_frames_of_any_proportion_go_through_every_stage(
+    height: int, width: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "odd.mkv"
+    images = [grey_frame(number, height, width) for number in range(3)]
+    write_video(path, images, codec="ffv1", pix_fmt="gray")
+    clip = extract_one(
+        path, "--sets", "resnet18", "--weights", "resnet18=random",
+        "--set", "network.image_size=32", "--views", "basic",
+    )  # fmt: skip
+    assert clip["state"] == "partial"
+    assert why(clip) == why(clip, "resnet18") == "3 of 3 frames without a face"
+
+
+def test_an_exception_that_no_one_foresaw_fails_the_clip_and_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenCV's is no RuntimeError: one clip of odd proportions ended the whole run."""
+
+    def find_faces(*_: object) -> None:
+        raise cv2.error("Assertion failed")
+
+    monkeypatch.setattr("pipeline.extract.find_faces", find_faces)
+    path = write_video(tmp_path / "a.mp4", [grey_frame(1)], codec="mpeg4")
+    clip = extract_one(path)
+    assert clip["sets"]["faces"]["state"] == "failed"
+    assert why(clip).startswith("error: Assertion failed (test_hostile.py:")
+    assert clip["sets"]["spectrogram"]["state"] == "partial"
 
 
 def test_twelve_hours_are_refused_whole_and_read_in_part(tmp_path: Path) -> None:
