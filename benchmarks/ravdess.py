@@ -1,0 +1,295 @@
+"""RAVDESS speech in six speaker-independent folds: sound, action units, and their fusions.
+
+    .venv/bin/python -m benchmarks.ravdess --data ../shared/data --work FOLDER -o FILE.json
+
+Video is the clip mean of 35 action units (OpenFace), sound the log-mel with deltas of this project
+and functionals of it. Every clip is tested once, by heads trained on 20 other speakers. An
+interrupted call goes on; ``--only NAME`` trains some of the systems.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from benchmarks.functionals import functionals
+from benchmarks.machine import describe_machine
+from benchmarks.pitch import pitch_functionals, read_waveform
+from benchmarks.ravdess_classical import svm_folds
+from benchmarks.tables import accuracy_cells, describe, import_set, keep, markdown, percent
+from cache.feature_set import find_set
+from cache.manifest import Manifest, read_manifest
+from cache.pack import open_pack
+from cache.settings import merge, settings_from
+from trainer.experiment import Protocol, run_experiment
+from trainer.metrics import measure
+from trainer.predictions import Predictions, mean_predictions
+from trainer.predictions_csv import format_predictions, read_predictions
+from trainer.runs import RunError, read_members, read_run, write_whole
+from trainer.settings import TrainSettings
+
+LABELS = ("angry", "calm", "disgust", "fearful", "happy", "neutral", "sad", "surprised")
+CODES = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+FOLDS = "speaker:6"
+SEEDS = 3  # of the small heads; the network and the windows have one
+WINDOW = 25  # steps of 10 ms
+CONCAT = {"kind": "concat"}
+AU: dict[str, Any] = {
+    "set": "au",
+    "attention": "mean",
+    "embedding_dim": 64,
+    "embedding_dropout": 0.5,
+}
+FUNCTIONALS: dict[str, Any] = {
+    "set": "functionals",
+    "encoder": "none",
+    "attention": "mean",
+    "embedding_dim": 128,
+    "embedding_dropout": 0.5,
+}
+CNN: dict[str, Any] = {
+    "set": "logmel",
+    "encoder": "cnn",
+    "attention": "statistics",
+    "embedding_dim": 128,
+    "embedding_dropout": 0.3,
+}
+QUICK = {"epochs": 20, "batch_size": 64, "learning_rate": 3e-3, "weight_decay": 0.05}
+LONG = {"epochs": 18, "batch_size": 16, "learning_rate": 2e-3, "weight_decay": 0.05}
+SPEC = {"time_masks": 1, "time_mask": 0.15, "band_masks": 1, "band_mask": 6, "gain": 0.3}
+AUGMENTATIONS: dict[str, dict[str, Any]] = {
+    "no label smoothing": {"optim": {**QUICK, "label_smoothing": 0.0}},
+    "noise": {"augment": {"audio_noise": 0.3, "video_noise": 0.3}},
+    "mixup": {"augment": {"mixup": 0.4}},
+    "dropped modality": {"augment": {"drop_modality": 0.2}},
+}
+ALL: dict[str, Any] = {
+    "augment": {"audio_noise": 0.3, "video_noise": 0.3, "mixup": 0.4, "drop_modality": 0.2},
+    "optim": {**QUICK, "epochs": 30},
+}
+
+
+def write_manifest(data: Path, work: Path) -> Path:
+    """Write the manifest of the takes that have sound."""
+    work.mkdir(parents=True, exist_ok=True)
+    path = work / "manifest.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["clip", "path", "label", "speaker"])
+        for take in sorted((data / "ravdess" / "speech").resolve().glob("*.flac")):
+            fields = take.stem.split("-")
+            writer.writerow([take.stem, take, CODES[int(fields[2]) - 1], f"actor-{fields[6]}"])
+    return path
+
+
+def prepare(data: Path, work: Path) -> Path:
+    """Make the sets: log-mel by stage one, action units imported, functionals of the log-mel."""
+    manifest = write_manifest(data, work)
+    cache = work / "cache"
+    command = [sys.executable, "-m", "pipeline", "extract", str(manifest)]
+    subprocess.run([*command, "--cache", str(cache), "--sets", "logmel", "--jobs", "1"], check=True)
+    with np.load(data / "ravdess" / "openface_au.npz") as file:
+        # Intensities lie in 0..5 and crowd at 0; shares of frames in 0..1.
+        np.savez(work / "au.npz", clip=file["clip"], au=np.sqrt(np.maximum(file["au"], 0.0)))
+    import_set(work, manifest, "au", work / "au.npz", "--id-pattern", r"^\d\d-(.*)$")
+    clips = [clip.clip for clip in read_manifest(manifest, check_files=False).clips]
+    pack = open_pack(find_set(cache, "logmel"), clips, "logmel")
+    offsets = np.asarray(pack.offsets)
+    spectrograms = [pack.values[a:b, :, 0] for a, b in itertools.pairwise(offsets)]
+    files = [clip.path for clip in read_manifest(manifest).clips]
+    pitch = [pitch_functionals(read_waveform(path)) for path in files]
+    table = np.stack(
+        [np.concatenate([functionals(a), b]) for a, b in zip(spectrograms, pitch, strict=True)]
+    )
+    np.savez(work / "functionals.npz", clip=np.array(clips), values=table)
+    windows = {c: make_windows(part) for c, part in zip(clips, spectrograms, strict=True)}
+    np.savez(work / "windows.npz", **windows)
+    import_set(work, manifest, "functionals", work / "functionals.npz")
+    import_set(work, manifest, "windows", work / "windows.npz", "--rate", "4")
+    return manifest
+
+
+def make_windows(logmel: np.ndarray) -> np.ndarray:
+    """Mean and deviation of each band over stretches of 0.25 s: steps for attention to pool."""
+    count = max(1, round(len(logmel) / WINDOW))
+    parts = np.array_split(logmel, count)
+    return np.array([np.concatenate([p.mean(axis=0), p.std(axis=0)]) for p in parts], np.float32)
+
+
+def systems() -> dict[str, dict[str, Any]]:
+    """Every system of the table: name -> its settings."""
+    concat = {"video": AU, "audio": FUNCTIONALS, "fusion": CONCAT}
+    plain = {"embedding_dim": 0, "embedding_dropout": 0.0}
+    table: dict[str, dict[str, Any]] = {
+        "action units": {"video": AU, "fusion": {"kind": "video"}},
+        "sound": {"audio": FUNCTIONALS, "fusion": {"kind": "audio"}},
+        "concatenation": concat,
+        "late": {**concat, "fusion": {"kind": "late"}},
+        "FBP as in the papers": {
+            "video": {**AU, **plain}, "audio": {**FUNCTIONALS, **plain}, "fusion": {"kind": "fbp"}
+        },
+        "FBP with factor biases": {
+            "video": {**AU, **plain},
+            "audio": {**FUNCTIONALS, **plain},
+            "fusion": {"kind": "fbp", "factor_bias": True},
+        },
+        "FBP of embeddings": {**concat, "fusion": {"kind": "fbp"}},
+    }  # fmt: skip
+    for name in ("concatenation", "FBP of embeddings"):
+        table[f"{name}, all augmentations"] = {**table[name], **ALL}
+    speaker = {"normalise": "per-speaker"}
+    for name in ("action units", "sound", "concatenation, all augmentations"):
+        table[f"transductive: {name}"] = merge(table[name], {"video": speaker, "audio": speaker})
+    sound = {"audio": CNN, "fusion": {"kind": "audio"}}
+    table["CNN, sound"] = {**sound, "augment": SPEC, "optim": LONG}
+    for name, change in AUGMENTATIONS.items():
+        table[f"concatenation, {name}"] = {**concat, **change}
+    for attention in ("mean", "self", "relation", "transformer", "statistics"):
+        audio = {**FUNCTIONALS, "set": "windows", "attention": attention}
+        table[f"windows, {attention}, concatenation"] = {**concat, "audio": audio}
+    return {name: merge({"optim": QUICK}, system) for name, system in table.items()}
+
+
+# What the ensembles are made of comes first.
+URGENT = (
+    "action units", "sound", "concatenation", "concatenation, all augmentations",
+    "FBP of embeddings, all augmentations", "transductive: action units", "transductive: sound",
+    "transductive: concatenation, all augmentations", "CNN, sound",
+)  # fmt: skip
+ENSEMBLES = {
+    "ensemble: sound": ("sound", "CNN, sound"),
+    "ensemble: concatenation and FBP": (
+        "concatenation, all augmentations", "FBP of embeddings, all augmentations",
+    ),
+    "ensemble: those and the classical stack": (
+        "concatenation, all augmentations", "FBP of embeddings, all augmentations", "SVM, both",
+    ),
+    "ensemble: those, the stack, and sound by CNN": (
+        "concatenation, all augmentations", "FBP of embeddings, all augmentations", "SVM, both",
+        "CNN, sound",
+    ),
+    "ensemble, transductive": (
+        "transductive: concatenation, all augmentations", "transductive: SVM, both",
+    ),
+}  # fmt: skip
+
+
+def run_folder(work: Path, name: str) -> Path:
+    """Where a system's run stands."""
+    return work / "runs" / re.sub(r"[^a-zA-Z]+", "-", name)
+
+
+def is_finished(folder: Path) -> bool:
+    """Say whether a run is whole."""
+    try:
+        read_run(folder)
+    except RunError:
+        return False
+    return True
+
+
+def train_system(name: str, values: Mapping[str, Any], manifest: Manifest, work: Path) -> Path:
+    """Train a system's folds and seeds; a finished run of the same settings is kept."""
+    folder = run_folder(work, name)
+    seeds = 1 if name.startswith(("CNN", "windows")) else SEEDS
+    run_experiment(
+        manifest,
+        work / "cache",
+        settings_from(TrainSettings, values),
+        folder,
+        Protocol(folds=FOLDS, num_seeds=seeds),
+        preset=name,
+        threads=1,
+        keep=True,
+    )
+    return folder
+
+
+def classical(manifest: Manifest, work: Path) -> dict[str, list[Predictions]]:
+    """Support vector machines on the same vectors, C chosen by inner folds of speakers."""
+    results = {}
+    for prefix, normalise in (("", "standard"), ("transductive: ", "per-speaker")):
+        change = {"normalise": normalise}
+        values = {"video": {**AU, **change}, "audio": {**FUNCTIONALS, **change}, "fusion": CONCAT}
+        settings = settings_from(TrainSettings, values)
+        for kind, modalities in (
+            ("action units", ["video"]), ("sound", ["audio"]), ("both", ["video", "audio"])
+        ):  # fmt: skip
+            name = f"{prefix}SVM, {kind}"
+            path = work / "svm" / f"{re.sub(r'[^a-zA-Z]+', '-', name)}.csv"
+            if not path.exists():
+                table = svm_folds(manifest, work / "cache", settings, modalities, LABELS, FOLDS)
+                path.parent.mkdir(exist_ok=True)
+                write_whole(path, format_predictions(table))
+            results[name] = [read_predictions(path)]
+    return results
+
+
+def describe_all(results: Mapping[str, Sequence[Predictions]]) -> list[dict[str, Any]]:
+    """Figures of every system, with its accuracy in each fold."""
+    lines = []
+    for name, members in results.items():
+        together = mean_predictions(members)
+        folds = [
+            measure(part.labels, part.predictions, part.classes).accuracy
+            for part in split_folds(together)
+        ]
+        lines.append({"system": name, **describe(members), "folds": folds})
+    return lines
+
+
+def split_folds(table: Predictions) -> list[Predictions]:
+    """The rows of each fold."""
+    numbers = sorted({number for number in table.folds if number is not None})
+    clips = [{c for c, f in zip(table.clips, table.folds, strict=True) if f == n} for n in numbers]
+    return [keep(table, part) for part in clips]
+
+
+@click.command()
+@click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--work", required=True, type=click.Path(path_type=Path), help="Folder to work in.")
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="JSON file.")
+@click.option("--only", multiple=True, help="Train these systems only.")
+@click.option("--finished", is_flag=True, help="Train nothing: report on the finished runs.")
+def main(data: Path, work: Path, out: Path, only: tuple[str, ...], finished: bool) -> None:
+    """Measure every system in six folds of speakers."""
+    machine = describe_machine()
+    manifest = read_manifest(prepare(data, work), check_files=False)
+    results: dict[str, list[Predictions]] = {}
+    todo = systems()
+    for name in sorted(todo, key=lambda n: n not in URGENT):
+        values = todo[name]
+        if (only and name not in only) or (finished and not is_finished(run_folder(work, name))):
+            continue
+        run = train_system(name, values, manifest, work)
+        results[name] = list(read_members(read_run(run)).values())
+        click.echo(json.dumps(describe_all({name: results[name]})[0]))
+    if not only:
+        results |= classical(manifest, work)
+    for name, parts in ENSEMBLES.items():
+        if all(part in results for part in parts):
+            results[name] = [mean_predictions([mean_predictions(results[p]) for p in parts])]
+    lines = describe_all(results)
+    header = ["system", "ensemble %", "seeds %", "UAR", "folds %"]
+    rows = [
+        [line["system"], *accuracy_cells(line), ", ".join(percent(f) for f in line["folds"])]
+        for line in lines
+    ]
+    click.echo(markdown(header, rows))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    content = {"machine": machine, "settings": systems(), "results": lines}
+    out.write_text(json.dumps(content, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
