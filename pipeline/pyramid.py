@@ -70,11 +70,35 @@ class Pyramid:
             STEP_VARIANCE * (pixel * 1.2**i) ** 2 for i in range(level)
         )
 
-    def to_frame(self, box: dlib.rectangle, level: int) -> tuple[float, float, float, float]:
-        """Bring a box from the pixels of a level to those of the frame, rounded as dlib does."""
-        box = _SHRINK.rect_up(box, level) if level else box
-        box = _HALVE.rect_down(box, self.upsample) if self.upsample else box
-        return box.left(), box.top(), box.right() + 1, box.bottom() + 1
+    def to_frame(
+        self, box: dlib.rectangle, level: int, left: int = 0, top: int = 0
+    ) -> tuple[tuple[float, float, float, float], int]:
+        """Bring a box that dlib found in a region of a level to the frame, to the very pixel.
+
+        dlib searches the region's own pyramid and rounds when it brings a box back. That is undone
+        first, and the box brought to the frame in one go, as dlib does with a whole frame.
+
+        Args:
+            box: in pixels of the region.
+            level: of the pyramid, from which the region was cut.
+            left: of the region, in pixels of the level.
+            top: the same.
+
+        Returns:
+            The box, and how many levels further down it was found.
+        """
+        depth = max(0, round(math.log(box.width() / BOX_AT_LEVEL_ZERO, 1.2)))
+        sides = []
+        for side, start in zip(
+            (box.left(), box.top(), box.right(), box.bottom()), (left, top, left, top), strict=True
+        ):
+            own = _down(side, depth)
+            own = next((x for x in (own, own - 1, own + 1) if _up(x, depth) == side), own)
+            sides.append(_up(own + round(start * (5 / 6) ** depth), level + depth))
+        shifts = (1.25, 0.75, 1.25, 0.75)  # dlib's own offsets when it halves, along x and y
+        for _ in range(self.upsample):
+            sides = [math.floor(x / 2 - by + 0.5) for x, by in zip(sides, shifts, strict=True)]
+        return (sides[0], sides[1], sides[2] + 1, sides[3] + 1), depth
 
     def cut(
         self,
@@ -121,8 +145,20 @@ class Pyramid:
         return result
 
 
-_SHRINK = dlib.pyramid_down(6)
-_HALVE = dlib.pyramid_down(2)
+def _up(side: int, levels: int) -> int:
+    """Bring a position to a level that is so much larger, as dlib does and rounds."""
+    exact = float(side)
+    for _ in range(levels):
+        exact = exact * 6 / 5 + 0.3
+    return math.floor(exact + 0.5)
+
+
+def _down(side: int, levels: int) -> int:
+    """Bring a position to a level that is so much smaller."""
+    exact = float(side)
+    for _ in range(levels):
+        exact = (exact - 0.3) * 5 / 6
+    return math.floor(exact + 0.5)
 
 
 @lru_cache(maxsize=64)

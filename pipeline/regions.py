@@ -18,10 +18,13 @@ from pipeline.tracks import Box, overlap
 # multiples of 6, so that dlib shrinks it by exactly 5/6: the grids of both levels are the frame's.
 ALIGNMENT = 6 * CELL
 SHRINK_UNIT = 6
-MOTION = 20  # pixels of the level that a face may move between two looks
-BORDER = 18  # pixels of the level at the region's edge where gradients lack neighbours
+# Pixels of the level that a face, which has 87 there, may have moved, and the least score; the
+# second where the first finds nothing: further away only what dlib itself calls a face counts.
+MOTIONS = ((12, -10.0), (40, 0.0))
+BORDER = 16  # pixels of the level at the region's edge where gradients lack neighbours
 DARK = 40  # mean grey level
 LEAST_RANGE = 8  # grey levels, below which there is only noise to be stretched
+FAR = 0.1
 NEAR = 0.25  # overlap with the place looked at, below which a find is another face
 
 
@@ -59,15 +62,38 @@ def look_near(
         The best find that overlaps with ``box``, in pixels of the frame, or None.
     """
     face = pyramid.level_of((box[2] - box[0] + box[3] - box[1]) / 2)
+    best: Detection | None = None
+    for motion, least in MOTIONS if look == PLAIN else MOTIONS[:1]:
+        least = max(least, threshold)
+        best, level = _search(image, box, pyramid, face, least, look, scale, motion)
+        if best is not None and level > face:  # there the region's grid wasn't the frame's
+            again, _ = _search(image, best.box, pyramid, level, least, look, scale, motion)
+            best = again or best
+        if best is not None:
+            break
+    return best
+
+
+def _search(
+    image: np.ndarray,
+    box: Box,
+    pyramid: Pyramid,
+    face: int,
+    threshold: float,
+    look: Look,
+    scale: float,
+    motion: int,
+) -> tuple[Detection | None, int]:
+    """Find the best face around a box at a level and its neighbours; also return its level."""
     level = max(0, face - 1)
     step_x, step_y = pyramid.steps(level)
     middle = ((box[0] + box[2]) / 2 / step_x, (box[1] + box[3]) / 2 / step_y)
-    reach = WINDOW * 1.2 ** (face - level + 1) / 2 + MOTION + BORDER
+    reach = WINDOW * 1.2 ** (face - level + 1) / 2 + motion + BORDER
     rows, columns = pyramid.sizes[level]
     left, width = _extent(middle[0], reach, columns)
     top, height = _extent(middle[1], reach, rows)
     if width < WINDOW // 2 or height < WINDOW // 2:
-        return None
+        return None, face
     region = pyramid.cut(image, level, left, top, width, height, scale=scale)
     back = None
     if look.tilt:
@@ -78,14 +104,15 @@ def look_near(
     if look.contrast:
         region = raise_contrast(region)
     boxes, scores, _ = hog().run(np.ascontiguousarray(region), 0, threshold)
-    best: Detection | None = None
+    best, best_level = None, face
     for found, score in zip(boxes, scores, strict=True):
         if best is not None and score <= best.score:
             continue
-        placed = pyramid.to_frame(_shift(found, left, top, back), level)
-        if overlap(placed, box) >= NEAR:
-            best = Detection(placed, float(score))
-    return best
+        upright = found if back is None else _turn(found, back)
+        placed, depth = pyramid.to_frame(upright, level, left, top)
+        if overlap(placed, box) >= (NEAR if motion == MOTIONS[0][0] else FAR):
+            best, best_level = Detection(placed, float(score)), level + depth
+    return best, best_level
 
 
 def find_all(
@@ -105,7 +132,7 @@ def find_all(
     whole = pyramid.cut(image, level, 0, 0, width, height)
     boxes, scores, _ = hog().run(whole, 0, threshold)
     found = [
-        Detection(pyramid.to_frame(box, level), float(score))
+        Detection(pyramid.to_frame(box, level)[0], float(score))
         for box, score in zip(boxes, scores, strict=True)
     ]
     return sorted(found, key=lambda face: -face.score)
@@ -144,14 +171,8 @@ def _extent(middle: float, reach: float, size: int) -> tuple[int, int]:
     return start, length - length % SHRINK_UNIT
 
 
-def _shift(box: dlib.rectangle, left: int, top: int, back: np.ndarray | None) -> dlib.rectangle:
-    x, y = 0.0, 0.0
-    if back is not None:
-        centre = np.array([(box.left() + box.right()) / 2, (box.top() + box.bottom()) / 2])
-        x, y = back[:, :2] @ centre + back[:, 2] - centre
-    return dlib.rectangle(
-        round(box.left() + left + x),
-        round(box.top() + top + y),
-        round(box.right() + left + x),
-        round(box.bottom() + top + y),
-    )
+def _turn(box: dlib.rectangle, back: np.ndarray) -> dlib.rectangle:
+    """Move an upright box to where its middle was before the region was turned."""
+    centre = np.array([(box.left() + box.right()) / 2, (box.top() + box.bottom()) / 2])
+    x, y = np.rint(back[:, :2] @ centre + back[:, 2] - centre).astype(int).tolist()
+    return dlib.rectangle(box.left() + x, box.top() + y, box.right() + x, box.bottom() + y)
