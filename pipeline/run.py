@@ -107,12 +107,13 @@ def run_extract(
             "and stay. Make room or give access, then run the same command again to go on."
         ) from error
     order = {clip.clip: number for number, clip in enumerate(clips)}
+    reached = {result.clip for result in results}
     results.sort(key=lambda result: order[result.clip])
     summary = Summary(
         sets={planned.name: planned.spec.folder for planned in plan.sets},
         untrained=tuple(planned.name for planned in plan.sets if planned.spec.untrained),
         clips=tuple(results),
-        not_reached=tuple(c.clip for c in clips if c.clip not in {r.clip for r in results}),
+        not_reached=tuple(clip.clip for clip in clips if clip.clip not in reached),
         interrupted=interrupted,
         seconds=time.monotonic() - started,
         peak_memory_bytes=peak_memory(),

@@ -1,9 +1,10 @@
 """Clips over worker processes: each in a process that may die without taking the run with it.
 
-A worker keeps a marker file while it holds a clip. When a worker dies (killed for its memory, or by
-its own watchdog because a decoder hung) the markers left over say which clips were in flight. A
-clip whose decoder hung is failed; the others are tried once more, each alone, and only one that
-kills its worker again is failed. Nothing else is lost: entries are committed one by one.
+A worker makes a marker file when it begins a clip, and the parent removes it when it has the
+result. When a worker dies (killed for its memory, or by its own watchdog because a decoder hung)
+the markers left over say which clips were in flight. A clip whose decoder hung is failed; the
+others are tried once more, each alone, and only one that kills its worker again is failed. Nothing
+else is lost: entries are committed one by one.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def map_clips(
                     continue
                 alone = _Pool(work, 1, Path(folder))
                 yield from alone.run([clip])
-                for _ in alone.in_flight:
+                if not alone.num_done:
                     reason = _last_words(Path(folder), clip) or (
                         "the worker process was killed twice while it held this clip, the second "
                         "time alone (out of memory, or a crash in a decoder)"
@@ -131,20 +132,23 @@ class _Pool(Generic[T, R]):
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     result = future.result()
-                    del running[future]
-                    self.num_done += 1
-                    yield result
+                    yield self._done(running.pop(future), result)
         except BrokenProcessPool:
             wait(running)
             for future, clip in running.items():
                 if future.exception() is None:
-                    yield future.result()
+                    yield self._done(clip, future.result())
                 elif _marker(self.markers, clip).exists():
                     self.in_flight.append(clip)
                 else:
                     self.not_begun.append(clip)
         finally:
             executor.shutdown(wait=True, kill_workers=True)
+
+    def _done(self, clip: T, result: R) -> R:
+        self.num_done += 1
+        _marker(self.markers, clip).unlink(missing_ok=True)
+        return result
 
 
 def _start_worker(parent: int, markers: Path) -> None:
@@ -177,7 +181,6 @@ def _hold(work: Callable[[T], R], clip: T, markers: Path) -> R:
             return work(clip)
         finally:
             watch(None)
-            path.unlink()
 
 
 def _marker(markers: Path, clip: Any) -> Path:
@@ -187,7 +190,10 @@ def _marker(markers: Path, clip: Any) -> Path:
 def _last_words(markers: Path, clip: Any) -> str | None:
     """Why the worker ended itself, or None if something else ended it."""
     path = _marker(markers, clip)
-    text = path.read_text()
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        return None  # its worker died before it began
     path.unlink()
     if not text.startswith(LAST_WORDS):
         return None

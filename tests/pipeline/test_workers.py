@@ -44,12 +44,28 @@ def work(clip: Clip) -> str:
     if clip.clip.startswith("hang"):
         for _ in guarded(endless(), limit_seconds=0.3):
             pass
+    if clip.clip.startswith("deliver"):
+        return Parcel(clip.folder)  # type: ignore[return-value]
     if clip.clip.startswith("sleep"):
         (Path(clip.folder) / "pid").write_text(str(os.getpid()))
         time.sleep(60)
     if clip.clip.startswith("raise"):
         raise RuntimeError("a bug in the work")
     return f"{clip.clip} done"
+
+
+class Parcel:
+    """A result on whose way to the parent its worker is killed, the first time."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Callable[[str], str], tuple[str]]:
+        seen = Path(self.folder) / "delivered"
+        if not seen.exists():
+            seen.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return str, ("delivered",)
 
 
 class Unloadable:
@@ -100,6 +116,13 @@ def test_a_clip_whose_decoder_hangs_is_ended_and_named_as_hanging() -> None:
     results = sorted(map_clips(work, clips, jobs=2, failed=failed))
     assert [line.split()[0] for line in results] == ["a", "b", "c", "hang"]
     assert "decoding hung" in results[-1]
+
+
+def test_a_worker_that_dies_with_a_result_in_hand_loses_no_clip(tmp_path: Path) -> None:
+    """No clip seemed to be in flight: those that were left were dropped without a word."""
+    clips = [Clip("deliver", str(tmp_path)), Clip("a"), Clip("b"), Clip("c")]
+    results = sorted(map_clips(work, clips, jobs=1, failed=failed))
+    assert results == ["a done", "b done", "c done", "delivered"]
 
 
 def test_an_exception_of_the_work_itself_ends_the_run() -> None:
