@@ -30,6 +30,9 @@ from pipeline.watchdog import LAST_WORDS, watch
 
 # Clips handed over ahead of the workers: none of them waits, and a million are never queued.
 AHEAD_PER_WORKER = 2
+# Chunks of frames go back to the system when they are freed: glibc learns otherwise from the first
+# ones and keeps them, in pieces, so that a worker seems to grow with a clip's length.
+ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(16 << 20)}
 PARENT_SECONDS = 0.5  # from one look whether the parent still runs to the next
 
 
@@ -121,7 +124,10 @@ class _Pool(Generic[T, R]):
         source = iter(clips)
         running: dict[Future[R], T] = {}
         executor = ProcessPoolExecutor(
-            max_workers=self.jobs, initializer=_start_worker, initargs=(os.getpid(), self.markers)
+            max_workers=self.jobs,
+            initializer=_start_worker,
+            initargs=(os.getpid(), self.markers),
+            env=ENVIRONMENT,
         )
         try:
             while True:
