@@ -13,6 +13,7 @@ from cache.manifest import ManifestError, read_manifest
 from pipeline.doctor import Finding, diagnose, examine_corpus
 from pipeline.doctor_report import format_diagnosis, format_findings
 from pipeline.run import PLAIN_LINE_SECONDS, default_jobs
+from pipeline.workers import WorkersFailedError
 
 
 @click.command()
@@ -52,7 +53,10 @@ def doctor(
     jobs = default_jobs() if jobs is None else jobs
     stream = examine_corpus(clips, sample=sample, jobs=jobs)
     bar = tqdm(stream, total=len(clips), unit="clip", mininterval=seconds, dynamic_ncols=True)
-    examined = {found.clip: found for found in bar}
+    try:
+        examined = {found.clip: found for found in bar}
+    except WorkersFailedError as error:
+        raise click.ClickException(str(error)) from error
     diagnosis = diagnose(clips, examined, problems)
     report = json.dumps(diagnosis.to_json(), indent=2) if as_json else format_diagnosis(diagnosis)
     click.echo(report)

@@ -17,7 +17,7 @@ from cache.manifest import read_manifest, write_manifest
 from pipeline.cli import main
 from pipeline.doctor import diagnose, find_far
 from pipeline.examine import Examination, examine_clip
-from pipeline.workers import WorkerDied
+from pipeline.workers import WorkerDied, WorkersFailedError
 from tests.pipeline.videos import grey_frame, write_video, write_wav
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 7\n"
@@ -273,3 +273,16 @@ def test_the_real_clips_of_people_show_faces(data: Path) -> None:
     assert [one.problem for one in examined] == [""] * 5
     assert {one.sound for one in examined} == {"present"}
     assert sum(one.frames_with_face > 0 for one in examined) >= 3
+
+
+def test_workers_that_cannot_start_are_told_and_nothing_is_called_healthy(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def map_clips(*_: object, **__: object) -> None:
+        raise WorkersFailedError("the worker processes end before they take a clip")
+
+    monkeypatch.setattr("pipeline.doctor.map_clips", map_clips)
+    result = CliRunner().invoke(main, ["doctor", str(corpus)])
+    assert result.exit_code == 1
+    assert "the worker processes end before they take a clip" in result.stderr
+    assert result.stdout == ""
