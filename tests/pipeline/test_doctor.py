@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -278,7 +278,8 @@ def test_the_real_clips_of_people_show_faces(data: Path) -> None:
 def test_workers_that_cannot_start_are_told_and_nothing_is_called_healthy(
     corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def map_clips(*_: object, **__: object) -> None:
+    def map_clips(*_: object, **__: object) -> Iterator[Examination]:
+        yield from ()
         raise WorkersFailedError("the worker processes end before they take a clip")
 
     monkeypatch.setattr("pipeline.doctor.map_clips", map_clips)
