@@ -37,7 +37,7 @@ class Scanner:
 
     def reset(self) -> None:
         """Search the next frame, whenever the last one was searched."""
-        self.scanned_at = self.searched_at = self.scanned_before = -math.inf
+        self.scanned_at = self.searched_at = -math.inf
 
     def scan(self, now: View, *, lost: bool) -> list[Find] | None:
         """Search a frame if it is time to.
@@ -56,7 +56,7 @@ class Scanner:
         wait = settings.lost_seconds if lost else settings.scan_seconds
         if now.seconds - self.scanned_at < wait:
             return None
-        self.scanned_before, self.scanned_at = self.scanned_at, now.seconds
+        self.scanned_at = now.seconds
         level = now.pyramid.level_below(COARSE_PIXELS)
         if level and now.seconds - self.searched_at >= settings.search_seconds:
             self.searched_at, level = now.seconds, 0

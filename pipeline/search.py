@@ -8,7 +8,6 @@ is remembered, beside a bounded number of frames.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -106,7 +105,7 @@ class FaceSearch:
         for track in self.active:
             if self.full and track.is_face and not track.settled:
                 track.settled = True
-                self._look_back(track, -math.inf)
+                self._look_back(track)
         self.before = now
 
     def _is_lost(self, now: View) -> bool:
@@ -143,7 +142,7 @@ class FaceSearch:
                 self._begin(face, now, Rung.SECOND)
 
     def _begin(self, face: Detection, now: View, rung: Rung, look: Look = PLAIN) -> None:
-        """Start a track from a find in a whole frame, and look back through the kept frames."""
+        """Start a track from a find in a whole frame, unless one is there already."""
         if any(
             now.index in track.rows and overlap(face.box, track.last.box) > 0.2
             for track in self.active
@@ -151,10 +150,8 @@ class FaceSearch:
             return
         track = self.ladder.begin(face, now, self.shot, rung, look)
         self.active.append(track)
-        if self.full:
-            self._look_back(track, self.scanner.scanned_before)
 
-    def _look_back(self, track: Track, since: float) -> None:
+    def _look_back(self, track: Track) -> None:
         """Find a track's face in the kept frames before its first, and join it to its past."""
         start = min(track.rows)
         here = (track.last, track.seen, track.seen_at, track.likeness, track.look)
@@ -164,7 +161,7 @@ class FaceSearch:
             for view in reversed(self.kept):
                 if view.index >= start:
                     continue
-                if view.seconds < since or not self.ladder.advance(track, later, view):
+                if not self.ladder.advance(track, later, view):
                     break
                 later = view
             track.last, track.seen, track.seen_at, track.likeness, track.look = here

@@ -51,3 +51,8 @@ def test_a_frame_of_another_size_is_a_cut() -> None:
 def test_the_next_cut_is_found_right_behind_one() -> None:
     scenes = [np.full((90, 160, 3), level, np.uint8) for level in (20, 120, 220, 20)]
     assert cuts(scenes) == [1, 2, 3]
+
+
+def test_a_cut_between_alike_scenes_is_seen_in_their_histograms() -> None:
+    scenes = [np.full((90, 160, 3), level, np.uint8) for level in (100, 100, 118, 118)]
+    assert cuts(scenes) == [2]  # 18 grey levels, less than a fast camera makes

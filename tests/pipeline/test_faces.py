@@ -207,12 +207,20 @@ def test_tracks_end_at_a_cut() -> None:
     assert not set(faces.track[:15]) & set(faces.track[15:])
 
 
-def test_a_flash_is_no_end_of_a_face() -> None:
+def test_a_flash_costs_one_frame() -> None:
     images = scene(30, lambda _: (150, 110), face=80)
     images[14] = np.full_like(images[14], 255)
+    assert [i for i, rung in enumerate(rungs(find_faces(clip(images)))) if rung != Rung.DETECT] == [
+        14
+    ]
+
+
+def test_a_face_goes_on_where_only_the_light_changes() -> None:
+    images = scene(30, lambda _: (150, 110), face=80)
+    images[14:] = [image // 3 for image in images[14:]]
     faces = find_faces(clip(images))
-    assert rungs(faces)[15] == Rung.DETECT
-    assert all(rung == Rung.DETECT for i, rung in enumerate(rungs(faces)) if i != 14)
+    assert set(rungs(faces)) == {Rung.DETECT}
+    assert set(faces.track) == {0}
 
 
 def two_faces(num: int = 30) -> list[np.ndarray]:

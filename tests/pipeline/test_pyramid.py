@@ -98,3 +98,14 @@ def test_a_level_can_be_chosen_by_its_number_of_pixels() -> None:
     assert np.prod(pyramid.sizes[level]) <= 900_000 < np.prod(pyramid.sizes[level - 1])
     assert pyramid.level_below(1) == len(pyramid.sizes) - 1
     assert Pyramid((100, 100), 0).level_below(900_000) == 0
+
+
+def test_noise_is_smoothed_as_much_as_dlib_does() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (300, 400), np.uint8)
+    pyramid = Pyramid((300, 400), 0)
+    theirs = noise
+    for level in range(1, 7):
+        theirs = dlib.pyramid_down(6)(theirs)
+        height, width = pyramid.sizes[level]
+        ours = pyramid.cut(noise, level, 0, 0, width, height)
+        assert ours.std() == pytest.approx(theirs.std(), rel=0.2)

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.detect import HogDetector
 from pipeline.pyramid import Pyramid
-from pipeline.regions import Look, find_all, look_near, raise_contrast
+from pipeline.regions import Look, _extent, find_all, look_near, raise_contrast
 from pipeline.tracks import overlap
 from tests.pipeline.scenes import background, place, true_box
 
@@ -24,8 +24,17 @@ def test_a_region_gives_the_box_of_the_whole_frame(face: int) -> None:
         assert near is not None
         assert near.score == pytest.approx(whole.score, abs=0.35)
         shares.append(overlap(near.box, whole.box))
-    assert np.median(shares) > 0.95
+    assert np.median(shares) == 1.0  # to the very pixel
     assert min(shares) > 0.6
+
+
+def test_regions_stand_on_the_grid_of_the_frame() -> None:
+    for middle in range(40, 400, 7):
+        start, length = _extent(float(middle), 90.0, 417)
+        assert start % 48 == 0  # and so start * 5 / 6 % 8 == 0
+        assert length % 6 == 0
+        assert start <= max(0, middle - 90)
+        assert start + length > min(417, middle + 90) - 6
 
 
 def test_nothing_is_found_where_no_face_is() -> None:
@@ -36,6 +45,17 @@ def test_nothing_is_found_where_no_face_is() -> None:
 def test_a_face_next_to_the_box_is_another() -> None:
     image = place(background(*SIZE), (160, 110), 60)
     assert look_near(image, (90, 80, 130, 120), Pyramid(SIZE, 1), threshold=0.0) is None
+
+
+@pytest.mark.parametrize(("fade", "found"), [(12, True), (20, False)])
+def test_a_face_that_jumped_is_found_only_if_dlib_would_call_it_one(fade: int, found: bool) -> None:
+    pyramid = Pyramid(SIZE, 1)
+    image = place(background(*SIZE), (150, 120), 60) // fade + 100  # scores 0.6 and -0.5
+    near = look_near(image, true_box((150, 120), 60), pyramid, threshold=-0.7)
+    jumped = look_near(image, true_box((190, 120), 60), pyramid, threshold=-0.7)
+    assert near is not None
+    assert (jumped is not None) == found
+    assert jumped is None or overlap(jumped.box, near.box) > 0.6
 
 
 @pytest.mark.parametrize("tilt", [25, -25])

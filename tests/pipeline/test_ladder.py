@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipeline.detect import Detection, FivePointPredictor
+from pipeline.faces import FaceSettings
+from pipeline.ladder import Ladder, Track, View
+from pipeline.pyramid import Pyramid
+from pipeline.regions import Look
+from pipeline.rungs import Rung
+from tests.pipeline.scenes import background, place, true_box
+
+SIZE = (240, 320)
+CENTRE, FACE = (150.0, 110.0), 70.0
+
+
+def view(index: int, image: np.ndarray) -> View:
+    return View(index, index / 25, image, 1.0, Pyramid(SIZE, 1))
+
+
+def begin(score: float = 1.0, image: np.ndarray | None = None) -> tuple[Ladder, Track]:
+    ladder = Ladder(FaceSettings(), FivePointPredictor())
+    scene = place(background(*SIZE), CENTRE, FACE) if image is None else image
+    face = Detection(true_box(CENTRE, FACE), score)
+    return ladder, ladder.begin(face, view(0, scene), 0, ladder.rung(face))
+
+
+def test_a_steady_face_above_the_threshold_is_a_face_at_once() -> None:
+    assert begin(score=0.1)[1].is_face
+
+
+def test_a_steady_face_below_the_threshold_must_be_steady_three_times() -> None:
+    ladder, track = begin(score=-0.1)
+    scene = place(background(*SIZE), CENTRE, FACE)
+    seen = []
+    for index in range(1, 6):
+        seen.append(track.is_face)
+        ladder.see(track, Detection(true_box(CENTRE, FACE), -0.1), view(index, scene), Rung.REGION)
+    assert seen == [False] * 4 + [True]  # it is measured in every other frame
+
+
+def test_what_slides_is_no_face_however_often_it_is_found() -> None:
+    empty = background(*SIZE)
+    ladder, track = begin(score=0.2, image=empty)
+    for index in range(1, 12):
+        ladder.see(track, Detection(true_box(CENTRE, FACE), 0.2), view(index, empty), Rung.DETECT)
+    assert not track.is_face
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [([1.1] * 3, True), ([0.9] * 3, False), ([1.1] * 3 + [-0.4] * 10, False)],
+)
+def test_a_detector_that_is_sure_for_long_needs_no_landmarks(
+    scores: list[float], expected: bool
+) -> None:
+    empty = background(*SIZE)
+    ladder, track = begin(score=scores[0], image=empty)
+    for index, score in enumerate(scores[1:], 1):
+        face = Detection(true_box(CENTRE, FACE), score)
+        ladder.see(track, face, view(index, empty), ladder.rung(face))
+    assert track.is_face is expected
+
+
+@pytest.mark.parametrize(
+    ("score", "look", "rung"),
+    [
+        (0.0, Look(), Rung.DETECT),
+        (-0.01, Look(), Rung.REGION),
+        (0.5, Look(tilt=25), Rung.TILT),
+        (0.5, Look(contrast=True), Rung.CONTRAST),
+    ],
+)
+def test_the_rung_says_how_a_face_was_found(score: float, look: Look, rung: Rung) -> None:
+    ladder = Ladder(FaceSettings(), FivePointPredictor())
+    assert ladder.rung(Detection((0, 0, 1, 1), score), look) == rung
+
+
+def test_of_two_tracks_of_one_face_the_better_rows_stay() -> None:
+    ladder, one = begin()
+    _, other = begin(score=2.0)
+    scene = place(background(*SIZE), CENTRE, FACE)
+    ladder.see(other, Detection(true_box(CENTRE, FACE), 0.5), view(1, scene), Rung.DETECT)
+    ladder.see(one, Detection(true_box(CENTRE, FACE), -0.3), view(1, scene), Rung.REGION)
+    ladder.see(one, Detection(true_box(CENTRE, FACE), -0.2), view(2, scene), Rung.REGION)
+    one.absorb(other)
+    assert [(row.rung, row.score) for row in one.rows.values()] == [
+        (Rung.DETECT, 2.0),
+        (Rung.DETECT, 0.5),
+        (Rung.REGION, -0.2),
+    ]
+
+
+def test_what_covers_a_face_is_not_followed_in_its_place() -> None:
+    """A patterned board slides over the face and goes on: its motion is easy to follow."""
+    rng = np.random.default_rng(0)
+    board = np.repeat(np.repeat(rng.integers(0, 255, (30, 16, 3), np.uint8), 8, 0), 8, 1)
+    ladder, track = begin()
+    before = view(0, place(background(*SIZE), CENTRE, FACE))
+    rungs = []
+    for index in range(1, 40):
+        image = place(background(*SIZE), CENTRE, FACE)
+        left = min(10 * index, 110)
+        image[:, left : left + 128] = board
+        now = view(index, image)
+        if not ladder.advance(track, before, now):
+            break
+        rungs.append(track.last.rung)
+        before = now
+    assert rungs[-1] == Rung.HOLD
+    assert len(rungs) < 25
