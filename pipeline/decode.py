@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.error import FFmpegError
+from av.video.reformatter import VideoReformatter
 
 from pipeline.clock import Clock
 from pipeline.errors import MediaError, NoVideoError, SeekMissedError
@@ -110,6 +111,7 @@ class VideoReader:
         self.decoded_frames = 0
         self.frame_size: tuple[int, int] | None = None
         self._info: MediaInfo | None = None
+        self._converter = VideoReformatter()
 
     @property
     def info(self) -> MediaInfo:
@@ -207,17 +209,23 @@ class VideoReader:
         if matrix[0][0] == 0:  # a quarter turn: the stored frame lies on its side
             size = (size[1], size[0])
         if self.frame_size is None or size == (frame.height, frame.width):
-            image = upright(frame.to_ndarray(format="rgb24"), matrix)
+            image = upright(self._convert(frame, frame.height, frame.width), matrix)
         else:
             if not any("frame size changes" in problem for problem in self.problems):
                 self.problems.append(
                     f"the frame size changes at {seconds:.2f} s from {size[1]}x{size[0]} to "
                     f"{frame.width}x{frame.height}; frames are scaled to the first size"
                 )
-            scaled = frame.to_ndarray(format="rgb24", width=size[1], height=size[0])
-            image = upright(scaled, matrix)
+            image = upright(self._convert(frame, *size), matrix)
         self.frame_size = (image.shape[0], image.shape[1])
         return image
+
+    def _convert(self, frame: av.VideoFrame, height: int, width: int) -> np.ndarray:
+        # One converter for all frames: making one costs as much as converting a small frame.
+        converted = self._converter.reformat(
+            frame, width, height, format="rgb24", threads=self.settings.threads
+        )
+        return converted.to_ndarray()
 
     def _report(self, info: MediaInfo, met: Counts) -> None:
         """Turn what was counted into ``problems`` and ``notes``."""
