@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 RETRY_EVERY = 5  # frames, for a face that isn't certain yet
 RETRY_BELOW = -0.15  # score of the plain look below which others are tried
+DOUBTFUL = -0.4  # score below which a find must look like the face as it was last
 LOOKS = (Look(contrast=True), Look(tilt=25), Look(tilt=-25))
 # What makes a track a face: landmarks that stay when the box is moved, or a detector that is sure
 # for long. Measured on 24 real clips: every face reaches 0.000 to 0.008 at times or a sum of 14 and
@@ -173,6 +174,12 @@ class Ladder:
         plain = look_near(
             now.image, box, now.pyramid, threshold=settings.region_threshold, scale=now.scale
         )
+        if (
+            plain is not None
+            and plain.score < DOUBTFUL
+            and track.likeness.of(now.image, _scaled(plain.box, now.scale)) < LIKENESS
+        ):
+            plain = None
         if plain is not None and plain.score >= RETRY_BELOW:
             return plain, PLAIN
         if track.is_face or (now.index - track.seen) % RETRY_EVERY == 0:

@@ -7,7 +7,7 @@ from pipeline.detect import Detection, FivePointPredictor
 from pipeline.faces import FaceSettings
 from pipeline.ladder import Ladder, Track, View
 from pipeline.pyramid import Pyramid
-from pipeline.regions import Look
+from pipeline.regions import PLAIN, Look
 from pipeline.rungs import Rung
 from tests.pipeline.scenes import background, place, true_box
 
@@ -110,3 +110,21 @@ def test_what_covers_a_face_is_not_followed_in_its_place() -> None:
         before = now
     assert rungs[-1] == Rung.HOLD
     assert len(rungs) < 25
+
+
+@pytest.mark.parametrize(
+    ("shift", "score", "rung"),
+    [(0, -0.5, Rung.REGION), (45, -0.5, Rung.FOLLOW), (45, -0.2, Rung.REGION)],
+)
+def test_a_doubtful_find_must_look_like_the_face(
+    monkeypatch: pytest.MonkeyPatch, shift: int, score: float, rung: Rung
+) -> None:
+    def find(*_: object, look: Look = PLAIN, **__: object) -> Detection | None:
+        box = true_box((CENTRE[0], CENTRE[1] + shift), FACE)
+        return Detection(box, score) if look == PLAIN else None
+
+    ladder, track = begin()
+    monkeypatch.setattr("pipeline.ladder.look_near", find)
+    scene = place(background(*SIZE), CENTRE, FACE)
+    assert ladder.advance(track, view(0, scene), view(1, scene))
+    assert track.last.rung == rung
