@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -35,12 +36,18 @@ class CacheFullError(Exception):
     """The cache can't be written; the message says how far the run came and how to go on."""
 
 
-class _Stop(BaseException):  # like KeyboardInterrupt: no handler of errors may swallow it
-    """A signal asked the run to stop."""
+class _HurryError(BaseException):  # as KeyboardInterrupt: no handler of errors may swallow it
+    """A second signal came while this process itself was at work on a clip."""
 
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.number = number
+
+@dataclass
+class _Stop:
+    """The signal that asked the run to stop; 0 before. It is looked at between clips."""
+
+    number: int = 0
+
+    def asked(self) -> bool:
+        return self.number > 0
 
 
 def shard(clips: Sequence[Clip], text: str | None) -> tuple[Clip, ...]:
@@ -82,7 +89,7 @@ def run_extract(
     """
     started = time.monotonic()
     results: list[ClipResult] = []
-    interrupted = 0
+    stop = _Stop()
     try:
         for planned in plan.sets:
             FeatureSet(plan.cache, planned.spec).create(
@@ -91,16 +98,15 @@ def run_extract(
         work = functools.partial(extract_clip, plan=plan)
         failed = functools.partial(_died, plan=plan)
         jobs = default_jobs() if jobs is None else jobs
-        with _stoppable():
-            stream = map_clips(work, clips, jobs=min(jobs, len(clips)), failed=failed)
+        jobs = min(jobs, len(clips))
+        with contextlib.suppress(_HurryError), _stoppable(stop, hurry=jobs == 0):
+            stream = map_clips(work, clips, jobs=jobs, failed=failed, stopped=stop.asked)
             with contextlib.closing(stream):
                 for result in _shown(stream, len(clips)):
                     results.append(result)
-    except _Stop as stop:
-        interrupted = stop.number
-        # The workers were killed in the middle of what they wrote.
-        left = [item for item in find_garbage(plan.cache) if item.kind == "temporary file"]
-        remove_garbage(left)
+        if stop.asked():  # the workers were killed in the middle of what they wrote
+            left = [item for item in find_garbage(plan.cache) if item.kind == "temporary file"]
+            remove_garbage(left)
     except (CacheWriteError, OSError) as error:
         raise CacheFullError(
             f"the cache can't be written: {error}\n{len(results)} of {len(clips)} clips are done "
@@ -114,7 +120,7 @@ def run_extract(
         untrained=tuple(planned.name for planned in plan.sets if planned.spec.untrained),
         clips=tuple(results),
         not_reached=tuple(clip.clip for clip in clips if clip.clip not in reached),
-        interrupted=interrupted,
+        interrupted=stop.number,
         seconds=time.monotonic() - started,
         peak_memory_bytes=peak_memory(),
     )
@@ -158,17 +164,22 @@ def _shown(results: Iterator[ClipResult], total: int) -> Iterator[ClipResult]:
 
 
 @contextlib.contextmanager
-def _stoppable() -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into ``_Stop``, in the main thread."""
+def _stoppable(stop: _Stop, *, hurry: bool) -> Iterator[None]:
+    """Note SIGINT and SIGTERM in ``stop`` instead of raising them at any place in the code.
+
+    With ``hurry``, for work in this very process, a second signal doesn't wait for the clip's end.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def stop(number: int, frame: FrameType | None) -> None:
+    def note(number: int, frame: FrameType | None) -> None:
         del frame
-        raise _Stop(number)
+        if hurry and stop.asked():
+            raise _HurryError
+        stop.number = number
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

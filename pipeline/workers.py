@@ -33,6 +33,7 @@ AHEAD_PER_WORKER = 2
 # Chunks of frames go back to the system when they are freed: glibc learns otherwise from the first
 # ones and keeps them, in pieces, so that a worker seems to grow with a clip's length.
 ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(16 << 20)}
+LOOK_SECONDS = 0.2  # from one look whether to stop to the next, while no result comes
 PARENT_SECONDS = 0.5  # from one look whether the parent still runs to the next
 
 
@@ -63,6 +64,7 @@ def map_clips(
     *,
     jobs: int,
     failed: Callable[[T, WorkerDied], R],
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Generator[R]:
     """Yield one result per clip, in the order in which they finish.
 
@@ -71,19 +73,24 @@ def map_clips(
         clips: read only as far ahead as the workers need.
         jobs: number of worker processes, a core each; 0 works in this process, unwatched.
         failed: called here for a clip that ended its worker, instead of ``work``.
+        stopped: asked several times a second; once it is true the workers are ended and the clips
+            that they hold are left. In this process it is asked between clips.
 
     Raises:
         WorkersFailedError: workers end before they take a clip, so that going on is pointless.
     """
     if jobs == 0:
-        yield from map(work, clips)
+        for clip in clips:
+            if stopped():
+                return
+            yield work(clip)
         return
     source = iter(clips)
     with tempfile.TemporaryDirectory(prefix="avfuse-workers-") as folder:
         while True:
-            pool = _Pool(work, jobs, Path(folder))
+            pool = _Pool(work, jobs, Path(folder), stopped)
             yield from pool.run(source)
-            if not pool.in_flight and not pool.not_begun:
+            if stopped() or not (pool.in_flight or pool.not_begun):
                 return
             if not pool.in_flight and not pool.num_done:
                 raise WorkersFailedError(
@@ -94,8 +101,10 @@ def map_clips(
                 if (reason := _last_words(Path(folder), clip)) is not None:
                     yield failed(clip, WorkerDied(reason))
                     continue
-                alone = _Pool(work, 1, Path(folder))
+                alone = _Pool(work, 1, Path(folder), stopped)
                 yield from alone.run([clip])
+                if stopped():
+                    return
                 if not alone.num_done:
                     reason = _last_words(Path(folder), clip) or (
                         "the worker process was killed twice while it held this clip, the second "
@@ -111,10 +120,13 @@ class _Pool(Generic[T, R]):
     were handed over but not begun.
     """
 
-    def __init__(self, work: Callable[[T], R], jobs: int, markers: Path) -> None:
+    def __init__(
+        self, work: Callable[[T], R], jobs: int, markers: Path, stopped: Callable[[], bool]
+    ) -> None:
         self.work = work
         self.jobs = jobs
         self.markers = markers
+        self.stopped = stopped
         self.in_flight: list[T] = []
         self.not_begun: list[T] = []
         self.num_done = 0
@@ -130,13 +142,14 @@ class _Pool(Generic[T, R]):
             env=ENVIRONMENT,
         )
         try:
-            while True:
+            while not self.stopped():
                 room = self.jobs * AHEAD_PER_WORKER - len(running)
                 for clip in itertools.islice(source, room):
                     running[executor.submit(_hold, self.work, clip, self.markers)] = clip
                 if not running:
                     return
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                # A wait without end would sleep through a signal, whose handler only makes a note.
+                for future in wait(running, LOOK_SECONDS, FIRST_COMPLETED).done:
                     result = future.result()
                     yield self._done(running.pop(future), result)
         except BrokenProcessPool:

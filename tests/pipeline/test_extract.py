@@ -371,14 +371,17 @@ def test_a_cache_that_cannot_be_written_is_named_and_nothing_is_recorded(tmp_pat
         shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code", "jobs", "times"),
+    [(signal.SIGINT, 130, 1, 1), (signal.SIGTERM, 143, 1, 3), (signal.SIGTERM, 143, 0, 2)],
+)
 def test_a_signal_ends_a_run_cleanly_and_the_next_one_goes_on(
-    number: int, code: int, corpus: Path, tmp_path: Path
+    number: int, code: int, jobs: int, times: int, corpus: Path, tmp_path: Path
 ) -> None:
     cache = tmp_path / "cache"
     command = [sys.executable, "-m", "pipeline", "extract", str(corpus), "--cache", str(cache)]
     process = subprocess.Popen(
-        [*command, *EXTRACT, "--jobs", "1"],
+        [*command, *EXTRACT, "--jobs", str(jobs)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -386,7 +389,9 @@ def test_a_signal_ends_a_run_cleanly_and_the_next_one_goes_on(
     deadline = time.monotonic() + 60
     while len(list(cache.rglob("*.h5"))) < 4 and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(number)
+    for _ in range(times):
+        process.send_signal(number)
+        time.sleep(0.02)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == code
     assert "run the same command again to go on" in output

@@ -46,7 +46,7 @@ def work(clip: Clip) -> str:
             pass
     if clip.clip.startswith("deliver"):
         return Parcel(clip.folder)  # type: ignore[return-value]
-    if clip.clip.startswith("sleep"):
+    if "sleep" in clip.clip:
         (Path(clip.folder) / "pid").write_text(str(os.getpid()))
         time.sleep(60)
     if clip.clip.startswith("raise"):
@@ -160,6 +160,39 @@ def test_clips_are_read_only_as_far_ahead_as_the_workers_need() -> None:
     next(stream)
     assert read <= 5
     stream.close()
+
+
+def test_a_stop_ends_a_worker_at_work_and_leaves_its_clip(tmp_path: Path) -> None:
+    clips = [Clip("sleep", str(tmp_path)), Clip("a")]
+    pid = tmp_path / "pid"
+    assert list(map_clips(work, clips, jobs=1, failed=failed, stopped=pid.exists)) == []
+    _wait_until(lambda: not _runs(int(pid.read_text())))
+
+
+def test_a_stop_does_not_fail_a_clip_whose_worker_just_died(tmp_path: Path) -> None:
+    clips = [Clip("once", str(tmp_path)), Clip("kill")]
+    seen = tmp_path / "once"
+    assert list(map_clips(work, clips, jobs=1, failed=failed, stopped=seen.exists)) == []
+    assert seen.exists()
+
+
+def test_a_stop_does_not_fail_a_clip_that_is_tried_again_alone(tmp_path: Path) -> None:
+    clips = [Clip("once-sleep", str(tmp_path))]
+    tried = tmp_path / "pid"
+    assert list(map_clips(work, clips, jobs=1, failed=failed, stopped=tried.exists)) == []
+    assert tried.exists()
+
+
+def test_a_stop_in_this_process_waits_for_the_clip_at_hand() -> None:
+    done: list[str] = []
+
+    def process(clip: Clip) -> str:
+        done.append(clip.clip)
+        return clip.clip
+
+    clips = [Clip(f"a{number}") for number in range(5)]
+    stream = map_clips(process, clips, jobs=0, failed=failed, stopped=lambda: len(done) == 3)
+    assert list(stream) == done == ["a0", "a1", "a2"]
 
 
 def test_workers_end_when_their_parent_alone_is_killed(tmp_path: Path) -> None:
