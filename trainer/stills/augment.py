@@ -1,0 +1,121 @@
+"""Vary training images: a warp, light, erasing and mixing, all drawn from one generator."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from trainer.stills.settings import AugmentSettings
+
+ERASE_AREA = (0.02, 0.2)
+ERASE_ASPECT = (0.5, 2.0)
+
+
+def to_float(images: Tensor, *, grey: bool) -> Tensor:
+    """Turn uint8 images into float ones, channels first: (N, 1 or 3, S, S), 0 to 255.
+
+    Args:
+        images: (N, S, S) or (N, S, S, 3), uint8, RGB.
+        grey: reduce colours to their luma (ITU-R BT.601).
+    """
+    if images.ndim == 3:
+        return images.unsqueeze(1).float()
+    pixels = images.permute(0, 3, 1, 2).float()
+    return luma(pixels) if grey else pixels
+
+
+def luma(pixels: Tensor) -> Tensor:
+    """Return the grey level of RGB pixels, (N, 3, H, W) to (N, 1, H, W) (ITU-R BT.601)."""
+    weights = pixels.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    return (pixels * weights).sum(dim=1, keepdim=True)
+
+
+def vary(images: Tensor, size: int, settings: AugmentSettings, draw: torch.Generator) -> Tensor:
+    """Warp, light and erase images.
+
+    Shapes (N images):
+        ``images``: (N, C, S, S), float, 0 to 255.
+        result: (N, C, ``size``, ``size``), float, 0 to 255.
+    """
+    count = len(images)
+    angle = symmetric(count, math.radians(settings.rotation_degrees), draw)
+    zoom = symmetric(count, math.log(settings.scale), draw).exp()
+    mirror = torch.ones(count)
+    if settings.flip:
+        mirror = torch.where(torch.rand(count, generator=draw) < 0.5, -1.0, 1.0)
+    shift = symmetric(2 * count, 2 * settings.shift, draw).view(count, 2)
+    light = symmetric(count, 255 * settings.brightness, draw)
+    contrast = symmetric(count, math.log(settings.contrast), draw).exp()
+
+    cosine, sine = angle.cos() / zoom, angle.sin() / zoom
+    matrices = torch.stack(
+        [
+            torch.stack([cosine * mirror, -sine, shift[:, 0]], dim=1),
+            torch.stack([sine * mirror, cosine, shift[:, 1]], dim=1),
+        ],
+        dim=1,
+    )
+    # The draws are the CPU's on every device, so that a device changes nothing but rounding.
+    light, contrast = light.to(images.device), contrast.to(images.device)
+    result = warp(images, matrices.to(images.device), size)
+    mean = result.mean(dim=(1, 2, 3), keepdim=True)
+    result = (result - mean) * contrast.view(-1, 1, 1, 1) + mean + light.view(-1, 1, 1, 1)
+    result = result.clamp(0, 255)
+    if settings.erase:
+        covered = rectangles(count, size, settings.erase, draw).to(images.device)
+        result = torch.where(covered.unsqueeze(1), mean, result)
+    return result
+
+
+def warp(images: Tensor, matrices: Tensor, size: int) -> Tensor:
+    """Sample images at the places that (N, 2, 3) affine matrices say, bilinearly."""
+    grid = functional.affine_grid(matrices, [len(images), 1, size, size], align_corners=False)
+    return functional.grid_sample(
+        images, grid, mode="bilinear", padding_mode="reflection", align_corners=False
+    )
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """Scale (N, C, S, S) images, bilinearly and without aliasing."""
+    if images.shape[-1] == size:
+        return images
+    return functional.interpolate(
+        images, (size, size), mode="bilinear", align_corners=False, antialias=True
+    )
+
+
+def rectangles(count: int, size: int, probability: float, draw: torch.Generator) -> Tensor:
+    """Draw which pixels are covered: (N, ``size``, ``size``), bool."""
+    chosen = torch.rand(count, generator=draw) < probability
+    area = ERASE_AREA[0] + (ERASE_AREA[1] - ERASE_AREA[0]) * torch.rand(count, generator=draw)
+    aspect = symmetric(count, math.log(ERASE_ASPECT[1]), draw).exp()
+    half = torch.stack([(area * aspect).sqrt(), (area / aspect).sqrt()]) / 2  # of the image's side
+    centre = torch.rand(2, count, generator=draw)
+    place = (torch.arange(size) + 0.5) / size
+    inside = (place - centre.unsqueeze(-1)).abs() <= half.unsqueeze(-1)  # (2, N, size)
+    return inside[0].unsqueeze(2) & inside[1].unsqueeze(1) & chosen.view(-1, 1, 1)
+
+
+def mix(
+    images: Tensor, targets: Tensor, alpha: float, draw: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Mix every image and target with another of the batch (Zhang et al., "mixup", ICLR 2018)."""
+    # Two gamma draws make a Beta one; PyTorch's own Beta takes no generator.
+    gammas = torch._standard_gamma(torch.full((2, len(images)), alpha), generator=draw)
+    share = gammas[0] / gammas.sum(dim=0).clamp_min(1e-12)
+    share = torch.maximum(share, 1 - share)
+    other = torch.randperm(len(images), generator=draw).to(images.device)
+    share = share.to(images.device)
+    weights = share.view(-1, 1, 1, 1)
+    return (
+        weights * images + (1 - weights) * images[other],
+        share.unsqueeze(1) * targets + (1 - share).unsqueeze(1) * targets[other],
+    )
+
+
+def symmetric(count: int, limit: float, draw: torch.Generator) -> Tensor:
+    """Draw ``count`` numbers from -``limit`` to ``limit``."""
+    return (2 * torch.rand(count, generator=draw) - 1) * limit

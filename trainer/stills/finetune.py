@@ -1,0 +1,271 @@
+"""Train a face network on still images, so that a killed training goes on with the same result."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from cache.digest import digest_array, digest_json
+from cache.settings import settings_to_dict
+from extractors.weights import load_weights, weights_digest
+from trainer.stills.augment import mix, to_float, vary
+from trainer.stills.classifier import FaceClassifier
+from trainer.stills.evaluate import normalise, predict_stills, score_stills
+from trainer.stills.settings import FinetuneSettings
+from trainer.stills.state import TrainingState, load_state, save_state
+from trainer.stills.stills import Stills
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# A kill costs at most this much work.
+SAVE_EVERY_SECONDS = 60.0
+# More than a training has updates, so that no two seeds share the draws of one.
+SEEDS_APART = 1_000_003
+
+
+@dataclass(frozen=True)
+class StillEpoch:
+    """One epoch: its number from 1, input size, mean loss, and the validation images' score."""
+
+    epoch: int
+    image_size: int
+    loss: float
+    valid_accuracy: float
+    valid_loss: float
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """A fine-tuned network.
+
+    Attributes:
+        classifier: in evaluation mode, with the averaged parameters where the settings ask for it.
+        history: its epochs.
+    """
+
+    classifier: FaceClassifier
+    history: tuple[StillEpoch, ...]
+
+
+def finetune(
+    train: Stills,
+    valid: Stills,
+    settings: FinetuneSettings,
+    *,
+    weights: Path | None = None,
+    progress: Path | None = None,
+    device: str | torch.device = "cpu",
+    on_update: Callable[[int, int, float], None] | None = None,
+    on_epoch: Callable[[StillEpoch], None] | None = None,
+) -> Finetuned:
+    """Fine-tune a face network, or train it from scratch, with soft targets.
+
+    Every draw of an update comes from generators seeded by the settings' seed and the update's
+    number; what is on disk is the state after some update. A training that was killed at any
+    moment therefore ends, on one machine with one number of threads, in the same bits.
+
+    Args:
+        train: images to learn; those without a target are left out.
+        valid: images that are scored after every epoch. Nothing is chosen by them.
+        settings: all that decides the result.
+        weights: where to start; None starts from random weights of the settings' seed.
+        progress: file for the state of an unfinished training; None keeps none.
+        device: where to compute.
+        on_update: hears the number of updates done, of all, and the loss.
+        on_epoch: hears of each epoch.
+
+    Raises:
+        ValueError: there is nothing to train on, the classes differ, or the loss is not finite.
+        WeightsError: ``weights`` does not fit the network.
+        OSError: ``progress`` can't be written.
+
+    Source:
+        Both papers fine-tune face networks on still faces first (icmi19 section 2.1, deep-fusion
+        section 3.1). Differs from them: vote distributions as targets, after Barsoum et al., ICMI
+        2016, and the schedule, which they do not give.
+    """
+    train = train.trainable() if settings.target == "votes" else train.testable()
+    if len(train) == 0:
+        raise ValueError(f"no training image has a target of the kind {settings.target}")
+    if train.classes != valid.classes:
+        raise ValueError(f"training has the classes {train.classes}, validation {valid.classes}")
+    classifier = FaceClassifier(
+        settings.network, len(train.classes), settings.dropout, settings.seed
+    )
+    # Resolved, so that every way to ask for one size is one training.
+    size = settings.image_size or classifier.spec.image_size
+    settings = replace(settings, image_size=size, start_size=settings.start_size or size)
+    started_from = "random weights"
+    if weights is not None:
+        load_weights(classifier.network, weights)
+        started_from = weights_digest(classifier.network)
+    classifier = classifier.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    updates_per_epoch = max(1, len(train) // settings.batch_size)
+    total = updates_per_epoch * settings.epochs
+    optimiser = make_optimiser(classifier, settings)
+    state = TrainingState(classifier, optimiser, settings.ema)
+    identity = digest_json(
+        {
+            "settings": settings_to_dict(settings),
+            "images": digest_array(train.images),
+            "targets": digest_array(train.targets),
+            "classes": list(train.classes),
+            "from": started_from,
+        }
+    )
+    if progress is not None and progress.exists():
+        load_state(progress, identity, state)
+    class_weights = balance(train, settings).to(device)
+    dtype = DTYPES[settings.precision]
+    device_type = torch.device(device).type
+    # Half precision on a GPU loses small gradients unless the loss is scaled up.
+    scaler = torch.amp.GradScaler(device_type, enabled=dtype is torch.float16)
+    saved = time.monotonic()
+    classifier.train()
+    while state.update < total:
+        epoch, place = divmod(state.update, updates_per_epoch)
+        if place == 0:
+            state.loss_sum = 0.0
+        order = epoch_order(len(train), settings.seed, epoch)
+        chosen = order[place * settings.batch_size : (place + 1) * settings.batch_size]
+        images, targets = draw_batch(train, chosen, settings, epoch, state.update, device)
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate_at(state.update, total, settings)
+        images = normalise(classifier, images)
+        with (
+            torch.random.fork_rng(),
+            torch.autocast(device_type, dtype, enabled=dtype is not torch.float32),
+        ):
+            # Dropout draws from the global generator: the same ones on resuming.
+            torch.manual_seed(settings.seed * SEEDS_APART + state.update)
+            logits = classifier(images).float()
+        loss = soft_cross_entropy(logits, targets, class_weights)
+        optimiser.zero_grad(set_to_none=True)
+        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        scaler.step(optimiser)
+        scaler.update()
+        state.update += 1
+        state.loss_sum += float(loss.detach())
+        if not math.isfinite(state.loss_sum):
+            raise ValueError(
+                f"the loss of update {state.update} is not finite; lower learning_rate "
+                f"({settings.learning_rate}) or use precision float32"
+            )
+        state.average()
+        if on_update is not None:
+            on_update(state.update, total, float(loss.detach()))
+        if place + 1 == updates_per_epoch:
+            with state.averaged():
+                row = score_epoch(
+                    classifier, valid, settings, epoch, state.loss_sum / updates_per_epoch, device
+                )
+            state.history.append(asdict(row))
+            if on_epoch is not None:
+                on_epoch(row)
+        if progress is not None and (
+            place + 1 == updates_per_epoch or time.monotonic() - saved > SAVE_EVERY_SECONDS
+        ):
+            save_state(progress, identity, state)
+            saved = time.monotonic()
+    state.keep_average()
+    return Finetuned(classifier.eval(), tuple(StillEpoch(**row) for row in state.history))
+
+
+def score_epoch(
+    classifier: FaceClassifier,
+    valid: Stills,
+    settings: FinetuneSettings,
+    epoch: int,
+    loss: float,
+    device: str | torch.device,
+) -> StillEpoch:
+    """Score the validation images after one epoch, counted from 0."""
+    tested = valid.testable()
+    probabilities = predict_stills(
+        classifier,
+        tested,
+        settings.image_size,
+        grey=settings.grey,
+        flip=False,
+        device=device,
+    )
+    score = score_stills(probabilities, tested.labels)
+    return StillEpoch(epoch + 1, settings.size_at(epoch), loss, score.accuracy, score.loss)
+
+
+def epoch_order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Return the order of the training images in one epoch."""
+    return np.random.default_rng([seed, epoch]).permutation(count)
+
+
+def draw_batch(
+    train: Stills,
+    chosen: NDArray[np.int64],
+    settings: FinetuneSettings,
+    epoch: int,
+    update: int,
+    device: str | torch.device = "cpu",
+) -> tuple[Tensor, Tensor]:
+    """Make the varied images (N, C, S, S), 0 to 255, and targets (N, classes) of one update."""
+    draw = torch.Generator().manual_seed(settings.seed * SEEDS_APART + update)
+    images = to_float(torch.from_numpy(train.images[chosen]).to(device), grey=settings.grey)
+    size = settings.size_at(epoch)
+    images = vary(images, size, settings.augment, draw)
+    if settings.target == "majority":
+        targets = functional.one_hot(
+            torch.from_numpy(train.labels[chosen]), len(train.classes)
+        ).float()
+    else:
+        targets = torch.from_numpy(train.targets[chosen])
+    targets = targets.to(device)
+    if settings.label_smoothing:
+        spread = settings.label_smoothing
+        targets = (1 - spread) * targets + spread / len(train.classes)
+    if settings.augment.mixup:
+        images, targets = mix(images, targets, settings.augment.mixup, draw)
+    return images, targets
+
+
+def soft_cross_entropy(logits: Tensor, targets: Tensor, class_weights: Tensor) -> Tensor:
+    """Return the mean over images of minus the targets' share of each log-probability, weighed."""
+    return -(targets * class_weights * logits.log_softmax(dim=1)).sum(dim=1).mean()
+
+
+def balance(train: Stills, settings: FinetuneSettings) -> Tensor:
+    """Return the weight of each class: (C,), with mean 1 over the training images' targets."""
+    mass = torch.from_numpy(train.targets.astype(np.float64).sum(axis=0))
+    power = {"none": 0.0, "sqrt": 0.5, "full": 1.0}[settings.balance]
+    weights = mass.clamp_min(1.0) ** -power
+    return (weights * mass.sum() / (weights * mass).sum()).float()
+
+
+def make_optimiser(classifier: FaceClassifier, settings: FinetuneSettings) -> torch.optim.Optimizer:
+    """Make SGD with Nesterov's momentum; matrices and kernels decay, biases and norms do not."""
+    decay = [p for p in classifier.parameters() if p.ndim > 1]
+    plain = [p for p in classifier.parameters() if p.ndim <= 1]
+    return torch.optim.SGD(
+        [
+            {"params": decay, "weight_decay": settings.weight_decay},
+            {"params": plain, "weight_decay": 0.0},
+        ],
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        nesterov=settings.momentum > 0,
+    )
+
+
+def learning_rate_at(update: int, total: int, settings: FinetuneSettings) -> float:
+    """Return one update's learning rate: up in a line, down in a half cosine."""
+    warmup = settings.warmup * total
+    if update < warmup:
+        return settings.learning_rate * (update + 1) / (math.floor(warmup) + 1)
+    share = (update - warmup) / max(1.0, total - warmup)
+    return settings.learning_rate * 0.5 * (1.0 + math.cos(math.pi * share))
