@@ -106,7 +106,10 @@ def remove_garbage(garbage: Sequence[Garbage]) -> int:
     freed = 0
     for item in garbage:
         if item.kind in ("temporary file", "pack"):
-            item.path.unlink(missing_ok=True)
+            if item.path.is_dir():
+                shutil.rmtree(item.path)  # a set whose making was cut short
+            else:
+                item.path.unlink(missing_ok=True)
         else:
             _remove_folder(item.path)
         freed += item.bytes

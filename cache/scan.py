@@ -21,7 +21,7 @@ class NotACacheError(ValueError):
 
 
 def check_cache(cache: Path) -> None:
-    """Make sure that a folder is a cache: it holds a feature set, whole or broken.
+    """Make sure that a folder is a cache: it holds a feature set, whole, broken or begun.
 
     Raises:
         NotACacheError: it doesn't exist, is no folder, or holds no set.
@@ -29,10 +29,10 @@ def check_cache(cache: Path) -> None:
     """
     if not cache.is_dir():
         what = "is not a folder" if cache.exists() else "does not exist"
-    elif next(_set_folders(cache), None) is None:
-        what = "holds no feature set"
-    else:
+    elif any(_set_folders(cache)) or any(find_temporaries(cache)):
         return
+    else:
+        what = "holds no feature set"
     raise NotACacheError(
         f"{cache} {what}; expected the folder given to 'avfuse extract --cache', "
         f"with folders such as resnet18-0123456789abcdef that hold {SPEC_FILE}"
@@ -51,7 +51,10 @@ def find_broken_sets(cache: Path) -> list[tuple[Path, str]]:
 
 
 def find_temporaries(cache: Path) -> Iterator[Path]:
-    """Yield every temporary file in the folders where a cache's files are written."""
+    """Yield every temporary file in the folders where a cache's files are written.
+
+    A set whose folder is being made is one too, as a whole.
+    """
     folders = [cache, cache / PACKS]
     for folder in _set_folders(cache):
         folders += [folder, *(item for item in sorted(folder.iterdir()) if item.is_dir())]

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cache.commit import make_folder, write_error, write_text
+from cache.commit import (
+    CacheWriteError,
+    make_folder,
+    sync_folder,
+    temporary_path,
+    write_error,
+    write_text,
+)
 from cache.digest import JSON, digest_json
 from cache.failure import utc_now
 from cache.sealed import LAYOUT
@@ -45,7 +54,10 @@ def read_spec_file(folder: Path) -> tuple[SetSpec, dict[str, Any]]:
 
 
 def write_spec_file(folder: Path, spec: SetSpec, provenance: Mapping[str, JSON]) -> None:
-    """Create a set's folder, and in it the file, complete or not at all.
+    """Create a set's folder with the file in it, complete or not at all.
+
+    The folder is made under a temporary name and renamed, so that none appears without its file.
+    In a folder that is there the file is written anew.
 
     Raises:
         CacheWriteError: it can't be written.
@@ -57,9 +69,22 @@ def write_spec_file(folder: Path, spec: SetSpec, provenance: Mapping[str, JSON])
         "spec": spec.to_json(),
         "provenance": {"date": utc_now(), **provenance},
     }
-    text = json.dumps({**values, "checksum": digest_json(values)}, indent=2, sort_keys=True)
+    text = json.dumps({**values, "checksum": digest_json(values)}, indent=2, sort_keys=True) + "\n"
+    if folder.is_dir():
+        write_text(folder / SPEC_FILE, text, what=what)
+        return
+    aside = temporary_path(folder)
     try:
-        make_folder(folder)
+        make_folder(folder.parent)
+        aside.mkdir()
+        write_text(aside / SPEC_FILE, text, what=what)
+        aside.rename(folder)
+        sync_folder(folder.parent)
+    except CacheWriteError:
+        raise
     except OSError as error:
-        raise write_error(what, folder, error) from error
-    write_text(folder / SPEC_FILE, text + "\n", what=what)
+        # Not empty: another process has just made the same set.
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise write_error(what, folder, error) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
