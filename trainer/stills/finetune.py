@@ -187,12 +187,12 @@ def score_epoch(
     loss: float,
     device: str | torch.device,
 ) -> StillEpoch:
-    """Score the validation images after one epoch, counted from 0."""
+    """Score the validation images after one epoch, counted from 0, at that epoch's size."""
     tested = valid.testable()
     probabilities = predict_stills(
         classifier,
         tested,
-        settings.image_size,
+        settings.size_at(epoch),
         grey=settings.grey,
         flip=False,
         device=device,
