@@ -10,7 +10,8 @@ import click
 from tqdm import tqdm
 
 from cache.manifest import ManifestError, read_manifest
-from pipeline.doctor import Finding, diagnose, examine_corpus
+from pipeline.diagnosis import Finding
+from pipeline.doctor import diagnose, examine_corpus
 from pipeline.doctor_report import format_diagnosis, format_findings
 from pipeline.run import PLAIN_LINE_SECONDS, default_jobs
 from pipeline.workers import WorkersFailedError

@@ -15,7 +15,8 @@ from click.testing import CliRunner
 from cache.clip import Clip
 from cache.manifest import read_manifest, write_manifest
 from pipeline.cli import main
-from pipeline.doctor import diagnose, find_far
+from pipeline.corpus_checks import find_far
+from pipeline.doctor import diagnose
 from pipeline.examine import Examination, examine_clip
 from pipeline.workers import WorkerDied, WorkersFailedError
 from tests.pipeline.videos import grey_frame, write_video, write_wav

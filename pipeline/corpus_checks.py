@@ -1,0 +1,191 @@
+"""Comparing the clips of a corpus with each other: each check takes it and yields findings."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+
+from cache.clip import SPLITS, Clip
+from pipeline.diagnosis import Corpus, Finding
+from pipeline.examine import Examination
+from pipeline.known_defects import find_known_defects, ravdess_take
+
+FAR = 5.0  # robust deviations from the median
+LEAST_FACTOR = 2.0  # and at least so many times longer, shorter, faster or slower
+
+
+def _unreadable(corpus: Corpus) -> Iterator[Finding]:
+    for clip in corpus.clips:
+        problem = corpus.examined[clip.clip].problem
+        if problem:
+            yield Finding("spoils", "unreadable", problem, (clip.clip,))
+
+
+def _repaired(corpus: Corpus) -> Iterator[Finding]:
+    for clip, found in corpus.usable():
+        if found.notes:
+            yield Finding("look", "damaged", "; ".join(found.notes), (clip.clip,))
+
+
+def _missing_modality(corpus: Corpus) -> Iterator[Finding]:
+    usable = list(corpus.usable())
+    kinds = {
+        "no picture": [clip.clip for clip, found in usable if found.frame_size is None],
+        "no sound": [clip.clip for clip, found in usable if found.sound == "missing"],
+        "silent": [clip.clip for clip, found in usable if found.sound == "silent"],
+        "no face": [
+            clip.clip
+            for clip, found in usable
+            if found.sampled_frames and not found.frames_with_face
+        ],
+    }
+    for kind, ids in kinds.items():
+        if ids:
+            sampled = " in any sampled frame" if kind == "no face" else ""
+            text = f"{len(ids)} of {len(usable)} clips: {kind}{sampled}"
+            yield Finding("look", kind, text, tuple(ids))
+
+
+def _same_content(corpus: Corpus) -> Iterator[Finding]:
+    """Clips of one file that overlap: the same frames under two names."""
+    for group in _groups(corpus, lambda found: found.sha256):
+        pieces = _overlapping(group)
+        for piece in pieces:
+            if len(piece) > 1:
+                yield _duplicate("same file", "have the same content", piece)
+        if len(pieces) > 1 and len({clip.split for clip in group} - {None}) > 1:
+            ids = tuple(clip.clip for clip in group)
+            text = f"{', '.join(ids)} are parts of one file, in several splits"
+            yield Finding("look", "same file", text, ids)
+
+
+def _overlapping(clips: Sequence[Clip]) -> list[list[Clip]]:
+    """Part clips of one file into those that overlap, directly or through others."""
+    pieces: list[list[Clip]] = []
+    reach = -math.inf
+    for clip in sorted(clips, key=lambda clip: clip.start_seconds or 0.0):
+        if (clip.start_seconds or 0.0) >= reach:
+            pieces.append([])
+        pieces[-1].append(clip)
+        reach = max(reach, math.inf if clip.end_seconds is None else clip.end_seconds)
+    return pieces
+
+
+def _same_sound(corpus: Corpus) -> Iterator[Finding]:
+    for group in _groups(corpus, lambda found: found.sound == "present" and found.sound_sha256):
+        if len({corpus.examined[clip.clip].sha256 for clip in group}) > 1:
+            yield _duplicate("same sound", "have the same sound", group)
+
+
+def _same_take(corpus: Corpus) -> Iterator[Finding]:
+    """RAVDESS has each take as video and as sound alone, coded differently."""
+    takes: dict[str, list[Clip]] = defaultdict(list)
+    for clip, _ in corpus.usable():
+        takes[ravdess_take(clip)].append(clip)
+    for take, group in takes.items():
+        if not take or len({clip.path.stem for clip in group}) == 1:
+            continue  # copies of one file are found by their content
+        yield _duplicate("same take", "are one RAVDESS take in several modalities", group)
+
+
+def _duplicate(kind: str, text: str, clips: Sequence[Clip]) -> Finding:
+    ids = tuple(clip.clip for clip in clips)
+    splits = sorted({clip.split for clip in clips if clip.split})
+    labels = sorted({clip.label for clip in clips if clip.label})
+    text = f"{', '.join(ids)} {text}"
+    if len(splits) > 1:
+        return Finding("spoils", kind, f"{text}, across the splits {', '.join(splits)}: leak", ids)
+    if len(labels) > 1:
+        return Finding("spoils", kind, f"{text} and the labels {', '.join(labels)}", ids)
+    return Finding("look", kind, text, ids)
+
+
+def _far_from_the_rest(corpus: Corpus) -> Iterator[Finding]:
+    for name, unit in (
+        ("duration_seconds", "s"),
+        ("frame_rate", "frames/s"),
+        ("sample_rate", "Hz"),
+    ):
+        values = {
+            clip.clip: float(value)
+            for clip, found in corpus.usable()
+            if (value := getattr(found, name)) and value > 0
+        }
+        middle, far = find_far(values)
+        for clip in far:
+            text = f"{name} {values[clip]:.4g} {unit}, while the median is {middle:.4g}"
+            yield Finding("look", name.removesuffix("_seconds").replace("_", " "), text, (clip,))
+
+
+def find_far(values: Mapping[str, float]) -> tuple[float, list[str]]:
+    """Return the median, and whose value is far from it.
+
+    Far is: ``FAR`` robust deviations (1.4826 times the median absolute deviation) of the
+    logarithm, and a factor of ``LEAST_FACTOR``. Neither is moved by the outliers themselves.
+    """
+    if not values:
+        return 0.0, []
+    logarithms = {clip: math.log(value) for clip, value in values.items()}
+    middle = statistics.median(logarithms.values())
+    deviation = 1.4826 * statistics.median(abs(item - middle) for item in logarithms.values())
+    limit = max(FAR * deviation, math.log(LEAST_FACTOR) - 1e-9)
+    return math.exp(middle), [c for c, item in logarithms.items() if abs(item - middle) > limit]
+
+
+def _shared_speakers(corpus: Corpus) -> Iterator[Finding]:
+    splits: dict[str, set[str]] = defaultdict(set)
+    for clip in corpus.clips:
+        if clip.speaker and clip.split:
+            splits[clip.speaker].add(clip.split)
+    shared = {speaker: sorted(names) for speaker, names in splits.items() if len(names) > 1}
+    if shared:
+        listed = "; ".join(f"{speaker} in {', '.join(n)}" for speaker, n in sorted(shared.items()))
+        ids = tuple(clip.clip for clip in corpus.clips if clip.speaker in shared and clip.split)
+        yield Finding("spoils", "shared speaker", f"speakers in several splits: {listed}", ids)
+
+
+def _labels(corpus: Corpus) -> Iterator[Finding]:
+    for name in ("label", "split"):
+        without = tuple(clip.clip for clip in corpus.clips if getattr(clip, name) is None)
+        if 0 < len(without) < len(corpus.clips):
+            text = f"{len(without)} of {len(corpus.clips)} clips have no {name}"
+            yield Finding("look", f"no {name}", text, without)
+    present = {clip.split for clip in corpus.clips}
+    for label in sorted({clip.label for clip in corpus.clips if clip.label}):
+        ids = tuple(clip.clip for clip in corpus.clips if clip.label == label)
+        where = {clip.split for clip in corpus.clips if clip.label == label}
+        if "train" in present and "train" not in where and where - {None}:
+            yield Finding("spoils", "label", f"no training clip has the label {label}", ids)
+        elif absent := [split for split in SPLITS if split in present and split not in where]:
+            text = f"no clip of {', '.join(absent)} has the label {label}"
+            yield Finding("look", "label", text, ids)
+
+
+def _known(corpus: Corpus) -> Iterator[Finding]:
+    for text, ids in find_known_defects(corpus.clips):
+        yield Finding("look", "known defect", text, ids)
+
+
+def _groups(corpus: Corpus, key: Callable[[Examination], Hashable]) -> Iterator[list[Clip]]:
+    """Yield the usable clips that share a key, two or more; an empty key is none."""
+    groups: dict[Hashable, list[Clip]] = defaultdict(list)
+    for clip, found in corpus.usable():
+        if value := key(found):
+            groups[value].append(clip)
+    yield from (group for group in groups.values() if len(group) > 1)
+
+
+CHECKS: tuple[Callable[[Corpus], Iterator[Finding]], ...] = (
+    _unreadable,
+    _same_content,
+    _same_sound,
+    _same_take,
+    _shared_speakers,
+    _labels,
+    _known,
+    _missing_modality,
+    _repaired,
+    _far_from_the_rest,
+)
