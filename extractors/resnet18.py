@@ -83,12 +83,11 @@ class ResNet18(nn.Module):
         self.stem = stem
         if stem == "imagenet":
             self.conv1 = nn.Conv2d(3, width, 7, 2, 3, bias=False)
-            self.maxpool: nn.Module = nn.MaxPool2d(3, 2, 1)
         else:
             self.conv1 = nn.Conv2d(3, width, 3, 1, 1, bias=False)
-            self.maxpool = nn.Identity()
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, 2, 1) if stem == "imagenet" else nn.Identity()
         self.layer1 = stage_of_units(width, width, stride=1)
         self.layer2 = stage_of_units(width, 2 * width, stride=2)
         self.layer3 = stage_of_units(2 * width, 4 * width, stride=2)

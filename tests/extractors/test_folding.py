@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from extractors.folding import EveryNth, fold
+from tests.extractors.small import small_specs
+from tests.extractors.test_face_network import give_statistics
+
+SPECS = small_specs()
+# Norms that don't follow a convolution stay: before a padded one, after or before a linear layer.
+FOLDED = {"ir50": (28, 54), "iresnet50": (53, 79), "resnet18": (20, 20), "vggface": (0, 0)}
+
+
+def norms(module: nn.Module) -> int:
+    return sum(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in module.modules())
+
+
+@pytest.mark.parametrize("name", list(SPECS))
+def test_every_network_of_the_table_stays_the_same_function(name: str) -> None:
+    module = SPECS[name].build().eval().double()
+    give_statistics(module)
+    images = torch.rand(3, 3, 32, 32, dtype=torch.float64)
+    folded = copy.deepcopy(module)
+    assert (fold(folded), norms(module)) == FOLDED[name]
+    assert norms(folded) == FOLDED[name][1] - FOLDED[name][0]
+    with torch.no_grad():
+        for one, two in ((module, folded), (module.feature_map, folded.feature_map)):
+            torch.testing.assert_close(two(images), one(images), rtol=0, atol=1e-12)  # type: ignore[operator]
+    assert fold(folded) == 0
+
+
+def test_a_folded_convolution_is_the_norm_of_the_convolution_worked_out() -> None:
+    convolution, norm = nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1, eps=0.0)
+    with torch.no_grad():
+        convolution.weight.fill_(3.0)
+        convolution.bias.fill_(5.0)  # type: ignore[union-attr]
+        norm.weight.fill_(7.0)
+        norm.bias.fill_(11.0)
+        norm.running_mean.fill_(2.0)  # type: ignore[union-attr]
+        norm.running_var.fill_(4.0)  # type: ignore[union-attr]
+    module = nn.Sequential(convolution, norm).eval()
+    assert fold(module) == 1
+    # (3 x + 5 - 2) / 2 * 7 + 11 = 10.5 x + 21.5
+    assert module[0].weight.item() == 10.5
+    assert module[0].bias.item() == 21.5
+    assert module(torch.full((1, 1, 1, 1), 2.0)).item() == 42.5
+
+
+def test_a_norm_with_other_channels_than_the_convolution_before_it_stays() -> None:
+    class Unrelated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 5, 1)
+            self.norm = nn.BatchNorm2d(7)
+
+    assert fold(Unrelated().eval()) == 0
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_every_nth_pixel_is_what_a_max_pool_over_single_pixels_yields(stride: int) -> None:
+    images = torch.rand(2, 3, 7, 11)
+    pool = nn.Sequential(nn.MaxPool2d(1, stride)).eval()
+    expected = pool(images)
+    fold(pool)
+    assert isinstance(pool[0], EveryNth)
+    assert torch.equal(pool(images), expected)
+
+
+def test_a_network_in_training_is_refused() -> None:
+    with pytest.raises(ValueError, match="only a network in evaluation mode can be folded"):
+        fold(nn.Sequential(nn.Conv2d(3, 5, 1), nn.BatchNorm2d(5)))
