@@ -17,6 +17,7 @@ from cache.table import first_bad_byte
 
 MAX_NAME_LENGTH = 200  # of a label or a speaker
 MAX_PATH_LENGTH = 4096
+MAX_PROBLEM_LENGTH = 300  # in characters: a table of a million bad rows is kept in memory whole
 MAX_FOLD = 99_999
 MAX_SECONDS = 1e7
 
@@ -147,6 +148,9 @@ class RowParser:
         return clip if len(self.problems) == before else None
 
     def _report(self, line: int, problem: str) -> None:
+        if len(problem) > MAX_PROBLEM_LENGTH:  # its end says what to do
+            half = MAX_PROBLEM_LENGTH // 2
+            problem = f"{problem[:half]} ... {problem[-half:]}"
         self.problems.append(f"line {line}: {problem}")
 
     def _check_id(self, line: int, clip_id: str) -> None:

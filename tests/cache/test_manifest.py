@@ -266,7 +266,9 @@ def test_an_error_survives_the_way_from_a_worker(tmp_path: Path) -> None:
     assert str(error) == str(ManifestError(tmp_path, ["p", "q"]))
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     st.binary(max_size=200)
     | st.binary(max_size=80).map(lambda tail: b"clip,path,label,fold,start_seconds\n" + tail)
