@@ -14,6 +14,8 @@ from extractors.weight_files import read_weight_file
 
 # A counter of training steps: older files lack it, and no output depends on it.
 COUNTER = "num_batches_tracked"
+# Where a file may keep a classifier of ours, for any network.
+CLASSIFIER = "classifier."
 NAMES_SHOWN = 10
 
 
@@ -77,7 +79,7 @@ def compare(network: str, module: nn.Module, tensors: Mapping[str, Tensor]) -> M
         tensors: of a file.
     """
     expected = {key: tuple(value.shape) for key, value in module.state_dict().items()}
-    foreign: tuple[str, ...] = getattr(module, "FOREIGN", ())
+    foreign: tuple[str, ...] = (*getattr(module, "FOREIGN", ()), CLASSIFIER)
     found = {key: tuple(value.shape) for key, value in tensors.items()}
     both = [key for key in expected if key in found]
     return Match(

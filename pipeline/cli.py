@@ -16,11 +16,16 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "index": ("pipeline.commands.index:index", "Write a manifest from a corpus's own layout."),
     "doctor": ("pipeline.commands.doctor:doctor", "Look a corpus over before a long run."),
     "extract": ("pipeline.commands.extract:extract", "Stage one: clips to feature sets."),
+    "inspect": ("pipeline.commands.inspect:inspect", "Pictures of the faces, to check by eye."),
     "cache": (
         "pipeline.commands.cache:cache",
         "Look after a cache: status, verify, gc, pack, import.",
     ),
     "weights": ("pipeline.commands.weights:weights", "Which network a weight file belongs to."),
+    "finetune": (
+        "pipeline.commands.finetune:finetune",
+        "A face network on still images, for extract.",
+    ),
     "train": ("trainer.commands.train:train", "Stage two: a run of heads from a cache."),
     "sweep": ("trainer.commands.sweep:sweep", "Stage two: a table of runs from a file."),
     "evaluate": ("trainer.commands.evaluate:evaluate", "Print a run's results with intervals."),

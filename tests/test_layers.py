@@ -17,8 +17,13 @@ MAY_IMPORT = {
     "pipeline": {"pipeline", "extractors", "cache"},
     "trainer": {"trainer", "extractors", "cache"},
 }
-# The only modules that compose both stages: they answer for one video, and show the whole job.
-COMPOSE = {"pipeline/commands/predict.py", "pipeline/commands/demo.py"}
+# The only modules that compose both stages: they answer for one video, show the whole job, and
+# align still faces before a face network learns them.
+COMPOSE = {
+    "pipeline/commands/predict.py",
+    "pipeline/commands/demo.py",
+    "pipeline/commands/finetune.py",
+}
 STAGE_ONE_LIBRARIES = {"av", "cv2", "dlib", "face_recognition_models"}
 THIRD_PARTY = {
     "cache": {"numpy", "h5py"},

@@ -6,11 +6,9 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from extractors.identify import CLASSIFIER
 from extractors.networks import NETWORKS
 from extractors.weights import initialise
-
-# Where a file keeps the classifier, if its network's source has no name for one.
-CLASSIFIER = "classifier."
 
 
 class FaceClassifier(nn.Module):

@@ -5,21 +5,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
 
-from cache.digest import digest_array, digest_json
-from cache.settings import settings_to_dict
 from extractors.weights import load_weights, weights_digest
-from trainer.stills.augment import mix, to_float, vary
+from trainer.stills.batches import SEEDS_APART, draw_batch, epoch_order
 from trainer.stills.classifier import FaceClassifier
 from trainer.stills.evaluate import normalise, predict_stills, score_stills
+from trainer.stills.identity import RANDOM, resolve, training_identity
+from trainer.stills.schedule import balance, learning_rate_at, make_optimiser, soft_cross_entropy
 from trainer.stills.settings import FinetuneSettings
 from trainer.stills.state import TrainingState, load_state, save_state
 from trainer.stills.stills import Stills
@@ -27,8 +23,6 @@ from trainer.stills.stills import Stills
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # A kill costs at most this much work.
 SAVE_EVERY_SECONDS = 60.0
-# More than a training has updates, so that no two seeds share the draws of one.
-SEEDS_APART = 1_000_003
 
 
 @dataclass(frozen=True)
@@ -55,6 +49,14 @@ class Finetuned:
     history: tuple[StillEpoch, ...]
 
 
+class Stopped(Exception):  # noqa: N818 - nothing went wrong
+    """A training was asked to stop; its state is saved. Carries the updates done, and all."""
+
+    def __init__(self, update: int, total: int) -> None:
+        super().__init__(f"stopped after update {update} of {total}")
+        self.update, self.total = update, total
+
+
 def finetune(
     train: Stills,
     valid: Stills,
@@ -65,6 +67,7 @@ def finetune(
     device: str | torch.device = "cpu",
     on_update: Callable[[int, int, float], None] | None = None,
     on_epoch: Callable[[StillEpoch], None] | None = None,
+    stopped: Callable[[], bool] | None = None,
 ) -> Finetuned:
     """Fine-tune a face network, or train it from scratch, with soft targets.
 
@@ -81,8 +84,10 @@ def finetune(
         device: where to compute.
         on_update: hears the number of updates done, of all, and the loss.
         on_epoch: hears of each epoch.
+        stopped: asked after every update whether to save the state and stop.
 
     Raises:
+        Stopped: ``stopped`` said so.
         ValueError: there is nothing to train on, the classes differ, or the loss is not finite.
         WeightsError: ``weights`` does not fit the network.
         OSError: ``progress`` can't be written.
@@ -92,18 +97,13 @@ def finetune(
         section 3.1). Differs from them: vote distributions as targets, after Barsoum et al., ICMI
         2016, and the schedule, which they do not give.
     """
-    train = train.trainable() if settings.target == "votes" else train.testable()
-    if len(train) == 0:
-        raise ValueError(f"no training image has a target of the kind {settings.target}")
+    train, settings = resolve(train, settings)
     if train.classes != valid.classes:
         raise ValueError(f"training has the classes {train.classes}, validation {valid.classes}")
     classifier = FaceClassifier(
         settings.network, len(train.classes), settings.dropout, settings.seed
     )
-    # Resolved, so that every way to ask for one size is one training.
-    size = settings.image_size or classifier.spec.image_size
-    settings = replace(settings, image_size=size, start_size=settings.start_size or size)
-    started_from = "random weights"
+    started_from = RANDOM
     if weights is not None:
         load_weights(classifier.network, weights)
         started_from = weights_digest(classifier.network)
@@ -112,15 +112,7 @@ def finetune(
     total = updates_per_epoch * settings.epochs
     optimiser = make_optimiser(classifier, settings)
     state = TrainingState(classifier, optimiser, settings.ema)
-    identity = digest_json(
-        {
-            "settings": settings_to_dict(settings),
-            "images": digest_array(train.images),
-            "targets": digest_array(train.targets),
-            "classes": list(train.classes),
-            "from": started_from,
-        }
-    )
+    identity = training_identity(train, settings, started_from)
     if progress is not None and progress.exists():
         load_state(progress, identity, state)
     class_weights = balance(train, settings).to(device)
@@ -175,6 +167,10 @@ def finetune(
         ):
             save_state(progress, identity, state)
             saved = time.monotonic()
+        if state.update < total and stopped is not None and stopped():
+            if progress is not None:
+                save_state(progress, identity, state)
+            raise Stopped(state.update, total)
     state.keep_average()
     return Finetuned(classifier.eval(), tuple(StillEpoch(**row) for row in state.history))
 
@@ -199,73 +195,3 @@ def score_epoch(
     )
     score = score_stills(probabilities, tested.labels)
     return StillEpoch(epoch + 1, settings.size_at(epoch), loss, score.accuracy, score.loss)
-
-
-def epoch_order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """Return the order of the training images in one epoch."""
-    return np.random.default_rng([seed, epoch]).permutation(count)
-
-
-def draw_batch(
-    train: Stills,
-    chosen: NDArray[np.int64],
-    settings: FinetuneSettings,
-    epoch: int,
-    update: int,
-    device: str | torch.device = "cpu",
-) -> tuple[Tensor, Tensor]:
-    """Make the varied images (N, C, S, S), 0 to 255, and targets (N, classes) of one update."""
-    draw = torch.Generator().manual_seed(settings.seed * SEEDS_APART + update)
-    images = to_float(torch.from_numpy(train.images[chosen]).to(device), grey=settings.grey)
-    size = settings.size_at(epoch)
-    images = vary(images, size, settings.augment, draw)
-    if settings.target == "majority":
-        targets = functional.one_hot(
-            torch.from_numpy(train.labels[chosen]), len(train.classes)
-        ).float()
-    else:
-        targets = torch.from_numpy(train.targets[chosen])
-    targets = targets.to(device)
-    if settings.label_smoothing:
-        spread = settings.label_smoothing
-        targets = (1 - spread) * targets + spread / len(train.classes)
-    if settings.augment.mixup:
-        images, targets = mix(images, targets, settings.augment.mixup, draw)
-    return images, targets
-
-
-def soft_cross_entropy(logits: Tensor, targets: Tensor, class_weights: Tensor) -> Tensor:
-    """Return the mean over images of minus the targets' share of each log-probability, weighed."""
-    return -(targets * class_weights * logits.log_softmax(dim=1)).sum(dim=1).mean()
-
-
-def balance(train: Stills, settings: FinetuneSettings) -> Tensor:
-    """Return the weight of each class: (C,), with mean 1 over the training images' targets."""
-    mass = torch.from_numpy(train.targets.astype(np.float64).sum(axis=0))
-    power = {"none": 0.0, "sqrt": 0.5, "full": 1.0}[settings.balance]
-    weights = mass.clamp_min(1.0) ** -power
-    return (weights * mass.sum() / (weights * mass).sum()).float()
-
-
-def make_optimiser(classifier: FaceClassifier, settings: FinetuneSettings) -> torch.optim.Optimizer:
-    """Make SGD with Nesterov's momentum; matrices and kernels decay, biases and norms do not."""
-    decay = [p for p in classifier.parameters() if p.ndim > 1]
-    plain = [p for p in classifier.parameters() if p.ndim <= 1]
-    return torch.optim.SGD(
-        [
-            {"params": decay, "weight_decay": settings.weight_decay},
-            {"params": plain, "weight_decay": 0.0},
-        ],
-        lr=settings.learning_rate,
-        momentum=settings.momentum,
-        nesterov=settings.momentum > 0,
-    )
-
-
-def learning_rate_at(update: int, total: int, settings: FinetuneSettings) -> float:
-    """Return one update's learning rate: up in a line, down in a half cosine."""
-    warmup = settings.warmup * total
-    if update < warmup:
-        return settings.learning_rate * (update + 1) / (math.floor(warmup) + 1)
-    share = (update - warmup) / max(1.0, total - warmup)
-    return settings.learning_rate * 0.5 * (1.0 + math.cos(math.pi * share))

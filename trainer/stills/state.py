@@ -107,6 +107,25 @@ def save_state(path: Path, identity: str, state: TrainingState) -> None:
     write_whole(path, safetensors.torch.save(tensors, {"avfuse": json.dumps(facts)}))
 
 
+def read_facts(path: Path) -> dict[str, Any]:
+    """Read what a state says of itself: identity, updates done and history.
+
+    Raises:
+        StateError: the file is damaged, or no state of a fine-tuning.
+        OSError: the file can't be read.
+    """
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            facts: dict[str, Any] = json.loads((file.metadata() or {}).get("avfuse", "{}"))
+    except (SafetensorError, ValueError) as error:
+        raise StateError(
+            f"{path} is damaged ({error}); delete it to start the training anew"
+        ) from error
+    if facts.get("format") != FORMAT:
+        raise StateError(f"{path} is not the state of a fine-tuning that this version can read")
+    return facts
+
+
 def load_state(path: Path, identity: str, state: TrainingState) -> None:
     """Go back to a state that ``save_state`` wrote.
 

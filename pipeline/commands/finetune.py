@@ -1,0 +1,124 @@
+"""``avfuse finetune``: a face network on still images. Composes both stages.
+
+The training is the trainer's; the face detector, for those who ask for alignment, is stage one's.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from extractors.networks import NETWORKS
+from trainer.commands.train import choose_device
+from trainer.run_writer import check_writable
+from trainer.runs import INFO, to_json
+from trainer.stills.config import load_config, preset_names
+from trainer.stills.finetune import StillEpoch, Stopped
+from trainer.stills.interrupts import Interrupts
+from trainer.stills.layouts import LAYOUTS, Reading, read_stills
+from trainer.stills.progress_display import StillsDisplay
+from trainer.stills.results import format_results
+from trainer.stills.run import PROGRESS, Watcher, run_finetuning
+from trainer.stills.weights_file import describe_start
+
+
+@click.command()
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--run", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@click.option(
+    "--layout",
+    type=click.Choice(["auto", *LAYOUTS]),
+    default="auto",
+    show_default=True,
+    help="How DATA is laid out.",
+)
+@click.option("--network", type=click.Choice(list(NETWORKS)), help="Default: the settings' own.")
+@click.option("--weights", type=click.Path(path_type=Path), help="Start here, not at random.")
+@click.option("--preset", type=click.Choice(preset_names()), help="Settings to start from.")
+@click.option("--config", type=click.Path(path_type=Path), help="Settings over those, as TOML.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="One setting.")
+@click.option("--align", is_flag=True, help="Find and align faces; not where boxes are given.")
+@click.option("--half", is_flag=True, help="Store the weights in half precision.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads; default: the settings'.")
+@click.option("--resume", is_flag=True, help="Go on with the interrupted run of the folder.")
+@click.option("--overwrite", is_flag=True, help="Replace the run that the folder holds.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def finetune(
+    data: Path,
+    run: Path,
+    layout: str,
+    network: str | None,
+    weights: Path | None,
+    preset: str | None,
+    config: Path | None,
+    overrides: tuple[str, ...],
+    align: bool,
+    half: bool,
+    device: str,
+    threads: int | None,
+    resume: bool,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Fine-tune a face network on the still images of DATA.
+
+    Without --weights it learns from random weights. Where DATA has no validation or test images,
+    shares are held out. The test images are scored once, at the end. The run's
+    weights.safetensors serves as weights: avfuse extract --weights resnet18=RUN/weights.safetensors
+
+    SIGINT or SIGTERM saves the state; --resume goes on with the same result.
+    """
+    if overwrite and resume:
+        raise click.UsageError("choose one of --overwrite and --resume")
+    interrupts, display = Interrupts(), StillsDisplay("update")
+    try:
+        chosen = (*overrides, *([f'network="{network}"'] if network else []))
+        settings = load_config(preset, config, chosen)
+        if not (resume and (run / PROGRESS).is_file() and not (run / INFO).exists()):
+            check_writable(run, overwrite=overwrite, resume=resume)
+        if align:
+            raise click.UsageError("--align needs a layout of image files")
+        reading = Reading(settings.data, settings.stored_size(), settings.training.grey)
+        parts = read_stills(data, layout, reading)
+        if weights is not None:
+            display.say(describe_start(weights, parts.classes))
+
+        def hear(row: StillEpoch) -> None:
+            valid = f", validation {row.valid_accuracy:.2%}" if len(parts.valid) else ""
+            display.say(
+                f"epoch {row.epoch} of {settings.training.epochs}, {row.image_size} pixels: loss "
+                f"{row.loss:.4f}{valid}"
+            )
+
+        with interrupts:
+            report = run_finetuning(
+                parts,
+                settings.training,
+                run,
+                data=settings.data,
+                source=str(data),
+                weights=weights,
+                device=choose_device(device),
+                threads=threads or settings.threads,
+                half=half,
+                overwrite=overwrite,
+                resume=resume,
+                watcher=Watcher(display.advance, hear, interrupts.came),
+            )
+    except Stopped as stop:
+        display.close()
+        click.echo(
+            f"stopped after update {stop.update} of {stop.total}; the state is in {run}. Run the "
+            "same command with --resume instead of --overwrite to go on.",
+            err=True,
+        )
+        sys.exit(128 + interrupts.number)
+    # Every error of settings, images, weights, states and runs is a ValueError.
+    except (ValueError, OSError) as error:
+        raise click.UsageError(str(error)) from error
+    finally:
+        display.close()
+    click.echo(to_json(report).rstrip("\n") if as_json else format_results(report))

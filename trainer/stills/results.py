@@ -1,0 +1,172 @@
+"""What a fine-tuned network is worth, as figures, tables and pictures."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from trainer.metrics import measure
+from trainer.plots import plot_confusion
+from trainer.predictions import Predictions
+from trainer.report import make_report
+from trainer.stills.classifier import FaceClassifier
+from trainer.stills.evaluate import predict_stills
+from trainer.stills.finetune import StillEpoch
+from trainer.stills.parts import StillParts, Unreadable
+from trainer.stills.settings import FinetuneSettings
+from trainer.stills.stills import Stills
+from trainer.tables import format_interval, format_percent
+
+CONFUSION_TABLE, UNREADABLE = "confusion.csv", "unreadable.csv"
+COLUMNS = ("epoch", "image_size", "loss", "valid_accuracy", "valid_loss")
+
+
+def predictions_of(
+    classifier: FaceClassifier,
+    part: Stills,
+    name: str,
+    settings: FinetuneSettings,
+    device: str = "cpu",
+) -> Predictions:
+    """Classify the images that have a label, each together with its mirror image.
+
+    Args:
+        classifier: the network.
+        part: the images.
+        name: of the part.
+        settings: the input's size and whether it is grey.
+        device: where ``classifier`` is.
+    """
+    tested = part.testable()
+    probabilities = predict_stills(
+        classifier, tested, settings.image_size, grey=settings.grey, flip=True, device=device
+    )
+    order = sorted(range(len(tested)), key=tested.names.__getitem__)
+    return Predictions(
+        classes=part.classes,
+        clips=tuple(tested.names[i] for i in order),
+        labels=tuple(part.classes[tested.labels[i]] for i in order),
+        probabilities=probabilities[np.array(order, dtype=np.int64)],
+        folds=(None,) * len(order),
+        splits=(name,) * len(order),
+        modalities=("video",) * len(order),
+    )
+
+
+def make_results(
+    tables: Mapping[str, Predictions],
+    settings: FinetuneSettings,
+    parts: StillParts,
+    info: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Compute the figures of a fine-tuning.
+
+    Args:
+        tables: the predictions of ``valid`` and ``test``.
+        settings: of the training.
+        parts: the images.
+        info: the contents of ``run.json``.
+
+    Returns:
+        A report as that of a run of heads, on the test images or, without any, on the validation
+        images, and beside it ``valid`` and ``test``, each with n, accuracy, its interval, UAR,
+        macro F1, recall and confusion, or None without images.
+    """
+    reported = "test" if tables["test"].clips else "valid"
+    warnings = [
+        f"{count} {name} images stand in training too, pixel for pixel"
+        for name in ("valid", "test")
+        if (count := info["data"][name]["also_in_train"])
+    ]
+    if reported == "valid":
+        warnings.append("there are no test images: these figures are of the validation images")
+    if parts.unreadable:
+        warnings.append(f"{len(parts.unreadable)} images can't be read; see {UNREADABLE}")
+    title = f"{settings.network} on {parts.layout}, {reported} images, seed {settings.seed}"
+    report = make_report(tables[reported], {}, title=title, warnings=warnings)
+    report["data"] = info["data"]
+    for name, table in tables.items():
+        report[name] = (
+            measure(table.labels, table.predictions, table.classes).to_json()
+            if table.clips
+            else None
+        )
+    return report
+
+
+def format_results(report: Mapping[str, Any]) -> str:
+    """Write the figures of ``make_results`` as lines of text."""
+    data = report["data"]
+    counts = ", ".join(f"{name} {data[name]['images']}" for name in ("train", "valid", "test"))
+    lines = [report["title"], f"images: {counts} ({data['layout']})"]
+    for name in ("valid", "test"):
+        figures = report[name]
+        if figures is None:
+            lines.append(f"{name}: no images")
+            continue
+        lines.append(
+            f"{name}: accuracy {format_percent(figures['accuracy'], 2)} "
+            f"{format_interval(figures['interval'])} of {figures['n']}, "
+            f"UAR {format_percent(figures['uar'])}, macro F1 {format_percent(figures['macro_f1'])}"
+        )
+        recall = (f"{key} {format_percent(value)}" for key, value in figures["recall"].items())
+        lines.append(f"  recall: {', '.join(recall)}")
+    lines += [f"note: {note}" for note in data["notes"]]
+    lines += [f"warning: {warning}" for warning in report["warnings"]]
+    return "\n".join(lines)
+
+
+def draw_confusion(report: Mapping[str, Any]) -> bytes:
+    """Draw the confusion matrix of the reported images, as PNG."""
+    figures = report["all"]["ensemble"]
+    return plot_confusion(
+        figures["confusion"],
+        report["classes"],
+        title=(
+            f"{report['title']}\naccuracy {format_percent(figures['accuracy'])} "
+            f"{format_interval(figures['interval'])}, n {figures['n']}"
+        ),
+    )
+
+
+def format_confusion(report: Mapping[str, Any]) -> str:
+    """Write the confusion matrix as CSV: a row per label, a column per prediction."""
+    classes = report["classes"]
+    rows = report["all"]["ensemble"]["confusion"]
+    return _table(
+        ["label", *classes], [[name, *row] for name, row in zip(classes, rows, strict=True)]
+    )
+
+
+def format_history(rows: Sequence[StillEpoch], *, tested: bool) -> str:
+    """Write the epochs as CSV; figures of validation images are empty where there are none."""
+    return _table(
+        COLUMNS,
+        [
+            [
+                row.epoch,
+                row.image_size,
+                repr(row.loss),
+                repr(row.valid_accuracy) if tested else "",
+                repr(row.valid_loss) if tested else "",
+            ]
+            for row in rows
+        ],
+    )
+
+
+def format_unreadable(images: Sequence[Unreadable]) -> str:
+    """Write which images were skipped, and why, as CSV."""
+    return _table(["image", "reason"], [[image.name, image.reason] for image in images])
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()

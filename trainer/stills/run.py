@@ -1,0 +1,297 @@
+"""A fine-tuning from images in memory to a finished run folder."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cache.digest import digest_json
+from cache.settings import format_toml, settings_to_dict
+from extractors.networks import NETWORKS
+from extractors.weights import load_weights, weights_digest
+from trainer.run_writer import RunWriter
+from trainer.runs import CONFIG, CONFUSION, HISTORY, INFO, RunError, to_json, write_whole
+from trainer.stills.data_settings import DataSettings
+from trainer.stills.finetune import Finetuned, StillEpoch, finetune
+from trainer.stills.identity import RANDOM, resolve, training_identity
+from trainer.stills.parts import StillParts, check_parts, describe_parts
+from trainer.stills.results import (
+    CONFUSION_TABLE,
+    UNREADABLE,
+    draw_confusion,
+    format_confusion,
+    format_history,
+    format_unreadable,
+    make_results,
+    predictions_of,
+)
+from trainer.stills.settings import FinetuneSettings
+from trainer.stills.state import read_facts
+from trainer.stills.weights_file import halve, save_classifier
+
+WEIGHTS, PROGRESS = "weights.safetensors", "progress.safetensors"
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """Who hears how a fine-tuning goes on, and who may stop it; None hears nothing.
+
+    Attributes:
+        update: hears the number of updates done, of all, and the loss.
+        epoch: hears of each epoch.
+        stopped: asked after every update whether to save the state and stop.
+    """
+
+    update: Callable[[int, int, float], None] | None = None
+    epoch: Callable[[StillEpoch], None] | None = None
+    stopped: Callable[[], bool] | None = None
+
+
+def run_finetuning(
+    parts: StillParts,
+    settings: FinetuneSettings,
+    run: Path,
+    *,
+    data: DataSettings | None = None,
+    source: str = "",
+    weights: Path | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
+    half: bool = False,
+    overwrite: bool = False,
+    resume: bool = False,
+    watcher: Watcher | None = None,
+) -> dict[str, Any]:
+    """Fine-tune a face network and write the run folder.
+
+    The test images are scored once, after the last update, by the mean of the probabilities of an
+    image and of its mirror image; nothing before knows of them.
+
+    Args:
+        parts: the images.
+        settings: all that decides the training's result.
+        run: the folder to write: settings, history, figures, pictures, predictions and
+            ``weights.safetensors``.
+        data: how the images were read, for ``config.toml``.
+        source: where they were read from, for ``run.json``.
+        weights: where to start; None starts from random weights of the settings' seed.
+        device: where to compute.
+        threads: threads of the computation; None leaves PyTorch's own number.
+        half: store the weights in half precision; the figures are of what is stored.
+        overwrite: replace the run that the folder holds.
+        resume: go on with the interrupted run of the folder, or with the state of a training that
+            ``finetune`` alone left there.
+        watcher: hears how it goes on.
+
+    Returns:
+        The figures, as written to ``metrics.json``.
+
+    Raises:
+        Stopped: the watcher asked to stop; the state is saved.
+        RunError: the folder can't be written to; see ``RunWriter``.
+        StillsError: the images can't be trained on; see ``check_parts``.
+        StateError: the folder's state is damaged or of another training.
+        WeightsError: ``weights`` does not fit the network.
+        ValueError: settings that don't fit the network, or a loss that is not finite.
+        OSError: something can't be read or written.
+    """
+    watcher = watcher or Watcher()
+    threads_before = torch.get_num_threads()
+    torch.set_num_threads(threads or threads_before)
+    try:
+        check_parts(parts, settings.target)
+        learned, resolved = resolve(parts.train, settings)
+        started_from = starting_point(resolved.network, weights)
+        identity = training_identity(learned, resolved, started_from)
+        del learned
+        machine = {"device": device, "threads": torch.get_num_threads()}
+        info = describe(parts, resolved, identity, started_from, machine, half=half)
+        info["data"]["source"] = source
+        if resume:
+            adopt(run, info, identity)
+        with RunWriter(run, info, overwrite=overwrite, resume=resume) as writer:
+            kept = (PROGRESS,) if resume else ()
+            for name in (WEIGHTS, PROGRESS, UNREADABLE, CONFUSION_TABLE):
+                if name not in kept:
+                    (run / name).unlink(missing_ok=True)
+            config = settings_to_dict(resolved) | {"threads": machine["threads"]}
+            if data is not None:
+                config["data"] = settings_to_dict(data)
+            writer.write(format_toml(config), CONFIG)
+            if parts.unreadable:
+                writer.write(format_unreadable(parts.unreadable), UNREADABLE)
+            trained = train(parts, settings, writer, weights, device, watcher)
+            if half:
+                halve(trained.classifier)
+            return write(writer, parts, resolved, trained, info, device, half=half)
+    finally:
+        torch.set_num_threads(threads_before)
+
+
+def starting_point(network: str, weights: Path | None) -> str:
+    """Return what the identity of a training says of its first weights.
+
+    Raises:
+        WeightsError: they do not fit the network.
+        OSError: they can't be read.
+    """
+    if weights is None:
+        return RANDOM
+    module = NETWORKS[network].build()
+    load_weights(module, weights)
+    return weights_digest(module)
+
+
+def describe(
+    parts: StillParts,
+    settings: FinetuneSettings,
+    identity: str,
+    started_from: str,
+    machine: Mapping[str, Any],
+    *,
+    half: bool,
+) -> dict[str, Any]:
+    """Gather the facts of a run before it starts, as ``run.json`` holds them."""
+    described = describe_parts(parts)
+    tested = {
+        name: [described[name]["images_sha256"], described[name]["labels_sha256"]]
+        for name in ("valid", "test")
+    }
+    return {
+        "kind": "finetune",
+        "version": importlib.metadata.version("avfuse"),
+        "torch": torch.__version__,
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "identity": digest_json(
+            {"training": identity, "tested": tested, "half": half, "machine": dict(machine)}
+        ),
+        "training": identity,
+        "classes": list(parts.classes),
+        "network": settings.network,
+        "from": started_from,
+        "seed": settings.seed,
+        "data": described,
+        "half": half,
+        **machine,
+    }
+
+
+def adopt(run: Path, info: Mapping[str, Any], identity: str) -> None:
+    """Make a run of a folder in which ``finetune`` alone left the state of this very training.
+
+    Nothing happens in a folder that is a run, or that holds no such state.
+
+    Raises:
+        RunError: the state is of another training.
+        StateError: the state is damaged.
+        OSError: it can't be read.
+    """
+    if (run / INFO).exists() or not (run / PROGRESS).is_file():
+        return
+    if read_facts(run / PROGRESS)["identity"] != identity:
+        raise RunError(
+            f"{run / PROGRESS} is the state of another training: its settings, images or first "
+            "weights differ from these; give those it was started with"
+        )
+    check_only_state(run)
+    begun = {"format": 1, "state": "failed", "reason": "begun without a run folder", **info}
+    write_whole(run / INFO, to_json(begun))
+
+
+def check_only_state(run: Path) -> None:
+    """Check that a folder holds nothing that a run would overwrite.
+
+    Raises:
+        RunError: it does.
+    """
+    ours = (CONFIG, HISTORY, CONFUSION, WEIGHTS, "metrics.json", "predictions.csv")
+    if found := [name for name in ours if (run / name).exists()]:
+        raise RunError(f"{run} holds {', '.join(found)} and no {INFO}; choose another folder")
+
+
+def train(
+    parts: StillParts,
+    settings: FinetuneSettings,
+    writer: RunWriter,
+    weights: Path | None,
+    device: str,
+    watcher: Watcher,
+) -> Finetuned:
+    """Train, with the history on disk after every epoch."""
+    progress = writer.file(PROGRESS)
+    rows: list[StillEpoch] = []
+    if progress.is_file():
+        rows = [StillEpoch(**row) for row in read_facts(progress)["history"]]
+
+    def hear(row: StillEpoch) -> None:
+        rows.append(row)
+        writer.write(format_history(rows, tested=len(parts.valid) > 0), HISTORY)
+        if watcher.epoch is not None:
+            watcher.epoch(row)
+
+    trained = finetune(
+        parts.train,
+        parts.valid,
+        settings,
+        weights=weights,
+        progress=progress,
+        device=device,
+        on_update=watcher.update,
+        on_epoch=hear,
+        stopped=watcher.stopped,
+    )
+    writer.write(format_history(trained.history, tested=len(parts.valid) > 0), HISTORY)
+    return trained
+
+
+def write(
+    writer: RunWriter,
+    parts: StillParts,
+    settings: FinetuneSettings,
+    trained: Finetuned,
+    info: Mapping[str, Any],
+    device: str,
+    *,
+    half: bool,
+) -> dict[str, Any]:
+    """Score, write the results and the weights, and mark the run finished."""
+    tables = {
+        name: predictions_of(trained.classifier, part, name, settings, device)
+        for name, part in (("valid", parts.valid), ("test", parts.test))
+    }
+    report = make_results(tables, settings, parts, info)
+    reported = tables["test"] if tables["test"].clips else tables["valid"]
+    writer.write_predictions(reported)
+    writer.write(draw_confusion(report), CONFUSION)
+    writer.write(format_confusion(report), CONFUSION_TABLE)
+    facts = {
+        "network": settings.network,
+        "classes": list(parts.classes),
+        "image_size": settings.image_size,
+        "grey": settings.grey,
+        "settings": settings_to_dict(settings),
+        "data": info["data"],
+        "from": info["from"],
+        "seed": settings.seed,
+        "half": half,
+        "metrics": {"valid": report["valid"], "test": report["test"]},
+        "versions": {"avfuse": info["version"], "torch": info["torch"]},
+    }
+    save_classifier(trained.classifier, writer.file(WEIGHTS), facts, half=half)
+    writer.finish(
+        report,
+        members=[],
+        members_are="seeds",
+        untrained=False,
+        warnings=report["warnings"],
+        weights={"file": WEIGHTS, "digest": weights_digest(trained.classifier.network)},
+    )
+    # The largest file of the run, and of no use any more.
+    (writer.path / PROGRESS).unlink(missing_ok=True)
+    return report

@@ -1,0 +1,147 @@
+"""A fine-tuned network as one safetensors file that extraction takes as weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from extractors.networks import NETWORKS
+from extractors.weight_files import WeightsError, read_weight_file
+from extractors.weights import load_weights
+from trainer.runs import write_whole
+from trainer.stills.classifier import FaceClassifier
+
+METADATA = "avfuse"
+
+
+@dataclass(frozen=True)
+class FinetunedFile:
+    """A fine-tuned network read back.
+
+    Attributes:
+        path: the file.
+        classifier: in evaluation mode.
+        classes: names of its outputs.
+        image_size: side in pixels of the input that it was trained for.
+        grey: whether colours are to be turned to grey first.
+        facts: all that the file says of itself.
+    """
+
+    path: Path
+    classifier: FaceClassifier
+    classes: tuple[str, ...]
+    image_size: int
+    grey: bool
+    facts: Mapping[str, Any]
+
+
+def halve(classifier: FaceClassifier) -> None:
+    """Round matrices and kernels to what half precision can hold; norms and biases stay.
+
+    Raises:
+        ValueError: a value is too large for half precision.
+    """
+    with torch.no_grad():
+        for name, value in classifier.state_dict().items():
+            if is_halved(value):
+                rounded = value.half()
+                if not bool(rounded.isfinite().all()):
+                    raise ValueError(f"{name} holds values that half precision can't; omit --half")
+                value.copy_(rounded)
+
+
+def is_halved(value: Tensor) -> bool:
+    """Whether half precision is for this tensor: what has several dimensions is nearly all."""
+    return value.is_floating_point() and value.ndim > 1
+
+
+def save_classifier(
+    classifier: FaceClassifier, path: Path, facts: Mapping[str, Any], *, half: bool = False
+) -> Path:
+    """Write a network and its classifier under the key names of the network's source.
+
+    Args:
+        classifier: what to write.
+        path: where to; written whole or not at all, an older file is replaced.
+        facts: JSON that goes into the file's header, as one text under ``avfuse``.
+        half: store matrices and kernels in half precision.
+
+    Raises:
+        OSError: the file can't be written.
+    """
+    state = {}
+    for name, value in classifier.file_state(classifier.state_dict()).items():
+        stored = value.detach().cpu().contiguous()
+        state[name] = stored.half() if half and is_halved(stored) else stored
+    text = json.dumps(facts, ensure_ascii=False, allow_nan=False, sort_keys=True)
+    return write_whole(path, safetensors.torch.save(state, {METADATA: text}))
+
+
+def load_classifier(path: Path) -> FinetunedFile:
+    """Read a network and its classifier back.
+
+    Raises:
+        WeightsError: the file was not made by a fine-tuning, is damaged, does not fit its network,
+            or its classifier has another number of outputs than it names classes.
+        OSError: the file can't be read.
+    """
+    file = read_weight_file(path)
+    try:
+        facts = json.loads(file.metadata.get(METADATA, "{}"))
+        network, size = str(facts["network"]), int(facts["image_size"])
+        classes, grey = tuple(str(name) for name in facts["classes"]), bool(facts["grey"])
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise WeightsError(
+            f"{path} does not say what it was fine-tuned to ({type(error).__name__}: {error}); "
+            "expected a file that avfuse finetune wrote"
+        ) from error
+    if network not in NETWORKS or len(classes) < 2:
+        raise WeightsError(
+            f"{path} names the network {network!r} and {len(classes)} classes; known networks: "
+            f"{', '.join(NETWORKS)}"
+        )
+    classifier = FaceClassifier(network, len(classes))
+    load_weights(classifier.network, path)
+    with torch.no_grad():
+        for name, value in classifier.classifier.state_dict().items():
+            key = classifier.file_prefix + name
+            stored = file.tensors.get(key)
+            if stored is None or stored.shape != value.shape:
+                found = "nothing" if stored is None else list(stored.shape)
+                raise WeightsError(
+                    f"{path}: for its {len(classes)} classes ({', '.join(classes)}) {key} must be "
+                    f"{list(value.shape)}, got {found}"
+                )
+            if not bool(stored.isfinite().all()):
+                raise WeightsError(f"{path}: {key} holds nan or inf")
+            value.copy_(stored)
+    return FinetunedFile(path, classifier.eval(), classes, size, grey, facts)
+
+
+def describe_start(path: Path, classes: tuple[str, ...]) -> str:
+    """Say what a file to start from was trained for, and that its classifier is left out.
+
+    Raises:
+        WeightsError: the file can't be read safely.
+        OSError: the file can't be read.
+    """
+    metadata = read_weight_file(path).metadata
+    try:
+        facts = json.loads(metadata.get(METADATA, "{}"))
+        before = tuple(str(name) for name in facts.get("classes", ()))
+    except (TypeError, ValueError, AttributeError, RecursionError):
+        before = ()
+    if not before:
+        return f"starting from {path}"
+    how = "the same" if before == classes else "other"
+    return (
+        f"starting from {path}, trained on {how} {len(before)} classes ({', '.join(before)}); its "
+        f"classifier is left out, a new one learns {', '.join(classes)}"
+    )
