@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -85,6 +85,7 @@ class EntryHeader:
         steps: length T of ``times``.
         source: the file that it was made from.
         seal: the general header: size, time, digest.
+        facts: those of its attributes that its writer wanted to be had from here.
     """
 
     clip: str
@@ -93,6 +94,7 @@ class EntryHeader:
     steps: int
     source: Source
     seal: Header
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_entry_header(path: Path) -> EntryHeader:
@@ -115,6 +117,7 @@ def read_entry_header(path: Path) -> EntryHeader:
         fields["steps"],
         Source.from_json(fields["source"]),
         seal,
+        fields.get("facts", {}),
     )
 
 
@@ -147,11 +150,13 @@ def verify_entry(path: Path) -> EntryHeader:
     if path.name != f"{header.clip}.h5":
         raise _damaged(path, f"it is clip {header.clip}'s")
     entry, values = _read(path, header, None, verify=True)
-    if (values["clip"], values["key"], entry.state, entry.source) != (
+    facts = {name: entry.attributes.get(name) for name in header.facts}
+    if (values["clip"], values["key"], entry.state, entry.source, facts) != (
         header.clip,
         header.key,
         header.state,
         header.source,
+        header.facts,
     ):
         raise _damaged(path, "its header and its attributes disagree")
     if values["checksum"] != attributes_checksum(values, entry.checksums):

@@ -111,20 +111,25 @@ class EntryWriter:
                 column.append(array, self._file)
 
     def finish(
-        self, *, missing: Sequence[str] = (), attributes: Mapping[str, JSON] | None = None
+        self,
+        *,
+        missing: Sequence[str] = (),
+        attributes: Mapping[str, JSON] | None = None,
+        facts: Mapping[str, JSON] | None = None,
     ) -> Path:
         """Write what was held back and let the entry appear, durably.
 
         Args:
             missing: what the entry lacks, for a user: ``no audio stream``. Makes it ``partial``.
             attributes: facts about the clip, as JSON.
+            facts: more of them, a few short ones, that shall also be had from the header.
 
         Returns:
             The entry's path.
 
         Raises:
             EntryError: ``times`` is missing, or arrays differ in length.
-            ValueError: ``attributes`` is not JSON.
+            ValueError: ``attributes`` or ``facts`` are not JSON, or the facts too long.
             CacheWriteError: a write failed; an entry that was there before is unchanged.
         """
         problem = find_length_problem(
@@ -139,7 +144,7 @@ class EntryWriter:
             "state": state,
             "missing": canonical_json(list(missing)),
             "source": canonical_json(self._source.to_json()),
-            "attributes": canonical_json(attributes or {}),
+            "attributes": canonical_json({**(attributes or {}), **(facts or {})}),
             "provenance": self._provenance,
         }
         with self._file.writing():
@@ -156,6 +161,7 @@ class EntryWriter:
                 "state": state,
                 "steps": self._columns[TIMES].length,
                 "source": self._source.to_json(),
+                **({"facts": dict(facts)} if facts else {}),
             }
         )
         if self._superseded:

@@ -1,4 +1,4 @@
-"""Networks and encoders, loaded once per process and held against the plan's digest."""
+"""Networks, encoders and detectors, loaded once per process and held against the plan's digest."""
 
 from __future__ import annotations
 
@@ -7,12 +7,24 @@ from pathlib import Path
 
 from extractors.face_network import FaceNetwork
 from extractors.frozen_alexnet import FrozenEncoder, load_frozen_alexnet
+from pipeline.detect import Detector
+from pipeline.remote import Network, RemoteNetwork, is_connected
+from pipeline.second import load_second
 from pipeline.sets import Plan, PlannedSet, WeightsChoice, load_network
 from pipeline.settings import StageOneSettings
 
 
-def use_network(planned: PlannedSet, plan: Plan) -> FaceNetwork:
-    """Load a network once per process."""
+def use_network(planned: PlannedSet, plan: Plan) -> Network:
+    """Return a network: the consumer's where this process has one, else one loaded here."""
+    return RemoteNetwork(planned.name) if is_connected() else load_here(planned, plan)
+
+
+def load_here(planned: PlannedSet, plan: Plan) -> FaceNetwork:
+    """Load a network once per process.
+
+    Raises:
+        ValueError: its weights are not those of the plan.
+    """
     choice = planned.weights or WeightsChoice()
     network = _load(planned.name, choice, plan.settings, plan.device, plan.batch_size)
     if network.weights_digest != planned.spec.weights:
@@ -20,6 +32,14 @@ def use_network(planned: PlannedSet, plan: Plan) -> FaceNetwork:
             f"the weights of {planned.name} changed since the run began: {planned.weights}"
         )
     return network
+
+
+def use_second(planned: PlannedSet, plan: Plan) -> Detector | None:
+    """Load the second detector of the faces, once per process; None where none is asked for."""
+    model, digest = planned.weights, planned.spec.weights
+    if model is None or model.file is None or digest is None:
+        return None
+    return load_second(plan.settings.faces.second, model.file, digest)
 
 
 def use_encoder(planned: PlannedSet, plan: Plan) -> FrozenEncoder:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cache.digest import JSON, digest_json
 from pipeline.tracks import Box
 
+OVERRIDES = "overrides"  # the fact in an entry's header: the digest of what was chosen by hand
 COLUMNS = ("clip", "start_seconds", "end_seconds", "track", "box")
 
 
@@ -29,6 +31,15 @@ class Override:
     end_seconds: float
     track: int | None = None
     box: Box | None = None
+
+    def to_json(self) -> dict[str, JSON]:
+        """Return the fields as JSON; an open end is None."""
+        ends = {"start_seconds": self.start_seconds, "end_seconds": self.end_seconds}
+        return {
+            **{name: end if math.isfinite(end) else None for name, end in ends.items()},
+            "track": self.track,
+            "box": None if self.box is None else list(self.box),
+        }
 
 
 def read_overrides(path: Path, clips: Collection[str]) -> dict[str, tuple[Override, ...]]:
@@ -64,6 +75,13 @@ def read_overrides(path: Path, clips: Collection[str]) -> dict[str, tuple[Overri
     if problems:
         raise OverrideError(path, problems)
     return {clip: tuple(overrides) for clip, overrides in found.items()}
+
+
+def digest_overrides(overrides: Sequence[Override]) -> str:
+    """Return a digest of what was chosen by hand for a clip, 16 hex digits; empty for nothing."""
+    if not overrides:
+        return ""
+    return digest_json([override.to_json() for override in overrides])[:16]
 
 
 def _parse(row: dict[str, str | None]) -> Override:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from cache.entry import EntryError
+from cache.coverage import Coverage, read_coverage
+from cache.entry import EntryError, read_entry_header
 from cache.failure import Failure
 from cache.feature_set import FeatureSet
 from cache.manifest import Clip
 from cache.source import Source, read_source
+from pipeline.overrides import OVERRIDES
 from pipeline.results import ClipResult, SetResult
-from pipeline.rungs import Rung
 from pipeline.sets import Plan, PlannedSet
 
 
@@ -22,6 +21,9 @@ def find_known(clip: Clip, plan: Plan, planned: PlannedSet) -> SetResult | None:
     feature_set = FeatureSet(plan.cache, planned.spec)
     start, end = clip.start_seconds, clip.end_seconds
     state = feature_set.trusted(clip.clip, clip.path, start_seconds=start, end_seconds=end)
+    by_hand = plan.by_hand(clip.clip, planned.kind)
+    if state is not None and _made_by_hand(feature_set, clip) != by_hand:
+        state = None
     if state == "ok":
         return SetResult("ok", fresh=False)
     if state == "partial":
@@ -37,9 +39,19 @@ def find_known(clip: Clip, plan: Plan, planned: PlannedSet) -> SetResult | None:
         failure
         and failure.still_counts(clip.path, start_seconds=start, end_seconds=end)
         and _limits_hold((failure.reason,), failure.provenance, plan)
+        and failure.provenance.get(OVERRIDES, "") == by_hand
     ):
         return SetResult("failed", (failure.reason,), fresh=False)
     return None
+
+
+def _made_by_hand(feature_set: FeatureSet, clip: Clip) -> str:
+    """Return the digest of the overrides that a clip's entry was made with; empty for none."""
+    try:
+        header = read_entry_header(feature_set.entry_path(clip.clip))
+    except (EntryError, OSError):
+        return ""
+    return str(header.facts.get(OVERRIDES, ""))
 
 
 def _limits_hold(why: Sequence[str], provenance: Mapping[str, Any], plan: Plan) -> bool:
@@ -67,20 +79,28 @@ def record_failures(
         cache.commit.CacheWriteError: the cache can't be written.
     """
     for planned in todo:
-        failure = Failure(clip.clip, stage, reason, source, provenance=plan.provenance)
-        FeatureSet(plan.cache, planned.spec).record_failure(failure)
+        feature_set = FeatureSet(plan.cache, planned.spec)
+        by_hand = plan.by_hand(clip.clip, planned.kind)
+        provenance = {**plan.provenance, **({OVERRIDES: by_hand} if by_hand else {})}
+        if _made_by_hand(feature_set, clip) != by_hand:
+            feature_set.entry_path(clip.clip).unlink(missing_ok=True)
+        feature_set.record_failure(Failure(clip.clip, stage, reason, source, provenance=provenance))
     return {planned.name: SetResult("failed", (reason,)) for planned in todo}
 
 
-def count_rungs(clip: Clip, plan: Plan) -> dict[str, int]:
-    """Count a clip's frames by how the face was had."""
-    feature_set = FeatureSet(plan.cache, plan.of_kind("faces")[0].spec)
-    try:
-        rungs = feature_set.read(clip.clip, ("rung",)).arrays["rung"]
-        numbers, counts = np.unique(rungs, return_counts=True)
-        return {Rung(n).name.lower(): int(c) for n, c in zip(numbers, counts, strict=True)}
-    except (OSError, ValueError):
-        return {}  # none, whose failure is told elsewhere, or damaged, which `cache verify` finds
+def find_coverage(clip: Clip, plan: Plan) -> Coverage | None:
+    """Return a clip's coverage: of the faces that networks were given, else of all its faces.
+
+    None where no set is made from faces, or its entry is not there or damaged; the failure is
+    told elsewhere, and damage found by ``cache verify``.
+    """
+    for planned in (*plan.of_kind("network")[:1], *plan.of_kind("faces")):
+        path = FeatureSet(plan.cache, planned.spec).entry_path(clip.clip)
+        try:
+            return read_coverage(read_entry_header(path))
+        except (OSError, ValueError):
+            continue
+    return None
 
 
 def fail_clip(clip: Clip, plan: Plan, stage: str, reason: str) -> ClipResult:

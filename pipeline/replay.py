@@ -59,6 +59,7 @@ def replay_plan(
             "import its features for these clips and evaluate on them instead"
         )
     settings: dict[str, Any] = {}
+    choices: dict[str, WeightsChoice] = {}
     if spec.name in AUDIO_SETS:
         settings[spec.name] = dict(spec.settings)
     elif spec.name == ALEXNET:
@@ -66,10 +67,15 @@ def replay_plan(
             settings[name] = dict(recorded[upstream][0].settings)
     else:
         own = dict(spec.settings)
+        faces, found = recorded[spec.upstream["faces"]]
         settings["crops"] = own.pop("crops")
+        settings["faces"] = {**faces.settings, "policy": own.pop("policy", "largest")}
         settings["network"] = own
-        settings["faces"] = dict(recorded[spec.upstream["faces"]][0].settings)
-    choices = {} if spec.weights is None else {spec.name: _weights(spec, provenance, weights)}
+        second = str(faces.settings.get("second", "none"))
+        if faces.weights is not None:
+            choices[second] = _weights(second, found, weights)
+    if spec.weights is not None:
+        choices[spec.name] = _weights(spec.name, provenance, weights)
     plan = plan_sets(
         [spec.name],
         settings_from(StageOneSettings, settings),
@@ -88,15 +94,15 @@ def replay_plan(
 
 
 def _weights(
-    spec: SetSpec, provenance: Mapping[str, Any], weights: Mapping[str, WeightsChoice]
+    name: str, provenance: Mapping[str, Any], weights: Mapping[str, WeightsChoice]
 ) -> WeightsChoice:
-    if spec.name in weights:
-        return weights[spec.name]
+    if name in weights:
+        return weights[name]
     source = str(provenance.get("weights", ""))
     try:
-        return parse_weights([f"{spec.name}={source}"])[spec.name]
+        return parse_weights([f"{name}={source}"])[name]
     except PlanError as error:
         raise PlanError(
-            f"the weights of {spec.name} are not where they were ({source or 'not recorded'}); "
-            f"pass --weights {spec.name}=FILE"
+            f"the weights of {name} are not where they were ({source or 'not recorded'}); "
+            f"pass --weights {name}=FILE"
         ) from error

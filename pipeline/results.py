@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from cache.coverage import Coverage
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,11 @@ class SetResult:
 
 @dataclass(frozen=True)
 class ClipResult:
-    """What became of a clip: a result per set, frames per rung of the ladder, seconds spent."""
+    """What became of a clip: a result per set, coverage by faces if any are used, seconds spent."""
 
     clip: str
     sets: dict[str, SetResult]
-    rungs: dict[str, int] = field(default_factory=dict)
+    coverage: Coverage | None = None
     seconds: float = 0.0
 
     @property

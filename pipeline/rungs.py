@@ -28,3 +28,15 @@ class Rung(IntEnum):
     SECOND = 6
     GIVEN = 7
     TILT = 8
+
+
+SUREST_LAST = (
+    Rung.HOLD,
+    Rung.FOLLOW,
+    Rung.REGION,
+    Rung.TILT,
+    Rung.CONTRAST,
+    Rung.SECOND,
+    Rung.GIVEN,
+    Rung.DETECT,
+)

@@ -9,19 +9,22 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib.metadata import version
+from dataclasses import dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
+from cache.digest import digest_file
 from cache.set_spec import SetSpec
 from cache.settings import settings_to_dict
 from extractors.face_network import FaceNetwork, load_face_network
 from extractors.frozen_alexnet import load_frozen_alexnet
 from extractors.networks import NETWORKS
 from extractors.weight_files import WeightsError
+from pipeline.overrides import Override, digest_overrides
+from pipeline.second import DETECTORS, find_model, load_second
 from pipeline.settings import StageOneSettings
 from pipeline.trained_encoder import EncoderChoiceError, describe_training, find_checkpoint
 
@@ -31,8 +34,8 @@ AUDIO_SETS = ("spectrogram", "logmel")
 ALEXNET = "alexnet"  # grids of the audio encoder of a trained head
 # Bumped by hand when the code of a kind of set starts to yield other numbers for the same settings.
 ALGORITHM_VERSIONS: dict[str, int] = {
-    "faces": 1,
-    "network": 1,
+    "faces": 2,
+    "network": 2,
     "spectrogram": 1,
     "logmel": 1,
     "alexnet": 1,
@@ -86,10 +89,15 @@ class Plan:
     batch_size: int = 0
     retry_failed: bool = False
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, tuple[Override, ...]] = field(default_factory=dict)
 
     def of_kind(self, kind: Kind) -> tuple[PlannedSet, ...]:
         """The sets of one kind."""
         return tuple(planned for planned in self.sets if planned.kind == kind)
+
+    def by_hand(self, clip: str, kind: Kind) -> str:
+        """Digest of what was chosen by hand for a clip's entry in a set; empty if nothing was."""
+        return digest_overrides(self.overrides.get(clip, ())) if kind == "network" else ""
 
 
 def parse_weights(choices: Sequence[str]) -> dict[str, WeightsChoice]:
@@ -104,14 +112,14 @@ def parse_weights(choices: Sequence[str]) -> dict[str, WeightsChoice]:
         name, equals, source = choice.partition("=")
         if not equals or not source:
             raise PlanError(f"--weights {choice}: expected NETWORK=FILE or NETWORK=random")
-        if name not in (*NETWORKS, ALEXNET):
+        if name not in (*NETWORKS, ALEXNET, *DETECTORS):
             raise PlanError(f"--weights {choice}: no network {name!r}; there are {_networks()}")
         if name in result:
             raise PlanError(f"--weights names {name} twice")
         if name == ALEXNET:
             result[name] = _choose_encoder(source)
             continue
-        if source == "random" or source.startswith("random:"):
+        if name in NETWORKS and (source == "random" or source.startswith("random:")):
             seed = source.removeprefix("random").removeprefix(":") or "0"
             if not seed.isdecimal():
                 raise PlanError(f"--weights {choice}: the seed must be a whole number")
@@ -181,6 +189,7 @@ def plan_sets(
     batch_size: int = 0,
     retry_failed: bool = False,
     command: Sequence[str] = (),
+    overrides: Mapping[str, tuple[Override, ...]] | None = None,
 ) -> Plan:
     """Work out the sets to make, upstream first, and their keys.
 
@@ -194,10 +203,12 @@ def plan_sets(
         batch_size: crops per forward pass; 0 picks by device and views.
         retry_failed: try clips again whose failure is recorded.
         command: the command line, for the provenance.
+        overrides: faces chosen by hand, by clip. They are in no key, as little as the clip's own
+            file: an entry states which it was made with, and is made again when they change.
 
     Raises:
         PlanError: an unknown set, a network without weights, weights for a set not asked for,
-            or a device that isn't there.
+            a second detector that can't be had, or a device that isn't there.
         extractors.weight_files.WeightsError: a weight file doesn't fit its network.
     """
     known = ["faces", *NETWORKS, *AUDIO_SETS, ALEXNET]
@@ -207,16 +218,18 @@ def plan_sets(
     if not names:
         raise PlanError(f"no set asked for; there are {', '.join(known)}")
     for name in weights:
-        if name not in names:
+        if name not in names and name not in DETECTORS:
             raise PlanError(
                 f"--weights {name}=... but {name} is not among --sets {','.join(names)}"
             )
     wanted = [name for name in known if name in names]
     networks = [name for name in wanted if name in NETWORKS]
-    faces = _planned("faces", "faces", settings_to_dict(settings.faces))
     sets: list[PlannedSet] = []
     if networks or "faces" in wanted:
-        sets.append(faces)
+        settings = _with_second(settings, weights)
+        sets.append(_planned_faces(settings, weights))
+    elif overrides or any(name in DETECTORS for name in weights):
+        raise PlanError("a second detector, or overrides, but no set that is made from faces")
     for name in networks:
         if name not in weights:
             raise PlanError(
@@ -224,7 +237,7 @@ def plan_sets(
                 "out (random weights mark everything made with them as untrained)"
             )
         network = load_network(name, weights[name], settings, device="cpu", batch_size=batch_size)
-        sets.append(_planned_network(name, weights[name], settings, network, faces.spec))
+        sets.append(_planned_network(name, weights[name], settings, network, sets[0].spec))
     grids = [_planned_grid(weights, settings)] if ALEXNET in wanted else []
     upstream = {name for planned in grids for name in planned.spec.upstream}
     for name in AUDIO_SETS:
@@ -239,7 +252,45 @@ def plan_sets(
         batch_size=batch_size,
         retry_failed=retry_failed,
         provenance=_provenance(command, settings),
+        overrides=dict(overrides or {}),
     )
+
+
+def _with_second(
+    settings: StageOneSettings, weights: Mapping[str, WeightsChoice]
+) -> StageOneSettings:
+    """Take a second detector whose file is named as asked for."""
+    named = [name for name in DETECTORS if name in weights]
+    second = settings.faces.second
+    if len(named) > 1 or (named and second not in ("none", named[0], f"{named[0]}-cpu")):
+        asked = ", ".join([*named, *({second} - {"none"})])
+        raise PlanError(f"one second detector at most; asked for {asked}")
+    if named and second == "none":
+        try:
+            faces = replace(settings.faces, second=DETECTORS[named[0]])
+        except ValueError as error:
+            raise PlanError(f"--weights {named[0]}=...: {error}") from error
+        return replace(settings, faces=faces)
+    return settings
+
+
+def _planned_faces(settings: StageOneSettings, weights: Mapping[str, WeightsChoice]) -> PlannedSet:
+    second = settings.faces.second.removesuffix("-cpu")
+    choice = weights.get(second)
+    try:
+        model = find_model(settings.faces, choice.file if choice else None)
+        digest = digest_file(model) if model else None
+        if model and digest:
+            load_second(settings.faces.second, model, digest)
+    except (ValueError, OSError) as error:
+        raise PlanError(str(error)) from error
+    spec = SetSpec(
+        name="faces",
+        settings=settings.faces.keyed(),
+        version=ALGORITHM_VERSIONS["faces"],
+        weights=digest,
+    )
+    return PlannedSet("faces", spec, WeightsChoice(model) if model else None)
 
 
 def _planned(name: str, kind: Kind, settings: dict[str, Any]) -> PlannedSet:
@@ -258,6 +309,7 @@ def _planned_network(
         settings={
             **settings_to_dict(network.settings),
             "crops": settings_to_dict(settings.crops),
+            "policy": settings.faces.policy,
         },
         version=ALGORITHM_VERSIONS["network"],
         weights=network.weights_digest,
@@ -301,12 +353,19 @@ def _provenance(command: Sequence[str], settings: StageOneSettings) -> dict[str,
     return {
         "avfuse": version("avfuse"),
         "python": platform.python_version(),
-        "libraries": {name: version(name) for name in LIBRARIES},
+        "libraries": {name: _version(name) for name in LIBRARIES},
         "host": platform.node(),
         "command": list(command or sys.argv),
         "limits": {**settings_to_dict(settings.decode), "hang_seconds": settings.hang_seconds},
     }
 
 
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:  # such as a dlib that was built here, for CUDA
+        return "not from its wheel"
+
+
 def _networks() -> str:
-    return ", ".join([*NETWORKS, ALEXNET])
+    return ", ".join([*NETWORKS, ALEXNET, *DETECTORS])

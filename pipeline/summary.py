@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cache.coverage import CorpusCoverage, add_coverage, describe_coverage
 from pipeline.results import ClipResult
-from pipeline.rungs import Rung
 
 MAX_LISTED = 20
 
@@ -43,12 +43,9 @@ class Summary:
         return tuple(clip for clip in self.clips if clip.state == "failed")
 
     @property
-    def rungs(self) -> Counter[str]:
-        """Frames of the corpus per rung of the face ladder."""
-        total: Counter[str] = Counter()
-        for clip in self.clips:
-            total.update(clip.rungs)
-        return total
+    def coverage(self) -> CorpusCoverage:
+        """How many of the corpus's frames had a face, and how."""
+        return add_coverage({one.clip: one.coverage for one in self.clips if one.coverage})
 
     def to_json(self) -> dict[str, Any]:
         """The report, as JSON types."""
@@ -60,13 +57,17 @@ class Summary:
             "not_reached": list(self.not_reached),
             "seconds": round(self.seconds, 3),
             "peak_memory_bytes": self.peak_memory_bytes,
-            "frames": dict(self.rungs),
+            "frames": dict(self.coverage.rungs),
+            "coverage": self.coverage.to_json(),
             "clips": [
                 {
                     "clip": clip.clip,
                     "state": clip.state,
                     "seconds": round(clip.seconds, 3),
-                    "frames": clip.rungs,
+                    "frames": dict(clip.coverage.rungs) if clip.coverage else {},
+                    "longest_gap_seconds": (
+                        clip.coverage.longest_gap_seconds if clip.coverage else None
+                    ),
                     "sets": {
                         name: {
                             "state": result.state,
@@ -90,15 +91,9 @@ def format_summary(summary: Summary) -> str:
         f"{states['failed']} failed; {fresh} computed now, {len(summary.clips) - fresh} unchanged",
         f"{summary.seconds:.1f} s, at most {summary.peak_memory_bytes / 2**20:.0f} MiB a process",
     ]
-    rungs = summary.rungs
-    frames = sum(rungs.values())
-    if frames:
-        shares = ", ".join(
-            f"{rung.name.lower().replace('_', ' ')} {rungs[rung.name.lower()] / frames:.1%}"
-            for rung in Rung
-            if rungs[rung.name.lower()]
-        )
-        lines.append(f"{frames} frames by how the face was had: {shares}")
+    faces = describe_coverage(summary.coverage)
+    if faces:
+        lines.append(faces)
     for state in ("partial", "failed"):
         shown = [clip for clip in summary.clips if clip.state == state]
         lines.extend(f"  {state}: {clip.clip}: {clip.reason}" for clip in shown[:MAX_LISTED])

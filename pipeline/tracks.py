@@ -1,13 +1,14 @@
-"""Tracks: the faces of a clip linked over its frames, and the choice among them."""
+"""Tracks: the faces of a clip, linked over its frames, as arrays and as an entry holds them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 
-from pipeline.rungs import Rung
+from cache.entry import Entry
+from pipeline.rungs import SUREST_LAST, Rung
 
 Box = tuple[float, float, float, float]
 
@@ -33,9 +34,34 @@ class TrackArrays:
     def __len__(self) -> int:
         return len(self.frame)
 
-    def where(self, rows: np.ndarray) -> TrackArrays:
-        """Keep some of the rows, given as a mask."""
-        return TrackArrays(**{name: values[rows] for name, values in vars(self).items()})
+
+@dataclass(frozen=True)
+class ClipTracks:
+    """All faces of a clip, whichever of them is used: what its ``faces`` entry holds.
+
+    Args:
+        times: (T,), float64, seconds, of its frames.
+        frame_size: (height, width) of a frame in pixels; (0, 0) where there is none.
+        tracks: a row per face and frame.
+    """
+
+    times: np.ndarray
+    frame_size: tuple[int, int]
+    tracks: TrackArrays
+
+    @property
+    def rung(self) -> np.ndarray:
+        """How the surest face of each frame was had: (T,), uint8, ``Rung``; 0 without a face."""
+        worth = np.zeros(len(self.times), np.int64)
+        order = np.zeros(max(Rung) + 1, np.int64)
+        order[list(SUREST_LAST)] = np.arange(1, len(SUREST_LAST) + 1)
+        np.maximum.at(worth, self.tracks.frame, order[self.tracks.rung])
+        return np.array([Rung.WHOLE, *SUREST_LAST], np.uint8)[worth]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the arrays by the names under which an entry stores them; see ``read_tracks``."""
+        tracks = {f"tracks/{name}": values for name, values in vars(self.tracks).items()}
+        return {"times": self.times, "rung": self.rung, **tracks}
 
 
 @dataclass(frozen=True)
@@ -101,63 +127,22 @@ def link(boxes: Sequence[Box], last: Sequence[Box], least: float) -> dict[int, i
     return matched
 
 
-def by_area(tracks: TrackArrays, rows: np.ndarray, _size: tuple[int, int]) -> float:
-    """Rank a track by the area of its boxes, summed over its frames."""
-    box = tracks.box[rows].astype(np.float64)
-    return float(((box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])).sum())
+def read_tracks(entry: Entry) -> ClipTracks:
+    """Return all faces of a clip as its entry in the ``faces`` set holds them.
 
-
-def by_centre(tracks: TrackArrays, rows: np.ndarray, frame_size: tuple[int, int]) -> float:
-    """Rank a track by how near its boxes are to the frame's centre, on average."""
-    box = tracks.box[rows].astype(np.float64)
-    height, width = frame_size
-    x = (box[:, 0] + box[:, 2]) / 2 - width / 2
-    y = (box[:, 1] + box[:, 3]) / 2 - height / 2
-    return -float(np.hypot(x, y).mean())
-
-
-def by_length(_tracks: TrackArrays, rows: np.ndarray, _size: tuple[int, int]) -> float:
-    """Rank a track by its number of frames."""
-    return float(len(rows))
-
-
-def by_arrival(tracks: TrackArrays, rows: np.ndarray, _size: tuple[int, int]) -> float:
-    """Rank a track by how early it begins."""
-    return -float(tracks.frame[rows[0]])
-
-
-POLICIES: dict[str, Callable[[TrackArrays, np.ndarray, tuple[int, int]], float]] = {
-    "largest": by_area,
-    "central": by_centre,
-    "longest": by_length,
-    "first": by_arrival,
-}
-
-
-def rank(tracks: TrackArrays, policy: str, frame_size: tuple[int, int]) -> list[int]:
-    """Order the tracks of a clip, the one to use first; equal ones by number.
+    The entry is one that ``FeatureSet.read(clip)`` returned, with all its arrays. Which face a
+    network is given, ``pipeline.choice.choose_faces`` says for any policy, without a picture.
 
     Raises:
-        ValueError: the policy is unknown.
+        ValueError: the entry lacks an array: it isn't one of a ``faces`` set, or was read in part.
     """
-    if policy not in POLICIES:
-        raise ValueError(f"policy must be one of {', '.join(POLICIES)}, got {policy!r}")
-    numbers = np.unique(tracks.number)
-    value = {
-        int(number): POLICIES[policy](tracks, np.flatnonzero(tracks.number == number), frame_size)
-        for number in numbers
-    }
-    return sorted(value, key=lambda number: (-value[number], number))
-
-
-def choose(tracks: TrackArrays, num_frames: int, order: Sequence[int]) -> np.ndarray:
-    """Pick one face per frame: that of the first track in ``order`` which is in the frame.
-
-    Shapes:
-        result: (``num_frames``,), int64; a row of ``tracks``, or -1 where no face is.
-    """
-    rows = np.full(num_frames, -1, np.int64)
-    for number in reversed(order):
-        mine = np.flatnonzero(tracks.number == number)
-        rows[tracks.frame[mine]] = mine
-    return rows
+    names = [field.name for field in fields(TrackArrays)]
+    missing = [n for n in ("times", *(f"tracks/{n}" for n in names)) if n not in entry.arrays]
+    if missing:
+        raise ValueError(
+            f"clip {entry.clip}: expected an entry of a faces set with all its arrays, "
+            f"this one has no {', '.join(missing)}"
+        )
+    height, width = entry.attributes.get("frame_size") or (0, 0)
+    tracks = TrackArrays(**{name: entry.arrays[f"tracks/{name}"] for name in names})
+    return ClipTracks(entry.arrays["times"], (int(height), int(width)), tracks)

@@ -15,7 +15,7 @@ Array = NDArray[np.float32]
 # Rows that are worked on at once: keeps what is computed in float64 small.
 CHUNK = 16384
 # Arrays of a network's set beside its features.
-NOT_FEATURES = ("times", "rung")
+NOT_FEATURES = ("times", "rung", "track")
 
 
 class FeaturesError(ValueError):

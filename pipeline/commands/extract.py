@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any, get_args
 
 import click
 
@@ -19,11 +20,15 @@ from cache.settings import (
 )
 from extractors.views import VIEW_SETS
 from extractors.weight_files import WeightsError
+from pipeline.overrides import OverrideError, read_overrides
+from pipeline.resources import ConsumerChoice
 from pipeline.run import CacheFullError, run_extract, shard
 from pipeline.sets import PlanError, parse_weights, plan_sets
 from pipeline.settings import StageOneSettings
 from pipeline.summary import format_summary
 from pipeline.workers import WorkersFailedError
+
+PRECISION_NAMES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
 @click.command()
@@ -34,9 +39,24 @@ from pipeline.workers import WorkersFailedError
     "--weights", multiple=True, metavar="NAME=FILE", help="A network's weights; NAME=random to try."
 )
 @click.option("--views", type=click.Choice(list(VIEW_SETS)), help="Augmented views.")
+@click.option("--precision", type=click.Choice(list(PRECISION_NAMES)), help="Of the networks.")
 @click.option("--config", type=click.Path(path_type=Path), help="Settings of stage one, as TOML.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="One setting.")
+@click.option(
+    "--overrides",
+    "by_hand",
+    type=click.Path(path_type=Path),
+    help="Faces chosen by hand: clip,start_seconds,end_seconds,track,box as CSV.",
+)
 @click.option("--jobs", type=click.IntRange(min=0), help="Worker processes; default: every core.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads of each, or of the consumer.")
+@click.option(
+    "--consumer",
+    type=click.Choice(get_args(ConsumerChoice)),
+    default="auto",
+    show_default=True,
+    help="Who computes networks: each worker its own, or one for all, as on a GPU.",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Crops per forward pass.")
 @click.option("--shard", "shard_text", metavar="I/N", help="Only part I of N of the manifest.")
@@ -50,9 +70,13 @@ def extract(
     sets: str,
     weights: tuple[str, ...],
     views: str | None,
+    precision: str | None,
     config: Path | None,
     overrides: tuple[str, ...],
+    by_hand: Path | None,
     jobs: int | None,
+    threads: int | None,
+    consumer: ConsumerChoice,
     device: str,
     batch_size: int | None,
     shard_text: str | None,
@@ -75,7 +99,11 @@ def extract(
     try:
         table = read_manifest(manifest, follow_links=follow_links)
         clips = shard(table.clips, shard_text)
-        chosen = {"network": {"views": settings_to_dict(VIEW_SETS[views])}} if views else {}
+        chosen: dict[str, Any] = (
+            {"network": {"views": settings_to_dict(VIEW_SETS[views])}} if views else {}
+        )
+        if precision:
+            chosen = merge(chosen, {"network": {"precision": PRECISION_NAMES[precision]}})
         values = merge(chosen, read_toml(config) if config else {})
         values = merge(values, parse_overrides(overrides))
         settings = settings_from(StageOneSettings, values)
@@ -88,8 +116,9 @@ def extract(
             batch_size=batch_size or 0,
             retry_failed=retry_failed,
             command=sys.argv,
+            overrides=read_overrides(by_hand, {c.clip for c in table.clips}) if by_hand else None,
         )
-    except (ManifestError, SettingsError, PlanError, WeightsError, OSError) as error:
+    except (ManifestError, SettingsError, PlanError, WeightsError, OverrideError, OSError) as error:
         raise click.UsageError(str(error)) from error
     for planned in plan.sets:
         if planned.spec.untrained:
@@ -99,7 +128,9 @@ def extract(
                 err=True,
             )
     try:
-        summary = run_extract(clips, plan, jobs=jobs, report=report)
+        summary = run_extract(
+            clips, plan, jobs=jobs, threads=threads, consumer=consumer, report=report
+        )
     except (CacheFullError, WorkersFailedError) as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)

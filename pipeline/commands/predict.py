@@ -104,7 +104,7 @@ def predict_videos(
             if summary.interrupted:
                 raise RunError(f"interrupted by signal {summary.interrupted}")
             results.append({result.clip: result for result in summary.clips})
-            for planned in plan.of_kind("faces"):
+            for planned in plan.of_kind("network"):
                 faces = FeatureSet(cache, planned.spec)
         readable = [c for c in clips if all(r[c.clip].state != "failed" for r in results)]
         row = {clip.clip: number for number, clip in enumerate(readable)}

@@ -11,7 +11,7 @@ def test_rungs_are_counted_and_the_longest_gap_is_measured() -> None:
     rung = np.array([0, 1, 0, 0, 0, 2, 1, 0, 5], np.uint8)
     times = np.array([0.0, 0.1, 0.2, 0.3, 0.4, 0.7, 0.8, 0.9, 1.0])
     coverage = measure_coverage(rung, times)
-    assert coverage.rungs == {"WHOLE": 5, "DETECT": 2, "HOLD": 1, "FOLLOW": 1}
+    assert coverage.rungs == {"whole": 5, "detect": 2, "hold": 1, "follow": 1}
     assert coverage.num_frames == 9
     assert coverage.num_with_face == 4
     assert coverage.longest_gap_seconds == pytest.approx(0.5)  # from 0.2 to 0.7

@@ -21,12 +21,14 @@ from cache.clip import Clip
 from cache.entry import verify_entry
 from cache.feature_set import FeatureSet, find_set
 from cache.manifest import read_manifest, write_manifest
+from pipeline.choice import choose_faces
 from pipeline.cli import main
 from pipeline.crops import CropSettings, crop_faces
 from pipeline.decode import VideoReader
 from pipeline.rungs import Rung
 from pipeline.sets import WeightsChoice, load_network, parse_weights
 from pipeline.settings import StageOneSettings
+from pipeline.tracks import read_tracks
 from tests.conftest import SMALL
 
 EXTRACT = ("--sets", "faces,resnet18,spectrogram", *SMALL, "--views", "basic")
@@ -77,7 +79,7 @@ def test_every_clip_gets_every_set_and_the_arrays_fit_together(
         assert np.allclose(faces.arrays["times"], np.arange(20) / 12, atol=1e-3)
         assert np.array_equal(network.arrays["times"], faces.arrays["times"])
         assert network.arrays["basic"].shape == (20, 512)
-        assert set(network.arrays) == {"times", "rung", "basic"}
+        assert set(network.arrays) == {"times", "rung", "track", "basic"}
         assert sound.arrays["spectrogram"].shape[1] == 200
         assert faces.attributes["frame_size"] == [288, 352]
     assert find_set(extracted, "resnet18").spec.untrained
@@ -88,11 +90,9 @@ def test_an_entry_holds_what_its_parts_yield_one_after_another(
     corpus: Path, extracted: Path
 ) -> None:
     clip = read_manifest(corpus).clips[0]
-    faces = find_set(extracted, "faces").read(clip.clip).arrays
+    faces = choose_faces(read_tracks(find_set(extracted, "faces").read(clip.clip)), "largest")
     (frames,) = VideoReader(clip.path)
-    crops = crop_faces(
-        frames.images, faces["landmarks"], faces["box"], faces["rung"], CropSettings()
-    )
+    crops = crop_faces(frames.images, faces.landmarks, faces.box, faces.rung, CropSettings())
     network = load_network(
         "resnet18",
         WeightsChoice(),
@@ -183,8 +183,9 @@ def test_part_of_a_file_is_a_clip_of_its_own(small: Path, tmp_path: Path) -> Non
     cut, whole = (find_set(cache, "faces").read(name).arrays for name in ("cut", "all"))
     assert np.allclose(cut["times"], np.arange(6) / 12, atol=1e-3)
     # Regions are scanned round where the face was before, so that boxes may differ by a little.
-    assert np.allclose(cut["landmarks"][0], whole["landmarks"][6], atol=3)
-    assert not np.allclose(cut["landmarks"][0], whole["landmarks"][0], atol=3)
+    points = [arrays["tracks/landmarks"] for arrays in (cut, whole)]
+    assert np.allclose(points[0][0], points[1][6], atol=3)
+    assert not np.allclose(points[0][0], points[1][0], atol=3)
 
 
 BROKEN = {

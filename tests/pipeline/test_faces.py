@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.choice import FaceArrays, choose_faces
 from pipeline.decode import VideoReader
 from pipeline.detect import Detection, FivePointPredictor, HogDetector
-from pipeline.faces import FaceArrays, FaceSettings, Rung, choose_faces, find_faces
+from pipeline.faces import FaceSettings, find_faces, track_faces
 from pipeline.ladder import View
-from pipeline.overrides import Override
+from pipeline.rungs import Rung
 from pipeline.scanner import Find, Scanner
 from pipeline.search import KEPT_BYTES, FaceSearch
 from pipeline.tracks import overlap
@@ -56,14 +57,10 @@ def test_a_moving_face_is_found_in_every_frame_where_it_is() -> None:
 
 
 def test_arrays_have_the_shapes_of_the_set() -> None:
-    arrays = find_faces(clip(scene(5, moving))).arrays()
+    arrays = track_faces(clip(scene(5, moving))).arrays()
     assert {name: (values.shape, values.dtype.name) for name, values in arrays.items()} == {
         "times": ((5,), "float64"),
-        "box": ((5, 4), "float32"),
-        "landmarks": ((5, 5, 2), "float32"),
-        "score": ((5,), "float32"),
         "rung": ((5,), "uint8"),
-        "track": ((5,), "int32"),
         "tracks/frame": ((5,), "int32"),
         "tracks/number": ((5,), "int32"),
         "tracks/box": ((5, 4), "float32"),
@@ -75,9 +72,9 @@ def test_arrays_have_the_shapes_of_the_set() -> None:
 
 
 def test_a_clip_without_frames_has_rows_of_no_length() -> None:
-    arrays = find_faces([]).arrays()
+    arrays = track_faces([]).arrays() | vars(find_faces([]))
     assert all(len(values) == 0 for values in arrays.values())
-    assert arrays["landmarks"].shape == (0, 5, 2)
+    assert arrays["landmarks"].shape == arrays["tracks/landmarks"].shape == (0, 5, 2)
 
 
 @pytest.mark.parametrize("ladder", ["papers", "full"])
@@ -88,14 +85,13 @@ def test_a_clip_without_a_face_is_passed_whole(ladder: str) -> None:
     assert not faces.landmarks.any()
     assert not faces.score.any()
     assert set(faces.track) == {-1}
-    assert len(faces.tracks) == 0
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 100])
 def test_how_frames_are_cut_into_chunks_changes_nothing(chunk: int) -> None:
     images = scene(30, lambda i: moving(i) if i not in range(12, 16) else None)
-    expected = find_faces(clip(images)).arrays()
-    found = find_faces(clip(images, chunk=chunk)).arrays()
+    expected = track_faces(clip(images)).arrays()
+    found = track_faces(clip(images, chunk=chunk)).arrays()
     assert all(np.array_equal(found[name], expected[name]) for name in expected)
 
 
@@ -223,55 +219,18 @@ def test_a_face_goes_on_where_only_the_light_changes() -> None:
     assert set(faces.track) == {0}
 
 
-def two_faces(num: int = 30) -> list[np.ndarray]:
-    """A small face in the centre throughout, a large one to the right from frame 12 on."""
-    images = []
-    for frame in range(num):
-        image = place(background(*SIZE), (155, 120), 50)
-        images.append(place(image, (260, 100), 80) if frame >= 12 else image)
-    return images
-
-
-@pytest.mark.parametrize(
-    ("policy", "last"),
-    [
-        ("largest", (260, 100)),
-        ("central", (155, 120)),
-        ("longest", (155, 120)),
-        ("first", (155, 120)),
-    ],
-)
-def test_the_policy_chooses_among_two_faces(policy: str, last: tuple[int, int]) -> None:
-    settings = FaceSettings(policy=policy, scan_seconds=0.4)  # type: ignore[arg-type]
-    faces = find_faces(clip(two_faces()), settings)
-    assert set(faces.tracks.number) == {0, 1}
-    x, y = (faces.box[-1, :2] + faces.box[-1, 2:]) / 2
-    assert np.hypot(x - last[0], y - last[1]) < 15
-    assert Rung.WHOLE not in rungs(faces)  # where the large face is absent, the other is used
-
-
-def test_another_policy_needs_no_frames() -> None:
-    settings = FaceSettings(policy="largest", scan_seconds=0.4)
-    largest = find_faces(clip(two_faces()), settings)
-    central = find_faces(clip(two_faces()), FaceSettings(policy="central", scan_seconds=0.4))
-    chosen = choose_faces(largest.tracks, largest.times, SIZE, "central")
-    assert np.array_equal(chosen.box, central.box)
-    assert np.array_equal(chosen.track, central.track)
-    assert not np.array_equal(chosen.box, largest.box)
-
-
 def test_a_second_face_may_come_and_go_without_disturbing_the_first() -> None:
     images = [
         place(image, (260, 100), 50) if 10 <= i < 25 else image
         for i, image in enumerate(scene(40, lambda _: (90, 120), face=80))
     ]
-    faces = find_faces(clip(images), FaceSettings(scan_seconds=0.2))
-    assert set(faces.track) == {0}
-    second = faces.tracks.frame[faces.tracks.number == 1]
+    found = track_faces(clip(images), FaceSettings(scan_seconds=0.2))
+    assert set(choose_faces(found, "largest").track) == {0}
+    second = found.tracks.frame[found.tracks.number == 1]
     assert set(range(10, 25)) <= set(second.tolist())
 
 
-# ---- other detectors, choices by hand
+# ---- other detectors
 
 
 class Scripted:
@@ -314,39 +273,12 @@ def test_the_papers_ladder_asks_no_second_detector() -> None:
     assert second.asked == 0
 
 
-def test_a_track_chosen_by_hand_is_used_in_its_time_only() -> None:
-    settings = FaceSettings(scan_seconds=0.4)
-    (small,) = {int(n) for n in find_faces(clip(two_faces(12))).track}
-    faces = find_faces(clip(two_faces()), settings, overrides=[Override(0.6, 0.8, track=small)])
-    by_hand = (faces.times >= 0.6) & (faces.times < 0.8)
-    assert set(faces.track[by_hand]) == {small}
-    assert small not in set(faces.track[faces.times >= 0.8])
-
-
-def test_a_track_chosen_by_hand_leaves_frames_without_it_whole() -> None:
-    faces = find_faces(clip(two_faces()), FaceSettings(scan_seconds=0.4), overrides=[
-        Override(0.0, 9.0, track=1)
-    ])  # fmt: skip
-    assert set(rungs(faces)[:6]) == {Rung.WHOLE}
-    assert Rung.WHOLE not in rungs(faces)[12:]
-
-
-def test_a_box_given_by_hand_is_used_with_landmarks_of_its_own() -> None:
-    box = true_box((155, 120), 50)
-    faces = find_faces(clip(two_faces()), overrides=[Override(0.8, 1.0, box=box)])
-    by_hand = (faces.times >= 0.8) & (faces.times < 1.0)
-    assert set(faces.rung[by_hand]) == {Rung.GIVEN}
-    assert set(faces.rung[~by_hand]) == {Rung.DETECT}
-    assert faces.box[by_hand] == pytest.approx(np.array([box] * by_hand.sum()))
-    assert np.abs(faces.landmarks[by_hand].mean(1) - (155, 120)).max() < 15
-
-
-def test_a_track_that_the_clip_has_not_is_refused() -> None:
-    with pytest.raises(ValueError, match="no track 7 in this clip; its tracks: 0"):
-        find_faces(clip(scene(3, moving)), overrides=[Override(0.0, 1.0, track=7)])
-
-
 # ---- bounds and settings
+
+
+def test_the_papers_ladder_with_a_second_detector_is_refused() -> None:
+    with pytest.raises(ValueError, match="has no second detector, got second=yunet"):
+        FaceSettings(ladder="papers", second="yunet")
 
 
 def test_kept_frames_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

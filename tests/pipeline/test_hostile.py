@@ -194,10 +194,10 @@ def test_an_exception_that_no_one_foresaw_fails_the_clip_and_says_where(
 ) -> None:
     """OpenCV's is no RuntimeError: one clip of odd proportions ended the whole run."""
 
-    def find_faces(*_: object) -> None:
+    def track_faces(*_: object, **__: object) -> None:
         raise cv2.error("Assertion failed")
 
-    monkeypatch.setattr("pipeline.extract.find_faces", find_faces)
+    monkeypatch.setattr("pipeline.face_stages.track_faces", track_faces)
     path = write_video(tmp_path / "a.mp4", [grey_frame(1)], codec="mpeg4")
     clip = extract_one(path)
     assert clip["sets"]["faces"]["state"] == "failed"

@@ -4,19 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.rungs import Rung
-from pipeline.tracks import (
-    POLICIES,
-    Box,
-    Sighting,
-    TrackArrays,
-    choose,
-    gather,
-    link,
-    overlap,
-    rank,
-)
-
-SIZE = (100, 200)  # height, width
+from pipeline.tracks import Box, Sighting, gather, link, overlap
 
 
 def sighting(frame: int, number: int, box: Box) -> Sighting:
@@ -68,57 +56,10 @@ def test_no_sightings_have_the_right_shapes() -> None:
     tracks = gather([])
     assert len(tracks) == 0
     assert (tracks.box.shape, tracks.landmarks.shape) == ((0, 4), (0, 5, 2))
-    assert rank(tracks, "largest", SIZE) == []
-    assert choose(tracks, 3, []).tolist() == [-1, -1, -1]
 
 
-@pytest.fixture
-def tracks() -> TrackArrays:
-    """0: small, long, early; 1: large, short; 2: in the centre, late."""
-    return gather(
-        [sighting(frame, 0, square(20, 20, 10)) for frame in range(11)]
-        + [sighting(frame, 1, square(160, 40, 40)) for frame in range(3, 6)]
-        + [sighting(frame, 2, square(101, 52, 13)) for frame in range(7, 12)]
-    )
-
-
-@pytest.mark.parametrize(
-    ("policy", "order"),
-    [
-        ("largest", [1, 0, 2]),  # 3 x 1600, 11 x 100, 5 x 169
-        ("central", [2, 1, 0]),
-        ("longest", [0, 2, 1]),
-        ("first", [0, 1, 2]),
-    ],
-)
-def test_each_policy_ranks_by_its_own_measure(
-    tracks: TrackArrays, policy: str, order: list[int]
-) -> None:
-    assert rank(tracks, policy, SIZE) == order
-
-
-def test_every_policy_is_tested_above() -> None:
-    assert set(POLICIES) == {"largest", "central", "longest", "first"}
-
-
-def test_equal_tracks_are_ranked_by_number() -> None:
-    same = gather([sighting(0, number, square(50, 50, 10)) for number in (4, 2, 7)])
-    assert rank(same, "largest", SIZE) == [2, 4, 7]
-
-
-def test_an_unknown_policy_is_refused(tracks: TrackArrays) -> None:
-    with pytest.raises(ValueError, match=r"policy must be one of largest, .*, got 'nicest'"):
-        rank(tracks, "nicest", SIZE)
-
-
-def test_where_the_first_track_is_absent_the_next_is_used(tracks: TrackArrays) -> None:
-    rows = choose(tracks, 13, [1, 2, 0])
-    numbers = [int(tracks.number[row]) if row >= 0 else None for row in rows]
-    assert numbers == [0, 0, 0, 1, 1, 1, 0, 2, 2, 2, 2, 2, None]
-    assert all(tracks.frame[row] == frame for frame, row in enumerate(rows) if row >= 0)
-
-
-def test_rows_can_be_kept_by_a_mask(tracks: TrackArrays) -> None:
+def test_rows_can_be_kept_by_a_mask() -> None:
+    tracks = gather([sighting(f, n, square(9, 9, 5)) for f, n in ((3, 2), (3, 0), (5, 2))])
     kept = tracks.where(tracks.number == 2)
-    assert kept.frame.tolist() == [7, 8, 9, 10, 11]
+    assert kept.frame.tolist() == [3, 5]
     assert set(kept.number) == {2}

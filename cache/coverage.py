@@ -1,0 +1,138 @@
+"""Coverage: in how many frames of a clip, and of a corpus, there was a face, and how it was had.
+
+Stage one states it in the headers of the entries that it makes from faces; ``cache status`` and the
+metrics of a run read it from there, without opening one entry with HDF5.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from cache.digest import JSON
+from cache.entry import EntryHeader
+
+FACT = "coverage"  # the name of the fact in an entry's header
+WHOLE = "whole"  # the rung of a frame without a face
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Frames per rung of the ladder, and the longest time without a face.
+
+    Args:
+        rungs: name of the rung -> number of frames, for rungs that occur; ``whole``: no face.
+        longest_gap_seconds: from the first frame of the longest stretch without a face to the first
+            frame with one again; to the last frame at the end of the clip.
+    """
+
+    rungs: Mapping[str, int]
+    longest_gap_seconds: float
+
+    @property
+    def num_frames(self) -> int:
+        """All frames of the clip."""
+        return sum(self.rungs.values())
+
+    @property
+    def num_with_face(self) -> int:
+        """Frames in which the face was had in any way."""
+        return self.num_frames - self.rungs.get(WHOLE, 0)
+
+    def to_json(self) -> dict[str, JSON]:
+        """Return the fields, ready for JSON."""
+        return {"rungs": dict(self.rungs), "longest_gap_seconds": self.longest_gap_seconds}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Build a coverage from what ``to_json`` returned."""
+        return cls(dict(values["rungs"]), float(values["longest_gap_seconds"]))
+
+
+@dataclass(frozen=True)
+class CorpusCoverage:
+    """The coverage of all clips together.
+
+    Args:
+        clips: number of clips.
+        rungs: name of the rung -> frames of all clips.
+        longest_gap_seconds: of the clip with the longest stretch without a face.
+        longest_gap_clip: that clip; None where every frame has a face.
+        without_face: clips that have frames, and a face in none.
+    """
+
+    clips: int
+    rungs: Mapping[str, int]
+    longest_gap_seconds: float
+    longest_gap_clip: str | None
+    without_face: tuple[str, ...]
+
+    @property
+    def num_frames(self) -> int:
+        """All frames of all clips."""
+        return sum(self.rungs.values())
+
+    @property
+    def num_with_face(self) -> int:
+        """Frames of all clips in which the face was had in any way."""
+        return self.num_frames - self.rungs.get(WHOLE, 0)
+
+    def to_json(self) -> dict[str, JSON]:
+        """Return the fields, and what follows from them, ready for JSON."""
+        return {
+            "clips": self.clips,
+            "frames": self.num_frames,
+            "frames_with_face": self.num_with_face,
+            "rungs": dict(self.rungs),
+            "longest_gap_seconds": self.longest_gap_seconds,
+            "longest_gap_clip": self.longest_gap_clip,
+            "clips_without_face": list(self.without_face),
+        }
+
+
+def read_coverage(header: EntryHeader) -> Coverage | None:
+    """Return the coverage that an entry states; None for one that isn't made from faces."""
+    stated = header.facts.get(FACT)
+    return None if stated is None else Coverage.from_json(stated)
+
+
+def add_coverage(clips: Mapping[str, Coverage]) -> CorpusCoverage:
+    """Add up the coverage of clips.
+
+    Args:
+        clips: clip id -> coverage.
+    """
+    rungs: Counter[str] = Counter()
+    for coverage in clips.values():
+        rungs.update(coverage.rungs)
+    gaps = {clip: coverage.longest_gap_seconds for clip, coverage in clips.items()}
+    longest = max(gaps, key=lambda clip: gaps[clip], default=None)
+    gap = gaps[longest] if longest is not None else 0.0
+    return CorpusCoverage(
+        clips=len(clips),
+        rungs=dict(rungs),
+        longest_gap_seconds=gap,
+        longest_gap_clip=longest if gap > 0 else None,
+        without_face=tuple(
+            sorted(clip for clip, one in clips.items() if one.num_frames and not one.num_with_face)
+        ),
+    )
+
+
+def describe_coverage(corpus: CorpusCoverage) -> str:
+    """Say a corpus's coverage in one line; empty where there are no frames."""
+    if not corpus.num_frames:
+        return ""
+    order = sorted(corpus.rungs, key=lambda rung: (rung == WHOLE, -corpus.rungs[rung]))
+    shares = ", ".join(f"{rung} {corpus.rungs[rung] / corpus.num_frames:.1%}" for rung in order)
+    line = (
+        f"{corpus.num_with_face} of {corpus.num_frames} frames with a face "
+        f"({corpus.num_with_face / corpus.num_frames:.1%}): {shares}"
+    )
+    if corpus.longest_gap_clip is not None:
+        line += f"; longest gap {corpus.longest_gap_seconds:.2f} s, in {corpus.longest_gap_clip}"
+    if corpus.without_face:
+        line += f"; {len(corpus.without_face)} clips without any face"
+    return line

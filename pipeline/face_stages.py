@@ -1,0 +1,130 @@
+"""The stages that look at the picture: all faces of a clip, and networks on the chosen one.
+
+Faces are found in a first pass over the frames and stored as geometry. A second pass decodes again,
+chooses and crops, so that another network, policy or choice by hand never detects again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+
+import numpy as np
+
+from cache.coverage import FACT
+from cache.digest import JSON
+from cache.entry import Entry
+from pipeline.choice import FaceArrays, choose_faces, place_given
+from pipeline.coverage import measure_coverage
+from pipeline.crops import crop_faces
+from pipeline.decode import Frames, MediaError
+from pipeline.detect import FivePointPredictor
+from pipeline.faces import track_faces
+from pipeline.job import Job, made, read_upstream
+from pipeline.loaded import use_network, use_second
+from pipeline.overrides import OVERRIDES, Override, digest_overrides
+from pipeline.results import SetResult
+from pipeline.rungs import Rung
+from pipeline.sets import PlannedSet
+from pipeline.tracks import read_tracks
+from pipeline.watchdog import guarded
+
+NO_VIDEO = "no video stream"
+
+
+def extract_faces(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
+    """Find and follow every face of the clip."""
+    settings, reader = job.plan.settings, job.frames()
+    missing: list[str] = []
+    if job.info.video is None:
+        missing.append(NO_VIDEO)
+        found = track_faces(())
+    else:
+        frames = guarded(reader, settings.hang_seconds)
+        found = track_faces(frames, settings.faces, second=use_second(todo[0], job.plan))
+        missing.extend(reader.problems)
+    attributes: dict[str, JSON] = {
+        "frame_size": list(reader.frame_size or ()),
+        "declared_frames": job.info.video.declared_frames if job.info.video else None,
+        "decoded_frames": reader.decoded_frames,
+        "duration_seconds": job.info.duration_seconds,
+        "notes": list(reader.notes),
+        "problems": list(missing),
+    }
+    missing += _without_face(found.rung)
+    facts = {FACT: measure_coverage(found.rung, found.times).to_json()}
+    with job.writer(todo[0]) as writer:
+        writer.append(**found.arrays())
+        writer.finish(missing=missing, attributes=attributes, facts=facts)
+    return {todo[0].name: made(missing)}
+
+
+def extract_networks(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
+    """Decode once, choose the face and crop it, and run every network on the crops."""
+    settings, plan = job.plan.settings, job.plan
+    entry, again = read_upstream(job, plan.of_kind("faces")[0], extract_faces)
+    overrides = plan.overrides.get(job.clip.clip, ())
+    faces = choose_faces(read_tracks(entry), settings.faces.policy, overrides)
+    size = settings.crops.size
+    networks = [use_network(planned, plan) for planned in todo]
+    missing = [*entry.attributes["problems"], *_without_face(faces.rung)]
+    facts: dict[str, JSON] = {FACT: measure_coverage(faces.rung, faces.times).to_json()}
+    if overrides:
+        facts[OVERRIDES] = digest_overrides(overrides)
+    with ExitStack() as stack:
+        writers = [stack.enter_context(job.writer(planned)) for planned in todo]
+        nothing = np.empty((0, size, size, 3), np.uint8)
+        for writer, network in zip(writers, networks, strict=True):
+            writer.append(**_rows(faces, slice(0, 0)), **network.extract(nothing))
+        for rows, crops in _crops(job, faces):
+            for writer, network in zip(writers, networks, strict=True):
+                writer.append(**_rows(faces, rows), **network.extract(crops))
+        for writer in writers:
+            writer.finish(missing=missing, attributes=_about(entry, overrides), facts=facts)
+    return again | {planned.name: made(missing) for planned in todo}
+
+
+def _crops(job: Job, faces: FaceArrays) -> Iterator[tuple[slice, np.ndarray]]:
+    """Decode the clip again and cut the chosen face out of every frame, in pieces."""
+    settings = job.plan.settings
+    predictor = FivePointPredictor()
+    room = max(1, settings.decode.chunk_bytes // (3 * settings.crops.size**2))
+    chunks = guarded(job.frames(), settings.hang_seconds) if job.info.video else ()
+    done = 0
+    for frames in _small(chunks, room):
+        rows = slice(done, done + len(frames))
+        if not np.array_equal(frames.times, faces.times[rows]):
+            raise MediaError(
+                f"{job.clip.path} decodes to other frames than when its faces were found, near "
+                f"frame {rows.stop}; remove the clip's faces entry and extract again"
+            )
+        points = place_given(faces, done, frames.images, predictor)
+        done = rows.stop
+        yield (
+            rows,
+            crop_faces(frames.images, points, faces.box[rows], faces.rung[rows], settings.crops),
+        )
+
+
+def _rows(faces: FaceArrays, rows: slice) -> dict[str, np.ndarray]:
+    """Return what a network's entry holds beside the features: which face each frame's is of."""
+    return {"times": faces.times[rows], "rung": faces.rung[rows], "track": faces.track[rows]}
+
+
+def _about(entry: Entry, overrides: Sequence[Override]) -> dict[str, JSON]:
+    """Return the attributes of the faces' entry without its facts, and the choices by hand."""
+    own = {name: value for name, value in entry.attributes.items() if name != FACT}
+    return {**own, "by_hand": [override.to_json() for override in overrides]}
+
+
+def _without_face(rung: np.ndarray) -> list[str]:
+    lost = int((rung == Rung.WHOLE).sum())
+    return [f"{lost} of {len(rung)} frames without a face"] if lost else []
+
+
+def _small(chunks: Iterable[Frames], most: int) -> Iterator[Frames]:
+    """Cut chunks into such of at most ``most`` frames: crops may be larger than their frames."""
+    for chunk in chunks:
+        for start in range(0, len(chunk), most):
+            part = slice(start, start + most)
+            yield Frames(chunk.images[part], chunk.times[part])

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cache.feature_set import FeatureSet, SetSpec
+from cache.source import Source
+from pipeline.choice import POLICIES, MisfitError, choose, choose_faces, place_given, rank
+from pipeline.detect import FivePointPredictor
+from pipeline.faces import FaceSettings, track_faces
+from pipeline.overrides import Override
+from pipeline.rungs import SUREST_LAST, Rung
+from pipeline.tracks import Box, ClipTracks, Sighting, TrackArrays, gather, read_tracks
+from tests.pipeline.scenes import background, clip, place, true_box
+
+SIZE = (100, 200)  # height, width
+
+
+def sighting(frame: int, number: int, box: Box) -> Sighting:
+    return Sighting(frame, number, box, np.full((5, 2), number), 0.5, Rung.DETECT)
+
+
+def square(x: float, y: float, side: float) -> Box:
+    return x - side / 2, y - side / 2, x + side / 2, y + side / 2
+
+
+def test_no_sightings_are_no_choice() -> None:
+    tracks = gather([])
+    assert rank(tracks, "largest", SIZE) == []
+    assert choose(tracks, 3, []).tolist() == [-1, -1, -1]
+
+
+@pytest.fixture
+def tracks() -> TrackArrays:
+    """0: small, long, early; 1: large, short; 2: in the centre, late."""
+    return gather(
+        [sighting(frame, 0, square(20, 20, 10)) for frame in range(11)]
+        + [sighting(frame, 1, square(160, 40, 40)) for frame in range(3, 6)]
+        + [sighting(frame, 2, square(101, 52, 13)) for frame in range(7, 12)]
+    )
+
+
+@pytest.mark.parametrize(
+    ("policy", "order"),
+    [
+        ("largest", [1, 0, 2]),  # 3 x 1600, 11 x 100, 5 x 169
+        ("central", [2, 1, 0]),
+        ("longest", [0, 2, 1]),
+        ("first", [0, 1, 2]),
+    ],
+)
+def test_each_policy_ranks_by_its_own_measure(
+    tracks: TrackArrays, policy: str, order: list[int]
+) -> None:
+    assert rank(tracks, policy, SIZE) == order
+
+
+def test_every_policy_is_tested_above() -> None:
+    assert set(POLICIES) == {"largest", "central", "longest", "first"}
+
+
+def test_equal_tracks_are_ranked_by_number() -> None:
+    same = gather([sighting(0, number, square(50, 50, 10)) for number in (4, 2, 7)])
+    assert rank(same, "largest", SIZE) == [2, 4, 7]
+
+
+def test_an_unknown_policy_is_refused(tracks: TrackArrays) -> None:
+    with pytest.raises(ValueError, match=r"policy must be one of largest, .*, got 'nicest'"):
+        rank(tracks, "nicest", SIZE)
+
+
+def test_where_the_first_track_is_absent_the_next_is_used(tracks: TrackArrays) -> None:
+    rows = choose(tracks, 13, [1, 2, 0])
+    numbers = [int(tracks.number[row]) if row >= 0 else None for row in rows]
+    assert numbers == [0, 0, 0, 1, 1, 1, 0, 2, 2, 2, 2, 2, None]
+    assert all(tracks.frame[row] == frame for frame, row in enumerate(rows) if row >= 0)
+
+
+# ---- a small face in the centre throughout, a large one to the right from frame 12 on
+
+FRAME = (240, 320)
+SMALL, LARGE = (155, 120), (260, 100)
+
+
+def images() -> list[np.ndarray]:
+    made = []
+    for frame in range(30):
+        image = place(background(*FRAME), SMALL, 50)
+        made.append(place(image, LARGE, 80) if frame >= 12 else image)
+    return made
+
+
+@lru_cache(maxsize=1)
+def found() -> ClipTracks:
+    return track_faces(clip(images()), FaceSettings(scan_seconds=0.4))
+
+
+@pytest.mark.parametrize(
+    ("policy", "last"),
+    [("largest", LARGE), ("central", SMALL), ("longest", SMALL), ("first", SMALL)],
+)
+def test_the_policy_chooses_among_two_faces(policy: str, last: tuple[int, int]) -> None:
+    assert set(found().tracks.number) == {0, 1}
+    faces = choose_faces(found(), policy)
+    x, y = (faces.box[-1, :2] + faces.box[-1, 2:]) / 2
+    assert np.hypot(x - last[0], y - last[1]) < 15
+    assert Rung.WHOLE not in faces.rung  # where the large face is absent, the other is used
+
+
+def test_a_track_chosen_by_hand_is_used_in_its_time_only() -> None:
+    faces = choose_faces(found(), "largest", [Override(0.6, 0.8, track=0)])
+    by_hand = (faces.times >= 0.6) & (faces.times < 0.8)
+    assert set(faces.track[by_hand]) == {0}
+    assert set(faces.track[faces.times >= 0.8]) == {1}
+
+
+def test_a_track_chosen_by_hand_leaves_frames_without_it_whole() -> None:
+    faces = choose_faces(found(), "largest", [Override(-math.inf, math.inf, track=1)])
+    assert set(faces.rung[:6]) == {Rung.WHOLE}
+    assert (faces.box[0] == [0, 0, FRAME[1], FRAME[0]]).all()
+    assert Rung.WHOLE not in faces.rung[12:]
+
+
+def test_of_two_overrides_of_one_time_the_last_counts() -> None:
+    box = true_box(SMALL, 50)
+    first, second = Override(0.2, 0.6, box=box), Override(0.4, 0.8, track=0)
+    faces = choose_faces(found(), "largest", [first, second])
+    at = {seconds: int(np.searchsorted(faces.times, seconds + 1e-6)) for seconds in (0.2, 0.4)}
+    assert faces.rung[at[0.2]] == Rung.GIVEN
+    assert faces.rung[at[0.4]] != Rung.GIVEN
+    faces = choose_faces(found(), "largest", [second, first])
+    assert faces.rung[at[0.4]] == Rung.GIVEN
+
+
+def test_a_box_given_by_hand_is_used_with_landmarks_of_its_own() -> None:
+    box = true_box(SMALL, 50)
+    faces = choose_faces(found(), "largest", [Override(0.8, 1.0, box=box)])
+    by_hand = (faces.times >= 0.8) & (faces.times < 1.0)
+    assert set(faces.rung[by_hand]) == {Rung.GIVEN}
+    assert Rung.GIVEN not in faces.rung[~by_hand]
+    assert set(faces.track[by_hand]) == {-1}
+    assert faces.box[by_hand] == pytest.approx(np.array([box] * by_hand.sum()))
+    points = place_given(faces, 17, np.stack(images()[17:29]), FivePointPredictor())
+    assert np.abs(points[by_hand[17:29]].mean(1) - SMALL).max() < 15
+    assert np.array_equal(points[~by_hand[17:29]], faces.landmarks[17:29][~by_hand[17:29]])
+    assert not faces.landmarks[by_hand].any()  # the choice itself is left as it was
+
+
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [
+        (Override(0.0, 1.0, track=7), "names track 7, and this clip has the tracks 0, 1"),
+        (Override(1.5, 9.0, track=0), r"from 1.5 to 9.0 s covers no frame .* 0.000 to 1.160 s"),
+        (Override(0.0, 1.0, box=(320, 0, 400, 50)), "is outside the frame of 320x240"),
+        (Override(0.0, 1.0, box=(5, -50, 40, 0)), "is outside the frame of 320x240"),
+    ],
+)
+def test_an_override_that_does_not_fit_its_clip_is_refused(
+    override: Override, problem: str
+) -> None:
+    with pytest.raises(MisfitError, match=problem):
+        choose_faces(found(), "largest", [override])
+
+
+def test_an_override_of_a_clip_without_faces_or_frames_is_refused() -> None:
+    empty = track_faces(clip([background(*FRAME)] * 3))
+    with pytest.raises(MisfitError, match="names track 0, and this clip has the tracks none"):
+        choose_faces(empty, "largest", [Override(0.0, 1.0, track=0)])
+    with pytest.raises(MisfitError, match="covers no frame of this clip; its frames: none"):
+        choose_faces(track_faces([]), "largest", [Override(0.0, 1.0, track=0)])
+
+
+# ---- what the faces set holds
+
+
+def test_stored_tracks_are_read_back(tmp_path: Path) -> None:
+    folder = FeatureSet(tmp_path, SetSpec("faces", {}, 1)).create({})
+    with folder.writer("a", source=Source(1, 2, "0" * 64), provenance={}) as writer:
+        writer.append(**found().arrays())
+        writer.finish(attributes={"frame_size": [240, 320]})
+    stored = read_tracks(folder.read("a"))
+    assert stored.frame_size == (240, 320)
+    assert np.array_equal(stored.times, found().times)
+    for name, values in vars(found().tracks).items():
+        assert np.array_equal(getattr(stored.tracks, name), values)
+    for policy in POLICIES:
+        one, other = (choose_faces(tracks, policy) for tracks in (stored, found()))
+        assert all(np.array_equal(value, getattr(other, n)) for n, value in vars(one).items())
+    with pytest.raises(ValueError, match=r"clip a: expected an entry of a faces set .* no tracks/"):
+        read_tracks(folder.read("a", ("times", "rung")))
+
+
+def test_the_rung_of_a_frame_is_that_of_its_surest_face() -> None:
+    rows = [(0, Rung.HOLD), (0, Rung.DETECT), (1, Rung.FOLLOW), (3, Rung.REGION), (3, Rung.TILT)]
+    sightings = [
+        Sighting(frame, number, square(20, 20, 9), np.zeros((5, 2)), 0.0, rung)
+        for number, (frame, rung) in enumerate(rows)
+    ]
+    tracks = ClipTracks(np.arange(4.0), FRAME, gather(sightings))
+    assert tracks.rung.tolist() == [Rung.DETECT, Rung.FOLLOW, Rung.WHOLE, Rung.TILT]
+    assert set(SUREST_LAST) == set(Rung) - {Rung.WHOLE}
