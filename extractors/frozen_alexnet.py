@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -24,6 +24,17 @@ REACH = 195  # steps that one step of the grid looks at
 BEFORE = 64  # of them, those before 32 times its number
 # Steps of the grid that are computed at once, about half a minute: memory doesn't grow with length.
 BLOCK = 100
+
+
+class Steps(Protocol):
+    """A clip's features in memory or on the disk, of which a slice is read at a time."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of all of them, (T, ...)."""
+
+    def __getitem__(self, rows: slice, /) -> NDArray[Any]:
+        """Return some steps, (t, ...)."""
 
 
 class FrozenAlexNet(nn.Module):
@@ -54,9 +65,12 @@ class FrozenAlexNet(nn.Module):
 
     @torch.no_grad()
     def blocks(
-        self, times: NDArray[np.float64], features: NDArray[np.float32]
+        self, times: NDArray[np.float64], features: Steps
     ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float32]]]:
         """Encode a clip; shapes and guarantees are in the class docstring.
+
+        At most ``BLOCK`` grid steps with what they look at are in memory at once, 34 s of sound;
+        only the times are taken whole.
 
         Raises:
             ValueError: ``features`` is not (T, ...) with the shape of a step, for T times.

@@ -107,6 +107,35 @@ def test_a_long_clip_in_blocks_is_the_clip_at_once(
     assert (np.diff(times) > 0).all()
 
 
+class Disk:
+    """Features of which every slice that is read is noted."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = values
+        self.shape = values.shape
+        self.read: list[slice] = []
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        self.read.append(rows)
+        return self.values[rows]
+
+
+@pytest.mark.parametrize("steps", [0, 47, 32 * 11 + 13])
+def test_a_clip_on_the_disk_is_read_in_windows_and_gives_the_same_grid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    module = load_frozen_alexnet(save_checkpoint(head_of(), tmp_path / "c.safetensors")).module
+    sound, times = sound_of("spectrogram", steps), np.arange(steps) / 100
+    whole = np.concatenate([grid for _, grid in module.blocks(times, sound)])
+    monkeypatch.setattr(frozen_alexnet, "BLOCK", 3)
+    disk = Disk(sound)
+    parts = np.concatenate([grid for _, grid in module.blocks(times, disk)])
+    assert np.allclose(whole, parts, rtol=1e-5, atol=1e-5)
+    # Two steps more than wanted, and what the last one looks at.
+    assert all(rows.stop - rows.start <= (3 + 2) * STRIDE + REACH for rows in disk.read)
+    assert len(disk.read) == -(-len(whole) // 3)
+
+
 def test_a_clip_without_sound_has_no_step_but_the_grids_shape(tmp_path: Path) -> None:
     path = save_checkpoint(head_of(), tmp_path / "c.safetensors")
     _, grid = frozen_grid(path, sound_of("spectrogram", 331))
