@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -71,6 +71,10 @@ class FaceNetwork:
         folded: put norms into the convolutions before them, see ``extractors.folding``. Off only to
             compare: values differ by less than 1e-5 of the largest.
 
+    Attributes:
+        deviation: what another precision than float32 cost on the first batch, as
+            ``deviation_from_float32`` says it; None before, and in float32.
+
     Raises:
         ValueError: the network has no such layer, or takes no such image size; ``batch_size`` is
             negative.
@@ -118,7 +122,8 @@ class FaceNetwork:
             torch.tensor(values, dtype=torch.float32, device=self.device).view(3, 1, 1)
             for values in (spec.mean, spec.deviation)
         )
-        self._mean, self._deviation = mean, deviation
+        self._mean, self._spread = mean, deviation
+        self.deviation: dict[str, float] | None = None
 
     @property
     def dim(self) -> int:
@@ -137,34 +142,51 @@ class FaceNetwork:
             ValueError: ``crops`` has another shape or type, or an embedding is not finite, which
                 float16 can come to.
         """
-        one_view = len(self.settings.views.views) == 1
-        parts: dict[str, list[np.ndarray]] = {"basic": []}
-        if not one_view:
-            parts.update(mean=[], std=[])
+        self.measure_once(crops)
+        parts: dict[str, list[np.ndarray]] = {}
         for start in range(0, max(1, len(crops)), self.batch_size):
-            embeddings = self.embed(crops[start : start + self.batch_size])
-            found = {"basic": embeddings[:, 0]}
-            if not one_view:
-                found["mean"], found["std"] = view_statistics(embeddings)
-            for name, values in found.items():
-                if not bool(values.isfinite().all()):
-                    raise ValueError(
-                        f"{self.spec.name} in {self.settings.precision} gave values that are nan "
-                        "or inf; use precision float32 or bfloat16, or check the weights"
-                    )
-                parts[name].append(values.cpu().numpy())
-        return {name: np.concatenate(arrays) for name, arrays in parts.items()}
+            for name, values in collect(self.begin(crops[start : start + self.batch_size])).items():
+                parts.setdefault(name, []).append(values)
+        result = {name: np.concatenate(arrays) for name, arrays in parts.items()}
+        self.check(result)
+        return result
+
+    def begin(self, crops: np.ndarray) -> dict[str, Tensor]:
+        """Embed a batch of crops: what ``extract`` yields, on the device and not yet looked at.
+
+        On a GPU this returns before it is computed, so that the next batch can be brought there
+        meanwhile.
+        """
+        embeddings = self.embed(crops)
+        found = {"basic": embeddings[:, 0]}
+        if len(self.settings.views.views) > 1:
+            found["mean"], found["std"] = view_statistics(embeddings)
+        return found
+
+    def check(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Refuse embeddings that are not finite.
+
+        Raises:
+            ValueError: see ``extract``.
+        """
+        if not all(np.isfinite(values).all() for values in arrays.values()):
+            raise ValueError(
+                f"{self.spec.name} in {self.settings.precision} gave values that are nan or inf; "
+                "use precision float32 or bfloat16, or check the weights"
+            )
 
     def embed(self, crops: np.ndarray) -> Tensor:
         """Embed every view of a few crops at once: (N, V, D) float32 on the device."""
         with torch.inference_mode(), self._arithmetic():
             # A copy where the array can't be written to: torch would warn of sharing it.
-            pixels = torch.from_numpy(np.require(crops, requirements=["C", "W"])).to(self.device)
+            pixels = torch.from_numpy(np.require(crops, requirements=["C", "W"]))
+            if self.device.type == "cuda":  # from pinned memory, the GPU fetches them by itself
+                pixels = pixels.pin_memory().to(self.device, non_blocking=True)
             views = make_views(pixels, self.settings.views, self.settings.image_size)
             count, num_views = views.shape[:2]
             if count == 0:
                 return views.new_zeros(0, num_views, self.dim)
-            images = (views.flatten(0, 1) - self._mean) / self._deviation
+            images = (views.flatten(0, 1) - self._mean) / self._spread
             images = images.contiguous(memory_format=self.memory_format)
             embeddings: Tensor
             if self.settings.layer == "pooled":
@@ -172,6 +194,11 @@ class FaceNetwork:
             else:
                 embeddings = self.module(images).float()
             return embeddings.view(count, num_views, -1)
+
+    def measure_once(self, crops: np.ndarray) -> None:
+        """Set ``deviation`` on the first crops that come, where it is not float32 that computes."""
+        if self.deviation is None and self.settings.precision != "float32" and len(crops):
+            self.deviation = self.deviation_from_float32(crops[: self.batch_size])
 
     def deviation_from_float32(self, crops: np.ndarray) -> dict[str, float]:
         """Measure what the chosen precision costs on some crops.
@@ -202,6 +229,11 @@ class FaceNetwork:
             if dtype is not torch.float32:
                 stack.enter_context(torch.autocast(self.device.type, dtype))
             yield
+
+
+def collect(found: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    """Bring what ``FaceNetwork.begin`` began to this side, waiting until it is there."""
+    return {name: values.cpu().numpy() for name, values in found.items()}
 
 
 def load_face_network(

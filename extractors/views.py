@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -177,7 +178,7 @@ def make_views(
             result[:, index] = images.flip(3) if view.flip else images
     warped = [index for index, view in enumerate(views) if view.is_warped]
     if warped and images.shape[0]:
-        grids = sampling_grids(view_matrices(settings, size)[warped], size).to(images.device)
+        grids = _warped_grids(settings, size, images.device)
         # All crops share a view's grid, so they travel as channels of one image per view.
         stacked = images.reshape(1, -1, size, size).expand(len(warped), -1, -1, -1)
         sampled = F.grid_sample(
@@ -191,6 +192,13 @@ def make_views(
             sampled = sampled.clamp(0.0, 255.0)
         result[:, warped] = sampled.reshape(len(warped), -1, 3, size, size).transpose(0, 1)
     return result
+
+
+@lru_cache(maxsize=8)
+def _warped_grids(settings: ViewSettings, size: int, device: torch.device) -> Tensor:
+    """Grids of the views that are warped, made once and kept where they are used."""
+    warped = [index for index, view in enumerate(settings.views) if view.is_warped]
+    return sampling_grids(view_matrices(settings, size)[warped], size).to(device)
 
 
 def sampling_grids(matrices: np.ndarray, size: int) -> Tensor:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -21,8 +20,11 @@ from cache.commit import CacheWriteError, write_text
 from cache.feature_set import FeatureSet
 from cache.gc import find_garbage, remove_garbage
 from cache.manifest import Clip
+from pipeline.consumer import Consumer
 from pipeline.extract import extract_clip
+from pipeline.loaded import load_here
 from pipeline.records import fail_clip
+from pipeline.resources import ConsumerChoice, Resources, Share, largest_first
 from pipeline.results import ClipResult
 from pipeline.sets import Plan, PlanError
 from pipeline.summary import Summary, peak_memory
@@ -64,20 +66,23 @@ def shard(clips: Sequence[Clip], text: str | None) -> tuple[Clip, ...]:
     return tuple(clips[int(part) - 1 :: int(parts)])
 
 
-def default_jobs() -> int:
-    """The number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def run_extract(
-    clips: Sequence[Clip], plan: Plan, *, jobs: int | None = None, report: Path | None = None
+    clips: Sequence[Clip],
+    plan: Plan,
+    *,
+    jobs: int | None = None,
+    threads: int | None = None,
+    consumer: ConsumerChoice = "auto",
+    report: Path | None = None,
 ) -> Summary:
     """Bring every planned set of every clip up to date.
 
     Args:
         clips: the clips, each in exactly one state afterwards.
         plan: the sets to make.
-        jobs: worker processes; None is one per core, 0 works in this process.
+        jobs: see ``Resources``, as the next two.
+        threads: PyTorch threads.
+        consumer: who computes networks.
         report: where the JSON report goes; by default into the cache's folder.
 
     Returns:
@@ -88,6 +93,7 @@ def run_extract(
         CacheFullError: the cache can't be written.
     """
     started = time.monotonic()
+    share = Resources(jobs, threads, consumer).share(len(clips), plan.device)
     results: list[ClipResult] = []
     stop = _Stop()
     try:
@@ -97,10 +103,20 @@ def run_extract(
             )
         work = functools.partial(extract_clip, plan=plan)
         failed = functools.partial(_died, plan=plan)
-        jobs = default_jobs() if jobs is None else jobs
-        jobs = min(jobs, len(clips))
-        with contextlib.suppress(_HurryError), _stoppable(stop, hurry=jobs == 0):
-            stream = map_clips(work, clips, jobs=jobs, failed=failed, stopped=stop.asked)
+        with (
+            contextlib.suppress(_HurryError),
+            _stoppable(stop, hurry=share.jobs == 0),
+            _serving(plan, share) as setup,
+        ):
+            stream = map_clips(
+                work,
+                largest_first(clips) if share.jobs > 1 else clips,
+                jobs=share.jobs,
+                failed=failed,
+                stopped=stop.asked,
+                threads=1 if share.shared else share.threads,
+                setup=setup,
+            )
             with contextlib.closing(stream):
                 for result in _shown(stream, len(clips)):
                     results.append(result)
@@ -130,6 +146,17 @@ def run_extract(
     except OSError as error:
         raise CacheFullError(f"the report can't be written: {error}") from error
     return summary
+
+
+@contextlib.contextmanager
+def _serving(plan: Plan, share: Share) -> Iterator[Callable[[], None] | None]:
+    """Serve networks to the workers, if they share them; yields what a worker does at its start."""
+    if not (share.shared and plan.of_kind("network")):
+        yield None
+        return
+    planned = {item.name: item for item in plan.of_kind("network")}
+    with Consumer(lambda name: load_here(planned[name], plan), threads=share.threads) as consumer:
+        yield consumer.setup
 
 
 def _died(clip: Clip, died: WorkerDied, *, plan: Plan) -> ClipResult:

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -65,6 +66,8 @@ def map_clips(
     jobs: int,
     failed: Callable[[T, WorkerDied], R],
     stopped: Callable[[], bool] = lambda: False,
+    threads: int = 1,
+    setup: Callable[[], None] | None = None,
 ) -> Generator[R]:
     """Yield one result per clip, in the order in which they finish.
 
@@ -75,6 +78,8 @@ def map_clips(
         failed: called here for a clip that ended its worker, instead of ``work``.
         stopped: asked several times a second; once it is true the workers are ended and the clips
             that they hold are left. In this process it is asked between clips.
+        threads: PyTorch threads of each worker.
+        setup: called when a worker starts; must pickle.
 
     Raises:
         WorkersFailedError: workers end before they take a clip, so that going on is pointless.
@@ -88,7 +93,8 @@ def map_clips(
     source = iter(clips)
     with tempfile.TemporaryDirectory(prefix="avfuse-workers-") as folder:
         while True:
-            pool = _Pool(work, jobs, Path(folder), stopped)
+            start = _Start(os.getpid(), Path(folder), threads, setup)
+            pool = _Pool(work, jobs, start, stopped)
             yield from pool.run(source)
             if stopped() or not (pool.in_flight or pool.not_begun):
                 return
@@ -101,7 +107,7 @@ def map_clips(
                 if (reason := _last_words(Path(folder), clip)) is not None:
                     yield failed(clip, WorkerDied(reason))
                     continue
-                alone = _Pool(work, 1, Path(folder), stopped)
+                alone = _Pool(work, 1, start, stopped)
                 yield from alone.run([clip])
                 if stopped():
                     return
@@ -121,11 +127,12 @@ class _Pool(Generic[T, R]):
     """
 
     def __init__(
-        self, work: Callable[[T], R], jobs: int, markers: Path, stopped: Callable[[], bool]
+        self, work: Callable[[T], R], jobs: int, start: _Start, stopped: Callable[[], bool]
     ) -> None:
         self.work = work
         self.jobs = jobs
-        self.markers = markers
+        self.start = start
+        self.markers = start.markers
         self.stopped = stopped
         self.in_flight: list[T] = []
         self.not_begun: list[T] = []
@@ -137,8 +144,7 @@ class _Pool(Generic[T, R]):
         running: dict[Future[R], T] = {}
         executor = ProcessPoolExecutor(
             max_workers=self.jobs,
-            initializer=_start_worker,
-            initargs=(os.getpid(), self.markers),
+            initializer=self.start,
             env=ENVIRONMENT,
         )
         try:
@@ -170,15 +176,26 @@ class _Pool(Generic[T, R]):
         return result
 
 
-def _start_worker(parent: int, markers: Path) -> None:
-    # A core each: the same number of threads whatever the number of workers, so that the numbers
-    # a clip yields do not depend on it either.
-    torch.set_num_threads(1)
-    # loky replaces a worker that has grown by 300 MB, taking growth for a leak. Large frames need
-    # more than that, and a new worker would load every network again.
-    process_executor._USE_PSUTIL = False
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C ends
-    threading.Thread(target=_end_with, args=(parent, markers), daemon=True).start()
+@dataclass(frozen=True)
+class _Start:
+    """What a worker does before its first clip."""
+
+    parent: int
+    markers: Path
+    threads: int
+    setup: Callable[[], None] | None
+
+    def __call__(self) -> None:
+        # As many whatever the number of workers, so that the numbers a clip yields do not depend
+        # on it either.
+        torch.set_num_threads(self.threads)
+        # loky replaces a worker that has grown by 300 MB, taking growth for a leak. Large frames
+        # need more than that, and a new worker would load every network again.
+        process_executor._USE_PSUTIL = False
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C ends
+        threading.Thread(target=_end_with, args=(self.parent, self.markers), daemon=True).start()
+        if self.setup is not None:
+            self.setup()
 
 
 def _end_with(parent: int, markers: Path) -> None:

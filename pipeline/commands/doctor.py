@@ -13,7 +13,8 @@ from cache.manifest import ManifestError, read_manifest
 from pipeline.diagnosis import Finding
 from pipeline.doctor import diagnose, examine_corpus
 from pipeline.doctor_report import format_diagnosis, format_findings
-from pipeline.run import PLAIN_LINE_SECONDS, default_jobs
+from pipeline.resources import num_cores
+from pipeline.run import PLAIN_LINE_SECONDS
 from pipeline.workers import WorkersFailedError
 
 
@@ -51,7 +52,7 @@ def doctor(
         sys.exit(1)
     # A bar on a terminal; elsewhere a line now and then.
     seconds = 0.1 if sys.stderr.isatty() else PLAIN_LINE_SECONDS
-    jobs = default_jobs() if jobs is None else jobs
+    jobs = num_cores() if jobs is None else jobs
     stream = examine_corpus(clips, sample=sample, jobs=jobs)
     bar = tqdm(stream, total=len(clips), unit="clip", mininterval=seconds, dynamic_ncols=True)
     try:

@@ -1,0 +1,234 @@
+"""One network for all workers: each gets its own embeddings, whatever came in the same batch."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Client, Connection, Listener
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from cache.feature_set import find_set
+from cache.manifest import read_manifest
+from extractors.face_network import FaceNetwork, NetworkSettings
+from extractors.views import ViewSettings
+from extractors.weights import initialise
+from pipeline.cli import main
+from pipeline.consumer import Consumer
+from pipeline.remote import RemoteNetwork, Reply, Request
+from pipeline.workers import WorkerDied, map_clips
+from tests.conftest import SMALL
+from tests.extractors.small import small_specs
+from tests.extractors.test_face_network import ROUNDING
+
+FEW = ViewSettings(rotations=(0.0, 5.0), scales=(1.0,))
+BATCH = 5
+
+
+def make_network(name: str = "resnet18", **settings: Any) -> FaceNetwork:
+    # Pixels as they are, so that a black crop is 0 whatever the weights.
+    spec = replace(small_specs()[name], mean=(0.0,) * 3, deviation=(1.0,) * 3)
+    module = spec.build()
+    initialise(module, 3)
+    return FaceNetwork(spec, module, NetworkSettings(views=FEW, **settings), batch_size=BATCH)
+
+
+def make_crops(count: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def consumer() -> Iterator[Consumer]:
+    with Consumer(lambda name: make_network(name), threads=1) as result:
+        yield result
+
+
+def link(consumer: Consumer) -> Connection:
+    address, key = consumer.setup.args  # type: ignore[attr-defined]
+    return Client(address, authkey=key)
+
+
+def ask(consumer: Consumer, *crops: np.ndarray) -> list[Reply]:
+    """Send each array as a worker of its own, all before the first answer is awaited."""
+    links = [link(consumer) for _ in crops]
+    for one, images in zip(links, crops, strict=True):
+        one.send(Request("resnet18", images))
+    replies = [one.recv() for one in links]
+    for one in links:
+        one.close()
+    return replies
+
+
+def test_crops_of_many_clips_in_common_batches_yield_each_its_own_embeddings(
+    consumer: Consumer,
+) -> None:
+    network = make_network()
+    crops = [make_crops(count, seed) for seed, count in enumerate((7, 2, 0, 11, 1, 3))]
+    for reply, images in zip(ask(consumer, *crops), crops, strict=True):
+        expected = network.extract(images)
+        assert reply.error == ""
+        assert set(reply.arrays) == {"basic", "mean", "std"}
+        for name, values in expected.items():
+            assert reply.arrays[name].shape == values.shape
+            scale = np.abs(values).max(initial=0.0)
+            np.testing.assert_allclose(reply.arrays[name], values, rtol=0, atol=ROUNDING * scale)
+
+
+def test_batches_are_filled_across_clips(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, sizes, gate = make_network(), [], threading.Event()
+
+    def begin(images: np.ndarray) -> dict[str, torch.Tensor]:
+        gate.wait(10)
+        sizes.append(len(images))
+        return FaceNetwork.begin(network, images)
+
+    monkeypatch.setattr(network, "begin", begin)
+    with Consumer(lambda _: network, threads=1) as consumer:
+        links = [link(consumer) for _ in range(4)]
+        for seed, one in enumerate(links):
+            one.send(Request("resnet18", make_crops(3, seed)))
+        threading.Timer(0.5, gate.set).start()  # by then all four have arrived
+        assert all(one.recv().error == "" for one in links)
+    # The first to arrive may begin alone; the others wait together.
+    assert sum(sizes) == 12
+    assert max(sizes) == BATCH
+
+
+def test_what_fails_is_told_to_the_clip_that_it_is_of_and_to_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = make_network()
+    with torch.no_grad():
+        network.module.conv1.weight.mul_(1e38)
+    black = np.zeros((2, 32, 32, 3), np.uint8)
+    crooked = np.zeros((1, 32, 31, 3), np.uint8)
+    with Consumer(lambda _: network, threads=1) as consumer:
+        replies = ask(consumer, black, make_crops(3, 1), crooked, black, black)
+    assert [bool(reply.error) for reply in replies] == [False, True, True, False, False]
+    assert "nan or inf" in replies[1].error
+    assert "square RGB images" in replies[2].error
+    assert all(np.isfinite(replies[i].arrays["basic"]).all() for i in (0, 3, 4))
+
+
+def test_a_network_that_cannot_be_loaded_fails_what_asks_for_it_only() -> None:
+    def load(name: str) -> FaceNetwork:
+        if name == "broken":
+            raise RuntimeError("no such weights")
+        return make_network(name)
+
+    with Consumer(load, threads=1) as consumer, link(consumer) as one:
+        one.send(Request("broken", make_crops(3, 0)))
+        assert one.recv().error == "RuntimeError: no such weights"
+        assert ask(consumer, make_crops(3, 0))[0].error == ""
+
+
+def test_a_worker_that_dies_with_its_crops_in_a_batch_disturbs_no_other(
+    consumer: Consumer,
+) -> None:
+    for _ in range(3):
+        with link(consumer) as gone:
+            gone.send(Request("resnet18", make_crops(3, 0)))
+    assert ask(consumer, make_crops(2, 1))[0].arrays["basic"].shape == (2, 32)
+
+
+def test_a_stranger_without_the_key_is_turned_away(consumer: Consumer) -> None:
+    address, _ = consumer.setup.args  # type: ignore[attr-defined]
+    with pytest.raises(Exception, match="digest"):
+        Client(address, authkey=b"guess")
+    assert ask(consumer, make_crops(2, 1))[0].error == ""
+
+
+def test_the_deviation_of_the_first_batch_comes_with_the_answer() -> None:
+    with Consumer(lambda _: make_network(precision="bfloat16"), threads=1) as consumer:
+        first, second = (ask(consumer, make_crops(2, seed))[0] for seed in (0, 1))
+    assert first.deviation is not None
+    assert 0 < first.deviation["max_relative"] < 0.05
+    assert second.deviation == first.deviation
+
+
+@dataclass(frozen=True)
+class Clip:
+    clip: str
+
+
+def embed(clip: Clip) -> str:
+    """Embed two crops in a worker, which for "kill" dies while they are computed."""
+    if clip.clip == "kill":
+        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        while True:
+            RemoteNetwork("resnet18").extract(make_crops(11, 5))
+    if clip.clip == "crooked":
+        try:
+            RemoteNetwork("resnet18").extract(np.zeros((2, 32, 31, 3), np.uint8))
+        except ValueError as error:
+            return f"crooked: {str(error)[:30]}"
+    arrays = RemoteNetwork("resnet18").extract(make_crops(2, int(clip.clip)))
+    return f"{clip.clip}: {arrays['basic'].sum():.3f}"
+
+
+def failed(clip: Clip, died: WorkerDied) -> str:
+    return f"{clip.clip} died: {died}"
+
+
+def test_workers_that_are_killed_or_send_nonsense_cost_their_own_clip_only(
+    consumer: Consumer,
+) -> None:
+    clips = [Clip("1"), Clip("kill"), Clip("2"), Clip("crooked"), Clip("3")]
+    results = sorted(map_clips(embed, clips, jobs=2, failed=failed, setup=consumer.setup))
+    network = make_network()
+    expected = [network.extract(make_crops(2, i))["basic"].sum() for i in (1, 2, 3)]
+    for line, value in zip(results[:3], expected, strict=True):
+        assert float(line.split()[1]) == pytest.approx(value, rel=1e-4)
+    assert results[3] == "crooked: crops must be square RGB image"
+    assert results[4].startswith("kill died: the worker process was killed twice")
+
+
+def test_a_worker_whose_parent_is_gone_ends_instead_of_failing_its_clip() -> None:
+    with Listener(authkey=b"k") as listener:
+        thread = threading.Thread(target=lambda: listener.accept().close())
+        thread.start()
+        code = (
+            "import numpy as np\n"
+            "from pipeline.remote import RemoteNetwork, connect\n"
+            f"connect({str(listener.address)!r}, b'k')\n"
+            "RemoteNetwork('a').extract(np.zeros((1, 5, 5, 3), np.uint8))\n"
+        )
+        done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
+        thread.join()
+    assert done.returncode == -signal.SIGKILL
+
+
+def test_a_shared_network_yields_the_entries_of_workers_with_their_own(
+    corpus: Path, tmp_path: Path
+) -> None:
+    clips = read_manifest(corpus).clips[:3]
+    text = corpus.read_text().splitlines()
+    manifest = corpus.parent / f"{tmp_path.name}.csv"
+    (corpus.parent / "broken.mp4").write_bytes(b"\0" * 5_000)
+    columns = len(text[0].split(","))
+    manifest.write_text("\n".join([*text[:4], "broken,broken.mp4,a" + "," * (columns - 3)]) + "\n")
+    for how in ("own", "shared"):
+        command = ["extract", str(manifest), "--cache", str(tmp_path / how), "--jobs", "2"]
+        command += ["--sets", "resnet18", *SMALL, "--consumer", how]
+        result = CliRunner().invoke(main, command)
+        assert result.exit_code == 1, result.output
+        assert "1 failed" in result.output
+    for clip in clips:
+        own, shared = (
+            find_set(tmp_path / how, "resnet18").read(clip.clip, verify=True)
+            for how in ("own", "shared")
+        )
+        assert (own.state, own.missing) == (shared.state, shared.missing)
+        for name, values in own.arrays.items():
+            scale = np.abs(values).max()
+            np.testing.assert_allclose(shared.arrays[name], values, atol=ROUNDING * scale)
