@@ -5,51 +5,29 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from extractors.folding import fold
+from extractors.network_settings import PRECISIONS, NetworkSettings, resolve_settings
 from extractors.networks import NETWORKS, NetworkSpec
 from extractors.statistics import view_statistics
-from extractors.views import ViewSettings, make_views
+from extractors.views import make_views, resize_crops
+from extractors.weight_facts import WeightFacts, read_facts
+from extractors.weight_files import WeightsError
 from extractors.weights import initialise, load_weights, weights_digest
 
-PRECISIONS = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
+__all__ = ["FaceNetwork", "NetworkSettings", "load_face_network"]
+
+# Luma (ITU-R BT.601), as in fine-tuning on grey images.
+LUMA = (0.299, 0.587, 0.114)
 # Views in one forward pass, where the caller names no batch size: on a CPU more gains nothing and
 # costs memory, a GPU is busy only with many.
 VIEWS_PER_FORWARD = {"cpu": 36, "cuda": 1152}
-
-
-@dataclass(frozen=True)
-class NetworkSettings:
-    """What of a network is computed. All of it can change the numbers, so all of it is in the key.
-
-    Attributes:
-        layer: a layer of ``NetworkSpec.layers``; the network's own last one if empty.
-        image_size: pixels; 0 takes the network's own. Others only where its parameters fit any.
-        precision: ``float32``, or ``bfloat16`` or ``float16`` for convolutions and products.
-        views: which variants of a crop are embedded.
-    """
-
-    layer: str = ""
-    image_size: int = 0
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    views: ViewSettings = field(default_factory=ViewSettings)
-
-    def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise ValueError(
-                f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}"
-            )
 
 
 class FaceNetwork:
@@ -70,6 +48,7 @@ class FaceNetwork:
             a core with IR-50.
         folded: put norms into the convolutions before them, see ``extractors.folding``. Off only to
             compare: values differ by less than 1e-5 of the largest.
+        facts: what the weights say of themselves; decides what ``settings`` leave open.
 
     Attributes:
         deviation: what another precision than float32 cost on the first batch, as
@@ -90,23 +69,14 @@ class FaceNetwork:
         batch_size: int = 0,
         channels_last: bool = True,
         folded: bool = True,
+        facts: WeightFacts | None = None,
     ) -> None:
         settings = NetworkSettings() if settings is None else settings
-        layer = settings.layer or spec.default_layer
-        if layer not in spec.layers:
-            raise ValueError(
-                f"{spec.name} has the layers {', '.join(spec.layers)}, not {settings.layer!r}"
-            )
-        size = settings.image_size or spec.image_size
-        if size < 1 or (size != spec.image_size and not spec.any_size):
-            raise ValueError(
-                f"{spec.name} takes images of {spec.image_size} pixels only, got image_size {size}"
-            )
         if batch_size < 0:
             raise ValueError(f"batch_size must not be negative, got {batch_size}")
         self.spec = spec
-        # Resolved, so that two ways to ask for the same numbers get the same key.
-        self.settings = replace(settings, layer=layer, image_size=size)
+        self.settings = resolve_settings(settings, spec, facts)
+        self.facts = facts
         self.weights_digest = weights_digest(module)
         self.device = torch.device(device)
         self.batch_size = batch_size or max(
@@ -182,11 +152,17 @@ class FaceNetwork:
             pixels = torch.from_numpy(np.require(crops, requirements=["C", "W"]))
             if self.device.type == "cuda":  # from pinned memory, the GPU fetches them by itself
                 pixels = pixels.pin_memory().to(self.device, non_blocking=True)
+            if self.settings.detail < min(self.settings.image_size, pixels.shape[1]):
+                pixels = resize_crops(pixels, self.settings.detail).permute(0, 2, 3, 1)
             views = make_views(pixels, self.settings.views, self.settings.image_size)
             count, num_views = views.shape[:2]
             if count == 0:
                 return views.new_zeros(0, num_views, self.dim)
-            images = (views.flatten(0, 1) - self._mean) / self._spread
+            images = views.flatten(0, 1)
+            if self.settings.colour == "grey":  # broadcast to three channels below
+                weights = images.new_tensor(LUMA).view(1, 3, 1, 1)
+                images = (images * weights).sum(dim=1, keepdim=True)
+            images = (images - self._mean) / self._spread
             images = images.contiguous(memory_format=self.memory_format)
             embeddings: Tensor
             if self.settings.layer == "pooled":
@@ -252,7 +228,8 @@ def load_face_network(
         name: in ``NETWORKS``.
         weights: the file; None fills it with random numbers from ``seed``, which only makes sense
             for trying things out, and what comes of it has to be marked as untrained.
-        settings: see ``FaceNetwork``, as the rest.
+        settings: see ``FaceNetwork``, as the rest; what they leave open is taken from the file
+            where it says so.
         seed: of random weights.
         device: where it runs.
         batch_size: crops in one forward pass.
@@ -267,10 +244,13 @@ def load_face_network(
         raise ValueError(f"no network is called {name!r}; there are {', '.join(NETWORKS)}")
     spec = NETWORKS[name]
     module = spec.build()
+    facts = None
     if weights is None:
         initialise(module, seed)
     else:
-        load_weights(module, weights)
+        facts = read_facts(load_weights(module, weights).metadata, weights)
+    if facts and facts.network != name:
+        raise WeightsError(f"{weights} says that it is of {facts.network}, not of {name}")
     return FaceNetwork(
         spec,
         module,
@@ -278,4 +258,5 @@ def load_face_network(
         device=device,
         batch_size=batch_size,
         channels_last=channels_last,
+        facts=facts,
     )

@@ -1,0 +1,98 @@
+"""The classifier that a fine-tuned weight file holds beside its network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from extractors.networks import NETWORKS
+from extractors.weight_facts import WeightFacts, read_facts
+from extractors.weight_files import WeightsError, read_weight_file
+
+# Where a file keeps it, if its network's source has no name for one.
+CLASSIFIER = "classifier."
+
+
+@dataclass(frozen=True)
+class StillClassifier:
+    """One linear layer on the embedding of a face.
+
+    Shapes (C classes, D = length of an embedding):
+        ``weight``: (C, D), float32. ``bias``: (C,), float32.
+
+    Attributes:
+        weight: see above.
+        bias: see above.
+        facts: of the file; names the classes.
+    """
+
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    facts: WeightFacts
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the C classes."""
+        return self.facts.classes
+
+    def classify(self, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the probability of each class.
+
+        Shapes (T embeddings):
+            ``embeddings``: (T, D).
+            result: (T, C), rows that sum to 1.
+
+        Raises:
+            ValueError: ``embeddings`` is not (T, D).
+        """
+        dim = self.weight.shape[1]
+        if embeddings.ndim != 2 or embeddings.shape[1] != dim:
+            raise ValueError(f"embeddings must be (T, {dim}), got {embeddings.shape}")
+        logits = embeddings.astype(np.float64) @ self.weight.T.astype(np.float64) + self.bias
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
+        result: NDArray[np.float64] = odds / odds.sum(axis=1, keepdims=True)
+        return result
+
+
+def classifier_prefix(network: str) -> str:
+    """Return what a network's file calls its classifier's parameters, before ``weight``."""
+    with torch.device("meta"):  # for its class alone
+        module = NETWORKS[network].build()
+    foreign: tuple[str, ...] = getattr(module, "FOREIGN", ())
+    return foreign[-1] if foreign else CLASSIFIER
+
+
+def load_still_classifier(path: Path) -> StillClassifier:
+    """Read the classifier of a fine-tuned weight file.
+
+    Raises:
+        WeightsError: the file can't be read safely, says nothing of itself, names no classes or
+            an unknown network, or holds no classifier for them, or one that is not finite.
+        OSError: the file can't be read.
+    """
+    file = read_weight_file(path)
+    facts = read_facts(file.metadata, path)
+    if facts is None or not facts.classes:
+        raise WeightsError(f"{path} names no classes; only what avfuse fine-tuned can classify")
+    if facts.network not in NETWORKS:
+        raise WeightsError(f"{path} says that it is of {facts.network!r}, which is no network here")
+    spec, prefix = NETWORKS[facts.network], classifier_prefix(facts.network)
+    dim = spec.layers[spec.default_layer]
+    shapes = {"weight": (len(facts.classes), dim), "bias": (len(facts.classes),)}
+    parts: dict[str, NDArray[np.float32]] = {}
+    for name, shape in shapes.items():
+        tensor = file.tensors.get(prefix + name)
+        found = None if tensor is None else tuple(tensor.shape)
+        if tensor is None or found != shape or not torch.is_floating_point(tensor):
+            raise WeightsError(
+                f"{path}: its {len(facts.classes)} classes need {prefix}{name} of shape "
+                f"{list(shape)}, got {'none' if found is None else list(found)}"
+            )
+        parts[name] = tensor.float().numpy()
+        if not np.isfinite(parts[name]).all():
+            raise WeightsError(f"{path}: {prefix}{name} holds nan or inf; the file is damaged")
+    return StillClassifier(parts["weight"], parts["bias"], facts)

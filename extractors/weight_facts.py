@@ -1,0 +1,187 @@
+"""What a weight file says of itself: what its network was trained on, takes and tells."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from extractors.weight_files import WeightsError
+
+KEY = "avfuse"  # the name of the facts in a safetensors file's header, one JSON text
+MAX_TEXT = 200_000
+MAX_CLASSES = 1_000
+MAX_NAME = 100
+MAX_SIZE = 4_096  # pixels
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How the faces were framed that a network was trained on, in the terms of ``CropSettings``.
+
+    Attributes:
+        extend: how much larger the images were than the aligned face, in total.
+        lift: how far they reached up beyond that, as a share of the aligned face.
+    """
+
+    extend: float
+    lift: float
+
+
+@dataclass(frozen=True)
+class WeightFacts:
+    """What has to be known of fine-tuned weights to feed them as they were trained.
+
+    Attributes:
+        network: name in ``NETWORKS``.
+        classes: of the classifier that the file holds, in order; empty if it holds none.
+        image_size: height and width of the images in training, in pixels.
+        grey: whether the images had no colour.
+        detail: height and width in pixels of what those images were enlarged from; 0 if they
+            were not enlarged.
+        framing: how much of a face and its surroundings they showed; None where that is unknown.
+        seed: of the training.
+        settings: of the training.
+        data: what it was trained on, and under which licence.
+        metrics: measured; ``accuracy`` is a share, with ``split`` and ``num_images``.
+    """
+
+    network: str
+    classes: tuple[str, ...]
+    image_size: int
+    grey: bool
+    detail: int = 0
+    framing: Framing | None = None
+    seed: int | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_metadata(self) -> dict[str, str]:
+        """Return the header of a safetensors file that states these facts."""
+        values = asdict(self) | {"classes": list(self.classes)}
+        return {KEY: json.dumps(values, allow_nan=False, sort_keys=True)}
+
+    @property
+    def accuracy(self) -> str:
+        """What was measured, in words; empty if nothing was."""
+        value = self.metrics.get("accuracy")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            return ""
+        text = f"{value:.2%}".replace("%", " %")
+        split, count = self.metrics.get("split"), self.metrics.get("num_images")
+        of = f" of {count:,} images" if isinstance(count, int) else ""
+        return f"{text}{of}" + (f" of {plain(split)}" if isinstance(split, str) and split else "")
+
+
+def read_facts(metadata: Mapping[str, str], path: Path) -> WeightFacts | None:
+    """Read what a safetensors file's header says, doubting all of it.
+
+    Args:
+        metadata: the header's texts.
+        path: the file, for messages.
+
+    Returns:
+        None if the file was not written by avfuse's fine-tuning.
+
+    Raises:
+        WeightsError: the facts are not JSON, or one is missing, of another type or out of range.
+    """
+    text = metadata.get(KEY)
+    if text is None:
+        return None
+    if len(text) > MAX_TEXT:
+        raise WeightsError(
+            f"{path}: its header says {len(text)} characters of itself; at most {MAX_TEXT} are read"
+        )
+    try:
+        values = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise WeightsError(f"{path}: what its header says of itself is not JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise WeightsError(f"{path}: expected a JSON object under {KEY!r}, got {values!r:.40}")
+    try:
+        return WeightFacts(
+            network=_name(values, "network"),
+            classes=_classes(values.get("classes", [])),
+            image_size=_whole(values, "image_size", low=1),
+            grey=_flag(values, "grey"),
+            detail=_whole(values, "detail", low=0, default=0),
+            framing=_framing(values.get("framing")),
+            seed=_whole(values, "seed", low=0, high=2**63, default=None),
+            settings=_table(values, "settings"),
+            data=_table(values, "data"),
+            metrics=_table(values, "metrics"),
+        )
+    except ValueError as error:
+        raise WeightsError(f"{path}: its header states {error}") from None
+
+
+def plain(text: str) -> str:
+    """Return a text of unknown origin that can be printed: what would move a cursor is escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:MAX_NAME])
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is no number")
+
+
+def _name(values: Mapping[str, Any], key: str) -> str:
+    value = values.get(key)
+    if not isinstance(value, str) or not value.isprintable() or not 0 < len(value) <= MAX_NAME:
+        raise ValueError(f"{key} {value!r:.40}, expected a name")
+    return value
+
+
+def _classes(values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list) or len(values) > MAX_CLASSES:
+        raise ValueError(f"classes {values!r:.40}, expected at most {MAX_CLASSES} names")
+    names = tuple(_name({"classes": value}, "classes") for value in values)
+    if len(set(names)) != len(names):
+        raise ValueError(f"a class twice: {', '.join(names)[:80]}")
+    return names
+
+
+def _whole(
+    values: Mapping[str, Any], key: str, *, low: int, high: int = MAX_SIZE, default: Any = ...
+) -> Any:
+    value = values.get(key, default)
+    if value is default and default is not ...:
+        return value
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        shown = "nothing" if value is ... else f"{value!r:.40}"
+        raise ValueError(f"{key} {shown}, expected a whole number from {low} to {high}")
+    return value
+
+
+def _flag(values: Mapping[str, Any], key: str) -> bool:
+    value = values.get(key)
+    if not isinstance(value, bool):
+        raise ValueError(f"{key} {value!r:.40}, expected true or false")
+    return value
+
+
+def _table(values: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = values.get(key, {})
+    if not isinstance(value, dict):
+        raise ValueError(f"{key} {value!r:.40}, expected an object")
+    return value
+
+
+def _framing(value: Any) -> Framing | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict) or set(value) != {"extend", "lift"}:
+        raise ValueError(f"framing {value!r:.60}, expected extend and lift")
+    numbers = [value["extend"], value["lift"]]
+    # The limits of CropSettings.
+    for number, low, high in zip(numbers, (0, -1), (4, 1), strict=True):
+        real = isinstance(number, int | float) and not isinstance(number, bool)
+        if not real or not math.isfinite(number) or not low <= number <= high:
+            raise ValueError(
+                f"framing {value!r:.60}, expected extend from 0 to 4 and lift from -1 to 1"
+            )
+    return Framing(float(numbers[0]), float(numbers[1]))
