@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cache.coverage import CorpusCoverage, Coverage, add_coverage, read_coverage
 from cache.digest import JSON
 from cache.entry import EntryError, read_entry_header
 from cache.feature_set import FeatureSet, list_sets
@@ -35,6 +36,7 @@ class SetStatus:
         newer: the newest set of the same name, if this isn't it.
         differences: what this set was made with, against that one: ``setting: old -> new``.
         manifest: with a manifest, its clips that are done, failed and missing here.
+        coverage: frames with a face, of a set made from faces; with a manifest, of its clips.
     """
 
     name: str
@@ -52,11 +54,17 @@ class SetStatus:
     newer: str | None
     differences: tuple[str, ...]
     manifest: Mapping[str, int] | None
+    coverage: CorpusCoverage | None = None
 
     @property
     def entries(self) -> int:
         """Number of entries that can be read."""
         return self.ok + self.partial
+
+    def to_json(self) -> dict[str, JSON]:
+        """Return the fields, ready for JSON."""
+        coverage = None if self.coverage is None else self.coverage.to_json()
+        return {**vars(self), "entries": self.entries, "coverage": coverage}
 
 
 @dataclass(frozen=True)
@@ -93,7 +101,7 @@ class CacheStatus:
         return {
             **vars(self),
             "cache": str(self.cache),
-            "sets": [{**vars(item), "entries": item.entries} for item in self.sets],
+            "sets": [item.to_json() for item in self.sets],
             "healthy": self.healthy,
         }
 
@@ -188,6 +196,8 @@ def _read_set(
     counts = {"ok": 0, "partial": 0, "damaged": 0}
     num_bytes = steps = 0
     done: set[str] = set()
+    wanted = None if clips is None else set(clips)
+    covered: dict[str, Coverage] = {}
     for path in feature_set.entry_paths():
         try:
             header = read_entry_header(path)
@@ -200,6 +210,9 @@ def _read_set(
         num_bytes += header.seal.bytes
         steps += header.steps
         done.add(header.clip)
+        coverage = read_coverage(header)
+        if coverage is not None and (wanted is None or header.clip in wanted):
+            covered[header.clip] = coverage
     failed = {failure.clip for failure in feature_set.failures()} - done
     newest = max(
         (item for item in sets if item.spec.name == spec.name), key=lambda item: _created(item)
@@ -207,8 +220,7 @@ def _read_set(
     older = newest.spec.key != spec.key
     specs = {item.spec.key: item.spec for item in sets}
     manifest = None
-    if clips is not None:
-        wanted = set(clips)
+    if wanted is not None:
         manifest = {
             "clips": len(wanted),
             "done": len(wanted & done),
@@ -229,6 +241,7 @@ def _read_set(
         newer=newest.folder.name if older else None,
         differences=tuple(explain_difference(spec, newest.spec, specs)) if older else (),
         manifest=manifest,
+        coverage=add_coverage(covered) if covered else None,
         **counts,
     )
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from cache.coverage import describe_coverage
 from cache.status import CacheStatus, SetStatus
 
 
 def format_status(found: CacheStatus) -> str:
     """Write a table with a line per set, and below it whatever needs a word."""
-    header = ["set", "ok", "partial", "failed", "damaged", "size", "steps"]
+    header = ["set", "ok", "partial", "failed", "damaged", "size", "steps", "faces"]
     rows = [
         [
             item.folder,
             *(str(count) for count in (item.ok, item.partial, item.failed, item.damaged)),
             format_size(item.bytes),
             str(item.steps),
+            _share(item),
         ]
         for item in found.sets
     ]
@@ -38,6 +40,11 @@ def format_status(found: CacheStatus) -> str:
     return "\n".join(lines)
 
 
+def _share(item: SetStatus) -> str:
+    frames = item.coverage.num_frames if item.coverage else 0
+    return f"{item.coverage.num_with_face / frames:.1%}" if item.coverage and frames else "-"
+
+
 def _notes(item: SetStatus) -> Iterator[str]:
     if item.untrained:
         yield "untrained (random weights)"
@@ -47,6 +54,9 @@ def _notes(item: SetStatus) -> Iterator[str]:
         yield f"stale if {item.newer}, which is newer, is the one wanted; the difference:"
         for line in item.differences:
             yield f"  {line}"
+    faces = describe_coverage(item.coverage) if item.coverage else ""
+    if faces:
+        yield faces
     if item.damaged:
         yield "has damaged entries; 'avfuse cache verify --remove' removes them"
 

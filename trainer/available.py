@@ -93,9 +93,14 @@ def _reasons(corpus: Corpus, i: int) -> str:
     return "; ".join(f"{modality}: {reason}" for modality, reason in reasons.items())
 
 
-def _used_sets(cache: Path, settings: HeadSettings) -> list[FeatureSet]:
+def used_set_names(settings: HeadSettings) -> list[str]:
+    """Return the names of the sets that a head reads, each once."""
     names = [name for m in settings.modalities for name in settings.modality(m).set.split("+")]
-    return [find_set(cache, name) for name in dict.fromkeys(names)]
+    return list(dict.fromkeys(names))
+
+
+def _used_sets(cache: Path, settings: HeadSettings) -> list[FeatureSet]:
+    return [find_set(cache, name) for name in used_set_names(settings)]
 
 
 def _find_unextracted(sets: Sequence[FeatureSet], clip_ids: Sequence[str]) -> dict[str, str]:

@@ -14,8 +14,9 @@ import torch
 
 from cache.manifest import Manifest
 from cache.settings import format_toml, settings_to_dict
-from trainer.available import Available, load_available
+from trainer.available import Available, load_available, used_set_names
 from trainer.corpus import Corpus
+from trainer.coverage import measure_run_coverage
 from trainer.head_trainer import HeadTrainer, Watch
 from trainer.history import plot_history
 from trainer.leaks import find_leaks
@@ -164,6 +165,9 @@ def run_experiment(
                 members_are="seeds",
                 missing=_missing_clips(plan, found.without),
                 warnings=list(_warnings(plan, usable, found, settings)),
+                coverage=measure_run_coverage(
+                    cache, used_set_names(settings), found.corpus.clip_ids
+                ),
             )
 
 

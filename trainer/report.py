@@ -39,6 +39,7 @@ def make_report(
     missing: Sequence[MissingClip] = (),
     warnings: Sequence[str] = (),
     members_are: str = "seeds",
+    coverage: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Compute every figure of a run.
 
@@ -49,6 +50,7 @@ def make_report(
         missing: test clips without features; they are not in ``pooled``.
         warnings: sentences that belong beside every figure.
         members_are: what the members are, ``seeds`` or ``runs``.
+        coverage: frames with a face, per set; see ``measure_run_coverage``.
 
     Returns:
         JSON: ``all`` (clips with features of any modality) and ``both`` (clips with features of
@@ -82,6 +84,7 @@ def make_report(
             "accuracy_as_wrong": correct / total if total else None,
             "interval_as_wrong": None if interval is None else list(interval),
         },
+        "coverage": dict(coverage or {}),
         "untrained": pooled.untrained,
         "warnings": list(warnings),
     }

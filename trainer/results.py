@@ -26,6 +26,7 @@ def write_results(
     members_are: str,
     missing: Sequence[MissingClip] = (),
     warnings: Sequence[str] = (),
+    coverage: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write predictions, metrics and the confusion matrix, and mark the run finished.
 
@@ -37,6 +38,7 @@ def write_results(
         members_are: ``seeds`` or ``runs``.
         missing: test clips without features.
         warnings: what belongs beside every figure; that features are untrained is added.
+        coverage: frames with a face, per set.
 
     Returns:
         The report, as written to ``metrics.json``.
@@ -51,6 +53,7 @@ def write_results(
         missing=missing,
         warnings=texts,
         members_are=members_are,
+        coverage=coverage,
     )
     writer.write_predictions(pooled, members)
     ensemble = report["all"]["ensemble"]
@@ -94,4 +97,5 @@ def evaluate_run(run: Run) -> dict[str, Any]:
         missing=missing,
         warnings=run.info["warnings"],
         members_are=run.info["members_are"],
+        coverage=run.metrics.get("coverage"),
     )

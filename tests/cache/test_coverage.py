@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from cache.coverage import Coverage, add_coverage, describe_coverage, read_coverage
+from cache.entry import EntryError, read_entry_header, verify_entry
+from cache.feature_set import FeatureSet
+from cache.sealed import HEADER_BYTES, _format_header, read_header
+from cache.source import Source
+from cache.status import read_status
+from tests.cache.conftest import WriteEntry
+
+CLIPS = {
+    "a": Coverage({"detect": 5, "whole": 2}, 0.4),
+    "b": Coverage({"whole": 3}, 1.2),
+    "c": Coverage({"detect": 11, "follow": 2}, 0.0),
+    "empty": Coverage({}, 0.0),
+}
+
+
+def test_frames_are_added_up_and_clips_without_a_face_are_named() -> None:
+    corpus = add_coverage(CLIPS)
+    assert (corpus.clips, corpus.num_frames, corpus.num_with_face) == (4, 23, 18)
+    assert corpus.rungs == {"detect": 16, "whole": 5, "follow": 2}
+    assert (corpus.longest_gap_seconds, corpus.longest_gap_clip) == (1.2, "b")
+    assert corpus.without_face == ("b",)  # a clip without frames, such as sound alone, is none
+    assert json.loads(json.dumps(corpus.to_json()))["clips_without_face"] == ["b"]
+    assert describe_coverage(corpus) == (
+        "18 of 23 frames with a face (78.3%): detect 69.6%, follow 8.7%, whole 21.7%; "
+        "longest gap 1.20 s, in b; 1 clips without any face"
+    )
+
+
+def test_nothing_has_no_coverage_to_describe() -> None:
+    corpus = add_coverage({})
+    assert (corpus.num_frames, corpus.longest_gap_clip, corpus.without_face) == (0, None, ())
+    assert describe_coverage(corpus) == ""
+
+
+def write(feature_set: FeatureSet, clip: str, coverage: Coverage) -> None:
+    with feature_set.writer(clip, source=Source(1, 2, "0" * 64), provenance={}) as writer:
+        writer.append(times=np.arange(3.0))
+        writer.finish(facts={"coverage": coverage.to_json()})
+
+
+def test_status_adds_coverage_up_from_headers_alone(
+    feature_set: FeatureSet, write_entry: WriteEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_entry("plain")
+    (found,) = read_status(feature_set.cache).sets
+    assert found.coverage is None
+    assert found.to_json()["coverage"] is None
+    for clip, coverage in CLIPS.items():
+        write(feature_set, clip, coverage)
+    monkeypatch.setattr("h5py.File", None)
+    (found,) = read_status(feature_set.cache).sets
+    assert found.coverage == add_coverage(CLIPS)
+    (found,) = read_status(feature_set.cache, ["a", "plain"]).sets
+    assert found.coverage is not None
+    assert found.coverage.rungs == {"detect": 5, "whole": 2}
+
+
+def test_facts_stand_in_the_header_and_in_the_attributes_and_must_agree(
+    feature_set: FeatureSet,
+) -> None:
+    write(feature_set, "a", CLIPS["a"])
+    path = feature_set.entry_path("a")
+    assert read_coverage(read_entry_header(path)) == CLIPS["a"]
+    assert feature_set.read("a").attributes["coverage"] == CLIPS["a"].to_json()
+    verify_entry(path)
+    # A header of another entry, sealed anew, over this one's body.
+    header = read_header(path, "entry")
+    content = path.read_bytes()
+    size = len(content) - HEADER_BYTES
+    fields = {**header.fields, "body_bytes": size, "body_sha256": header.body_sha256}
+    fields["facts"] = {"coverage": CLIPS["b"].to_json()}
+    path.write_bytes(_format_header("entry", fields) + content[HEADER_BYTES:])
+    with pytest.raises(EntryError, match="its header and its attributes disagree"):
+        verify_entry(path)
+
+
+def test_facts_that_are_too_long_for_the_header_are_refused(feature_set: FeatureSet) -> None:
+    with pytest.raises(ValueError, match="a header has at most 1024 bytes"):
+        write(feature_set, "a", Coverage({"x" * 1000: 1}, 0.0))
+    assert not feature_set.entry_path("a").exists()
