@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from scipy.fft import dct
 
 NUM_CEPSTRA = 26
 NUM_PARTS = 6
 NUM_ENVELOPE = 24
+NUM_MODULATION_BANDS = 20
+MODULATION_FFT = 256  # steps of 10 ms: bins of 0.39 Hz
+# Bins between which modulations are averaged: 0.4 to 25 Hz, wider as they get faster.
+MODULATION_EDGES = (0, 2, 4, 6, 9, 13, 18, 26, 40, 64)
 
 
 def functionals(logmel: np.ndarray) -> np.ndarray:
@@ -48,6 +54,23 @@ def functionals(logmel: np.ndarray) -> np.ndarray:
             [*sizes, level.mean(), level.std(), level.max(), changes],
         ]
     ).astype(np.float32)
+
+
+def modulation(logmel: np.ndarray) -> np.ndarray:
+    """Describe how fast each band's energy comes and goes.
+
+    Args:
+        logmel: (T, 40) log energies, without deltas.
+
+    Returns:
+        (180,) float32: logarithms of the modulation spectrum of 20 bands in 9 ranges of rate.
+    """
+    bands = logmel.reshape(len(logmel), NUM_MODULATION_BANDS, -1).mean(axis=2)
+    bands = (bands - bands.mean(axis=0)) * np.hanning(len(bands))[:, None]
+    turns = -(-len(bands) // MODULATION_FFT)  # a longer clip has finer bins: take every other
+    spectrum = np.abs(np.fft.rfft(bands, turns * MODULATION_FFT, axis=0))[::turns]
+    ranges = [spectrum[a:b].mean(axis=0) for a, b in itertools.pairwise(MODULATION_EDGES)]
+    return np.log(np.concatenate(ranges) / len(bands) + 1e-3).astype(np.float32)
 
 
 def _describe(steps: np.ndarray) -> np.ndarray:

@@ -9,12 +9,8 @@ interrupted call goes on; ``--only NAME`` trains some of the systems.
 
 from __future__ import annotations
 
-import csv
-import itertools
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,14 +19,11 @@ from typing import Any
 import click
 import numpy as np
 
-from benchmarks.functionals import functionals
 from benchmarks.machine import describe_machine
-from benchmarks.pitch import pitch_functionals, read_waveform
 from benchmarks.ravdess_classical import svm_folds
-from benchmarks.tables import accuracy_cells, describe, import_set, keep, markdown, percent
-from cache.feature_set import find_set
+from benchmarks.ravdess_data import prepare
+from benchmarks.tables import accuracy_cells, describe, keep, markdown, percent
 from cache.manifest import Manifest, read_manifest
-from cache.pack import open_pack
 from cache.settings import merge, settings_from
 from trainer.experiment import Protocol, run_experiment
 from trainer.metrics import measure
@@ -40,10 +33,8 @@ from trainer.runs import RunError, read_members, read_run, write_whole
 from trainer.settings import TrainSettings
 
 LABELS = ("angry", "calm", "disgust", "fearful", "happy", "neutral", "sad", "surprised")
-CODES = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 FOLDS = "speaker:6"
 SEEDS = 3  # of the systems in URGENT; the others, for comparison, have one
-WINDOW = 25  # steps of 10 ms
 CONCAT = {"kind": "concat"}
 AU: dict[str, Any] = {
     "set": "au",
@@ -66,8 +57,11 @@ CNN: dict[str, Any] = {
     "embedding_dropout": 0.3,
 }
 QUICK = {"epochs": 20, "batch_size": 64, "learning_rate": 3e-3, "weight_decay": 0.05}
-LONG = {"epochs": 18, "batch_size": 16, "learning_rate": 2e-3, "weight_decay": 0.05}
-SPEC = {"time_masks": 1, "time_mask": 0.15, "band_masks": 1, "band_mask": 6, "gain": 0.3}
+LONG = {"epochs": 20, "batch_size": 16, "learning_rate": 2e-3, "weight_decay": 0.05}
+SPEC = {
+    "time_masks": 1, "time_mask": 0.15, "band_masks": 1, "band_mask": 6, "band_shift": 1,
+    "gain": 0.3, "speed": 0.1,
+}  # fmt: skip
 AUGMENTATIONS: dict[str, dict[str, Any]] = {
     "no label smoothing": {"optim": {**QUICK, "label_smoothing": 0.0}},
     "noise": {"augment": {"audio_noise": 1.0, "video_noise": 0.3}},
@@ -78,60 +72,6 @@ ALL: dict[str, Any] = {
     "augment": {"audio_noise": 1.0, "video_noise": 0.3, "mixup": 0.4, "drop_modality": 0.2},
     "optim": {**QUICK, "epochs": 30},
 }
-
-
-def write_manifest(data: Path, work: Path) -> Path:
-    """Write the manifest of the takes that have sound."""
-    work.mkdir(parents=True, exist_ok=True)
-    path = work / "manifest.csv"
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["clip", "path", "label", "speaker"])
-        for take in sorted((data / "ravdess" / "speech").resolve().glob("*.flac")):
-            fields = take.stem.split("-")
-            writer.writerow([take.stem, take, CODES[int(fields[2]) - 1], f"actor-{fields[6]}"])
-    return path
-
-
-def prepare(data: Path, work: Path) -> Path:
-    """Make the sets: log-mel by stage one, action units imported, functionals of the log-mel."""
-    manifest = write_manifest(data, work)
-    cache = work / "cache"
-    command = [sys.executable, "-m", "pipeline", "extract", str(manifest)]
-    subprocess.run([*command, "--cache", str(cache), "--sets", "logmel", "--jobs", "1"], check=True)
-    with np.load(data / "ravdess" / "openface_au.npz") as file:
-        # Intensities lie in 0..5 and crowd at 0; shares of frames in 0..1.
-        np.savez(work / "au.npz", clip=file["clip"], au=np.sqrt(np.maximum(file["au"], 0.0)))
-    import_set(work, manifest, "au", work / "au.npz", "--id-pattern", r"^\d\d-(.*)$")
-    if not (work / "windows.npz").exists():
-        write_functionals(manifest, work)
-    import_set(work, manifest, "functionals", work / "functionals.npz")
-    import_set(work, manifest, "windows", work / "windows.npz", "--rate", "4")
-    return manifest
-
-
-def write_functionals(manifest: Path, work: Path) -> None:
-    """Write the vectors and windows of every clip beside the cache."""
-    cache = work / "cache"
-    clips = [clip.clip for clip in read_manifest(manifest, check_files=False).clips]
-    pack = open_pack(find_set(cache, "logmel"), clips, "logmel")
-    offsets = np.asarray(pack.offsets)
-    spectrograms = [pack.values[a:b, :, 0] for a, b in itertools.pairwise(offsets)]
-    files = [clip.path for clip in read_manifest(manifest).clips]
-    pitch = [pitch_functionals(read_waveform(path)) for path in files]
-    table = np.stack(
-        [np.concatenate([functionals(a), b]) for a, b in zip(spectrograms, pitch, strict=True)]
-    )
-    np.savez(work / "functionals.npz", clip=np.array(clips), values=table)
-    windows = {c: make_windows(part) for c, part in zip(clips, spectrograms, strict=True)}
-    np.savez(work / "windows.npz", **windows)
-
-
-def make_windows(logmel: np.ndarray) -> np.ndarray:
-    """Mean and deviation of each band over stretches of 0.25 s: steps for attention to pool."""
-    count = max(1, round(len(logmel) / WINDOW))
-    parts = np.array_split(logmel, count)
-    return np.array([np.concatenate([p.mean(axis=0), p.std(axis=0)]) for p in parts], np.float32)
 
 
 def systems() -> dict[str, dict[str, Any]]:

@@ -1,0 +1,96 @@
+"""RAVDESS speech as a manifest and feature sets: log-mel, action units, functionals, windows."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.functionals import functionals, modulation
+from benchmarks.pitch import HOP, SAMPLE_RATE, read_waveform
+from benchmarks.tables import import_set
+from benchmarks.voice import voice_functionals
+from cache.feature_set import find_set
+from cache.manifest import read_manifest
+from cache.pack import open_pack
+
+CODES = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+QUIET = 30.0  # dB below the loud steps: silence before and after the words
+MARGIN = 10  # steps of 10 ms that are kept around them
+WINDOW = 25  # steps of 10 ms
+
+
+def write_manifest(data: Path, work: Path) -> Path:
+    """Write the manifest of the takes that have sound, each from its first word to its last."""
+    work.mkdir(parents=True, exist_ok=True)
+    path = work / "manifest.csv"
+    if path.exists():
+        return path
+    rows = []
+    for take in sorted((data / "ravdess" / "speech").resolve().glob("*.flac")):
+        fields = take.stem.split("-")
+        start, end = spoken(read_waveform(take))
+        label, actor = CODES[int(fields[2]) - 1], f"actor-{fields[6]}"
+        rows.append([take.stem, take, label, actor, f"{start:.2f}", f"{end:.2f}"])
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["clip", "path", "label", "speaker", "start_seconds", "end_seconds"])
+        writer.writerows(rows)
+    return path
+
+
+def spoken(waveform: np.ndarray) -> tuple[float, float]:
+    """Say from when to when somebody speaks, in seconds: RAVDESS has 0.9 s of silence before."""
+    count = len(waveform) // HOP
+    power = np.square(waveform[: count * HOP].reshape(count, HOP)).mean(axis=1)
+    level = 10 * np.log10(np.convolve(power + 2e-10, np.ones(5) / 5, "same"))
+    loud = np.flatnonzero(level > np.percentile(level, 97) - QUIET)
+    first, last = max(0, loud[0] - MARGIN), loud[-1] + 1 + MARGIN
+    return first * HOP / SAMPLE_RATE, min(last * HOP, len(waveform)) / SAMPLE_RATE
+
+
+def prepare(data: Path, work: Path) -> Path:
+    """Make the sets: log-mel by stage one, action units imported, functionals of the sound."""
+    manifest = write_manifest(data, work)
+    cache = work / "cache"
+    command = [sys.executable, "-m", "pipeline", "extract", str(manifest)]
+    subprocess.run([*command, "--cache", str(cache), "--sets", "logmel", "--jobs", "1"], check=True)
+    with np.load(data / "ravdess" / "openface_au.npz") as file:
+        # Intensities lie in 0..5 and crowd at 0; shares of frames in 0..1.
+        np.savez(work / "au.npz", clip=file["clip"], au=np.sqrt(np.maximum(file["au"], 0.0)))
+    import_set(work, manifest, "au", work / "au.npz", "--id-pattern", r"^\d\d-(.*)$")
+    if not (work / "windows.npz").exists():
+        write_functionals(manifest, work)
+    import_set(work, manifest, "functionals", work / "functionals.npz")
+    import_set(work, manifest, "windows", work / "windows.npz", "--rate", "4")
+    return manifest
+
+
+def write_functionals(manifest: Path, work: Path) -> None:
+    """Write the vectors and windows of every clip beside the cache."""
+    clips = read_manifest(manifest).clips
+    ids = [clip.clip for clip in clips]
+    pack = open_pack(find_set(work / "cache", "logmel"), ids, "logmel")
+    offsets = np.asarray(pack.offsets)
+    spectrograms = [pack.values[a:b, :, 0] for a, b in itertools.pairwise(offsets)]
+    table = []
+    for clip, spectrogram in zip(clips, spectrograms, strict=True):
+        start, end = (
+            round((t or 0.0) * SAMPLE_RATE) for t in (clip.start_seconds, clip.end_seconds)
+        )
+        voice = voice_functionals(read_waveform(clip.path)[start:end])
+        table.append(np.concatenate([functionals(spectrogram), voice, modulation(spectrogram)]))
+    np.savez(work / "functionals.npz", clip=np.array(ids), values=np.stack(table))
+    windows = {c: make_windows(part) for c, part in zip(ids, spectrograms, strict=True)}
+    np.savez(work / "windows.npz", **windows)
+
+
+def make_windows(logmel: np.ndarray) -> np.ndarray:
+    """Mean and deviation of each band over stretches of 0.25 s: steps for attention to pool."""
+    count = max(1, round(len(logmel) / WINDOW))
+    parts = np.array_split(logmel, count)
+    return np.array([np.concatenate([p.mean(axis=0), p.std(axis=0)]) for p in parts], np.float32)
