@@ -9,18 +9,22 @@ import sys
 from pathlib import Path
 
 import click
+import numpy as np
+from numpy.typing import NDArray
 
 from extractors.networks import NETWORKS
 from trainer.commands.train import choose_device
 from trainer.run_writer import check_writable
 from trainer.runs import INFO, to_json
+from trainer.stills.beginning import PROGRESS
 from trainer.stills.config import load_config, preset_names
-from trainer.stills.finetune import StillEpoch, Stopped
+from trainer.stills.finetune import DivergedError, StillEpoch, Stopped
+from trainer.stills.images import Aligner, Reading
 from trainer.stills.interrupts import Interrupts
-from trainer.stills.layouts import LAYOUTS, Reading, read_stills
+from trainer.stills.layouts import LAYOUTS, read_stills
 from trainer.stills.progress_display import StillsDisplay
 from trainer.stills.results import format_results
-from trainer.stills.run import PROGRESS, Watcher, run_finetuning
+from trainer.stills.run import Watcher, run_finetuning
 from trainer.stills.weights_file import describe_start
 
 
@@ -73,16 +77,22 @@ def finetune(
     """
     if overwrite and resume:
         raise click.UsageError("choose one of --overwrite and --resume")
-    interrupts, display = Interrupts(), StillsDisplay("update")
+    interrupts, reader, display = Interrupts(), StillsDisplay("image"), StillsDisplay("update")
     try:
         chosen = (*overrides, *([f'network="{network}"'] if network else []))
         settings = load_config(preset, config, chosen)
         if not (resume and (run / PROGRESS).is_file() and not (run / INFO).exists()):
             check_writable(run, overwrite=overwrite, resume=resume)
-        if align:
-            raise click.UsageError("--align needs a layout of image files")
-        reading = Reading(settings.data, settings.stored_size(), settings.training.grey)
+        size = settings.stored_size()
+        reading = Reading(
+            settings.data,
+            size,
+            settings.training.grey,
+            align=make_aligner(size) if align else None,
+            hear=reader.advance,
+        )
         parts = read_stills(data, layout, reading)
+        reader.close()
         if weights is not None:
             display.say(describe_start(weights, parts.classes))
 
@@ -111,14 +121,47 @@ def finetune(
     except Stopped as stop:
         display.close()
         click.echo(
-            f"stopped after update {stop.update} of {stop.total}; the state is in {run}. Run the "
-            "same command with --resume instead of --overwrite to go on.",
+            f"stopped after update {stop.update} of {stop.total}; its state is in {run}. To go on, "
+            "run the same command with --resume (and without --overwrite).",
             err=True,
         )
         sys.exit(128 + interrupts.number)
+    except DivergedError as error:
+        raise click.ClickException(f"{run}: {error}") from error
     # Every error of settings, images, weights, states and runs is a ValueError.
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
     finally:
+        reader.close()
         display.close()
     click.echo(to_json(report).rstrip("\n") if as_json else format_results(report))
+
+
+def make_aligner(size: int) -> Aligner:
+    """Make what cuts the largest face out of an image, aligned by its landmarks.
+
+    Args:
+        size: side of the crop in pixels.
+
+    Source:
+        Zhou et al., ICMI 2019, section 2.1: dlib's detection and alignment, the box extended by
+        30 %; the whole image where no face is found.
+    """
+    # dlib and OpenCV, for those who ask for alignment alone.
+    from pipeline.crops import CropSettings, crop_faces
+    from pipeline.detect import FivePointPredictor, HogDetector
+    from pipeline.rungs import Rung
+
+    detector, predictor, settings = HogDetector(), FivePointPredictor(), CropSettings(size=size)
+
+    def align(image: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+        found = detector.detect(image, 0.0)
+        if not found:
+            return None
+        box = max((face.box for face in found), key=lambda b: (b[2] - b[0]) * (b[3] - b[1]))
+        landmarks = predictor.predict(image, box)[None]
+        rungs = np.array([Rung.DETECT])
+        crops = crop_faces(image[None], landmarks, np.array([box]), rungs, settings)
+        return np.asarray(crops[0], np.uint8)
+
+    return align

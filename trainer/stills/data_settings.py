@@ -48,6 +48,8 @@ class DataSettings:
             raise ValueError(f"size must be from 0 to 1024 pixels, got {self.size}")
         if not 0 <= self.box_extend <= 4:
             raise ValueError(f"box_extend must be from 0 to 4, got {self.box_extend}")
-        for name in ("split_seed", "max_pixels"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.split_seed < 0:
+            raise ValueError(f"split_seed must not be negative, got {self.split_seed}")
+        # Pillow's own limit is a little above.
+        if not 1 <= self.max_pixels <= 150_000_000:
+            raise ValueError(f"max_pixels must be from 1 to 150000000, got {self.max_pixels}")

@@ -49,6 +49,10 @@ class Finetuned:
     history: tuple[StillEpoch, ...]
 
 
+class DivergedError(ValueError):
+    """A loss is no longer finite."""
+
+
 class Stopped(Exception):  # noqa: N818 - nothing went wrong
     """A training was asked to stop; its state is saved. Carries the updates done, and all."""
 
@@ -88,8 +92,11 @@ def finetune(
 
     Raises:
         Stopped: ``stopped`` said so.
-        ValueError: there is nothing to train on, the classes differ, or the loss is not finite.
+        ValueError: there is nothing to train on, the classes differ, or the network takes no
+            images of that size.
+        DivergedError: the loss is not finite.
         WeightsError: ``weights`` does not fit the network.
+        StateError: ``progress`` is damaged or of another training.
         OSError: ``progress`` can't be written.
 
     Source:
@@ -147,7 +154,7 @@ def finetune(
         state.update += 1
         state.loss_sum += float(loss.detach())
         if not math.isfinite(state.loss_sum):
-            raise ValueError(
+            raise DivergedError(
                 f"the loss of update {state.update} is not finite; lower learning_rate "
                 f"({settings.learning_rate}) or use precision float32"
             )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from trainer.stills.affectnet import fits_affectnet, read_affectnet
 from trainer.stills.arrays import (
     NUM_FERPLUS_VOTES,
     ferplus_stills,
@@ -15,31 +14,17 @@ from trainer.stills.arrays import (
     read_arrays,
     read_part,
 )
-from trainer.stills.data_settings import DataSettings
-from trainer.stills.parts import StillParts, StillsError, empty_like, hold_out, join
-from trainer.stills.stills import Stills
-
-# How corpora call the three parts.
-PART_NAMES: Mapping[str, tuple[str, ...]] = {
-    "train": ("train", "training"),
-    "valid": ("valid", "val", "validation"),
-    "test": ("test", "testing"),
-}
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How images are read.
-
-    Attributes:
-        data: the settings.
-        size: side in pixels of the stored images, of layouts that are image files.
-        grey: store one channel.
-    """
-
-    data: DataSettings
-    size: int
-    grey: bool
+from trainer.stills.divide import divide_stills
+from trainer.stills.ferplus_csv import fits_ferplus_csv, read_ferplus_csv
+from trainer.stills.folders import (
+    PART_NAMES,
+    fits_folder,
+    fits_raf_db,
+    read_folder,
+    read_raf_db,
+)
+from trainer.stills.images import Reading
+from trainer.stills.parts import StillParts, StillsError
 
 
 @dataclass(frozen=True)
@@ -77,47 +62,6 @@ def part_files(path: Path, suffix: str) -> dict[str, Path]:
     return found
 
 
-def divide(layout: str, found: Mapping[str, Stills], data: DataSettings) -> StillParts:
-    """Hold out the parts that a corpus does not have, and join those that are to be.
-
-    Without validation images a share of the training images is held out; without test images too,
-    another share. A corpus with validation and no test images gets no test part.
-
-    Args:
-        layout: its name.
-        found: the images by part; ``train`` is required.
-        data: the shares and their seed.
-
-    Raises:
-        StillsError: there are no training images.
-    """
-    if "train" not in found:
-        raise StillsError(f"there are no training images, only {', '.join(found) or 'nothing'}")
-    parts = dict(found)
-    notes = []
-    missing = [name for name in ("test", "valid") if name not in found]
-    if missing == ["test"]:
-        missing = []
-        notes.append("the corpus has no test images")
-    for name in missing:
-        share = data.valid_share if name == "valid" else data.test_share
-        # Another draw for each, of what the one before left.
-        chosen = hold_out(parts["train"].labels, share, data.split_seed + (name == "valid"))
-        parts[name] = parts["train"].select(np.flatnonzero(chosen))
-        parts["train"] = parts["train"].select(np.flatnonzero(~chosen))
-        notes.append(
-            f"{name}: {share:g} of the training images, held out by class at random (seed "
-            f"{data.split_seed}); images of one person may stand on both sides"
-        )
-    empty = empty_like(parts["train"])
-    valid = parts.get("valid", empty)
-    if data.train_on_valid and len(valid):
-        parts["train"] = join(parts["train"], valid)
-        notes.append("the validation images are learned too")
-        valid = empty
-    return StillParts(layout, parts["train"], valid, parts.get("test", empty), tuple(notes))
-
-
 def votes_of(path: Path) -> tuple[int, ...] | None:
     """Return the shape of the votes of a folder's training arrays, if they are FER+'s in kind."""
     train = part_files(path, ".npz").get("train")
@@ -141,7 +85,7 @@ def fits_npz(path: Path) -> bool:
 def read_ferplus(path: Path, reading: Reading) -> StillParts:
     """Read FER+ as ``train.npz``, ``valid.npz`` and ``test.npz``."""
     found = {name: ferplus_stills(read_part(p)) for name, p in part_files(path, ".npz").items()}
-    return divide("ferplus", found, reading.data)
+    return divide_stills("ferplus", found, reading.data)
 
 
 def read_npz(path: Path, reading: Reading) -> StillParts:
@@ -150,17 +94,47 @@ def read_npz(path: Path, reading: Reading) -> StillParts:
     if "train" not in files:
         raise StillsError(f"{path} has no train.npz, nor is it an .npz file")
     parts = {name: read_part(file) for name, file in files.items()}
-    return divide("npz", labelled_stills(parts), reading.data)
+    return divide_stills("npz", labelled_stills(parts), reading.data)
+
+
+def read_ferplus_tables(path: Path, reading: Reading) -> StillParts:
+    """Read FER+ as its authors gave it out."""
+    return divide_stills("ferplus-csv", read_ferplus_csv(path), reading.data)
 
 
 LAYOUTS: dict[str, Layout] = {
     layout.name: layout
     for layout in (
         Layout(
+            "folder",
+            "<class>/*.jpg, or train/<class>/*.jpg with valid/ and test/ beside it",
+            fits_folder,
+            read_folder,
+        ),
+        Layout(
             "ferplus",
             "train.npz, valid.npz and test.npz with images and votes (N, 10)",
             fits_ferplus,
             read_ferplus,
+        ),
+        Layout(
+            "ferplus-csv",
+            "fer2013.csv (pixels) and fer2013new.csv (votes)",
+            fits_ferplus_csv,
+            read_ferplus_tables,
+        ),
+        Layout(
+            "raf-db",
+            "EmoLabel/list_partition_label.txt and Image/aligned/*_aligned.jpg",
+            fits_raf_db,
+            read_raf_db,
+        ),
+        Layout(
+            "affectnet",
+            "training.csv, validation.csv and Manually_Annotated_Images, or train_set and val_set "
+            "with images/ and annotations/*_exp.npy",
+            fits_affectnet,
+            read_affectnet,
         ),
         Layout(
             "npz",

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from cache.digest import digest_array
 from trainer.stills.stills import Stills
 
+# Part to the names of its images that stand in training too.
+Copies = Mapping[str, frozenset[str]]
+
 
 class StillsError(ValueError):
     """Still images that can't be read or can't be trained on; the text says why."""
@@ -116,9 +119,21 @@ def hold_out(labels: NDArray[np.int64], share: float, seed: int) -> NDArray[np.b
     return chosen
 
 
-def describe_parts(parts: StillParts) -> dict[str, Any]:
-    """Say what was trained and tested on: counts, digests, and images that stand on both sides."""
+def find_copies(parts: StillParts) -> Copies:
+    """Name the labelled images of other parts that stand in training too, pixel for pixel."""
     seen = set(image_digests(parts.train))
+    return {
+        name: frozenset(
+            image
+            for image, digest in zip(tested.names, image_digests(tested), strict=True)
+            if digest in seen
+        )
+        for name, tested in (("valid", parts.valid.testable()), ("test", parts.test.testable()))
+    }
+
+
+def describe_parts(parts: StillParts, copies: Copies) -> dict[str, Any]:
+    """Say what was trained and tested on: counts, digests, and images that stand on both sides."""
     described: dict[str, Any] = {
         "layout": parts.layout,
         "notes": list(parts.notes),
@@ -135,11 +150,8 @@ def describe_parts(parts: StillParts) -> dict[str, Any]:
             "targets_sha256": digest_array(part.targets),
             "labels_sha256": digest_array(part.labels),
         }
-        if name != "train":
-            tested = part.testable()
-            described[name]["also_in_train"] = sum(
-                digest in seen for digest in image_digests(tested)
-            )
+        if name in copies:
+            described[name]["also_in_train"] = len(copies[name])
     return described
 
 
@@ -155,19 +167,3 @@ def image_digests(stills: Stills) -> Sequence[bytes]:
         hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
         for image in stills.images
     ]
-
-
-def join(first: Stills, second: Stills) -> Stills:
-    """Put the images of two parts into one."""
-    return Stills(
-        np.concatenate([first.images, second.images]),
-        np.concatenate([first.targets, second.targets]),
-        np.concatenate([first.labels, second.labels]),
-        first.classes,
-        (*first.names, *second.names),
-    )
-
-
-def empty_like(stills: Stills) -> Stills:
-    """Return a part of the same kind without images."""
-    return stills.select(np.zeros(0, dtype=np.int64))

@@ -16,7 +16,7 @@ from trainer.report import make_report
 from trainer.stills.classifier import FaceClassifier
 from trainer.stills.evaluate import predict_stills
 from trainer.stills.finetune import StillEpoch
-from trainer.stills.parts import StillParts, Unreadable
+from trainer.stills.parts import Copies, StillParts, Unreadable
 from trainer.stills.settings import FinetuneSettings
 from trainer.stills.stills import Stills
 from trainer.tables import format_interval, format_percent
@@ -62,6 +62,7 @@ def make_results(
     settings: FinetuneSettings,
     parts: StillParts,
     info: Mapping[str, Any],
+    copies: Copies,
 ) -> dict[str, Any]:
     """Compute the figures of a fine-tuning.
 
@@ -70,11 +71,13 @@ def make_results(
         settings: of the training.
         parts: the images.
         info: the contents of ``run.json``.
+        copies: the images that stand in training too; see ``find_copies``.
 
     Returns:
         A report as that of a run of heads, on the test images or, without any, on the validation
         images, and beside it ``valid`` and ``test``, each with n, accuracy, its interval, UAR,
-        macro F1, recall and confusion, or None without images.
+        macro F1, recall and confusion, and under ``new`` the same over the images that do not
+        stand in training; or None without images.
     """
     reported = "test" if tables["test"].clips else "valid"
     warnings = [
@@ -90,12 +93,16 @@ def make_results(
     report = make_report(tables[reported], {}, title=title, warnings=warnings)
     report["data"] = info["data"]
     for name, table in tables.items():
-        report[name] = (
-            measure(table.labels, table.predictions, table.classes).to_json()
-            if table.clips
-            else None
-        )
+        report[name] = measured(table, copies[name]) if table.clips else None
     return report
+
+
+def measured(table: Predictions, copies: frozenset[str]) -> dict[str, Any]:
+    """Measure all of a part's predictions, and those for images that training has not."""
+    new = table.select(lambda row: table.clips[row] not in copies)
+    figures = measure(table.labels, table.predictions, table.classes).to_json()
+    figures["new"] = measure(new.labels, new.predictions, new.classes).to_json()
+    return figures
 
 
 def format_results(report: Mapping[str, Any]) -> str:
@@ -113,6 +120,13 @@ def format_results(report: Mapping[str, Any]) -> str:
             f"{format_interval(figures['interval'])} of {figures['n']}, "
             f"UAR {format_percent(figures['uar'])}, macro F1 {format_percent(figures['macro_f1'])}"
         )
+        new = figures["new"]
+        if new["n"] != figures["n"]:
+            lines.append(
+                f"  without copies of training images: accuracy "
+                f"{format_percent(new['accuracy'], 2)} {format_interval(new['interval'])} of "
+                f"{new['n']}"
+            )
         recall = (f"{key} {format_percent(value)}" for key, value in figures["recall"].items())
         lines.append(f"  recall: {', '.join(recall)}")
     lines += [f"note: {note}" for note in data["notes"]]

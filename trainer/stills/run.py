@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +9,15 @@ from typing import Any
 
 import torch
 
-from cache.digest import digest_json
 from cache.settings import format_toml, settings_to_dict
-from extractors.networks import NETWORKS
-from extractors.weights import load_weights, weights_digest
+from extractors.weights import weights_digest
 from trainer.run_writer import RunWriter
-from trainer.runs import CONFIG, CONFUSION, HISTORY, INFO, RunError, to_json, write_whole
+from trainer.runs import CONFIG, CONFUSION, HISTORY
+from trainer.stills.beginning import PROGRESS, WEIGHTS, adopt, describe, starting_point
 from trainer.stills.data_settings import DataSettings
 from trainer.stills.finetune import Finetuned, StillEpoch, finetune
-from trainer.stills.identity import RANDOM, resolve, training_identity
-from trainer.stills.parts import StillParts, check_parts, describe_parts
+from trainer.stills.identity import resolve, training_identity
+from trainer.stills.parts import Copies, StillParts, check_parts, find_copies
 from trainer.stills.results import (
     CONFUSION_TABLE,
     UNREADABLE,
@@ -34,8 +31,6 @@ from trainer.stills.results import (
 from trainer.stills.settings import FinetuneSettings
 from trainer.stills.state import read_facts
 from trainer.stills.weights_file import halve, save_classifier
-
-WEIGHTS, PROGRESS = "weights.safetensors", "progress.safetensors"
 
 
 @dataclass(frozen=True)
@@ -111,8 +106,17 @@ def run_finetuning(
         identity = training_identity(learned, resolved, started_from)
         del learned
         machine = {"device": device, "threads": torch.get_num_threads()}
-        info = describe(parts, resolved, identity, started_from, machine, half=half)
-        info["data"]["source"] = source
+        copies = find_copies(parts)
+        info = describe(
+            parts,
+            resolved,
+            identity,
+            started_from,
+            machine,
+            copies=copies,
+            source=source,
+            half=half,
+        )
         if resume:
             adopt(run, info, identity)
         with RunWriter(run, info, overwrite=overwrite, resume=resume) as writer:
@@ -129,90 +133,9 @@ def run_finetuning(
             trained = train(parts, settings, writer, weights, device, watcher)
             if half:
                 halve(trained.classifier)
-            return write(writer, parts, resolved, trained, info, device, half=half)
+            return write(writer, parts, resolved, trained, info, copies)
     finally:
         torch.set_num_threads(threads_before)
-
-
-def starting_point(network: str, weights: Path | None) -> str:
-    """Return what the identity of a training says of its first weights.
-
-    Raises:
-        WeightsError: they do not fit the network.
-        OSError: they can't be read.
-    """
-    if weights is None:
-        return RANDOM
-    module = NETWORKS[network].build()
-    load_weights(module, weights)
-    return weights_digest(module)
-
-
-def describe(
-    parts: StillParts,
-    settings: FinetuneSettings,
-    identity: str,
-    started_from: str,
-    machine: Mapping[str, Any],
-    *,
-    half: bool,
-) -> dict[str, Any]:
-    """Gather the facts of a run before it starts, as ``run.json`` holds them."""
-    described = describe_parts(parts)
-    tested = {
-        name: [described[name]["images_sha256"], described[name]["labels_sha256"]]
-        for name in ("valid", "test")
-    }
-    return {
-        "kind": "finetune",
-        "version": importlib.metadata.version("avfuse"),
-        "torch": torch.__version__,
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "identity": digest_json(
-            {"training": identity, "tested": tested, "half": half, "machine": dict(machine)}
-        ),
-        "training": identity,
-        "classes": list(parts.classes),
-        "network": settings.network,
-        "from": started_from,
-        "seed": settings.seed,
-        "data": described,
-        "half": half,
-        **machine,
-    }
-
-
-def adopt(run: Path, info: Mapping[str, Any], identity: str) -> None:
-    """Make a run of a folder in which ``finetune`` alone left the state of this very training.
-
-    Nothing happens in a folder that is a run, or that holds no such state.
-
-    Raises:
-        RunError: the state is of another training.
-        StateError: the state is damaged.
-        OSError: it can't be read.
-    """
-    if (run / INFO).exists() or not (run / PROGRESS).is_file():
-        return
-    if read_facts(run / PROGRESS)["identity"] != identity:
-        raise RunError(
-            f"{run / PROGRESS} is the state of another training: its settings, images or first "
-            "weights differ from these; give those it was started with"
-        )
-    check_only_state(run)
-    begun = {"format": 1, "state": "failed", "reason": "begun without a run folder", **info}
-    write_whole(run / INFO, to_json(begun))
-
-
-def check_only_state(run: Path) -> None:
-    """Check that a folder holds nothing that a run would overwrite.
-
-    Raises:
-        RunError: it does.
-    """
-    ours = (CONFIG, HISTORY, CONFUSION, WEIGHTS, "metrics.json", "predictions.csv")
-    if found := [name for name in ours if (run / name).exists()]:
-        raise RunError(f"{run} holds {', '.join(found)} and no {INFO}; choose another folder")
 
 
 def train(
@@ -256,16 +179,14 @@ def write(
     settings: FinetuneSettings,
     trained: Finetuned,
     info: Mapping[str, Any],
-    device: str,
-    *,
-    half: bool,
+    copies: Copies,
 ) -> dict[str, Any]:
     """Score, write the results and the weights, and mark the run finished."""
     tables = {
-        name: predictions_of(trained.classifier, part, name, settings, device)
+        name: predictions_of(trained.classifier, part, name, settings, info["device"])
         for name, part in (("valid", parts.valid), ("test", parts.test))
     }
-    report = make_results(tables, settings, parts, info)
+    report = make_results(tables, settings, parts, info, copies)
     reported = tables["test"] if tables["test"].clips else tables["valid"]
     writer.write_predictions(reported)
     writer.write(draw_confusion(report), CONFUSION)
@@ -279,11 +200,11 @@ def write(
         "data": info["data"],
         "from": info["from"],
         "seed": settings.seed,
-        "half": half,
+        "half": info["half"],
         "metrics": {"valid": report["valid"], "test": report["test"]},
         "versions": {"avfuse": info["version"], "torch": info["torch"]},
     }
-    save_classifier(trained.classifier, writer.file(WEIGHTS), facts, half=half)
+    save_classifier(trained.classifier, writer.file(WEIGHTS), facts, half=info["half"])
     writer.finish(
         report,
         members=[],

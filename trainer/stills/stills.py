@@ -65,8 +65,12 @@ class Stills:
 
     def trainable(self) -> Stills:
         """Return the images that have a target."""
-        return self.select(np.flatnonzero(self.targets.sum(axis=1) > 0))
+        return self._where(self.targets.sum(axis=1) > 0)
 
     def testable(self) -> Stills:
         """Return the images that have a label."""
-        return self.select(np.flatnonzero(self.labels >= 0))
+        return self._where(self.labels >= 0)
+
+    def _where(self, wanted: NDArray[np.bool_]) -> Stills:
+        # A copy of all images costs gigabytes where there are many.
+        return self if wanted.all() else self.select(np.flatnonzero(wanted))

@@ -1,0 +1,127 @@
+"""What a fine-tuning is before it begins: where it starts, what it is of, what is there already."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cache.digest import digest_json
+from extractors.networks import NETWORKS
+from extractors.weights import load_weights, weights_digest
+from trainer.runs import (
+    CONFIG,
+    CONFUSION,
+    FORMAT,
+    HISTORY,
+    INFO,
+    METRICS,
+    PREDICTIONS,
+    RunError,
+    to_json,
+    write_whole,
+)
+from trainer.stills.identity import RANDOM
+from trainer.stills.parts import Copies, StillParts, describe_parts
+from trainer.stills.settings import FinetuneSettings
+from trainer.stills.state import read_facts
+
+WEIGHTS, PROGRESS = "weights.safetensors", "progress.safetensors"
+
+
+def starting_point(network: str, weights: Path | None) -> str:
+    """Return what the identity of a training says of its first weights.
+
+    Raises:
+        WeightsError: they do not fit the network.
+        OSError: they can't be read.
+    """
+    if weights is None:
+        return RANDOM
+    module = NETWORKS[network].build()
+    load_weights(module, weights)
+    return weights_digest(module)
+
+
+def describe(
+    parts: StillParts,
+    settings: FinetuneSettings,
+    identity: str,
+    started_from: str,
+    machine: Mapping[str, Any],
+    *,
+    copies: Copies,
+    source: str,
+    half: bool,
+) -> dict[str, Any]:
+    """Gather the facts of a run before it starts, as ``run.json`` holds them.
+
+    Args:
+        parts: the images.
+        settings: as ``resolve`` writes them out.
+        identity: of the training.
+        started_from: what the identity says of the first weights.
+        machine: the device and the number of threads.
+        copies: the images that stand in training too; see ``find_copies``.
+        source: where the images were read from.
+        half: whether the weights are stored in half precision.
+    """
+    described = describe_parts(parts, copies)
+    tested = {
+        name: [described[name]["images_sha256"], described[name]["labels_sha256"]]
+        for name in ("valid", "test")
+    }
+    return {
+        "kind": "finetune",
+        "version": importlib.metadata.version("avfuse"),
+        "torch": torch.__version__,
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "identity": digest_json(
+            {"training": identity, "tested": tested, "half": half, "machine": dict(machine)}
+        ),
+        "training": identity,
+        "classes": list(parts.classes),
+        "network": settings.network,
+        "from": started_from,
+        "seed": settings.seed,
+        "data": {"source": source, **described},
+        "half": half,
+        **machine,
+    }
+
+
+def adopt(run: Path, info: Mapping[str, Any], identity: str) -> None:
+    """Make a run of a folder in which ``finetune`` alone left the state of this very training.
+
+    Nothing happens in a folder that is a run, or that holds no such state.
+
+    Raises:
+        RunError: the state is of another training.
+        StateError: the state is damaged.
+        OSError: it can't be read.
+    """
+    if (run / INFO).exists() or not (run / PROGRESS).is_file():
+        return
+    if read_facts(run / PROGRESS)["identity"] != identity:
+        raise RunError(
+            f"{run / PROGRESS} is the state of another training: its settings, images or first "
+            "weights differ from these; give those it was started with"
+        )
+    check_only_state(run)
+    begun = {"format": FORMAT, "state": "failed", "reason": "begun without a run folder", **info}
+    write_whole(run / INFO, to_json(begun))
+
+
+def check_only_state(run: Path) -> None:
+    """Check that a folder holds nothing that a run would overwrite.
+
+    Raises:
+        RunError: it does.
+    """
+    ours = (CONFIG, HISTORY, CONFUSION, WEIGHTS, METRICS, PREDICTIONS)
+    if found := [name for name in ours if (run / name).exists()]:
+        raise RunError(f"{run} holds {', '.join(found)} and no {INFO}; choose another folder")

@@ -1,0 +1,102 @@
+"""FER+ as it was given out: pixels in ``fer2013.csv``, votes in ``fer2013new.csv``.
+
+Source: Goodfellow et al., "Challenges in Representation Learning", ICONIP 2013, for the pixels;
+Barsoum et al., ICMI 2016, for the votes, row by row in the same order.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+
+from trainer.stills.parts import StillsError
+from trainer.stills.stills import Stills
+from trainer.stills.votes import FERPLUS_CLASSES, majority_labels, vote_targets
+
+PIXELS = ("fer2013.csv", "icml_face_data.csv")  # as on its own page, and as Kaggle has it
+VOTES = "fer2013new.csv"
+VOTE_COLUMNS = (*FERPLUS_CLASSES, "unknown", "NF")
+USAGES: Mapping[str, str] = {"Training": "train", "PublicTest": "valid", "PrivateTest": "test"}
+SIDE = 48
+
+
+def csv_files(path: Path) -> tuple[Path, Path] | None:
+    """Find the two tables in a folder."""
+    pixels = [path / name for name in PIXELS if (path / name).is_file()]
+    return (pixels[0], path / VOTES) if pixels and (path / VOTES).is_file() else None
+
+
+def fits_ferplus_csv(path: Path) -> bool:
+    """Whether both tables are there."""
+    return csv_files(path) is not None
+
+
+def read_ferplus_csv(path: Path) -> dict[str, Stills]:
+    """Read the two tables; rows that FER+ names no image for are left out, as its authors do.
+
+    Raises:
+        StillsError: a table or column is missing, the tables' rows do not belong together, or a
+            value is not what it should be; names the line.
+        OSError: a table can't be read.
+    """
+    files = csv_files(path)
+    if files is None:
+        raise StillsError(f"{path} lacks {' or '.join(PIXELS)}, or {VOTES} beside it")
+    images: dict[str, list[np.ndarray]] = {part: [] for part in USAGES.values()}
+    votes: dict[str, list[list[int]]] = {part: [] for part in USAGES.values()}
+    names: dict[str, list[str]] = {part: [] for part in USAGES.values()}
+    pixels, counts = (rows_of(file) for file in files)
+    for line, (seen, voted) in enumerate(zip_longest(pixels, counts), start=2):
+        if seen is None or voted is None:
+            raise StillsError(f"{files[0]} and {files[1]} have another number of rows: {line - 2}")
+        where = f"line {line} of {files[0]} and {files[1].name}"
+        usage = seen.get("Usage", "")
+        if usage not in USAGES or voted.get("Usage") != usage:
+            raise StillsError(
+                f"{where}: Usage must be the same and one of {', '.join(USAGES)}, got {usage!r} "
+                f"and {voted.get('Usage')!r}"
+            )
+        if not voted.get("Image name"):
+            continue
+        try:
+            values = np.array(seen["pixels"].split(), dtype=np.int64)
+            row = [int(voted[column]) for column in VOTE_COLUMNS]
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise StillsError(f"{where}: {type(error).__name__}: {error}") from error
+        if values.size != SIDE * SIDE or values.min() < 0 or values.max() > 255 or min(row) < 0:
+            raise StillsError(
+                f"{where}: expected {SIDE * SIDE} pixels from 0 to 255 and votes of at least 0, "
+                f"got {values.size} pixels and votes {row}"
+            )
+        part = USAGES[usage]
+        images[part].append(values.astype(np.uint8).reshape(SIDE, SIDE))
+        votes[part].append(row)
+        names[part].append(voted["Image name"])
+    return {
+        part: Stills(
+            np.stack(images[part]),
+            vote_targets(np.array(votes[part], np.int64)),
+            majority_labels(np.array(votes[part], np.int64)),
+            FERPLUS_CLASSES,
+            tuple(names[part]),
+        )
+        for part in images
+        if images[part]
+    }
+
+
+def rows_of(file: Path) -> Iterator[dict[str, str]]:
+    """Yield the rows of a table by column; Kaggle's copy has spaces before the names."""
+    try:
+        with file.open(encoding="utf-8", newline="") as stream:
+            reader = csv.reader(stream)
+            header = [name.strip() for name in next(reader, [])]
+            for row in reader:
+                if row:
+                    yield {name: value.strip() for name, value in zip(header, row, strict=False)}
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise StillsError(f"{file} is not a CSV table: {error}") from error
