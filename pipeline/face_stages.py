@@ -23,6 +23,7 @@ from pipeline.faces import track_faces
 from pipeline.job import Job, made, read_upstream
 from pipeline.loaded import use_network, use_second
 from pipeline.overrides import OVERRIDES, Override, digest_overrides
+from pipeline.remote import Network
 from pipeline.results import SetResult
 from pipeline.rungs import Rung
 from pipeline.sets import PlannedSet
@@ -53,9 +54,20 @@ def extract_faces(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
     }
     missing += _without_face(found.rung)
     facts = {FACT: measure_coverage(found.rung, found.times).to_json()}
+    arrays = found.arrays()
     with job.writer(todo[0]) as writer:
-        writer.append(**found.arrays())
+        writer.append(**arrays)
         writer.finish(missing=missing, attributes=attributes, facts=facts)
+    job.fresh[todo[0].name] = Entry(
+        job.clip.clip,
+        arrays,
+        "partial" if missing else "ok",
+        tuple(missing),
+        attributes,
+        job.source,
+        dict(job.plan.provenance),
+        checksums={},
+    )
     return {todo[0].name: made(missing)}
 
 
@@ -79,8 +91,9 @@ def extract_networks(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResul
         for rows, crops in _crops(job, faces):
             for writer, network in zip(writers, networks, strict=True):
                 writer.append(**_rows(faces, rows), **network.extract(crops))
-        for writer in writers:
-            writer.finish(missing=missing, attributes=_about(entry, overrides), facts=facts)
+        for writer, network in zip(writers, networks, strict=True):
+            attributes = {**_about(entry, overrides), **_precision(network)}
+            writer.finish(missing=missing, attributes=attributes, facts=facts)
     return again | {planned.name: made(missing) for planned in todo}
 
 
@@ -115,6 +128,13 @@ def _about(entry: Entry, overrides: Sequence[Override]) -> dict[str, JSON]:
     """Return the attributes of the faces' entry without its facts, and the choices by hand."""
     own = {name: value for name, value in entry.attributes.items() if name != FACT}
     return {**own, "by_hand": [override.to_json() for override in overrides]}
+
+
+def _precision(network: Network) -> dict[str, JSON]:
+    """Return what the chosen precision cost on the first batch, where it is not float32."""
+    if network.deviation is None:
+        return {}
+    return {"deviation_from_float32": dict(network.deviation)}
 
 
 def _without_face(rung: np.ndarray) -> list[str]:

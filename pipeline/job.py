@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cache.entry import Entry, EntryError
 from cache.entry_writer import EntryWriter
@@ -17,12 +17,16 @@ from pipeline.sets import Plan, PlannedSet
 
 @dataclass(frozen=True)
 class Job:
-    """A clip on its way through the stages: its file as it was found, and the plan."""
+    """A clip on its way through the stages: its file as it was found, and the plan.
+
+    ``fresh`` holds what was committed for it a moment ago, so that a later stage needs not read it.
+    """
 
     clip: Clip
     plan: Plan
     source: Source
     info: MediaInfo
+    fresh: dict[str, Entry] = field(default_factory=dict)
 
     def frames(self) -> VideoReader:
         """Return a reader of the clip's picture."""
@@ -54,9 +58,13 @@ def read_upstream(
 ) -> tuple[Entry, dict[str, SetResult]]:
     """Read the entry that another is made from, every bit verified; a damaged one is made again.
 
+    One that this very job made is taken from memory.
+
     Returns:
         The entry, and what became of its set if it was made again.
     """
+    if planned.name in job.fresh:
+        return job.fresh[planned.name], {}
     feature_set = FeatureSet(job.plan.cache, planned.spec)
     try:
         return feature_set.read(job.clip.clip, verify=True), {}
