@@ -76,7 +76,7 @@ def temporary_writer(path: Path) -> Writer | None:
 
 def this_writer() -> Writer:
     """Return this process as a writer."""
-    return Writer(this_host(), os.getpid(), _started(os.getpid()))
+    return Writer(this_host(), os.getpid(), _own_start(os.getpid()))
 
 
 @cache
@@ -168,6 +168,12 @@ def write_json(path: Path, value: JSON, *, what: str = "the file") -> None:
         TypeError: a value is of a type that JSON can't hold.
     """
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n", what=what)
+
+
+@cache
+def _own_start(pid: int) -> int:
+    """Return when this process began, of which a fork has another number; asked for each entry."""
+    return _started(pid)
 
 
 def _started(pid: int) -> int:
