@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,6 +12,7 @@ from cache.clip_id import check_clip_id
 from cache.commit import sync_folder, write_error
 from cache.digest import JSON, digest_text
 from cache.entry import Entry, EntryError, EntryState, read_entry, read_entry_header
+from cache.entry_rows import OpenEntry, open_entry
 from cache.entry_writer import EntryWriter
 from cache.failure import Failure, FailureRecordError, read_failure, write_failure
 from cache.set_spec import SetError, SetSpec, spec_difference
@@ -168,6 +170,20 @@ class FeatureSet:
             EntryError: it is damaged, another clip's or set's, or lacks an array.
             OSError: it can't be read.
         """
+        return read_entry(self._own_entry(clip), names, verify=verify)
+
+    def open_entry(self, clip: str, *, verify: bool = False) -> AbstractContextManager[OpenEntry]:
+        """Open a clip's entry to read its arrays in parts; see ``cache.entry_rows``.
+
+        Raises:
+            FileNotFoundError: there is no entry.
+            EntryError: it is damaged, or another clip's or set's; some of it on entering.
+            OSError: it can't be read.
+        """
+        return open_entry(self._own_entry(clip), verify=verify)
+
+    def _own_entry(self, clip: str) -> Path:
+        """Return the path of a clip's entry, which is there and says that it is this set's."""
         path = self.entry_path(clip)
         header = read_entry_header(path)
         if (header.clip, header.key) != (clip, self.spec.key):
@@ -175,7 +191,7 @@ class FeatureSet:
                 f"clip {clip}: {path} is the entry of clip {header.clip} and key "
                 f"{header.key[:12]}, not {self.spec.key[:12]}; remove it and extract again"
             )
-        return read_entry(path, names, verify=verify)
+        return path
 
     def failure(self, clip: str) -> Failure | None:
         """Return the record of a clip's failure; None if there is none or it is damaged.

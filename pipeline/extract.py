@@ -10,9 +10,12 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from cache.commit import CacheWriteError
+from cache.entry import EntryError
+from cache.feature_set import FeatureSet
 from cache.manifest import Clip
 from cache.source import Source, read_source
 from extractors.alexnet import min_steps
@@ -20,7 +23,7 @@ from pipeline.audio import AudioSteps
 from pipeline.choice import MisfitError
 from pipeline.decode import MediaError, probe
 from pipeline.face_stages import extract_faces, extract_networks
-from pipeline.job import Compute, Job, made, read_upstream
+from pipeline.job import Compute, Job, made
 from pipeline.loaded import use_encoder
 from pipeline.records import find_coverage, find_known, record_failures
 from pipeline.results import ClipResult, SetResult
@@ -80,24 +83,27 @@ def _extract_audio(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]
 
 
 def _extract_grids(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
-    """Encode the spectrograms that the cache holds; nothing is decoded."""
+    """Encode the spectrograms that the cache holds, window by window; nothing is decoded."""
     results: dict[str, SetResult] = {}
     for planned in todo:
         encoder = use_encoder(planned, job.plan)
         name = encoder.features
         upstream = next(other for other in job.plan.sets if other.name == name)
-        sound, again = read_upstream(job, upstream, _extract_audio)
-        results |= again
-        times = sound.arrays["times"]
-        with job.writer(planned) as writer:
-            for at, grid in encoder.module.blocks(times, sound.arrays[name]):
+        with ExitStack() as stack:
+            sounds = FeatureSet(job.plan.cache, upstream.spec)
+            try:
+                sound = stack.enter_context(sounds.open_entry(job.clip.clip, verify=True))
+            except EntryError:  # damaged: it is made again
+                results |= _extract_audio(job, [upstream])
+                sound = stack.enter_context(sounds.open_entry(job.clip.clip, verify=True))
+            missing, attributes = sound.entry.missing, sound.entry.attributes
+            times = sound.rows["times"][:]
+            writer = stack.enter_context(job.writer(planned))
+            for at, grid in encoder.module.blocks(times, sound.rows[name]):
                 writer.append(times=at, grid=grid)
             lengthened = 0 < len(times) < min_steps()
-            writer.finish(
-                missing=sound.missing,
-                attributes={**sound.attributes, "lengthened": lengthened},
-            )
-        results[planned.name] = made(sound.missing)
+            writer.finish(missing=missing, attributes={**attributes, "lengthened": lengthened})
+        results[planned.name] = made(missing)
     return results
 
 

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from cache.entry_rows import Rows
 from cache.feature_set import find_set
 from cache.manifest import read_manifest
+from extractors import frozen_alexnet
 from pipeline.cli import main
 from pipeline.trained_encoder import EncoderChoiceError, describe_training, find_checkpoint
 from trainer.trained import load_checkpoint
@@ -67,6 +69,36 @@ def test_grids_come_from_the_cached_spectrograms_without_decoding(
         assert entry.attributes["lengthened"] is False
     head = load_checkpoint(find_checkpoint(encoder_run))
     assert grids.spec.untrained == head.untrained
+
+
+def test_a_spectrogram_is_read_in_windows_and_a_damaged_one_is_made_again(
+    corpus: Path, cache: Path, encoder_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = find_set(cache, "alexnet")
+    again = tmp_path / "cache"
+    shutil.copytree(find_set(cache, "spectrogram").folder, again / "spectrogram")
+    (again / "spectrogram").rename(again / find_set(cache, "spectrogram").folder.name)
+    clips = read_manifest(corpus).clips
+    path = find_set(again, "spectrogram").entry_path(clips[0].clip)
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    read: list[int] = []
+
+    def watched(rows: Rows, part: slice) -> np.ndarray:
+        values = read_rows(rows, part)
+        read.append(values.nbytes)
+        return values
+
+    read_rows = Rows.__getitem__
+    monkeypatch.setattr(Rows, "__getitem__", watched)
+    monkeypatch.setattr(frozen_alexnet, "BLOCK", 1)
+    assert extract(corpus, again, encoder_run).exit_code == 0
+    assert 0 < max(read) <= 4 * 200 * (3 * frozen_alexnet.STRIDE + frozen_alexnet.REACH)
+    for clip in clips:
+        one, two = expected.read(clip.clip), find_set(again, "alexnet").read(clip.clip)
+        assert np.allclose(one["grid"], two["grid"], rtol=1e-5, atol=1e-5)
+        assert one.attributes == two.attributes
 
 
 def test_a_head_on_the_grids_needs_no_encoder_and_predicts_videos(
