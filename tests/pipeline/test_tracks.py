@@ -56,10 +56,3 @@ def test_no_sightings_have_the_right_shapes() -> None:
     tracks = gather([])
     assert len(tracks) == 0
     assert (tracks.box.shape, tracks.landmarks.shape) == ((0, 4), (0, 5, 2))
-
-
-def test_rows_can_be_kept_by_a_mask() -> None:
-    tracks = gather([sighting(f, n, square(9, 9, 5)) for f, n in ((3, 2), (3, 0), (5, 2))])
-    kept = tracks.where(tracks.number == 2)
-    assert kept.frame.tolist() == [3, 5]
-    assert set(kept.number) == {2}
