@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
 import numpy as np
 
+from extractors.weight_facts import WeightFacts
 from pipeline.rungs import Rung
 
 # Mean positions of the five landmarks in a unit square, x then y, as dlib aligns to them
@@ -34,16 +35,23 @@ class CropSettings:
         size: side of the crop in pixels.
         extend: how much larger the crop is than the aligned face, in total; 0.3 adds 15 % of the
             face's size on each side.
+        lift: how far the crop is moved up, as a share of the aligned face's size (with ``box``, of
+            the box's): 0.12 shows more forehead and less chin.
+        framing: ``weights`` takes ``extend`` and ``lift`` from a weight file that states how the
+            faces it was trained on were framed, unless one of them is set to something else than
+            its default here; ``given`` takes them from here always.
         align: ``landmarks`` turns and scales the face so that its landmarks sit at their mean
             positions; ``box`` takes the upright square around the box.
         border: what stands where a crop reaches over the edge of the frame.
 
     Raises:
-        ValueError: ``size`` is below 1 or ``extend`` not in [0, 4].
+        ValueError: ``size`` is below 1, ``extend`` not in [0, 4] or ``lift`` not in [-1, 1].
     """
 
     size: int = 224
     extend: float = 0.3
+    lift: float = 0.0
+    framing: Literal["weights", "given"] = "weights"
     align: Literal["landmarks", "box"] = "landmarks"
     border: Literal["black", "replicate"] = "black"
 
@@ -52,6 +60,23 @@ class CropSettings:
             raise ValueError(f"size must be at least 1, got {self.size}")
         if not 0 <= self.extend <= 4:
             raise ValueError(f"extend must be in [0, 4], got {self.extend}")
+        if not -1 <= self.lift <= 1:
+            raise ValueError(f"lift must be in [-1, 1], got {self.lift}")
+
+
+def resolve_framing(settings: CropSettings, facts: WeightFacts | None) -> CropSettings:
+    """Return the settings with ``framing`` settled, by what a network's weights say of themselves.
+
+    A network sees best what it was trained on: how much forehead and background a crop shows moves
+    its answers more than a turn by a few degrees. Boxes frame otherwise than aligned faces do, so
+    that ``align`` = ``box`` takes nothing from weights.
+    """
+    own = CropSettings()
+    by_hand = (settings.extend, settings.lift) != (own.extend, own.lift)
+    stated = facts.framing if facts else None
+    if stated is None or by_hand or settings.framing == "given" or settings.align == "box":
+        return replace(settings, framing="given")
+    return replace(settings, extend=stated.extend, lift=stated.lift, framing="given")
 
 
 def crop_faces(
@@ -102,7 +127,8 @@ def landmark_transform(points: np.ndarray, settings: CropSettings) -> np.ndarray
         ValueError: the landmarks are all in one place or not finite.
     """
     padding, size = settings.extend / 2, settings.size
-    mean = (MEAN_SHAPE + padding) / (1 + 2 * padding) * size
+    shift = np.array([padding, padding + settings.lift])
+    mean = (MEAN_SHAPE + shift) / (1 + 2 * padding) * size
     fitted = fit_similarity(mean, np.asarray(points, np.float64))
     # As dlib samples: the crop's centre stands at size / 2 of the fit, and its first and last pixel
     # are one frame pixel closer together than size times the scale (chip_details, centered_drect).
@@ -124,9 +150,8 @@ def box_transform(box: np.ndarray, settings: CropSettings) -> np.ndarray:
         raise ValueError(f"a box needs an extent to be cropped, got {box}")
     scale = side / settings.size
     shift = (scale - side - 1) / 2  # pixel centres: crop pixel (size - 1) / 2 is the box's middle
-    return np.array(
-        [[scale, 0, (left + right) / 2 + shift], [0, scale, (top + bottom) / 2 + shift]]
-    )
+    middle = (top + bottom) / 2 - settings.lift * side / (1 + settings.extend)
+    return np.array([[scale, 0, (left + right) / 2 + shift], [0, scale, middle + shift]])
 
 
 def fit_similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -14,9 +14,10 @@ import numpy as np
 from cache.coverage import FACT
 from cache.digest import JSON
 from cache.entry import Entry
+from cache.settings import settings_from
 from pipeline.choice import FaceArrays, choose_faces, place_given
 from pipeline.coverage import measure_coverage
-from pipeline.crops import crop_faces
+from pipeline.crops import CropSettings, crop_faces
 from pipeline.decode import Frames, MediaError
 from pipeline.detect import FivePointPredictor
 from pipeline.faces import track_faces
@@ -88,20 +89,26 @@ def extract_networks(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResul
         nothing = np.empty((0, size, size, 3), np.uint8)
         for writer, network in zip(writers, networks, strict=True):
             writer.append(**_rows(faces, slice(0, 0)), **network.extract(nothing))
-        for rows, crops in _crops(job, faces):
-            for writer, network in zip(writers, networks, strict=True):
-                writer.append(**_rows(faces, rows), **network.extract(crops))
+        framings = [settings_from(CropSettings, planned.spec.settings["crops"]) for planned in todo]
+        for rows, crops in _crops(job, faces, framings):
+            for writer, network, framing in zip(writers, networks, framings, strict=True):
+                writer.append(**_rows(faces, rows), **network.extract(crops[framing]))
         for writer, network in zip(writers, networks, strict=True):
             attributes = {**_about(entry, overrides), **_precision(network)}
             writer.finish(missing=missing, attributes=attributes, facts=facts)
     return again | {planned.name: made(missing) for planned in todo}
 
 
-def _crops(job: Job, faces: FaceArrays) -> Iterator[tuple[slice, np.ndarray]]:
-    """Decode the clip again and cut the chosen face out of every frame, in pieces."""
-    settings = job.plan.settings
+def _crops(
+    job: Job, faces: FaceArrays, framings: Sequence[CropSettings]
+) -> Iterator[tuple[slice, dict[CropSettings, np.ndarray]]]:
+    """Decode the clip again and cut the chosen face out of every frame, in pieces.
+
+    Networks that were trained on faces framed otherwise get crops of their own.
+    """
+    settings, framings = job.plan.settings, list(dict.fromkeys(framings))
     predictor = FivePointPredictor()
-    room = max(1, settings.decode.chunk_bytes // (3 * settings.crops.size**2))
+    room = max(1, settings.decode.chunk_bytes // (3 * settings.crops.size**2 * len(framings)))
     chunks = guarded(job.frames(), settings.hang_seconds) if job.info.video else ()
     done = 0
     for frames in _small(chunks, room):
@@ -113,10 +120,8 @@ def _crops(job: Job, faces: FaceArrays) -> Iterator[tuple[slice, np.ndarray]]:
             )
         points = place_given(faces, done, frames.images, predictor)
         done = rows.stop
-        yield (
-            rows,
-            crop_faces(frames.images, points, faces.box[rows], faces.rung[rows], settings.crops),
-        )
+        chosen = (points, faces.box[rows], faces.rung[rows])
+        yield rows, {one: crop_faces(frames.images, *chosen, one) for one in framings}
 
 
 def _rows(faces: FaceArrays, rows: slice) -> dict[str, np.ndarray]:

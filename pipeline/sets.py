@@ -19,10 +19,12 @@ import torch
 from cache.digest import digest_file
 from cache.set_spec import SetSpec
 from cache.settings import settings_to_dict
+from extractors.default_network import default_weights
 from extractors.face_network import FaceNetwork, load_face_network
 from extractors.frozen_alexnet import load_frozen_alexnet
 from extractors.networks import NETWORKS
 from extractors.weight_files import WeightsError
+from pipeline.crops import resolve_framing
 from pipeline.overrides import Override, digest_overrides
 from pipeline.second import DETECTORS, find_model, load_second
 from pipeline.settings import StageOneSettings
@@ -31,6 +33,7 @@ from pipeline.trained_encoder import EncoderChoiceError, describe_training, find
 Kind = Literal["faces", "network", "audio", "grid"]
 
 AUDIO_SETS = ("spectrogram", "logmel")
+DEFAULT = "default"  # in place of a weight file's name: the one that avfuse ships
 ALEXNET = "alexnet"  # grids of the audio encoder of a trained head
 # Bumped by hand when the code of a kind of set starts to yield other numbers for the same settings.
 ALGORITHM_VERSIONS: dict[str, int] = {
@@ -49,10 +52,17 @@ class PlanError(ValueError):
 
 @dataclass(frozen=True)
 class WeightsChoice:
-    """Where a network's parameters come from: a file, or a seed for random ones."""
+    """Where a network's parameters come from: a file, which may be ours, or a seed for random ones.
+
+    Attributes:
+        file: of the parameters; None draws random ones.
+        seed: of random ones.
+        default: whether ``file`` is the one that avfuse ships, wherever it is installed.
+    """
 
     file: Path | None = None
     seed: int = 0
+    default: bool = False
 
     @property
     def untrained(self) -> bool:
@@ -60,6 +70,8 @@ class WeightsChoice:
         return self.file is None
 
     def __str__(self) -> str:
+        if self.default:
+            return DEFAULT
         return f"random:{self.seed}" if self.file is None else str(self.file)
 
 
@@ -101,7 +113,7 @@ class Plan:
 
 
 def parse_weights(choices: Sequence[str]) -> dict[str, WeightsChoice]:
-    """Read ``["ir50=FILE", "resnet18=random", "vggface=random:7"]``.
+    """Read ``["ir50=FILE", "resnet18=default", "vggface=random:7"]``.
 
     Raises:
         PlanError: a choice without ``=``, an unknown network, a network named twice, a file that
@@ -111,7 +123,9 @@ def parse_weights(choices: Sequence[str]) -> dict[str, WeightsChoice]:
     for choice in choices:
         name, equals, source = choice.partition("=")
         if not equals or not source:
-            raise PlanError(f"--weights {choice}: expected NETWORK=FILE or NETWORK=random")
+            raise PlanError(
+                f"--weights {choice}: expected NETWORK=FILE, NETWORK=default or NETWORK=random"
+            )
         if name not in (*NETWORKS, ALEXNET, *DETECTORS):
             raise PlanError(f"--weights {choice}: no network {name!r}; there are {_networks()}")
         if name in result:
@@ -125,11 +139,30 @@ def parse_weights(choices: Sequence[str]) -> dict[str, WeightsChoice]:
                 raise PlanError(f"--weights {choice}: the seed must be a whole number")
             result[name] = WeightsChoice(seed=int(seed))
             continue
+        if source == DEFAULT and name in NETWORKS:
+            result[name] = choose_default(name)
+            continue
         path = Path(source)
         if not path.is_file():
             raise PlanError(f"--weights {choice}: {path} is not a file")
         result[name] = WeightsChoice(file=path.resolve())
     return result
+
+
+def choose_default(name: str) -> WeightsChoice:
+    """Choose the weights that avfuse ships for a network.
+
+    Raises:
+        PlanError: it ships none for this network.
+        extractors.weight_files.WeightsError: the file is gone.
+    """
+    path = default_weights(name)
+    if path is None:
+        raise PlanError(
+            f"{name} needs weights: pass --weights {name}=FILE, or {name}=random to try things "
+            "out (random weights mark everything made with them as untrained)"
+        )
+    return WeightsChoice(file=path, default=True)
 
 
 def _choose_encoder(source: str) -> WeightsChoice:
@@ -197,7 +230,7 @@ def plan_sets(
         names: sets asked for; ``faces`` is added where a network needs it, and the spectrogram
             that ``alexnet`` was trained on.
         settings: all settings of stage one.
-        weights: parameters per network.
+        weights: parameters per network; without them, those that avfuse ships.
         cache: the cache's folder; not touched here.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         batch_size: crops per forward pass; 0 picks by device and views.
@@ -207,8 +240,8 @@ def plan_sets(
             file: an entry states which it was made with, and is made again when they change.
 
     Raises:
-        PlanError: an unknown set, a network without weights, weights for a set not asked for,
-            a second detector that can't be had, or a device that isn't there.
+        PlanError: an unknown set, a network without weights for which none ship, weights for a set
+            not asked for, a second detector that can't be had, or a device that isn't there.
         extractors.weight_files.WeightsError: a weight file doesn't fit its network.
     """
     known = ["faces", *NETWORKS, *AUDIO_SETS, ALEXNET]
@@ -231,13 +264,9 @@ def plan_sets(
     elif overrides or any(name in DETECTORS for name in weights):
         raise PlanError("a second detector, or overrides, but no set that is made from faces")
     for name in networks:
-        if name not in weights:
-            raise PlanError(
-                f"{name} needs weights: pass --weights {name}=FILE, or {name}=random to try things "
-                "out (random weights mark everything made with them as untrained)"
-            )
-        network = load_network(name, weights[name], settings, device="cpu", batch_size=batch_size)
-        sets.append(_planned_network(name, weights[name], settings, network, sets[0].spec))
+        choice = weights[name] if name in weights else choose_default(name)
+        network = load_network(name, choice, settings, device="cpu", batch_size=batch_size)
+        sets.append(_planned_network(name, choice, settings, network, sets[0].spec))
     grids = [_planned_grid(weights, settings)] if ALEXNET in wanted else []
     upstream = {name for planned in grids for name in planned.spec.upstream}
     for name in AUDIO_SETS:
@@ -308,7 +337,7 @@ def _planned_network(
         name=name,
         settings={
             **settings_to_dict(network.settings),
-            "crops": settings_to_dict(settings.crops),
+            "crops": settings_to_dict(resolve_framing(settings.crops, network.facts)),
             "policy": settings.faces.policy,
         },
         version=ALGORITHM_VERSIONS["network"],
@@ -316,7 +345,18 @@ def _planned_network(
         upstream={"faces": faces.key},
         untrained=choice.untrained,
     )
-    return PlannedSet("network", spec, choice)
+    facts = {"accuracy_of_default": network.facts.accuracy if network.facts else ""}
+    return PlannedSet("network", spec, choice, facts if choice.default else {})
+
+
+def tell_default(planned: PlannedSet) -> str:
+    """Say that a set is made with the weights that avfuse ships, and how good they are."""
+    measured = planned.facts.get("accuracy_of_default")
+    return (
+        f"{planned.name}: the default weights that come with avfuse"
+        + (f", right on {measured}" if measured else "")
+        + "; `avfuse weights list` tells more"
+    )
 
 
 def _planned_grid(weights: Mapping[str, WeightsChoice], settings: StageOneSettings) -> PlannedSet:

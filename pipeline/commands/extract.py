@@ -23,7 +23,7 @@ from extractors.weight_files import WeightsError
 from pipeline.overrides import OverrideError, read_overrides
 from pipeline.resources import ConsumerChoice
 from pipeline.run import CacheFullError, run_extract, shard
-from pipeline.sets import PlanError, parse_weights, plan_sets
+from pipeline.sets import PlanError, parse_weights, plan_sets, tell_default
 from pipeline.settings import StageOneSettings
 from pipeline.summary import format_summary
 from pipeline.workers import WorkersFailedError
@@ -121,6 +121,8 @@ def extract(
     except (ManifestError, SettingsError, PlanError, WeightsError, OverrideError, OSError) as error:
         raise click.UsageError(str(error)) from error
     for planned in plan.sets:
+        if planned.weights and planned.weights.default:
+            click.echo(tell_default(planned), err=True)
         if planned.spec.untrained:
             click.echo(
                 f"Warning: {planned.name} has random weights. Its features, every run trained on "

@@ -1,4 +1,4 @@
-"""``avfuse predict``: classify any video file with a run. Composes both stages."""
+"""``avfuse predict``: classify any video file, with a run or with the default network alone."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ import numpy as np
 from cache.clip import Clip
 from cache.feature_set import FeatureSet, SetError, SetSpec
 from extractors.weight_files import WeightsError
+from pipeline.curve import CurveError, check_suffix, format_answer, write_curves
+from pipeline.default_network import ask_default_network
 from pipeline.replay import replay_plan
 from pipeline.results import ClipResult
 from pipeline.run import run_extract
@@ -27,29 +29,44 @@ from trainer.trained import CheckpointError, TrainedHead, load_checkpoint
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.argument("videos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("paths", metavar="[RUN] VIDEO...", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--weights", multiple=True, metavar="NAME=FILE", help="Where a network's weights are now."
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--jobs", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--json", "as_json", is_flag=True, hidden=True, help="It is always JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; with RUN it always is.")
+@click.option(
+    "--curve",
+    type=click.Path(path_type=Path),
+    help="Without RUN: also write every frame's probabilities to a .csv or .png.",
+)
 def predict(
-    run: Path,
-    videos: tuple[Path, ...],
+    paths: tuple[Path, ...],
     weights: tuple[str, ...],
     device: str,
     jobs: int,
     as_json: bool,
+    curve: Path | None,
 ) -> None:
-    """Classify VIDEOS with the heads of RUN and print JSON.
+    """Classify VIDEOS with the heads of RUN, or with the default network where no run is named.
 
-    Each video gets its probabilities (the mean over the run's heads), the state it was extracted
-    in, and the attention weight of every frame and audio step with its time. Exit code 1 if a
-    video could not be read.
+    With RUN, a folder that `avfuse train` wrote, each video gets its probabilities (the mean over
+    the run's heads), the state it was extracted in, and the attention weight of every frame and
+    audio step with its time, as JSON. Exit code 1 if a video could not be read.
+
+    Without it, the network that comes with avfuse looks at the face in every frame: seven classes,
+    the mean over the frames with a face, and the curve over time. It was trained on still faces
+    and hears nothing. Exit code 1 if a video could not be read or shows no face.
     """
-    del as_json
+    run, videos = split_run(paths)
+    if run is None:
+        if weights:
+            raise click.UsageError("--weights says where a run's weights are now; no run is named")
+        _ask_default(videos, device=device, jobs=jobs, as_json=as_json, curve=curve)
+        return
+    if curve is not None:
+        raise click.UsageError("--curve is of the default network; leave out the run")
     try:
         answer = predict_videos(run, videos, weights=weights, device=device, jobs=jobs)
     except (RunError, CheckpointError, PlanError, SetError, WeightsError, OSError) as error:
@@ -62,6 +79,46 @@ def predict(
         )
     click.echo(json.dumps(answer, indent=2, allow_nan=False))
     sys.exit(1 if any(video["state"] == "failed" for video in answer["videos"]) else 0)
+
+
+def split_run(paths: Sequence[Path]) -> tuple[Path | None, tuple[Path, ...]]:
+    """Part a run from the videos after it: a run is a folder, a video has a suffix.
+
+    Raises:
+        click.UsageError: there is no path, or no video after the run.
+    """
+    if not paths:
+        raise click.UsageError("name a video, or a run and a video")
+    first, *rest = paths
+    if not first.is_dir() and (first.exists() or first.suffix):
+        return None, tuple(paths)
+    if not rest:
+        raise click.UsageError(
+            f"{first}: expected a video; after a run folder, name the videos to classify"
+        )
+    return first, tuple(rest)
+
+
+def _ask_default(
+    videos: Sequence[Path], *, device: str, jobs: int, as_json: bool, curve: Path | None
+) -> None:
+    """Let the default network answer, print it and exit."""
+    try:
+        if curve is not None:
+            check_suffix(curve)
+        answers = ask_default_network(videos, device=device, jobs=jobs)
+        if curve is not None:
+            write_curves(curve, answers.videos)
+    except (PlanError, WeightsError, CurveError, OSError) as error:
+        raise click.UsageError(str(error)) from error
+    if as_json:
+        click.echo(json.dumps(answers.to_json(), indent=2, allow_nan=False))
+    else:
+        encoding = (sys.stdout.encoding or "ascii").lower()
+        for answer in answers.videos:
+            click.echo(format_answer(answer, ascii_only=not encoding.startswith("utf")))
+        click.echo(f"From {answers.note}.")
+    sys.exit(1 if any(answer.prediction is None for answer in answers.videos) else 0)
 
 
 def predict_videos(

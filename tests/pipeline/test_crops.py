@@ -176,6 +176,28 @@ def test_a_box_can_be_cropped_upright() -> None:
     assert np.array_equal(result, expected)
 
 
+def test_a_lift_moves_the_crop_up_by_a_share_of_the_face() -> None:
+    image = np.zeros((100, 100, 3), np.uint8)
+    image[30:50, 40:60] = 255
+    settings = CropSettings(size=40, extend=1.0, lift=0.25, align="box")
+    box = np.array([[40, 30, 60, 50]])
+    result = crop_faces(image[None], NO_POINTS, box, np.array([Rung.DETECT]), settings)[0]
+    expected = np.zeros((40, 40, 3), np.uint8)
+    expected[15:35, 10:30] = 255  # a quarter of its 20 pixels further down
+    assert np.array_equal(result, expected)
+
+
+@pytest.mark.parametrize("degrees", [0, 30])
+def test_landmarks_stand_where_extend_and_lift_put_them(degrees: int) -> None:
+    turn = cv2.getRotationMatrix2D((0, 0), degrees, 80)
+    points = MEAN_SHAPE @ turn[:, :2].T + (60, 90)
+    settings = CropSettings(size=1001, extend=0.5, lift=0.125)
+    back = cv2.invertAffineTransform(landmark_transform(points, settings))
+    found = (points @ back[:, :2].T + back[:, 2] + 0.5) / 1001
+    expected = (MEAN_SHAPE + (0.25, 0.25 + 0.125)) / 1.5  # noqa: RUF005 - arrays are added
+    np.testing.assert_allclose(found, expected, atol=0.01)
+
+
 def test_each_frame_is_cropped_by_its_own_row(astronaut: np.ndarray) -> None:
     points = np.stack([MEAN_SHAPE * 100 + (60 * i, 40) for i in range(3)])
     images = np.stack([astronaut] * 3)
@@ -219,6 +241,7 @@ def test_a_box_without_extent_is_refused() -> None:
     [
         ("size", 0, "size must be at least 1, got 0"),
         ("extend", -0.1, r"extend must be in \[0, 4\], got -0.1"),
+        ("lift", 1.5, r"lift must be in \[-1, 1\], got 1.5"),
     ],
 )
 def test_settings_check_themselves(name: str, value: float, problem: str) -> None:

@@ -35,6 +35,8 @@ DEPENDENTS: dict[str, frozenset[str]] = {
     "faces": frozenset({"faces", "resnet18"}),
     "faces.policy": frozenset({"resnet18"}),  # the choice is made when crops are
     "crops": frozenset({"resnet18"}),
+    # Only weights that state their framing change; see tests/pipeline/test_default_network.py.
+    "crops.framing": frozenset(),
     "network": frozenset({"resnet18"}),
     "spectrogram": frozenset({"spectrogram"}),
     "logmel": frozenset({"logmel"}),
@@ -46,6 +48,7 @@ TESTED_ELSEWHERE = {"faces.second": "tests/pipeline/test_second.py"}
 # Another value, where adding a little or taking the next choice gives none that is valid.
 OTHER: dict[str, Any] = {
     "network.layer": "pooled",
+    "network.colour": "grey",
     "network.views.rotations": [0.0, 3.0],
     "network.views.scales": [1.0, 1.1],
     "network.views.centre": [0.5, 0.25],
