@@ -148,7 +148,11 @@ def run_experiment(
             trainer = HeadTrainer(writer, found.corpus, settings, device=device, watch=watch)
             folds = [fold for fold in usable.folds if fold.test]
             watch.start(len(folds) * len(seeds), settings.optim.epochs)
-            parts = {(fold, seed): trainer.fold(fold, seed) for fold in folds for seed in seeds}
+            parts = {
+                (fold, seed): predicted
+                for fold in folds
+                for seed, predicted in trainer.fold(fold, seeds).items()
+            }
             members = {
                 f"seed-{seed}": pool_predictions([parts[fold, seed] for fold in folds])
                 for seed in seeds

@@ -19,7 +19,8 @@ from trainer.run_writer import RunWriter
 from trainer.runs import CHECKPOINTS, HISTORY
 from trainer.selection import inner_split
 from trainer.settings import TrainSettings, inner_share
-from trainer.train import choose_epochs, train_head
+from trainer.stacked import why_not_stacked
+from trainer.train import choose_epochs, train_head, train_heads
 from trainer.trained import EpochRecord, TrainedHead, load_checkpoint, save_checkpoint
 
 
@@ -37,7 +38,10 @@ class Watch:
 
 
 class HeadTrainer:
-    """Trains the heads of one run one after the other and keeps what they leave behind.
+    """Trains the heads of one run and keeps what they leave behind.
+
+    The seeds of a fold are trained as one where ``optim.stack`` and the settings allow it, else
+    one after the other.
 
     Args:
         writer: the run folder; heads whose checkpoints it has are not trained again.
@@ -48,7 +52,8 @@ class HeadTrainer:
 
     Attributes:
         rows: the history, one row per epoch of every head.
-        checkpoints: for ``run.json``: the file, fold, seed and epochs of each head.
+        checkpoints: for ``run.json``: the file, fold, seed and epochs of each head, and the seeds
+            that it was trained as one with.
     """
 
     def __init__(
@@ -76,17 +81,41 @@ class HeadTrainer:
         """Test clips whose sound was padded to the encoder's reach."""
         return sorted(self._lengthened)
 
-    def fold(self, fold: Fold, seed: int) -> Predictions:
-        """Train one head, or take the one of the interrupted run, and predict its test clips."""
-        name = f"seed-{seed}" if fold.number is None else f"fold-{fold.number}-seed-{seed}"
-        path = self.writer.file(CHECKPOINTS, f"{name}.safetensors")
+    def fold(self, fold: Fold, seeds: Sequence[int]) -> dict[int, Predictions]:
+        """Train a fold's heads and predict its test clips; by the seed.
+
+        A head that the interrupted run left is taken as it is.
+        """
+        missing = [seed for seed in seeds if not self._checkpoint(fold, seed).exists()]
+        # All of a stack, though some of its heads are there: what a head is depends on the stack.
+        together = self._train_together(fold, seeds) if missing and self._stacks(seeds) else {}
+        found = {seed: self._head(fold, seed, together.get(seed)) for seed in seeds}
+        for entry in self.checkpoints[-len(seeds) :] if self._stacks(seeds) else ():
+            entry["stacked_seeds"] = list(seeds)
+        self._progress(fold, seeds).unlink(missing_ok=True)
+        return found
+
+    def _stacks(self, seeds: Sequence[int]) -> bool:
+        """Whether a fold's seeds are trained as one."""
+        if self.settings.optim.stack == "off" or len(seeds) < 2:
+            return False
+        # With chosen epochs every seed has training clips and a last epoch of its own.
+        fixed = inner_share(self.settings.selection) is None
+        return fixed and not why_not_stacked([self.settings])
+
+    def _head(self, fold: Fold, seed: int, trained: TrainedHead | None) -> Predictions:
+        """Take a head, or train it, and keep it; predict its test clips."""
+        name, path = _name(fold, seed), self._checkpoint(fold, seed)
         resumed = path.exists()
-        head = load_checkpoint(path) if resumed else self._train(fold, seed, name)
+        head = load_checkpoint(path) if resumed else trained or self._train(fold, seed, name)
         if not resumed:
+            self._forget(fold, seed, "train")
+            # Not as they come: a training that goes on where it was interrupted skips some.
+            self.rows += [HistoryRow(fold.number, seed, "train", r) for r in head.history]
             # The history first: a checkpoint that exists has its rows.
             self.writer.write(format_history(self.rows), HISTORY)
             save_checkpoint(head, path)
-            self._progress(name).unlink(missing_ok=True)
+            self._progress(fold, [seed]).unlink(missing_ok=True)
         self.checkpoints.append(
             {
                 "file": f"{CHECKPOINTS}/{path.name}",
@@ -98,9 +127,22 @@ class HeadTrainer:
         self.watch.head(name, head.history[-1], resumed=resumed)
         return self._predict(head, fold)
 
+    def _train_together(self, fold: Fold, seeds: Sequence[int]) -> dict[int, TrainedHead]:
+        names = [_name(fold, seed) for seed in seeds]
+        heads = train_heads(
+            self.corpus,
+            self._indices(fold.train),
+            [self.settings],
+            seeds,
+            device=self.device,
+            progress=self._progress(fold, seeds),
+            on_epoch=lambda number, record: self.watch.epoch(names[number], "train", record),
+        )
+        return dict(zip(seeds, heads, strict=True))
+
     def _train(self, fold: Fold, seed: int, name: str) -> TrainedHead:
         # A head that was interrupted may have left rows.
-        self.rows = [r for r in self.rows if (r.fold, r.seed) != (fold.number, seed)]
+        self._forget(fold, seed, "choose")
         epochs = None
         share = inner_share(self.settings.selection)
         if share is not None:
@@ -114,27 +156,33 @@ class HeadTrainer:
                 device=self.device,
                 on_epoch=lambda record: self._note(fold, seed, name, "choose", record),
             )
-        head = train_head(
+        return train_head(
             self.corpus,
             self._indices(fold.train),
             self.settings,
             seed=seed,
             epochs=epochs,
             device=self.device,
-            progress=self._progress(name),
+            progress=self._progress(fold, [seed]),
             on_epoch=lambda record: self.watch.epoch(name, "train", record),
         )
-        # Not as they come: a training that goes on where it was interrupted skips some.
-        self.rows += [HistoryRow(fold.number, seed, "train", record) for record in head.history]
-        return head
+
+    def _forget(self, fold: Fold, seed: int, stage: Stage) -> None:
+        """Take the rows of a head's training out of the history."""
+        own = (fold.number, seed, stage)
+        self.rows = [row for row in self.rows if (row.fold, row.seed, row.stage) != own]
 
     def _note(self, fold: Fold, seed: int, name: str, stage: Stage, record: EpochRecord) -> None:
         self.rows.append(HistoryRow(fold.number, seed, stage, record))
         self.watch.epoch(name, stage, record)
 
-    def _progress(self, name: str) -> Path:
-        """Where an unfinished training of a head is kept."""
-        return self.writer.file(CHECKPOINTS, f"{name}.progress")
+    def _checkpoint(self, fold: Fold, seed: int) -> Path:
+        return self.writer.file(CHECKPOINTS, f"{_name(fold, seed)}.safetensors")
+
+    def _progress(self, fold: Fold, seeds: Sequence[int]) -> Path:
+        """Where an unfinished training of one head, or of several as one, is kept."""
+        last = f"-to-{seeds[-1]}" if len(seeds) > 1 else ""
+        return self.writer.file(CHECKPOINTS, f"{_name(fold, seeds[0])}{last}.progress")
 
     def _predict(self, head: TrainedHead, fold: Fold) -> Predictions:
         clips = sorted(fold.test, key=lambda clip: clip.clip)
@@ -156,3 +204,8 @@ class HeadTrainer:
 
     def _indices(self, clips: Sequence[Clip]) -> NDArray[np.int64]:
         return self.corpus.indices([clip.clip for clip in clips])
+
+
+def _name(fold: Fold, seed: int) -> str:
+    """What a head is called, in files and messages."""
+    return f"seed-{seed}" if fold.number is None else f"fold-{fold.number}-seed-{seed}"

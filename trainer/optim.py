@@ -13,17 +13,26 @@ from trainer.settings import OptimSettings
 MOMENTUM = 0.9
 
 
-def make_optimiser(module: nn.Module, settings: OptimSettings) -> torch.optim.Optimizer:
-    """Make the optimiser of a module; matrices and kernels decay, biases do not."""
-    decay = [p for p in module.parameters() if p.ndim > 1]
-    plain = [p for p in module.parameters() if p.ndim <= 1]
+def make_optimiser(
+    module: nn.Module, settings: OptimSettings, *, stack_axes: int = 0
+) -> torch.optim.Optimizer:
+    """Make the optimiser of a module; matrices and kernels decay, biases do not.
+
+    Args:
+        module: whose parameters are optimised.
+        settings: which optimiser.
+        stack_axes: leading axes of every parameter that only put heads behind each other.
+    """
+    decay = [p for p in module.parameters() if p.ndim - stack_axes > 1]
+    plain = [p for p in module.parameters() if p.ndim - stack_axes <= 1]
     groups = [
         {"params": decay, "weight_decay": settings.weight_decay},
         {"params": plain, "weight_decay": 0.0},
     ]
     if settings.optimiser == "sgd":
-        return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=MOMENTUM)
-    return torch.optim.AdamW(groups, lr=settings.learning_rate)
+        return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=MOMENTUM, fused=True)
+    # One pass over the parameters instead of ten.
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
 
 
 def learning_rate_at(update: int, total: int, settings: OptimSettings) -> float:
@@ -66,4 +75,5 @@ def load_optimiser_tensors(
     parameters = dict(module.named_parameters())
     for full_name, value in tensors.items():
         name, _, quantity = full_name.rpartition("/")
-        optimiser.state[parameters[name]][quantity] = value.clone()
+        parameter = parameters[name]
+        optimiser.state[parameter][quantity] = value.clone().to(parameter.device)

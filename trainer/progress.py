@@ -21,29 +21,30 @@ from trainer.runs import write_whole
 from trainer.settings import TrainSettings
 from trainer.trained import CheckpointError, EpochRecord, read_tensors
 
-FORMAT = "avfuse training 1"
+FORMAT = "avfuse training 2"
 
 
 def training_identity(
     corpus: Corpus,
     clips: Sequence[NDArray[np.int64]],
-    settings: TrainSettings,
-    seed: int,
+    heads: Sequence[tuple[TrainSettings, int]],
     stop: int,
+    *,
+    kind: str,
 ) -> str:
     """Digest everything that decides a training's bits on one machine.
 
     Args:
         corpus: the features, by what was read of each clip, and the labels.
         clips: the training clips, and those that are reported on.
-        settings: the head and its training.
-        seed: of the training.
+        heads: settings and seed of each head that is trained.
         stop: the epoch after which it stops.
+        kind: how: by itself, or as one of a stack.
     """
     return digest_json(
         {
-            "settings": settings_to_dict(settings),
-            "seed": seed,
+            "heads": [[settings_to_dict(settings), seed] for settings, seed in heads],
+            "kind": kind,
             "stop": stop,
             "classes": list(corpus.classes),
             "clips": [[corpus.clip_ids[i] for i in part] for part in clips],
@@ -69,7 +70,7 @@ def save_progress(
         identity: digest of everything that decides the training.
         module: the head as it is.
         optimiser: its optimiser.
-        history: the epochs so far.
+        history: the epochs so far; of several heads epoch by epoch.
 
     Raises:
         OSError: it can't be written.
@@ -87,7 +88,7 @@ def save_progress(
 
 
 def load_progress(
-    path: Path, identity: str, module: nn.Module, optimiser: torch.optim.Optimizer
+    path: Path | None, identity: str, module: nn.Module, optimiser: torch.optim.Optimizer
 ) -> tuple[EpochRecord, ...]:
     """Put a module and its optimiser where a killed training left them.
 
@@ -95,6 +96,8 @@ def load_progress(
         The epochs that are done; none if there is no file, if it is damaged, or if it belongs to
         another training, which then starts afresh.
     """
+    if path is None:
+        return ()
     try:
         tensors, facts = read_tensors(path, FORMAT)
     except (OSError, CheckpointError):

@@ -121,6 +121,11 @@ class OptimSettings:
         label_smoothing: share of a label's probability spread over all classes, in [0, 1).
         class_weight: "balanced" weighs a clip by the inverse frequency of its class.
         grad_clip: the largest norm of a batch's gradient; 0 for no limit.
+        stack: "auto" trains heads that differ in their seed or attention as one, where no encoder
+            and no augmentation is part of them; "off" trains each by itself, on padded batches;
+            "on" refuses heads for which that can't be done. With ``selection=inner`` the seeds are
+            trained one after another either way. A seed means the same: the heads differ by
+            rounding.
     """
 
     epochs: int = 30
@@ -133,6 +138,7 @@ class OptimSettings:
     label_smoothing: float = 0.1
     class_weight: Literal["none", "balanced"] = "none"
     grad_clip: float = 1.0
+    stack: Literal["auto", "on", "off"] = "auto"
 
     def __post_init__(self) -> None:
         _at_least(1, epochs=self.epochs, batch_size=self.batch_size)

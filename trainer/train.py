@@ -1,11 +1,12 @@
-"""Train a head on a corpus in memory."""
+"""Train heads on a corpus in memory."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +15,19 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainer.augment import augment
-from trainer.batches import BatchMaker, ordered_batches, plan_batches
+from trainer.batches import BatchMaker, ordered_batches
 from trainer.corpus import UNLABELLED, Corpus, CorpusError
 from trainer.heads import Head, make_head
-from trainer.loss import class_weights, head_loss
-from trainer.normalisation import fit_normalisations, normalise
-from trainer.optim import learning_rate_at, make_optimiser, set_learning_rate
+from trainer.loss import class_weights
+from trainer.normalisation import Normalisation, fit_normalisations, normalise
+from trainer.plain_training import PlainTraining
 from trainer.prior import prior_weights
 from trainer.progress import load_progress, save_progress, training_identity
+from trainer.seeds import mix_seed
 from trainer.settings import TrainSettings
+from trainer.stacked import why_not_stacked
+from trainer.stacked_batches import StackedBatchMaker
+from trainer.stacked_training import StackedTraining
 from trainer.trained import EpochRecord, TrainedHead
 
 Clips = Sequence[int] | NDArray[np.int64]
@@ -78,58 +82,158 @@ def train_head(
         CorpusError: no training clip, one without a label, or none with a step of a modality
             that the head uses.
         TrainingError: the loss is no longer finite; names the epoch.
-        ValueError: settings that don't fit the corpus.
+        ValueError: settings that don't fit the corpus, or ``optim.stack=on`` of a head that
+            can't be stacked.
     """
-    seed = settings.seed if seed is None else seed
+
+    def tell(_: int, record: EpochRecord) -> None:
+        if on_epoch:
+            on_epoch(record)
+
+    (head,) = train_heads(
+        corpus,
+        train_clips,
+        [settings],
+        [settings.seed if seed is None else seed],
+        validation_clips=validation_clips,
+        epochs=epochs,
+        device=device,
+        progress=progress,
+        on_epoch=tell,
+    )
+    return head
+
+
+def train_heads(
+    corpus: Corpus,
+    train_clips: Clips,
+    variants: Sequence[TrainSettings],
+    seeds: Sequence[int],
+    *,
+    validation_clips: Clips = (),
+    epochs: int | None = None,
+    device: torch.device | str = "cpu",
+    progress: Path | None = None,
+    on_epoch: Callable[[int, EpochRecord], None] | None = None,
+) -> list[TrainedHead]:
+    """Train several heads as one: each variant with each seed.
+
+    A head is the one that ``train_head`` trains alone, up to rounding. The same call gives the
+    same bits, whether or not it was interrupted.
+
+    Args:
+        corpus: see ``train_head``, as for all arguments that are not here.
+        train_clips: see there.
+        variants: settings that differ in their attention alone.
+        seeds: one head each, of every variant.
+        validation_clips: see there.
+        epochs: see there.
+        device: see there.
+        progress: see there; one file for all heads.
+        on_epoch: called after each epoch for each head, with its place in the result.
+
+    Returns:
+        The heads; the seeds of the first variant first.
+
+    Raises:
+        CorpusError, TrainingError: as ``train_head``.
+        ValueError: as ``train_head``, or several heads that can't be trained as one; says why.
+    """
     train = _check_clips(corpus, train_clips, "training")
     validation = _check_clips(corpus, validation_clips, "validation")
+    settings = variants[0]
     normalisation = fit_normalisations(corpus, train, settings)
-    maker = BatchMaker(normalise(corpus, normalisation, settings), device)
-    labels = torch.from_numpy(corpus.labels).to(device)
-    weights = class_weights(settings.optim.class_weight, corpus.labels[train], len(corpus.classes))
-    prior = prior_weights(settings.prior, corpus.classes, corpus.labels[train])
-    # The global generator drives initialisation and dropout; the caller's is left as it was.
+    pairs = list(product(variants, seeds))
+    # The global generator drives initialisation and what is drawn for a head trained by itself;
+    # the caller's is left as it was.
     with torch.random.fork_rng(devices=_devices(device)):
-        torch.manual_seed(_seed(seed, 0))
-        head = make_head(settings, corpus.shapes, len(corpus.classes)).to(device)
-        optimiser = make_optimiser(head, settings.optim)
+        training, maker = _begin(corpus, train, variants, seeds, normalisation, device)
+        labels = torch.from_numpy(corpus.labels).to(device)
         stop = min(epochs or settings.optim.epochs, settings.optim.epochs)
-        identity = training_identity(corpus, (train, validation), settings, seed, stop)
-        history = list(load_progress(progress, identity, head, optimiser) if progress else ())
+        clips = train, validation
+        identity = training_identity(corpus, clips, pairs, stop, kind=training.name)
+        done = load_progress(progress, identity, training.module, training.optimiser)
+        history = [list(done[number :: len(pairs)]) for number in range(len(pairs))]
         saved = time.monotonic()
-        for epoch in range(len(history) + 1, stop + 1):
-            torch.manual_seed(_seed(seed, epoch))
+        for epoch in range(len(history[0]) + 1, stop + 1):
             started = time.perf_counter()
-            plan = plan_batches(maker.lengths, train, settings.optim.batch_size, seed=(seed, epoch))
-            record = _train_epoch(
-                head, optimiser, maker, plan, labels, weights.to(device), settings, epoch
-            )
-            if len(validation):
-                found = validate(head, maker, validation, labels)
-                record = replace(
-                    record, validation_loss=found.loss, validation_accuracy=found.accuracy
-                )
-            record = replace(record, seconds=time.perf_counter() - started)
-            history.append(record)
+            records = training.epoch(epoch)
+            for number, record in enumerate(records):
+                _check_finite(record, pairs[number][0])
+                if len(validation):
+                    found = validate(training.heads[number], maker, validation, labels)
+                    records[number] = replace(
+                        record, validation_loss=found.loss, validation_accuracy=found.accuracy
+                    )
+            # Heads trained as one share its time alike.
+            seconds = (time.perf_counter() - started) / len(pairs)
+            for past, record in zip(history, records, strict=True):
+                past.append(replace(record, seconds=seconds))
             late = time.monotonic() - saved >= PROGRESS_SECONDS
             if progress and (late or epoch == stop):
-                save_progress(progress, identity, head, optimiser, history)
+                flat = [record for of_epoch in zip(*history, strict=True) for record in of_epoch]
+                save_progress(progress, identity, training.module, training.optimiser, flat)
                 saved = time.monotonic()
             if on_epoch:
-                on_epoch(record)
-    return TrainedHead(
-        settings=settings,
-        classes=corpus.classes,
-        shapes={name: corpus.shapes[name] for name in settings.modalities},
-        state={name: value.detach().cpu().clone() for name, value in head.state_dict().items()},
-        normalisation=normalisation,
-        prior=prior,
-        seed=seed,
-        features=dict(corpus.features),
-        set_keys=dict(corpus.set_keys),
-        untrained=corpus.untrained,
-        history=tuple(history),
-    )
+                for number, past in enumerate(history):
+                    on_epoch(number, past[-1])
+    return [
+        TrainedHead(
+            settings=own,
+            classes=corpus.classes,
+            shapes={name: corpus.shapes[name] for name in own.modalities},
+            state={name: value.detach().cpu().clone() for name, value in head.state_dict().items()},
+            normalisation=normalisation,
+            prior=prior_weights(own.prior, corpus.classes, corpus.labels[train]),
+            seed=seed,
+            features=dict(corpus.features),
+            set_keys=dict(corpus.set_keys),
+            untrained=corpus.untrained,
+            history=tuple(past),
+        )
+        for (own, seed), head, past in zip(pairs, training.heads, history, strict=True)
+    ]
+
+
+def _begin(
+    corpus: Corpus,
+    train: NDArray[np.int64],
+    variants: Sequence[TrainSettings],
+    seeds: Sequence[int],
+    normalisation: Mapping[str, Normalisation],
+    device: torch.device | str,
+) -> tuple[PlainTraining | StackedTraining, BatchMaker]:
+    """Make the heads and what trains them, and the batches for validation."""
+    settings = variants[0]
+    weights = class_weights(settings.optim.class_weight, corpus.labels[train], len(corpus.classes))
+    reason = why_not_stacked(variants)
+    several = len(variants) * len(seeds) > 1
+    if not reason and settings.optim.stack == "off":
+        reason = "optim.stack=off"
+    if reason and (settings.optim.stack == "on" or several):
+        raise ValueError(f"these heads can't be trained as one: {reason}")
+    heads = [[_make(corpus, own, seed, device) for seed in seeds] for own in variants]
+    maker = BatchMaker(normalise(corpus, normalisation, settings), device)
+    if reason:
+        one = PlainTraining(heads[0][0], maker, train, corpus, weights, settings, seeds[0])
+        return one, maker
+    packed = StackedBatchMaker(maker)
+    return StackedTraining(heads, packed, train, corpus, weights, variants, seeds), maker
+
+
+def _make(corpus: Corpus, settings: TrainSettings, seed: int, device: torch.device | str) -> Head:
+    torch.manual_seed(mix_seed(seed, 0))
+    return make_head(settings, corpus.shapes, len(corpus.classes)).to(device)
+
+
+def _check_finite(record: EpochRecord, settings: TrainSettings) -> None:
+    if not math.isfinite(record.loss):
+        optim = settings.optim
+        raise TrainingError(
+            f"the loss became {record.loss} in epoch {record.epoch} of {optim.epochs}; lower "
+            f"optim.learning_rate ({optim.learning_rate:g}) or set optim.grad_clip "
+            f"({optim.grad_clip:g})"
+        )
 
 
 def choose_epochs(
@@ -191,53 +295,6 @@ def validate(head: Head, maker: BatchMaker, clips: NDArray[np.int64], labels: Te
     return Validation(loss / len(clips), correct / len(clips))
 
 
-def _train_epoch(
-    head: Head,
-    optimiser: torch.optim.Optimizer,
-    maker: BatchMaker,
-    plan: Sequence[NDArray[np.int64]],
-    labels: Tensor,
-    weights: Tensor,
-    settings: TrainSettings,
-    epoch: int,
-) -> EpochRecord:
-    """Update the head on every batch of an epoch."""
-    head.train()
-    optim = settings.optim
-    loss_sum = torch.zeros((), dtype=torch.float64, device=labels.device)
-    correct = torch.zeros((), dtype=torch.int64, device=labels.device)
-    rate = 0.0
-    for number, clips in enumerate(plan):
-        update = (epoch - 1) * len(plan) + number
-        rate = learning_rate_at(update, optim.epochs * len(plan), optim)
-        set_learning_rate(optimiser, rate)
-        truth = labels[torch.from_numpy(clips).to(labels.device)]
-        batch, partner, share = augment(
-            maker.batch(clips), settings.augment, spectrogram=settings.audio.encoder != "none"
-        )
-        output = head(**batch)
-        loss = head_loss(output, truth, weights, optim.label_smoothing)
-        if share < 1.0:
-            other = head_loss(output, truth[partner], weights, optim.label_smoothing)
-            loss = share * loss + (1.0 - share) * other
-        optimiser.zero_grad()
-        torch.autograd.backward(loss)
-        if optim.grad_clip:
-            torch.nn.utils.clip_grad_norm_(head.parameters(), optim.grad_clip)
-        optimiser.step()
-        loss_sum += loss.detach() * len(clips)
-        correct += (output.logits.argmax(dim=1) == truth).sum()
-    count = sum(map(len, plan))
-    mean = float(loss_sum) / count
-    if not math.isfinite(mean):
-        raise TrainingError(
-            f"the loss became {mean} in epoch {epoch} of {optim.epochs}; lower "
-            f"optim.learning_rate ({optim.learning_rate:g}) or set optim.grad_clip "
-            f"({optim.grad_clip:g})"
-        )
-    return EpochRecord(epoch, mean, int(correct) / count, rate, 0.0)
-
-
 def _check_clips(corpus: Corpus, clips: Clips, role: str) -> NDArray[np.int64]:
     """Return the clips' indices; every one must have a label, and training needs one."""
     indices = np.asarray(clips, np.int64)
@@ -249,11 +306,6 @@ def _check_clips(corpus: Corpus, clips: Clips, role: str) -> NDArray[np.int64]:
             f"{len(unlabelled)} {role} clips have no label, {corpus.clip_ids[unlabelled[0]]} first"
         )
     return indices
-
-
-def _seed(*numbers: int) -> int:
-    """Mix numbers into one seed."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
 
 
 def _devices(device: torch.device | str) -> list[torch.device]:

@@ -306,30 +306,40 @@ class Interrupted(Watch):
         self.heads.append((head, resumed))
 
 
+@pytest.mark.parametrize(
+    # One after another: in the second head. As one: in the second fold, of three epochs a head.
+    ("stack", "epochs", "kept"),
+    [("off", 5, (True, False, False, False)), ("on", 9, (True, True, False, False))],
+)
 def test_an_interrupted_run_is_resumed_with_the_same_result(
-    manifest: Manifest, cache: Path, tmp_path: Path
+    manifest: Manifest,
+    cache: Path,
+    tmp_path: Path,
+    stack: str,
+    epochs: int,
+    kept: tuple[bool, ...],
 ) -> None:
     protocol = Protocol(folds="speaker:2", num_seeds=2)
-    whole = train(manifest, cache, tmp_path / "whole", protocol)
+    stacked = [f"optim.stack={stack}"]
+    whole = train(manifest, cache, tmp_path / "whole", protocol, stacked)
     path = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        train(manifest, cache, path, protocol, watch=Interrupted(epochs=5))
+        train(manifest, cache, path, protocol, stacked, watch=Interrupted(epochs=epochs))
     with pytest.raises(RunError, match=r"not finished: its state is 'failed' \(KeyboardInterrupt"):
         read_run(path)
     with pytest.raises(RunError, match="or --resume to go on with it"):
-        train(manifest, cache, path, protocol)
+        train(manifest, cache, path, protocol, stacked)
     with pytest.raises(RunError, match="unfinished run with other settings"):
         train(manifest, cache, path, protocol, ["optim.epochs=5"], resume=True)
+    other = Protocol(folds="speaker:2", num_seeds=3)
     with pytest.raises(RunError, match="unfinished run with other settings, clips, entries, seeds"):
-        train(manifest, cache, path, Protocol(folds="speaker:2", num_seeds=3), resume=True)
+        train(manifest, cache, path, other, stacked, resume=True)
     watch = Interrupted(epochs=-1)
-    resumed = train(manifest, cache, path, protocol, resume=True, watch=watch)
-    assert watch.heads == [
-        ("fold-0-seed-0", True),
-        ("fold-0-seed-1", False),
-        ("fold-1-seed-0", False),
-        ("fold-1-seed-1", False),
-    ]
+    resumed = train(manifest, cache, path, protocol, stacked, resume=True, watch=watch)
+    names = ("fold-0-seed-0", "fold-0-seed-1", "fold-1-seed-0", "fold-1-seed-1")
+    assert watch.heads == list(zip(names, kept, strict=True))
+    together = {"off": None, "on": [0, 1]}[stack]
+    assert [head.get("stacked_seeds") for head in resumed.info["checkpoints"]] == [together] * 4
     for name in ("predictions.csv", "members/seed-1.csv", "metrics.json"):
         assert (path / name).read_bytes() == (whole.path / name).read_bytes()
     assert len(read_history(path / "history.csv")) == len(read_history(whole.path / "history.csv"))
@@ -364,6 +374,33 @@ def test_a_head_whose_checkpoint_was_lost_is_trained_again_with_one_history(
     assert [(row.fold, row.record.epoch) for row in rows] == [
         (fold, epoch) for fold in (0, 1) for epoch in (1, 2, 3)
     ]
+
+
+def test_a_lost_head_of_a_stack_is_trained_again_with_the_others_and_is_the_same(
+    manifest: Manifest, cache: Path, tmp_path: Path
+) -> None:
+    protocol = Protocol(folds="speaker:2", num_seeds=2)
+    whole = train(manifest, cache, tmp_path / "whole", protocol)
+    with pytest.raises(KeyboardInterrupt):
+        train(manifest, cache, tmp_path / "run", protocol, watch=Interrupted(epochs=7))
+    (tmp_path / "run" / "checkpoints" / "fold-0-seed-1.safetensors").unlink()
+    watch = Interrupted(epochs=-1)
+    run = train(manifest, cache, tmp_path / "run", protocol, resume=True, watch=watch)
+    assert [resumed for _, resumed in watch.heads] == [True, False, False, False]
+    for name in ("predictions.csv", "members/seed-1.csv"):
+        assert (run.path / name).read_bytes() == (whole.path / name).read_bytes()
+    assert len(read_history(run.path / "history.csv")) == 12
+
+
+def test_seeds_trained_as_one_predict_what_they_predict_one_after_another(
+    manifest: Manifest, cache: Path, tmp_path: Path
+) -> None:
+    protocol = Protocol(folds="speaker:2", num_seeds=2)
+    one = train(manifest, cache, tmp_path / "on", protocol, ["optim.stack=on"])
+    other = train(manifest, cache, tmp_path / "off", protocol, ["optim.stack=off"])
+    for name in ("seed-0", "seed-1"):
+        ours, theirs = read_members(one)[name], read_members(other)[name]
+        np.testing.assert_allclose(ours.probabilities, theirs.probabilities, atol=1e-5)
 
 
 def test_a_folder_that_is_taken_is_refused_before_any_work(

@@ -1,0 +1,278 @@
+"""Stacked heads: many heads of one shape as one module, their parameters behind each other.
+
+A stack has V *variants*, heads that differ in their attention, times S *streams*, seeds. The heads
+of a stream see the same batches, so that a batch's rows are gathered once for all of them and
+multiplied by all their matrices at once; what is small is computed for the whole stack in one call.
+Each head's own numbers are those it has alone, up to the order of summation.
+
+A pooled embedding is linear in the steps, so every attention is computed as weights and one sum of
+the steps themselves: the reduced embeddings of transformer attention are ``W sum(w_i f_i) + b``.
+
+Letters: V variants, S streams, B clips a stream, P variants of one attention, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainer.augment import AugmentSettings
+from trainer.fusion import NORM_EPS, ROOT_EPS
+from trainer.heads import Head
+from trainer.settings import ModalitySettings, TrainSettings
+from trainer.stacked_batches import StackedBatch
+from trainer.stacked_ops import Packed, bag_softmax, bag_sums, mean_weights, packed_linear
+
+STACKABLE = ("mean", "self", "relation", "transformer")
+# In what the variants of a stack may differ.
+FREE = {"attention", "hidden_dim", "scale", "pooled"}
+Noise = Mapping[str, Tensor]
+
+
+def why_not_stacked(variants: Sequence[TrainSettings]) -> str:
+    """Say why heads of these settings can't be trained as one; empty if they can."""
+    first = variants[0]
+    for settings in variants:
+        if "audio" in settings.modalities and settings.audio.encoder != "none":
+            return f"audio.encoder={settings.audio.encoder} is trained with each head"
+        if settings.augment != AugmentSettings():
+            return "augmentation changes the batches of each head"
+        if settings.fusion.kind == "late":
+            return "fusion.kind=late trains two heads in one"
+        for name in settings.modalities:
+            kind = settings.modality(name).attention
+            if kind not in STACKABLE:
+                return f"{name}.attention={kind} is not among {', '.join(STACKABLE)}"
+        if (settings.fusion, settings.optim) != (first.fusion, first.optim):
+            return "their fusion or optim settings differ"
+        for name in first.modalities:
+            if _fixed(settings.modality(name)) != _fixed(first.modality(name)):
+                return f"their {name} settings differ in more than the attention"
+            if first.fusion.kind != "fbp" and settings.modality(name) != first.modality(name):
+                return f"fusion.kind={first.fusion.kind} needs embeddings of one length"
+    return ""
+
+
+def _fixed(settings: ModalitySettings) -> list[object]:
+    return [getattr(settings, f.name) for f in fields(settings) if f.name not in FREE]
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """The variants that pool a modality in one way: their numbers, and how."""
+
+    settings: ModalitySettings
+    variants: tuple[int, ...]
+
+
+class StackedHeads(nn.Module):
+    """V x S heads whose parameters lie in common tensors, and are trained as one module.
+
+    Args:
+        variants: (V) settings, for which ``why_not_stacked`` has nothing to say.
+        heads: (V)(S) heads as ``make_head`` made them. They become views of the stack: what the
+            stack learns they know.
+
+    Attributes:
+        members: parameter -> its variants; the parameter is (P, S, ...).
+    """
+
+    def __init__(self, variants: Sequence[TrainSettings], heads: Sequence[Sequence[Head]]) -> None:
+        super().__init__()
+        self.settings = variants[0]
+        self.kinds = {name: _find_kinds(variants, name) for name in self.settings.modalities}
+        self.members: dict[str, tuple[int, ...]] = {}
+        for modality, kinds in self.kinds.items():
+            own = (f"branches.{modality}.", f"fusion.{modality}_factors.")
+            for number, kind in enumerate(kinds):
+                for name, _ in heads[kind.variants[0]][0].named_parameters():
+                    if name.startswith(own):
+                        self._stack(name, number, kind.variants, heads)
+        everyone = tuple(range(len(variants)))
+        for name, _ in heads[0][0].named_parameters():
+            if name.startswith("classifiers."):
+                self._stack(name, 0, everyone, heads)
+
+    def _stack(
+        self, name: str, kind: int, members: tuple[int, ...], heads: Sequence[Sequence[Head]]
+    ) -> None:
+        """Put one parameter of some variants behind each other."""
+        own = [[head.get_parameter(name) for head in heads[variant]] for variant in members]
+        stacked = torch.stack([torch.stack([p.detach() for p in row]) for row in own])
+        self.register_parameter(_key(name, kind), nn.Parameter(stacked))
+        self.members[_key(name, kind)] = members
+        for row, values in zip(own, stacked, strict=True):
+            for parameter, value in zip(row, values, strict=True):
+                parameter.data = value
+
+    def forward(self, batch: StackedBatch, noise: Noise) -> Tensor:
+        """Classify the clips of a batch.
+
+        Args:
+            batch: the clips.
+            noise: what dropout multiplies by, see ``draw_noise``.
+
+        Returns:
+            Logits (V, S, B, C), finite also for empty bags.
+        """
+        sides = {name: self._side(name, part, noise) for name, part in batch.parts.items()}
+        fusion = self.settings.fusion
+        if fusion.kind == "fbp":
+            fused = sides["audio"] * sides["video"]
+            if "fusion" in noise:
+                fused = fused * noise["fusion"]
+            fused = fused.reshape(*fused.shape[:-1], fusion.out_dim, fusion.rank).sum(-1)
+            if fusion.signed_sqrt:
+                fused = fused / (fused.abs() + ROOT_EPS).sqrt()
+            norm = torch.linalg.vector_norm(fused, dim=-1, keepdim=True)
+            fused = fused / torch.where(norm > NORM_EPS, norm, 1.0)
+        elif fusion.kind == "concat":
+            fused = torch.cat([sides["audio"], sides["video"]], dim=-1)
+        else:
+            fused = sides[fusion.kind]
+        if "classifier" in noise:
+            fused = fused * noise["classifier"]
+        name = fusion.kind if fusion.kind in sides else "fused"
+        return self._linear(fused, f"classifiers.{name}", 0)
+
+    def draw_noise(self, batch: StackedBatch, generators: Sequence[torch.Generator]) -> Noise:
+        """Draw what dropout multiplies by, for each stream as its heads draw it alone.
+
+        Args:
+            batch: the clips.
+            generators: one a stream, on the CPU whatever the device: one seed, one noise.
+
+        Returns:
+            (S, B, ...) of 0 and 1 / (1 - p), by the layer.
+        """
+        fusion, device = self.settings.fusion, next(self.parameters()).device
+        layers: list[tuple[str, int, float]] = []
+        for name in self.settings.modalities:
+            own = self.settings.modality(name)
+            layers.append((name, own.embedding_dim, own.embedding_dropout))
+        if fusion.kind == "fbp":
+            layers.append(("fusion", fusion.out_dim * fusion.rank, fusion.dropout))
+        width = next(p.shape[-1] for n, p in self.named_parameters() if n.startswith("classifiers"))
+        layers.append(("classifier", width, fusion.classifier_dropout))
+        layers = [layer for layer in layers if layer[1] and layer[2]]
+        noise = {name: torch.zeros(*batch.real.shape, width) for name, width, _ in layers}
+        for stream, (size, generator) in enumerate(zip(batch.sizes, generators, strict=True)):
+            for name, _, dropout in layers:
+                kept = noise[name][stream, :size].bernoulli_(1.0 - dropout, generator=generator)
+                kept.div_(1.0 - dropout)
+        return {name: values.to(device) for name, values in noise.items()}
+
+    def _side(self, modality: str, batch: Packed, noise: Noise) -> Tensor:
+        """One modality's way to the fusion: (V, S, B, length)."""
+        kinds = self.kinds[modality]
+        pooling = f"branches.{modality}.pooling"
+        maps = [self._row_maps(pooling, number, kind) for number, kind in enumerate(kinds)]
+        scores = _map_rows(batch, [m for m in maps if m is not None])
+        done = []
+        for number, (kind, own) in enumerate(zip(kinds, maps, strict=True)):
+            part = None if own is None else scores.pop(0)
+            pooled = self._pool(pooling, number, kind, part, batch)
+            if kind.settings.embedding_dim:
+                pooled = self._linear(pooled, f"branches.{modality}.embedding.0", number).relu()
+                pooled = pooled * noise.get(modality, 1.0) * batch.has
+            if self.settings.fusion.kind == "fbp":
+                pooled = self._linear(pooled, f"fusion.{modality}_factors", number)
+            done.append(pooled)
+        if len(done) == 1:
+            return done[0]
+        order = torch.tensor([v for kind in kinds for v in kind.variants]).argsort()
+        return torch.cat(done)[order.to(batch.rows.device)]
+
+    def _row_maps(
+        self, pooling: str, number: int, kind: _Kind
+    ) -> tuple[Tensor, Tensor | None] | None:
+        """What an attention wants to know of every row: a weight (S, K, D) and a bias (S, K)."""
+        attention = kind.settings.attention
+        if attention == "mean":
+            return None
+        if attention == "transformer":
+            weight = self._get(f"{pooling}.reduce.weight", number)
+            bias = self._get(f"{pooling}.reduce.bias", number)
+            return _by_stream(weight), _by_stream(bias)
+        weight = self._get(f"{pooling}.alpha.weight", number)
+        if attention == "relation":
+            beta = self._get(f"{pooling}.beta.weight", number)[..., : weight.shape[-1]]
+            weight = torch.cat([weight, beta])  # all alphas, then all betas
+        return _by_stream(weight), None
+
+    def _pool(
+        self, pooling: str, number: int, kind: _Kind, scores: Tensor | None, batch: Packed
+    ) -> Tensor:
+        """Pool each clip: (P, S, B, length), 0 for one without a row."""
+        count, attention = len(kind.variants), kind.settings.attention
+        if scores is None:
+            return bag_sums(mean_weights(batch), batch).expand(count, -1, -1, -1)
+        if attention == "self":
+            return bag_sums(bag_softmax(F.logsigmoid(scores.t()), batch), batch)
+        if attention == "relation":
+            log_alpha = F.logsigmoid(scores[:, :count].t())
+            whole = bag_sums(bag_softmax(log_alpha, batch), batch)
+            of_whole = self._get(f"{pooling}.beta.weight", number)[..., whole.shape[-1] :]
+            beta = (whole @ of_whole.transpose(-1, -2)).flatten(1)[:, batch.bag]
+            log_beta = F.logsigmoid(scores[:, count:].t() + beta)
+            own = bag_sums(bag_softmax(log_alpha + log_beta, batch), batch)
+            return torch.cat([own, whole], dim=-1)
+        score = self._get(f"{pooling}.score.weight", number).transpose(-1, -2)  # (P, S, H, 1)
+        states = scores.tanh().reshape(len(scores), count, -1).transpose(0, 1)  # (P, N, H)
+        parts = [
+            states[:, start:end] @ score[:, stream]
+            for stream, (start, end) in enumerate(pairwise(batch.bounds))
+        ]
+        energies = torch.cat(parts, dim=1).squeeze(-1) if len(parts) > 1 else parts[0].squeeze(-1)
+        pooled = bag_sums(bag_softmax(kind.settings.scale * energies, batch), batch)
+        if kind.settings.pooled == "unreduced":
+            return pooled
+        weight = self._get(f"{pooling}.reduce.weight", number)
+        bias = self._get(f"{pooling}.reduce.bias", number).unsqueeze(2)
+        return pooled @ weight.transpose(-1, -2) + bias * batch.has
+
+    def _linear(self, values: Tensor, name: str, number: int) -> Tensor:
+        """Map (P, S, B, d) values by each head's own linear layer."""
+        result = values @ self._get(f"{name}.weight", number).transpose(-1, -2)
+        if _key(f"{name}.bias", number) in self.members:
+            result = result + self._get(f"{name}.bias", number).unsqueeze(2)
+        return result
+
+    def _get(self, name: str, number: int) -> Tensor:
+        return self.get_parameter(_key(name, number))
+
+
+def _find_kinds(variants: Sequence[TrainSettings], modality: str) -> tuple[_Kind, ...]:
+    found: dict[ModalitySettings, list[int]] = {}
+    for number, settings in enumerate(variants):
+        found.setdefault(settings.modality(modality), []).append(number)
+    return tuple(_Kind(settings, tuple(members)) for settings, members in found.items())
+
+
+def _key(name: str, kind: int) -> str:
+    """A parameter's name in the stack, where a dot can't stand in one."""
+    return f"{name.replace('.', ':')}:{kind}"
+
+
+def _by_stream(parameter: Tensor) -> Tensor:
+    """Turn (P, S, k, ...) into (S, P k, ...)."""
+    return parameter.transpose(0, 1).flatten(1, 2)
+
+
+def _map_rows(batch: Packed, maps: Sequence[tuple[Tensor, Tensor | None]]) -> list[Tensor]:
+    """Map the rows by several maps in one product; one (N, K) each."""
+    if not maps:
+        return []
+    weights = [weight for weight, _ in maps]
+    if len(maps) == 1:
+        return [packed_linear(batch, weights[0], maps[0][1])]
+    bias = None
+    if any(own is not None for _, own in maps):
+        bias = torch.cat([w.new_zeros(w.shape[:2]) if b is None else b for w, b in maps], dim=1)
+    out = packed_linear(batch, torch.cat(weights, dim=1), bias)
+    return list(torch.split(out, [weight.shape[1] for weight in weights], dim=1))
