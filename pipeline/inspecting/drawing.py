@@ -1,0 +1,221 @@
+"""Drawing one clip's row: frames with the boxes of all tracks, and the crop under each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw
+
+from pipeline.choice import FaceArrays
+from pipeline.inspecting.text import BLACK, GREY, LINE_HEIGHT, WHITE, Colour, write
+from pipeline.rungs import Rung
+
+TRACK_COLOURS: tuple[Colour, ...] = (
+    (0, 158, 255),
+    (255, 150, 0),
+    (0, 190, 90),
+    (230, 60, 200),
+    (235, 215, 0),
+    (130, 90, 255),
+    (0, 200, 210),
+    (190, 110, 40),
+)
+RUNG_COLOURS: dict[Rung, Colour] = {
+    Rung.WHOLE: (220, 30, 30),
+    Rung.DETECT: (40, 150, 60),
+    Rung.HOLD: (245, 160, 40),
+    Rung.REGION: (140, 200, 70),
+    Rung.CONTRAST: (90, 130, 120),
+    Rung.FOLLOW: (70, 130, 220),
+    Rung.SECOND: (0, 190, 200),
+    Rung.GIVEN: (190, 60, 200),
+    Rung.TILT: (120, 120, 40),
+}
+GAP = 6  # pixels between the frames of a row
+STRIP_HEIGHT, TRACK_STRIP_HEIGHT = 10, 4
+BLANK: Colour = (225, 225, 225)
+HAND: Colour = (255, 255, 255)
+SHIFT = 4  # bits behind the point in cv2's coordinates
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A face in a frame: its track (-1 for a box given by hand), how it was had, and where."""
+
+    track: int
+    rung: Rung
+    box: np.ndarray
+    landmarks: np.ndarray
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One frame of a row.
+
+    Args:
+        caption: its time, and what happens in it.
+        marks: its faces, the chosen one last.
+        frame: the frame with its marks, small; None where it couldn't be had.
+        crop: what a network is given; None where it couldn't be had.
+    """
+
+    caption: str
+    marks: tuple[Mark, ...]
+    frame: np.ndarray | None
+    crop: np.ndarray | None
+
+
+def frame_room(size: int) -> tuple[int, int]:
+    """Return the (height, width) that a frame of a row may have."""
+    return round(size * 0.75), size
+
+
+def draw_frame(image: np.ndarray, marks: Sequence[Mark], size: int) -> np.ndarray:
+    """Shrink a frame and draw its faces: box, landmarks and track number, in the track's colour.
+
+    The chosen face's box is thick, on white.
+
+    Shapes:
+        ``image``: (H, W, 3), uint8.
+        result: (h, w, 3), uint8; h and w at most ``frame_room(size)``, H to W kept.
+    """
+    scale = min(room / side for room, side in zip(frame_room(size), image.shape[:2], strict=True))
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    small = np.ascontiguousarray(cv2.resize(image, (width, height), interpolation=how))
+    for mark in marks:
+        for thickness, colour in (
+            ((5, WHITE), (2, colour_of(mark.track)))
+            if mark.chosen
+            else ((1, colour_of(mark.track)),)
+        ):
+            corners = _fixed(mark.box.reshape(2, 2) * scale)
+            cv2.rectangle(small, corners[0], corners[1], colour, thickness, cv2.LINE_AA, SHIFT)
+        for point in _fixed(mark.landmarks * scale) if mark.landmarks.any() else ():
+            cv2.circle(small, point, 2 << SHIFT, WHITE, -1, cv2.LINE_AA, SHIFT)
+            cv2.circle(small, point, 3 << (SHIFT - 1), (255, 0, 0), -1, cv2.LINE_AA, SHIFT)
+    picture = Image.fromarray(small)
+    draw = ImageDraw.Draw(picture)
+    for mark in marks:
+        left, top = (float(value) * scale for value in mark.box[:2])
+        left, top = min(max(left, 0), width - 12), min(max(top - LINE_HEIGHT, 0), height - 16)
+        text = name_of(mark.track)
+        wide = 10 * len(text) + 4
+        draw.rectangle((left, top, left + wide, top + LINE_HEIGHT - 2), fill=colour_of(mark.track))
+        write(draw, (left + 3, top), text, room=wide, bold=mark.chosen)
+    return np.asarray(picture)
+
+
+def draw_row(
+    cells: Sequence[Cell], faces: FaceArrays, frames: Sequence[int], size: int
+) -> np.ndarray:
+    """Draw a clip's row, and below it how the face of every frame was had.
+
+    Args:
+        cells: the frames shown.
+        faces: the chosen face of every frame.
+        frames: the numbers of those shown.
+        size: width of a frame in pixels.
+
+    Shapes:
+        result: (height, width, 3), uint8.
+    """
+    drawn = [cell.frame.shape[0] for cell in cells if cell.frame is not None]
+    frame_height, crop_size = max(drawn, default=frame_room(size)[0]), size // 2
+    width = len(cells) * (size + GAP) - GAP
+    strip = LINE_HEIGHT + frame_height + GAP + crop_size + GAP
+    height = strip + STRIP_HEIGHT + TRACK_STRIP_HEIGHT
+    picture = Image.new("RGB", (width, height), WHITE)
+    draw = ImageDraw.Draw(picture)
+    for column, cell in enumerate(cells):
+        left = column * (size + GAP)
+        write(draw, (left, 0), cell.caption, room=size, bold=True)
+        _paste(picture, cell.frame, (left, LINE_HEIGHT), (frame_height, size))
+        top = LINE_HEIGHT + frame_height + GAP
+        _paste(picture, cell.crop, (left, top), (crop_size, crop_size))
+        _list_marks(draw, cell, (left + crop_size + GAP, top), (crop_size, size - crop_size - GAP))
+    result = np.array(picture)
+    _draw_strip(result[strip:], faces, frames)
+    return result
+
+
+def colour_of(track: int) -> Colour:
+    """Return the colour of a track."""
+    return TRACK_COLOURS[track % len(TRACK_COLOURS)] if track >= 0 else HAND
+
+
+def name_of(track: int) -> str:
+    """Return what a track is called in a picture."""
+    return str(track) if track >= 0 else "by hand"
+
+
+def _list_marks(
+    draw: ImageDraw.ImageDraw, cell: Cell, at: tuple[int, int], room: tuple[int, int]
+) -> None:
+    """List the faces of a frame beside its crop, the chosen one first."""
+    (left, top), (height, width) = at, room
+    marks = sorted(cell.marks, key=lambda mark: not mark.chosen)
+    if not any(mark.chosen for mark in marks):
+        write(draw, at, "whole frame", room=width, bold=True, colour=RUNG_COLOURS[Rung.WHOLE])
+        top += LINE_HEIGHT
+    lines = max(1, (height - (top - at[1])) // LINE_HEIGHT)
+    shown = marks if len(marks) <= lines else marks[: lines - 1]
+    for number, mark in enumerate(shown):
+        y = top + number * LINE_HEIGHT
+        draw.rectangle((left, y + 3, left + 10, y + 13), fill=colour_of(mark.track), outline=BLACK)
+        text = f"{name_of(mark.track)} {mark.rung.name.lower()}" + (" ◄" if mark.chosen else "")
+        write(draw, (left + 15, y), text, room=width - 15, bold=mark.chosen)
+    if len(shown) < len(marks):
+        text = f"and {len(marks) - len(shown)} more"
+        write(draw, (left, top + len(shown) * LINE_HEIGHT), text, room=width, colour=GREY)
+
+
+def _paste(
+    picture: Image.Image,
+    image: np.ndarray | None,
+    at: tuple[int, int],
+    room: tuple[int, int],
+) -> None:
+    """Put an image into its place, shrunk to it; a grey field where there is none."""
+    height, width = room
+    if image is None:
+        picture.paste(BLANK, (at[0], at[1], at[0] + width, at[1] + height))
+        draw = ImageDraw.Draw(picture)
+        write(draw, (at[0] + 8, at[1] + height // 2 - 9), "no picture", room=width - 8, colour=GREY)
+        return
+    if image.shape[0] > height or image.shape[1] > width:
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    picture.paste(Image.fromarray(image), at)
+
+
+def _draw_strip(picture: np.ndarray, faces: FaceArrays, frames: Sequence[int]) -> None:
+    """Colour every frame by its rung and its track; black ticks are the frames shown."""
+    num, width = len(faces.times), picture.shape[1]
+    at = np.arange(width) * num // width
+    rungs = np.zeros((max(Rung) + 1, 3), np.uint8)
+    for rung, colour in RUNG_COLOURS.items():
+        rungs[rung] = colour
+    tracks = np.array([BLANK, *TRACK_COLOURS], np.uint8)
+    picture[:STRIP_HEIGHT] = rungs[faces.rung[at]]
+    number = np.where(faces.track[at] < 0, 0, faces.track[at] % len(TRACK_COLOURS) + 1)
+    picture[STRIP_HEIGHT:] = tracks[number]
+    for lost in np.flatnonzero(
+        faces.rung == Rung.WHOLE
+    ).tolist():  # one of thousands shall be seen too
+        first = lost * width // num
+        picture[:STRIP_HEIGHT, first : max(first + 1, (lost + 1) * width // num)] = RUNG_COLOURS[
+            Rung.WHOLE
+        ]
+    for frame in frames:
+        x = min(width - 2, (2 * frame + 1) * width // (2 * num))
+        picture[:, x : x + 2] = BLACK
+
+
+def _fixed(points: np.ndarray) -> list[tuple[int, int]]:
+    """Return pixel positions as cv2 takes them, clipped to what its integers hold."""
+    values = np.clip(points * (1 << SHIFT), -(2**24), 2**24).round().astype(int)
+    return [(x, y) for x, y in values.tolist()]

@@ -1,0 +1,211 @@
+"""Writing contact sheets: one picture, one HTML page, or a folder of pages with an index.
+
+The same entries, videos and settings yield the same bytes: nothing in a sheet says when or where
+it was made.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+import cv2
+import jinja2
+import numpy as np
+from PIL import Image, ImageDraw
+
+from pipeline.inspecting.drawing import RUNG_COLOURS
+from pipeline.inspecting.rows import Row
+from pipeline.inspecting.text import BLACK, GREY, LINE_HEIGHT, WHITE, wrap, write
+from pipeline.rungs import Rung
+
+LEGEND = (
+    "A frame shows every track in its own colour, with its number; the chosen face's box is thick, "
+    "and ◄ marks it in the list. Below is the crop that a network is given. The strip shows every "
+    "frame of the clip: above the rung, below the chosen track; black ticks are the frames shown."
+)
+RED = (170, 40, 40)
+QUALITY = 90
+INDEX = "index.html"
+MARKER = b'content="avfuse inspect"'
+PICTURE_WIDTH = 1200  # of a picture without any row, in pixels
+
+
+def page_name(number: int) -> str:
+    """Return the file name of a folder's page, counted from 1."""
+    return f"page-{number:03d}.html"
+
+
+def write_picture(path: Path, title: str, rows: Iterable[Row]) -> list[Path]:
+    """Write one PNG with all rows below each other.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    with _replacing(path) as file:
+        parts: list[np.ndarray] = []
+        for row in rows:
+            width = row.picture.shape[1] if row.picture is not None else PICTURE_WIDTH
+            parts.append(_head_of_row(row, width))
+            if row.picture is not None:
+                parts.append(row.picture)
+        width = max([PICTURE_WIDTH, *(part.shape[1] for part in parts)])
+        parts.insert(0, _head(title, width, empty=not parts))
+        whole = np.concatenate([_widen(part, width) for part in parts])
+        file.write(_encode(whole, ".png"))
+    return [path]
+
+
+def write_page(path: Path, title: str, rows: Iterable[Row]) -> list[Path]:
+    """Write one HTML page that needs no other file.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    _write_html(path, "page.html", title=title, rows=rows, page=1, pages=1)
+    return [path]
+
+
+def write_folder(
+    folder: Path, title: str, rows: Iterable[Row], *, num_rows: int, per_page: int
+) -> list[Path]:
+    """Write pages of some clips each, and an index of all; one row is held at a time.
+
+    Pages that an earlier sheet left in the folder are removed.
+
+    Raises:
+        OSError: the folder can't be made or written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    pages = max(1, -(-num_rows // per_page))
+    entries: list[dict[str, str | int | None]] = []
+    states: Counter[str] = Counter()
+    iterator = iter(rows)
+    written = []
+    for page in range(1, pages + 1):
+
+        def noted(some: Iterator[Row], page: int = page) -> Iterator[Row]:
+            for row in some:
+                states[row.state] += 1
+                entries.append(
+                    {
+                        "clip": row.clip,
+                        "label": row.label,
+                        "state": row.state,
+                        "faces": row.describe(),
+                        "why": "; ".join(row.why),
+                        "page": page,
+                    }
+                )
+                yield row
+
+        path = folder / page_name(page)
+        some = noted(islice(iterator, per_page))
+        _write_html(path, "page.html", title=title, rows=some, page=page, pages=pages)
+        written.append(path)
+    path = folder / INDEX
+    summary = ", ".join([f"{num_rows} clips", *(f"{n} {state}" for state, n in states.items())])
+    _write_html(path, "index.html", title=title, rows=entries, pages=pages, summary=summary)
+    for old in folder.glob("page-*.html"):
+        if old not in written and MARKER in old.read_bytes()[:1000]:
+            old.unlink()
+    return [path, *written]
+
+
+def _write_html(path: Path, template: str, **values: object) -> None:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["embed"] = _embed
+    environment.filters["page_name"] = page_name
+    rungs = [(_name(rung), f"rgb{colour}") for rung, colour in RUNG_COLOURS.items()]
+    pieces = environment.get_template(template).generate(legend=LEGEND, rungs=rungs, **values)
+    with _replacing(path) as file:
+        for piece in pieces:
+            # A file name that is no Unicode reaches a reason as lone surrogates.
+            file.write(piece.encode("utf-8", "backslashreplace"))
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """Write a file aside and put it in its place when it is whole."""
+    temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _embed(picture: np.ndarray) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(_encode(picture, ".jpg")).decode("ascii")
+
+
+def _encode(picture: np.ndarray, suffix: str) -> bytes:
+    """Encode an RGB picture."""
+    options = {
+        ".png": [cv2.IMWRITE_PNG_COMPRESSION, 6],
+        ".jpg": [
+            cv2.IMWRITE_JPEG_QUALITY, QUALITY,
+            cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+        ],
+    }[suffix]  # fmt: skip
+    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    return bytes(cv2.imencode(suffix, bgr, options)[1])
+
+
+def _head(title: str, width: int, *, empty: bool) -> np.ndarray:
+    """Draw what stands above all rows of a picture."""
+    lines = wrap(LEGEND, width)
+    picture = Image.new("RGB", (width, (len(lines) + 3 + empty) * LINE_HEIGHT), WHITE)
+    draw = ImageDraw.Draw(picture)
+    write(draw, (0, 0), title, room=width, bold=True, size=16)
+    top = LINE_HEIGHT + 4
+    for line in lines:
+        write(draw, (0, top), line, room=width, colour=GREY)
+        top += LINE_HEIGHT
+    left = 0.0
+    for rung, colour in RUNG_COLOURS.items():
+        draw.rectangle((left, top + 3, left + 12, top + 13), fill=colour)
+        left += 18 + write(draw, (left + 16, top), _name(rung), room=200) + 14
+    if empty:
+        write(
+            draw, (0, top + LINE_HEIGHT), "No clip is of the kind that was asked for.", room=width
+        )
+    return np.array(picture)
+
+
+def _head_of_row(row: Row, width: int) -> np.ndarray:
+    """Draw what stands above a row: the clip, its state, its coverage and what is wrong."""
+    first = row.clip if row.label is None else f"{row.clip} · {row.label}"
+    lines = [(line, BLACK) for line in wrap(row.describe(), width)]
+    lines += [(line, RED) for why in row.why for line in wrap(why, width)]
+    picture = Image.new("RGB", (width, (len(lines) + 2) * LINE_HEIGHT + 8), WHITE)
+    draw = ImageDraw.Draw(picture)
+    draw.line((0, LINE_HEIGHT // 2, width, LINE_HEIGHT // 2), fill=GREY)
+    write(draw, (0, LINE_HEIGHT), f"{first} · {row.state}", room=width, bold=True, size=16)
+    for number, (line, colour) in enumerate(lines):
+        top = (number + 2) * LINE_HEIGHT + 3
+        write(draw, (0, top), line, room=width, colour=colour)
+    return np.array(picture)
+
+
+def _widen(part: np.ndarray, width: int) -> np.ndarray:
+    result = np.full((part.shape[0], width, 3), WHITE, np.uint8)
+    result[:, : part.shape[1]] = part
+    return result
+
+
+def _name(rung: Rung) -> str:
+    return "no face" if rung == Rung.WHOLE else rung.name.lower()

@@ -1,0 +1,221 @@
+"""One clip as a row of a contact sheet: from its entry and a few of its frames."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from cache.coverage import WHOLE, Coverage
+from cache.entry import Entry, EntryError
+from pipeline.choice import FaceArrays, MisfitError, choose_faces, place_given
+from pipeline.coverage import measure_coverage
+from pipeline.crops import crop_faces
+from pipeline.decode import MediaError
+from pipeline.detect import FivePointPredictor
+from pipeline.inspecting.drawing import Cell, Mark, draw_frame, draw_row
+from pipeline.inspecting.frames import decode_wanted, limits_of
+from pipeline.inspecting.samples import Sample, choose_samples
+from pipeline.inspecting.shown import Listed, Shown
+from pipeline.overrides import Override
+from pipeline.rungs import Rung
+from pipeline.tracks import ClipTracks, read_tracks
+
+MAX_COLUMNS = 64
+MAX_WIDTH = 16_384  # pixels of a row
+SIZES = (80, 1920)  # pixels of a frame's width
+MAX_PER_PAGE = 500
+
+
+@dataclass(frozen=True)
+class SheetSettings:
+    """How a contact sheet looks.
+
+    Args:
+        columns: frames of a clip at most.
+        size: width of a frame in pixels.
+        per_page: clips on a page.
+
+    Raises:
+        ValueError: one is out of its range, or a row would be wider than 16,384 pixels.
+    """
+
+    columns: int = 8
+    size: int = 320
+    per_page: int = 20
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("columns", 2, MAX_COLUMNS),
+            ("size", *SIZES),
+            ("per_page", 1, MAX_PER_PAGE),
+        ):
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} must be {low} to {high}, got {getattr(self, name)}")
+        if self.columns * self.size > MAX_WIDTH:
+            raise ValueError(
+                f"{self.columns} columns of {self.size} pixels are wider than {MAX_WIDTH} pixels; "
+                "take fewer columns or a smaller size"
+            )
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a sheet says of a clip.
+
+    Args:
+        clip: its id.
+        label: its class, None where unknown.
+        state: as ``Listed`` has it.
+        why: what it lacks, why it has no entry, or why it can't be shown.
+        coverage: of the chosen face; None where there is no entry.
+        num_tracks: number of faces that were told apart.
+        about: size and length, for a user.
+        picture: (height, width, 3), uint8; None where there is nothing to draw.
+        unseen: it has frames that can't be shown now.
+    """
+
+    clip: str
+    label: str | None
+    state: str
+    why: tuple[str, ...]
+    coverage: Coverage | None = None
+    num_tracks: int = 0
+    about: str = ""
+    picture: np.ndarray | None = None
+    unseen: bool = False
+
+    def describe(self) -> str:
+        """Say in one line how much of the clip has a face."""
+        coverage = self.coverage
+        if coverage is None or not coverage.num_frames:
+            return self.about
+        order = sorted(coverage.rungs, key=lambda rung: (rung == WHOLE, -coverage.rungs[rung]))
+        tracks = f"{self.num_tracks} track" + ("s" if self.num_tracks != 1 else "")
+        parts = [
+            f"face in {coverage.num_with_face} of {coverage.num_frames} frames "
+            f"({coverage.num_with_face / coverage.num_frames:.1%})",
+            ", ".join(f"{rung} {coverage.rungs[rung]}" for rung in order),
+            *([f"longest gap {coverage.longest_gap_seconds:.2f} s"] if WHOLE in order else []),
+            tracks,
+            self.about,
+        ]
+        return "; ".join(part for part in parts if part)
+
+
+def make_row(listed: Listed, shown: Shown, settings: SheetSettings) -> Row:
+    """Read a clip's entry, decode the frames to show, and draw them; one frame is held at a time.
+
+    Whatever can't be read is said in the row; nothing is raised for a clip.
+    """
+    clip = listed.clip
+    row = Row(clip.clip, clip.label, listed.state, listed.why)
+    if listed.state in ("failed", "stale", "missing"):
+        return replace(row, unseen=listed.state != "failed")
+    try:
+        overrides, missing = _read_choice(listed, shown)
+        entry = shown.faces.read(clip.clip)
+        found = read_tracks(entry)
+        faces = choose_faces(found, shown.policy, overrides)
+    except (EntryError, MisfitError, OSError, ValueError) as error:
+        return replace(row, why=(*row.why, str(error)), unseen=True)
+    row = replace(
+        row,
+        why=(*row.why, *missing),
+        coverage=measure_coverage(faces.rung, faces.times),
+        num_tracks=len(np.unique(found.tracks.number)),
+        about=_describe_frames(found),
+    )
+    if not len(found.times):
+        return row
+    samples = choose_samples(faces, found.tracks, settings.columns)
+    cells, problem = _draw_cells(listed, shown, entry, (found, faces), samples, settings.size)
+    frames = [sample.frame for sample in samples]
+    row = replace(row, picture=draw_row(cells, faces, frames, settings.size))
+    return replace(row, why=(*row.why, problem), unseen=True) if problem else row
+
+
+def _read_choice(listed: Listed, shown: Shown) -> tuple[Sequence[Override], tuple[str, ...]]:
+    """Return what was chosen by hand for a clip, and what its entry lacks."""
+    entry = shown.chosen.read(listed.clip.clip, ())
+    if shown.overrides is not None:
+        return shown.overrides.get(listed.clip.clip, ()), entry.missing
+    stated = entry.attributes.get("by_hand", ())
+    return [_read_override(values) for values in stated], entry.missing
+
+
+def _read_override(values: Mapping[str, Any]) -> Override:
+    """Build an override from what ``Override.to_json`` returned; an open end is None there."""
+    start, end, box = values["start_seconds"], values["end_seconds"], values["box"]
+    return Override(
+        start_seconds=-math.inf if start is None else start,
+        end_seconds=math.inf if end is None else end,
+        track=values["track"],
+        box=None if box is None else (box[0], box[1], box[2], box[3]),
+    )
+
+
+def _draw_cells(
+    listed: Listed,
+    shown: Shown,
+    entry: Entry,
+    about: tuple[ClipTracks, FaceArrays],
+    samples: Sequence[Sample],
+    size: int,
+) -> tuple[list[Cell], str]:
+    """Draw the frames of a row; where they can't be had, without pictures, and say why."""
+    found, faces = about
+    drawn: dict[int, Cell] = {}
+    problem = ""
+    by_frame = {sample.frame: sample for sample in samples}
+    wanted = list(by_frame)
+    predictor = FivePointPredictor() if (faces.rung[wanted] == Rung.GIVEN).any() else None
+    limits = limits_of(entry.provenance)
+    try:
+        for frame, image in decode_wanted(
+            listed.clip, found.times, wanted, found.frame_size, limits
+        ):
+            images = image[None]
+            points = (
+                place_given(faces, frame, images, predictor)
+                if predictor
+                else faces.landmarks[frame : frame + 1]
+            )
+            one = slice(frame, frame + 1)
+            crop = crop_faces(images, points, faces.box[one], faces.rung[one], shown.crops)[0]
+            cell = _blank_cell(by_frame[frame], found, faces, points[0])
+            drawn[frame] = replace(cell, frame=draw_frame(image, cell.marks, size), crop=crop)
+    except (MediaError, ValueError, OSError) as error:
+        problem = f"no picture: {error}"
+    return [
+        drawn.get(s.frame) or _blank_cell(s, found, faces, faces.landmarks[s.frame])
+        for s in samples
+    ], problem
+
+
+def _blank_cell(sample: Sample, found: ClipTracks, faces: FaceArrays, points: np.ndarray) -> Cell:
+    """Return a cell without its picture: the faces of a frame, the chosen one last."""
+    frame, tracks = sample.frame, found.tracks
+    chosen, rung = int(faces.track[frame]), Rung(int(faces.rung[frame]))
+    marks = [
+        Mark(int(tracks.number[i]), Rung(int(tracks.rung[i])), tracks.box[i], tracks.landmarks[i],
+             chosen=False)
+        for i in np.flatnonzero(tracks.frame == frame)
+        if int(tracks.number[i]) != chosen
+    ]  # fmt: skip
+    if rung != Rung.WHOLE:
+        marks.append(Mark(chosen, rung, faces.box[frame], points, chosen=True))
+    caption = f"{found.times[frame]:.2f} s"
+    if sample.why:
+        caption += "  " + ", ".join(sample.why)
+    return Cell(caption, tuple(marks), None, None)
+
+
+def _describe_frames(found: ClipTracks) -> str:
+    if not len(found.times):
+        return "no frames"
+    height, width = found.frame_size
+    return f"{width}x{height}, {found.times[-1]:.2f} s"

@@ -1,0 +1,173 @@
+"""Which sets of a cache the contact sheets show, and what they say of each clip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cache.clip import Clip
+from cache.coverage import read_coverage
+from cache.entry import EntryError, read_entry_header
+from cache.feature_set import FeatureSet, find_set, list_sets
+from cache.scan import check_cache
+from cache.set_spec import SetError
+from cache.settings import SettingsError, settings_from
+from pipeline.crops import CropSettings
+from pipeline.faces import FaceSettings
+from pipeline.overrides import Override
+from pipeline.sets import ALGORITHM_VERSIONS
+
+FACES = "faces"
+STATES = ("ok", "partial", "failed", "stale", "missing")
+NO_FACE = "no-face"  # a kind of clip to ask for that is no state: it has frames, and no face
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What to show.
+
+    Args:
+        faces: the set that holds every track.
+        chosen: the set whose choice of face and crops are shown: a network's, or ``faces``.
+        policy: which of several faces.
+        crops: how a face is cut out.
+        overrides: faces chosen by hand, by clip; None: as the entries of ``chosen`` say.
+    """
+
+    faces: FeatureSet
+    chosen: FeatureSet
+    policy: str
+    crops: CropSettings
+    overrides: Mapping[str, tuple[Override, ...]] | None = None
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A clip, and what the cache says of it.
+
+    Args:
+        clip: the clip.
+        state: its entry's, or ``failed``, ``stale`` (there, and not to be used) or ``missing``.
+        why: where it failed, is stale or missing.
+        faceless: it has frames, and a face in none.
+    """
+
+    clip: Clip
+    state: str
+    why: tuple[str, ...] = field(default=())
+    faceless: bool = False
+
+    def is_kind(self, kind: str) -> bool:
+        """Whether it is of a kind that a user asks for: a state or ``NO_FACE``."""
+        return self.faceless if kind == NO_FACE else self.state == kind
+
+
+def find_shown(
+    cache: Path,
+    name: str = FACES,
+    *,
+    policy: str | None = None,
+    overrides: Mapping[str, tuple[Override, ...]] | None = None,
+) -> Shown:
+    """Find the sets to show.
+
+    Args:
+        cache: the cache's folder.
+        name: ``faces``, or a set that is made from one, such as ``resnet18``: then the faces and
+            crops that this network was given; with the first digits of the key if there are more.
+        policy: another policy than that of the set.
+        overrides: others than those the set was made with, by clip.
+
+    Raises:
+        cache.scan.NotACacheError: the folder is not a cache.
+        SetError: there is no such set or several, it isn't made from faces, or its faces are
+            gone or were found by another version of avfuse.
+    """
+    check_cache(cache)
+    chosen = _find_current(cache) if name == FACES else find_set(cache, name)
+    spec = chosen.spec
+    faces = chosen
+    if spec.name != FACES:
+        if FACES not in spec.upstream:
+            raise SetError(f"{chosen.folder.name} is not made from faces; there is nothing to show")
+        key = spec.upstream[FACES]
+        known = [item for item in list_sets(cache) if item.spec.key == key]
+        if not known:
+            raise SetError(
+                f"{chosen.folder.name} is made from {FACES}-{key[:16]}, which the cache no longer "
+                f"has; {_advice(cache)}"
+            )
+        faces = known[0]
+    if faces.spec.version != ALGORITHM_VERSIONS[FACES]:
+        raise SetError(
+            f"{faces.folder.name} is stale: its faces were found by version {faces.spec.version} "
+            f"of the algorithm, this avfuse has version {ALGORITHM_VERSIONS[FACES]}; "
+            f"{_advice(cache)}"
+        )
+    default = FaceSettings().policy
+    return Shown(
+        faces=faces,
+        chosen=chosen,
+        policy=policy or str(spec.settings.get("policy", default)),
+        crops=_read_crops(spec.settings.get("crops"), chosen),
+        overrides=overrides,
+    )
+
+
+def list_clip(clip: Clip, feature_set: FeatureSet) -> Listed:
+    """Say what a set holds of a clip; opens no entry with HDF5.
+
+    An entry whose video is gone counts as it is: what it says can be shown, without a picture.
+    """
+    path = feature_set.entry_path(clip.clip)
+    trust = feature_set.trust(
+        clip.clip, clip.path, start_seconds=clip.start_seconds, end_seconds=clip.end_seconds
+    )
+    failure = feature_set.failure(clip.clip)
+    if failure is not None and not path.exists():
+        return Listed(clip, "failed", (f"{failure.stage}: {failure.reason}",))
+    try:
+        header = read_entry_header(path)
+    except FileNotFoundError:
+        return Listed(clip, "missing", ("no entry yet; extract it",))
+    except (EntryError, OSError) as error:
+        return Listed(clip, "stale", (f"the entry is damaged: {error}",))
+    span = (header.source.start_seconds, header.source.end_seconds)
+    whole = (header.clip, header.key, *span) == (
+        clip.clip,
+        feature_set.spec.key,
+        clip.start_seconds,
+        clip.end_seconds,
+    )
+    if trust.state is None and (clip.path.is_file() or not whole):
+        return Listed(clip, "stale", (f"{trust.reason}; extract it again",))
+    coverage = read_coverage(header)
+    faceless = coverage is not None and coverage.num_frames > 0 and not coverage.num_with_face
+    return Listed(clip, header.state, faceless=faceless)
+
+
+def _find_current(cache: Path) -> FeatureSet:
+    """Find the faces set; older ones stay beside it when the algorithm changes."""
+    sets = [item for item in list_sets(cache) if item.spec.name == FACES]
+    current = [item for item in sets if item.spec.version == ALGORITHM_VERSIONS[FACES]]
+    if len(current) == 1:
+        return current[0]
+    if not sets:
+        there = ", ".join(item.folder.name for item in list_sets(cache)) or "no sets"
+        raise SetError(f"{cache} has no faces; it has {there}; {_advice(cache)}")
+    return find_set(cache, FACES) if current or len(sets) == 1 else sets[-1]
+
+
+def _read_crops(stated: Any, feature_set: FeatureSet) -> CropSettings:
+    try:
+        return settings_from(CropSettings, stated or {})
+    except SettingsError as error:
+        raise SetError(
+            f"{feature_set.folder.name} was made by another version of avfuse: {error}"
+        ) from error
+
+
+def _advice(cache: Path) -> str:
+    return f"run 'avfuse extract MANIFEST --cache {cache} --sets faces' first"
