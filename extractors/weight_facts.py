@@ -120,9 +120,9 @@ def read_facts(metadata: Mapping[str, str], path: Path) -> WeightFacts | None:
         raise WeightsError(f"{path}: its header states {error}") from None
 
 
-def plain(text: str) -> str:
+def plain(text: str, most: int = MAX_NAME) -> str:
     """Return a text of unknown origin that can be printed: what would move a cursor is escaped."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:MAX_NAME])
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:most])
 
 
 def _refuse(constant: str) -> float:

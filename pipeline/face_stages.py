@@ -6,8 +6,9 @@ chooses and crops, so that another network, policy or choice by hand never detec
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from typing import Any, cast
 
 import numpy as np
 
@@ -89,7 +90,7 @@ def extract_networks(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResul
         nothing = np.empty((0, size, size, 3), np.uint8)
         for writer, network in zip(writers, networks, strict=True):
             writer.append(**_rows(faces, slice(0, 0)), **network.extract(nothing))
-        framings = [settings_from(CropSettings, planned.spec.settings["crops"]) for planned in todo]
+        framings = [_framing(planned) for planned in todo]
         for rows, crops in _crops(job, faces, framings):
             for writer, network, framing in zip(writers, networks, framings, strict=True):
                 writer.append(**_rows(faces, rows), **network.extract(crops[framing]))
@@ -97,6 +98,12 @@ def extract_networks(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResul
             attributes = {**_about(entry, overrides), **_precision(network)}
             writer.finish(missing=missing, attributes=attributes, facts=facts)
     return again | {planned.name: made(missing) for planned in todo}
+
+
+def _framing(planned: PlannedSet) -> CropSettings:
+    """Return how a network's set says that its crops are cut."""
+    crops = planned.spec.settings["crops"]
+    return settings_from(CropSettings, cast("Mapping[str, Any]", crops))
 
 
 def _crops(

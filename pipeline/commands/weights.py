@@ -9,8 +9,11 @@ from typing import Any, Literal
 
 import click
 
+from extractors.default_network import DEFAULT_FILES
 from extractors.identify import Match, differences, identify
 from extractors.networks import NETWORKS
+from extractors.still_classifier import load_still_classifier
+from extractors.weight_facts import KEY, WeightFacts, plain, read_facts
 from extractors.weight_files import WeightsError
 from extractors.weights import convert_weights, load_weights
 
@@ -26,7 +29,8 @@ def weights() -> None:
 @weights.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(*, as_json: bool) -> None:
-    """List the face networks: input size, layers, and whose weights they load."""
+    """List the face networks: input size, layers, whose weights they load, and which ship."""
+    shipped = {name: tell_shipped(path) for name, path in DEFAULT_FILES.items()}
     rows = [
         {
             "network": spec.name,
@@ -35,6 +39,7 @@ def list_(*, as_json: bool) -> None:
             "layers": dict(spec.layers),
             "default_layer": spec.default_layer,
             "source": spec.source,
+            "default": shipped.get(spec.name),
         }
         for spec in NETWORKS.values()
     ]
@@ -45,6 +50,37 @@ def list_(*, as_json: bool) -> None:
         layers = ", ".join(f"{layer} ({dim})" for layer, dim in spec.layers.items())
         size = f"{spec.image_size} pixels" + (" or any" if spec.any_size else "")
         click.echo(f"{spec.name:<10} {size:<18} {layers:<32} {spec.source}")
+        default = shipped.get(spec.name)
+        if default:
+            good = f"right on {default['accuracy']}" if default["accuracy"] else default["problem"]
+            click.echo(f"{'':<10} comes with avfuse: {default['file']}, {good}")
+
+
+def tell_shipped(path: Path) -> dict[str, Any]:
+    """Say of weights that come with avfuse where they are and how good, or what is wrong."""
+    try:
+        facts = load_still_classifier(path).facts
+    except (WeightsError, OSError) as error:
+        return {"file": str(path), "accuracy": "", "classes": [], "problem": str(error)}
+    return {
+        "file": str(path),
+        "accuracy": facts.accuracy,
+        "classes": list(facts.classes),
+        "problem": None,
+    }
+
+
+def tell_facts(facts: WeightFacts) -> list[str]:
+    """Write what a fine-tuned file says of itself as lines of a name and a text."""
+    framing = facts.framing
+    rows = {
+        "classes": ", ".join(facts.classes),
+        "input": f"{facts.image_size} pixels{', grey' if facts.grey else ''}"
+        + (f", enlarged from {facts.detail}" if facts.detail else ""),
+        "framing": f"extend {framing.extend:g}, lift {framing.lift:g}" if framing else "",
+        "right on": facts.accuracy,
+    }
+    return [f"  {name:<8} {plain(text, 2000)}" for name, text in rows.items() if text]
 
 
 @weights.command()
@@ -62,6 +98,7 @@ def check(file: Path, *, as_json: bool) -> None:
         best = matches[0]
         if best.fits:
             report = load_weights(NETWORKS[best.network].build(), file)
+            read_facts(report.metadata, file)  # what it says of itself has to hold too
             result.update(network=best.network, digest=report.digest, kind=report.kind)
             result.update(unwrapped=report.unwrapped, metadata=dict(report.metadata))
         else:
@@ -88,7 +125,12 @@ def print_check(result: dict[str, Any], matches: list[Match]) -> None:
         click.echo(f"  format   {result['kind']}")
         if result["unwrapped"]:
             click.echo(f"  unwrapped {' '.join(result['unwrapped'])}")
+        facts = read_facts(result["metadata"], Path(result["file"]))
+        for line in tell_facts(facts) if facts else ():
+            click.echo(line)
         for name, value in sorted(result["metadata"].items()):
+            if name == KEY:
+                continue
             click.echo(f"  {ascii(name)[1:-1]}: {ascii(value)[1:-1]}")
         dropped = matches[0].dropped
         if dropped:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from extractors.networks import NETWORKS
 from extractors.weights import initialise, weights_digest
 from pipeline.cli import main
 from tests.extractors.small import use_small_networks
+from tests.pipeline.default_weights import FACTS, ship_small_default
 
 
 @pytest.fixture
@@ -40,9 +42,10 @@ def test_list_names_every_network_with_its_layers() -> None:
         "layers": {"embedding": 512, "pooled": 512},
         "default_layer": "embedding",
         "source": NETWORKS["ir50"].source,
+        "default": None,
     }
     lines = run("list").output.splitlines()
-    assert len(lines) == len(NETWORKS)
+    assert len(lines) == len(NETWORKS) + 1
     assert "fc6 (4096), pooled (512)" in lines[-1]
 
 
@@ -139,3 +142,31 @@ def test_convert_refuses_what_does_not_fit(weight_file: Path, tmp_path: Path) ->
     assert result.exit_code == 2
     assert "ends in .safetensors" in result.output
     assert run("convert", weight_file, tmp_path / "o.safetensors").exit_code == 2
+
+
+def test_list_and_check_tell_of_the_weights_that_come_with_avfuse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = ship_small_default(monkeypatch, tmp_path / "default.safetensors")
+    row = next(r for r in json.loads(run("list", "--json").output) if r["network"] == "resnet18")
+    assert row["default"]["file"] == str(path)
+    assert row["default"]["accuracy"] == "75.00 % of 8 images of FER+ test"
+    assert f"comes with avfuse: {path}, right on 75.00 %" in run("list").output
+    checked = run("check", path)
+    assert checked.exit_code == 0
+    assert "classes  neutral, happiness" in checked.output
+    assert "input    24 pixels, grey, enlarged from 12" in checked.output
+    assert "framing  extend 0.5, lift 0.1" in checked.output
+    assert "{" not in checked.output
+    path.unlink()
+    assert f"{path} does not exist" in run("list").output
+
+
+def test_check_refuses_a_file_that_says_nonsense_of_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = replace(FACTS, image_size=0)
+    path = ship_small_default(monkeypatch, tmp_path / "w.safetensors", facts=facts)
+    result = run("check", path)
+    assert result.exit_code == 1
+    assert "its header states image_size 0, expected a whole number from 1" in result.stderr
