@@ -14,7 +14,7 @@ from pipeline.choice import FaceArrays, choose_faces
 from pipeline.decode import Frames
 from pipeline.detect import Detector, FivePointPredictor, LandmarkPredictor
 from pipeline.search import FaceSearch
-from pipeline.tracks import ClipTracks, gather
+from pipeline.tracks import ClipTracks
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def track_faces(
             search.add(index, float(seconds), image)
             index += 1
     all_times = np.concatenate(times) if times else np.zeros(0, np.float64)
-    return ClipTracks(all_times, size, gather(search.finish()))
+    return ClipTracks(all_times, size, search.finish())
 
 
 def find_faces(

@@ -13,6 +13,7 @@ from pipeline.landmarks import place_landmarks, unsteadiness
 from pipeline.pyramid import Pyramid
 from pipeline.regions import PLAIN, Look, is_dark, look_near
 from pipeline.rungs import Rung
+from pipeline.track_rows import TrackRows
 from pipeline.tracks import Box, Sighting
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Track:
     needs no further evidence found it.
     """
 
-    rows: dict[int, Sighting]
+    rows: TrackRows
     last: Sighting
     seen: int
     seen_at: float
@@ -103,7 +104,7 @@ class Ladder:
         """Start a track from a find."""
         nothing = Sighting(now.index, 0, face.box, np.zeros((5, 2), np.float32), 0.0, Rung.WHOLE)
         track = Track(
-            {},
+            TrackRows(),
             nothing,
             now.index,
             now.seconds,

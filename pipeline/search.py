@@ -8,6 +8,7 @@ is remembered, beside a bounded number of frames.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,8 @@ from pipeline.pyramid import Pyramid
 from pipeline.regions import PLAIN, Look
 from pipeline.rungs import Rung
 from pipeline.scanner import Scanner
-from pipeline.tracks import Sighting, link, overlap
+from pipeline.track_rows import gather_tracks
+from pipeline.tracks import TrackArrays, link, overlap
 
 if TYPE_CHECKING:
     from pipeline.faces import FaceSettings
@@ -33,6 +35,7 @@ LOST_SECONDS = 0.2  # without a detection, after which a face counts as out of s
 SECOND_NEAR = 0.5  # score from which the second detector confirms a face that is known
 SAME_FACE = 0.5  # overlap of two tracks from which they follow one face
 RESUME_SECONDS = 4.0  # for how long a lost face may come back as the same track
+FORGET_SECONDS = 15 * RESUME_SECONDS  # after which what never was a face is forgotten
 RESUME_REACH = 2.0  # how far from where it was, in box sizes
 RESUME_GROWTH = 1.5
 
@@ -101,6 +104,7 @@ class FaceSearch:
                 self.ended.append(track)
         self._merge(index)
         if self.full:
+            self._forget(now, lost)
             self._keep(now)
         for track in self.active:
             if self.full and track.is_face and not track.settled:
@@ -113,15 +117,11 @@ class FaceSearch:
             track.is_face and now.seconds - track.seen_at <= LOST_SECONDS for track in self.active
         )
 
-    def finish(self) -> list[Sighting]:
-        """Return all sightings of faces, their tracks numbered in order of appearance."""
+    def finish(self) -> TrackArrays:
+        """Return all faces, their tracks numbered in order of appearance."""
         tracks = [track for track in self.ended + self.active if not self.full or track.is_face]
         tracks.sort(key=lambda track: min(track.rows))
-        return [
-            replace(sighting, number=number)
-            for number, track in enumerate(tracks)
-            for sighting in track.rows.values()
-        ]
+        return gather_tracks([track.rows for track in tracks])
 
     def _ask_second(self, now: View) -> None:
         """Let the second detector look, where the first sees no face."""
@@ -188,6 +188,15 @@ class FaceSearch:
         while total > KEPT_BYTES or now.seconds - self.kept[0].seconds > BACK_SECONDS:
             total -= self.kept.pop(0).image.nbytes
 
+    def _forget(self, now: View, lost: Sequence[Track]) -> None:
+        """Drop tracks that ended long ago without having become a face; they never will."""
+        if lost:
+            self.ended = [
+                track
+                for track in self.ended
+                if track.is_face or now.seconds - track.seen_at < FORGET_SECONDS
+            ]
+
     def _continues(self, track: Track, other: Track) -> bool:
         """Say whether a new track is a face that was lost a moment ago."""
         if other.shot != track.shot or track.seen_at - other.seen_at > RESUME_SECONDS:
@@ -217,12 +226,12 @@ class FaceSearch:
                     and overlap(track.last.box, other.last.box) > SAME_FACE
                 ):
                     self.active.remove(other)
-                    other.rows = {
-                        frame: row
-                        for frame, row in other.rows.items()
-                        if frame not in track.rows
-                        or overlap(row.box, track.rows[frame].box) > SAME_FACE
-                    }
+                    for frame, row in list(other.rows.items()):
+                        if (
+                            frame in track.rows
+                            and overlap(row.box, track.rows[frame].box) <= SAME_FACE
+                        ):
+                            del other.rows[frame]
                     track.absorb(other)
 
 
