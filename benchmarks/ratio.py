@@ -1,0 +1,49 @@
+"""One line of the table of ratios: what was measured beside what was wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was measured, and what was wanted.
+
+    Args:
+        what: the task, for a reader.
+        measured: the figure.
+        target: what it shall reach.
+        unit: of both; a ratio's is "x".
+        most: whether the target is the largest allowed figure instead of the smallest.
+    """
+
+    what: str
+    measured: float
+    target: float
+    unit: str = "x"
+    most: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether the target is reached."""
+        return self.measured <= self.target if self.most else self.measured >= self.target
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the row for a result file."""
+        return {**vars(self), "measured": round(self.measured, 4), "holds": self.holds}
+
+
+def format_rows(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Write rows of result files as a Markdown table."""
+    lines = ["| What | Measured | Target | |", "|---|---|---|---|"]
+    for row in rows:
+        bound = "at most" if row["most"] else "at least"
+        unit = f" {row['unit']}" if row["unit"] else ""
+        verdict = "holds" if row["holds"] else "**missed**"
+        lines.append(
+            f"| {row['what']} | {row['measured']:.4g}{unit} | "
+            f"{bound} {row['target']:g}{unit} | {verdict} |"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,250 @@
+"""Stage one against its yardstick and against what the machine can do, every ratio from one run.
+
+    .venv/bin/python -m benchmarks.stage_one_ratios [--only one-view] [--full] [-o FILE.json]
+
+Clips are those of AVFUSE_TEST_DATA's ``clips/labelled``: every second one, or all with ``--full``;
+for 18 views the first second of two of them, which takes a minute instead of an hour. Without that
+folder a corpus is generated. Rates of ``avfuse extract`` are of the whole command less what the
+same command takes for two clips of one frame (starting processes, loading libraries and weights);
+with the start they stand beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks.cache_of_many import make_cache
+from benchmarks.machine import describe_machine
+from benchmarks.ratio import Row
+from cache.clip import Clip
+from cache.manifest import read_manifest, write_manifest
+from pipeline.demo_corpus import make_demo_corpus
+
+# The first second of each, for what takes a second a frame: as long, so that both cores work.
+SHORT = ("mer_00002422", "dfew_disgust")
+AVFUSE = (sys.executable, "-m", "pipeline")
+MANY = 10_000
+START_SECONDS = 0.04
+
+
+class Bench:
+    """What the parts share: a folder, manifests, and results kept for one another."""
+
+    def __init__(self, folder: Path, *, full: bool) -> None:
+        self.folder = folder
+        self.details: dict[str, Any] = {}
+        clips = self._clips()
+        self.clips = clips if full else clips[::2]
+        short = [clip for clip in clips if clip.clip in SHORT] or clips[:2]
+        self.short = [replace(clip, start_seconds=0.0, end_seconds=1.0) for clip in short]
+        self.manifests = {
+            "all": write_manifest(folder / "all.csv", self.clips),
+            "short": write_manifest(folder / "short.csv", self.short),
+            "start": write_manifest(
+                folder / "start.csv",
+                [replace(clip, end_seconds=START_SECONDS) for clip in self.short],
+            ),
+        }
+
+    def _clips(self) -> list[Clip]:
+        data = os.environ.get("AVFUSE_TEST_DATA")
+        if not data:
+            return list(read_manifest(make_demo_corpus(self.folder / "corpus")).clips)
+        table = Path(data).resolve() / "clips" / "labelled.csv"
+        whole = self.folder / "labelled.csv"
+        command = [*AVFUSE, "index", "csv", str(table), "-o", str(whole)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        return list(read_manifest(whole).clips)
+
+    def run(self, module: str, *arguments: object) -> dict[str, Any]:
+        """Run a benchmark in a process of its own."""
+        out = self.folder / "result.json"
+        command = [sys.executable, "-m", module, *map(str, arguments), "-o", str(out)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        result: dict[str, Any] = json.loads(out.read_text())
+        result.pop("machine", None)
+        return result
+
+    def extract(self, manifest: str, cache: Path, views: str) -> dict[str, Any]:
+        """Run ``avfuse extract`` with IR-50; returns frames, seconds and fresh entries."""
+        command = [*AVFUSE, "extract", str(self.manifests[manifest]), "--cache", str(cache)]
+        command += ["--sets", "ir50", "--weights", "ir50=random", "--views", views, "--json"]
+        started = time.perf_counter()
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        seconds = time.perf_counter() - started
+        if done.returncode != 0:
+            raise click.ClickException(done.stderr)
+        report = json.loads(done.stdout)
+        return {"frames": sum(report["frames"].values()), "seconds": seconds, "report": report}
+
+    def against_network(
+        self, views: str, crops: int, least: float, least_yardstick: float, every: int
+    ) -> list[Row]:
+        """Measure network, yardstick and ``avfuse extract`` side by side."""
+        name = "18 views" if views == "default" else "1 view"
+        manifest = "short" if views == "default" else "all"
+        cache = self.folder / f"cache-{views}"
+        network = self.run(
+            "benchmarks.stage_one_network",
+            "--views",
+            views,
+            "--crops",
+            crops,
+            "--ways",
+            "processes",
+        )["crops_per_second"]["processes"]
+        start = self.extract("start", self.folder / f"start-{views}", views)
+        whole = self.extract(manifest, cache, views)
+        yardstick = self.run(
+            "benchmarks.yardstick_one",
+            self.manifests[manifest],
+            *("--views", 18 if views == "default" else 1, "--every", every),
+        )
+        frames = whole["frames"]
+        rate = (frames - start["frames"]) / (whole["seconds"] - start["seconds"])
+        self.details[name] = {
+            "clips": len(self.short if views == "default" else self.clips),
+            "frames": frames,
+            "network_crops_per_second": network,
+            "frames_per_second": round(rate, 3),
+            "frames_per_second_with_start": round(frames / whole["seconds"], 3),
+            "start_seconds": round(start["seconds"], 2),
+            "yardstick": yardstick,
+        }
+        text = f"stage one, IR-50, {name}"
+        return [
+            Row(f"{text}, against the network alone", rate / network, least),
+            Row(
+                f"{text}, against the yardstick",
+                rate / yardstick["frames_per_second"],
+                least_yardstick,
+            ),
+        ]
+
+    def one_view(self) -> list[Row]:
+        """The basic view only."""
+        return self.against_network("basic", 72, 0.80, 4.5, 25)
+
+    def eighteen_views(self) -> list[Row]:
+        """The whole set of views."""
+        return self.against_network("default", 8, 0.95, 1.45, 5)
+
+    def known_faces(self) -> list[Row]:
+        """Another network, another enhancement: what is computed again."""
+        cache = self.folder / "cache-basic"
+        if not cache.exists():
+            command = [*AVFUSE, "extract", str(self.manifests["all"]), "--cache", str(cache)]
+            subprocess.run([*command, "--sets", "faces"], check=True, capture_output=True)
+        result = self.run("benchmarks.stage_one_known", self.manifests["all"], "--cache", cache)
+        rows = [
+            Row(
+                "another network, faces known: decode and crop, nothing detected",
+                result["frames_per_second_a_core"],
+                250,
+                "frames/s a core",
+            )
+        ]
+        self.details["known faces"] = result
+        if list(cache.glob("ir50-*")):
+            again = self.extract("all", cache, "basic")["report"]
+            made = sum(item["fresh"] for clip in again["clips"] for item in clip["sets"].values())
+            rows.append(
+                Row(
+                    "the same again, another enhancement or head: entries made",
+                    made,
+                    0,
+                    "",
+                    most=True,
+                )
+            )
+        return rows
+
+    def overhead(self) -> list[Row]:
+        """What a clip costs beside its pictures."""
+        row = self.run("benchmarks.stage_one_overhead")["rows"][0]
+        self.details["overhead"] = row
+        return [
+            Row(
+                "a clip of 25 frames, free network: above decode and faces",
+                row["overhead_ms"],
+                15,
+                "ms",
+                most=True,
+            )
+        ]
+
+    def command_line(self) -> list[Row]:
+        """How long one waits for a page of help and for a cache's status."""
+        cache = self.folder / "many"
+        make_cache(cache, MANY)
+        rows = []
+        for what, arguments, target in (
+            ("avfuse --help", ["--help"], 0.3),
+            (f"avfuse cache status, {MANY:,} entries", ["cache", "status", str(cache)], 1.0),
+        ):
+            times = []
+            for _ in range(5):
+                started = time.perf_counter()
+                subprocess.run([_command(), *arguments], check=True, stdout=subprocess.DEVNULL)
+                times.append(time.perf_counter() - started)
+            rows.append(Row(what, statistics.median(times), target, "s", most=True))
+        shutil.rmtree(cache)
+        return rows
+
+
+PARTS: Mapping[str, Callable[[Bench], list[Row]]] = {
+    "one-view": Bench.one_view,
+    "18-views": Bench.eighteen_views,
+    "known-faces": Bench.known_faces,
+    "overhead": Bench.overhead,
+    "command-line": Bench.command_line,
+}
+
+
+def _command() -> str:
+    """The installed command: what a user starts."""
+    return str(Path(sys.executable).with_name("avfuse"))
+
+
+@click.command()
+@click.option("--only", help=f"Some of {','.join(PARTS)}, separated by commas.")
+@click.option("--full", is_flag=True, help="All labelled clips, not every second one.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="JSON file for the result.")
+def main(only: str | None, full: bool, out: Path | None) -> None:
+    """Measure every ratio of stage one."""
+    parts = only.split(",") if only else list(PARTS)
+    for part in parts:
+        if part not in PARTS:
+            raise click.UsageError(f"no part {part!r}; there are {', '.join(PARTS)}")
+    machine = describe_machine()
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(prefix="avfuse-bench-") as folder:
+        bench = Bench(Path(folder), full=full)
+        for part in parts:
+            started = time.monotonic()
+            for row in PARTS[part](bench):
+                rows.append({"part": part, **row.to_json()})
+                click.echo(json.dumps(rows[-1]))
+            bench.details.setdefault("seconds", {})[part] = round(time.monotonic() - started, 1)
+        details = bench.details
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        result = {"machine": machine, "rows": rows, "details": details}
+        out.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
