@@ -92,6 +92,8 @@ class FaceNetwork:
             torch.tensor(values, dtype=torch.float32, device=self.device).view(3, 1, 1)
             for values in (spec.mean, spec.deviation)
         )
+        # A GPU's convolutions are tuned anew for each size of a batch: let there be few.
+        self.pads = self.device.type == "cuda"
         self._mean, self._spread = mean, deviation
         self.deviation: dict[str, float] | None = None
 
@@ -147,6 +149,12 @@ class FaceNetwork:
 
     def embed(self, crops: np.ndarray) -> Tensor:
         """Embed every view of a few crops at once: (N, V, D) float32 on the device."""
+        num_crops = len(crops)
+        if self.pads and 0 < num_crops < self.batch_size:
+            room = min(self.batch_size, 1 << (num_crops - 1).bit_length())
+            crops = np.concatenate(
+                [crops, np.zeros_like(crops, shape=(room - num_crops, *crops.shape[1:]))]
+            )
         with torch.inference_mode(), self._arithmetic():
             # A copy where the array can't be written to: torch would warn of sharing it.
             pixels = torch.from_numpy(np.require(crops, requirements=["C", "W"]))
@@ -169,7 +177,7 @@ class FaceNetwork:
                 embeddings = self.module.feature_map(images).float().mean(dim=(2, 3))  # type: ignore[operator]
             else:
                 embeddings = self.module(images).float()
-            return embeddings.view(count, num_views, -1)
+            return embeddings.view(count, num_views, -1)[:num_crops]
 
     def measure_once(self, crops: np.ndarray) -> None:
         """Set ``deviation`` on the first crops that come, where it is not float32 that computes."""
@@ -183,9 +191,7 @@ class FaceNetwork:
             ``max_relative``: the largest difference of a value, as a share of the largest value in
             float32; ``min_cosine``: of an embedding with itself in float32.
         """
-        float32 = copy.copy(
-            self
-        )  # the same parameters, which are in float32 whatever is computed in
+        float32 = copy.copy(self)  # the same parameters, which are float32 in any case
         float32.settings = replace(self.settings, precision="float32")
         exact, rounded = float32.embed(crops), self.embed(crops)
         difference = (rounded - exact).abs().max() / exact.abs().max()

@@ -86,6 +86,23 @@ def test_batches_pixel_layout_and_folding_change_nothing_beyond_rounding(
             np.testing.assert_allclose(found[key], values, atol=ROUNDING * scale, err_msg=key)
 
 
+def test_batches_filled_up_to_few_sizes_as_on_a_gpu_change_nothing_beyond_rounding(
+    crops: np.ndarray,
+) -> None:
+    net = network(SPECS["resnet18"], batch_size=5)
+    expected = net.extract(crops)
+    sizes: list[int] = []
+    net.module.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    net.pads = True
+    for count, filled in ((7, [5, 2]), (3, [4]), (1, [1]), (0, [])):
+        sizes.clear()
+        found = net.extract(crops[:count])
+        assert sizes == [4 * number for number in filled]  # four views
+        for key, values in expected.items():
+            scale = np.abs(values).max()
+            np.testing.assert_allclose(found[key], values[:count], atol=ROUNDING * scale)
+
+
 def test_the_same_crops_yield_the_same_bits(crops: np.ndarray) -> None:
     net = network(SPECS["resnet18"])
     first, second = net.extract(crops), net.extract(crops)
