@@ -22,7 +22,8 @@ from cache.digest import digest_json
 from cache.entry import EntryState
 from cache.feature_set import FeatureSet
 from cache.pack_build import KIND, EntryChangedError, PackError, PackPlan, build_pack
-from cache.sealed import Header, SealError, read_header, verify_body
+from cache.pack_sums import PackSums, check_mapped, check_rest, read_values
+from cache.sealed import Header, SealError, read_header
 
 __all__ = ["PACKS", "Pack", "PackError", "find_packs", "open_pack", "pack_problem"]
 
@@ -95,7 +96,8 @@ def open_pack(
         dtype: what the values are stored as; every value must fit.
         missing: what to do about clips without an entry: refuse, or leave them out and name
             them in ``Pack.skipped``.
-        verify: compare the pack's SHA-256 before use (about 0.6 s a gigabyte).
+        verify: check the pack's content before use, the very bytes that are returned; see
+            ``cache.pack_sums``. It costs a fifth of reading them.
         in_memory: read the values; False maps the file, for packs larger than the memory.
         folder: where packs are; None: ``CACHE/packs``. For a cache that can't be written.
         progress: called with the number of entries read and their total, while building.
@@ -112,11 +114,15 @@ def open_pack(
     built = ""
     for _ in range(_ATTEMPTS):
         try:
-            reason = _find_reason_to_build(plan, verify=verify and not built)
-            if reason:
-                build_pack(plan, progress=progress)
-                built = reason
-            return _load(plan.path, skipped, built, in_memory=in_memory)
+            reason = _find_reason_to_build(plan, verify=verify)
+            if not reason:
+                try:
+                    return _load(plan.path, skipped, built, verify=verify, in_memory=in_memory)
+                except SealError as error:
+                    reason = f"it was damaged: {error}"
+            build_pack(plan, progress=progress)
+            built = reason
+            return _load(plan.path, skipped, built, verify=False, in_memory=in_memory)
         except (EntryChangedError, FileNotFoundError):
             # Another process replaced an entry or the pack meanwhile: look again.
             plan = _plan(feature_set, clip_ids, array, dtype, plan.path.parent)
@@ -210,9 +216,10 @@ def _find_reason_to_build(plan: PackPlan, *, verify: bool) -> str:
     """Return why the pack must be built; empty if the file there can be used."""
     try:
         header = read_header(plan.path, KIND)
+        stated = PackSums.of(header)
         if verify:
-            verify_body(plan.path, header)
-        if header.fields != plan.header_fields(header.fields["steps"]):
+            check_rest(plan.path, stated)  # the values are checked as they are read
+        if _without_sums(header) != plan.header_fields(header.fields["steps"]):
             return "the file there is another pack"
         index, entry_stats = _read_index(plan.path, header)
     except (FileNotFoundError, NotADirectoryError):
@@ -220,6 +227,10 @@ def _find_reason_to_build(plan: PackPlan, *, verify: bool) -> str:
     except SealError as error:
         return f"it was damaged: {error}"
     return _compare(index["clips"], entry_stats, plan.entry_stats) or ""
+
+
+def _without_sums(header: Header) -> dict[str, Any]:
+    return {name: value for name, value in header.fields.items() if name != "sums"}
 
 
 def _compare(clips: Sequence[str], before: np.ndarray, now: np.ndarray) -> str | None:
@@ -243,21 +254,27 @@ def _read_index(path: Path, header: Header) -> tuple[dict[str, Any], np.ndarray]
         raise SealError(str(error)) from error
 
 
-def _load(path: Path, skipped: Mapping[str, str], built: str, *, in_memory: bool) -> Pack:
+def _load(
+    path: Path, skipped: Mapping[str, str], built: str, *, verify: bool, in_memory: bool
+) -> Pack:
     header = read_header(path, KIND)
+    stated = PackSums.of(header)
     index, _ = _read_index(path, header)
     with h5py.File(path, "r", locking=False) as file:
         stored = file["values"]
-        shape, dtype, offset = stored.shape, stored.dtype, stored.id.get_offset()
+        shape, dtype = stored.shape, stored.dtype
+        if stored.nbytes != stated.bytes:
+            raise SealError(
+                f"its values have {stored.nbytes} bytes, its header says {stated.bytes}"
+            )
         times, offsets = file["times"][...], file["offsets"][...]
-    if 0 in shape:
-        values = np.zeros(shape, dtype)
-    elif in_memory:
-        # Past HDF5: one read of the whole.
-        count = int(np.prod(shape, dtype=np.int64))
-        values = np.fromfile(path, dtype, count, offset=offset).reshape(shape)
+    # Past HDF5: one read of the whole, or none.
+    if in_memory or 0 in shape:
+        values = read_values(path, stated, verify=verify).view(dtype).reshape(shape)
     else:
-        values = np.memmap(path, dtype, "r", offset, shape)
+        values = np.memmap(path, dtype, "r", stated.offset, shape)
+        if verify:
+            check_mapped(values.reshape(-1).view(np.uint8), stated)
     if read_header(path, KIND).body_sha256 != header.body_sha256:
         raise EntryChangedError(f"{path} was replaced while it was read")
     values.flags.writeable = False

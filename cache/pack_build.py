@@ -15,6 +15,7 @@ from cache.commit import make_folder, write_error
 from cache.digest import JSON, canonical_json, digest_json
 from cache.entry import TIMES, Entry, read_entry_header
 from cache.feature_set import FeatureSet
+from cache.pack_sums import add_up, find_values
 from cache.sealed import SealedFile
 
 KIND = "pack"
@@ -121,7 +122,14 @@ def build_pack(plan: PackPlan, *, progress: Callable[[int, int], None] | None = 
             file.h5.create_dataset("offsets", data=offsets)
             file.h5.create_dataset("entry_stats", data=plan.entry_stats)
             file.h5.create_dataset("index", data=_format_index(plan, entries))
-        file.commit(plan.header_fields(int(offsets[-1])))
+        where = find_values(file.h5)
+        steps_in_all = int(offsets[-1])
+        file.commit(
+            lambda path: {
+                **plan.header_fields(steps_in_all),
+                "sums": add_up(path, *where).to_json(),
+            }
+        )
 
 
 def _read_steps(plan: PackPlan, clip: str) -> int:

@@ -14,7 +14,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -164,11 +164,12 @@ class SealedFile:
         with hold_signals(), self._one_error():
             yield
 
-    def commit(self, fields: Mapping[str, JSON]) -> Path:
+    def commit(self, fields: Mapping[str, JSON] | Callable[[Path], Mapping[str, JSON]]) -> Path:
         """Close the file, seal it and let it appear, durably.
 
         Args:
-            fields: what the header shall state.
+            fields: what the header shall state; or a function that reads the closed file, by the
+                path that it has until then, and says so.
 
         Returns:
             Its path.
@@ -180,11 +181,12 @@ class SealedFile:
             with self.writing():
                 self.h5.close()
             with self._one_error():
+                stated = fields(self._temporary) if callable(fields) else fields
                 self._sink.write_header(
                     _format_header(
                         self.kind,
                         {
-                            **fields,
+                            **stated,
                             "body_bytes": self._temporary.stat().st_size - HEADER_BYTES,
                             "body_sha256": digest_file(self._temporary, start=HEADER_BYTES),
                         },

@@ -15,6 +15,7 @@ from cache.entry import EntryError
 from cache.failure import Failure
 from cache.feature_set import FeatureSet, SetSpec
 from cache.pack import PackError, find_packs, open_pack, pack_problem
+from cache.pack_sums import PackSums
 from cache.sealed import HEADER_BYTES, SealError
 from tests.cache.conftest import WriteEntry, arrays_of
 
@@ -95,7 +96,10 @@ def test_a_pack_is_built_anew_when_an_entry_changes(
     assert open_pack(filled, CLIPS, "basic").built == "the entry of clip b and 1 more changed"
 
 
-def test_every_flipped_bit_of_a_pack_is_found_and_it_is_built_anew(filled: FeatureSet) -> None:
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_every_flipped_bit_of_a_pack_is_found_and_it_is_built_anew(
+    filled: FeatureSet, in_memory: bool
+) -> None:
     whole = open_pack(filled, CLIPS, "basic")
     content = bytearray(whole.path.read_bytes())
     generator = random.Random(3)
@@ -103,7 +107,7 @@ def test_every_flipped_bit_of_a_pack_is_found_and_it_is_built_anew(filled: Featu
         damaged = bytearray(content)
         damaged[position] ^= 1 << generator.randrange(8)
         whole.path.write_bytes(damaged)
-        pack = open_pack(filled, CLIPS, "basic")
+        pack = open_pack(filled, CLIPS, "basic", in_memory=in_memory)
         assert pack.built.startswith("it was damaged: ")
         assert np.array_equal(pack.values, whole.values)
 
@@ -234,17 +238,17 @@ def test_a_pack_that_is_replaced_while_it_is_read_is_read_again(
     filled: FeatureSet, write_entry: WriteEntry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_pack(filled, CLIPS, "basic")
-    real = np.fromfile
+    real = module.read_values
 
-    def meddle(*args: object, **options: object) -> np.ndarray:
-        result = real(*args, **options)  # type: ignore[call-overload]  # passed on
+    def meddle(path: Path, stated: PackSums, *, verify: bool) -> np.ndarray:
+        result = real(path, stated, verify=verify)
         if monkeypatch:
             monkeypatch.undo()
             write_entry("a", arrays_of(5, seed=11))
             open_pack(filled, CLIPS, "basic")
         return result
 
-    monkeypatch.setattr(np, "fromfile", meddle)
+    monkeypatch.setattr(module, "read_values", meddle)
     pack = open_pack(filled, CLIPS, "basic")
     assert np.array_equal(pack.values[pack.rows("a")], arrays_of(5, seed=11)["basic"])
 
