@@ -173,12 +173,18 @@ class Answers:
 
 
 def ask_default_network(
-    videos: Sequence[Path], *, device: str = "auto", jobs: int = 0, cache: Path | None = None
+    videos: Sequence[Path],
+    *,
+    settings: StageOneSettings | None = None,
+    device: str = "auto",
+    jobs: int = 0,
+    cache: Path | None = None,
 ) -> Answers:
     """Find the faces of videos and classify each frame.
 
     Args:
         videos: any video files.
+        settings: of stage one; the crop alone as the only view if left out.
         device: see ``plan_sets``.
         jobs: worker processes; 0 works in this one.
         cache: where the features go; a temporary folder if left out.
@@ -190,11 +196,13 @@ def ask_default_network(
     """
     if cache is None:
         with tempfile.TemporaryDirectory(prefix="avfuse-predict-") as folder:
-            return ask_default_network(videos, device=device, jobs=jobs, cache=Path(folder))
+            return ask_default_network(
+                videos, settings=settings, device=device, jobs=jobs, cache=Path(folder)
+            )
     choice = choose_default(DEFAULT_NETWORK)
     classifier = _load(choice)
     clips = [Clip(f"video-{number}", path.absolute()) for number, path in enumerate(videos)]
-    settings = StageOneSettings(network=NetworkSettings(views=VIEW_SETS["basic"]))
+    settings = settings or StageOneSettings(network=NetworkSettings(views=VIEW_SETS["basic"]))
     plan = plan_sets(
         [DEFAULT_NETWORK], settings, {DEFAULT_NETWORK: choice}, cache=cache, device=device
     )

@@ -51,7 +51,7 @@ def demo(corpus: Path | None, out: Path, speakers: int, epochs: int) -> None:
     )
     extracted = _avfuse(
         *("extract", manifest, "--cache", cache, "--sets", "faces,resnet18,spectrogram"),
-        *("--weights", "resnet18=random", "--views", "basic"),
+        *("--views", "basic"),  # the face network that comes with avfuse: no weights are named
         may_fail=True,
     )
     _avfuse("cache", "verify", cache)
@@ -70,12 +70,14 @@ def demo(corpus: Path | None, out: Path, speakers: int, epochs: int) -> None:
         click.echo(f"  {name:12} {probability:.3f} {'#' * round(40 * probability)}")
     mark = "untrained; " if video["untrained"] else ""
     click.echo(f"  state {video['state']}; {mark}the clip lies in {clip.parent.name}/")
+    click.echo("\nWithout any run, the network that comes with avfuse answers alone:")
+    _avfuse("predict", clip, may_fail=True)
     click.echo(f"\nDone in {time.monotonic() - started:.0f} s.")
     if corpus is None:
         click.echo(SYNTHETIC)
     click.echo(
-        "The face network has random weights here, so everything is marked untrained; pass a\n"
-        "checkpoint with --weights for features that mean something.\n\n"
+        "The face network was the one that comes with avfuse, trained on still faces; name your\n"
+        "own with --weights.\n\n"
         f"  features      {cache}\n"
         f"  results       {run / 'metrics.json'}, {run / 'predictions.csv'}\n"
         f"  pictures      {run / 'confusion.png'}, {run / 'curves.png'}\n"

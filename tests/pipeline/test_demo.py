@@ -23,8 +23,11 @@ def test_the_demo_runs_the_whole_job_and_says_what_to_try_next(tmp_path: Path) -
     pytest.importorskip("skimage", reason="the demo's photograph is scikit-image's")
     done = demo("--out", tmp_path / "demo", "--speakers", "3", "--epochs", "2")
     assert done.returncode == 0, done.stderr
-    for part in ("synthetic", "untrained", "$ avfuse extract", "make demo CORPUS=", "0 damaged"):
+    for part in ("synthetic", "$ avfuse extract", "make demo CORPUS=", "0 damaged"):
         assert part in done.stdout
+    assert "the default weights that come with avfuse" in done.stderr
+    assert "untrained" not in done.stdout
+    assert "From the default network alone" in done.stdout
     metrics = json.loads((tmp_path / "demo" / "run" / "metrics.json").read_text())
     assert metrics
     answer = json.loads((tmp_path / "demo" / "prediction.json").read_text())

@@ -1,0 +1,136 @@
+"""What the default network alone says of labelled clips: a demonstration, no accuracy.
+
+    python -m benchmarks.default_network MANIFEST [--cache FOLDER] [--compare] [-o FILE.json]
+
+Prints a table in markdown. The faces stay in the cache, so that another network is asked in a
+fraction of the time. ``--compare`` also counts what other framings and more detail would change;
+nothing was chosen by it, see ``benchmarks.framing``.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks.machine import describe_machine
+from cache.clip import Clip
+from cache.manifest import read_manifest
+from extractors.network_settings import NetworkSettings
+from extractors.views import VIEW_SETS
+from pipeline.crops import CropSettings
+from pipeline.default_network import SEVEN, Answers, ask_default_network
+from pipeline.settings import StageOneSettings
+
+BASIC = NetworkSettings(views=VIEW_SETS["basic"])
+SHARP = NetworkSettings(views=VIEW_SETS["basic"], detail=4096)
+VARIANTS = {
+    "as shipped": StageOneSettings(network=BASIC),
+    "the papers' framing (extend 0.3, lift 0)": StageOneSettings(
+        network=BASIC, crops=CropSettings(framing="given")
+    ),
+    "tighter (extend 0.05, lift 0)": StageOneSettings(
+        network=BASIC, crops=CropSettings(extend=0.05)
+    ),
+    "all the detail of the crop": StageOneSettings(network=SHARP),
+    "in colour": StageOneSettings(network=NetworkSettings(views=VIEW_SETS["basic"], colour="rgb")),
+}
+
+
+def compare_labels(clips: list[Clip], answers: Answers) -> list[dict[str, Any]]:
+    """One row per clip: its label, the answer, and whether they agree."""
+    rows = []
+    for clip, answer in zip(clips, answers.videos, strict=True):
+        known = clip.label in SEVEN.values()
+        rows.append(
+            {
+                "clip": clip.clip,
+                "label": clip.label,
+                "prediction": answer.prediction,
+                "probability": (
+                    None
+                    if answer.probabilities is None
+                    else round(answer.probabilities[answer.prediction or ""], 3)
+                ),
+                "of_label": (
+                    round(answer.probabilities[str(clip.label)], 3)
+                    if answer.probabilities and known
+                    else None
+                ),
+                "frames": len(answer.curve.times),
+                "frames_with_face": int(answer.curve.has_face.sum()),
+                "right": answer.prediction == clip.label if known else None,
+            }
+        )
+    return rows
+
+
+def count_right(rows: list[dict[str, Any]]) -> tuple[int, int]:
+    """Count the right ones among the clips whose label is one of the seven."""
+    counted = [row["right"] for row in rows if row["right"] is not None]
+    return sum(counted), len(counted)
+
+
+def format_rows(rows: list[dict[str, Any]]) -> str:
+    """Write the rows as a markdown table."""
+    words = {True: "right", False: "wrong", None: "not one of the seven"}
+    lines = [
+        "| clip | label | answer | its probability | that of the label | frames with a face | |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        chances = ["" if row[k] is None else f"{row[k]:.2f}" for k in ("probability", "of_label")]
+        lines.append(
+            f"| {row['clip']} | {row['label']} | {row['prediction'] or 'none'} | {chances[0]} | "
+            f"{chances[1]} | {row['frames_with_face']} of {row['frames']} | {words[row['right']]} |"
+        )
+    return "\n".join(lines)
+
+
+@click.command()
+@click.argument("manifest", type=click.Path(path_type=Path, exists=True))
+@click.option("--cache", type=click.Path(path_type=Path), help="Where faces stay.")
+@click.option("--compare", is_flag=True, help="Also ask it with other crops.")
+@click.option("-o", "--out", type=click.Path(path_type=Path))
+def main(manifest: Path, cache: Path | None, compare: bool, out: Path | None) -> None:
+    """Ask the default network about every clip of MANIFEST and hold it against the labels."""
+    if cache is None:
+        with tempfile.TemporaryDirectory() as folder:
+            ask(manifest, Path(folder), compare, out)
+    else:
+        ask(manifest, cache, compare, out)
+
+
+def ask(manifest: Path, cache: Path, compare: bool, out: Path | None) -> None:
+    """Ask, print and write."""
+    machine = describe_machine()
+    clips = [clip for clip in read_manifest(manifest).clips if clip.label]
+    result: dict[str, Any] = {"machine": machine}
+    for name, settings in VARIANTS.items() if compare else [*VARIANTS.items()][:1]:
+        started = time.monotonic()
+        answers = ask_default_network([c.path for c in clips], settings=settings, cache=cache)
+        rows = compare_labels(clips, answers)
+        right, count = count_right(rows)
+        seconds = round(time.monotonic() - started, 1)
+        if name == "as shipped":
+            result |= {"note": answers.note, "weights": answers.digest, "seconds": seconds}
+            result |= {"right": right, "of": count, "clips": rows, "variants": {}}
+            click.echo(format_rows(rows))
+            click.echo(f"\n{right} of {count} right, in {seconds} s. {answers.note}.")
+        else:
+            result["variants"][name] = {
+                "right": right,
+                "predictions": [row["prediction"] for row in rows],
+            }
+            click.echo(f"{name}: {right} of {count}")
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
