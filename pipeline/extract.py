@@ -58,10 +58,13 @@ def extract_clip(clip: Clip, plan: Plan) -> ClipResult:
             todo = [planned for planned in plan.sets if planned.name not in results]
             results |= record_failures(clip, plan, todo, source, "open", _reason(error))
         else:
-            for stage, compute in STAGES:
-                todo = [p for p in plan.of_kind(stage) if p.name not in results]
-                if todo:
-                    results |= _attempt(job, stage, todo, compute, results)
+            try:
+                for stage, compute in STAGES:
+                    todo = [p for p in plan.of_kind(stage) if p.name not in results]
+                    if todo:
+                        results |= _attempt(job, stage, todo, compute, results)
+            finally:
+                job.settle()
     coverage = find_coverage(clip, plan)
     return ClipResult(clip.clip, results, coverage, time.monotonic() - started)
 

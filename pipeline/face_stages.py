@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -57,9 +58,19 @@ def extract_faces(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
     missing += _without_face(found.rung)
     facts = {FACT: measure_coverage(found.rung, found.times).to_json()}
     arrays = found.arrays()
-    with job.writer(todo[0]) as writer:
+    with ExitStack() as stack:
+        writer = stack.enter_context(job.writer(todo[0]))
         writer.append(**arrays)
-        writer.finish(missing=missing, attributes=attributes, facts=facts)
+        ending = stack.pop_all()
+
+    def commit() -> Path:
+        with ending:
+            return writer.finish(missing=missing, attributes=attributes, facts=facts)
+
+    if job.plan.of_kind("network"):
+        job.beside(commit)
+    else:
+        commit()
     job.fresh[todo[0].name] = Entry(
         job.clip.clip,
         arrays,
@@ -94,6 +105,7 @@ def extract_networks(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResul
         for rows, crops in _crops(job, faces, framings):
             for writer, network, framing in zip(writers, networks, framings, strict=True):
                 writer.append(**_rows(faces, rows), **network.extract(crops[framing]))
+        job.settle()  # no embeddings are in the cache before their faces
         for writer, network in zip(writers, networks, strict=True):
             attributes = {**_about(entry, overrides), **_precision(network)}
             writer.finish(missing=missing, attributes=attributes, facts=facts)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 
 from cache.entry import Entry, EntryError
 from cache.entry_writer import EntryWriter
@@ -19,7 +22,7 @@ from pipeline.sets import Plan, PlannedSet
 class Job:
     """A clip on its way through the stages: its file as it was found, and the plan.
 
-    ``fresh`` holds what was committed for it a moment ago, so that a later stage needs not read it.
+    ``fresh`` holds what this job made a moment ago, so that a later stage needs not read it.
     """
 
     clip: Clip
@@ -27,6 +30,7 @@ class Job:
     source: Source
     info: MediaInfo
     fresh: dict[str, Entry] = field(default_factory=dict)
+    _beside: list[Future[Path]] = field(default_factory=list)
 
     def frames(self) -> VideoReader:
         """Return a reader of the clip's picture."""
@@ -43,6 +47,24 @@ class Job:
         return feature_set.writer(
             self.clip.clip, source=self.source, provenance=self.plan.provenance
         )
+
+    def beside(self, commit: Callable[[], Path]) -> None:
+        """Commit an entry on a thread while the next stage works: disks take milliseconds."""
+        self._beside.append(_thread().submit(commit))
+
+    def settle(self) -> None:
+        """Wait until what is committed beside is on the disk.
+
+        Raises:
+            cache.commit.CacheWriteError: a commit failed.
+        """
+        while self._beside:
+            self._beside.pop().result()
+
+
+@cache
+def _thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="commit")
 
 
 Compute = Callable[[Job, Sequence[PlannedSet]], dict[str, SetResult]]
@@ -70,4 +92,5 @@ def read_upstream(
         return feature_set.read(job.clip.clip, verify=True), {}
     except EntryError:
         again = compute(job, [planned])
+        job.settle()
         return feature_set.read(job.clip.clip, verify=True), again

@@ -1,0 +1,74 @@
+"""Entries that are committed beside the next stage: nothing is lost, and errors are heard."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cache.clip import Clip
+from cache.commit import CacheWriteError
+from cache.feature_set import list_sets
+from cache.scan import find_temporaries
+from cache.source import Source
+from pipeline.job import Job
+from pipeline.media import MediaInfo
+from pipeline.sets import Plan
+from pipeline.settings import StageOneSettings
+from tests.conftest import SMALL
+
+ROOT = Path(__file__).parent.parent.parent
+LIMIT = 5_000  # bytes of a file: the report fits, the faces of a clip don't
+
+
+def job(folder: Path) -> Job:
+    info = MediaInfo(folder / "a.mp4", "mp4", 1.0, 0.0, None, None)
+    return Job(Clip("a", info.path), Plan(folder, StageOneSettings(), ()), Source(3, 5, "7"), info)
+
+
+def test_settling_waits_for_what_is_committed_beside_and_says_what_failed(tmp_path: Path) -> None:
+    done: list[str] = []
+
+    def slow() -> Path:
+        time.sleep(0.1)
+        done.append("slow")
+        return tmp_path
+
+    def full() -> Path:
+        raise CacheWriteError("no space left")
+
+    one = job(tmp_path)
+    one.beside(slow)
+    assert done == []
+    one.settle()
+    assert done == ["slow"]
+    one.beside(full)
+    with pytest.raises(CacheWriteError, match="no space left"):
+        one.settle()
+    one.settle()  # told once
+
+
+def test_faces_that_cannot_be_committed_beside_the_network_end_the_run(
+    corpus: Path, tmp_path: Path
+) -> None:
+    manifest = corpus.parent / f"{tmp_path.name}.csv"
+    manifest.write_text("".join(corpus.read_text().splitlines(keepends=True)[:3]))
+    command = [sys.executable, "-m", "pipeline", "extract", str(manifest), "--jobs", "0"]
+    command += ["--cache", str(tmp_path / "cache"), "--sets", "faces,resnet18", *SMALL]
+    done = subprocess.run(
+        [*command, "--views", "basic"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT)),
+    )
+    assert done.returncode == 1, done.stderr
+    assert "0 of 2 clips are done" in done.stderr
+    assert "a limit (ulimit -f) forbids files of this size" in done.stderr
+    assert [item.clip_ids() for item in list_sets(tmp_path / "cache")] == [[], []]
+    assert list(find_temporaries(tmp_path / "cache")) == []
