@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from extractors.networks import NETWORKS
+from tests.trainer.stills_helper import narrow_spec
 from trainer import experiment, results
 
 
@@ -12,3 +14,10 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Write a word instead of drawing: most of a small run's time goes into its pictures."""
     monkeypatch.setattr(experiment, "plot_history", lambda *_, **__: b"a picture")
     monkeypatch.setattr(results, "plot_confusion", lambda *_, **__: b"a picture")
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A ResNet-18 of width 3 among the networks, so that fine-tuning it takes a second."""
+    monkeypatch.setitem(NETWORKS, "narrow", narrow_spec())
+    return "narrow"

@@ -107,9 +107,11 @@ def finetune(
     train, settings = resolve(train, settings)
     if train.classes != valid.classes:
         raise ValueError(f"training has the classes {train.classes}, validation {valid.classes}")
-    classifier = FaceClassifier(
-        settings.network, len(train.classes), settings.dropout, settings.seed
-    )
+    # PyTorch's own first values draw from the global generator, before ours replace them.
+    with torch.random.fork_rng():
+        classifier = FaceClassifier(
+            settings.network, len(train.classes), settings.dropout, settings.seed
+        )
     started_from = RANDOM
     if weights is not None:
         load_weights(classifier.network, weights)
