@@ -26,7 +26,14 @@ from trainer.fusion import NORM_EPS, ROOT_EPS
 from trainer.heads import Head
 from trainer.settings import ModalitySettings, TrainSettings
 from trainer.stacked_batches import StackedBatch
-from trainer.stacked_ops import Packed, bag_softmax, bag_sums, mean_weights, packed_linear
+from trainer.stacked_ops import (
+    Packed,
+    bag_softmax,
+    bag_sums,
+    mean_weights,
+    packed_linear,
+    stacked_linear,
+)
 
 STACKABLE = ("mean", "self", "relation", "transformer")
 # In what the variants of a stack may differ.
@@ -218,7 +225,8 @@ class StackedHeads(nn.Module):
             log_alpha = F.logsigmoid(scores[:, :count].t())
             whole = bag_sums(bag_softmax(log_alpha, batch), batch)
             of_whole = self._get(f"{pooling}.beta.weight", number)[..., whole.shape[-1] :]
-            beta = (whole @ of_whole.transpose(-1, -2)).flatten(1)[:, batch.bag]
+            of_bag = (whole * of_whole).sum(dim=-1).flatten(1)  # (P, S B)
+            beta = of_bag.gather(1, batch.bag.expand(count, -1))
             log_beta = F.logsigmoid(scores[:, count:].t() + beta)
             own = bag_sums(bag_softmax(log_alpha + log_beta, batch), batch)
             return torch.cat([own, whole], dim=-1)
@@ -234,11 +242,11 @@ class StackedHeads(nn.Module):
             return pooled
         weight = self._get(f"{pooling}.reduce.weight", number)
         bias = self._get(f"{pooling}.reduce.bias", number).unsqueeze(2)
-        return pooled @ weight.transpose(-1, -2) + bias * batch.has
+        return stacked_linear(pooled, weight) + bias * batch.has
 
     def _linear(self, values: Tensor, name: str, number: int) -> Tensor:
         """Map (P, S, B, d) values by each head's own linear layer."""
-        result = values @ self._get(f"{name}.weight", number).transpose(-1, -2)
+        result = stacked_linear(values, self._get(f"{name}.weight", number))
         if _key(f"{name}.bias", number) in self.members:
             result = result + self._get(f"{name}.bias", number).unsqueeze(2)
         return result

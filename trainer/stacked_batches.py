@@ -74,18 +74,11 @@ class StackedBatchMaker:
         streams, bags = lengths.shape
         sizes = lengths.ravel()
         ends = np.cumsum(sizes)
-        starts, count = ends - sizes, int(ends[-1])
-        position = np.arange(max(1, int(sizes.max())))
-        real = position < sizes[:, None]
-        place = np.where(real, starts[:, None] + position, count)
-        place[sizes == 0, 0] = count + 1
         bounds = (0, *ends.reshape(streams, bags)[:, -1].tolist())
         return Packed(
             rows=self._gather(name, epoch.rows_of(step)),
             bounds=bounds,
-            starts=self._move(starts),
-            place=self._move(place),
-            real=self._move(np.flatnonzero(real)),
+            starts=self._move(ends - sizes),
             bag=self._move(np.repeat(np.arange(len(sizes)), sizes)),
             has=self._move((lengths > 0).astype(np.float32)).unsqueeze(-1),
         )

@@ -24,9 +24,6 @@ class Packed(NamedTuple):
         rows: (N, D) features; the gradient never reaches them.
         bounds: (S + 1) where each stream's rows start, and N.
         starts: (S B,) where each bag's rows start; a bag may be empty.
-        place: (S B, T) the row of each step of each bag; N where there is none, N + 1 in the
-            first place of an empty bag.
-        real: (N,) position in the flat ``place`` of each row.
         bag: (N,) bag of each row.
         has: (S, B, 1) 1 for a bag with a row, else 0.
     """
@@ -34,8 +31,6 @@ class Packed(NamedTuple):
     rows: Tensor
     bounds: tuple[int, ...]
     starts: Tensor
-    place: Tensor
-    real: Tensor
     bag: Tensor
     has: Tensor
 
@@ -78,12 +73,57 @@ def packed_linear(batch: Packed, weight: Tensor, bias: Tensor | None) -> Tensor:
     return result
 
 
+class _StackedLinear(torch.autograd.Function):
+    """One linear map a head, whose gradient has the layout of the weights: nothing is copied."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(values, weight)
+        return torch.bmm(values, weight.transpose(1, 2))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor]:
+        (grad,) = grads
+        values, weight = ctx.saved_tensors
+        wanted = torch.bmm(grad, weight) if ctx.needs_input_grad[0] else None
+        return wanted, torch.bmm(grad.transpose(1, 2), values)
+
+
+def stacked_linear(values: Tensor, weight: Tensor) -> Tensor:
+    """Map (P, S, B, d) values by each head's own (P, S, k, d) weight to (P, S, B, k)."""
+    flat = values.expand(*weight.shape[:2], -1, -1).flatten(0, 1)
+    result: Tensor = _StackedLinear.apply(flat, weight.flatten(0, 1))  # type: ignore[no-untyped-call]
+    return result.reshape(*weight.shape[:2], *result.shape[1:])
+
+
+class _BagSoftmax(torch.autograd.Function):
+    """Softmax over the rows of each bag."""
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, bag: Tensor, num_bags: int) -> Tensor:
+        shape = len(scores), num_bags
+        place = bag.expand_as(scores)
+        most = scores.new_full(shape, float("-inf")).scatter_reduce_(1, place, scores, "amax")
+        weights = (scores - most.gather(1, place)).exp_()
+        total = scores.new_zeros(shape).scatter_add_(1, place, weights)
+        weights /= total.gather(1, place)
+        ctx.save_for_backward(weights, bag)
+        ctx.shape = shape
+        return weights
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        weights, bag = ctx.saved_tensors
+        place = bag.expand_as(weights)
+        part = grads[0] * weights
+        total = part.new_zeros(ctx.shape).scatter_add_(1, place, part)
+        return part.addcmul_(weights, total.gather(1, place), value=-1.0), None, None
+
+
 def bag_softmax(scores: Tensor, batch: Packed) -> Tensor:
     """Turn (P, N) scores into weights that sum to 1 over the rows of each bag."""
-    edge = scores.new_tensor([float("-inf"), 0.0]).expand(len(scores), 2)
-    padded = torch.cat([scores, edge], dim=1)[:, batch.place.flatten()]
-    weights = padded.reshape(-1, *batch.place.shape).softmax(dim=-1)
-    return weights.flatten(1).index_select(1, batch.real)
+    result: Tensor = _BagSoftmax.apply(scores, batch.bag, len(batch.starts))  # type: ignore[no-untyped-call]
+    return result
 
 
 def bag_sums(weights: Tensor, batch: Packed) -> Tensor:
