@@ -6,12 +6,15 @@ import csv
 import itertools
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.alignment import contour, steps_to_align
 from benchmarks.functionals import functionals, modulation
 from benchmarks.pitch import HOP, SAMPLE_RATE, read_waveform
+from benchmarks.ravdess_aligned import Takes
 from benchmarks.tables import import_set
 from benchmarks.voice import voice_functionals
 from cache.feature_set import find_set
@@ -22,6 +25,7 @@ CODES = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surp
 QUIET = 30.0  # dB below the loud steps: silence before and after the words
 MARGIN = 10  # steps of 10 ms that are kept around them
 WINDOW = 25  # steps of 10 ms
+SPEAKERS_IN_FOLD = 4
 
 
 def write_manifest(data: Path, work: Path) -> Path:
@@ -63,7 +67,7 @@ def prepare(data: Path, work: Path) -> Path:
         # Intensities lie in 0..5 and crowd at 0; shares of frames in 0..1.
         np.savez(work / "au.npz", clip=file["clip"], au=np.sqrt(np.maximum(file["au"], 0.0)))
     import_set(work, manifest, "au", work / "au.npz", "--id-pattern", r"^\d\d-(.*)$")
-    if not (work / "windows.npz").exists():
+    if not (work / "contours.npz").exists():
         write_functionals(manifest, work)
     import_set(work, manifest, "functionals", work / "functionals.npz")
     import_set(work, manifest, "windows", work / "windows.npz", "--rate", "4")
@@ -71,22 +75,62 @@ def prepare(data: Path, work: Path) -> Path:
 
 
 def write_functionals(manifest: Path, work: Path) -> None:
-    """Write the vectors and windows of every clip beside the cache."""
+    """Write vectors, windows and contours of every clip beside the cache."""
     clips = read_manifest(manifest).clips
     ids = [clip.clip for clip in clips]
-    pack = open_pack(find_set(work / "cache", "logmel"), ids, "logmel")
-    offsets = np.asarray(pack.offsets)
-    spectrograms = [pack.values[a:b, :, 0] for a, b in itertools.pairwise(offsets)]
-    table = []
+    spectrograms = read_logmel(work, ids)
+    voices, contours, table = [], [], []
     for clip, spectrogram in zip(clips, spectrograms, strict=True):
-        start, end = (
-            round((t or 0.0) * SAMPLE_RATE) for t in (clip.start_seconds, clip.end_seconds)
+        times = clip.start_seconds or 0.0, clip.end_seconds or np.inf
+        waveform = read_waveform(clip.path)
+        start, end = (round(min(t * SAMPLE_RATE, len(waveform))) for t in times)
+        voices.append(voice_functionals(waveform[start:end]))
+        contours.append(contour(waveform[start:end], spectrogram))
+        table.append(
+            np.concatenate([functionals(spectrogram), voices[-1], modulation(spectrogram)])
         )
-        voice = voice_functionals(read_waveform(clip.path)[start:end])
-        table.append(np.concatenate([functionals(spectrogram), voice, modulation(spectrogram)]))
     np.savez(work / "functionals.npz", clip=np.array(ids), values=np.stack(table))
+    lengths = np.cumsum([0, *map(len, contours)])
+    np.savez(
+        work / "contours.npz",
+        clip=np.array(ids),
+        voice=np.stack(voices),
+        values=np.concatenate(contours),
+        offsets=lengths,
+    )
     windows = {c: make_windows(part) for c, part in zip(ids, spectrograms, strict=True)}
     np.savez(work / "windows.npz", **windows)
+
+
+def read_logmel(work: Path, clips: Sequence[str]) -> list[np.ndarray]:
+    """Log energies of 40 bands of every clip, (T, 40), without deltas."""
+    pack = open_pack(find_set(work / "cache", "logmel"), list(clips), "logmel")
+    offsets = np.asarray(pack.offsets)
+    return [np.array(pack.values[a:b, :, 0]) for a, b in itertools.pairwise(offsets)]
+
+
+def read_takes(manifest: Path, work: Path, classes: Sequence[str]) -> Takes:
+    """Read what the systems on aligned sound see of every clip."""
+    clips = read_manifest(manifest, check_files=False).clips
+    ids = [clip.clip for clip in clips]
+    with np.load(work / "contours.npz") as file:
+        part = {name: file[name] for name in file.files}
+    with np.load(work / "au.npz") as file:
+        faces = {
+            clip.partition("-")[2]: row for clip, row in zip(file["clip"], file["au"], strict=True)
+        }
+    fields = np.array([clip.split("-") for clip in ids]).astype(int)
+    return Takes(
+        clips=tuple(ids),
+        labels=np.array([classes.index(clip.label or "") for clip in clips]),
+        speakers=fields[:, 6],
+        folds=(fields[:, 6] - 1) // SPEAKERS_IN_FOLD,
+        sentences=fields[:, 4] - 1,
+        voice=part["voice"].astype(np.float64),
+        face=np.array([faces[clip.partition("-")[2]] for clip in ids], np.float64),
+        contours=[part["values"][a:b] for a, b in itertools.pairwise(part["offsets"])],
+        steps=[steps_to_align(spectrogram) for spectrogram in read_logmel(work, ids)],
+    )
 
 
 def make_windows(logmel: np.ndarray) -> np.ndarray:

@@ -30,16 +30,15 @@ def voice_functionals(waveform: np.ndarray) -> np.ndarray:
     """
     pitch = track_pitch(waveform)
     frames = cut_frames(waveform)
-    power = np.abs(np.fft.rfft(frames * np.hamming(frames.shape[1]), FFT, axis=1)) ** 2
-    hertz = np.fft.rfftfreq(FFT, 1 / SAMPLE_RATE)
+    power, hertz = spectrum_of(frames)
     voiced = pitch.hertz > 0
     loud = pitch.level > np.percentile(pitch.level, 95) - 7.0
     if voiced.sum() < NUM_PARTS:
         voiced = pitch.level >= np.sort(pitch.level)[-min(NUM_PARTS, len(loud))]
     silent = loud & (pitch.hertz == 0)
-    semitones = 12 * np.log2(np.maximum(pitch.hertz, 27.5) / 27.5)
-    loudness = _loudness(power, hertz)
-    tilt = _tilt(power, hertz)
+    semitones = semitones_of(pitch.hertz)
+    loudness = loudness_of(power, hertz)
+    tilt = tilt_of(power, hertz)
     harmonics = _harmonics(power, pitch.hertz, hertz)
     resonances = formants(frames[voiced])
     noise = 10 * np.log10(
@@ -63,6 +62,18 @@ def voice_functionals(waveform: np.ndarray) -> np.ndarray:
         _modulation(loudness[inside]),
     ]
     return np.nan_to_num(np.concatenate(parts)).astype(np.float32)
+
+
+def spectrum_of(frames: np.ndarray) -> tuple[Array, Array]:
+    """Power of each frame's bins, (T, 513), and the bins' frequencies in Hz."""
+    power = np.abs(np.fft.rfft(frames * np.hamming(frames.shape[1]), FFT, axis=1)) ** 2
+    return power, np.fft.rfftfreq(FFT, 1 / SAMPLE_RATE)
+
+
+def semitones_of(hertz: Array) -> Array:
+    """Semitones above 27.5 Hz; 0 where there is no pitch."""
+    semitones: Array = 12 * np.log2(np.maximum(hertz, 27.5) / 27.5)
+    return semitones
 
 
 def formants(frames: np.ndarray) -> Array:
@@ -96,7 +107,7 @@ def formants(frames: np.ndarray) -> Array:
     return np.concatenate([frequencies, np.log(np.maximum(widths, 1.0))], axis=1)
 
 
-def _loudness(power: Array, hertz: Array) -> Array:
+def loudness_of(power: Array, hertz: Array) -> Array:
     """Sum of compressed energies over 26 bands equally wide on the mel scale, (T,)."""
     mel = 1127 * np.log1p(hertz / 700)
     bands = np.digitize(mel, np.linspace(mel[1], mel[-1], 27)[1:-1])
@@ -105,7 +116,7 @@ def _loudness(power: Array, hertz: Array) -> Array:
     return loudness
 
 
-def _tilt(power: Array, hertz: Array) -> Array:
+def tilt_of(power: Array, hertz: Array) -> Array:
     """Alpha ratio, Hammarberg index, slopes below 500 Hz and to 1500 Hz, centroid, flux: (T, 6)."""
     decibel = 10 * np.log10(power + FLOOR)
 
