@@ -13,6 +13,7 @@ Letters: V variants, S streams, B clips a stream, P variants of one attention, C
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
@@ -104,6 +105,7 @@ class StackedHeads(nn.Module):
         for name, _ in heads[0][0].named_parameters():
             if name.startswith("classifiers."):
                 self._stack(name, 0, everyone, heads)
+        self._dropouts = self._find_dropouts()
 
     def _stack(
         self, name: str, kind: int, members: tuple[int, ...], heads: Sequence[Sequence[Head]]
@@ -157,7 +159,16 @@ class StackedHeads(nn.Module):
         Returns:
             (S, B, ...) of 0 and 1 / (1 - p), by the layer.
         """
-        fusion, device = self.settings.fusion, next(self.parameters()).device
+        noise = {name: torch.zeros(*batch.real.shape, width) for name, width, _ in self._dropouts}
+        for stream, (size, generator) in enumerate(zip(batch.sizes, generators, strict=True)):
+            for name, _, dropout in self._dropouts:
+                kept = noise[name][stream, :size].bernoulli_(1.0 - dropout, generator=generator)
+                kept.div_(1.0 - dropout)
+        return {name: values.to(batch.real.device) for name, values in noise.items()}
+
+    def _find_dropouts(self) -> list[tuple[str, int, float]]:
+        """Name, width and probability of each layer that drops, in the order that heads draw."""
+        fusion = self.settings.fusion
         layers: list[tuple[str, int, float]] = []
         for name in self.settings.modalities:
             own = self.settings.modality(name)
@@ -166,13 +177,7 @@ class StackedHeads(nn.Module):
             layers.append(("fusion", fusion.out_dim * fusion.rank, fusion.dropout))
         width = next(p.shape[-1] for n, p in self.named_parameters() if n.startswith("classifiers"))
         layers.append(("classifier", width, fusion.classifier_dropout))
-        layers = [layer for layer in layers if layer[1] and layer[2]]
-        noise = {name: torch.zeros(*batch.real.shape, width) for name, width, _ in layers}
-        for stream, (size, generator) in enumerate(zip(batch.sizes, generators, strict=True)):
-            for name, _, dropout in layers:
-                kept = noise[name][stream, :size].bernoulli_(1.0 - dropout, generator=generator)
-                kept.div_(1.0 - dropout)
-        return {name: values.to(device) for name, values in noise.items()}
+        return [layer for layer in layers if layer[1] and layer[2]]
 
     def _side(self, modality: str, batch: Packed, noise: Noise) -> Tensor:
         """One modality's way to the fusion: (V, S, B, length)."""
@@ -193,7 +198,7 @@ class StackedHeads(nn.Module):
         if len(done) == 1:
             return done[0]
         order = torch.tensor([v for kind in kinds for v in kind.variants]).argsort()
-        return torch.cat(done)[order.to(batch.rows.device)]
+        return torch.cat(done).index_select(0, order.to(batch.rows.device))
 
     def _row_maps(
         self, pooling: str, number: int, kind: _Kind
@@ -237,7 +242,9 @@ class StackedHeads(nn.Module):
             for stream, (start, end) in enumerate(pairwise(batch.bounds))
         ]
         energies = torch.cat(parts, dim=1).squeeze(-1) if len(parts) > 1 else parts[0].squeeze(-1)
-        pooled = bag_sums(bag_softmax(kind.settings.scale * energies, batch), batch)
+        if kind.settings.scale != 1.0:
+            energies = kind.settings.scale * energies
+        pooled = bag_sums(bag_softmax(energies, batch), batch)
         if kind.settings.pooled == "unreduced":
             return pooled
         weight = self._get(f"{pooling}.reduce.weight", number)
@@ -252,7 +259,8 @@ class StackedHeads(nn.Module):
         return result
 
     def _get(self, name: str, number: int) -> Tensor:
-        return self.get_parameter(_key(name, number))
+        found: Tensor = self._parameters[_key(name, number)]  # type: ignore[assignment]
+        return found
 
 
 def _find_kinds(variants: Sequence[TrainSettings], modality: str) -> tuple[_Kind, ...]:
@@ -262,6 +270,7 @@ def _find_kinds(variants: Sequence[TrainSettings], modality: str) -> tuple[_Kind
     return tuple(_Kind(settings, tuple(members)) for settings, members in found.items())
 
 
+@functools.cache
 def _key(name: str, kind: int) -> str:
     """A parameter's name in the stack, where a dot can't stand in one."""
     return f"{name.replace('.', ':')}:{kind}"

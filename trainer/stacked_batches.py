@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -60,55 +61,68 @@ class StackedBatchMaker:
         flat = np.concatenate([np.concatenate(list(plan)) for plan in plans])
         filled = np.arange(clips.shape[2]) < sizes[:, :, None]  # (S, steps, B)
         clips.transpose(1, 0, 2)[filled] = flat
-        rows = {name: _Epoch(offsets, clips) for name, offsets in self.offsets.items()}
+        parts = {name: _Epoch(offsets, clips) for name, offsets in self.offsets.items()}
+        of_epoch = self._move(np.maximum(clips, 0))
+        real = self._move((clips >= 0).astype(np.float32))
+        packed = {name: self._pack(name, part) for name, part in parts.items()}
         for step in range(steps):
             yield StackedBatch(
-                parts={name: self._pack(name, epoch, step) for name, epoch in rows.items()},
+                parts={name: next(batches) for name, batches in packed.items()},
                 sizes=tuple(sizes[:, step].tolist()),
-                clips=torch.from_numpy(np.maximum(clips[step], 0)).to(self.device),
-                real=torch.from_numpy((clips[step] >= 0).astype(np.float32)).to(self.device),
+                clips=of_epoch[step],
+                real=real[step],
             )
 
-    def _pack(self, name: str, epoch: _Epoch, step: int) -> Packed:
-        lengths = epoch.lengths[step]  # (S, B)
-        streams, bags = lengths.shape
-        sizes = lengths.ravel()
-        ends = np.cumsum(sizes)
-        bounds = (0, *ends.reshape(streams, bags)[:, -1].tolist())
-        return Packed(
-            rows=self._gather(name, epoch.rows_of(step)),
-            bounds=bounds,
-            starts=self._move(ends - sizes),
-            bag=self._move(np.repeat(np.arange(len(sizes)), sizes)),
-            has=self._move((lengths > 0).astype(np.float32)).unsqueeze(-1),
-        )
+    def _pack(self, name: str, epoch: _Epoch) -> Iterator[Packed]:
+        """Cut one modality; what is small is moved to the device once for the whole epoch."""
+        rows, bag = self._move(epoch.rows), self._move(epoch.bag)
+        starts, has = self._move(epoch.starts), self._move(epoch.has)
+        number = torch.arange(int(np.diff(epoch.ends).max()), device=self.device)
+        for step, (start, end) in enumerate(pairwise(epoch.ends.tolist())):
+            yield Packed(
+                rows=self._gather(name, rows[start:end]),
+                bounds=epoch.bounds[step],
+                starts=starts[step],
+                number=number[: end - start],
+                bag=bag[start:end],
+                has=has[step],
+            )
 
-    def _gather(self, name: str, rows: Indices) -> Tensor:
+    def _gather(self, name: str, rows: Tensor) -> Tensor:
         """Copy rows into memory that the process already has: new memory costs more than rows."""
-        values, index = self.values[name], self._move(rows)
-        buffer = self._buffers.get(name)
+        values, buffer = self.values[name], self._buffers.get(name)
         if buffer is None or len(buffer) < len(rows):
             buffer = values.new_empty((len(rows) + len(rows) // 4, *values.shape[1:]))
             self._buffers[name] = buffer
-        return torch.index_select(values, 0, index, out=buffer[: len(rows)])
+        return torch.index_select(values, 0, rows, out=buffer[: len(rows)])
 
     def _move(self, array: NDArray[np.int64] | NDArray[np.float32]) -> Tensor:
         return torch.from_numpy(array).to(self.device)
 
 
 class _Epoch:
-    """The rows of an epoch's clips (steps, S, B), all at once; -1 has none."""
+    """Where the rows of an epoch's clips (steps, S, B) are; clip -1 has none.
+
+    Attributes:
+        rows: (M,) of the corpus, step by step, stream by stream, clip by clip.
+        ends: (steps + 1,) where each step's rows start, and M.
+        bag: (M,) each row's clip, S B of them a step.
+        starts: (steps, S B) where each clip's rows start within its step.
+        bounds: of each step, where each stream's rows start within it, and how many there are.
+        has: (steps, S, B, 1) 1 for a clip with a row, else 0.
+    """
 
     def __init__(self, offsets: Indices, clips: Indices) -> None:
+        steps, streams, bags = clips.shape
         there = np.maximum(clips, 0)
-        self.lengths = np.where(clips >= 0, offsets[there + 1] - offsets[there], 0)
-        sizes = self.lengths.ravel()
-        ends = np.cumsum(sizes)
-        self.rows = np.arange(int(ends[-1])) + np.repeat(
-            offsets[there].ravel() - ends + sizes, sizes
-        )
-        self.bounds = np.concatenate([[0], ends[self.lengths[0].size - 1 :: self.lengths[0].size]])
-
-    def rows_of(self, step: int) -> Indices:
-        rows: Indices = self.rows[self.bounds[step] : self.bounds[step + 1]]
-        return rows
+        lengths = np.where(clips >= 0, offsets[there + 1] - offsets[there], 0)
+        sizes = lengths.ravel()
+        stop = np.cumsum(sizes)
+        shift = np.repeat(offsets[there].ravel() - stop + sizes, sizes)
+        self.rows: Indices = np.arange(len(shift)) + shift
+        self.ends: Indices = np.concatenate([[0], stop[streams * bags - 1 :: streams * bags]])
+        self.bag: Indices = np.repeat(np.tile(np.arange(streams * bags), steps), sizes)
+        self.starts: Indices = (stop - sizes).reshape(steps, -1) - self.ends[:-1, None]
+        of_streams = np.cumsum(lengths.sum(axis=2), axis=1)
+        self.bounds = [(0, *row) for row in of_streams.tolist()]
+        self.has = (lengths > 0).astype(np.float32)[..., None]

@@ -24,6 +24,7 @@ class Packed(NamedTuple):
         rows: (N, D) features; the gradient never reaches them.
         bounds: (S + 1) where each stream's rows start, and N.
         starts: (S B,) where each bag's rows start; a bag may be empty.
+        number: (N,) 0 to N - 1.
         bag: (N,) bag of each row.
         has: (S, B, 1) 1 for a bag with a row, else 0.
     """
@@ -31,6 +32,7 @@ class Packed(NamedTuple):
     rows: Tensor
     bounds: tuple[int, ...]
     starts: Tensor
+    number: Tensor
     bag: Tensor
     has: Tensor
 
@@ -129,9 +131,8 @@ def bag_softmax(scores: Tensor, batch: Packed) -> Tensor:
 def bag_sums(weights: Tensor, batch: Packed) -> Tensor:
     """Sum each bag's rows with (P, N) weights: (P, S, B, D), 0 for an empty bag."""
     streams, bags, _ = batch.has.shape
-    row = torch.arange(len(batch.rows), device=weights.device)
     sums = [
-        F.embedding_bag(row, batch.rows, batch.starts, mode="sum", per_sample_weights=part)
+        F.embedding_bag(batch.number, batch.rows, batch.starts, mode="sum", per_sample_weights=part)
         for part in weights.unbind()
     ]
     return torch.stack(sums).reshape(len(sums), streams, bags, -1)

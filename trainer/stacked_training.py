@@ -113,7 +113,8 @@ class StackedTraining:
         # The mean of cross_entropy, which weighs clips by their class, over the real clips.
         share = self.class_weights[truth] * batch.real
         loss = (losses * batch.real).sum(dim=-1) / share.sum(dim=-1)
-        self.optimiser.zero_grad()
+        for parameter, _ in self._rows:
+            parameter.grad = None
         # No head sees another's parameters: the sum gives each its own gradient.
         torch.autograd.backward(loss.sum())
         if self.optim.grad_clip:
@@ -125,6 +126,9 @@ class StackedTraining:
     @torch.no_grad()
     def _clip(self) -> None:
         """Bring the norm of each head's gradient down to ``grad_clip``."""
+        if self.shape == (1, 1):
+            torch.nn.utils.clip_grad_norm_(self.module.parameters(), self.optim.grad_clip)
+            return
         square = torch.zeros(self.shape, device=self.maker.device)
         for parameter, rows in self._rows:
             norm = torch.linalg.vector_norm(_grad(parameter).flatten(2), dim=2)
