@@ -110,6 +110,7 @@ def finetune(
                 run,
                 data=settings.data,
                 source=str(data),
+                framing=framing_of(parts.layout) if align else None,
                 weights=weights,
                 device=choose_device(device),
                 threads=threads or settings.threads,
@@ -135,6 +136,15 @@ def finetune(
         reader.close()
         display.close()
     click.echo(to_json(report).rstrip("\n") if as_json else format_results(report))
+
+
+def framing_of(layout: str) -> dict[str, float] | None:
+    """How ``make_aligner`` frames faces; None for a layout that gives boxes, which are used."""
+    from pipeline.crops import CropSettings
+
+    settings = CropSettings()
+    aligned = layout != "affectnet"
+    return {"extend": settings.extend, "lift": settings.lift} if aligned else None
 
 
 def make_aligner(size: int) -> Aligner:

@@ -129,6 +129,8 @@ def finetune(
     device_type = torch.device(device).type
     # Half precision on a GPU loses small gradients unless the loss is scaled up.
     scaler = torch.amp.GradScaler(device_type, enabled=dtype is torch.float16)
+    if state.scaler:
+        scaler.load_state_dict(state.scaler)
     saved = time.monotonic()
     classifier.train()
     while state.update < total:
@@ -153,6 +155,7 @@ def finetune(
         scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         scaler.step(optimiser)
         scaler.update()
+        state.scaler = scaler.state_dict()
         state.update += 1
         state.loss_sum += float(loss.detach())
         if not math.isfinite(state.loss_sum):

@@ -21,6 +21,8 @@ from trainer.stills.settings import FinetuneSettings
 from trainer.stills.stills import Stills
 from trainer.tables import format_interval, format_percent
 
+# With more, a confusion matrix is too large for a file's header.
+MOST_CLASSES = 30
 CONFUSION_TABLE, UNREADABLE = "confusion.csv", "unreadable.csv"
 COLUMNS = ("epoch", "image_size", "loss", "valid_accuracy", "valid_loss")
 
@@ -103,6 +105,24 @@ def measured(table: Predictions, copies: frozenset[str]) -> dict[str, Any]:
     figures = measure(table.labels, table.predictions, table.classes).to_json()
     figures["new"] = measure(new.labels, new.predictions, new.classes).to_json()
     return figures
+
+
+def header_metrics(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Choose the figures that a weight file states of itself; see ``WeightFacts``."""
+    reported = "valid" if report["test"] is None else "test"
+    figures = report[reported] or {"accuracy": None, "n": 0}
+    left_out = ("confusion",) if len(report["classes"]) > MOST_CLASSES else ()
+    parts = {
+        name: report[name]
+        and {k: v for k, v in report[name].items() if k not in (*left_out, "new")}
+        for name in ("valid", "test")
+    }
+    stated = {
+        "accuracy": figures["accuracy"],
+        "num_images": figures["n"],
+        "split": f"{report['data']['layout']} {reported}",
+    }
+    return stated | parts
 
 
 def format_results(report: Mapping[str, Any]) -> str:

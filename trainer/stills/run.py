@@ -25,6 +25,7 @@ from trainer.stills.results import (
     format_confusion,
     format_history,
     format_unreadable,
+    header_metrics,
     make_results,
     predictions_of,
 )
@@ -55,6 +56,7 @@ def run_finetuning(
     *,
     data: DataSettings | None = None,
     source: str = "",
+    framing: Mapping[str, float] | None = None,
     weights: Path | None = None,
     device: str = "cpu",
     threads: int | None = None,
@@ -75,6 +77,7 @@ def run_finetuning(
             ``weights.safetensors``.
         data: how the images were read, for ``config.toml``.
         source: where they were read from, for ``run.json``.
+        framing: how faces were cut out, ``extend`` and ``lift``; see ``WeightFacts``.
         weights: where to start; None starts from random weights of the settings' seed.
         device: where to compute.
         threads: threads of the computation; None leaves PyTorch's own number.
@@ -133,7 +136,7 @@ def run_finetuning(
             trained = train(parts, settings, writer, weights, device, watcher)
             if half:
                 halve(trained.classifier)
-            return write(writer, parts, resolved, trained, info, copies)
+            return write(writer, parts, resolved, trained, info, copies, framing)
     finally:
         torch.set_num_threads(threads_before)
 
@@ -180,6 +183,7 @@ def write(
     trained: Finetuned,
     info: Mapping[str, Any],
     copies: Copies,
+    framing: Mapping[str, float] | None,
 ) -> dict[str, Any]:
     """Score, write the results and the weights, and mark the run finished."""
     tables = {
@@ -201,7 +205,10 @@ def write(
         "from": info["from"],
         "seed": settings.seed,
         "half": info["half"],
-        "metrics": {"valid": report["valid"], "test": report["test"]},
+        "framing": framing,
+        # Images smaller than the input are enlarged, which extraction has to do alike.
+        "detail": side if (side := parts.train.images.shape[1]) < settings.image_size else 0,
+        "metrics": header_metrics(report),
         "versions": {"avfuse": info["version"], "torch": info["torch"]},
     }
     save_classifier(trained.classifier, writer.file(WEIGHTS), facts, half=info["half"])

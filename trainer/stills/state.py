@@ -35,6 +35,7 @@ class TrainingState:
         update: updates done.
         loss_sum: of the epoch so far.
         history: one row an epoch.
+        scaler: the loss's scale, of half precision on a GPU.
     """
 
     def __init__(self, module: nn.Module, optimiser: torch.optim.Optimizer, ema: float) -> None:
@@ -44,6 +45,7 @@ class TrainingState:
         self.update = 0
         self.loss_sum = 0.0
         self.history: list[dict[str, Any]] = []
+        self.scaler: dict[str, Any] = {}
         self.mean = {name: value.detach().clone() for name, value in self._floats().items()}
 
     def average(self) -> None:
@@ -103,6 +105,7 @@ def save_state(path: Path, identity: str, state: TrainingState) -> None:
         "update": state.update,
         "loss_sum": state.loss_sum.hex(),
         "history": state.history,
+        "scaler": state.scaler,
     }
     write_whole(path, safetensors.torch.save(tensors, {"avfuse": json.dumps(facts)}))
 
@@ -161,3 +164,4 @@ def load_state(path: Path, identity: str, state: TrainingState) -> None:
     state.update = int(facts["update"])
     state.loss_sum = float.fromhex(facts["loss_sum"])
     state.history = list(facts["history"])
+    state.scaler = dict(facts.get("scaler", {}))

@@ -13,12 +13,11 @@ import torch
 from torch import Tensor
 
 from extractors.networks import NETWORKS
+from extractors.weight_facts import KEY, read_facts
 from extractors.weight_files import WeightsError, read_weight_file
 from extractors.weights import load_weights
 from trainer.runs import write_whole
 from trainer.stills.classifier import FaceClassifier
-
-METADATA = "avfuse"
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def save_classifier(
         stored = value.detach().cpu().contiguous()
         state[name] = stored.half() if half and is_halved(stored) else stored
     text = json.dumps(facts, ensure_ascii=False, allow_nan=False, sort_keys=True)
-    return write_whole(path, safetensors.torch.save(state, {METADATA: text}))
+    return write_whole(path, safetensors.torch.save(state, {KEY: text}))
 
 
 def load_classifier(path: Path) -> FinetunedFile:
@@ -93,15 +92,13 @@ def load_classifier(path: Path) -> FinetunedFile:
         OSError: the file can't be read.
     """
     file = read_weight_file(path)
-    try:
-        facts = json.loads(file.metadata.get(METADATA, "{}"))
-        network, size = str(facts["network"]), int(facts["image_size"])
-        classes, grey = tuple(str(name) for name in facts["classes"]), bool(facts["grey"])
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    found = read_facts(file.metadata, path)
+    if found is None:
         raise WeightsError(
-            f"{path} does not say what it was fine-tuned to ({type(error).__name__}: {error}); "
-            "expected a file that avfuse finetune wrote"
-        ) from error
+            f"{path} does not say what it was fine-tuned to; expected a file that avfuse finetune "
+            "wrote"
+        )
+    network, classes = found.network, found.classes
     if network not in NETWORKS or len(classes) < 2:
         raise WeightsError(
             f"{path} names the network {network!r} and {len(classes)} classes; known networks: "
@@ -114,30 +111,27 @@ def load_classifier(path: Path) -> FinetunedFile:
             key = classifier.file_prefix + name
             stored = file.tensors.get(key)
             if stored is None or stored.shape != value.shape:
-                found = "nothing" if stored is None else list(stored.shape)
+                shape = "nothing" if stored is None else list(stored.shape)
                 raise WeightsError(
                     f"{path}: for its {len(classes)} classes ({', '.join(classes)}) {key} must be "
-                    f"{list(value.shape)}, got {found}"
+                    f"{list(value.shape)}, got {shape}"
                 )
             if not bool(stored.isfinite().all()):
                 raise WeightsError(f"{path}: {key} holds nan or inf")
             value.copy_(stored)
-    return FinetunedFile(path, classifier.eval(), classes, size, grey, facts)
+    facts = json.loads(file.metadata[KEY])
+    return FinetunedFile(path, classifier.eval(), classes, found.image_size, found.grey, facts)
 
 
 def describe_start(path: Path, classes: tuple[str, ...]) -> str:
     """Say what a file to start from was trained for, and that its classifier is left out.
 
     Raises:
-        WeightsError: the file can't be read safely.
+        WeightsError: the file can't be read safely, or what it says of itself makes no sense.
         OSError: the file can't be read.
     """
-    metadata = read_weight_file(path).metadata
-    try:
-        facts = json.loads(metadata.get(METADATA, "{}"))
-        before = tuple(str(name) for name in facts.get("classes", ()))
-    except (TypeError, ValueError, AttributeError, RecursionError):
-        before = ()
+    found = read_facts(read_weight_file(path).metadata, path)
+    before = found.classes if found else ()
     if not before:
         return f"starting from {path}"
     how = "the same" if before == classes else "other"

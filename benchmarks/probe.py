@@ -1,0 +1,93 @@
+"""What every layer of a face network knows of expressions: linear probes on still images.
+
+python -m benchmarks.probe WEIGHTS DATA -o benchmarks/results/ferplus-probe.json --picture FILE.png
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+import torch
+
+from benchmarks.machine import describe_machine
+from extractors.networks import NETWORKS
+from extractors.weights import load_weights
+from trainer.stills.classifier import FaceClassifier
+from trainer.stills.data_settings import DataSettings
+from trainer.stills.images import Reading
+from trainer.stills.layouts import read_stills
+from trainer.stills.probe import embed_layers, plot_plane, probe_layer, project
+from trainer.stills.weights_file import load_classifier
+from trainer.tables import format_interval, format_percent
+
+
+@click.command()
+@click.argument("weights", type=click.Path(exists=True, path_type=Path))
+@click.argument("data", type=click.Path(exists=True, path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="JSON.")
+@click.option("--picture", type=click.Path(path_type=Path), help="PNG of the test embeddings.")
+@click.option("--how", type=click.Choice(["tsne", "pca"]), default="tsne", show_default=True)
+@click.option("--network", type=click.Choice(list(NETWORKS)), help="If WEIGHTS don't say it.")
+@click.option("--image-size", type=int, default=0, help="With --network; default: its own.")
+@click.option("--grey", is_flag=True, help="With --network.")
+@click.option("--layers", help="Only these, separated by commas.")
+@click.option("--threads", type=int, default=1, show_default=True)
+def main(
+    weights: Path,
+    data: Path,
+    output: Path,
+    picture: Path | None,
+    how: str,
+    network: str | None,
+    image_size: int,
+    grey: bool,
+    layers: str | None,
+    threads: int,
+) -> None:
+    torch.set_num_threads(threads)
+    if network is None:
+        file = load_classifier(weights)
+        classifier, image_size, grey = file.classifier, file.image_size, file.grey
+    else:
+        classifier = FaceClassifier(network, 2).eval()
+        load_weights(classifier.network, weights)
+        image_size = image_size or NETWORKS[network].image_size
+    read = read_stills(data, "auto", Reading(DataSettings(), image_size, grey))
+    parts = {name: part.testable() for name, part in read.named().items()}
+    found = {}
+    for name, part in parts.items():
+        click.echo(f"embedding {len(part)} {name} images", err=True)
+        found[name] = embed_layers(classifier, part, image_size, grey=grey)
+    chosen = layers.split(",") if layers else list(found["test"])
+    rows = []
+    for layer in chosen:
+        probe = probe_layer(layer, {name: found[name][layer] for name in parts}, parts)
+        rows.append(asdict(probe))
+        click.echo(
+            f"| {layer} | {probe.dim} | {format_percent(probe.valid_accuracy, 2)} | "
+            f"{format_percent(probe.test['accuracy'], 2)} "
+            f"{format_interval(probe.test['interval'])} | {format_percent(probe.test['uar'])} |"
+        )
+    result = {
+        "machine": describe_machine(),
+        "weights": weights.name,
+        "network": classifier.spec.name,
+        "image_size": image_size,
+        "grey": grey,
+        "layout": read.layout,
+        "counts": {name: len(part) for name, part in parts.items()},
+        "probes": rows,
+    }
+    output.write_text(json.dumps(result, indent=1) + "\n")
+    if picture is not None:
+        layer, test = classifier.spec.default_layer, parts["test"]
+        places = project(found["test"][layer], how)
+        title = f"{classifier.spec.name}, {layer}, {len(test)} test images of {read.layout} ({how})"
+        picture.write_bytes(plot_plane(places, test.labels, test.classes, title))
+
+
+if __name__ == "__main__":
+    main()
