@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from cache.commit import Writer, is_alive, this_host, this_writer
+from cache.commit import Writer, is_alive, temporary_writer, this_host, this_writer
 from cache.failure import utc_now
 from trainer.predictions import Predictions
 from trainer.predictions_csv import format_predictions
@@ -80,6 +80,8 @@ class RunWriter:
         path.mkdir(parents=True, exist_ok=True)
         # The state changes before anything of the old run goes, and before anything new comes.
         self._write_info()
+        for left in _left_over(path):
+            left.unlink(missing_ok=True)
         kept = _KEPT_ON_RESUME if resume else ()
         for name in _FILES:
             if name not in kept:
@@ -140,7 +142,7 @@ def check_writable(path: Path, *, overwrite: bool, resume: bool = False) -> None
         return
     if not path.is_dir():
         raise RunError(f"{path} is a file; a run is written to a folder")
-    if not any(path.iterdir()):
+    if not set(path.iterdir()) - set(_left_over(path)):
         return
     if not (path / INFO).is_file():
         raise RunError(
@@ -162,6 +164,17 @@ def check_writable(path: Path, *, overwrite: bool, resume: bool = False) -> None
     if not overwrite and not resume:
         hint = " or --resume to go on with it" if state in ("running", "failed") else ""
         raise RunError(f"{path} holds a run ({state}); pass --overwrite to replace it{hint}")
+
+
+def _left_over(path: Path) -> list[Path]:
+    """Find the temporary files that killed writers left in a run folder."""
+    found = [item for folder in ("", *_FOLDERS) for item in (path / folder).glob(".*.tmp")]
+    writers = [(item, temporary_writer(item)) for item in found]
+    return [
+        item
+        for item, writer in writers
+        if writer and writer.host == this_host() and not is_alive(writer)
+    ]
 
 
 def state_of_same(path: Path, info: Mapping[str, Any]) -> str | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from cache.commit import temporary_path
 from tests.trainer.run_helper import TABLE, make_run
 from trainer.run_writer import RunWriter, check_writable
 from trainer.runs import RunError, read_run
@@ -51,6 +52,40 @@ def test_a_killed_run_never_looks_finished(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="is not finished: its state is 'running'"):
         read_run(tmp_path / "run")
     assert not (tmp_path / "run" / "metrics.json").exists()
+
+
+@pytest.mark.parametrize("rename", [1, 2, 3])
+def test_a_run_killed_while_a_file_appears_can_be_begun_or_resumed_and_leaves_nothing(
+    rename: int, tmp_path: Path
+) -> None:
+    """Killed before run.json appeared, its folder was taken for somebody's own files."""
+    code = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from trainer.run_writer import RunWriter\n"
+        "left = [int(sys.argv[2])]\n"
+        "def kill(event, _):\n"
+        "    left[0] -= event == 'os.rename'\n"
+        "    if event == 'os.rename' and not left[0]: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "sys.addaudithook(kill)\n"
+        "writer = RunWriter(Path(sys.argv[1]), {'identity': 'a'})\n"
+        "writer.write('weights', 'checkpoints', 'seed-0.safetensors')\n"
+        "writer.write('clip', 'predictions.csv')\n"
+    )
+    run = tmp_path / "run"
+    done = subprocess.run([sys.executable, "-c", code, str(run), str(rename)], timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    assert len(list(run.rglob(".*.tmp"))) == 1
+    mine = temporary_path(run / "mine")
+    mine.write_text("of a process that runs")
+    if rename > 1:
+        RunWriter(run, {"identity": "a"}, resume=True)
+        assert list(run.rglob(".*.tmp")) == [mine]
+        return
+    with pytest.raises(RunError, match=r"holds files and no run\.json, so it is not a run"):
+        RunWriter(run, {"identity": "a"})
+    mine.unlink()
+    RunWriter(run, {"identity": "a"})
+    assert [path.name for path in run.iterdir()] == ["run.json"]
 
 
 def test_a_run_is_replaced_only_when_asked(tmp_path: Path) -> None:
