@@ -1,10 +1,11 @@
 """What the default network alone says of labelled clips: a demonstration, no accuracy.
 
     python -m benchmarks.default_network MANIFEST [--cache FOLDER] [--compare] [-o FILE.json]
+        [--docs docs/default-network.md]
 
-Prints a table in markdown. The faces stay in the cache, so that another network is asked in a
-fraction of the time. ``--compare`` also counts what other framings and more detail would change;
-nothing was chosen by it, see ``benchmarks.framing``.
+Prints a table in markdown, and puts it between the marks of a page. The faces stay in the cache, so
+that another network is asked in a fraction of the time. ``--compare`` also counts what other
+framings and more detail would change; nothing was chosen by it, see ``benchmarks.framing``.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pipeline.crops import CropSettings
 from pipeline.default_network import SEVEN, Answers, ask_default_network
 from pipeline.settings import StageOneSettings
 
+BEGIN, END = "<!-- begin: clips -->", "<!-- end: clips -->"
 BASIC = NetworkSettings(views=VIEW_SETS["basic"])
 SHARP = NetworkSettings(views=VIEW_SETS["basic"], detail=4096)
 VARIANTS = {
@@ -96,20 +98,31 @@ def format_rows(rows: list[dict[str, Any]]) -> str:
 @click.option("--cache", type=click.Path(path_type=Path), help="Where faces stay.")
 @click.option("--compare", is_flag=True, help="Also ask it with other crops.")
 @click.option("-o", "--out", type=click.Path(path_type=Path))
-def main(manifest: Path, cache: Path | None, compare: bool, out: Path | None) -> None:
+@click.option("--docs", type=click.Path(path_type=Path, exists=True), help="A page to bring up.")
+def main(
+    manifest: Path, cache: Path | None, compare: bool, out: Path | None, docs: Path | None
+) -> None:
     """Ask the default network about every clip of MANIFEST and hold it against the labels."""
     if cache is None:
         with tempfile.TemporaryDirectory() as folder:
-            ask(manifest, Path(folder), compare, out)
+            result, text = ask(manifest, Path(folder), compare)
     else:
-        ask(manifest, cache, compare, out)
+        result, text = ask(manifest, cache, compare)
+    click.echo(text)
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(result, indent=2) + "\n")
+    if docs:
+        before, rest = docs.read_text(encoding="utf-8").split(BEGIN)
+        docs.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}", encoding="utf-8")
 
 
-def ask(manifest: Path, cache: Path, compare: bool, out: Path | None) -> None:
-    """Ask, print and write."""
+def ask(manifest: Path, cache: Path, compare: bool) -> tuple[dict[str, Any], str]:
+    """Ask with the shipped settings, and with others; return the figures and their markdown."""
     machine = describe_machine()
     clips = [clip for clip in read_manifest(manifest).clips if clip.label]
     result: dict[str, Any] = {"machine": machine}
+    lines: list[str] = []
     for name, settings in VARIANTS.items() if compare else [*VARIANTS.items()][:1]:
         started = time.monotonic()
         answers = ask_default_network([c.path for c in clips], settings=settings, cache=cache)
@@ -119,17 +132,16 @@ def ask(manifest: Path, cache: Path, compare: bool, out: Path | None) -> None:
         if name == "as shipped":
             result |= {"note": answers.note, "weights": answers.digest, "seconds": seconds}
             result |= {"right": right, "of": count, "clips": rows, "variants": {}}
-            click.echo(format_rows(rows))
-            click.echo(f"\n{right} of {count} right, in {seconds} s. {answers.note}.")
+            lines += [format_rows(rows), "", f"**{right} of {count}** agree. From {answers.note}."]
         else:
             result["variants"][name] = {
                 "right": right,
                 "predictions": [row["prediction"] for row in rows],
             }
-            click.echo(f"{name}: {right} of {count}")
-    if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(result, indent=2) + "\n")
+            first = [row["prediction"] for row in result["clips"]]
+            moved = sum(row["prediction"] != was for row, was in zip(rows, first, strict=True))
+            lines += ["", f"* {name}: {right} of {count} agree; {moved} answers differ"]
+    return result, "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def measure(classifier: FaceClassifier, stills: Stills, facts: WeightFacts) -> d
     return {
         "num_images": len(stills),
         "accuracy": right / len(stills),
-        "interval": list(wilson_interval(right, len(stills))),
+        "interval": list(wilson_interval(right, len(stills)) or ()),
         "accuracy_with_mirror_image": score_stills(both, stills.labels).accuracy,
         "loss": score_stills(plain, stills.labels).loss,
         "uar": float(recalls.mean()),

@@ -136,6 +136,16 @@ def test_one_view_yields_the_basic_embedding_alone(crops: np.ndarray) -> None:
     np.testing.assert_allclose(basic["basic"], every["basic"], atol=ROUNDING * scale)
 
 
+@pytest.mark.parametrize("name", list(SPECS))
+def test_identical_views_have_no_deviation_bit_for_bit(name: str, crops: np.ndarray) -> None:
+    mirror = ViewSettings(rotations=(0.0,), scales=(1.0,))  # the crop and its mirror image
+    crops = crops[:, :32, :32]  # the networks' own size: resizing rounds left and right apart
+    symmetric = np.maximum(crops, crops[:, :, ::-1])
+    found = network(SPECS[name], NetworkSettings(views=mirror)).extract(symmetric)
+    assert (found["std"] == 0).all()
+    assert (network(SPECS[name], NetworkSettings(views=mirror)).extract(crops)["std"] > 0).any()
+
+
 def test_no_crops_yield_empty_arrays(crops: np.ndarray) -> None:
     found = network(SPECS["vggface"]).extract(crops[:0])
     assert {key: values.shape for key, values in found.items()} == {
