@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from pipeline.choice import FaceArrays
-from pipeline.inspecting.text import BLACK, GREY, LINE_HEIGHT, WHITE, Colour, write
+from pipeline.inspecting.text import BLACK, GREY, LINE_HEIGHT, TEXT_SIZE, WHITE, Colour, write
 from pipeline.rungs import Rung
 
 TRACK_COLOURS: tuple[Colour, ...] = (
@@ -38,6 +38,7 @@ GAP = 6  # pixels between the frames of a row
 STRIP_HEIGHT, TRACK_STRIP_HEIGHT = 10, 4
 BLANK: Colour = (225, 225, 225)
 HAND: Colour = (255, 255, 255)
+NARROW, SMALL_TEXT = 280, 11  # below this width of a frame, the names of rungs need smaller text
 SHIFT = 4  # bits behind the point in cv2's coordinates
 
 
@@ -95,9 +96,10 @@ def draw_frame(image: np.ndarray, marks: Sequence[Mark], size: int) -> np.ndarra
         ):
             corners = _fixed(mark.box.reshape(2, 2) * scale)
             cv2.rectangle(small, corners[0], corners[1], colour, thickness, cv2.LINE_AA, SHIFT)
+        # Points as large as on a large face would hide a small one.
+        radius = round(min(2.0, 0.04 * float(mark.box[2] - mark.box[0]) * scale) * (1 << SHIFT))
         for point in _fixed(mark.landmarks * scale) if mark.landmarks.any() else ():
-            cv2.circle(small, point, 2 << SHIFT, WHITE, -1, cv2.LINE_AA, SHIFT)
-            cv2.circle(small, point, 3 << (SHIFT - 1), (255, 0, 0), -1, cv2.LINE_AA, SHIFT)
+            cv2.circle(small, point, max(radius, 1), (255, 0, 0), -1, cv2.LINE_AA, SHIFT)
     picture = Image.fromarray(small)
     draw = ImageDraw.Draw(picture)
     for mark in marks:
@@ -158,20 +160,31 @@ def _list_marks(
 ) -> None:
     """List the faces of a frame beside its crop, the chosen one first."""
     (left, top), (height, width) = at, room
+    size = TEXT_SIZE if width > NARROW // 2 else SMALL_TEXT
     marks = sorted(cell.marks, key=lambda mark: not mark.chosen)
     if not any(mark.chosen for mark in marks):
-        write(draw, at, "whole frame", room=width, bold=True, colour=RUNG_COLOURS[Rung.WHOLE])
+        write(
+            draw,
+            at,
+            "whole frame",
+            room=width,
+            bold=True,
+            colour=RUNG_COLOURS[Rung.WHOLE],
+            size=size,
+        )
         top += LINE_HEIGHT
     lines = max(1, (height - (top - at[1])) // LINE_HEIGHT)
     shown = marks if len(marks) <= lines else marks[: lines - 1]
     for number, mark in enumerate(shown):
         y = top + number * LINE_HEIGHT
         draw.rectangle((left, y + 3, left + 10, y + 13), fill=colour_of(mark.track), outline=BLACK)
-        text = f"{name_of(mark.track)} {mark.rung.name.lower()}" + (" ◄" if mark.chosen else "")
-        write(draw, (left + 15, y), text, room=width - 15, bold=mark.chosen)
+        text = f"{name_of(mark.track)} {mark.rung.name.lower()}"
+        write(draw, (left + 15, y), text, room=width - 15, bold=mark.chosen, size=size)
     if len(shown) < len(marks):
         text = f"and {len(marks) - len(shown)} more"
-        write(draw, (left, top + len(shown) * LINE_HEIGHT), text, room=width, colour=GREY)
+        write(
+            draw, (left, top + len(shown) * LINE_HEIGHT), text, room=width, colour=GREY, size=size
+        )
 
 
 def _paste(
@@ -190,6 +203,9 @@ def _paste(
     if image.shape[0] > height or image.shape[1] > width:
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     picture.paste(Image.fromarray(image), at)
+    # A white frame on white paper has an edge too.
+    edge = (at[0] - 1, at[1] - 1, at[0] + image.shape[1], at[1] + image.shape[0])
+    ImageDraw.Draw(picture).rectangle(edge, outline=BLANK)
 
 
 def _draw_strip(picture: np.ndarray, faces: FaceArrays, frames: Sequence[int]) -> None:

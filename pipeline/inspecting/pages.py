@@ -27,8 +27,9 @@ from pipeline.rungs import Rung
 
 LEGEND = (
     "A frame shows every track in its own colour, with its number; the chosen face's box is thick, "
-    "and ◄ marks it in the list. Below is the crop that a network is given. The strip shows every "
-    "frame of the clip: above the rung, below the chosen track; black ticks are the frames shown."
+    "its name first and bold in the list. Below is the crop that a network is given. The strip "
+    "shows every frame of the clip: above the rung, below the chosen track; black ticks are the "
+    "frames shown."
 )
 RED = (170, 40, 40)
 QUALITY = 90

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
@@ -108,6 +110,20 @@ def test_a_row_holds_each_frame_and_its_crop_below() -> None:
     assert (picture[top : top + 100, :100] == (200, 10, 30)).all()
     assert (picture[LINE_HEIGHT + 5, 250] == BLANK).all()  # what could not be had is a grey field
     assert (picture[top + 5, 250] == BLANK).all()
+
+
+@pytest.mark.parametrize("rung", [rung for rung in Rung if rung != Rung.WHOLE])
+@pytest.mark.parametrize(("size", "wider"), [(200, 260), (320, 640)])
+def test_the_name_of_a_rung_has_room_beside_the_crop(rung: Rung, size: int, wider: int) -> None:
+    cell = Cell("", (replace(mark(10, (5, 5, 41, 41), chosen=True), rung=rung),), None, None)
+    seen = [see(0, 10, (5, 5, 41, 41), rung)]
+    faces = choose_faces(known_tracks(1, seen, (62, 94)), "largest")
+    names = []
+    for width in (size, wider):
+        top, left = LINE_HEIGHT + frame_room(width)[0] + GAP, width // 2 + GAP
+        picture = draw_row([cell], faces, [0], width)
+        names.append(picture[top : top + LINE_HEIGHT, left : left + size - size // 2 - GAP])
+    assert np.array_equal(*names)
 
 
 def test_the_strip_shows_the_rung_and_the_track_of_every_frame() -> None:
