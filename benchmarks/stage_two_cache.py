@@ -1,0 +1,104 @@
+"""What stage two does with a cache: how fast it reads one, and that it never asks for more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from cache.clip import Clip
+from cache.feature_set import FeatureSet, SetSpec
+from cache.manifest import read_manifest, write_manifest
+from cache.pack import open_pack
+from cache.source import Source
+from trainer.experiment import Protocol, run_experiment
+from trainer.settings import TrainSettings
+
+NOWHERE = Source(1, 1, "0" * 64)  # stage two never looks at a clip's file
+# As many bytes as the video of 773 clips.
+LONG_CLIPS, LONG_STEPS, LONG_DIM = 64, 660, 1024
+
+
+def write_set(cache: Path, name: str, arrays: Mapping[str, Mapping[str, np.ndarray]]) -> FeatureSet:
+    """Write a feature set: clip -> array -> values."""
+    made = FeatureSet(cache, SetSpec(name, {}, version=1)).create({})
+    for clip, values in arrays.items():
+        steps = len(next(iter(values.values())))
+        with made.writer(clip, source=NOWHERE, provenance={}) as writer:
+            writer.append(times=np.arange(steps) / 25, **values)
+            writer.finish()
+    return made
+
+
+def fill_cache(cache: Path) -> FeatureSet:
+    """Write a set whose pack is as large as a corpus's."""
+    rng = np.random.default_rng(0)
+    shape = LONG_STEPS, LONG_DIM
+    return write_set(
+        cache,
+        "long",
+        {
+            f"c{i:02}": {"basic": rng.standard_normal(shape, dtype=np.float32)}
+            for i in range(LONG_CLIPS)
+        },
+    )
+
+
+def read_pack(made: FeatureSet, *, verify: bool) -> Path:
+    """Open the set's pack, as training does, and return its path."""
+    clips = [f"c{i:02}" for i in range(LONG_CLIPS)]
+    return open_pack(made, clips, "basic", verify=verify).path
+
+
+def read_plainly(path: Path) -> int:
+    """Read as many bytes of the same file by ``numpy.fromfile``."""
+    count = LONG_CLIPS * LONG_STEPS * LONG_DIM
+    return len(np.fromfile(path, np.float32, count, offset=4096))
+
+
+def count_changed_entries(folder: Path, settings: TrainSettings) -> tuple[int, int]:
+    """Train a head, then another on another enhancement; how many entries that touched, of all.
+
+    A run that would need something extracted refuses: stage two has nothing to extract with.
+    """
+    rng = np.random.default_rng(0)
+    cache, clips = folder / "cache", [f"{label}{i}" for label in "ab" for i in range(6)]
+    video = {
+        clip: {
+            name: np.abs(rng.standard_normal((7, 5), dtype=np.float32))
+            for name in ("basic", "mean", "std")
+        }
+        for clip in clips
+    }
+    write_set(cache, "ir50", video)
+    sound = {clip: {"grid": rng.standard_normal((3, 2, 11), dtype=np.float32)} for clip in clips}
+    write_set(cache, "alexnet", sound)
+    manifest = write_manifest(
+        folder / "manifest.csv",
+        [
+            Clip(clip, Path(f"{clip}.mp4"), label=clip[0], split=("train", "test")[i % 2])
+            for i, clip in enumerate(clips)
+        ],
+    )
+    before = _state(cache)
+    read = read_manifest(manifest, check_files=False)
+    for number, (features, attention) in enumerate(
+        (("basic", "transformer"), ("mean_std", "relation"), ("norm_fft", "self"))
+    ):
+        own = replace(
+            settings,
+            video=replace(settings.video, features=features, attention=attention),
+            audio=replace(settings.audio, set="alexnet", attention=attention),
+        )
+        run_experiment(read, cache, own, folder / f"run{number}", Protocol())
+    after = _state(cache)
+    changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
+    return len(changed), len(after)
+
+
+def _state(cache: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of every file of every set; packs are copies, made by reading."""
+    files = (path for path in cache.rglob("*") if path.is_file() and "packs" not in path.parts)
+    return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
