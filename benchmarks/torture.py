@@ -68,7 +68,7 @@ class Outcome:
     entries_checked_after_kills: int = 0
     entries_lost: int = 0
     damaged: int = 0
-    sets_killed_before_set_json: int = 0
+    sets_without_set_json: int = 0
     temporary_files_after_gc: int = 0
     entries_compared_at_the_end: int = 0
     entries_that_differ_at_the_end: int = 0
@@ -80,6 +80,7 @@ class Outcome:
         return not (
             self.entries_lost
             or self.damaged
+            or self.sets_without_set_json
             or self.temporary_files_after_gc
             or self.entries_that_differ_at_the_end
         )
@@ -211,7 +212,7 @@ def _check(cache: Path, contents: dict[Path, bytes], outcome: Outcome) -> None:
         return
     report = verify_cache(cache)
     begun = [item for item in report.damage if not list(item.path.rglob("*.h5"))]
-    outcome.sets_killed_before_set_json += len(begun)  # the next run writes it
+    outcome.sets_without_set_json += len(begun)
     outcome.damaged += len(report.damage) - len(begun)
     outcome.kills_that_left_a_temporary_file += bool(report.temporaries)
     for path, content in contents.items():
