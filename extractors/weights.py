@@ -17,6 +17,7 @@ from torch import nn
 
 from extractors.identify import COUNTER, Match, compare, compare_with_all, differences
 from extractors.networks import NETWORKS
+from extractors.weight_facts import KEY
 from extractors.weight_files import WeightFile, WeightsError, read_weight_file
 
 
@@ -222,5 +223,7 @@ def convert_weights(
         "dropped": ", ".join(report.dropped),
         "weights_digest": report.digest,
     }
+    if KEY in report.metadata:  # what was fine-tuned is fed as it was, whatever holds it
+        metadata[KEY] = report.metadata[KEY]
     save_weights(module, target, metadata)
     return report

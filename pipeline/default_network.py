@@ -39,7 +39,7 @@ SEVEN = {
     "sadness": "sad",
     "surprise": "surprise",
 }
-NOTE = "the default network alone: trained on still faces, one frame at a time, no sound"
+NOTE = "the default network alone: trained on the still faces of FER+, frame by frame, no sound"
 
 
 @dataclass(frozen=True)

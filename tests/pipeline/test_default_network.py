@@ -20,11 +20,13 @@ from click.testing import CliRunner, Result
 from cache.feature_set import find_set
 from cache.manifest import read_manifest
 from cache.settings import settings_from
+from extractors import default_network
 from extractors.weight_files import WeightsError
 from pipeline.cli import main
 from pipeline.crops import CropSettings, resolve_framing
 from pipeline.curve import ASCII_LEVELS, CurveError, draw_line, format_answer, write_curves
 from pipeline.default_network import SEVEN, Answer, Curve, ask_default_network, seven_of
+from pipeline.replay import replay_plan
 from pipeline.rungs import Rung
 from pipeline.sets import Plan, PlanError, plan_sets, tell_default
 from pipeline.settings import StageOneSettings
@@ -149,6 +151,22 @@ def test_networks_with_other_framings_get_crops_of_their_own(
     assert other.exit_code == 0, other.output
     third = find_set(tmp_path / "e", "resnet18").read("c").arrays["basic"]
     assert np.abs(first - third).max() > 1e-3 * np.abs(first).max()
+
+
+def test_a_run_finds_the_default_again_wherever_avfuse_is_installed_and_no_other(
+    default: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = {
+        made.spec.key: (made.spec, {"weights": str(made.weights or "")})
+        for made in plan(tmp_path, crops={"size": 64}).sets
+    }
+    key = list(recorded)[-1]
+    moved = default.rename(tmp_path / "elsewhere.safetensors")
+    monkeypatch.setitem(default_network.DEFAULT_FILES, "resnet18", moved)
+    assert replay_plan(recorded, key, {}, cache=tmp_path / "c").sets[-1].spec.key == key
+    ship_small_default(monkeypatch, moved, seed=4)
+    with pytest.raises(PlanError, match=r"resnet18 .* can't be made again: weights: "):
+        replay_plan(recorded, key, {}, cache=tmp_path / "c")
 
 
 @pytest.mark.parametrize(

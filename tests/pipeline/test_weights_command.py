@@ -10,6 +10,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
+from extractors.face_network import load_face_network
 from extractors.networks import NETWORKS
 from extractors.weights import initialise, weights_digest
 from pipeline.cli import main
@@ -160,6 +161,15 @@ def test_list_and_check_tell_of_the_weights_that_come_with_avfuse(
     assert "{" not in checked.output
     path.unlink()
     assert f"{path} does not exist" in run("list").output
+
+
+def test_a_converted_file_still_says_how_its_network_was_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = ship_small_default(monkeypatch, tmp_path / "default.safetensors")
+    out = tmp_path / "out.safetensors"
+    assert run("convert", path, out, "--network", "resnet18").exit_code == 0
+    assert load_face_network("resnet18", out).facts == FACTS
 
 
 def test_check_refuses_a_file_that_says_nonsense_of_itself(

@@ -1,0 +1,76 @@
+"""The tool that makes the shipped weights: from a training's state, and from what it wrote."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import save_file
+
+from benchmarks.default_weights import main
+from extractors.face_network import load_face_network
+from extractors.still_classifier import load_still_classifier
+from extractors.weight_files import read_weight_file
+from tests.extractors.small import use_small_networks
+from trainer.stills.classifier import FaceClassifier
+
+CLASSES = 8
+
+
+@pytest.fixture
+def ferplus(tmp_path: Path) -> Path:
+    """Twelve faces a part, six of them with a majority."""
+    draw = np.random.default_rng(0)
+    for part in ("test", "valid"):
+        votes = np.zeros((12, 10), np.uint8)
+        votes[np.arange(6), np.arange(6)] = 9
+        votes[6:, 8] = 10  # unknown
+        images = draw.integers(0, 256, (12, 48, 48), dtype=np.uint8)
+        np.savez(tmp_path / f"{part}.npz", images=images, votes=votes)
+    return tmp_path
+
+
+def make(source: Path, ferplus: Path, out: Path, *options: str) -> str:
+    command = [str(source), "--ferplus", str(ferplus), "-o", str(out), *options]
+    result = CliRunner().invoke(main, command, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_the_averaged_parameters_of_a_state_become_a_file_that_says_how_to_feed_it(
+    ferplus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_small_networks(monkeypatch)
+    classifier = FaceClassifier("resnet18", CLASSES, seed=5)
+    mean = {f"mean/{name}": value for name, value in classifier.state_dict().items()}
+    other = {f"module/{name}": torch.zeros_like(value) for name, value in mean.items()}
+    state = tmp_path / "progress.safetensors"
+    save_file(mean | other, state, metadata={"avfuse": json.dumps({"history": []})})
+    out = tmp_path / "out.safetensors"
+    sizes = ("--set", "image_size=64", "--set", "grey=true", "--set", "seed=7")
+    assert "of 6 images of FER+ test" in make(state, ferplus, out, *sizes, "--command", "the one")
+    network = load_face_network("resnet18", out)
+    assert (network.settings.image_size, network.settings.colour) == (64, "grey")
+    assert network.settings.detail == 48
+    tensors = read_weight_file(out).tensors
+    assert tensors["conv1.weight"].dtype == torch.float16
+    assert tensors["bn1.running_var"].dtype == torch.float32
+    expected = classifier.classifier.weight.detach().half().float().numpy()
+    np.testing.assert_array_equal(load_still_classifier(out).weight, expected)
+    facts = network.facts
+    assert facts is not None
+    assert facts.framing is not None
+    assert (facts.seed, facts.metrics["num_images"]) == (7, 6)
+    assert np.sum(facts.metrics["confusion"]) == 6
+    card = out.with_suffix(".md").read_text()
+    assert "@" not in card
+    assert "the one" in card
+    assert network.weights_digest in card
+    # What the tool wrote, it reads: the same file again.
+    again = tmp_path / "again.safetensors"
+    make(out, ferplus, again)
+    assert load_face_network("resnet18", again).weights_digest == network.weights_digest
