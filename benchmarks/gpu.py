@@ -25,6 +25,7 @@ import torch
 
 from benchmarks.machine import describe_machine
 from benchmarks.ratio import Row
+from benchmarks.stage_two import measure_on_gpu
 from cache.manifest import read_manifest, write_manifest
 from extractors.face_network import NetworkSettings, load_face_network
 from extractors.views import VIEW_SETS
@@ -147,7 +148,8 @@ def main(
             ),
             Row("GPU busy meanwhile", both["gpu_busy_percent"], 90, "%"),
         ]
-        result["rows"] = [row.to_json() for row in rows]
+        result["stage_two"] = measure_on_gpu()
+        result["rows"] = [row.to_json() for row in rows] + result["stage_two"]["rows"]
         click.echo(json.dumps(result, indent=2))
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,8 @@ processes disturb less.
 from __future__ import annotations
 
 import json
+import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +25,7 @@ import click
 import torch
 
 from benchmarks.machine import describe_machine
-from benchmarks.stage_one_ratios import Row
+from benchmarks.ratio import Row
 from benchmarks.stage_two_cache import count_changed_entries, fill_cache, read_pack, read_plainly
 from benchmarks.stage_two_corpus import SPECTROGRAM, VIDEO, make_corpus, make_settings
 from benchmarks.yardstick_two import train as train_yardstick
@@ -219,4 +221,7 @@ def main(only: tuple[str, ...], device: str, out: Path | None) -> None:
 
 
 if __name__ == "__main__":
+    if "OMP_WAIT_POLICY" not in os.environ:  # as the command line has it, but torch is loaded
+        again = [sys.executable, "-m", "benchmarks.stage_two", *sys.argv[1:]]
+        os.execve(sys.executable, again, os.environ | {"OMP_WAIT_POLICY": "PASSIVE"})  # noqa: S606
     main()
