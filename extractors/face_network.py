@@ -227,6 +227,7 @@ def load_face_network(
     device: str | torch.device = "cpu",
     batch_size: int = 0,
     channels_last: bool = True,
+    folded: bool = True,
 ) -> FaceNetwork:
     """Build a network of ``NETWORKS`` and fill it.
 
@@ -240,6 +241,7 @@ def load_face_network(
         device: where it runs.
         batch_size: crops in one forward pass.
         channels_last: the layout of pixels.
+        folded: whether norms go into the convolutions.
 
     Raises:
         ValueError: ``name`` is unknown, or as ``FaceNetwork``.
@@ -264,5 +266,6 @@ def load_face_network(
         device=device,
         batch_size=batch_size,
         channels_last=channels_last,
+        folded=folded,
         facts=facts,
     )
