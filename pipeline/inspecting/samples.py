@@ -46,8 +46,7 @@ def choose_samples(faces: FaceArrays, tracks: TrackArrays, most: int) -> list[Sa
     for kind in range(4):
         frames = [frame for frame, (kinds, _) in sorted(happens.items()) if min(kinds) == kind]
         if kind == RUNG_CHANGES:  # a rung that flickers must not fill the row with one moment
-            near = max(1, num // (4 * most))
-            frames = [f for f in frames if all(abs(f - other) > near for other in chosen)]
+            frames = _apart(frames, chosen, num // (4 * most))
         new = [frame for frame in frames if frame not in chosen]
         chosen |= _evenly(new, most - len(chosen))
     while len(chosen) < min(most, num):
@@ -64,6 +63,15 @@ def _evenly(frames: Iterable[int], most: int) -> set[int]:
         return set(frames)
     at = np.linspace(0, len(frames) - 1, most).round().astype(int)
     return {frames[position] for position in at}
+
+
+def _apart(frames: Iterable[int], known: set[int], near: int) -> list[int]:
+    """Leave out frames that are nearer than that to a known one or to one before them."""
+    kept: list[int] = []
+    for frame in frames:
+        if all(abs(frame - other) > near for other in (*known, *kept)):
+            kept.append(frame)
+    return kept
 
 
 def _find_events(

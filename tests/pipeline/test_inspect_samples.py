@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import pytest
 
@@ -81,8 +80,7 @@ def test_a_rung_that_flickers_does_not_fill_the_row_with_one_moment() -> None:
     for frame in range(150, 160):
         seen[frame] = see(frame, 0, LARGE, (Rung.FOLLOW, Rung.REGION)[frame % 2])
     shown = frames(sample(200, seen, 8))
-    assert sum(145 < frame < 165 for frame in shown) <= 4
-    assert max(b - a for a, b in pairwise(shown)) < 80
+    assert shown == [0, 33, 66, 99, 133, 150, 157, 199]  # evenly, two of the flicker, middles
 
 
 @pytest.mark.parametrize("most", [2, 3, 5, 11])
