@@ -392,6 +392,17 @@ def test_a_lost_head_of_a_stack_is_trained_again_with_the_others_and_is_the_same
     assert len(read_history(run.path / "history.csv")) == 12
 
 
+def test_more_seeds_than_are_trained_as_one_are_trained_in_groups(
+    manifest: Manifest, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(head_trainer, "MOST_TOGETHER", 2)
+    protocol = Protocol(folds="speaker:2", num_seeds=3)
+    run = train(manifest, cache, tmp_path / "run", protocol, ["optim.epochs=1"])
+    groups = [head.get("stacked_seeds") for head in run.info["checkpoints"]]
+    assert groups == [[0, 1], [0, 1], None] * 2
+    assert not list((run.path / "checkpoints").glob("*.progress"))
+
+
 def test_seeds_trained_as_one_predict_what_they_predict_one_after_another(
     manifest: Manifest, cache: Path, tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ import torch
 
 import trainer.train
 from tests.trainer.corpus_helper import small_settings, toy_corpus
+from trainer.progress import training_identity
 from trainer.settings import TrainSettings
 from trainer.stacked import STACKABLE, why_not_stacked
 from trainer.train import train_head, train_heads
@@ -189,3 +190,11 @@ def test_off_trains_no_stack() -> None:
     settings = small_settings(optim={"stack": "off"})
     with pytest.raises(ValueError, match=r"can't be trained as one: optim\.stack=off"):
         train_heads(toy_corpus(), TRAIN, [settings], (1, 2))
+
+
+def test_a_training_by_itself_and_one_of_a_stack_are_not_each_others_progress() -> None:
+    def identity(kind: str) -> str:
+        clips = TRAIN, TEST
+        return training_identity(toy_corpus(), clips, [(small_settings(), 1)], 4, kind=kind)
+
+    assert identity("plain") != identity("stacked") == identity("stacked")
