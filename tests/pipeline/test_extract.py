@@ -387,13 +387,13 @@ def test_a_signal_ends_a_run_cleanly_and_the_next_one_goes_on(
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while len(list(cache.rglob("*.h5"))) < 4 and time.monotonic() < deadline:
         time.sleep(0.05)
     for _ in range(times):
         process.send_signal(number)
         time.sleep(0.02)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == code
     assert "run the same command again to go on" in output
     done = [path for path in cache.rglob("*.h5") if not path.name.startswith(".")]
