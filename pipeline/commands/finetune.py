@@ -21,7 +21,7 @@ from trainer.stills.config import load_config, preset_names
 from trainer.stills.finetune import DivergedError, StillEpoch, Stopped
 from trainer.stills.images import Aligner, Reading
 from trainer.stills.interrupts import Interrupts
-from trainer.stills.layouts import LAYOUTS, read_stills
+from trainer.stills.layouts import LAYOUTS, find_layout, read_stills
 from trainer.stills.progress_display import StillsDisplay
 from trainer.stills.results import format_results
 from trainer.stills.run import Watcher, run_finetuning
@@ -83,6 +83,12 @@ def finetune(
         settings = load_config(preset, config, chosen)
         if not (resume and (run / PROGRESS).is_file() and not (run / INFO).exists()):
             check_writable(run, overwrite=overwrite, resume=resume)
+        found = find_layout(data, layout)
+        if align and found.faces_given:
+            raise click.UsageError(
+                f"--align finds faces in image files; {data} ({found.name}) holds faces cut out "
+                "already"
+            )
         size = settings.stored_size()
         reading = Reading(
             settings.data,
@@ -91,7 +97,7 @@ def finetune(
             align=make_aligner(size) if align else None,
             hear=reader.advance,
         )
-        parts = read_stills(data, layout, reading)
+        parts = read_stills(data, found.name, reading)
         reader.close()
         if weights is not None:
             display.say(describe_start(weights, parts.classes))

@@ -50,7 +50,7 @@ class Finetuned:
 
 
 class DivergedError(ValueError):
-    """A loss is no longer finite."""
+    """A loss or a parameter is no longer finite."""
 
 
 class Stopped(Exception):  # noqa: N818 - nothing went wrong
@@ -94,7 +94,7 @@ def finetune(
         Stopped: ``stopped`` said so.
         ValueError: there is nothing to train on, the classes differ, or the network takes no
             images of that size.
-        DivergedError: the loss is not finite.
+        DivergedError: the loss, or a parameter at the end, is not finite.
         WeightsError: ``weights`` does not fit the network.
         StateError: ``progress`` is damaged or of another training.
         OSError: ``progress`` can't be written.
@@ -184,7 +184,18 @@ def finetune(
                 save_state(progress, identity, state)
             raise Stopped(state.update, total)
     state.keep_average()
+    broken = [name for name, value in classifier.state_dict().items() if not finite(value)]
+    if broken:
+        raise DivergedError(
+            f"{len(broken)} parameters, such as {broken[0]}, are not finite after the training; "
+            f"lower learning_rate ({settings.learning_rate}) or use precision float32"
+        )
     return Finetuned(classifier.eval(), tuple(StillEpoch(**row) for row in state.history))
+
+
+def finite(values: torch.Tensor) -> bool:
+    """Whether all values are finite."""
+    return bool(values.isfinite().all())
 
 
 def score_epoch(

@@ -36,12 +36,14 @@ class Layout:
         expects: what it looks like, for messages.
         fits: whether a path looks like it.
         read: reads it.
+        faces_given: whether its images are faces cut out already, as arrays.
     """
 
     name: str
     expects: str
     fits: Callable[[Path], bool]
     read: Callable[[Path, Reading], StillParts]
+    faces_given: bool = False
 
 
 def part_files(path: Path, suffix: str) -> dict[str, Path]:
@@ -116,12 +118,14 @@ LAYOUTS: dict[str, Layout] = {
             "train.npz, valid.npz and test.npz with images and votes (N, 10)",
             fits_ferplus,
             read_ferplus,
+            faces_given=True,
         ),
         Layout(
             "ferplus-csv",
             "fer2013.csv (pixels) and fer2013new.csv (votes)",
             fits_ferplus_csv,
             read_ferplus_tables,
+            faces_given=True,
         ),
         Layout(
             "raf-db",
@@ -142,6 +146,7 @@ LAYOUTS: dict[str, Layout] = {
             "images, votes and classes",
             fits_npz,
             read_npz,
+            faces_given=True,
         ),
     )
 }

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from trainer.metrics import measure
-from trainer.plots import plot_confusion
+from trainer.plots import plot_confusion, plot_curves
 from trainer.predictions import Predictions
 from trainer.report import make_report
 from trainer.stills.classifier import FaceClassifier
 from trainer.stills.evaluate import predict_stills
-from trainer.stills.finetune import StillEpoch
+from trainer.stills.finetune import DivergedError, StillEpoch
 from trainer.stills.parts import Copies, StillParts, Unreadable
 from trainer.stills.settings import FinetuneSettings
 from trainer.stills.stills import Stills
@@ -42,11 +42,20 @@ def predictions_of(
         name: of the part.
         settings: the input's size and whether it is grey.
         device: where ``classifier`` is.
+
+    Raises:
+        DivergedError: a probability is not finite.
     """
     tested = part.testable()
     probabilities = predict_stills(
         classifier, tested, settings.image_size, grey=settings.grey, flip=True, device=device
     )
+    if not np.isfinite(probabilities).all():
+        # Norms hide it in training: the loss of a batch is the same at any scale.
+        raise DivergedError(
+            f"the network's answers to the {name} images are not finite; lower learning_rate "
+            f"({settings.learning_rate}) or use precision float32"
+        )
     order = sorted(range(len(tested)), key=tested.names.__getitem__)
     return Predictions(
         classes=part.classes,
@@ -165,6 +174,24 @@ def draw_confusion(report: Mapping[str, Any]) -> bytes:
             f"{format_interval(figures['interval'])}, n {figures['n']}"
         ),
     )
+
+
+def draw_curves(rows: Sequence[StillEpoch], title: str, *, tested: bool) -> bytes:
+    """Draw loss and accuracy over the epochs, as PNG; without validation images the loss alone."""
+    points = [
+        {
+            "epoch": row.epoch,
+            "training images": row.loss,
+            "validation images": row.valid_loss if tested else None,
+            "validation images ": row.valid_accuracy if tested else None,
+        }
+        for row in rows
+    ]
+    figures = {
+        "loss": ["training images", "validation images"],
+        "accuracy": ["validation images "],
+    }
+    return plot_curves(points, figures=figures, title=title)
 
 
 def format_confusion(report: Mapping[str, Any]) -> str:

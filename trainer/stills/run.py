@@ -12,7 +12,7 @@ import torch
 from cache.settings import format_toml, settings_to_dict
 from extractors.weights import weights_digest
 from trainer.run_writer import RunWriter
-from trainer.runs import CONFIG, CONFUSION, HISTORY
+from trainer.runs import CONFIG, CONFUSION, CURVES, HISTORY
 from trainer.stills.beginning import PROGRESS, WEIGHTS, adopt, describe, starting_point
 from trainer.stills.data_settings import DataSettings
 from trainer.stills.finetune import Finetuned, StillEpoch, finetune
@@ -22,6 +22,7 @@ from trainer.stills.results import (
     CONFUSION_TABLE,
     UNREADABLE,
     draw_confusion,
+    draw_curves,
     format_confusion,
     format_history,
     format_unreadable,
@@ -96,7 +97,8 @@ def run_finetuning(
         StillsError: the images can't be trained on; see ``check_parts``.
         StateError: the folder's state is damaged or of another training.
         WeightsError: ``weights`` does not fit the network.
-        ValueError: settings that don't fit the network, or a loss that is not finite.
+        DivergedError: a loss, a parameter or an answer is not finite.
+        ValueError: settings that don't fit the network.
         OSError: something can't be read or written.
     """
     watcher = watcher or Watcher()
@@ -194,6 +196,8 @@ def write(
     reported = tables["test"] if tables["test"].clips else tables["valid"]
     writer.write_predictions(reported)
     writer.write(draw_confusion(report), CONFUSION)
+    curves = draw_curves(trained.history, report["title"], tested=len(parts.valid) > 0)
+    writer.write(curves, CURVES)
     writer.write(format_confusion(report), CONFUSION_TABLE)
     facts = {
         "network": settings.network,
