@@ -23,11 +23,13 @@ import cv2
 import numpy as np
 
 from benchmarks.machine import describe_machine
+from pipeline.choice import FaceArrays
 from pipeline.coverage import measure_coverage
 from pipeline.crops import CropSettings, crop_faces
 from pipeline.decode import VideoReader
 from pipeline.detect import FivePointPredictor, HogDetector, YuNetDetector
-from pipeline.faces import FaceArrays, FaceSettings, Rung, find_faces
+from pipeline.faces import FaceSettings, find_faces
+from pipeline.rungs import Rung
 from pipeline.tracks import overlap
 
 SUFFIXES = {".mp4", ".mov", ".mkv", ".mpg", ".avi", ".webm"}
@@ -112,7 +114,7 @@ def measure(
         "dlib": sum(bool(boxes) for boxes in plain),
         "found": coverage.num_with_face,
         "detected": coverage.num_with_face
-        - sum(coverage.rungs.get(name, 0) for name in ("HOLD", "FOLLOW")),
+        - sum(coverage.rungs.get(name, 0) for name in ("hold", "follow")),
         "overlaps": shares,
         "gap": coverage.longest_gap_seconds,
         "seconds": seconds,
@@ -160,8 +162,8 @@ def add_up(rows: list[dict[str, Any]]) -> dict[str, Any]:
     for name in rows[0].keys() - {"clip", "rungs", "gap"}:
         total[name] = sum((row[name] for row in rows[1:]), rows[0][name])
     for kind in Rung:
-        count = sum(row["rungs"].get(kind.name, 0) for row in rows)
-        total["rungs"] |= {kind.name: count} if count else {}
+        count = sum(row["rungs"].get(kind.name.lower(), 0) for row in rows)
+        total["rungs"] |= {kind.name.lower(): count} if count else {}
     return total
 
 

@@ -10,6 +10,7 @@ THUMBNAIL_WIDTH = 64
 JUMP = 22.0
 JUMP_OVER_USUAL = 3.0
 HISTOGRAM_JUMP = 0.3
+BINS = 16  # of grey levels
 MEMORY = 0.2  # weight of the newest frame in the usual change
 
 
@@ -18,6 +19,7 @@ class CutFinder:
 
     def __init__(self) -> None:
         self._last: np.ndarray | None = None
+        self._bins = np.zeros(BINS, np.intp)
         self._usual = 0.0
 
     def is_cut(self, image: np.ndarray) -> bool:
@@ -28,12 +30,13 @@ class CutFinder:
         """
         stride = max(1, image.shape[1] // THUMBNAIL_WIDTH)
         thumbnail = image[::stride, ::stride].astype(np.float32).mean(-1)
+        bins = np.bincount((thumbnail / (256 / BINS)).astype(np.intp).ravel(), minlength=BINS)
         last, self._last = self._last, thumbnail
+        last_bins, self._bins = self._bins, bins
         if last is None or last.shape != thumbnail.shape:
             return last is not None
         change = float(np.abs(thumbnail - last).mean())
-        bins = [np.histogram(one, 16, (0, 256))[0] for one in (last, thumbnail)]
-        moved = float(np.abs(bins[0] - bins[1]).sum()) / (2 * thumbnail.size)
+        moved = float(np.abs(bins - last_bins).sum()) / (2 * thumbnail.size)
         cut = moved > HISTOGRAM_JUMP or (change > JUMP and change > JUMP_OVER_USUAL * self._usual)
         self._usual += MEMORY * (change - self._usual)
         if cut:

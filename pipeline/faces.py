@@ -33,13 +33,15 @@ class FaceSettings:
         region_threshold: the same, near a face that is known.
         candidate_threshold: score from which something is watched while no face is known; it
             counts only if it reaches ``threshold`` in some frame.
-        scan_seconds: from one scan of a whole frame to the next while a face is known.
-        lost_seconds: the same while none is.
+        scan_seconds: from one scan of a whole frame to the next while a face is known. A face that
+            turns up is followed back through 2 s.
+        lost_seconds: the same while none is; twice that after 4 s without one.
         search_seconds: from one scan for the smallest faces to the next; the others leave out
             faces that are small in a large frame.
         second_threshold: score from which a face that only the second detector sees counts.
         follow_seconds: for how long a face's motion is followed without a detection.
-        hold_frames: for how many frames the last box is used when nothing else is left.
+        hold_frames: for how many frames the last box is used when nothing else is left, moved with
+            what is in it where that can be told.
         link_overlap: overlap (intersection over union) from which two boxes are one face.
         second: another detector for the frames in which dlib's sees no face: ``yunet`` or ``mmod``
             (a network of dlib's, for GPUs; ``mmod-cpu`` lets it take 3 s a frame on a processor).
@@ -56,7 +58,7 @@ class FaceSettings:
     threshold: float = 0.0
     region_threshold: float = -0.7
     candidate_threshold: float = -0.45
-    scan_seconds: float = 1.5
+    scan_seconds: float = 2.0
     lost_seconds: float = 0.4
     search_seconds: float = 4.0
     second_threshold: float = 0.8

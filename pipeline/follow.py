@@ -20,15 +20,22 @@ LIKENESS = 0.5  # correlation with the face when it was last detected
 
 
 class Likeness:
-    """How a face looked when it was last detected, to tell whether it is still followed."""
+    """How a face looked when it was last detected, to tell whether it is still followed.
+
+    Most faces are detected again in the next frame, and nobody asks; so their surroundings are
+    copied now and brought to the working size when somebody does.
+    """
 
     def __init__(self, image: np.ndarray, box: Box) -> None:
-        self._patch = _patch(image, box, margin=0.0)
+        self._region, self._box = _region(image, box, margin=0.0)
+        self._known: np.ndarray | None = None
 
     def of(self, image: np.ndarray, box: Box) -> float:
         """Return the correlation, in [-1, 1], of what is in ``box`` with the remembered face."""
+        if self._known is None:
+            self._known = _warped(self._region, self._box, margin=0.0)
         patch = _patch(image, box, margin=0.0)
-        return float(cv2.matchTemplate(patch, self._patch, cv2.TM_CCOEFF_NORMED)[0, 0])
+        return float(cv2.matchTemplate(patch, self._known, cv2.TM_CCOEFF_NORMED)[0, 0])
 
 
 def follow(before: np.ndarray, now: np.ndarray, box: Box) -> Box | None:
@@ -90,24 +97,34 @@ def _flow(old: np.ndarray, new: np.ndarray, points: np.ndarray) -> tuple[np.ndar
 
 def _patch(image: np.ndarray, box: Box, *, margin: float) -> np.ndarray:
     """Cut a square around a box and bring it to the working size, in grey."""
-    size = (box[2] - box[0] + box[3] - box[1]) / 2
-    side = round(FACE_SIZE * (1 + 2 * margin))
-    half = size * (1 + 2 * margin) / 2
+    return _warped(*_region(image, box, margin=margin), margin=margin)
+
+
+def _region(image: np.ndarray, box: Box, *, margin: float) -> tuple[np.ndarray, Box]:
+    """Copy what is around a box; return it and the box in its pixels."""
+    half = (box[2] - box[0] + box[3] - box[1]) / 4 * (1 + 2 * margin)
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
     rows, columns = image.shape[:2]
-    left, top = int(np.floor(x - half)), int(np.floor(y - half))
+    left, top = max(0, int(np.floor(x - half))), max(0, int(np.floor(y - half)))
     right, bottom = int(np.ceil(x + half)) + 1, int(np.ceil(y + half)) + 1
-    inside = image[max(0, top) : min(rows, bottom), max(0, left) : min(columns, right)]
-    if inside.size == 0:
+    region = image[top : max(top, min(rows, bottom)), left : max(left, min(columns, right))]
+    return region.copy(), (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
+
+
+def _warped(region: np.ndarray, box: Box, *, margin: float) -> np.ndarray:
+    """Bring the square around a box to the working size, in grey."""
+    size = (box[2] - box[0] + box[3] - box[1]) / 2
+    side = round(FACE_SIZE * (1 + 2 * margin))
+    if region.size == 0:
         return np.zeros((side, side), np.uint8)
-    grey = cv2.cvtColor(np.ascontiguousarray(inside), cv2.COLOR_RGB2GRAY)
+    half = size * (1 + 2 * margin) / 2
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    grey = cv2.cvtColor(region, cv2.COLOR_RGB2GRAY)
     shrink = max(1, int(size / FACE_SIZE))
     if shrink > 1:
         grey = cv2.blur(grey, (shrink, shrink))
     step = size / FACE_SIZE
-    matrix = np.array(
-        [[step, 0, x - half - max(0, left)], [0, step, y - half - max(0, top)]], np.float64
-    )
+    matrix = np.array([[step, 0, x - half], [0, step, y - half]], np.float64)
     result: np.ndarray = cv2.warpAffine(
         grey,
         matrix,

@@ -147,13 +147,16 @@ class Ladder:
             return True
         if not track.is_face and not track.num_positive:
             return abs(now.index - track.seen) <= settings.hold_frames
+        moved = None
         if abs(now.seconds - track.seen_at) <= settings.follow_seconds:
             moved = follow(before.image, now.image, _scaled(box, now.scale))
             if moved is not None and track.likeness.of(now.image, moved) >= LIKENESS:
                 self._record(track, now, _scaled(moved, 1 / now.scale), 0.0, Rung.FOLLOW)
                 return True
         if abs(now.index - track.seen) <= settings.hold_frames:
-            self._record(track, now, box, 0.0, Rung.HOLD)
+            # A head that turns away looks like itself no more, and still takes its box along.
+            place = box if moved is None else _scaled(moved, 1 / now.scale)
+            self._record(track, now, place, 0.0, Rung.HOLD)
             return True
         return False
 
@@ -172,8 +175,15 @@ class Ladder:
     def _look(self, track: Track, now: View) -> tuple[Detection | None, Look]:
         """Search the region around the last box, in other ways too where the plain one fails."""
         settings, box = self.settings, track.last.box
+        # What leant or was in the dark a frame ago is seen that way again, not further away.
+        far = track.look == PLAIN or track.last.rung in (Rung.FOLLOW, Rung.HOLD)
         plain = look_near(
-            now.image, box, now.pyramid, threshold=settings.region_threshold, scale=now.scale
+            now.image,
+            box,
+            now.pyramid,
+            threshold=settings.region_threshold,
+            scale=now.scale,
+            far=far,
         )
         if (
             plain is not None

@@ -47,6 +47,7 @@ def look_near(
     threshold: float,
     look: Look = PLAIN,
     scale: float = 1.0,
+    far: bool = True,
 ) -> Detection | None:
     """Find the best face around a box, of about its size.
 
@@ -57,13 +58,14 @@ def look_near(
         threshold: lowest score that counts.
         look: turn or contrast.
         scale: size of ``image`` over that of the frame.
+        far: with the plain look, also search further away where nothing is near.
 
     Returns:
         The best find that overlaps with ``box``, in pixels of the frame, or None.
     """
     face = pyramid.level_of((box[2] - box[0] + box[3] - box[1]) / 2)
     best: Detection | None = None
-    for motion, least in MOTIONS if look == PLAIN else MOTIONS[:1]:
+    for motion, least in MOTIONS if far and look == PLAIN else MOTIONS[:1]:
         least = max(least, threshold)
         best, level = _search(image, box, pyramid, face, least, look, scale, motion)
         if best is not None and level > face:  # there the region's grid wasn't the frame's

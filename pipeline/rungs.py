@@ -10,7 +10,7 @@ class Rung(IntEnum):
 
     ``WHOLE``: no face; the box is the whole frame.
     ``DETECT``: dlib's detector at its published threshold.
-    ``HOLD``: the last box, a few frames old.
+    ``HOLD``: the last box, a few frames old, moved with what is in it where that can be told.
     ``REGION``: dlib's detector at a lower threshold, next to a face that was certain.
     ``CONTRAST``: dlib's detector on a frame whose contrast was raised.
     ``FOLLOW``: the face's motion was followed from a frame in which it was detected.

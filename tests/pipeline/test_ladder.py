@@ -128,3 +128,39 @@ def test_a_doubtful_find_must_look_like_the_face(
     scene = place(background(*SIZE), CENTRE, FACE)
     assert ladder.advance(track, view(0, scene), view(1, scene))
     assert track.last.rung == rung
+
+
+def test_a_held_box_moves_with_what_is_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A head that turned away took its box along no more."""
+    ladder, track = begin()
+    monkeypatch.setattr("pipeline.ladder.look_near", lambda *_, **__: None)
+    monkeypatch.setattr("pipeline.ladder.LIKENESS", 2.0)  # it looks like itself no more
+    before = view(0, place(background(*SIZE), CENTRE, FACE))
+    for index in range(1, 6):
+        moved = (CENTRE[0] + 5 * index, CENTRE[1])
+        now = view(index, place(background(*SIZE), moved, FACE))
+        assert ladder.advance(track, before, now)
+        assert track.last.rung == Rung.HOLD
+        assert track.last.box == pytest.approx(true_box(moved, FACE), abs=4)
+        before = now
+    assert not ladder.advance(track, before, view(6, before.image))
+
+
+@pytest.mark.parametrize(("look", "far"), [(PLAIN, True), (Look(tilt=25), False)])
+def test_further_away_is_searched_only_for_a_face_that_was_seen_plainly(
+    monkeypatch: pytest.MonkeyPatch, look: Look, far: bool
+) -> None:
+    asked = []
+
+    def find(*_: object, look: Look = PLAIN, **options: object) -> None:
+        if look == PLAIN:
+            asked.append(options["far"])
+
+    ladder, track = begin()
+    scene = place(background(*SIZE), CENTRE, FACE)
+    rung = Rung.TILT if look.tilt else Rung.DETECT
+    ladder.see(track, Detection(true_box(CENTRE, FACE), 0.5), view(1, scene), rung, look)
+    monkeypatch.setattr("pipeline.ladder.look_near", find)
+    ladder.advance(track, view(1, scene), view(2, scene))  # not found: followed
+    ladder.advance(track, view(2, scene), view(3, scene))
+    assert asked == [far, True]

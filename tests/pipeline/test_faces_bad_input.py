@@ -1,0 +1,99 @@
+"""Faces where they are hard to have: turned videos, borders, twins, posters, tiny ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.choice import choose_faces
+from pipeline.crops import CropSettings, crop_faces
+from pipeline.decode import VideoReader
+from pipeline.faces import FaceSettings, find_faces, track_faces
+from pipeline.overrides import Override
+from pipeline.rungs import Rung
+from tests.pipeline.scenes import background, clip, place, true_box
+
+SIZE = (240, 320)
+QUICK = FaceSettings(scan_seconds=0.4)
+
+
+def middle(box: np.ndarray) -> np.ndarray:
+    return (box[..., :2] + box[..., 2:]) / 2
+
+
+@pytest.mark.parametrize("centre", [(26, 80), (174, 80), (100, 26), (100, 134)])
+def test_a_face_that_the_border_cuts_is_found_and_cropped_with_black_beyond(
+    centre: tuple[int, int],
+) -> None:
+    images = [place(background(160, 200), centre, 60)] * 3
+    faces = find_faces(clip(images))
+    assert Rung.WHOLE not in faces.rung
+    assert np.abs(middle(faces.box) - centre).max() < 12
+    settings = CropSettings(size=61)
+    crops = crop_faces(np.stack(images), faces.landmarks, faces.box, faces.rung, settings)
+    assert 0.02 < (crops == 0).all(-1).mean() < 0.6
+
+
+def test_of_two_equal_faces_one_is_kept_throughout() -> None:
+    images = [place(place(background(*SIZE), (90, 120), 60), (230, 120), 60)] * 14
+    found = track_faces(clip(images), QUICK)
+    assert set(found.tracks.number) == {0, 1}
+    for policy in ("largest", "longest", "first"):
+        assert len(set(choose_faces(found, policy).track)) == 1
+
+
+def test_a_face_that_leaves_and_another_that_comes_are_two_tracks() -> None:
+    empty = background(*SIZE)
+    images = [empty] * 28
+    images[:6] = [place(empty, (60, 120), 40)] * 6
+    images[22:] = [place(empty, (250, 120), 40)] * 6
+    found = track_faces(clip(images), FaceSettings(scan_seconds=0.2, lost_seconds=0.1))
+    faces = choose_faces(found, "largest")
+    assert set(faces.track[:6]) == {0}
+    assert set(faces.rung[12:16]) == {Rung.WHOLE}  # each is held for 5 frames on its side
+    assert set(faces.track[22:]) == {1}
+    assert np.abs(middle(faces.box[22:]) - (250, 120)).max() < 12
+
+
+def test_a_poster_behind_a_speaker_is_the_largest_face_until_someone_says_otherwise() -> None:
+    images = [
+        place(place(background(*SIZE), (80, 90), 80), (235 + 2 * frame, 140), 50)
+        for frame in range(10)
+    ]
+    found = track_faces(clip(images), QUICK)
+    poster = choose_faces(found, "largest")
+    assert np.abs(middle(poster.box) - (80, 90)).max() < 15
+    (speaker,) = set(found.tracks.number) - set(poster.track)
+    by_hand = choose_faces(found, "largest", [Override(0.0, 9.0, track=int(speaker))])
+    assert np.abs(middle(by_hand.box) - [(235 + 2 * frame, 140) for frame in range(10)]).max() < 15
+
+
+@pytest.mark.parametrize(("size", "found"), [(30, True), (24, False)])
+def test_the_smallest_face_that_is_found_has_30_pixels(size: int, found: bool) -> None:
+    """Measured on the photograph: found at 3 of 3 places with 30 pixels, 2 with 28, 0 with 26."""
+    faces = find_faces(clip([place(background(120, 160), (83, 61), size)]))
+    assert bool(faces.rung[0]) == found
+    if found:
+        assert np.abs(faces.box[0] - true_box((83, 61), size)).max() < 10
+
+
+@pytest.mark.parametrize(
+    ("name", "upright"), [("faces/portrait_720x1080.mp4", True), ("odd/rotated_90.mov", None)]
+)
+def test_portrait_and_rotated_videos_have_upright_faces(
+    data: Path, name: str, upright: bool | None
+) -> None:
+    reader = VideoReader(data / "clips" / name, None, 0.0, 0.1)
+    faces = find_faces(reader)
+    assert reader.frame_size is not None
+    height, width = reader.frame_size
+    if upright:
+        assert height > width
+    assert Rung.WHOLE not in faces.rung
+    eyes = (faces.landmarks[:, :2].mean(1) + faces.landmarks[:, 2:4].mean(1)) / 2
+    nose = faces.landmarks[:, 4]
+    assert (nose[:, 1] - eyes[:, 1] > np.abs(nose[:, 0] - eyes[:, 0])).all()
+    inside = middle(faces.box)
+    assert ((inside > 0) & (inside < (width, height))).all()

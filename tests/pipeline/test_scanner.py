@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import numpy as np
+from pipeline.faces import FaceSettings
+from pipeline.ladder import View
+from pipeline.pyramid import Pyramid
+from pipeline.scanner import Scanner
+
+IMAGE = np.full((90, 110, 3), 128, np.uint8)
+
+
+def scanned(scanner: Scanner, seconds: np.ndarray, *, lost: bool) -> list[float]:
+    """At which of the given times the scanner searches."""
+    views = [View(i, float(t), IMAGE, 1.0, Pyramid((90, 110), 0)) for i, t in enumerate(seconds)]
+    return [now.seconds for now in views if scanner.scan(now, lost=lost) is not None]
+
+
+SETTINGS = FaceSettings(scan_seconds=2.0, lost_seconds=0.5)
+
+
+def test_frames_are_searched_at_the_stated_intervals() -> None:
+    scanner = Scanner(SETTINGS, every_frame=False)
+    assert scanned(scanner, np.arange(0, 5, 0.25), lost=False) == [0.0, 2.0, 4.0]
+    scanner.reset()
+    assert scanned(scanner, np.arange(0, 1.5, 0.25), lost=True) == [0.0, 0.5, 1.0]
+
+
+def test_after_four_seconds_without_a_face_frames_are_searched_half_as_often() -> None:
+    scanner = Scanner(SETTINGS, every_frame=False)
+    times = scanned(scanner, np.arange(0, 7, 0.25), lost=True)
+    assert times == [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0]
+    scanned(scanner, np.array([8.0]), lost=False)  # a face: from now on as before
+    assert scanned(scanner, np.arange(8.25, 10, 0.25), lost=True) == [8.5, 9.0, 9.5]
