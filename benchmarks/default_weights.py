@@ -43,20 +43,26 @@ def read_source(
     """Return a network with its classifier, its settings, and the text of what it started from.
 
     Args:
-        path: what a fine-tuning wrote, or its state.
-        settings: of the training, where ``path`` is a state, which doesn't hold them.
+        path: what a fine-tuning wrote, its state, or tensors alone under a file's key names.
+        settings: of the training, where ``path`` doesn't hold them.
     """
     with safe_open(path, framework="pt", device="cpu") as file:
-        names = [name for name in file.keys() if name.startswith(MEAN)]  # noqa: SIM118
-        mean = {name.removeprefix(MEAN): file.get_tensor(name) for name in names}
-    if not mean:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        says_something = bool(file.metadata())
+    state = {n.removeprefix(MEAN): t for n, t in tensors.items() if n.startswith(MEAN)}
+    if not state and says_something:
         found = load_classifier(path)
         settings = settings_from(FinetuneSettings, dict(found.facts["settings"]))
         if found.classes != FERPLUS_CLASSES:
             raise click.ClickException(f"{path} has the classes {', '.join(found.classes)}")
         return found.classifier, settings, str(found.facts.get("from", RANDOM))
     classifier = FaceClassifier(settings.network, len(FERPLUS_CLASSES)).eval()
-    left = classifier.load_state_dict(mean, strict=False)
+    prefix = classifier.file_prefix
+    state = state or {
+        f"classifier.{n.removeprefix(prefix)}" if n.startswith(prefix) else f"network.{n}": t
+        for n, t in tensors.items()
+    }
+    left = classifier.load_state_dict(state, strict=False)
     if left.unexpected_keys or any(not key.endswith(COUNTER) for key in left.missing_keys):
         raise click.ClickException(f"{path} does not fit {settings.network}: {left}")
     return classifier, settings, RANDOM

@@ -70,6 +70,12 @@ def test_the_averaged_parameters_of_a_state_become_a_file_that_says_how_to_feed_
     assert "@" not in card
     assert "the one" in card
     assert network.weights_digest in card
+    # The tensors alone, under the names of a file, are the same network.
+    bare = tmp_path / "bare.safetensors"
+    save_file(classifier.file_state(classifier.state_dict()), bare)
+    make(bare, ferplus, tmp_path / "b.safetensors", *sizes)
+    digest = load_face_network("resnet18", tmp_path / "b.safetensors").weights_digest
+    assert digest == network.weights_digest
     # What the tool wrote, it reads: the same file again.
     again = tmp_path / "again.safetensors"
     make(out, ferplus, again)
