@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from pipeline.faces import FaceSettings
 from pipeline.ladder import View
 from pipeline.pyramid import Pyramid
