@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -16,18 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainer.batches import BatchMaker, ordered_batches
+from trainer.begin_training import begin_training
 from trainer.corpus import UNLABELLED, Corpus, CorpusError
-from trainer.heads import Head, make_head
-from trainer.loss import class_weights
-from trainer.normalisation import Normalisation, fit_normalisations, normalise
-from trainer.plain_training import PlainTraining
+from trainer.heads import Head
+from trainer.normalisation import fit_normalisations
 from trainer.prior import prior_weights
 from trainer.progress import load_progress, save_progress, training_identity
-from trainer.seeds import mix_seed
 from trainer.settings import TrainSettings
-from trainer.stacked import why_not_stacked
-from trainer.stacked_batches import StackedBatchMaker
-from trainer.stacked_training import StackedTraining
 from trainer.trained import EpochRecord, TrainedHead
 
 Clips = Sequence[int] | NDArray[np.int64]
@@ -147,7 +142,7 @@ def train_heads(
     # The global generator drives initialisation and what is drawn for a head trained by itself;
     # the caller's is left as it was.
     with torch.random.fork_rng(devices=_devices(device)):
-        training, maker = _begin(corpus, train, variants, seeds, normalisation, device)
+        training, maker = begin_training(corpus, train, variants, seeds, normalisation, device)
         labels = torch.from_numpy(corpus.labels).to(device)
         stop = min(epochs or settings.optim.epochs, settings.optim.epochs)
         clips = train, validation
@@ -193,37 +188,6 @@ def train_heads(
         )
         for (own, seed), head, past in zip(pairs, training.heads, history, strict=True)
     ]
-
-
-def _begin(
-    corpus: Corpus,
-    train: NDArray[np.int64],
-    variants: Sequence[TrainSettings],
-    seeds: Sequence[int],
-    normalisation: Mapping[str, Normalisation],
-    device: torch.device | str,
-) -> tuple[PlainTraining | StackedTraining, BatchMaker]:
-    """Make the heads and what trains them, and the batches for validation."""
-    settings = variants[0]
-    weights = class_weights(settings.optim.class_weight, corpus.labels[train], len(corpus.classes))
-    reason = why_not_stacked(variants)
-    several = len(variants) * len(seeds) > 1
-    if not reason and settings.optim.stack == "off":
-        reason = "optim.stack=off"
-    if reason and (settings.optim.stack == "on" or several):
-        raise ValueError(f"these heads can't be trained as one: {reason}")
-    heads = [[_make(corpus, own, seed, device) for seed in seeds] for own in variants]
-    maker = BatchMaker(normalise(corpus, normalisation, settings), device)
-    if reason:
-        one = PlainTraining(heads[0][0], maker, train, corpus, weights, settings, seeds[0])
-        return one, maker
-    packed = StackedBatchMaker(maker)
-    return StackedTraining(heads, packed, train, corpus, weights, variants, seeds), maker
-
-
-def _make(corpus: Corpus, settings: TrainSettings, seed: int, device: torch.device | str) -> Head:
-    torch.manual_seed(mix_seed(seed, 0))
-    return make_head(settings, corpus.shapes, len(corpus.classes)).to(device)
 
 
 def _check_finite(record: EpochRecord, settings: TrainSettings) -> None:
