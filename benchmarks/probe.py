@@ -6,7 +6,7 @@ python -m benchmarks.probe WEIGHTS DATA -o benchmarks/results/ferplus-probe.json
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -62,9 +62,14 @@ def main(
         click.echo(f"embedding {len(part)} {name} images", err=True)
         found[name] = embed_layers(classifier, part, image_size, grey=grey)
     chosen = layers.split(",") if layers else list(found["test"])
-    rows = []
+    rows, probed = [], {}
     for layer in chosen:
-        probe = probe_layer(layer, {name: found[name][layer] for name in parts}, parts)
+        # A network that ends in its pooled map has one embedding under two names.
+        same = [name for name in probed if found["test"][name] is found["test"][layer]]
+        if not same:
+            embeddings = {name: found[name][layer] for name in parts}
+            probed[layer] = probe_layer(layer, embeddings, parts)
+        probe = replace(probed[same[0] if same else layer], layer=layer)
         rows.append(asdict(probe))
         click.echo(
             f"| {layer} | {probe.dim} | {format_percent(probe.valid_accuracy, 2)} | "

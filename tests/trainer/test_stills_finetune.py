@@ -63,6 +63,16 @@ def test_a_stopped_training_goes_on_to_the_same_bits(
     assert_same(finetune(TRAIN, VALID, settings, progress=progress), whole)
 
 
+def test_the_scale_of_half_precision_goes_on_too(narrow: str, tmp_path: Path) -> None:
+    settings = replace(TINY, precision="float16", epochs=2)
+    whole = finetune(TRAIN, VALID, settings)
+    progress = tmp_path / "progress.safetensors"
+    with pytest.raises(Stopped):
+        finetune(TRAIN, VALID, settings, progress=progress, stopped=after(3))
+    assert read_facts(progress)["scaler"]["scale"] > 0
+    assert_same(finetune(TRAIN, VALID, settings, progress=progress), whole)
+
+
 def test_a_training_stopped_after_every_update_ends_in_the_same_bits(
     narrow: str, tmp_path: Path
 ) -> None:
@@ -202,6 +212,16 @@ def test_a_diverging_loss_stops_with_advice(narrow: str) -> None:
     wild = replace(TINY, learning_rate=1e30, warmup=0.0)
     with pytest.raises(DivergedError, match=r"loss of update \d+ is not finite; lower learning_r"):
         finetune(TRAIN, VALID, wild)
+
+
+def test_parameters_that_are_not_finite_at_the_end_are_named(
+    narrow: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "finite", lambda values: values.ndim != 4)
+    with pytest.raises(
+        DivergedError, match=r"parameters, such as network\.conv1\.weight, are not f"
+    ):
+        finetune(TRAIN, VALID, replace(TINY, epochs=1))
 
 
 def test_nothing_to_train_on_is_refused(narrow: str) -> None:

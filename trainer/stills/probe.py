@@ -72,7 +72,7 @@ def embed_layers(
         grey: turn colours to grey.
 
     Returns:
-        Layer to (N, D), earlier stages first. Layers with equal embeddings stand there both.
+        Layer to (N, D), earlier stages first. Layers that are one stand there both, as one array.
     """
     spec, network = classifier.spec, classifier.network
     maps: dict[str, Tensor] = {}
@@ -93,15 +93,18 @@ def embed_layers(
                 found = {name: value.mean(dim=(2, 3)) for name, value in maps.items()}
                 found["pooled"] = last.mean(dim=(2, 3))
                 # A network that ends in the mean of its map needs no second pass.
-                same = isinstance(network, ResNet18)
-                found[spec.default_layer] = found["pooled"] if same else network(images)
+                if not isinstance(network, ResNet18):
+                    found[spec.default_layer] = network(images)
                 for name, value in found.items():
                     parts.setdefault(name, []).append(value.float().numpy())
     finally:
         for hook in hooks:
             hook.remove()
         network.train(was_training)
-    return {name: np.concatenate(values) for name, values in parts.items()}
+    result = {name: np.concatenate(values) for name, values in parts.items()}
+    if isinstance(network, ResNet18):
+        result["embedding"] = result["pooled"]
+    return result
 
 
 def _keeper(maps: dict[str, Tensor], name: str) -> Callable[[nn.Module, Any, Tensor], None]:

@@ -1,0 +1,163 @@
+"""``avfuse finetune`` from the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+from safetensors.torch import load_file
+
+from extractors.networks import NETWORKS
+from pipeline.cli import main
+from pipeline.commands import finetune as commands
+from pipeline.commands.finetune import make_aligner
+from tests.trainer.stills_helper import TINY_OPTIONS, make_ferplus, narrow_spec
+from trainer.stills.config import load_config
+from trainer.stills.images import Reading
+from trainer.stills.layouts import read_stills
+from trainer.stills.progress_display import StillsDisplay
+from trainer.stills.run import run_finetuning
+
+NARROW = (
+    *TINY_OPTIONS,
+    "--set=network=narrow",
+    "--set=epochs=1",
+    "--set=learning_rate=0.01",
+    "--set=precision=float32",
+)
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(NETWORKS, "narrow", narrow_spec())
+
+
+@pytest.fixture
+def ferplus(tmp_path: Path) -> Path:
+    return make_ferplus(tmp_path / "ferplus")
+
+
+def finetune(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["finetune", *map(str, arguments)])
+
+
+@pytest.mark.usefixtures("narrow")
+def test_the_command_and_the_function_write_the_same_run(ferplus: Path, tmp_path: Path) -> None:
+    command = finetune(ferplus, "--run", tmp_path / "a", *NARROW, "--json", "--device=cpu")
+    assert command.exit_code == 0, command.output
+    config = load_config("ferplus", None, [text.removeprefix("--set=") for text in NARROW[1:]])
+    parts = read_stills(ferplus, "auto", Reading(config.data, config.stored_size(), True))
+    report = run_finetuning(
+        parts, config.training, tmp_path / "b", data=config.data, source=str(ferplus), threads=1
+    )
+    assert json.loads(command.stdout) == report
+    for name in ("config.toml", "history.csv", "predictions.csv", "metrics.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    infos = [json.loads((tmp_path / run / "run.json").read_text()) for run in "ab"]
+    assert infos[0]["identity"] == infos[1]["identity"]
+    assert infos[0]["training"] == infos[1]["training"]
+    ours, theirs = (load_file(tmp_path / run / "weights.safetensors") for run in "ab")
+    assert all(bool((value == theirs[name]).all()) for name, value in ours.items())
+    # A finished run is left alone, and printed figures are those of its folder.
+    again = finetune(ferplus, "--run", tmp_path / "a", *NARROW)
+    assert again.exit_code == 2
+    assert "pass --overwrite to replace it" in again.output
+    text = finetune(ferplus, "--run", tmp_path / "a", *NARROW, "--overwrite")
+    assert text.exit_code == 0
+    assert "narrow on ferplus, test images, seed 0" in text.stdout
+    assert "epoch 1 of 1, 11 pixels: loss" in text.stderr
+
+
+@pytest.mark.usefixtures("narrow")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--set=epoch=3",), "unknown setting epoch; did you mean epochs?"),
+        (("--overwrite", "--resume"), "choose one of --overwrite and --resume"),
+        (("--align",), "--align finds faces in image files"),
+        (("--layout=raf-db",), "has no EmoLabel/list_partition_label.txt"),
+        (("--weights=nowhere.safetensors",), "nowhere.safetensors does not exist"),
+        (("--device=cuda:77",), "can't be used here"),
+        (('--set=target="vote"',), "target must be one of votes, majority, got 'vote'"),
+        (("--config=nowhere.toml",), "nowhere.toml"),
+        (("--network=ir50", "--set=image_size=96"), "ir50 takes images of 112 pixels"),
+        (("--set=learning_rate=1e30", "--set=warmup=0.0"), "is not finite; lower learning_rate"),
+    ],
+)
+def test_wrong_use_is_refused_with_what_to_do(
+    arguments: tuple[str, ...], message: str, ferplus: Path, tmp_path: Path
+) -> None:
+    result = finetune(ferplus, "--run", tmp_path / "run", *NARROW, "--device=cpu", *arguments)
+    assert result.exit_code == (1 if "finite" in message else 2)
+    assert message in " ".join(result.output.split())
+
+
+@pytest.mark.usefixtures("narrow")
+def test_unreadable_images_are_counted_and_named_in_the_run_folder(tmp_path: Path) -> None:
+    for name, level in {"happy": 40, "sad": 200}.items():
+        for number in range(8):
+            path = tmp_path / "faces" / name / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGBA", (9, 9), (level, level, number, 255)).save(path)
+    (tmp_path / "faces" / "sad" / "3.png").write_bytes(b"")
+    result = finetune(tmp_path / "faces", "--run", tmp_path / "run", *NARROW)
+    assert result.exit_code == 2
+    assert "1 of 16 images can't be read" in result.output
+    assert not (tmp_path / "run").exists()
+    result = finetune(
+        tmp_path / "faces", "--run", tmp_path / "run", *NARROW, "--set=data.max_unreadable=0.1"
+    )
+    assert result.exit_code == 0, result.output
+    assert "sad/3.png" in (tmp_path / "run" / "unreadable.csv").read_text()
+    assert "1 images can't be read" in result.stdout
+
+
+@pytest.mark.usefixtures("narrow")
+def test_a_signal_saves_the_state_and_says_how_to_go_on(
+    ferplus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = commands.StillsDisplay.advance
+
+    def advance(display: StillsDisplay, done: int, total: int, loss: float | None = None) -> None:
+        real(display, done, total, loss)
+        if done == 2:
+            os.kill(os.getpid(), signal.SIGTERM)  # a real one, to the handler that is there
+
+    monkeypatch.setattr(commands.StillsDisplay, "advance", advance)
+    run = tmp_path / "run"
+    result = finetune(ferplus, "--run", run, *NARROW)
+    assert result.exit_code == 128 + signal.SIGTERM
+    assert "stopped after update 2 of 3" in result.stderr
+    assert "run the same command with --resume" in result.stderr
+    assert json.loads((run / "run.json").read_text())["state"] == "failed"
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    monkeypatch.undo()
+    monkeypatch.setitem(NETWORKS, "narrow", narrow_spec())
+    assert finetune(ferplus, "--run", run, *NARROW, "--resume").exit_code == 0
+    whole = finetune(ferplus, "--run", tmp_path / "whole", *NARROW)
+    assert whole.exit_code == 0
+    ours, theirs = (
+        load_file(folder / "weights.safetensors") for folder in (run, tmp_path / "whole")
+    )
+    assert all(bool((value == theirs[name]).all()) for name, value in ours.items())
+
+
+def test_an_aligner_finds_the_face_and_turns_it_upright(tmp_path: Path) -> None:
+    data = pytest.importorskip("skimage.data", reason="a photograph of a face to align")
+    face = data.astronaut()
+    align = make_aligner(57)
+    crop = align(np.ascontiguousarray(face[:300, 50:400]))
+    assert crop is not None
+    assert crop.shape == (57, 57, 3)
+    turned = np.asarray(Image.fromarray(face).rotate(12, Image.Resampling.BILINEAR))
+    other = align(np.ascontiguousarray(turned))
+    assert other is not None
+    middle = slice(12, 45)
+    assert np.corrcoef(crop[middle, middle].ravel(), other[middle, middle].ravel())[0, 1] > 0.9
+    assert align(np.zeros((120, 120, 3), np.uint8)) is None

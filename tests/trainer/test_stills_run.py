@@ -1,0 +1,435 @@
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from cache.settings import SettingsError
+from extractors.identify import compare
+from extractors.networks import NETWORKS
+from extractors.weight_files import WeightsError
+from extractors.weights import load_weights
+from tests.trainer.stills_helper import TINY, make_images, make_stills
+from trainer.results import evaluate_run
+from trainer.runs import RunError, read_run
+from trainer.stills import run as module
+from trainer.stills.classifier import FaceClassifier
+from trainer.stills.config import load_config, preset_names
+from trainer.stills.data_settings import DataSettings
+from trainer.stills.evaluate import predict_stills
+from trainer.stills.finetune import DivergedError, Stopped, finetune
+from trainer.stills.parts import StillParts, StillsError, Unreadable
+from trainer.stills.progress_display import StillsDisplay
+from trainer.stills.results import format_results, predictions_of
+from trainer.stills.run import Watcher, run_finetuning
+from trainer.stills.settings import FinetuneSettings
+from trainer.stills.state import StateError
+from trainer.stills.stills import Stills
+from trainer.stills.weights_file import (
+    describe_start,
+    halve,
+    load_classifier,
+    save_classifier,
+)
+
+QUICK = replace(TINY, epochs=2)
+FACTS = {"network": "narrow", "classes": ["a", "b", "c"], "image_size": 17, "grey": True}
+
+
+def make_parts(**changes: Any) -> StillParts:
+    parts = {"train": make_stills(13, 0), "valid": make_stills(5, 1), "test": make_stills(11, 2)}
+    return StillParts("npz", **{**parts, **changes})
+
+
+@pytest.fixture
+def no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "draw_confusion", lambda _: b"a picture")
+    monkeypatch.setattr(module, "draw_curves", lambda *_, **__: b"a picture")
+
+
+pytestmark = pytest.mark.usefixtures("narrow", "no_picture")
+
+
+def test_a_run_folder_holds_the_settings_figures_predictions_and_weights(tmp_path: Path) -> None:
+    parts = make_parts(unreadable=(Unreadable("x.png", "cut, off"),))
+    report = run_finetuning(parts, QUICK, tmp_path / "run", data=DataSettings(), source="here")
+    run = read_run(tmp_path / "run")
+    assert run.info["state"] == "finished"
+    assert run.metrics["test"] == report["test"]
+    assert report["test"]["n"] == 11
+    assert report["valid"]["n"] == 5
+    assert evaluate_run(run)["all"] == report["all"]
+    assert run.predictions.clips[0] == "image-2-000"
+    files = {file.name for file in (tmp_path / "run").iterdir()}
+    assert files == {
+        "run.json", "config.toml", "metrics.json", "history.csv", "predictions.csv",
+        "confusion.csv", "confusion.png", "curves.png", "weights.safetensors", "unreadable.csv",
+    }  # fmt: skip
+    assert (tmp_path / "run" / "unreadable.csv").read_text() == 'image,reason\nx.png,"cut, off"\n'
+    lines = (tmp_path / "run" / "history.csv").read_text().splitlines()
+    assert lines[0] == "epoch,image_size,loss,valid_accuracy,valid_loss"
+    assert len(lines) == 3
+    text = format_results(report)
+    assert "test: accuracy" in text
+    assert "1 images can't be read; see unreadable.csv" in text
+
+
+def test_config_toml_gives_the_same_training_again(tmp_path: Path) -> None:
+    run_finetuning(make_parts(), QUICK, tmp_path / "run", data=DataSettings(split_seed=3))
+    again = load_config(file=tmp_path / "run" / "config.toml")
+    assert again.training == QUICK
+    assert again.data == DataSettings(split_seed=3)
+    assert again.threads == torch.get_num_threads()
+
+
+def test_the_weights_are_the_networks_and_score_what_was_reported(tmp_path: Path) -> None:
+    parts = make_parts()
+    report = run_finetuning(parts, QUICK, tmp_path / "run", half=True)
+    file = load_classifier(tmp_path / "run" / "weights.safetensors")
+    assert file.classes == parts.classes
+    assert (file.image_size, file.grey) == (17, True)
+    stated = file.facts["metrics"]
+    assert stated["test"] == {k: v for k, v in report["test"].items() if k != "new"}
+    assert (stated["num_images"], stated["split"]) == (11, "npz test")
+    assert stated["accuracy"] == report["test"]["accuracy"]
+    assert file.facts["detail"] == 13  # the images' side, enlarged to 17
+    assert file.facts["settings"]["epochs"] == 2
+    assert file.facts["data"]["train"]["images"] == 13
+    assert file.facts["from"] == "random weights"
+    assert set(file.facts) == {
+        "network", "classes", "image_size", "grey", "settings", "data", "from", "seed", "half",
+        "metrics", "versions", "framing", "detail",
+    }  # fmt: skip
+    table = read_run(tmp_path / "run").predictions
+    probabilities = predict_stills(file.classifier, parts.test, 17, grey=True)
+    np.testing.assert_allclose(table.probabilities, probabilities, rtol=0, atol=1e-6)
+    report = load_weights(NETWORKS["narrow"].build(), tmp_path / "run" / "weights.safetensors")
+    assert report.dropped == ("fc.bias", "fc.weight")
+    assert report.digest == read_run(tmp_path / "run").info["weights"]["digest"]
+
+
+def test_half_precision_halves_kernels_and_leaves_norms(tmp_path: Path) -> None:
+    run_finetuning(make_parts(), replace(QUICK, epochs=1), tmp_path / "run", half=True)
+    state = load_file(tmp_path / "run" / "weights.safetensors")
+    kinds = {name: value.dtype for name, value in state.items()}
+    assert kinds["conv1.weight"] == kinds["fc.weight"] == torch.float16
+    assert kinds["bn1.running_var"] == kinds["fc.bias"] == torch.float32
+    classifier = FaceClassifier("narrow", 3)
+    with torch.no_grad():
+        classifier.classifier.weight[0, 0] = 1e6
+    with pytest.raises(ValueError, match=r"classifier.weight holds values that half precision"):
+        halve(classifier)
+
+
+def test_the_published_width_fits_into_25_megabytes() -> None:
+    classifier = FaceClassifier("resnet18", 8)
+    halved = sum(v.numel() * (2 if v.ndim > 1 else 4) for v in classifier.state_dict().values())
+    assert halved < 25e6
+
+
+def test_a_stopped_run_goes_on_to_the_same_files(tmp_path: Path) -> None:
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    run_finetuning(make_parts(), QUICK, whole)
+    for updates in (1, 1, 1):  # of four
+        asked = iter(range(1, 99))
+        watcher = Watcher(stopped=lambda asked=asked, n=updates: next(asked) == n)
+        with pytest.raises(Stopped):
+            run_finetuning(make_parts(), QUICK, stopped, resume=True, watcher=watcher)
+        info = json.loads((stopped / "run.json").read_text())
+        assert info["state"] == "failed"
+        assert "stopped after update" in info["reason"]
+    run_finetuning(make_parts(), QUICK, stopped, resume=True)
+    for name in ("history.csv", "predictions.csv", "confusion.csv", "config.toml", "metrics.json"):
+        assert (stopped / name).read_bytes() == (whole / name).read_bytes(), name
+    ours, theirs = (load_file(run / "weights.safetensors") for run in (stopped, whole))
+    assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
+
+
+def test_the_state_of_a_training_by_python_is_taken_over(tmp_path: Path) -> None:
+    parts, run = make_parts(), tmp_path / "run"
+    run.mkdir()
+    (run / "log").write_text("mine")
+    asked = iter(range(1, 99))
+    with pytest.raises(Stopped):
+        finetune(
+            parts.train, parts.valid, QUICK, progress=run / "progress.safetensors",
+            stopped=lambda: next(asked) == 3,
+        )  # fmt: skip
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    with pytest.raises(RunError, match="is the state of another training"):
+        run_finetuning(parts, replace(QUICK, seed=5), other, resume=True)
+    assert {file.name for file in other.iterdir()} == {"log", "progress.safetensors"}
+    updates: list[int] = []
+    report = run_finetuning(
+        parts, QUICK, run, resume=True, watcher=Watcher(update=lambda n, *_: updates.append(n))
+    )
+    assert updates == [4]
+    assert report == run_finetuning(parts, QUICK, tmp_path / "whole")
+    assert (run / "log").read_text() == "mine"
+
+
+def test_a_folder_with_a_state_and_other_files_is_not_taken_over(tmp_path: Path) -> None:
+    parts = make_parts()
+    with pytest.raises(Stopped):
+        finetune(
+            parts.train, parts.valid, QUICK, progress=tmp_path / "progress.safetensors",
+            stopped=lambda: True,
+        )  # fmt: skip
+    (tmp_path / "weights.safetensors").write_bytes(b"precious")
+    with pytest.raises(RunError, match=r"holds weights.safetensors and no run.json"):
+        run_finetuning(parts, QUICK, tmp_path, resume=True)
+    (tmp_path / "weights.safetensors").unlink()
+    (tmp_path / "progress.safetensors").write_bytes(b"broken")
+    with pytest.raises(StateError, match="is damaged"):
+        run_finetuning(parts, QUICK, tmp_path, resume=True)
+
+
+def test_a_run_is_replaced_only_when_asked_and_resumed_only_as_itself(tmp_path: Path) -> None:
+    run_finetuning(make_parts(), replace(QUICK, epochs=1), tmp_path)
+    with pytest.raises(RunError, match="pass --overwrite to replace it"):
+        run_finetuning(make_parts(), QUICK, tmp_path)
+    with pytest.raises(RunError, match=r"holds a run \(finished\), which can't be resumed"):
+        run_finetuning(make_parts(), QUICK, tmp_path, resume=True)
+    with pytest.raises(Stopped):
+        run_finetuning(
+            make_parts(), QUICK, tmp_path, overwrite=True, watcher=Watcher(stopped=lambda: True)
+        )
+    assert not (tmp_path / "weights.safetensors").exists()
+    for changed in ({"half": True}, {"threads": torch.get_num_threads() + 1}):
+        with pytest.raises(RunError, match="holds an unfinished run with other settings"):
+            run_finetuning(make_parts(), QUICK, tmp_path, resume=True, **changed)
+    other = make_parts(test=make_stills(7, 5))
+    with pytest.raises(RunError, match="holds an unfinished run with other settings"):
+        run_finetuning(other, QUICK, tmp_path, resume=True)
+    assert (tmp_path / "progress.safetensors").exists()
+
+
+def test_test_images_are_not_looked_at_before_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored: list[tuple[str, int]] = []
+    real = module.predictions_of
+
+    def note(classifier: FaceClassifier, part: Stills, name: str, *rest: Any) -> Any:
+        scored.append((name, len(part)))
+        return real(classifier, part, name, *rest)
+
+    monkeypatch.setattr(module, "predictions_of", note)
+    run_finetuning(make_parts(), QUICK, tmp_path / "a")
+    assert scored == [("valid", 5), ("test", 11)]
+    # Other test images change neither the training nor its history.
+    run_finetuning(make_parts(test=make_stills(7, 5)), QUICK, tmp_path / "b")
+    first, second = ((tmp_path / run / "history.csv").read_text() for run in "ab")
+    assert first == second
+
+
+def test_images_that_stand_in_training_too_are_counted_and_left_out_beside(tmp_path: Path) -> None:
+    test, train = make_stills(11, 2), make_stills(13, 0)
+    images = test.images.copy()
+    images[[1, 4]] = train.images[[7, 10]]
+    leaky = Stills(images, test.targets, test.labels, test.classes, test.names)
+    report = run_finetuning(make_parts(test=leaky), replace(QUICK, epochs=1), tmp_path)
+    assert report["data"]["test"]["also_in_train"] == 2
+    assert report["data"]["valid"]["also_in_train"] == 0
+    assert report["test"]["new"]["n"] == 9
+    assert report["warnings"] == ["2 test images stand in training too, pixel for pixel"]
+    assert "without copies of training images" in format_results(report)
+
+
+def test_without_test_images_the_figures_are_of_validation_images_and_say_so(
+    tmp_path: Path,
+) -> None:
+    none = make_stills(5).select(np.zeros(0, np.int64))
+    report = run_finetuning(make_parts(test=none), replace(QUICK, epochs=1), tmp_path / "a")
+    assert report["test"] is None
+    assert "these figures are of the validation images" in report["warnings"][-1]
+    assert "test: no images" in format_results(report)
+    both = run_finetuning(make_parts(valid=none), replace(QUICK, epochs=1), tmp_path / "b")
+    assert both["valid"] is None
+    last = (tmp_path / "b" / "history.csv").read_text().splitlines()[-1]
+    assert last.endswith(",,")
+
+
+def test_colour_images_and_weights_to_start_from(tmp_path: Path) -> None:
+    def colour(stills: Stills) -> Stills:
+        images = np.stack([stills.images, stills.images // 2, 255 - stills.images], axis=3)
+        return Stills(images, stills.targets, stills.labels, stills.classes, stills.names)
+
+    parts = {name: colour(part) for name, part in make_parts().named().items()}
+    start = save_classifier(FaceClassifier("narrow", 5, seed=4), tmp_path / "start.st", FACTS)
+    report = run_finetuning(
+        make_parts(**parts), replace(QUICK, epochs=1, grey=False), tmp_path / "run", weights=start
+    )
+    facts = load_classifier(tmp_path / "run" / "weights.safetensors").facts
+    assert facts["grey"] is False
+    assert len(facts["from"]) == 64
+    assert report["test"]["n"] == 11
+
+
+def test_a_network_that_exploded_is_refused_although_norms_keep_its_loss_finite() -> None:
+    classifier = FaceClassifier("narrow", 3)
+    with torch.no_grad():
+        classifier.classifier.weight.fill_(3e38)
+    with pytest.raises(DivergedError, match=r"answers to the test images are not finite; lower"):
+        predictions_of(classifier, make_stills(5), "test", QUICK)
+
+
+def test_images_that_cannot_be_trained_on_leave_no_run(tmp_path: Path) -> None:
+    with pytest.raises(StillsError, match="no training image shows sad"):
+        run_finetuning(make_parts(train=make_stills(2)), QUICK, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+# Weight files.
+
+
+def test_a_classifier_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+    classifier = FaceClassifier("narrow", 3, seed=7)
+    file = load_classifier(save_classifier(classifier, tmp_path / "a.safetensors", FACTS))
+    for name, value in classifier.state_dict().items():
+        assert torch.equal(value, file.classifier.state_dict()[name])
+    assert not file.classifier.training
+
+
+def test_a_file_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    classifier = FaceClassifier("narrow", 3)
+    save_classifier(classifier, path, {**FACTS, "classes": ["a", "b"]})
+    with pytest.raises(WeightsError, match=r"2 classes \(a, b\) fc.weight must be \[2, 24\]"):
+        load_classifier(path)
+    save_classifier(classifier, path, {**FACTS, "network": "resnet50"})
+    with pytest.raises(WeightsError, match="names the network 'resnet50' and 3 classes"):
+        load_classifier(path)
+    save_classifier(classifier, path, {"network": "narrow"})
+    with pytest.raises(WeightsError, match="header states image_size nothing"):
+        load_classifier(path)
+    save_classifier(classifier, path, {**FACTS, "network": "resnet18"})
+    with pytest.raises(WeightsError, match=r"does not fit ResNet18"):
+        load_classifier(path)
+    state = classifier.file_state(classifier.state_dict())
+    del state["fc.bias"]
+    save_file(state, path, {"avfuse": json.dumps(FACTS)})
+    with pytest.raises(WeightsError, match=r"fc.bias must be \[3\], got nothing"):
+        load_classifier(path)
+    with torch.no_grad():
+        classifier.classifier.bias[0] = float("nan")
+    save_classifier(classifier, path, FACTS)
+    with pytest.raises(WeightsError, match=r"fc.bias holds nan or inf"):
+        load_classifier(path)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(WeightsError, match="no sound safetensors file"):
+        load_classifier(path)
+
+
+def test_weights_that_diverged_or_are_cut_off_are_no_start(tmp_path: Path) -> None:
+    classifier = FaceClassifier("narrow", 3)
+    with torch.no_grad():
+        classifier.network.conv1.weight[0, 0, 0, 0] = float("nan")
+    path = save_classifier(classifier, tmp_path / "a.safetensors", FACTS)
+    with pytest.raises(WeightsError, match=r"conv1.weight holds nan, inf or a negative variance"):
+        run_finetuning(make_parts(), QUICK, tmp_path / "run", weights=path)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(WeightsError, match="cut off or damaged"):
+        run_finetuning(make_parts(), QUICK, tmp_path / "run", weights=path)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_a_start_was_trained_on_is_said(tmp_path: Path) -> None:
+    path = save_classifier(FaceClassifier("narrow", 3), tmp_path / "a.safetensors", FACTS)
+    text = describe_start(path, ("x", "y"))
+    assert "trained on other 3 classes (a, b, c)" in text
+    assert "its classifier is left out, a new one learns x, y" in text
+    assert "the same 3 classes" in describe_start(path, ("a", "b", "c"))
+    save_file(FaceClassifier("narrow", 3).network.state_dict(), path)
+    with pytest.raises(WeightsError, match="does not say what it was fine-tuned to"):
+        load_classifier(path)
+    assert describe_start(path, ("a", "b")) == f"starting from {path}"
+    with pytest.raises(WeightsError, match="does not exist"):
+        describe_start(tmp_path / "nowhere", ("a", "b"))
+
+
+@pytest.mark.parametrize("network", [name for name in NETWORKS if name != "narrow"])
+def test_every_network_loads_beside_a_classifier_of_ours(network: str) -> None:
+    with torch.device("meta"):
+        module = NETWORKS[network].build()
+        tensors = dict(module.state_dict())
+        for prefix in ("classifier.",):
+            tensors[prefix + "weight"] = torch.empty(8, 5)
+            tensors[prefix + "bias"] = torch.empty(8)
+    match = compare(network, module, tensors)
+    assert match.fits
+    assert match.dropped == ("classifier.weight", "classifier.bias")
+
+
+# Settings.
+
+
+def test_the_preset_is_the_recipe_of_the_default_network_with_every_setting_written_out() -> None:
+    config = load_config("ferplus")
+    assert config.training == FinetuneSettings(
+        network="resnet18", image_size=96, start_size=48, growth_steps=4, grey=True, epochs=26,
+        precision="bfloat16",
+    )  # fmt: skip
+    assert config.threads == 1
+    assert preset_names() == ["ferplus"]
+    from cache.settings import read_toml, settings_to_dict
+    from trainer.stills.config import PRESETS
+
+    written = read_toml(PRESETS / "ferplus.toml")
+    assert set(written) == {*settings_to_dict(config.training), "threads"}
+    assert set(written["augment"]) == set(settings_to_dict(config.training.augment))
+
+
+def test_settings_are_merged_in_order_and_unknown_ones_refused(tmp_path: Path) -> None:
+    file = tmp_path / "more.toml"
+    file.write_text("epochs = 3\nthreads = 2\n[data]\nvalid_share = 0.2\n")
+    config = load_config("ferplus", file, ["epochs=4", "augment.mixup=0.2", "data.size=64"])
+    assert (config.training.epochs, config.training.image_size) == (4, 96)
+    assert config.training.augment.mixup == 0.2
+    assert (config.data.valid_share, config.data.size, config.threads) == (0.2, 64, 2)
+    assert config.stored_size() == 64
+    assert load_config().stored_size() == 224
+    assert load_config(overrides=["image_size=97"]).stored_size() == 104
+    with pytest.raises(SettingsError, match=r"unknown setting epoch; did you mean epochs?"):
+        load_config(overrides=["epoch=3"])
+    with pytest.raises(SettingsError, match=r"unknown setting data\.sise; did you mean data\.size"):
+        load_config(overrides=["data.sise=3"])
+    with pytest.raises(SettingsError, match="unknown preset 'x'; known: ferplus"):
+        load_config("x")
+    with pytest.raises(SettingsError, match="threads must be a whole number from 1 on, got 0"):
+        load_config(overrides=["threads=0"])
+    with pytest.raises(SettingsError, match=r"data must be a table, such as data\.size=112, got 3"):
+        load_config(overrides=["data=3"])
+    with pytest.raises(SettingsError, match="growth_steps must be at least 1, got 0"):
+        load_config(overrides=["growth_steps=0"])
+
+
+def test_stills_whose_arrays_do_not_fit_are_refused() -> None:
+    images, names = make_images(3), ("a", "b", "c")
+    targets, labels = np.zeros((3, 2), np.float32), np.zeros(3, np.int64)
+    with pytest.raises(ValueError, match=r"images must be \(N, S, S\) .* got \(3, 13, 13, 2\)"):
+        Stills(np.zeros((3, 13, 13, 2), np.uint8), targets, labels, ("x", "y"), names)
+    with pytest.raises(ValueError, match=r"need targets \(3, 2\) and labels \(3,\), got \(3, 3\)"):
+        Stills(images, np.zeros((3, 3), np.float32), labels, ("x", "y"), names)
+    with pytest.raises(ValueError, match="3 images need as many names, got 2"):
+        Stills(images, targets, labels, ("x", "y"), names[:2])
+
+
+def test_plain_lines_say_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    display = StillsDisplay("update")
+    display.advance(7, 9, 1.5)
+    display.say("epoch 1")
+    display.advance(9, 9, 0.25)
+    display.close()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "epoch 1"
+    assert lines[1].startswith("9 of 9 updates, loss 0.2500, ")
+    assert len(lines) == 2
