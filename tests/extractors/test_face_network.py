@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from extractors.weight_files import WeightsError
 from extractors.weights import initialise, weights_digest
 from tests.extractors.small import small_specs, use_small_networks
 
+Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
 FEW = ViewSettings(rotations=(0.0, 5.0), scales=(1.0,))
 SPECS = small_specs()
 # Convolutions pick another order of summation with the batch size; no value moves further.
@@ -101,6 +103,25 @@ def test_batches_filled_up_to_few_sizes_as_on_a_gpu_change_nothing_beyond_roundi
         for key, values in expected.items():
             scale = np.abs(values).max()
             np.testing.assert_allclose(found[key], values[:count], atol=ROUNDING * scale)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that CUDA can use")
+@pytest.mark.parametrize("name", list(SPECS))
+@pytest.mark.parametrize(
+    ("precision", "tolerance"), [("float32", 1e-4), ("bfloat16", 5e-2), ("float16", 1e-2)]
+)
+def test_a_gpu_yields_what_the_processor_yields(
+    name: str, precision: Precision, tolerance: float, crops: np.ndarray
+) -> None:
+    expected = network(SPECS[name]).extract(crops)
+    module = SPECS[name].build()
+    initialise(module, 3)
+    give_statistics(module)
+    settings = NetworkSettings(views=FEW, precision=precision)
+    found = FaceNetwork(SPECS[name], module, settings, device="cuda", batch_size=5).extract(crops)
+    scale = np.abs(expected["mean"]).max()
+    for key, values in expected.items():
+        np.testing.assert_allclose(found[key], values, atol=tolerance * scale, err_msg=key)
 
 
 def test_the_same_crops_yield_the_same_bits(crops: np.ndarray) -> None:
