@@ -94,10 +94,14 @@ def test_where_a_seek_finds_no_frame_at_its_time_the_file_is_decoded_from_its_be
     assert sum(handed) > 1103
 
 
-def test_a_sought_frame_of_another_size_is_not_taken(long: Clip) -> None:
+def test_a_sought_frame_of_another_size_is_not_taken(
+    long: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handed = count_decoded(monkeypatch)
     with_other_size = (HEIGHT + 2, WIDTH)
     found = list(decode_wanted(long, times(1300), [207, 1103], with_other_size, LIMITS))
     assert [number_of(image) for _, image in found] == [2, 11]
+    assert sum(handed) > 1103  # decoded from the beginning
 
 
 def test_the_limits_of_the_run_that_found_the_faces_count_again() -> None:
