@@ -37,6 +37,7 @@ from pipeline.sets import Plan, parse_weights, plan_sets
 from pipeline.settings import StageOneSettings
 
 FRAMES = 25
+FEW = demo_corpus.DemoSettings(speakers=4)  # 24 clips
 DIM = 512
 
 
@@ -107,7 +108,7 @@ def main(out: Path | None, profile: bool, folder: Path | None) -> None:
         mock.patch.object(demo_corpus, "NUM_FRAMES", FRAMES),
         mock.patch.object(face_stages, "use_network", return_value=FreeNetwork()),
     ):
-        clips = list(read_manifest(demo_corpus.make_demo_corpus(Path(name) / "corpus")).clips)
+        clips = list(read_manifest(demo_corpus.make_demo_corpus(Path(name) / "corpus", FEW)).clips)
         settings = StageOneSettings()
         plan = plan_sets(
             ["resnet18"], settings, parse_weights(["resnet18=random"]), cache=Path(name) / "cache"

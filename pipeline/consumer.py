@@ -6,7 +6,8 @@ thread of the parent process, which fills batches across clips. Each worker wait
 with at most one piece of a clip (``chunk_bytes``) in flight: that bounds the queue.
 
 What a crop yields depends on the crops beside it by rounding only, see ``FaceNetwork``. What fails
-is told to the clip that it is of: a batch that can't be computed is tried again clip by clip.
+is told to the clip that it is of: a batch that can't be computed is tried again clip by clip, and
+one that doesn't fit into the GPU's memory in halves.
 """
 
 from __future__ import annotations
@@ -150,6 +151,7 @@ class Consumer:
         """Fill a batch from the orders that wait and begin it; None if there was none to begin."""
         name = self._waiting[0].request.network
         pieces: list[tuple[_Order, int]] = []
+        network: FaceNetwork | None = None
         try:
             network = self._load(name)
             room = network.batch_size
@@ -163,6 +165,10 @@ class Consumer:
             network.measure_once(images)
             batch = _Batch(network, pieces, network.begin(images))
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to these orders
+            if isinstance(error, torch.OutOfMemoryError) and network and network.batch_size > 1:
+                network.batch_size //= 2  # a smaller GPU; nothing of these orders was begun
+                torch.cuda.empty_cache()
+                return None
             self._retry([order for order, _ in pieces] or [self._waiting[0]], error)
             return None
         for order, count in pieces:

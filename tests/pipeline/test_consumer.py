@@ -132,6 +132,26 @@ def test_a_network_that_cannot_be_loaded_fails_what_asks_for_it_only() -> None:
         assert ask(consumer, make_crops(3, 0))[0].error == ""
 
 
+def test_batches_too_large_for_the_gpu_are_halved_until_they_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network, most = make_network(), 2
+
+    def begin(images: np.ndarray) -> dict[str, torch.Tensor]:
+        if len(images) > most:
+            raise torch.OutOfMemoryError(f"no room for {len(images)}")
+        return FaceNetwork.begin(network, images)
+
+    monkeypatch.setattr(network, "begin", begin)
+    with Consumer(lambda _: network, threads=1) as consumer:
+        (reply,) = ask(consumer, make_crops(7, 0))
+        assert reply.error == ""
+        assert reply.arrays["basic"].shape == (7, 32)
+        assert network.batch_size == 2
+        most = 0
+        assert ask(consumer, make_crops(7, 0))[0].error == "OutOfMemoryError: no room for 1"
+
+
 def test_a_worker_that_dies_with_its_crops_in_a_batch_disturbs_no_other(
     consumer: Consumer,
 ) -> None:
