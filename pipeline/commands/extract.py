@@ -102,9 +102,9 @@ def extract(
         chosen: dict[str, Any] = (
             {"network": {"views": settings_to_dict(VIEW_SETS[views])}} if views else {}
         )
-        if precision:
-            chosen = merge(chosen, {"network": {"precision": PRECISION_NAMES[precision]}})
         values = merge(chosen, read_toml(config) if config else {})
+        if precision:
+            values = merge(values, {"network": {"precision": PRECISION_NAMES[precision]}})
         values = merge(values, parse_overrides(overrides))
         settings = settings_from(StageOneSettings, values)
         plan = plan_sets(
