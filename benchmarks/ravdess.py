@@ -4,7 +4,7 @@
 
 Video is the clip mean of 35 action units (OpenFace), sound the log-mel with deltas of this project
 and functionals of it. Every clip is tested once, by heads trained on 20 other speakers. An
-interrupted call goes on; ``--only NAME`` trains some of the systems.
+interrupted call goes on; ``--aligned`` leaves out the systems on features of whole clips.
 """
 
 from __future__ import annotations
@@ -20,17 +20,15 @@ import click
 import numpy as np
 
 from benchmarks.machine import describe_machine
-from benchmarks.ravdess_classical import svm_folds
-from benchmarks.ravdess_data import prepare, read_takes
-from benchmarks.ravdess_stack import aligned_systems
+from benchmarks.ravdess_data import import_sets, prepare, read_takes
+from benchmarks.ravdess_stack import FIVE, aligned_systems
 from benchmarks.tables import accuracy_cells, describe, keep, markdown, percent
 from cache.manifest import Manifest, read_manifest
 from cache.settings import merge, settings_from
 from trainer.experiment import Protocol, run_experiment
 from trainer.metrics import measure
 from trainer.predictions import Predictions, mean_predictions
-from trainer.predictions_csv import format_predictions, read_predictions
-from trainer.runs import RunError, read_members, read_run, write_whole
+from trainer.runs import RunError, read_members, read_run
 from trainer.settings import TrainSettings
 
 LABELS = ("angry", "calm", "disgust", "fearful", "happy", "neutral", "sad", "surprised")
@@ -117,33 +115,11 @@ URGENT = (
     "transductive: concatenation, all augmentations",
 )  # fmt: skip
 ENSEMBLES = {
-    "ensemble: sound": ("sound", "CNN, sound"),
     "ensemble: concatenation and FBP": (
         "concatenation, all augmentations", "FBP of embeddings, all augmentations",
     ),
-    "ensemble: those and the classical stack": (
-        "concatenation, all augmentations", "FBP of embeddings, all augmentations", "SVM, both",
-    ),
-    "ensemble: those, the stack, and sound by CNN": (
-        "concatenation, all augmentations", "FBP of embeddings, all augmentations", "SVM, both",
-        "CNN, sound",
-    ),
     "product: action units and sound": ("action units", "sound"),
-    "product: SVM and heads": (
-        "action units", "sound", "concatenation, all augmentations",
-        "FBP of embeddings, all augmentations", "SVM, both",
-    ),
-    "product of four and the network": (
-        "LDA, aligned sound", "SVM, aligned sound", "LDA, action units", "SVM, action units",
-        "CNN, sound",
-    ),
-    "product, transductive": (
-        "transductive: action units", "transductive: sound",
-        "transductive: concatenation, all augmentations", "transductive: SVM, both",
-    ),
-    "ensemble, transductive": (
-        "transductive: concatenation, all augmentations", "transductive: SVM, both",
-    ),
+    "product of five and the network": (*FIVE, "CNN, sound"),
 }  # fmt: skip
 
 
@@ -156,6 +132,20 @@ def aligned_heads() -> dict[str, dict[str, Any]]:
     return {
         "head, both": merge(both, plain),
         "head, aligned sound": merge(sound, plain),
+    }
+
+
+def ablations() -> dict[str, dict[str, Any]]:
+    """The head on both, with one augmentation, none, or another fusion."""
+    both = aligned_heads()["head, both"]
+    bare = {**both, "augment": {}}
+    table = {"head, both, no augmentation": bare}
+    table |= {f"head, both, {name} alone": {**bare, **part} for name, part in AUGMENTATIONS.items()}
+    sharp = {**both["optim"], "label_smoothing": 0.0}
+    table["head, both, no label smoothing alone"] = {**bare, "optim": sharp}
+    return table | {
+        "head, FBP of embeddings": {**both, "fusion": {"kind": "fbp"}},
+        "head, late": {**both, "fusion": {"kind": "late"}},
     }
 
 
@@ -188,26 +178,6 @@ def train_system(name: str, values: Mapping[str, Any], manifest: Manifest, work:
         keep=True,
     )
     return folder
-
-
-def classical(manifest: Manifest, work: Path) -> dict[str, list[Predictions]]:
-    """Support vector machines on the same vectors."""
-    results = {}
-    for prefix, normalise in (("", "standard"), ("transductive: ", "per-speaker")):
-        change = {"normalise": normalise}
-        values = {"video": {**AU, **change}, "audio": {**FUNCTIONALS, **change}, "fusion": CONCAT}
-        settings = settings_from(TrainSettings, values)
-        for kind, modalities in (
-            ("action units", ["video"]), ("sound", ["audio"]), ("both", ["video", "audio"])
-        ):  # fmt: skip
-            name = f"{prefix}SVM, {kind}"
-            path = work / "svm" / f"{re.sub(r'[^a-zA-Z]+', '-', name)}.csv"
-            if not path.exists():
-                table = svm_folds(manifest, work / "cache", settings, modalities, LABELS, FOLDS)
-                path.parent.mkdir(exist_ok=True)
-                write_whole(path, format_predictions(table))
-            results[name] = [read_predictions(path)]
-    return results
 
 
 def describe_all(results: Mapping[str, Sequence[Predictions]]) -> list[dict[str, Any]]:
@@ -249,28 +219,28 @@ def split_folds(table: Predictions) -> list[Predictions]:
 @click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--work", required=True, type=click.Path(path_type=Path), help="Folder to work in.")
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="JSON file.")
-@click.option("--only", multiple=True, help="Train these systems only.")
-@click.option("--finished", is_flag=True, help="Train nothing: report on the finished runs.")
-def main(data: Path, work: Path, out: Path, only: tuple[str, ...], finished: bool) -> None:
+@click.option("--aligned", is_flag=True, help="Only the systems on aligned sound.")
+@click.option("--only", multiple=True, help="Only these of the systems on whole clips.")
+@click.option("--finished", is_flag=True, help="Of those on whole clips report the trained ones.")
+def main(
+    data: Path, work: Path, out: Path, aligned: bool, only: tuple[str, ...], finished: bool
+) -> None:
     """Measure every system in six folds of speakers."""
     machine = describe_machine()
     path = prepare(data, work)
-    manifest = read_manifest(path, check_files=False)
     results: dict[str, list[Predictions]] = {}
     weights: dict[str, Any] = {}
-    todo = systems()
-    for name in sorted(todo, key=lambda n: n not in URGENT):
-        values = todo[name]
-        if (only and name not in only) or (finished and not is_finished(run_folder(work, name))):
-            continue
-        run = train_system(name, values, manifest, work)
-        results[name] = list(read_members(read_run(run)).values())
-        click.echo(json.dumps(describe_all({name: results[name]})[0]))
+    settings: dict[str, Any] = {}
+    if not aligned:
+        import_sets(path, work)
+        settings = systems()
+        results = whole_clips(path, work, only, finished=finished)
     if not only:
-        results |= classical(manifest, work)
+        settings |= aligned_heads() | ablations()
         takes = read_takes(path, work, LABELS)
-        folder = work / "aligned"
-        found, weights = aligned_systems(takes, LABELS, folder, aligned_heads(), range(SEEDS))
+        found, weights = aligned_systems(
+            takes, LABELS, work / "aligned", aligned_heads(), range(SEEDS), ablations()
+        )
         results |= found
     for name, parts in ENSEMBLES.items():
         if all(part in results for part in parts):
@@ -285,9 +255,23 @@ def main(data: Path, work: Path, out: Path, only: tuple[str, ...], finished: boo
     ]
     click.echo(markdown(header, rows))
     out.parent.mkdir(parents=True, exist_ok=True)
-    settings = systems() | {f"{name}, aligned": v for name, v in aligned_heads().items()}
     content = {"machine": machine, "settings": settings, "results": lines, **weights}
     out.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def whole_clips(
+    path: Path, work: Path, only: Sequence[str], *, finished: bool
+) -> dict[str, list[Predictions]]:
+    """Train the heads on features of whole clips, those first that ensembles are made of."""
+    manifest = read_manifest(path, check_files=False)
+    results = {}
+    for name, values in sorted(systems().items(), key=lambda item: item[0] not in URGENT):
+        if (only and name not in only) or (finished and not is_finished(run_folder(work, name))):
+            continue
+        run = train_system(name, values, manifest, work)
+        results[name] = list(read_members(read_run(run)).values())
+        click.echo(json.dumps(describe_all({name: results[name]})[0]))
+    return results
 
 
 if __name__ == "__main__":

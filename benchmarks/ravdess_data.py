@@ -58,7 +58,7 @@ def spoken(waveform: np.ndarray) -> tuple[float, float]:
 
 
 def prepare(data: Path, work: Path) -> Path:
-    """Make the sets: log-mel by stage one, action units imported, functionals of the sound."""
+    """Make what all systems need: the manifest, log-mel by stage one, functionals, contours."""
     manifest = write_manifest(data, work)
     cache = work / "cache"
     command = [sys.executable, "-m", "pipeline", "extract", str(manifest)]
@@ -66,12 +66,16 @@ def prepare(data: Path, work: Path) -> Path:
     with np.load(data / "ravdess" / "openface_au.npz") as file:
         # Intensities lie in 0..5 and crowd at 0; shares of frames in 0..1.
         np.savez(work / "au.npz", clip=file["clip"], au=np.sqrt(np.maximum(file["au"], 0.0)))
-    import_set(work, manifest, "au", work / "au.npz", "--id-pattern", r"^\d\d-(.*)$")
     if not (work / "contours.npz").exists():
         write_functionals(manifest, work)
+    return manifest
+
+
+def import_sets(manifest: Path, work: Path) -> None:
+    """Import action units, functionals and windows into the cache."""
+    import_set(work, manifest, "au", work / "au.npz", "--id-pattern", r"^\d\d-(.*)$")
     import_set(work, manifest, "functionals", work / "functionals.npz")
     import_set(work, manifest, "windows", work / "windows.npz", "--rate", "4")
-    return manifest
 
 
 def write_functionals(manifest: Path, work: Path) -> None:

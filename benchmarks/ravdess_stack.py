@@ -21,10 +21,11 @@ from trainer.predictions import Predictions
 
 NUM_FOLDS = 6
 SMOOTHING = 1e-2  # keeps fitted fusion weights near equal ones
-# Written down before the folds were measured: two machines for either modality, equal weights.
+# Products of equal weights, written down before the folds were measured with them.
 FOUR = (
     "LDA, aligned sound", "SVM, aligned sound", "LDA, action units", "SVM, action units",
 )  # fmt: skip
+FIVE = (*FOUR, "LDA, squared action units")
 
 
 def fit_weights(members: Sequence[Array], labels: NDArray[np.int64]) -> Array:
@@ -87,6 +88,7 @@ def aligned_systems(
     folder: Path,
     heads: Mapping[str, Mapping[str, Any]],
     seeds: Sequence[int],
+    ablations: Mapping[str, Mapping[str, Any]],
 ) -> tuple[dict[str, list[Predictions]], dict[str, Any]]:
     """Every system on aligned sound, and the weights that the training speakers chose."""
     outer: list[dict[int, dict[str, Array]]] = []
@@ -107,8 +109,9 @@ def aligned_systems(
         found = {name: [pool(takes, plain, [name])] for name in CLASSIFIERS}
         found |= {name: [pool(takes, part, [name]) for part in outer] for name in heads}
         found["product of four"] = [pool(takes, plain, FOUR)]
-        found["product of four and the head"] = [
-            pool(takes, part, (*FOUR, next(iter(heads)))) for part in outer
+        found["product of five"] = [pool(takes, plain, FIVE)]
+        found["product of five and the head"] = [
+            pool(takes, part, (*FIVE, next(iter(heads)))) for part in outer
         ]
         if not transductive:
             standard = outer
@@ -116,6 +119,12 @@ def aligned_systems(
             prefix + name: [as_predictions(takes, classes, part) for part in parts]
             for name, parts in found.items()
         }
+    changed = {
+        fold: headed(takes, (fold,), folder, ablations, seeds[0], group="ablation")
+        for fold in range(NUM_FOLDS)
+    }
+    for name in ablations:
+        results[name] = [as_predictions(takes, classes, pool(takes, changed, [name]))]
     pairs = {
         pair: classified(takes, pair, folder) | headed(takes, pair, folder, heads, seeds[0])
         for pair in all_pairs()

@@ -34,7 +34,7 @@ def make_takes() -> Takes:
         folds=np.arange(count) // CLIPS_IN_FOLD,
         sentences=np.arange(count) // 3 % 2,
         voice=rng.normal(size=(count, 5)),
-        face=rng.normal(size=(count, 7)),
+        face=rng.normal(size=(count, 35)),
         contours=[rng.normal(size=(2 * n, 26)).astype(np.float32) for n in lengths],
         steps=[rng.normal(size=(n, 11)).astype(np.float32) for n in lengths],
     )
