@@ -154,8 +154,11 @@ class Bench:
                 times[name].lap()
                 read()
                 times[name].lap()
-        found, self.details["pack"] = compare(times, "numpy.fromfile", "pack")
-        return [Row("pack reading, warm and verified, against numpy.fromfile", found, 0.8)]
+        _, self.details["pack"] = compare(times, "numpy.fromfile", "pack")
+        # Both are one thread that copies memory, in less time than other processes are given.
+        found = times["numpy.fromfile"].processor / times["pack"].processor
+        what = "pack reading, warm and verified, against numpy.fromfile, processor seconds"
+        return [Row(what, found, 0.8)]
 
     def nothing(self) -> list[Row]:
         """Another enhancement and another head extract nothing."""
