@@ -6,35 +6,53 @@ The key of a set covers everything that can change its numbers, here and nowhere
 
 from __future__ import annotations
 
-import platform
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
-
-import torch
 
 from cache.digest import digest_file
 from cache.set_spec import SetSpec
 from cache.settings import settings_to_dict
-from extractors.default_network import default_weights
-from extractors.face_network import FaceNetwork, load_face_network
+from extractors.face_network import FaceNetwork
 from extractors.frozen_alexnet import load_frozen_alexnet
 from extractors.networks import NETWORKS
-from extractors.weight_files import WeightsError
 from pipeline.crops import resolve_framing
 from pipeline.overrides import Override, digest_overrides
+from pipeline.provenance import make_provenance
 from pipeline.second import DETECTORS, find_model, load_second
 from pipeline.settings import StageOneSettings
-from pipeline.trained_encoder import EncoderChoiceError, describe_training, find_checkpoint
+from pipeline.trained_encoder import describe_training
+from pipeline.weights_choice import (
+    ALEXNET,
+    PlanError,
+    WeightsChoice,
+    choose_default,
+    choose_device,
+    load_network,
+    parse_weights,
+)
+
+__all__ = [
+    "ALEXNET",
+    "ALGORITHM_VERSIONS",
+    "AUDIO_SETS",
+    "Kind",
+    "Plan",
+    "PlanError",
+    "PlannedSet",
+    "WeightsChoice",
+    "choose_default",
+    "choose_device",
+    "load_network",
+    "parse_weights",
+    "plan_sets",
+    "tell_default",
+]
 
 Kind = Literal["faces", "network", "audio", "grid"]
 
 AUDIO_SETS = ("spectrogram", "logmel")
-DEFAULT = "default"  # in place of a weight file's name: the one that avfuse ships
-ALEXNET = "alexnet"  # grids of the audio encoder of a trained head
 # Bumped by hand when the code of a kind of set starts to yield other numbers for the same settings.
 ALGORITHM_VERSIONS: dict[str, int] = {
     "faces": 3,
@@ -43,36 +61,6 @@ ALGORITHM_VERSIONS: dict[str, int] = {
     "logmel": 1,
     "alexnet": 1,
 }
-LIBRARIES = ("av", "dlib-bin", "h5py", "numpy", "opencv-python-headless", "torch")
-
-
-class PlanError(ValueError):
-    """The sets, weights or settings asked for do not fit together."""
-
-
-@dataclass(frozen=True)
-class WeightsChoice:
-    """Where a network's parameters come from: a file, which may be ours, or a seed for random ones.
-
-    Attributes:
-        file: of the parameters; None draws random ones.
-        seed: of random ones.
-        default: whether ``file`` is the one that avfuse ships, wherever it is installed.
-    """
-
-    file: Path | None = None
-    seed: int = 0
-    default: bool = False
-
-    @property
-    def untrained(self) -> bool:
-        """Whether the parameters are random."""
-        return self.file is None
-
-    def __str__(self) -> str:
-        if self.default:
-            return DEFAULT
-        return f"random:{self.seed}" if self.file is None else str(self.file)
 
 
 @dataclass(frozen=True)
@@ -110,106 +98,6 @@ class Plan:
     def by_hand(self, clip: str, kind: Kind) -> str:
         """Digest of what was chosen by hand for a clip's entry in a set; empty if nothing was."""
         return digest_overrides(self.overrides.get(clip, ())) if kind == "network" else ""
-
-
-def parse_weights(choices: Sequence[str]) -> dict[str, WeightsChoice]:
-    """Read ``["ir50=FILE", "resnet18=default", "vggface=random:7"]``.
-
-    Raises:
-        PlanError: a choice without ``=``, an unknown network, a network named twice, a file that
-            isn't there, or a seed that is no whole number.
-    """
-    result: dict[str, WeightsChoice] = {}
-    for choice in choices:
-        name, equals, source = choice.partition("=")
-        if not equals or not source:
-            raise PlanError(
-                f"--weights {choice}: expected NETWORK=FILE, NETWORK=default or NETWORK=random"
-            )
-        if name not in (*NETWORKS, ALEXNET, *DETECTORS):
-            raise PlanError(f"--weights {choice}: no network {name!r}; there are {_networks()}")
-        if name in result:
-            raise PlanError(f"--weights names {name} twice")
-        if name == ALEXNET:
-            result[name] = _choose_encoder(source)
-            continue
-        if name in NETWORKS and (source == "random" or source.startswith("random:")):
-            seed = source.removeprefix("random").removeprefix(":") or "0"
-            if not seed.isdecimal():
-                raise PlanError(f"--weights {choice}: the seed must be a whole number")
-            result[name] = WeightsChoice(seed=int(seed))
-            continue
-        if source == DEFAULT and name in NETWORKS:
-            result[name] = choose_default(name)
-            continue
-        path = Path(source)
-        if not path.is_file():
-            raise PlanError(f"--weights {choice}: {path} is not a file")
-        result[name] = WeightsChoice(file=path.resolve())
-    return result
-
-
-def choose_default(name: str) -> WeightsChoice:
-    """Choose the weights that avfuse ships for a network.
-
-    Raises:
-        PlanError: it ships none for this network.
-        extractors.weight_files.WeightsError: the file is gone.
-    """
-    path = default_weights(name)
-    if path is None:
-        raise PlanError(
-            f"{name} needs weights: pass --weights {name}=FILE, or {name}=random to try things "
-            "out (random weights mark everything made with them as untrained)"
-        )
-    return WeightsChoice(file=path, default=True)
-
-
-def _choose_encoder(source: str) -> WeightsChoice:
-    try:
-        return WeightsChoice(file=find_checkpoint(Path(source)))
-    except EncoderChoiceError as error:
-        raise PlanError(f"--weights {ALEXNET}={source}: {error}") from error
-
-
-def load_network(
-    name: str, choice: WeightsChoice, settings: StageOneSettings, *, device: str, batch_size: int
-) -> FaceNetwork:
-    """Build a network with its parameters and views.
-
-    Raises:
-        extractors.weight_files.WeightsError: the file doesn't hold this network's parameters.
-        PlanError: the network has no such layer or takes no such image size.
-    """
-    try:
-        return load_face_network(
-            name,
-            choice.file,
-            settings.network,
-            seed=choice.seed,
-            device=device,
-            batch_size=batch_size,
-        )
-    except WeightsError:
-        raise
-    except ValueError as error:
-        raise PlanError(str(error)) from error
-
-
-def choose_device(text: str) -> str:
-    """Turn ``auto`` into ``cuda`` where there is a usable GPU and ``cpu`` elsewhere.
-
-    Raises:
-        PlanError: the text names no device, or one that this machine doesn't have.
-    """
-    if text == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    kind, _, number = text.partition(":")
-    if text != "cpu" and not (kind == "cuda" and (not number or number.isdecimal())):
-        raise PlanError(f"--device {text}: expected auto, cpu, cuda or cuda:N")
-    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
-        raise PlanError(f"--device {text}: PyTorch sees {torch.cuda.device_count()} CUDA devices")
-    return text
 
 
 def plan_sets(
@@ -261,8 +149,13 @@ def plan_sets(
     if networks or "faces" in wanted:
         settings = _with_second(settings, weights)
         sets.append(_planned_faces(settings, weights))
-    elif overrides or any(name in DETECTORS for name in weights):
-        raise PlanError("a second detector, or overrides, but no set that is made from faces")
+    elif any(name in DETECTORS for name in weights):
+        raise PlanError("a second detector, but no set that is made from faces")
+    if overrides and not networks:
+        raise PlanError(
+            "overrides choose the face that a network is given, and no network is among --sets "
+            f"{','.join(names)}"
+        )
     for name in networks:
         choice = weights[name] if name in weights else choose_default(name)
         network = load_network(name, choice, settings, device="cpu", batch_size=batch_size)
@@ -280,7 +173,7 @@ def plan_sets(
         device=choose_device(device),
         batch_size=batch_size,
         retry_failed=retry_failed,
-        provenance=_provenance(command, settings),
+        provenance=make_provenance(command, settings),
         overrides=dict(overrides or {}),
     )
 
@@ -387,25 +280,3 @@ def _planned_grid(weights: Mapping[str, WeightsChoice], settings: StageOneSettin
         untrained=encoder.untrained,
     )
     return PlannedSet("grid", spec, choice, {"trained_on": describe_training(choice.file)})
-
-
-def _provenance(command: Sequence[str], settings: StageOneSettings) -> dict[str, Any]:
-    return {
-        "avfuse": version("avfuse"),
-        "python": platform.python_version(),
-        "libraries": {name: _version(name) for name in LIBRARIES},
-        "host": platform.node(),
-        "command": list(command or sys.argv),
-        "limits": {**settings_to_dict(settings.decode), "hang_seconds": settings.hang_seconds},
-    }
-
-
-def _version(library: str) -> str:
-    try:
-        return version(library)
-    except PackageNotFoundError:  # such as a dlib that was built here, for CUDA
-        return "not from its wheel"
-
-
-def _networks() -> str:
-    return ", ".join([*NETWORKS, ALEXNET, *DETECTORS])

@@ -170,10 +170,11 @@ def test_an_override_of_a_missing_track_fails_its_clip_until_it_is_mended(
     assert detections.take() == 0
 
 
-def test_overrides_without_a_set_of_faces_are_wrong_use(manifest: Path) -> None:
-    result = extract(manifest, *overrides(manifest, "a,,,0,"), sets="spectrogram")
+@pytest.mark.parametrize("sets", ["spectrogram", "faces"])
+def test_overrides_without_a_network_are_wrong_use(manifest: Path, sets: str) -> None:
+    result = extract(manifest, *overrides(manifest, "a,,,0,"), sets=sets)
     assert result.exit_code == 2
-    assert "but no set that is made from faces" in result.output
+    assert f"no network is among --sets {sets}" in result.output
 
 
 def test_coverage_is_in_the_headers_the_report_and_the_summary(manifest: Path) -> None:

@@ -1,0 +1,153 @@
+"""Which weights a run's networks, encoders and detectors are given, and on which device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from extractors.default_network import default_weights
+from extractors.face_network import FaceNetwork, load_face_network
+from extractors.networks import NETWORKS
+from extractors.weight_files import WeightsError
+from pipeline.second import DETECTORS
+from pipeline.settings import StageOneSettings
+from pipeline.trained_encoder import EncoderChoiceError, find_checkpoint
+
+DEFAULT = "default"  # in place of a weight file's name: the one that avfuse ships
+ALEXNET = "alexnet"  # grids of the audio encoder of a trained head
+
+
+class PlanError(ValueError):
+    """The sets, weights or settings asked for do not fit together."""
+
+
+@dataclass(frozen=True)
+class WeightsChoice:
+    """Where a network's parameters come from: a file, which may be ours, or a seed for random ones.
+
+    Attributes:
+        file: of the parameters; None draws random ones.
+        seed: of random ones.
+        default: whether ``file`` is the one that avfuse ships, wherever it is installed.
+    """
+
+    file: Path | None = None
+    seed: int = 0
+    default: bool = False
+
+    @property
+    def untrained(self) -> bool:
+        """Whether the parameters are random."""
+        return self.file is None
+
+    def __str__(self) -> str:
+        if self.default:
+            return DEFAULT
+        return f"random:{self.seed}" if self.file is None else str(self.file)
+
+
+def parse_weights(choices: Sequence[str]) -> dict[str, WeightsChoice]:
+    """Read ``["ir50=FILE", "resnet18=default", "vggface=random:7"]``.
+
+    Raises:
+        PlanError: a choice without ``=``, an unknown network, a network named twice, a file that
+            isn't there, or a seed that is no whole number.
+    """
+    result: dict[str, WeightsChoice] = {}
+    for choice in choices:
+        name, equals, source = choice.partition("=")
+        if not equals or not source:
+            raise PlanError(
+                f"--weights {choice}: expected NETWORK=FILE, NETWORK=default or NETWORK=random"
+            )
+        if name not in (*NETWORKS, ALEXNET, *DETECTORS):
+            raise PlanError(f"--weights {choice}: no network {name!r}; there are {_networks()}")
+        if name in result:
+            raise PlanError(f"--weights names {name} twice")
+        if name == ALEXNET:
+            result[name] = _choose_encoder(source)
+            continue
+        if name in NETWORKS and (source == "random" or source.startswith("random:")):
+            seed = source.removeprefix("random").removeprefix(":") or "0"
+            if not seed.isdecimal():
+                raise PlanError(f"--weights {choice}: the seed must be a whole number")
+            result[name] = WeightsChoice(seed=int(seed))
+            continue
+        if source == DEFAULT and name in NETWORKS:
+            result[name] = choose_default(name)
+            continue
+        path = Path(source)
+        if not path.is_file():
+            raise PlanError(f"--weights {choice}: {path} is not a file")
+        result[name] = WeightsChoice(file=path.resolve())
+    return result
+
+
+def choose_default(name: str) -> WeightsChoice:
+    """Choose the weights that avfuse ships for a network.
+
+    Raises:
+        PlanError: it ships none for this network.
+        extractors.weight_files.WeightsError: the file is gone.
+    """
+    path = default_weights(name)
+    if path is None:
+        raise PlanError(
+            f"{name} needs weights: pass --weights {name}=FILE, or {name}=random to try things "
+            "out (random weights mark everything made with them as untrained)"
+        )
+    return WeightsChoice(file=path, default=True)
+
+
+def _choose_encoder(source: str) -> WeightsChoice:
+    try:
+        return WeightsChoice(file=find_checkpoint(Path(source)))
+    except EncoderChoiceError as error:
+        raise PlanError(f"--weights {ALEXNET}={source}: {error}") from error
+
+
+def load_network(
+    name: str, choice: WeightsChoice, settings: StageOneSettings, *, device: str, batch_size: int
+) -> FaceNetwork:
+    """Build a network with its parameters and views.
+
+    Raises:
+        extractors.weight_files.WeightsError: the file doesn't hold this network's parameters.
+        PlanError: the network has no such layer or takes no such image size.
+    """
+    try:
+        return load_face_network(
+            name,
+            choice.file,
+            settings.network,
+            seed=choice.seed,
+            device=device,
+            batch_size=batch_size,
+        )
+    except WeightsError:
+        raise
+    except ValueError as error:
+        raise PlanError(str(error)) from error
+
+
+def choose_device(text: str) -> str:
+    """Turn ``auto`` into ``cuda`` where there is a usable GPU and ``cpu`` elsewhere.
+
+    Raises:
+        PlanError: the text names no device, or one that this machine doesn't have.
+    """
+    if text == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, number = text.partition(":")
+    if text != "cpu" and not (kind == "cuda" and (not number or number.isdecimal())):
+        raise PlanError(f"--device {text}: expected auto, cpu, cuda or cuda:N")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise PlanError(f"--device {text}: PyTorch sees {torch.cuda.device_count()} CUDA devices")
+    return text
+
+
+def _networks() -> str:
+    return ", ".join([*NETWORKS, ALEXNET, *DETECTORS])
