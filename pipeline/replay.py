@@ -14,6 +14,7 @@ from typing import Any
 from cache.set_spec import SetSpec, spec_difference
 from cache.settings import settings_from
 from extractors.networks import NETWORKS
+from pipeline.second import has_cuda
 from pipeline.sets import (
     ALEXNET,
     AUDIO_SETS,
@@ -69,9 +70,14 @@ def replay_plan(
         own = dict(spec.settings)
         faces, found = recorded[spec.upstream["faces"]]
         settings["crops"] = own.pop("crops")
-        settings["faces"] = {**faces.settings, "policy": own.pop("policy", "largest")}
-        settings["network"] = own
         second = str(faces.settings.get("second", "none"))
+        settings["faces"] = {
+            **faces.settings,
+            "policy": own.pop("policy", "largest"),
+            # The same numbers, and who predicts has no other choice.
+            "second": "mmod-cpu" if second == "mmod" and not has_cuda() else second,
+        }
+        settings["network"] = own
         if faces.weights is not None:
             choices[second] = _weights(second, found, weights)
     if spec.weights is not None:

@@ -15,12 +15,15 @@ from cache.clip import Clip
 from cache.digest import digest_file
 from cache.feature_set import find_set, list_sets
 from cache.manifest import write_manifest
+from cache.settings import settings_from
 from pipeline.cli import main
 from pipeline.detect import MmodDetector, YuNetDetector
 from pipeline.faces import FaceSettings
+from pipeline.replay import replay_plan
 from pipeline.rungs import Rung
 from pipeline.second import SecondDetectorError, find_model, has_cuda, load_second
-from pipeline.sets import PlanError, parse_weights
+from pipeline.sets import PlanError, parse_weights, plan_sets
+from pipeline.settings import StageOneSettings
 from tests.pipeline.scenes import astronaut, background, place, true_box
 from tests.pipeline.videos import write_video
 
@@ -158,3 +161,26 @@ def test_a_model_that_changes_during_a_run_is_refused(yunet: Path, tmp_path: Pat
 def test_weights_of_a_detector_are_files() -> None:
     with pytest.raises(PlanError, match="expected NETWORK=FILE"):
         parse_weights(["yunet"])
+
+
+@pytest.mark.parametrize("second", ["yunet", "mmod-cpu"])
+def test_a_set_made_with_a_second_detector_can_be_planned_again(
+    second: str, yunet: Path, tmp_path: Path
+) -> None:
+    settings = settings_from(StageOneSettings, {"faces": {"second": second, "policy": "central"}})
+    choices = parse_weights(["resnet18=random"])
+    plan = plan_sets(["resnet18"], settings, choices, cache=tmp_path, device="cpu")
+    recorded = {
+        planned.spec.key: (planned.spec, {"weights": str(planned.weights)}) for planned in plan.sets
+    }
+    key = plan.sets[-1].spec.key
+    again = replay_plan(recorded, key, {}, cache=tmp_path, device="cpu")
+    assert [planned.spec.key for planned in again.sets] == [p.spec.key for p in plan.sets]
+    faces = plan.sets[0].spec
+    recorded[faces.key] = (faces, {"weights": "/gone.onnx"})
+    with pytest.raises(PlanError, match=r"weights of (yunet|mmod) are not where .* --weights"):
+        replay_plan(recorded, key, {}, cache=tmp_path, device="cpu")
+    moved = parse_weights([f"yunet={yunet}"]) if second == "yunet" else {}
+    if moved:
+        again = replay_plan(recorded, key, moved, cache=tmp_path, device="cpu")
+        assert again.sets[-1].spec.key == key
