@@ -145,12 +145,16 @@ def test_networks_with_other_framings_get_crops_of_their_own(
     assert random.untrained
     assert random.settings["crops"]["extend"] == 0.3
     other = avfuse(
-        *("extract", manifest, "--cache", tmp_path / "e", "--sets", "resnet18", *basic),
-        *("--set", "crops.framing=given"),
+        *("extract", manifest, "--cache", tmp_path / "e", "--sets", "resnet18,vggface", *basic),
+        *("--weights", "vggface=random", "--set", "crops.framing=given"),
     )
     assert other.exit_code == 0, other.output
     third = find_set(tmp_path / "e", "resnet18").read("c").arrays["basic"]
     assert np.abs(first - third).max() > 1e-3 * np.abs(first).max()
+    beside, among = (find_set(tmp_path / name, "vggface") for name in "ce")
+    assert beside.spec.key == among.spec.key  # whose crops are the papers' either way
+    values = [one.read("c").arrays["basic"] for one in (beside, among)]
+    np.testing.assert_allclose(*values, rtol=1e-4, atol=1e-5)
 
 
 def test_a_run_finds_the_default_again_wherever_avfuse_is_installed_and_no_other(
