@@ -32,7 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("trainer.commands.compare:compare", "McNemar's exact test between two runs."),
     "ensemble": ("trainer.commands.ensemble:ensemble", "Mean the probabilities of several runs."),
     "report": ("trainer.commands.report:report", "A run as one HTML page."),
-    "predict": ("pipeline.commands.predict:predict", "Classify any video: with a run, or as it is."),
+    "predict": ("pipeline.commands.predict:predict", "Classify any video, with a run or without."),
     "demo": ("pipeline.commands.demo:demo", "The whole job on a corpus made on the spot."),
 }
 
