@@ -140,9 +140,11 @@ def ablations() -> dict[str, dict[str, Any]]:
     both = aligned_heads()["head, both"]
     bare = {**both, "augment": {}}
     table = {"head, both, no augmentation": bare}
-    table |= {f"head, both, {name} alone": {**bare, **part} for name, part in AUGMENTATIONS.items()}
     sharp = {**both["optim"], "label_smoothing": 0.0}
-    table["head, both, no label smoothing alone"] = {**bare, "optim": sharp}
+    table["head, both, no augmentation, no label smoothing"] = {**bare, "optim": sharp}
+    for name, part in AUGMENTATIONS.items():
+        if "augment" in part:
+            table[f"head, both, {name} alone"] = {**bare, **part}
     return table | {
         "head, FBP of embeddings": {**both, "fusion": {"kind": "fbp"}},
         "head, late": {**both, "fusion": {"kind": "late"}},
