@@ -103,7 +103,7 @@ def check_parts(parts: StillParts, target: str) -> None:
 def hold_out(labels: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:
     """Choose which images are held out: the same share of every class, at random.
 
-    Every class keeps at least one image; one that has a single image is never held out.
+    A share of at most a half leaves every class an image; a single one is never held out.
 
     Shapes (N images):
         ``labels``: (N,), any integers.
@@ -112,7 +112,7 @@ def hold_out(labels: NDArray[np.int64], share: float, seed: int) -> NDArray[np.b
     chosen = np.zeros(len(labels), dtype=np.bool_)
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
-        count = min(round(share * len(rows)), len(rows) - 1)
+        count = round(share * len(rows))  # of one image, half is none
         # By class, so that images added to one leave the others' choice alone.
         draw = np.random.default_rng([seed, int(label) + 1])
         chosen[draw.permutation(rows)[:count]] = True
