@@ -76,9 +76,19 @@ def load_part(folder: Path, part: str) -> Stills:
     return Stills(images, vote_targets(votes), majority_labels(votes), FERPLUS_CLASSES, names)
 
 
-def measure(classifier: FaceClassifier, stills: Stills, facts: WeightFacts) -> dict[str, Any]:
-    """Score one part with and without the mirror image, and count the confusions."""
+def measure(
+    classifier: FaceClassifier, stills: Stills, facts: WeightFacts, learned: frozenset[bytes]
+) -> dict[str, Any]:
+    """Score one part with and without the mirror image, and count the confusions.
+
+    Args:
+        classifier: rounded as it is shipped.
+        stills: the part.
+        facts: how it is fed.
+        learned: the pixels of the training images: FER+ holds some faces in two parts.
+    """
     stills = stills.testable()
+    new = np.array([image.tobytes() not in learned for image in stills.images], dtype=bool)
     options: dict[str, Any] = {"grey": facts.grey}
     plain = predict_stills(classifier, stills, facts.image_size, flip=False, **options)
     both = predict_stills(classifier, stills, facts.image_size, flip=True, **options)
@@ -93,6 +103,13 @@ def measure(classifier: FaceClassifier, stills: Stills, facts: WeightFacts) -> d
         "accuracy": right / len(stills),
         "interval": list(wilson_interval(right, len(stills)) or ()),
         "accuracy_with_mirror_image": score_stills(both, stills.labels).accuracy,
+        "new": {
+            "num_images": int(new.sum()),
+            "accuracy": float((chosen == stills.labels)[new].mean()),
+            "interval": list(
+                wilson_interval(int((chosen == stills.labels)[new].sum()), int(new.sum()))
+            ),
+        },
         "loss": score_stills(plain, stills.labels).loss,
         "uar": float(recalls.mean()),
         "recall": dict(zip(stills.classes, recalls.round(4).tolist(), strict=True)),
@@ -113,6 +130,7 @@ def write_card(path: Path, facts: WeightFacts, size: int, digest: str) -> None:
     """Fill the model card's text with what was measured."""
     test, valid = dict(facts.metrics), facts.metrics.get("valid", {})
     low, high = test["interval"]
+    new_low, new_high = test["new"]["interval"]
     framing = facts.framing or Framing(0.3, 0.0)
     values = {
         "BYTES": f"{size / 1e6:.1f} MB",
@@ -123,6 +141,9 @@ def write_card(path: Path, facts: WeightFacts, size: int, digest: str) -> None:
         "LIFT": f"{framing.lift:g}",
         "ACCURACY": f"{test['accuracy']:.2%}",
         "INTERVAL": f"{low:.2%} to {high:.2%}",
+        "COPIES": str(test["num_images"] - test["new"]["num_images"]),
+        "NUM_NEW": f"{test['new']['num_images']:,}",
+        "NEW": f"{test['new']['accuracy']:.2%} (95 % interval {new_low:.2%} to {new_high:.2%})",
         "MIRROR": f"{test['accuracy_with_mirror_image']:.2%}",
         "UAR": f"{test['uar']:.2%}",
         "NUM_TEST": f"{test['num_images']:,}",
@@ -186,7 +207,8 @@ def main(
     parts = {name: load_part(ferplus, name) for name in ("test", "valid")}
     if quick:
         parts = {name: part.select(np.arange(200)) for name, part in parts.items()}
-    scores = {name: measure(classifier, part, facts) for name, part in parts.items()}
+    learned = frozenset(image.tobytes() for image in load_part(ferplus, "train").images)
+    scores = {name: measure(classifier, part, facts, learned) for name, part in parts.items()}
     valid = {k: scores["valid"][k] for k in ("num_images", "accuracy")}
     metrics = {"split": "FER+ test", **scores["test"], "valid": valid}
     facts = replace(facts, metrics=metrics)
