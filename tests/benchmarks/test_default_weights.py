@@ -23,7 +23,7 @@ CLASSES = 8
 
 @pytest.fixture
 def ferplus(tmp_path: Path) -> Path:
-    """Twelve faces a part, six of them with a majority."""
+    """Twelve faces a part, six of them with a majority; two of the test's stand in training too."""
     draw = np.random.default_rng(0)
     for part in ("test", "valid"):
         votes = np.zeros((12, 10), np.uint8)
@@ -31,6 +31,9 @@ def ferplus(tmp_path: Path) -> Path:
         votes[6:, 8] = 10  # unknown
         images = draw.integers(0, 256, (12, 48, 48), dtype=np.uint8)
         np.savez(tmp_path / f"{part}.npz", images=images, votes=votes)
+        if part == "test":
+            learned = np.concatenate([images[:2], 255 - images[2:]])
+    np.savez(tmp_path / "train.npz", images=learned, votes=votes)
     return tmp_path
 
 
@@ -56,6 +59,7 @@ def test_the_averaged_parameters_of_a_state_become_a_file_that_says_how_to_feed_
     network = load_face_network("resnet18", out)
     assert (network.settings.image_size, network.settings.colour) == (64, "grey")
     assert network.settings.detail == 48
+    assert json.loads(read_weight_file(out).metadata["avfuse"])["metrics"]["new"]["num_images"] == 4
     tensors = read_weight_file(out).tensors
     assert tensors["conv1.weight"].dtype == torch.float16
     assert tensors["bn1.running_var"].dtype == torch.float32
