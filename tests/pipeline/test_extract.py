@@ -282,9 +282,9 @@ def _write_wav(path: Path, seconds: float) -> None:
     [
         (("--sets", "faces,resnet99"), "no set 'resnet99'; there are faces, ir50"),
         (("--sets", ","), "no set asked for"),
-        (("--sets", "resnet18"), "resnet18 needs weights: pass --weights resnet18=FILE"),
+        (("--sets", "ir50"), "ir50 needs weights: pass --weights ir50=FILE"),
         (("--sets", "faces", "--weights", "ir50=random"), "ir50 is not among --sets faces"),
-        (("--sets", "ir50", "--weights", "ir50"), "expected NETWORK=FILE or NETWORK=random"),
+        (("--sets", "ir50", "--weights", "ir50"), "expected NETWORK=FILE, NETWORK=default or"),
         (("--sets", "ir50", "--weights", "ir51=random"), "no network 'ir51'"),
         (("--sets", "ir50", "--weights", "ir50=/no/file.pth"), "/no/file.pth is not a file"),
         (("--sets", "ir50", "--weights", "ir50=random:x"), "the seed must be a whole number"),
