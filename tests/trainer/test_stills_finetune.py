@@ -258,7 +258,7 @@ def test_weights_of_another_network_are_refused(narrow: str, tmp_path: Path) -> 
 def test_half_precision_trains_and_keeps_its_parameters_in_float32(narrow: str) -> None:
     losses: dict[str, list[float]] = {"bfloat16": [], "float32": []}
     for precision, heard in losses.items():
-        settings = replace(TINY, precision=precision, epochs=1)
+        settings = replace(TINY, precision=precision, epochs=1, start_size=17)
         add = heard.append
         trained = finetune(TRAIN, VALID, settings, on_update=lambda *row, add=add: add(row[2]))
         assert {value.dtype for value in trained.classifier.parameters()} == {torch.float32}

@@ -194,3 +194,11 @@ def test_targets_are_smoothed_and_taken_from_the_label_where_asked() -> None:
 def test_settings_out_of_range_are_refused(name: str, value: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         FinetuneSettings(**{name: value})
+
+
+@pytest.mark.parametrize("sizes", [{"start_size": 16}, {"image_size": 16, "start_size": 48}])
+def test_images_too_small_for_bfloat16_are_refused(sizes: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="bfloat16 needs images of more than 16 pixels, got 16"):
+        FinetuneSettings(precision="bfloat16", **sizes)
+    FinetuneSettings(precision="float32", **sizes)
+    FinetuneSettings(precision="bfloat16", image_size=17)

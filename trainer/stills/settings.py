@@ -44,6 +44,11 @@ class AugmentSettings:
             raise ValueError(f"erase must be between 0 and 1, got {self.erase}")
 
 
+# Up to here a ResNet's last stage sees a single pixel, and on a processor PyTorch 2.13 makes the
+# gradient of a strided kernel there out of whatever its memory holds.
+TOO_SMALL_FOR_BFLOAT16 = 16
+
+
 @dataclass(frozen=True)
 class FinetuneSettings:
     """A fine-tuning.
@@ -70,7 +75,8 @@ class FinetuneSettings:
         momentum: of SGD, after Nesterov.
         ema: decay per update of the averaged parameters, which are what is kept; 0 keeps the last.
         dropout: probability of dropping a value of the embedding in training.
-        precision: of convolutions and products; parameters stay in float32.
+        precision: of convolutions and products; parameters stay in float32. ``bfloat16`` needs
+            images of more than 16 pixels.
         seed: of the initialisation where no weights are given, the order and every draw.
         augment: how images are varied.
     """
@@ -113,6 +119,16 @@ class FinetuneSettings:
             raise ValueError(
                 f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}"
             )
+
+        if self.precision == "bfloat16" and 0 < self._smallest_size <= TOO_SMALL_FOR_BFLOAT16:
+            raise ValueError(
+                f"precision=bfloat16 needs images of more than {TOO_SMALL_FOR_BFLOAT16} pixels, "
+                f"got {self._smallest_size}: use larger ones or precision=float32"
+            )
+
+    @property
+    def _smallest_size(self) -> int:
+        return min((size for size in (self.start_size, self.image_size) if size), default=0)
 
     def size_at(self, epoch: int) -> int:
         """Return the size of the training images of one epoch, from 0, in pixels."""
