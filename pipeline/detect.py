@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +20,10 @@ WINDOW_SIZE = 80
 YUNET_MIDDLE = (0.5, 0.55)
 YUNET_SIZE = 0.95
 YUNET_LEAST = 0.5  # scores below this are never wanted
+
+# Where the state of dlib's detector says how many levels of the pyramid are searched, and the 1,000
+# that it says: the number of bytes, and the bytes, the lowest first.
+LEVELS_AT, ALL_LEVELS = 16, b"\x02\xe8\x03"
 
 
 @dataclass(frozen=True)
@@ -196,13 +200,33 @@ class MmodDetector:
         return sorted(found, key=lambda face: -face.score)
 
 
-@lru_cache(maxsize=1)
-def hog() -> dlib.fhog_object_detector:
-    """Return dlib's frontal face detector, one per process."""
-    return dlib.get_frontal_face_detector()
+@cache
+def hog(levels: int = 0) -> dlib.fhog_object_detector:
+    """Return dlib's frontal face detector, one per process.
+
+    Args:
+        levels: how many levels of an image's pyramid it searches, the largest first; 0 for all.
+            dlib knows this number (``scan_fhog_pyramid``'s ``max_pyramid_levels``) and offers it
+            in C++ only; here it is set in the detector's state.
+
+    Raises:
+        RuntimeError: this dlib writes the detector's state in another form.
+    """
+    if not levels:
+        return dlib.get_frontal_face_detector()
+    (state,) = hog().__getstate__()
+    end = LEVELS_AT + len(ALL_LEVELS)
+    if state[LEVELS_AT:end] != ALL_LEVELS:
+        raise RuntimeError(
+            f"dlib {dlib.__version__} writes its face detector in another form than dlib 19 "
+            "and 20; install one of those, or use --set faces.ladder=papers"
+        )
+    detector = dlib.fhog_object_detector.__new__(dlib.fhog_object_detector)
+    detector.__setstate__((state[:LEVELS_AT] + bytes([1, levels]) + state[end:],))
+    return detector
 
 
-@lru_cache(maxsize=1)
+@cache
 def _five_points() -> dlib.shape_predictor:
     import face_recognition_models
 

@@ -21,6 +21,7 @@ SHRINK_UNIT = 6
 # Pixels of the level that a face, which has 87 there, may have moved, and the least score; the
 # second where the first finds nothing: further away only what dlib itself calls a face counts.
 MOTIONS = ((12, -10.0), (40, 0.0))
+LEVELS = 3  # of a region, from its own: that below the face, the face's and the one above it
 BORDER = 16  # pixels of the level at the region's edge where gradients lack neighbours
 DARK = 40  # mean grey level
 LEAST_RANGE = 8  # grey levels, below which there is only noise to be stretched
@@ -105,7 +106,7 @@ def _search(
         back = cv2.invertAffineTransform(turn)
     if look.contrast:
         region = raise_contrast(region)
-    boxes, scores, _ = hog().run(np.ascontiguousarray(region), 0, threshold)
+    boxes, scores, _ = hog(LEVELS).run(np.ascontiguousarray(region), 0, threshold)
     best, best_level = None, face
     for found, score in zip(boxes, scores, strict=True):
         if best is not None and score <= best.score:

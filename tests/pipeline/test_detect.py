@@ -4,7 +4,8 @@ import dlib
 import numpy as np
 import pytest
 
-from pipeline.detect import FivePointPredictor, HogDetector
+from pipeline import detect
+from pipeline.detect import FivePointPredictor, HogDetector, hog
 from tests.pipeline.scenes import astronaut, background, place
 
 
@@ -34,6 +35,28 @@ def test_doubling_finds_faces_of_half_the_size(upsample: int, least: int) -> Non
 
     assert found(least)
     assert not found(least * 0.65)
+
+
+def test_a_detector_of_some_levels_finds_what_dlib_finds_on_them() -> None:
+    # Side by side, of the sizes that levels 0, 2, 4 and 6 see.
+    image = background(480, 1800)
+    x = 60
+    for level in (0, 2, 4, 6):
+        size = 72.3 * 1.2**level
+        image = place(image, (round(x + size), 240), size)
+        x += round(1.9 * size)
+    assert [len(hog(levels).run(image, 0, 0.0)[0]) for levels in (1, 3, 5, 0)] == [1, 2, 3, 4]
+    everything = zip(*hog().run(image, 0, 0.0)[:2], strict=True)
+    three = sorted(zip(*hog(3).run(image, 0, 0.0)[:2], strict=True), key=lambda find: find[1])
+    assert three == sorted((f for f in everything if f[0].width() < 115), key=lambda find: find[1])
+
+
+def test_a_dlib_whose_detector_is_written_otherwise_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(detect, "ALL_LEVELS", b"\x02\xe9\x03")
+    with pytest.raises(RuntimeError, match="writes its face detector in another form"):
+        hog.__wrapped__(3)
 
 
 def test_landmarks_of_a_face_are_eyes_and_nose() -> None:

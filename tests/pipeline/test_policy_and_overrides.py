@@ -31,9 +31,9 @@ class Calls:
         self.num = 0
         real = pipeline.detect.hog
 
-        def hog() -> object:
+        def hog(levels: int = 0) -> object:
             self.num += 1
-            return real()
+            return real(levels)
 
         monkeypatch.setattr(pipeline.detect, "hog", hog)
         monkeypatch.setattr(pipeline.regions, "hog", hog)

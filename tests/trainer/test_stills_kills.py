@@ -97,10 +97,19 @@ def is_finished(run: Path) -> bool:
     return path.exists() and json.loads(path.read_text())["state"] == "finished"
 
 
+def written(run: Path) -> dict[Path, int]:
+    """When each file of a run was written; some vanish while they are looked at."""
+    found = {}
+    for path in run.glob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            found[path] = path.stat().st_mtime_ns
+    return found
+
+
 def wait_until_begun(run: Path, pid: int) -> None:
     """Until the process has written something new, or has ended."""
-    before = {path: path.stat().st_mtime_ns for path in run.glob("*")}
-    while {path: path.stat().st_mtime_ns for path in run.glob("*")} == before:
+    before = written(run)
+    while written(run) == before:
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
