@@ -18,8 +18,24 @@ FACT = "coverage"  # the name of the fact in an entry's header
 WHOLE = "whole"  # the rung of a frame without a face
 
 
+class _Rungs:
+    """What follows from the frames per rung, of a clip or of a corpus."""
+
+    rungs: Mapping[str, int]
+
+    @property
+    def num_frames(self) -> int:
+        """All frames."""
+        return sum(self.rungs.values())
+
+    @property
+    def num_with_face(self) -> int:
+        """Frames in which the face was had in any way."""
+        return self.num_frames - self.rungs.get(WHOLE, 0)
+
+
 @dataclass(frozen=True)
-class Coverage:
+class Coverage(_Rungs):
     """Frames per rung of the ladder, and the longest time without a face.
 
     Args:
@@ -30,16 +46,6 @@ class Coverage:
 
     rungs: Mapping[str, int]
     longest_gap_seconds: float
-
-    @property
-    def num_frames(self) -> int:
-        """All frames of the clip."""
-        return sum(self.rungs.values())
-
-    @property
-    def num_with_face(self) -> int:
-        """Frames in which the face was had in any way."""
-        return self.num_frames - self.rungs.get(WHOLE, 0)
 
     def to_json(self) -> dict[str, JSON]:
         """Return the fields, ready for JSON."""
@@ -52,7 +58,7 @@ class Coverage:
 
 
 @dataclass(frozen=True)
-class CorpusCoverage:
+class CorpusCoverage(_Rungs):
     """The coverage of all clips together.
 
     Args:
@@ -68,16 +74,6 @@ class CorpusCoverage:
     longest_gap_seconds: float
     longest_gap_clip: str | None
     without_face: tuple[str, ...]
-
-    @property
-    def num_frames(self) -> int:
-        """All frames of all clips."""
-        return sum(self.rungs.values())
-
-    @property
-    def num_with_face(self) -> int:
-        """Frames of all clips in which the face was had in any way."""
-        return self.num_frames - self.rungs.get(WHOLE, 0)
 
     def to_json(self) -> dict[str, JSON]:
         """Return the fields, and what follows from them, ready for JSON."""

@@ -76,20 +76,6 @@ class Sighting:
     rung: Rung
 
 
-def gather(sightings: Sequence[Sighting]) -> TrackArrays:
-    """Put sightings into arrays, sorted by frame and track."""
-    rows = sorted(sightings, key=lambda sighting: (sighting.frame, sighting.number))
-    num = len(rows)
-    return TrackArrays(
-        frame=np.array([row.frame for row in rows], np.int32),
-        number=np.array([row.number for row in rows], np.int32),
-        box=np.array([row.box for row in rows], np.float32).reshape(num, 4),
-        landmarks=np.array([row.landmarks for row in rows], np.float32).reshape(num, 5, 2),
-        score=np.array([row.score for row in rows], np.float32),
-        rung=np.array([row.rung for row in rows], np.uint8),
-    )
-
-
 def overlap(one: Sequence[float], other: Sequence[float]) -> float:
     """Return the intersection of two boxes over their union, 0 where they don't touch."""
     width = min(one[2], other[2]) - max(one[0], other[0])

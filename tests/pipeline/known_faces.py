@@ -16,7 +16,7 @@ from pipeline.coverage import measure_coverage
 from pipeline.faces import FaceSettings
 from pipeline.rungs import Rung
 from pipeline.sets import ALGORITHM_VERSIONS
-from pipeline.tracks import Box, ClipTracks, Sighting, gather
+from pipeline.tracks import Box, ClipTracks, Sighting, TrackArrays
 from tests.pipeline.videos import HEIGHT, WIDTH, grey_frame, write_video
 
 SPEC = SetSpec(name="faces", settings=FaceSettings().keyed(), version=ALGORITHM_VERSIONS["faces"])
@@ -29,6 +29,20 @@ def see(frame: int, number: int, box: Box, rung: Rung = Rung.DETECT) -> Sighting
     left, top, right, bottom = box
     points = FEATURES * (right - left, bottom - top) + (left, top)
     return Sighting(frame, number, box, points.astype(np.float32), 0.5, rung)
+
+
+def gather(sightings: Sequence[Sighting]) -> TrackArrays:
+    """Put sightings into arrays, sorted by frame and track."""
+    rows = sorted(sightings, key=lambda sighting: (sighting.frame, sighting.number))
+    num = len(rows)
+    return TrackArrays(
+        frame=np.array([row.frame for row in rows], np.int32),
+        number=np.array([row.number for row in rows], np.int32),
+        box=np.array([row.box for row in rows], np.float32).reshape(num, 4),
+        landmarks=np.array([row.landmarks for row in rows], np.float32).reshape(num, 5, 2),
+        score=np.array([row.score for row in rows], np.float32),
+        rung=np.array([row.rung for row in rows], np.uint8),
+    )
 
 
 def known_tracks(num: int, seen: Sequence[Sighting], size: tuple[int, int]) -> ClipTracks:

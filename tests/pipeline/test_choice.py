@@ -14,7 +14,8 @@ from pipeline.detect import FivePointPredictor
 from pipeline.faces import FaceSettings, track_faces
 from pipeline.overrides import Override
 from pipeline.rungs import SUREST_LAST, Rung
-from pipeline.tracks import Box, ClipTracks, Sighting, TrackArrays, gather, read_tracks
+from pipeline.tracks import Box, ClipTracks, Sighting, TrackArrays, read_tracks
+from tests.pipeline.known_faces import gather
 from tests.pipeline.scenes import background, clip, place, true_box
 
 SIZE = (100, 200)  # height, width

@@ -13,7 +13,8 @@ from pipeline.pyramid import Pyramid
 from pipeline.rungs import Rung
 from pipeline.search import FORGET_SECONDS, FaceSearch
 from pipeline.track_rows import BLOCK_FRAMES, TrackRows, gather_tracks
-from pipeline.tracks import Sighting, TrackArrays, gather
+from pipeline.tracks import Sighting
+from tests.pipeline.known_faces import gather
 
 GENERATOR = np.random.default_rng(43)
 FRAMES = (0, BLOCK_FRAMES - 1, BLOCK_FRAMES, 5 * BLOCK_FRAMES + 7, 3)
@@ -75,9 +76,17 @@ def test_whole_tracks_become_the_arrays_that_their_sightings_become() -> None:
     for name, values in vars(expected).items():
         assert np.array_equal(getattr(found, name), values)
         assert getattr(found, name).dtype == values.dtype
-    nothing: TrackArrays = gather_tracks([])
-    assert [values.shape for values in vars(nothing).values()] == [
-        values.shape for values in vars(gather([])).values()
+    assert list(zip(found.frame, found.number, strict=True)) == sorted(
+        (row.frame, row.number) for row in seen
+    )
+
+
+def test_no_tracks_become_arrays_of_the_right_shapes() -> None:
+    nothing = gather_tracks([])
+    assert len(nothing) == 0
+    assert (nothing.box.shape, nothing.landmarks.shape) == ((0, 4), (0, 5, 2))
+    assert [values.dtype for values in vars(nothing).values()] == [
+        values.dtype for values in vars(gather([])).values()
     ]
 
 

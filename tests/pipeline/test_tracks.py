@@ -1,14 +1,8 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from pipeline.rungs import Rung
-from pipeline.tracks import Box, Sighting, gather, link, overlap
-
-
-def sighting(frame: int, number: int, box: Box) -> Sighting:
-    return Sighting(frame, number, box, np.full((5, 2), number), 0.5, Rung.DETECT)
+from pipeline.tracks import Box, link, overlap
 
 
 def square(x: float, y: float, side: float) -> Box:
@@ -43,16 +37,3 @@ def test_two_boxes_do_not_share_a_track() -> None:
 def test_nothing_links_to_nothing() -> None:
     assert link([], [square(1, 1, 1)], 0.3) == {}
     assert link([square(1, 1, 1)], [], 0.3) == {}
-
-
-def test_sightings_are_gathered_in_order_of_frames_and_tracks() -> None:
-    rows = [(2, 0), (0, 1), (2, 1), (0, 0)]
-    tracks = gather([sighting(frame, number, (0, 0, 1, 1)) for frame, number in rows])
-    assert list(zip(tracks.frame, tracks.number, strict=True)) == sorted(rows)
-    assert tracks.landmarks[:, 0, 0].tolist() == [0, 1, 0, 1]
-
-
-def test_no_sightings_have_the_right_shapes() -> None:
-    tracks = gather([])
-    assert len(tracks) == 0
-    assert (tracks.box.shape, tracks.landmarks.shape) == ((0, 4), (0, 5, 2))
