@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from extractors.networks import NETWORKS, NetworkSpec
 from extractors.resnet18 import ResNet18
+from trainer.stills.parts import StillParts
 from trainer.stills.settings import FinetuneSettings
 from trainer.stills.stills import Stills
 
@@ -21,7 +24,10 @@ TINY = FinetuneSettings(
     epochs=3,
     batch_size=5,
 )
-# The same for the command line, with a network that every process knows: for tests that kill it.
+QUICK = replace(TINY, epochs=2)
+# What the header of a weight file of that network states.
+FACTS = {"network": "narrow", "classes": ["a", "b", "c"], "image_size": 17, "grey": True}
+# ``TINY`` for the command line, with a network that every process knows: for tests that kill it.
 # An epoch takes about a second; saving the state of the real width takes most of it.
 TINY_OPTIONS = (
     "--preset=ferplus",
@@ -82,3 +88,9 @@ def make_stills(count: int = 19, seed: int = 0) -> Stills:
         ("happy", "angry", "sad"),
         tuple(f"image-{seed}-{number:03}" for number in range(count)),
     )
+
+
+def make_parts(**changes: Any) -> StillParts:
+    """Images to train on, to watch and to test on."""
+    parts = {"train": make_stills(13, 0), "valid": make_stills(5, 1), "test": make_stills(11, 2)}
+    return StillParts("npz", **{**parts, **changes})

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 
+import pytest
+
 from trainer.display import Display
+from trainer.stills.progress_display import StillsDisplay
 from trainer.trained import EpochRecord
 
 
@@ -45,3 +48,15 @@ def test_on_a_terminal_a_bar_counts_epochs_and_jumps_over_those_not_needed() -> 
     assert display.bar.n == 12
     assert "seed-0, choosing epochs" in stream.getvalue()
     display.close()
+
+
+def test_plain_lines_say_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    display = StillsDisplay("update")
+    display.advance(7, 9, 1.5)
+    display.say("epoch 1")
+    display.advance(9, 9, 0.25)
+    display.close()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "epoch 1"
+    assert lines[1].startswith("9 of 9 updates, loss 0.2500, ")
+    assert len(lines) == 2

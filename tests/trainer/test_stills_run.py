@@ -1,3 +1,5 @@
+"""A fine-tuning from parts to a run folder: what is written, resumed, warned about and refused."""
+
 from __future__ import annotations
 
 import json
@@ -9,43 +11,26 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from cache.settings import SettingsError
-from extractors.identify import compare
 from extractors.networks import NETWORKS
 from extractors.weight_files import WeightsError
 from extractors.weights import load_weights
-from tests.trainer.stills_helper import TINY, make_images, make_stills
+from tests.trainer.stills_helper import FACTS, QUICK, make_parts, make_stills
 from trainer.results import evaluate_run
 from trainer.runs import RunError, read_run
 from trainer.stills import run as module
 from trainer.stills.classifier import FaceClassifier
-from trainer.stills.config import load_config, preset_names
+from trainer.stills.config import load_config
 from trainer.stills.data_settings import DataSettings
 from trainer.stills.evaluate import predict_stills
 from trainer.stills.finetune import DivergedError, Stopped, finetune
-from trainer.stills.parts import StillParts, StillsError, Unreadable
-from trainer.stills.progress_display import StillsDisplay
+from trainer.stills.parts import StillsError, Unreadable
 from trainer.stills.results import format_results, predictions_of
 from trainer.stills.run import Watcher, run_finetuning
-from trainer.stills.settings import FinetuneSettings
 from trainer.stills.state import StateError
 from trainer.stills.stills import Stills
-from trainer.stills.weights_file import (
-    describe_start,
-    halve,
-    load_classifier,
-    save_classifier,
-)
-
-QUICK = replace(TINY, epochs=2)
-FACTS = {"network": "narrow", "classes": ["a", "b", "c"], "image_size": 17, "grey": True}
-
-
-def make_parts(**changes: Any) -> StillParts:
-    parts = {"train": make_stills(13, 0), "valid": make_stills(5, 1), "test": make_stills(11, 2)}
-    return StillParts("npz", **{**parts, **changes})
+from trainer.stills.weights_file import halve, load_classifier, save_classifier
 
 
 @pytest.fixture
@@ -113,25 +98,6 @@ def test_the_weights_are_the_networks_and_score_what_was_reported(tmp_path: Path
     report = load_weights(NETWORKS["narrow"].build(), tmp_path / "run" / "weights.safetensors")
     assert report.dropped == ("fc.bias", "fc.weight")
     assert report.digest == read_run(tmp_path / "run").info["weights"]["digest"]
-
-
-def test_half_precision_halves_kernels_and_leaves_norms(tmp_path: Path) -> None:
-    run_finetuning(make_parts(), replace(QUICK, epochs=1), tmp_path / "run", half=True)
-    state = load_file(tmp_path / "run" / "weights.safetensors")
-    kinds = {name: value.dtype for name, value in state.items()}
-    assert kinds["conv1.weight"] == kinds["fc.weight"] == torch.float16
-    assert kinds["bn1.running_var"] == kinds["fc.bias"] == torch.float32
-    classifier = FaceClassifier("narrow", 3)
-    with torch.no_grad():
-        classifier.classifier.weight[0, 0] = 1e6
-    with pytest.raises(ValueError, match=r"classifier.weight holds values that half precision"):
-        halve(classifier)
-
-
-def test_the_published_width_fits_into_25_megabytes() -> None:
-    classifier = FaceClassifier("resnet18", 8)
-    halved = sum(v.numel() * (2 if v.ndim > 1 else 4) for v in classifier.state_dict().values())
-    assert halved < 25e6
 
 
 def test_a_stopped_run_goes_on_to_the_same_files(tmp_path: Path) -> None:
@@ -288,47 +254,6 @@ def test_images_that_cannot_be_trained_on_leave_no_run(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-# Weight files.
-
-
-def test_a_classifier_comes_back_as_it_was_saved(tmp_path: Path) -> None:
-    classifier = FaceClassifier("narrow", 3, seed=7)
-    file = load_classifier(save_classifier(classifier, tmp_path / "a.safetensors", FACTS))
-    for name, value in classifier.state_dict().items():
-        assert torch.equal(value, file.classifier.state_dict()[name])
-    assert not file.classifier.training
-
-
-def test_a_file_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "a.safetensors"
-    classifier = FaceClassifier("narrow", 3)
-    save_classifier(classifier, path, {**FACTS, "classes": ["a", "b"]})
-    with pytest.raises(WeightsError, match=r"2 classes \(a, b\) fc.weight must be \[2, 24\]"):
-        load_classifier(path)
-    save_classifier(classifier, path, {**FACTS, "network": "resnet50"})
-    with pytest.raises(WeightsError, match="names the network 'resnet50' and 3 classes"):
-        load_classifier(path)
-    save_classifier(classifier, path, {"network": "narrow"})
-    with pytest.raises(WeightsError, match="header states image_size nothing"):
-        load_classifier(path)
-    save_classifier(classifier, path, {**FACTS, "network": "resnet18"})
-    with pytest.raises(WeightsError, match=r"does not fit ResNet18"):
-        load_classifier(path)
-    state = classifier.file_state(classifier.state_dict())
-    del state["fc.bias"]
-    save_file(state, path, {"avfuse": json.dumps(FACTS)})
-    with pytest.raises(WeightsError, match=r"fc.bias must be \[3\], got nothing"):
-        load_classifier(path)
-    with torch.no_grad():
-        classifier.classifier.bias[0] = float("nan")
-    save_classifier(classifier, path, FACTS)
-    with pytest.raises(WeightsError, match=r"fc.bias holds nan or inf"):
-        load_classifier(path)
-    path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(WeightsError, match="no sound safetensors file"):
-        load_classifier(path)
-
-
 def test_weights_that_diverged_or_are_cut_off_are_no_start(tmp_path: Path) -> None:
     classifier = FaceClassifier("narrow", 3)
     with torch.no_grad():
@@ -342,94 +267,14 @@ def test_weights_that_diverged_or_are_cut_off_are_no_start(tmp_path: Path) -> No
     assert not (tmp_path / "run").exists()
 
 
-def test_what_a_start_was_trained_on_is_said(tmp_path: Path) -> None:
-    path = save_classifier(FaceClassifier("narrow", 3), tmp_path / "a.safetensors", FACTS)
-    text = describe_start(path, ("x", "y"))
-    assert "trained on other 3 classes (a, b, c)" in text
-    assert "its classifier is left out, a new one learns x, y" in text
-    assert "the same 3 classes" in describe_start(path, ("a", "b", "c"))
-    save_file(FaceClassifier("narrow", 3).network.state_dict(), path)
-    with pytest.raises(WeightsError, match="does not say what it was fine-tuned to"):
-        load_classifier(path)
-    assert describe_start(path, ("a", "b")) == f"starting from {path}"
-    with pytest.raises(WeightsError, match="does not exist"):
-        describe_start(tmp_path / "nowhere", ("a", "b"))
-
-
-@pytest.mark.parametrize("network", [name for name in NETWORKS if name != "narrow"])
-def test_every_network_loads_beside_a_classifier_of_ours(network: str) -> None:
-    with torch.device("meta"):
-        module = NETWORKS[network].build()
-        tensors = dict(module.state_dict())
-        for prefix in ("classifier.",):
-            tensors[prefix + "weight"] = torch.empty(8, 5)
-            tensors[prefix + "bias"] = torch.empty(8)
-    match = compare(network, module, tensors)
-    assert match.fits
-    assert match.dropped == ("classifier.weight", "classifier.bias")
-
-
-# Settings.
-
-
-def test_the_preset_is_the_recipe_of_the_default_network_with_every_setting_written_out() -> None:
-    config = load_config("ferplus")
-    assert config.training == FinetuneSettings(
-        network="resnet18", image_size=96, start_size=48, growth_steps=4, grey=True, epochs=26,
-        precision="bfloat16",
-    )  # fmt: skip
-    assert config.threads == 1
-    assert preset_names() == ["ferplus"]
-    from cache.settings import read_toml, settings_to_dict
-    from trainer.stills.config import PRESETS
-
-    written = read_toml(PRESETS / "ferplus.toml")
-    assert set(written) == {*settings_to_dict(config.training), "threads"}
-    assert set(written["augment"]) == set(settings_to_dict(config.training.augment))
-
-
-def test_settings_are_merged_in_order_and_unknown_ones_refused(tmp_path: Path) -> None:
-    file = tmp_path / "more.toml"
-    file.write_text("epochs = 3\nthreads = 2\n[data]\nvalid_share = 0.2\n")
-    config = load_config("ferplus", file, ["epochs=4", "augment.mixup=0.2", "data.size=64"])
-    assert (config.training.epochs, config.training.image_size) == (4, 96)
-    assert config.training.augment.mixup == 0.2
-    assert (config.data.valid_share, config.data.size, config.threads) == (0.2, 64, 2)
-    assert config.stored_size() == 64
-    assert load_config().stored_size() == 224
-    assert load_config(overrides=["image_size=97"]).stored_size() == 104
-    with pytest.raises(SettingsError, match=r"unknown setting epoch; did you mean epochs?"):
-        load_config(overrides=["epoch=3"])
-    with pytest.raises(SettingsError, match=r"unknown setting data\.sise; did you mean data\.size"):
-        load_config(overrides=["data.sise=3"])
-    with pytest.raises(SettingsError, match="unknown preset 'x'; known: ferplus"):
-        load_config("x")
-    with pytest.raises(SettingsError, match="threads must be a whole number from 1 on, got 0"):
-        load_config(overrides=["threads=0"])
-    with pytest.raises(SettingsError, match=r"data must be a table, such as data\.size=112, got 3"):
-        load_config(overrides=["data=3"])
-    with pytest.raises(SettingsError, match="growth_steps must be at least 1, got 0"):
-        load_config(overrides=["growth_steps=0"])
-
-
-def test_stills_whose_arrays_do_not_fit_are_refused() -> None:
-    images, names = make_images(3), ("a", "b", "c")
-    targets, labels = np.zeros((3, 2), np.float32), np.zeros(3, np.int64)
-    with pytest.raises(ValueError, match=r"images must be \(N, S, S\) .* got \(3, 13, 13, 2\)"):
-        Stills(np.zeros((3, 13, 13, 2), np.uint8), targets, labels, ("x", "y"), names)
-    with pytest.raises(ValueError, match=r"need targets \(3, 2\) and labels \(3,\), got \(3, 3\)"):
-        Stills(images, np.zeros((3, 3), np.float32), labels, ("x", "y"), names)
-    with pytest.raises(ValueError, match="3 images need as many names, got 2"):
-        Stills(images, targets, labels, ("x", "y"), names[:2])
-
-
-def test_plain_lines_say_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    display = StillsDisplay("update")
-    display.advance(7, 9, 1.5)
-    display.say("epoch 1")
-    display.advance(9, 9, 0.25)
-    display.close()
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "epoch 1"
-    assert lines[1].startswith("9 of 9 updates, loss 0.2500, ")
-    assert len(lines) == 2
+def test_half_precision_halves_kernels_and_leaves_norms(tmp_path: Path) -> None:
+    run_finetuning(make_parts(), replace(QUICK, epochs=1), tmp_path / "run", half=True)
+    state = load_file(tmp_path / "run" / "weights.safetensors")
+    kinds = {name: value.dtype for name, value in state.items()}
+    assert kinds["conv1.weight"] == kinds["fc.weight"] == torch.float16
+    assert kinds["bn1.running_var"] == kinds["fc.bias"] == torch.float32
+    classifier = FaceClassifier("narrow", 3)
+    with torch.no_grad():
+        classifier.classifier.weight[0, 0] = 1e6
+    with pytest.raises(ValueError, match=r"classifier.weight holds values that half precision"):
+        halve(classifier)

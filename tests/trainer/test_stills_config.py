@@ -1,0 +1,48 @@
+"""The settings of a fine-tuning: presets, files and overrides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cache.settings import SettingsError, read_toml, settings_to_dict
+from trainer.stills.config import PRESETS, load_config, preset_names
+from trainer.stills.settings import FinetuneSettings
+
+
+def test_the_preset_is_the_recipe_of_the_default_network_with_every_setting_written_out() -> None:
+    config = load_config("ferplus")
+    assert config.training == FinetuneSettings(
+        network="resnet18", image_size=96, start_size=48, growth_steps=4, grey=True, epochs=26,
+        precision="bfloat16",
+    )  # fmt: skip
+    assert config.threads == 1
+    assert preset_names() == ["ferplus"]
+    written = read_toml(PRESETS / "ferplus.toml")
+    assert set(written) == {*settings_to_dict(config.training), "threads"}
+    assert set(written["augment"]) == set(settings_to_dict(config.training.augment))
+
+
+def test_settings_are_merged_in_order_and_unknown_ones_refused(tmp_path: Path) -> None:
+    file = tmp_path / "more.toml"
+    file.write_text("epochs = 3\nthreads = 2\n[data]\nvalid_share = 0.2\n")
+    config = load_config("ferplus", file, ["epochs=4", "augment.mixup=0.2", "data.size=64"])
+    assert (config.training.epochs, config.training.image_size) == (4, 96)
+    assert config.training.augment.mixup == 0.2
+    assert (config.data.valid_share, config.data.size, config.threads) == (0.2, 64, 2)
+    assert config.stored_size() == 64
+    assert load_config().stored_size() == 224
+    assert load_config(overrides=["image_size=97"]).stored_size() == 104
+    with pytest.raises(SettingsError, match=r"unknown setting epoch; did you mean epochs?"):
+        load_config(overrides=["epoch=3"])
+    with pytest.raises(SettingsError, match=r"unknown setting data\.sise; did you mean data\.size"):
+        load_config(overrides=["data.sise=3"])
+    with pytest.raises(SettingsError, match="unknown preset 'x'; known: ferplus"):
+        load_config("x")
+    with pytest.raises(SettingsError, match="threads must be a whole number from 1 on, got 0"):
+        load_config(overrides=["threads=0"])
+    with pytest.raises(SettingsError, match=r"data must be a table, such as data\.size=112, got 3"):
+        load_config(overrides=["data=3"])
+    with pytest.raises(SettingsError, match="growth_steps must be at least 1, got 0"):
+        load_config(overrides=["growth_steps=0"])
