@@ -14,7 +14,7 @@ from extractors.weight_files import read_weight_file
 
 # A counter of training steps: older files lack it, and no output depends on it.
 COUNTER = "num_batches_tracked"
-# Where a file may keep a classifier of ours, for any network.
+# Where a file may keep a classifier of ours, and does if its network's source names none.
 CLASSIFIER = "classifier."
 NAMES_SHOWN = 10
 

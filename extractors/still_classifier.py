@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
+from extractors.identify import CLASSIFIER
 from extractors.networks import NETWORKS
 from extractors.weight_facts import WeightFacts, read_facts
 from extractors.weight_files import WeightsError, read_weight_file
-
-# Where a file keeps it, if its network's source has no name for one.
-CLASSIFIER = "classifier."
 
 
 @dataclass(frozen=True)
@@ -58,11 +57,9 @@ class StillClassifier:
         return result
 
 
-def classifier_prefix(network: str) -> str:
+def classifier_prefix(network: nn.Module) -> str:
     """Return what a network's file calls its classifier's parameters, before ``weight``."""
-    with torch.device("meta"):  # for its class alone
-        module = NETWORKS[network].build()
-    foreign: tuple[str, ...] = getattr(module, "FOREIGN", ())
+    foreign: tuple[str, ...] = getattr(network, "FOREIGN", ())
     return foreign[-1] if foreign else CLASSIFIER
 
 
@@ -80,7 +77,9 @@ def load_still_classifier(path: Path) -> StillClassifier:
         raise WeightsError(f"{path} names no classes; only what avfuse fine-tuned can classify")
     if facts.network not in NETWORKS:
         raise WeightsError(f"{path} says that it is of {facts.network!r}, which is no network here")
-    spec, prefix = NETWORKS[facts.network], classifier_prefix(facts.network)
+    spec = NETWORKS[facts.network]
+    with torch.device("meta"):  # for its class alone
+        prefix = classifier_prefix(spec.build())
     dim = spec.layers[spec.default_layer]
     shapes = {"weight": (len(facts.classes), dim), "bias": (len(facts.classes),)}
     parts: dict[str, NDArray[np.float32]] = {}

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from extractors.networks import NETWORKS
 from extractors.still_classifier import classifier_prefix, load_still_classifier
 from extractors.weight_facts import WeightFacts
 from extractors.weight_files import WeightsError
@@ -53,7 +54,14 @@ def test_no_embeddings_have_no_probabilities(tmp_path: Path) -> None:
 
 
 def test_the_classifier_is_called_as_the_networks_source_calls_it() -> None:
-    assert [classifier_prefix(n) for n in ("resnet18", "vggface")] == ["fc.", "fc8."]
+    with torch.device("meta"):
+        found = {name: classifier_prefix(spec.build()) for name, spec in NETWORKS.items()}
+    assert found == {
+        "ir50": "classifier.",
+        "iresnet50": "classifier.",
+        "resnet18": "fc.",
+        "vggface": "fc8.",
+    }
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from extractors.identify import CLASSIFIER
 from extractors.networks import NETWORKS
+from extractors.still_classifier import classifier_prefix
 from extractors.weights import initialise
 
 
@@ -52,8 +52,7 @@ class FaceClassifier(nn.Module):
     @property
     def file_prefix(self) -> str:
         """What the classifier's parameters are called in a weight file, before ``weight``."""
-        foreign: tuple[str, ...] = getattr(self.network, "FOREIGN", ())
-        return foreign[-1] if foreign else CLASSIFIER
+        return classifier_prefix(self.network)
 
     def file_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Rename a state of this module to the key names of the network's source."""
