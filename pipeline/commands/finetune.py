@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extractors.networks import NETWORKS
-from trainer.commands.train import choose_device
+from trainer.commands import options
+from trainer.device import choose_device
 from trainer.run_writer import check_writable
 from trainer.runs import INFO, to_json
 from trainer.stills.beginning import PROGRESS
@@ -30,7 +31,7 @@ from trainer.stills.weights_file import describe_start
 
 @click.command()
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option("--run", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@options.RUN
 @click.option(
     "--layout",
     type=click.Choice(["auto", *LAYOUTS]),
@@ -42,13 +43,13 @@ from trainer.stills.weights_file import describe_start
 @click.option("--weights", type=click.Path(path_type=Path), help="Start here, not at random.")
 @click.option("--preset", type=click.Choice(preset_names()), help="Settings to start from.")
 @click.option("--config", type=click.Path(path_type=Path), help="Settings over those, as TOML.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="One setting.")
+@options.OVERRIDES
 @click.option("--align", is_flag=True, help="Find and align faces; not where boxes are given.")
 @click.option("--half", is_flag=True, help="Store the weights in half precision.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@options.DEVICE
 @click.option("--threads", type=click.IntRange(min=1), help="Threads; default: the settings'.")
-@click.option("--resume", is_flag=True, help="Go on with the interrupted run of the folder.")
-@click.option("--overwrite", is_flag=True, help="Replace the run that the folder holds.")
+@options.RESUME
+@options.OVERWRITE
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def finetune(
     data: Path,

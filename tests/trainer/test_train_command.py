@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from pipeline.cli import main
 from tests.trainer.experiment_helper import SMALL, make_cache, make_clips, make_manifest
-from trainer.commands.train import choose_device
+from trainer.device import choose_device
 from trainer.experiment import Protocol, run_experiment
 from trainer.runs import read_run
 from trainer.settings import load_settings

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from trainer.commands import options
 from trainer.ensemble import ensemble_runs
 from trainer.predictions import PredictionsError
 from trainer.runs import RunError, to_json
@@ -16,7 +17,7 @@ from trainer.tables import format_report
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--run", "output", required=True, type=click.Path(path_type=Path))
 @click.option("--weights", metavar="W,W", help="One weight per run; without it all weigh alike.")
-@click.option("--overwrite", is_flag=True, help="Replace the run that the folder holds.")
+@options.OVERWRITE
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def ensemble(
     runs: tuple[Path, ...],

@@ -11,8 +11,8 @@ from joblib import cpu_count
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
-from cache.manifest import SPLITS
-from trainer.commands.train import choose_device
+from trainer.commands import options
+from trainer.device import choose_device
 from trainer.runs import to_json
 from trainer.sweep import TABLE_MARKDOWN, run_sweep
 from trainer.sweep_cell import CellResult, Place
@@ -23,21 +23,21 @@ from trainer.tables import format_percent
 
 @click.command(epilog=f"Sweeps that come with avfuse: {', '.join(sweep_names())}.")
 @click.argument("file")
-@click.argument("manifest", type=click.Path(path_type=Path))
-@click.option("--cache", required=True, type=click.Path(path_type=Path), help="The cache's folder.")
+@options.MANIFEST
+@options.CACHE
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="To write.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Of every cell.")
 @click.option("--let", multiple=True, metavar="NAME=SET", help="A set that the file names.")
 @click.option("--preset", help="Settings to start from, instead of the file's.")
 @click.option("--seeds", type=click.IntRange(min=1), help="Heads per fold, of cells without own.")
-@click.option("--select", metavar="HOW", help="Epochs: fixed, or inner:0.2 of training clips.")
+@options.SELECT
 @click.option("--folds", help="speaker:K, speaker:all, clip:K or manifest.")
-@click.option("--split", type=click.Choice(SPLITS), help="Report on it; default: test, else val.")
-@click.option("--allow-shared-speakers", is_flag=True, help="Train on speakers reported on.")
+@options.SPLIT
+@options.ALLOW_SHARED_SPEAKERS
 @click.option("--jobs", type=click.IntRange(min=1), help="Cells at a time; default: every core.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--packs", type=click.Path(path_type=Path), help="Packs, if not in the cache.")
+@options.PACKS
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
 def sweep(
     file: str,

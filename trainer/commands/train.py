@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import torch
 
-from cache.manifest import SPLITS, read_manifest
+from cache.manifest import read_manifest
 from cache.settings import merge, parse_overrides, read_toml, settings_from
+from trainer.commands import options
+from trainer.device import choose_device
 from trainer.display import Display
 from trainer.experiment import Protocol, run_experiment
 from trainer.runs import to_json
@@ -18,24 +19,24 @@ from trainer.train import TrainingError
 
 
 @click.command()
-@click.argument("manifest", type=click.Path(path_type=Path))
-@click.option("--cache", required=True, type=click.Path(path_type=Path), help="The cache's folder.")
-@click.option("--run", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@options.MANIFEST
+@options.CACHE
+@options.RUN
 @click.option("--preset", default="icmi19", show_default=True, help="Settings to start from.")
 @click.option("--config", type=click.Path(path_type=Path), help="Settings over the preset's, TOML.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="One setting.")
-@click.option("--select", metavar="HOW", help="Epochs: fixed, or inner:0.2 of training clips.")
+@options.OVERRIDES
+@options.SELECT
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Heads.")
 @click.option("--folds", help="speaker:K, speaker:all, clip:K or manifest; default: its splits.")
 @click.option("--fold-seed", type=int, default=0, show_default=True, help="Seed of clip:K.")
-@click.option("--split", type=click.Choice(SPLITS), help="Report on it; default: test, else val.")
+@options.SPLIT
 @click.option("--train-on", default="train", show_default=True, help="Splits, such as train,val.")
-@click.option("--allow-shared-speakers", is_flag=True, help="Train on speakers reported on.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@options.ALLOW_SHARED_SPEAKERS
+@options.DEVICE
 @click.option("--threads", type=click.IntRange(min=1), help="Threads; default: PyTorch's choice.")
-@click.option("--packs", type=click.Path(path_type=Path), help="Packs, if not in the cache.")
-@click.option("--overwrite", is_flag=True, help="Replace the run that the folder holds.")
-@click.option("--resume", is_flag=True, help="Go on with the interrupted run of the folder.")
+@options.PACKS
+@options.OVERWRITE
+@options.RESUME
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def train(
     manifest: Path,
@@ -111,20 +112,3 @@ def train(
         click.echo(to_json(report), nl=False)
     else:
         click.echo(format_report(report, name=str(run)))
-
-
-def choose_device(device: str) -> str:
-    """Say which device ``auto`` means, and check that the one asked for exists.
-
-    Raises:
-        ValueError: it is not a device, or not one of this machine.
-    """
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.zeros(1, device=device)
-    # PyTorch raises RuntimeError and, without CUDA, AssertionError.
-    except (RuntimeError, AssertionError) as error:
-        first = str(error).splitlines()[0]
-        raise ValueError(f"device {device!r} can't be used here: {first}") from error
-    return device
