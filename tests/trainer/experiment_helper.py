@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,15 @@ import numpy as np
 
 from cache.manifest import Clip, Manifest, read_manifest, write_manifest
 from tests.trainer.corpus_helper import write_set
+from trainer.experiment import Protocol, run_experiment
+from trainer.runs import Run, read_run
+from trainer.settings import load_settings
 
 CLASSES = ("angry", "happy", "sad")
 NUM_CLIPS, NUM_SPEAKERS, VIDEO_DIM = 24, 4, 11
 # AlexNet-FCN yields nothing under 67 steps.
 SOUND_STEPS, BINS = 80, 200
+SPEAKERS = Protocol(folds="speaker:2")
 # The smallest head that still has an audio encoder's shape of input; trains in milliseconds.
 SMALL = (
     "video.set=resnet18",
@@ -86,3 +92,29 @@ def make_manifest(folder: Path, clips: list[Clip]) -> Manifest:
     """Write the manifest and read it back; the files of the clips do not exist."""
     path = write_manifest(folder / "manifest.csv", clips, overwrite=True)
     return read_manifest(path, check_files=False)
+
+
+def make_corpus(folder: Path) -> Path:
+    """Write ``manifest.csv`` and ``cache``, of which no clip lacks anything."""
+    clips = make_clips(folder)
+    make_manifest(folder, clips)
+    make_cache(folder / "cache", clips)
+    return folder
+
+
+def train(
+    manifest: Manifest,
+    cache: Path,
+    run: Path,
+    protocol: Protocol = SPEAKERS,
+    overrides: Sequence[str] = (),
+    **options: Any,
+) -> Run:
+    """Train small heads, and read back what the report says of them."""
+    settings = load_settings("icmi19", [*SMALL, *overrides])
+    report = run_experiment(
+        manifest, cache, settings, run, protocol, preset="icmi19", threads=1, **options
+    )
+    read = read_run(run)
+    assert read.metrics == json.loads(json.dumps(report))
+    return read

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.cli import main
-from tests.trainer.experiment_helper import SMALL, make_cache, make_clips, make_manifest
+from tests.trainer.experiment_helper import SMALL, make_corpus
 from trainer import sweep_cell
 from trainer.ensemble import ensemble_runs
 from trainer.experiment import Protocol, run_experiment
@@ -62,10 +62,7 @@ skip = "for a reason"
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a manifest, a cache and a sweep file."""
-    folder = tmp_path_factory.mktemp("sweep")
-    clips = make_clips(folder)
-    make_manifest(folder, clips)
-    make_cache(folder / "cache", clips)
+    folder = make_corpus(tmp_path_factory.mktemp("sweep"))
     (folder / "mine.toml").write_text(TEXT)
     return folder
 

@@ -1,0 +1,153 @@
+"""A run that was interrupted, lost something or stands there already, and is asked for again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cache.manifest import Manifest, read_manifest
+from tests.trainer.experiment_helper import make_corpus, train
+from trainer.experiment import Protocol
+from trainer.head_trainer import Watch
+from trainer.history import read_history
+from trainer.runs import RunError, read_run
+
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
+
+# One corpus for all tests that only read it: writing one takes longer than training on it.
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="module")
+def manifest(corpus: Path) -> Manifest:
+    return read_manifest(corpus / "manifest.csv", check_files=False)
+
+
+@pytest.fixture(scope="module")
+def cache(corpus: Path) -> Path:
+    return corpus / "cache"
+
+
+class Interrupted(Watch):
+    """Stops the run after so many epochs."""
+
+    def __init__(self, epochs: int) -> None:
+        self.left = epochs
+        self.heads: list[tuple[str, bool]] = []
+
+    def epoch(self, *_: object) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+    def head(self, head: str, _: object, *, resumed: bool) -> None:
+        self.heads.append((head, resumed))
+
+
+@pytest.mark.parametrize(
+    # One after another: in the second head. As one: in the second fold, of three epochs a head.
+    ("stack", "epochs", "kept"),
+    [("off", 5, (True, False, False, False)), ("on", 9, (True, True, False, False))],
+)
+def test_an_interrupted_run_is_resumed_with_the_same_result(
+    manifest: Manifest,
+    cache: Path,
+    tmp_path: Path,
+    stack: str,
+    epochs: int,
+    kept: tuple[bool, ...],
+) -> None:
+    protocol = Protocol(folds="speaker:2", num_seeds=2)
+    stacked = [f"optim.stack={stack}"]
+    whole = train(manifest, cache, tmp_path / "whole", protocol, stacked)
+    path = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train(manifest, cache, path, protocol, stacked, watch=Interrupted(epochs=epochs))
+    with pytest.raises(RunError, match=r"not finished: its state is 'failed' \(KeyboardInterrupt"):
+        read_run(path)
+    with pytest.raises(RunError, match="or --resume to go on with it"):
+        train(manifest, cache, path, protocol, stacked)
+    with pytest.raises(RunError, match="unfinished run with other settings"):
+        train(manifest, cache, path, protocol, ["optim.epochs=5"], resume=True)
+    other = Protocol(folds="speaker:2", num_seeds=3)
+    with pytest.raises(RunError, match="unfinished run with other settings, clips, entries, seeds"):
+        train(manifest, cache, path, other, stacked, resume=True)
+    watch = Interrupted(epochs=-1)
+    resumed = train(manifest, cache, path, protocol, stacked, resume=True, watch=watch)
+    names = ("fold-0-seed-0", "fold-0-seed-1", "fold-1-seed-0", "fold-1-seed-1")
+    assert watch.heads == list(zip(names, kept, strict=True))
+    together = {"off": None, "on": [0, 1]}[stack]
+    assert [head.get("stacked_seeds") for head in resumed.info["checkpoints"]] == [together] * 4
+    for name in ("predictions.csv", "members/seed-1.csv", "metrics.json"):
+        assert (path / name).read_bytes() == (whole.path / name).read_bytes()
+    assert len(read_history(path / "history.csv")) == len(read_history(whole.path / "history.csv"))
+    assert resumed.info["state"] == "finished"
+
+
+def test_a_head_interrupted_between_epochs_goes_on_from_there(
+    manifest: Manifest, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.train.PROGRESS_SECONDS", 0.0)
+    whole = train(manifest, cache, tmp_path / "whole")
+    path = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train(manifest, cache, path, watch=Interrupted(epochs=2))
+    assert [p.name for p in (path / "checkpoints").iterdir()] == ["fold-0-seed-0.progress"]
+    watch = Interrupted(epochs=-1)
+    train(manifest, cache, path, resume=True, watch=watch)
+    assert watch.left == -1 - (1 + 3)  # one epoch of the first head was left, three of the second
+    assert (path / "predictions.csv").read_bytes() == (whole.path / "predictions.csv").read_bytes()
+    assert [row.record.epoch for row in read_history(path / "history.csv")] == [1, 2, 3] * 2
+    assert not list((path / "checkpoints").glob("*.progress"))
+
+
+def test_a_head_whose_checkpoint_was_lost_is_trained_again_with_one_history(
+    manifest: Manifest, cache: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(manifest, cache, tmp_path / "run", watch=Interrupted(epochs=4))
+    (tmp_path / "run" / "checkpoints" / "fold-0-seed-0.safetensors").unlink()
+    run = train(manifest, cache, tmp_path / "run", resume=True)
+    rows = read_history(run.path / "history.csv")
+    assert [(row.fold, row.record.epoch) for row in rows] == [
+        (fold, epoch) for fold in (0, 1) for epoch in (1, 2, 3)
+    ]
+
+
+def test_a_lost_head_of_a_stack_is_trained_again_with_the_others_and_is_the_same(
+    manifest: Manifest, cache: Path, tmp_path: Path
+) -> None:
+    protocol = Protocol(folds="speaker:2", num_seeds=2)
+    whole = train(manifest, cache, tmp_path / "whole", protocol)
+    with pytest.raises(KeyboardInterrupt):
+        train(manifest, cache, tmp_path / "run", protocol, watch=Interrupted(epochs=7))
+    (tmp_path / "run" / "checkpoints" / "fold-0-seed-1.safetensors").unlink()
+    watch = Interrupted(epochs=-1)
+    run = train(manifest, cache, tmp_path / "run", protocol, resume=True, watch=watch)
+    assert [resumed for _, resumed in watch.heads] == [True, False, False, False]
+    for name in ("predictions.csv", "members/seed-1.csv"):
+        assert (run.path / name).read_bytes() == (whole.path / name).read_bytes()
+    assert len(read_history(run.path / "history.csv")) == 12
+
+
+def test_a_folder_that_is_taken_is_refused_before_any_work(
+    manifest: Manifest, tmp_path: Path
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(RunError, match="holds files and no run"):
+        train(manifest, tmp_path / "no cache", tmp_path)
+
+
+def test_a_finished_run_is_replaced_only_when_asked(
+    manifest: Manifest, cache: Path, tmp_path: Path
+) -> None:
+    train(manifest, cache, tmp_path / "run")
+    with pytest.raises(RunError, match=r"holds a run \(finished\); pass --overwrite"):
+        train(manifest, cache, tmp_path / "run")
+    run = train(manifest, cache, tmp_path / "run", Protocol(folds="clip:3"), overwrite=True)
+    assert run.info["plan"]["kind"] == "clip"
+    assert run.metrics["warnings"][0].startswith("not speaker-independent")

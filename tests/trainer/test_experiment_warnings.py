@@ -1,0 +1,100 @@
+"""What a run says of itself: clips without features, random weights, and whatever flatters it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cache.manifest import Clip, Manifest
+from tests.trainer.experiment_helper import make_cache, make_clips, make_manifest, train
+from trainer.experiment import AFEW_WARNING, TRANSDUCTIVE_WARNING, Protocol
+from trainer.prior import AFEW_TEST
+from trainer.results import UNTRAINED_WARNING
+from trainer.trained import load_checkpoint
+
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> list[Clip]:
+    return make_clips(tmp_path)
+
+
+@pytest.fixture
+def manifest(tmp_path: Path, clips: list[Clip]) -> Manifest:
+    return make_manifest(tmp_path, clips)
+
+
+def test_clips_without_features_are_named_and_counted(
+    manifest: Manifest, clips: list[Clip], tmp_path: Path
+) -> None:
+    cache = make_cache(
+        tmp_path / "cache", clips, failed={"c05": "no face"}, never=("c20",), silent=("c01",)
+    )
+    run = train(manifest, cache, tmp_path / "run")
+    assert len(run.predictions.clips) == 22
+    assert run.metrics["missing"]["count"] == 2
+    assert run.metrics["missing"]["clips"][0] == {
+        "clip": "c05",
+        "label": "sad",
+        "fold": 0,
+        "reason": "failed (decode): no face",
+    }
+    assert run.metrics["missing"]["n"] == 24
+    assert run.metrics["clips"] == {"audio+video": 21, "video": 1}
+    assert run.metrics["both"]["ensemble"]["n"] == 21
+    assert list(run.info["without_features"]) == ["c05", "c20"]
+    assert run.info["partial"] == {"c01": "audio: no audio stream"}
+    assert "2 clips without features are left out of training too" in run.metrics["warnings"]
+
+
+def test_with_splits_training_clips_without_features_are_named(
+    manifest: Manifest, clips: list[Clip], tmp_path: Path
+) -> None:
+    cache = make_cache(tmp_path / "cache", clips, failed={"c05": "no face", "c23": "dark"})
+    run = train(manifest, cache, tmp_path / "run", Protocol(allow_shared_speakers=True))
+    assert run.metrics["warnings"][-1] == (
+        "1 training clips without features are left out: c05 (failed (decode): no face)"
+    )
+    assert [clip["clip"] for clip in run.metrics["missing"]["clips"]] == ["c23"]
+
+
+def test_a_fold_without_any_test_clip_left_trains_no_head(
+    manifest: Manifest, clips: list[Clip], tmp_path: Path
+) -> None:
+    gone = tuple(clip.clip for clip in clips if clip.speaker == "s0")
+    cache = make_cache(tmp_path / "cache", clips, never=gone)
+    run = train(manifest, cache, tmp_path / "run", Protocol(folds="speaker:all"))
+    assert [item["fold"] for item in run.info["checkpoints"]] == [1, 2, 3]
+    assert run.metrics["missing"]["count"] == len(gone)
+
+
+def test_untrained_features_mark_the_run_its_predictions_and_its_report(
+    manifest: Manifest, clips: list[Clip], tmp_path: Path
+) -> None:
+    cache = make_cache(tmp_path / "cache", clips, untrained=True)
+    run = train(manifest, cache, tmp_path / "run")
+    assert run.info["untrained"]
+    assert run.predictions.untrained
+    assert "true" in (run.path / "predictions.csv").read_text().splitlines()[1]
+    assert run.metrics["warnings"][0] == UNTRAINED_WARNING
+    assert load_checkpoint(run.path / run.info["checkpoints"][0]["file"]).untrained
+
+
+def test_a_leaking_prior_is_warned_about(tmp_path: Path) -> None:
+    clips = make_clips(tmp_path, classes=tuple(AFEW_TEST))
+    cache = make_cache(tmp_path / "cache", clips)
+    overrides = ["prior=afew-test", "optim.epochs=1"]
+    manifest = make_manifest(tmp_path, clips)
+    run = train(manifest, cache, tmp_path / "run", Protocol(folds="clip:2"), overrides)
+    assert AFEW_WARNING in run.metrics["warnings"]
+
+
+def test_a_normalisation_per_speaker_is_named_transductive_in_the_report(tmp_path: Path) -> None:
+    clips = make_clips(tmp_path)
+    cache = make_cache(tmp_path / "cache", clips)
+    overrides = ["video.normalise=per-speaker", "optim.epochs=1"]
+    manifest = make_manifest(tmp_path, clips)
+    run = train(manifest, cache, tmp_path / "run", Protocol(folds="speaker:2"), overrides)
+    assert TRANSDUCTIVE_WARNING.format(modality="video") in run.metrics["warnings"]
