@@ -47,7 +47,7 @@ def read_source(
         settings: of the training, where ``path`` doesn't hold them.
     """
     with safe_open(path, framework="pt", device="cpu") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
         says_something = bool(file.metadata())
     state = {n.removeprefix(MEAN): t for n, t in tensors.items() if n.startswith(MEAN)}
     if not state and says_something:

@@ -29,9 +29,9 @@ from benchmarks.stage_two import measure_on_gpu
 from cache.manifest import read_manifest, write_manifest
 from extractors.face_network import NetworkSettings, load_face_network
 from extractors.views import VIEW_SETS
+from pipeline.commands.extract import PRECISION_NAMES
 from pipeline.demo_corpus import DemoSettings, make_demo_corpus
 
-PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 SAMPLE_SECONDS = 0.2
 BATCHES = 20
 
@@ -69,7 +69,7 @@ class BusyMeter:
 
 def network_alone(precision: str) -> dict[str, Any]:
     """Crops per second of IR-50 with 18 views on ready crops, and the deviation from float32."""
-    settings = NetworkSettings(precision=PRECISIONS[precision], views=VIEW_SETS["default"])  # type: ignore[arg-type]
+    settings = NetworkSettings(precision=PRECISION_NAMES[precision], views=VIEW_SETS["default"])
     network = load_face_network("ir50", None, settings, device="cuda")
     crops = np.random.default_rng(0).integers(0, 256, (network.batch_size, 224, 224, 3), np.uint8)
     network.extract(crops)
@@ -114,7 +114,7 @@ def extract(
 
 @click.command()
 @click.argument("manifest", type=click.Path(exists=True, path_type=Path), required=False)
-@click.option("--precision", type=click.Choice(list(PRECISIONS)), default="bf16")
+@click.option("--precision", type=click.Choice(list(PRECISION_NAMES)), default="bf16")
 @click.option("--jobs", type=int, help="Worker processes; default: every core.")
 @click.option("--speakers", default=200, show_default=True, help="Of the generated corpus.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="JSON file for the result.")
@@ -128,7 +128,7 @@ def main(
         result["skipped"] = "no CUDA device: run `python -m benchmarks.gpu` on a machine with one"
         click.echo(result["skipped"])
     else:
-        result["network_alone"] = {name: network_alone(name) for name in PRECISIONS}
+        result["network_alone"] = {name: network_alone(name) for name in PRECISION_NAMES}
         with tempfile.TemporaryDirectory(prefix="avfuse-gpu-") as folder:
             corpus = manifest or make_demo_corpus(
                 Path(folder) / "corpus", DemoSettings(speakers=speakers, takes=2)

@@ -226,5 +226,5 @@ def main(only: tuple[str, ...], device: str, out: Path | None) -> None:
 if __name__ == "__main__":
     if "OMP_WAIT_POLICY" not in os.environ:  # as the command line has it, but torch is loaded
         again = [sys.executable, "-m", "benchmarks.stage_two", *sys.argv[1:]]
-        os.execve(sys.executable, again, os.environ | {"OMP_WAIT_POLICY": "PASSIVE"})  # noqa: S606
+        os.execve(sys.executable, again, os.environ | {"OMP_WAIT_POLICY": "PASSIVE"})  # noqa: S606 - itself again
     main()

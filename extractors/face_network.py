@@ -87,7 +87,7 @@ class FaceNetwork:
         if folded:
             fold(self.module)
         self.module = self.module.to(self.device)
-        self.module = self.module.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+        self.module = self.module.to(memory_format=self.memory_format)  # type: ignore[call-overload]  # a stub lacks it
         mean, deviation = (
             torch.tensor(values, dtype=torch.float32, device=self.device).view(3, 1, 1)
             for values in (spec.mean, spec.deviation)
@@ -174,7 +174,7 @@ class FaceNetwork:
             images = images.contiguous(memory_format=self.memory_format)
             embeddings: Tensor
             if self.settings.layer == "pooled":
-                embeddings = self.module.feature_map(images).float().mean(dim=(2, 3))  # type: ignore[operator]
+                embeddings = self.module.feature_map(images).float().mean(dim=(2, 3))  # type: ignore[operator]  # every network has it
             else:
                 embeddings = self.module(images).float()
             return embeddings.view(count, num_views, -1)[:num_crops]

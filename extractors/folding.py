@@ -66,7 +66,7 @@ def fold(module: nn.Module) -> int:
                 count += 1
         for name, child in children:
             if isinstance(child, nn.MaxPool2d) and child.kernel_size == 1:
-                setattr(parent, name, EveryNth(child.stride))  # type: ignore[arg-type]
+                setattr(parent, name, EveryNth(child.stride))  # type: ignore[arg-type]  # an int or a pair
     return count
 
 
@@ -87,7 +87,7 @@ def _with_norm(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
         folded = nn.Conv2d(
             convolution.in_channels,
             convolution.out_channels,
-            convolution.kernel_size,  # type: ignore[arg-type]
+            convolution.kernel_size,  # type: ignore[arg-type]  # two, as these three are
             convolution.stride,  # type: ignore[arg-type]
             convolution.padding,  # type: ignore[arg-type]
             convolution.dilation,  # type: ignore[arg-type]

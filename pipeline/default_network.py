@@ -119,7 +119,7 @@ class Answer:
         """The likeliest of the seven classes."""
         if self.probabilities is None:
             return None
-        return max(self.probabilities, key=lambda name: self.probabilities[name])  # type: ignore[index]
+        return max(self.probabilities.items(), key=lambda item: item[1])[0]
 
     def to_json(self) -> dict[str, Any]:
         """What the command prints of one video."""

@@ -170,7 +170,7 @@ def read_tensors(path: Path, form: str) -> tuple[dict[str, Tensor], dict[str, An
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {}).get("avfuse", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
     except (safetensors.SafetensorError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not a checkpoint of avfuse: {error}") from error
     if facts.get("format") != form:

@@ -44,7 +44,7 @@ def index_csv(
             their line.
     """
     found = Found(table, "a table with a column of paths to media files")
-    folder = Path(os.path.abspath(root or table.parent))  # noqa: PTH100 (keeps links)
+    folder = Path(os.path.abspath(root or table.parent))  # noqa: PTH100 - keeps links
     parser = RowParser(folder, check_files=False, follow_links=False, check_spelling=False)
     try:
         delimiter = delimiter or _sniff(table)
@@ -67,7 +67,7 @@ def index_csv(
                 parser.problems.append(f"line {line}: {error}")
                 continue
             # Absolute, because a table may list files outside its folder; a manifest may not.
-            values["path"] = os.path.abspath(folder / values["path"])  # noqa: PTH100
+            values["path"] = os.path.abspath(folder / values["path"])  # noqa: PTH100 - so too
             clip = parser.parse(line, values)
             if clip is not None:
                 found.clips.append(clip)

@@ -116,7 +116,7 @@ def finetune(
     if weights is not None:
         load_weights(classifier.network, weights)
         started_from = weights_digest(classifier.network)
-    classifier = classifier.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    classifier = classifier.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a stub lacks it
     updates_per_epoch = max(1, len(train) // settings.batch_size)
     total = updates_per_epoch * settings.epochs
     optimiser = make_optimiser(classifier, settings)
@@ -152,7 +152,7 @@ def finetune(
             logits = classifier(images).float()
         loss = soft_cross_entropy(logits, targets, class_weights)
         optimiser.zero_grad(set_to_none=True)
-        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # PyTorch's own
         scaler.step(optimiser)
         scaler.update()
         state.scaler = scaler.state_dict()

@@ -89,7 +89,7 @@ def embed_layers(
                 pixels = torch.from_numpy(stills.images[start : start + IMAGES_PER_FORWARD])
                 images = normalise(classifier, resize(to_float(pixels, grey=grey), image_size))
                 images = images.expand(-1, 3, -1, -1)
-                last = network.feature_map(images)  # type: ignore[operator]
+                last = network.feature_map(images)  # type: ignore[operator]  # every network has it
                 found = {name: value.mean(dim=(2, 3)) for name, value in maps.items()}
                 found["pooled"] = last.mean(dim=(2, 3))
                 # A network that ends in the mean of its map needs no second pass.

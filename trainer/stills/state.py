@@ -117,14 +117,9 @@ def read_facts(path: Path) -> dict[str, Any]:
         StateError: the file is damaged, or no state of a fine-tuning.
         OSError: the file can't be read.
     """
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            facts: dict[str, Any] = json.loads((file.metadata() or {}).get("avfuse", "{}"))
-    except (SafetensorError, ValueError) as error:
-        raise StateError(
-            f"{path} is damaged ({error}); delete it to start the training anew"
-        ) from error
-    if facts.get("format") != FORMAT:
+    with _opened(path) as (_, facts):
+        form = facts.get("format")
+    if form != FORMAT:
         raise StateError(f"{path} is not the state of a fine-tuning that this version can read")
     return facts
 
@@ -136,14 +131,8 @@ def load_state(path: Path, identity: str, state: TrainingState) -> None:
         StateError: the file is damaged, or of another training: other settings, images or weights.
         OSError: the file can't be read.
     """
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            facts = json.loads((file.metadata() or {}).get("avfuse", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, ValueError) as error:
-        raise StateError(
-            f"{path} is damaged ({error}); delete it to start the training anew"
-        ) from error
+    with _opened(path) as (file, facts):
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
     if facts.get("format") != FORMAT or facts.get("identity") != identity:
         raise StateError(
             f"{path} is the state of another training: its settings, images or first weights "
@@ -165,3 +154,15 @@ def load_state(path: Path, identity: str, state: TrainingState) -> None:
     state.loss_sum = float.fromhex(facts["loss_sum"])
     state.history = list(facts["history"])
     state.scaler = dict(facts.get("scaler", {}))
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Open the file of a state, with what it says of itself."""
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            yield file, json.loads((file.metadata() or {}).get("avfuse", "{}"))
+    except (SafetensorError, ValueError) as error:
+        raise StateError(
+            f"{path} is damaged ({error}); delete it to start the training anew"
+        ) from error
