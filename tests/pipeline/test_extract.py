@@ -2,70 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from cache.clip import Clip
-from cache.entry import verify_entry
 from cache.feature_set import FeatureSet, find_set
 from cache.manifest import read_manifest, write_manifest
+from cache.settings import settings_from
 from pipeline.choice import choose_faces
 from pipeline.cli import main
 from pipeline.crops import CropSettings, crop_faces
 from pipeline.decode import VideoReader
 from pipeline.rungs import Rung
-from pipeline.sets import WeightsChoice, load_network, parse_weights
+from pipeline.sets import WeightsChoice, load_network
 from pipeline.settings import StageOneSettings
 from pipeline.tracks import read_tracks
-from tests.conftest import SMALL
-
-EXTRACT = ("--sets", "faces,resnet18,spectrogram", *SMALL, "--views", "basic")
-
-
-def extract(manifest: Path, cache: Path, *arguments: str) -> Result:
-    command = ["extract", str(manifest), "--cache", str(cache), *arguments]
-    if "--sets" not in arguments:
-        command += EXTRACT
-    if "--jobs" not in arguments:
-        command += ["--jobs", "0"]
-    return CliRunner().invoke(main, command)
-
-
-def report(cache: Path) -> dict[str, dict[str, object]]:
-    text = (cache / "extract-report.json").read_text()
-    return {clip["clip"]: clip for clip in json.loads(text)["clips"]}
-
-
-def entries(cache: Path) -> dict[str, tuple[int, int]]:
-    return {
-        str(path.relative_to(cache)): (path.stat().st_mtime_ns, path.stat().st_ino)
-        for path in cache.rglob("*.h5")
-    }
-
-
-@pytest.fixture
-def small(corpus: Path, tmp_path: Path) -> Path:
-    """Copies of two generated clips with a manifest of their own."""
-    clips = []
-    for clip in read_manifest(corpus).clips[:2]:
-        path = tmp_path / "clips" / f"{clip.clip}.mp4"
-        path.parent.mkdir(exist_ok=True)
-        shutil.copy(clip.path, path)
-        clips.append(Clip(clip.clip, path, label=clip.label))
-    write_manifest(tmp_path / "m.csv", clips)
-    return tmp_path / "m.csv"
+from tests.pipeline.extracting import EXTRACT, entries, extract, report, write_tone
 
 
 def test_every_clip_gets_every_set_and_the_arrays_fit_together(
@@ -93,10 +50,11 @@ def test_an_entry_holds_what_its_parts_yield_one_after_another(
     faces = choose_faces(read_tracks(find_set(extracted, "faces").read(clip.clip)), "largest")
     (frames,) = VideoReader(clip.path)
     crops = crop_faces(frames.images, faces.landmarks, faces.box, faces.rung, CropSettings())
+    basic = {"rotations": [0.0], "scales": [1.0], "flip": False}
     network = load_network(
         "resnet18",
         WeightsChoice(),
-        _settings({"network": {"image_size": 64, "views": _basic()}}),
+        settings_from(StageOneSettings, {"network": {"image_size": 64, "views": basic}}),
         device="cpu",
         batch_size=0,
     )
@@ -104,16 +62,6 @@ def test_an_entry_holds_what_its_parts_yield_one_after_another(
     expected = network.extract(crops)["basic"]
     # The worker computes on one thread, this test on all: the order of summation differs.
     assert np.abs(stored - expected).max() <= 1e-5 * np.abs(expected).max()
-
-
-def _basic() -> dict[str, object]:
-    return {"rotations": [0.0], "scales": [1.0], "flip": False}
-
-
-def _settings(values: dict[str, object]) -> StageOneSettings:
-    from cache.settings import settings_from
-
-    return settings_from(StageOneSettings, values)
 
 
 def test_a_second_run_computes_nothing_and_a_touched_file_stays_trusted(
@@ -153,12 +101,6 @@ def test_another_crop_recomputes_the_network_and_detects_nothing_again(
     assert {path: after[path] for path in before} == before
     new = {path.split("-")[0] for path in after.keys() - before.keys()}
     assert new == {"resnet18"}
-
-
-def test_random_weights_warn_and_mark_the_set_untrained(small: Path, tmp_path: Path) -> None:
-    result = extract(small, tmp_path / "cache")
-    assert "resnet18 has random weights" in result.stderr
-    assert "untrained (random weights): resnet18" in result.stdout
 
 
 def test_workers_yield_the_same_bytes_as_one_process(small: Path, tmp_path: Path) -> None:
@@ -240,7 +182,7 @@ def test_a_failure_is_not_tried_again_until_asked_or_until_the_file_changes(
 
 def test_sound_alone_is_partial_and_says_that_there_is_no_picture(tmp_path: Path) -> None:
     path = tmp_path / "tone.wav"
-    _write_wav(path, seconds=1.0)
+    write_tone(path, seconds=1.0)
     write_manifest(tmp_path / "m.csv", [Clip("tone", path)])
     cache = tmp_path / "cache"
     assert extract(tmp_path / "m.csv", cache).exit_code == 0
@@ -254,7 +196,7 @@ def test_sound_alone_is_partial_and_says_that_there_is_no_picture(tmp_path: Path
 def test_short_sound_has_the_steps_that_fit_and_says_when_none_do(
     seconds: float, steps: int, tmp_path: Path
 ) -> None:
-    _write_wav(tmp_path / "tone.wav", seconds)
+    write_tone(tmp_path / "tone.wav", seconds)
     write_manifest(tmp_path / "m.csv", [Clip("tone", tmp_path / "tone.wav")])
     cache = tmp_path / "cache"
     extract(tmp_path / "m.csv", cache, "--sets", "spectrogram")
@@ -264,148 +206,6 @@ def test_short_sound_has_the_steps_that_fit_and_says_when_none_do(
         assert entry.state == "ok"
     else:
         assert entry.missing == ("sound of 0.020 s is shorter than a window of 0.04 s",)
-
-
-def _write_wav(path: Path, seconds: float) -> None:
-    import wave
-
-    samples = np.sin(np.arange(int(seconds * 16_000)) / 16_000 * 2 * np.pi * 440)
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(16_000)
-        file.writeframes((samples * 20_000).astype("<i2").tobytes())
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--sets", "faces,resnet99"), "no set 'resnet99'; there are faces, ir50"),
-        (("--sets", ","), "no set asked for"),
-        (("--sets", "ir50"), "ir50 needs weights: pass --weights ir50=FILE"),
-        (("--sets", "faces", "--weights", "ir50=random"), "ir50 is not among --sets faces"),
-        (("--sets", "ir50", "--weights", "ir50"), "expected NETWORK=FILE, NETWORK=default or"),
-        (("--sets", "ir50", "--weights", "ir51=random"), "no network 'ir51'"),
-        (("--sets", "ir50", "--weights", "ir50=/no/file.pth"), "/no/file.pth is not a file"),
-        (("--sets", "ir50", "--weights", "ir50=random:x"), "the seed must be a whole number"),
-        (("--sets", "faces", "--set", "faces.upsampel=2"), "did you mean faces.upsample?"),
-        (("--sets", "faces", "--set", "hang_seconds=0"), "hang_seconds must be above 0"),
-        (("--sets", "faces", "--device", "tpu"), "expected auto, cpu, cuda or cuda:N"),
-        (("--sets", "faces", "--device", "cuda:99"), "CUDA devices"),
-        (("--sets", "faces", "--shard", "3/2"), "expected I/N with I from 1 to N"),
-        (
-            ("--sets", "ir50", "--weights", "ir50=random", "--set", "network.layer=fc6"),
-            "ir50 has the layers embedding, pooled, not 'fc6'",
-        ),
-        (
-            ("--sets", "ir50", "--weights", "ir50=random", "--set", "network.image_size=99"),
-            "ir50 takes images of 112 pixels only",
-        ),
-    ],
-)
-def test_wrong_use_says_what_was_expected_and_ends_with_2(
-    arguments: tuple[str, ...], message: str, small: Path, tmp_path: Path
-) -> None:
-    result = extract(small, tmp_path / "cache", *arguments)
-    assert result.exit_code == 2
-    assert message in result.output
-    assert not (tmp_path / "cache").exists()
-
-
-def test_a_network_named_twice_is_refused() -> None:
-    with pytest.raises(ValueError, match="names ir50 twice"):
-        parse_weights(["ir50=random", "ir50=random:2"])
-
-
-def test_weights_of_another_network_are_recognised(small: Path, tmp_path: Path) -> None:
-    import torch
-
-    from extractors.resnet18 import ResNet18
-
-    torch.save(ResNet18().state_dict(), tmp_path / "r.pth")
-    result = extract(
-        small, tmp_path / "cache", "--sets", "ir50", "--weights", f"ir50={tmp_path / 'r.pth'}"
-    )
-    assert result.exit_code == 2
-    assert "resnet18" in result.output
-
-
-def test_shards_cut_a_manifest_into_parts_that_together_are_the_whole(
-    corpus: Path, tmp_path: Path
-) -> None:
-    cache = tmp_path / "cache"
-    for part in ("1/2", "2/2"):
-        extract(corpus, cache, "--sets", "spectrogram", "--shard", part)
-    ids = [clip.clip for clip in read_manifest(corpus).clips]
-    assert find_set(cache, "spectrogram").clip_ids() == sorted(ids)
-
-
-@contextmanager
-def no_rights(folder: Path) -> Iterator[None]:
-    """Make a folder unwritable; root writes everywhere, so root steps aside."""
-    folder.chmod(0o555)
-    root = os.geteuid() == 0
-    if root:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        if root:
-            os.seteuid(0)
-        folder.chmod(0o755)
-
-
-def test_a_cache_that_cannot_be_written_is_named_and_nothing_is_recorded(tmp_path: Path) -> None:
-    folder = Path("/tmp") / f"avfuse-test-{os.getpid()}"  # noqa: S108  # pytest's own is closed to others
-    folder.mkdir()
-    try:
-        _write_wav(folder / "tone.wav", 0.5)
-        write_manifest(folder / "m.csv", [Clip("tone", folder / "tone.wav")])
-        with no_rights(folder):
-            result = extract(folder / "m.csv", folder / "cache", "--sets", "spectrogram")
-        assert result.exit_code == 1
-        assert "the cache can't be written" in result.stderr
-        assert "0 of 1 clips are done" in result.stderr
-        assert "make the folder writable" in result.stderr
-        assert not (folder / "cache").exists()
-    finally:
-        shutil.rmtree(folder)
-
-
-@pytest.mark.parametrize(
-    ("number", "code", "jobs", "times"),
-    [(signal.SIGINT, 130, 1, 1), (signal.SIGTERM, 143, 1, 3), (signal.SIGTERM, 143, 0, 2)],
-)
-def test_a_signal_ends_a_run_cleanly_and_the_next_one_goes_on(
-    number: int, code: int, jobs: int, times: int, corpus: Path, tmp_path: Path
-) -> None:
-    cache = tmp_path / "cache"
-    command = [sys.executable, "-m", "pipeline", "extract", str(corpus), "--cache", str(cache)]
-    process = subprocess.Popen(
-        [*command, *EXTRACT, "--jobs", str(jobs)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 240
-    while len(list(cache.rglob("*.h5"))) < 4 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    for _ in range(times):
-        process.send_signal(number)
-        time.sleep(0.02)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == code
-    assert "run the same command again to go on" in output
-    done = [path for path in cache.rglob("*.h5") if not path.name.startswith(".")]
-    assert len(done) >= 4
-    for path in done:
-        verify_entry(path)
-    assert not list(cache.rglob("*.tmp"))
-    before = entries(cache)
-    assert extract(corpus, cache).exit_code == 0
-    after = entries(cache)
-    assert {path: after[path] for path in before} == before
-    assert len(after) == 27
 
 
 def test_every_odd_file_ends_in_one_state_with_a_reason(data: Path, tmp_path: Path) -> None:

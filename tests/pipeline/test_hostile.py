@@ -1,14 +1,10 @@
-"""Input that wants to do harm: mutated media, giant frames, false headers, payloads, TOML bombs."""
+"""Files that want to do harm: mutated media, giant frames, false headers, payloads in weights."""
 
 from __future__ import annotations
 
-import json
-import math
 import pickle
 import struct
-import time
 import zlib
-from contextlib import nullcontext, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,48 +13,28 @@ import av
 import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from click.testing import Result
 
 from benchmarks.mutate import DAMAGES, extract_mutants, make_seeds, write_mutants
 from cache.clip import Clip
 from cache.feature_set import find_set
 from cache.manifest import write_manifest
-from cache.settings import (
-    SettingsError,
-    format_toml,
-    merge,
-    parse_overrides,
-    read_toml,
-    settings_from,
-    settings_to_dict,
-)
-from pipeline.cli import main
-from pipeline.decode import DecodeSettings
-from pipeline.sets import plan_sets
-from pipeline.settings import StageOneSettings
 from pipeline.summary import peak_memory
+from tests.pipeline.extracting import extract, report
 from tests.pipeline.videos import HEIGHT, WIDTH, grey_frame, write_video, write_wav
 
 FEW = 4 * len(DAMAGES)
-
-
-def extract(manifest: Path, *arguments: str) -> Result:
-    cache = manifest.parent / "cache"
-    command = ["extract", str(manifest), "--cache", str(cache), "--jobs", "0", *arguments]
-    if "--sets" not in arguments:
-        command += ["--sets", "faces,spectrogram"]
-    return CliRunner().invoke(main, command)
+MEDIA = ("--sets", "faces,spectrogram")
 
 
 def extract_one(path: Path, *arguments: str) -> dict[str, Any]:
     """Extract one file; returns its part of the report."""
     write_manifest(path.parent / "m.csv", [Clip("clip", path)], overwrite=True)
-    result = extract(path.parent / "m.csv", *arguments)
+    if "--sets" not in arguments:
+        arguments = (*MEDIA, *arguments)
+    result = extract(path.parent / "m.csv", path.parent / "cache", *arguments)
     assert result.exit_code in (0, 1), result.output
-    report: dict[str, Any] = json.loads((path.parent / "cache" / "extract-report.json").read_text())
-    return report["clips"][0]
+    return report(path.parent / "cache")["clip"]
 
 
 def write_avi(path: Path, codec: str, pixels: str) -> bytearray:
@@ -213,7 +189,7 @@ def test_twelve_hours_are_refused_whole_and_read_in_part(tmp_path: Path) -> None
     assert clip["state"] == "failed"
     assert "a clip may have 7200 s (max_duration_seconds)" in why(clip)
     write_manifest(tmp_path / "part.csv", [Clip("part", path, end_seconds=1.0)])
-    extract(tmp_path / "part.csv")
+    extract(tmp_path / "part.csv", tmp_path / "cache", *MEDIA)
     assert find_set(tmp_path / "cache", "faces").read("part").arrays["times"].shape == (3,)
 
 
@@ -266,15 +242,22 @@ class Payload:
         return Path.write_text, (self.path, "it ran")
 
 
+def extract_with(weights: Path) -> Result:
+    """Extract a sound beside a weight file with it."""
+    folder = weights.parent
+    path = write_wav(folder / "a.wav", np.ones((1, 999)), 16_000)
+    write_manifest(folder / "m.csv", [Clip("a", path)])
+    words = ("--sets", "resnet18", "--weights", f"resnet18={weights}")
+    return extract(folder / "m.csv", folder / "cache", *words)
+
+
 def test_a_pickle_with_a_payload_given_as_weights_is_refused_and_does_not_run(
     tmp_path: Path,
 ) -> None:
-    path = write_wav(tmp_path / "a.wav", np.ones((1, 999)), 16_000)
-    write_manifest(tmp_path / "m.csv", [Clip("a", path)])
     proof = tmp_path / "proof"
     weights = tmp_path / "weights.pth"
     weights.write_bytes(pickle.dumps({"conv1.weight": Payload(proof)}))
-    result = extract(tmp_path / "m.csv", "--sets", "resnet18", "--weights", f"resnet18={weights}")
+    result = extract_with(weights)
     assert result.exit_code == 2
     assert str(weights) in result.output
     assert not proof.exists()
@@ -282,123 +265,8 @@ def test_a_pickle_with_a_payload_given_as_weights_is_refused_and_does_not_run(
 
 
 def test_a_safetensors_header_of_an_exabyte_given_as_weights_is_refused(tmp_path: Path) -> None:
-    path = write_wav(tmp_path / "a.wav", np.ones((1, 999)), 16_000)
-    write_manifest(tmp_path / "m.csv", [Clip("a", path)])
     weights = tmp_path / "weights.safetensors"
     weights.write_bytes(struct.pack("<Q", 1 << 60) + b"{}")
-    result = extract(tmp_path / "m.csv", "--sets", "resnet18", "--weights", f"resnet18={weights}")
+    result = extract_with(weights)
     assert result.exit_code == 2
     assert str(weights) in result.output
-
-
-BOMBS = {
-    "nested arrays": "a = " + "[" * 50_000 + "]" * 50_000,
-    "nested tables": "a = " + "{a=" * 20_000 + "1" + "}" * 20_000,
-    "a long key": ".".join(["a"] * 40_000) + " = 1",
-    "a long table": "[" + ".".join(["a"] * 40_000) + "]",
-    "a quoted long key": ".".join(['"="'] * 20_000) + " = 1",
-    "many long keys": "\n".join(f"a{n}." + ".".join("b" * 900) + " = 1" for n in range(50)),
-    "many tables": "\n".join(f"[a.b{number}]" for number in range(12_000)),
-    "large": "a = 1\n" * 200_000,
-}
-
-
-@pytest.mark.parametrize("text", BOMBS.values(), ids=BOMBS)
-def test_a_toml_bomb_is_refused_in_a_moment(text: str, tmp_path: Path) -> None:
-    config = tmp_path / "bomb.toml"
-    config.write_text(text)
-    path = write_wav(tmp_path / "a.wav", np.ones((1, 999)), 16_000)
-    write_manifest(tmp_path / "m.csv", [Clip("a", path)])
-    started = time.process_time()
-    result = extract(tmp_path / "m.csv", "--config", str(config))
-    assert result.exit_code == 2, result.output
-    assert time.process_time() - started < 3
-    assert not (tmp_path / "cache").exists()
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner),
-    max_leaves=9,
-)
-
-
-ODD = st.sampled_from(
-    [math.nan, math.inf, -math.inf, 10**400, 2**70, -(2**70), 1e308, 5e-324, -0.0, -1, 0, "\ud800"]
-)
-
-
-def paths(values: dict[str, Any], prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    found: list[tuple[str, ...]] = []
-    for name, value in values.items():
-        found.append((*prefix, name))
-        if isinstance(value, dict):
-            found += paths(value, (*prefix, name))
-    return found
-
-
-DEFAULTS = settings_to_dict(StageOneSettings())
-
-
-@settings(max_examples=300, deadline=None)
-@given(path=st.sampled_from(paths(DEFAULTS)), value=ODD | JSON)
-def test_any_value_of_any_setting_is_settings_with_a_key_or_an_error(
-    path: tuple[str, ...], value: Any
-) -> None:
-    values: Any = value
-    for name in reversed(path):
-        values = {name: values}
-    try:
-        made = settings_from(StageOneSettings, values)
-    except SettingsError:
-        return
-    names = ("faces", "spectrogram", "logmel")
-    plan = plan_sets(names, made, {}, cache=Path("/nowhere"), device="cpu")
-    assert len({planned.spec.key for planned in plan.sets}) == 3
-    assert settings_from(StageOneSettings, settings_to_dict(made)) == made
-
-
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(content=st.binary(max_size=200) | st.text(alphabet="ab=.[]{}\"'#\n 01-", max_size=80))
-def test_any_bytes_are_a_table_or_a_settings_error(content: bytes | str, tmp_path: Path) -> None:
-    path = tmp_path / "any.toml"
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with suppress(SettingsError):
-        assert isinstance(read_toml(path), dict)
-
-
-@settings(max_examples=200, deadline=None)
-@given(texts=st.lists(st.text(alphabet="ab=.[]{}\"'#\n 01-é\0", max_size=20), max_size=4))
-def test_any_overrides_are_a_table_or_a_settings_error(texts: list[str]) -> None:
-    try:
-        values = parse_overrides(texts)
-    except SettingsError:
-        return
-    assert merge(values, values) == values
-    with pytest.raises(SettingsError, match="unknown setting") if values else nullcontext():
-        settings_from(DecodeSettings, values)
-
-
-NAME = st.from_regex(r"[a-z_]{1,9}", fullmatch=True)
-
-
-@settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(
-    values=st.dictionaries(
-        NAME,
-        st.booleans()
-        | st.integers(-(2**63), 2**63 - 1)
-        | st.floats(allow_nan=False, allow_infinity=False)
-        | st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-        | st.dictionaries(NAME, st.lists(st.integers(0, 9), max_size=3), min_size=1, max_size=3),
-        max_size=5,
-    )
-)
-def test_what_is_written_as_toml_reads_back(values: dict[str, Any], tmp_path: Path) -> None:
-    path = tmp_path / "out.toml"
-    path.write_text(format_toml(values), encoding="utf-8")
-    assert read_toml(path) == values

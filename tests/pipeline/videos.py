@@ -9,6 +9,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+from pipeline.decode import Frames, VideoReader
+
 WIDTH, HEIGHT = 94, 62  # no square, no multiple of 8, even as yuv420p asks
 
 
@@ -20,6 +22,19 @@ def grey_frame(number: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndar
 def number_of(image: np.ndarray) -> int:
     """Read the number that ``grey_frame`` wrote."""
     return round((float(image.mean()) - 20) / 10)
+
+
+def read_all(reader: VideoReader) -> Frames:
+    """The frames of all chunks together."""
+    chunks = list(reader)
+    return Frames(
+        np.concatenate([chunk.images for chunk in chunks]),
+        np.concatenate([chunk.times for chunk in chunks]),
+    )
+
+
+def numbers_of(frames: Frames) -> list[int]:
+    return [number_of(image) for image in frames.images]
 
 
 def write_video(

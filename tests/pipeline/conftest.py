@@ -1,0 +1,81 @@
+"""Fixtures of the tests of stage one. Fixtures build; they never assert."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pipeline.sets
+from cache.clip import Clip
+from cache.manifest import read_manifest, write_manifest
+from pipeline.sets import WeightsChoice
+from pipeline.settings import StageOneSettings
+from tests.pipeline.default_weights import ship_small_default
+from tests.pipeline.known_faces import write_clip
+from tests.pipeline.sheets import STEADY
+
+
+@pytest.fixture
+def small(corpus: Path, tmp_path: Path) -> Path:
+    """Copies of two generated clips with a manifest of their own."""
+    clips = []
+    for clip in read_manifest(corpus).clips[:2]:
+        path = tmp_path / "clips" / f"{clip.clip}.mp4"
+        path.parent.mkdir(exist_ok=True)
+        shutil.copy(clip.path, path)
+        clips.append(Clip(clip.clip, path, label=clip.label))
+    write_manifest(tmp_path / "m.csv", clips)
+    return tmp_path / "m.csv"
+
+
+@pytest.fixture
+def enterable() -> Iterator[Path]:
+    """A folder that any user may enter."""
+    folder = Path("/tmp") / f"avfuse-test-{os.getpid()}"  # noqa: S108  # pytest's own is closed to others
+    folder.mkdir()
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def steady(tmp_path: Path) -> Clip:
+    """A clip with a large face in every frame, and its entry."""
+    return write_clip(tmp_path / "cache", tmp_path / "steady.mp4", STEADY, label="happy")
+
+
+@pytest.fixture(scope="module")
+def networks_built_once() -> Iterator[None]:
+    """Build a network anew only where its own settings differ, not for every plan."""
+    built: dict[Any, Any] = {}
+    real = pipeline.sets.load_network
+
+    def load(name: str, choice: WeightsChoice, settings: StageOneSettings, **options: Any) -> Any:
+        content = choice.file.read_bytes() if choice.file else b""
+        key = (name, choice, content, settings.network, tuple(options.items()))
+        if key not in built:
+            built[key] = real(name, choice, settings, **options)
+        return built[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline.sets, "load_network", load)
+        patch.setattr(
+            "pipeline.loaded._load", lambda n, c, s, d, b: load(n, c, s, device=d, batch_size=b)
+        )
+        yield
+
+
+@pytest.fixture
+def default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of a small network, in the place of the shipped one."""
+    return ship_small_default(monkeypatch, tmp_path / "default.safetensors")
+
+
+@pytest.fixture
+def clip(corpus: Path) -> Path:
+    """The video of one generated clip."""
+    return read_manifest(corpus).clips[0].path

@@ -1,0 +1,41 @@
+"""The curve over a video's frames: its mean, its line of text and its columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.curve import ASCII_LEVELS, draw_line, format_answer
+from pipeline.default_network import Answer, Curve
+from pipeline.rungs import Rung
+
+
+def curve(*rows: float, faces: Sequence[int] | None = None) -> Curve:
+    """A curve of two classes, the first with these probabilities."""
+    times = np.arange(len(rows)) / 10
+    rung = np.array([Rung.DETECT if on else Rung.WHOLE for on in faces or [1] * len(rows)])
+    return Curve(times, rung, np.array([(row, 1 - row) for row in rows]), ("anger", "contempt"))
+
+
+def test_frames_without_a_face_are_in_no_mean_and_blank_in_the_line() -> None:
+    shown = curve(0.0, 0.9, 0.5, 1.0, faces=[1, 0, 1, 1])
+    assert shown.mean() == {"anger": pytest.approx(0.5), "contempt": pytest.approx(0.5)}
+    assert draw_line(shown, "anger", levels="0123") == "0 23"
+    assert curve(0.9, faces=[0]).mean() is None
+
+
+def test_a_long_curve_is_averaged_into_columns() -> None:
+    assert draw_line(curve(0.0, 0.4, 1.0, 0.8), "anger", levels="0123456789", columns=2) == "29"
+    assert draw_line(curve(0.3), "anger", levels="0123456789") == "3"
+
+
+def test_a_terminal_without_unicode_gets_plain_signs() -> None:
+    shown = curve(0.0, 1.0)
+    answer = Answer(Path("v.mp4"), "ok", (), shown, shown.mean(), {"angry": 1.0})
+    text = format_answer(answer, ascii_only=True)
+    assert text.isascii()
+    assert f"|{ASCII_LEVELS[0]}{ASCII_LEVELS[-1]}|" in text
+    assert "█" in format_answer(answer)

@@ -1,0 +1,144 @@
+"""The network that avfuse ships, asked about any video: an answer, or the reason for none."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.curve import CurveError, write_curves
+from pipeline.default_network import SEVEN, ask_default_network, seven_of
+from pipeline.sets import PlanError
+from tests.pipeline.command import avfuse
+from tests.pipeline.default_weights import CLASSES, ship_small_default, without
+from tests.pipeline.videos import grey_frame, write_video, write_wav
+
+
+def test_a_default_that_lacks_one_of_the_seven_classes_is_refused(
+    default: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ship_small_default(monkeypatch, default, facts=without("fear"))
+    with pytest.raises(PlanError, match="can't tell fear; install avfuse again"):
+        ask_default_network([tmp_path / "v.mp4"])
+
+
+def test_a_video_gets_the_mean_over_its_frames_with_a_face(default: Path, clip: Path) -> None:
+    result = avfuse("predict", clip, "--json")
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout)
+    assert answer["run"] is None
+    assert "default network alone" in answer["note"]
+    assert "no sound" in answer["note"]
+    assert answer["classes"] == ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"]
+    (video,) = answer["videos"]
+    assert (video["state"], video["frames"], video["frames_with_face"]) == ("ok", 20, 20)
+    assert not video["untrained"]
+    rows = [frame["probabilities"] for frame in video["curve"]]
+    for name in CLASSES:
+        mean = np.mean([row[name] for row in rows])
+        assert video["network_probabilities"][name] == pytest.approx(mean, abs=1e-4)
+    kept = 1 - video["network_probabilities"]["contempt"]
+    for theirs, ours in SEVEN.items():
+        expected = video["network_probabilities"][theirs] / kept
+        assert video["probabilities"][ours] == pytest.approx(expected)
+    assert sum(video["probabilities"].values()) == pytest.approx(1)
+    assert video["prediction"] == max(video["probabilities"], key=video["probabilities"].get)
+    times = [frame["time_seconds"] for frame in video["curve"]]
+    assert [round(time * 12) for time in times] == list(range(20))
+
+
+def test_a_reader_gets_bars_a_line_over_time_and_where_it_comes_from(
+    default: Path, clip: Path, tmp_path: Path
+) -> None:
+    table, picture = tmp_path / "c.csv", tmp_path / "c.png"
+    result = avfuse("predict", clip, "--curve", table)
+    assert result.exit_code == 0, result.output
+    assert "(face in 20 of 20 frames)" in result.stdout
+    assert "contempt, which is none of the seven" in result.stdout
+    assert "right on 75.00 % of 8 images of FER+ test" in result.stdout
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 20
+    assert sum(float(rows[7][name]) for name in CLASSES) == pytest.approx(1, abs=1e-3)
+    assert rows[7]["video"] == str(clip)
+    write_curves(picture, ask_default_network([clip]).videos)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_video_without_a_face_gets_no_emotion_and_exit_code_1(
+    default: Path, clip: Path, tmp_path: Path
+) -> None:
+    blank = write_video(tmp_path / "blank.mp4", [grey_frame(n, 96, 128) for n in range(3)])
+    result = avfuse("predict", blank, clip)
+    assert result.exit_code == 1
+    assert "blank.mp4: no answer" in result.stdout
+    assert "no face was found in any of its 3 frames, so no emotion is named" in result.stdout
+    assert "(face in 20 of 20 frames)" in result.stdout
+    answer = json.loads(avfuse("predict", blank, "--json").stdout)
+    (video,) = answer["videos"]
+    assert (video["prediction"], video["probabilities"]) == (None, None)
+    assert [frame["probabilities"] for frame in video["curve"]] == [None] * 3
+
+
+def test_a_file_with_sound_only_and_a_broken_one_say_so(default: Path, tmp_path: Path) -> None:
+    sound = write_wav(tmp_path / "sound.wav", np.zeros((1, 1600), np.float32), 16_000)
+    broken = tmp_path / "broken.mp4"
+    broken.write_text("no video")
+    result = avfuse("predict", sound, broken, tmp_path / "gone.mp4", "--json")
+    assert result.exit_code == 1
+    first, second, third = json.loads(result.stdout)["videos"]
+    assert "this network looks at faces only: no emotion is named" in first["why"][-1]
+    assert (second["state"], third["state"]) == ("failed", "failed")
+    assert "it looks like text" in second["why"][0]
+    for video in (first, second, third):
+        assert video["prediction"] is None
+
+
+def test_it_is_said_what_predict_expects(default: Path, tmp_path: Path) -> None:
+    assert "name a video, or a run and a video" in avfuse("predict").stderr
+    (tmp_path / "folder").mkdir()
+    result = avfuse("predict", tmp_path / "folder")
+    assert (result.exit_code, "expected a video" in result.stderr) == (2, True)
+    result = avfuse("predict", tmp_path / "v.mp4", "--curve", "c.pdf")
+    assert (result.exit_code, "ends in .csv or .png" in result.stderr) == (2, True)
+    result = avfuse("predict", tmp_path / "v.mp4", "--weights", "resnet18=x")
+    assert (result.exit_code, "no run is named" in result.stderr) == (2, True)
+    result = avfuse("predict", tmp_path / "folder", "v.mp4", "--curve", "c.csv")
+    assert (result.exit_code, "leave out the run" in result.stderr) == (2, True)
+    with pytest.raises(CurveError, match=r"c.txt: expected a name that ends in .csv or .png"):
+        write_curves(tmp_path / "c.txt", ())
+
+
+def test_contempt_is_left_out_and_the_rest_sums_to_one() -> None:
+    own = dict.fromkeys(CLASSES, 0.1) | {"happiness": 0.2}
+    assert seven_of(own)["happy"] == pytest.approx(0.25)
+    assert sum(seven_of(own).values()) == pytest.approx(1)
+    assert seven_of(dict.fromkeys(CLASSES, 0.0) | {"contempt": 1.0})["sad"] == pytest.approx(1 / 7)
+
+
+def test_the_first_thing_a_newcomer_tries_works(clip: Path, tmp_path: Path) -> None:
+    """The shipped file, a real process, a video in a folder with a blank in its name."""
+    video = tmp_path / "my videos" / "first.mp4"
+    video.parent.mkdir()
+    shutil.copy(clip, video)
+    command = [sys.executable, "-m", "pipeline", "predict", str(video), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
+    assert done.returncode == 0, done.stderr
+    (answer,) = json.loads(done.stdout)["videos"]
+    assert answer["prediction"] in SEVEN.values()
+    assert answer["frames_with_face"] == 20
+
+
+@pytest.mark.parametrize("name", ["corrupted.mp4", "rotated_90.mov", "tiny_face_176x144.mp4"])
+def test_real_odd_files_end_with_an_answer_or_a_reason(
+    default: Path, data: Path, name: str
+) -> None:
+    answer = ask_default_network([data / "clips" / "odd" / name]).videos[0]
+    assert (answer.prediction is None) == (not answer.curve.has_face.any())
+    assert answer.prediction or answer.why

@@ -1,0 +1,134 @@
+"""How extract is called: weights, options, shards, and how a run ends that can't go on."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from cache.clip import Clip
+from cache.entry import verify_entry
+from cache.feature_set import find_set
+from cache.manifest import read_manifest, write_manifest
+from extractors.resnet18 import ResNet18
+from pipeline.sets import parse_weights
+from tests.pipeline.extracting import EXTRACT, entries, extract, write_tone
+from tests.pipeline.rights import no_rights
+
+
+def test_random_weights_warn_and_mark_the_set_untrained(small: Path, tmp_path: Path) -> None:
+    result = extract(small, tmp_path / "cache")
+    assert "resnet18 has random weights" in result.stderr
+    assert "untrained (random weights): resnet18" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--sets", "faces,resnet99"), "no set 'resnet99'; there are faces, ir50"),
+        (("--sets", ","), "no set asked for"),
+        (("--sets", "ir50"), "ir50 needs weights: pass --weights ir50=FILE"),
+        (("--sets", "faces", "--weights", "ir50=random"), "ir50 is not among --sets faces"),
+        (("--sets", "ir50", "--weights", "ir50"), "expected NETWORK=FILE, NETWORK=default or"),
+        (("--sets", "ir50", "--weights", "ir51=random"), "no network 'ir51'"),
+        (("--sets", "ir50", "--weights", "ir50=/no/file.pth"), "/no/file.pth is not a file"),
+        (("--sets", "ir50", "--weights", "ir50=random:x"), "the seed must be a whole number"),
+        (("--sets", "faces", "--set", "faces.upsampel=2"), "did you mean faces.upsample?"),
+        (("--sets", "faces", "--set", "hang_seconds=0"), "hang_seconds must be above 0"),
+        (("--sets", "faces", "--device", "tpu"), "expected auto, cpu, cuda or cuda:N"),
+        (("--sets", "faces", "--device", "cuda:99"), "CUDA devices"),
+        (("--sets", "faces", "--shard", "3/2"), "expected I/N with I from 1 to N"),
+        (
+            ("--sets", "ir50", "--weights", "ir50=random", "--set", "network.layer=fc6"),
+            "ir50 has the layers embedding, pooled, not 'fc6'",
+        ),
+        (
+            ("--sets", "ir50", "--weights", "ir50=random", "--set", "network.image_size=99"),
+            "ir50 takes images of 112 pixels only",
+        ),
+    ],
+)
+def test_wrong_use_says_what_was_expected_and_ends_with_2(
+    arguments: tuple[str, ...], message: str, small: Path, tmp_path: Path
+) -> None:
+    result = extract(small, tmp_path / "cache", *arguments)
+    assert result.exit_code == 2
+    assert message in result.output
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_network_named_twice_is_refused() -> None:
+    with pytest.raises(ValueError, match="names ir50 twice"):
+        parse_weights(["ir50=random", "ir50=random:2"])
+
+
+def test_weights_of_another_network_are_recognised(small: Path, tmp_path: Path) -> None:
+    torch.save(ResNet18().state_dict(), tmp_path / "r.pth")
+    result = extract(
+        small, tmp_path / "cache", "--sets", "ir50", "--weights", f"ir50={tmp_path / 'r.pth'}"
+    )
+    assert result.exit_code == 2
+    assert "resnet18" in result.output
+
+
+def test_shards_cut_a_manifest_into_parts_that_together_are_the_whole(
+    corpus: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    for part in ("1/2", "2/2"):
+        extract(corpus, cache, "--sets", "spectrogram", "--shard", part)
+    ids = [clip.clip for clip in read_manifest(corpus).clips]
+    assert find_set(cache, "spectrogram").clip_ids() == sorted(ids)
+
+
+def test_a_cache_that_cannot_be_written_is_named_and_nothing_is_recorded(enterable: Path) -> None:
+    write_tone(enterable / "tone.wav", 0.5)
+    write_manifest(enterable / "m.csv", [Clip("tone", enterable / "tone.wav")])
+    with no_rights(enterable):
+        result = extract(enterable / "m.csv", enterable / "cache", "--sets", "spectrogram")
+    assert result.exit_code == 1
+    assert "the cache can't be written" in result.stderr
+    assert "0 of 1 clips are done" in result.stderr
+    assert "make the folder writable" in result.stderr
+    assert not (enterable / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "jobs", "times"),
+    [(signal.SIGINT, 130, 1, 1), (signal.SIGTERM, 143, 1, 3), (signal.SIGTERM, 143, 0, 2)],
+)
+def test_a_signal_ends_a_run_cleanly_and_the_next_one_goes_on(
+    number: int, code: int, jobs: int, times: int, corpus: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    command = [sys.executable, "-m", "pipeline", "extract", str(corpus), "--cache", str(cache)]
+    process = subprocess.Popen(
+        [*command, *EXTRACT, "--jobs", str(jobs)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 240
+    while len(list(cache.rglob("*.h5"))) < 4 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for _ in range(times):
+        process.send_signal(number)
+        time.sleep(0.02)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == code
+    assert "run the same command again to go on" in output
+    done = [path for path in cache.rglob("*.h5") if not path.name.startswith(".")]
+    assert len(done) >= 4
+    for path in done:
+        verify_entry(path)
+    assert not list(cache.rglob("*.tmp"))
+    before = entries(cache)
+    assert extract(corpus, cache).exit_code == 0
+    after = entries(cache)
+    assert {path: after[path] for path in before} == before
+    assert len(after) == 27
