@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,10 +10,13 @@ import cv2
 import numpy as np
 import skimage
 
+from pipeline.choice import FaceArrays
 from pipeline.decode import Frames
+from pipeline.rungs import Rung
 
 # The head of scikit-image's astronaut (NASA, public domain): dlib's box in the photograph.
 FACE_BOX = (175, 76, 266, 167)
+SIZE = (240, 320)  # of a scene
 
 
 @lru_cache(maxsize=1)
@@ -60,3 +64,24 @@ def clip(images: list[np.ndarray], rate: float = 25.0, chunk: int = 7) -> list[F
         Frames(np.stack(images[i : i + chunk]), times[i : i + chunk])
         for i in range(0, len(images), chunk)
     ]
+
+
+def scene(
+    num: int, where: Callable[[int], tuple[float, float] | None], face: float = 60.0, seed: int = 0
+) -> list[np.ndarray]:
+    """Frames with the face where ``where`` says, or without it."""
+    images = []
+    for frame in range(num):
+        at = where(frame)
+        empty = background(*SIZE, seed)
+        images.append(empty if at is None else place(empty, at, face))
+    return images
+
+
+def moving(frame: int) -> tuple[float, float]:
+    """Where a face is that wanders through ``scene``."""
+    return 90 + 3.0 * frame, 110 + 15 * np.sin(frame / 5)
+
+
+def rungs(faces: FaceArrays) -> list[Rung]:
+    return [Rung(int(rung)) for rung in faces.rung]
