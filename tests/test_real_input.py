@@ -7,16 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
 from cache.feature_set import find_set
 from cache.manifest import read_manifest
-from pipeline.cli import main
 from pipeline.rungs import Rung
-
-
-def avfuse(*words: object) -> Result:
-    return CliRunner().invoke(main, [str(word) for word in words])
+from tests.pipeline.command import avfuse
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cache.feature_set import FeatureSet, SetSpec
+from cache.pack import open_pack
 from cache.source import Source, read_source
 
 STEPS, DIM = 7, 5
@@ -66,3 +67,15 @@ def write_entry(feature_set: FeatureSet, source: Source) -> WriteEntry:
             return writer.finish(missing=missing, attributes={"duration_seconds": 0.28})
 
     return write
+
+
+def make_packs(feature_set: FeatureSet, write_entry: WriteEntry) -> tuple[Path, Path, Path]:
+    """Make a pack whose entry was written again since, a damaged one, and a fresh one."""
+    for clip in ("a", "b"):
+        write_entry(clip)
+    stale = open_pack(feature_set, ["a"], "basic").path
+    damaged = open_pack(feature_set, ["b"], "basic").path
+    fresh = open_pack(feature_set, ["b"], "times").path
+    write_entry("a")
+    damaged.write_bytes(b"x")
+    return stale, damaged, fresh

@@ -15,7 +15,7 @@ from cache.gc import DAY_SECONDS, SetInUseError, find_garbage, remove_garbage
 from cache.pack import find_packs, open_pack
 from cache.scan import NotACacheError
 from cache.source import Source
-from tests.cache.conftest import WriteEntry, arrays_of
+from tests.cache.conftest import WriteEntry, arrays_of, make_packs
 
 
 def left_by(path: Path, *, pid: int | None = None, host: str | None = None) -> Path:
@@ -83,13 +83,7 @@ def test_another_hosts_file_goes_by_its_age_alone(
 def test_stale_and_damaged_packs_go_and_fresh_ones_stay(
     feature_set: FeatureSet, write_entry: WriteEntry
 ) -> None:
-    for clip in ("a", "b"):
-        write_entry(clip)
-    stale = open_pack(feature_set, ["a"], "basic").path
-    damaged = open_pack(feature_set, ["b"], "basic").path
-    fresh = open_pack(feature_set, ["b"], "times").path
-    write_entry("a")
-    damaged.write_bytes(b"x")
+    stale, damaged, fresh = make_packs(feature_set, write_entry)
     garbage = find_garbage(feature_set.cache)
     assert {item.path for item in garbage} == {stale, damaged}
     remove_garbage(garbage)

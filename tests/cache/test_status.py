@@ -9,10 +9,9 @@ import pytest
 from cache.commit import temporary_path
 from cache.failure import Failure
 from cache.feature_set import FeatureSet, SetSpec
-from cache.pack import open_pack
 from cache.scan import NotACacheError
 from cache.status import explain_difference, find_orphaned, read_status
-from tests.cache.conftest import STEPS, WriteEntry
+from tests.cache.conftest import STEPS, WriteEntry, make_packs
 
 
 def test_status_counts_every_state_and_opens_no_entry(
@@ -79,13 +78,7 @@ def test_a_set_is_orphaned_when_the_set_it_is_made_from_is_gone(tmp_path: Path) 
 def test_status_names_broken_sets_stale_packs_and_what_a_removal_left(
     feature_set: FeatureSet, write_entry: WriteEntry
 ) -> None:
-    for clip in ("a", "b"):
-        write_entry(clip)
-    stale = open_pack(feature_set, ["a"], "basic").path
-    damaged = open_pack(feature_set, ["b"], "basic").path
-    fresh = open_pack(feature_set, ["b"], "times").path
-    write_entry("a")
-    damaged.write_bytes(b"x")
+    stale, damaged, fresh = make_packs(feature_set, write_entry)
     (feature_set.cache / "ir50-0123456789abcdef").mkdir()
     (feature_set.cache / ".removed-ir50-1").mkdir()
     status = read_status(feature_set.cache)

@@ -8,40 +8,23 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import nn
 
 from extractors.face_network import FaceNetwork, NetworkSettings, load_face_network
 from extractors.networks import NETWORKS, NetworkSpec
 from extractors.views import VIEW_SETS, ViewSettings
 from extractors.weight_files import WeightsError
 from extractors.weights import initialise, weights_digest
-from tests.extractors.small import small_specs, use_small_networks
+from tests.extractors.small import ROUNDING, give_statistics, small_specs, use_small_networks
 
 Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
 FEW = ViewSettings(rotations=(0.0, 5.0), scales=(1.0,))
 SPECS = small_specs()
-# Convolutions pick another order of summation with the batch size; no value moves further.
-ROUNDING = 1e-5
 PLAIN = {"batch_size": 2, "channels_last": False, "folded": False}
 
 
 @pytest.fixture
 def crops() -> np.ndarray:
     return np.random.default_rng(5).integers(0, 256, (7, 64, 64, 3), dtype=np.uint8)
-
-
-def give_statistics(module: nn.Module) -> None:
-    """Let norms do something: fresh ones only divide by the root of 1 + eps."""
-    generator = torch.Generator().manual_seed(11)
-    for norm in module.modules():
-        if isinstance(norm, nn.modules.batchnorm._BatchNorm):
-            for tensor, low, high in (
-                (norm.running_mean, -0.3, 0.3),
-                (norm.running_var, 0.5, 2.0),
-                (norm.bias.data, -0.2, 0.2),
-            ):
-                assert tensor is not None
-                tensor.uniform_(low, high, generator=generator)
 
 
 def network(
@@ -234,7 +217,7 @@ def test_what_the_network_does_not_offer_is_refused(
 
 def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(ValueError, match="float32, bfloat16, float16, got 'int8'"):
-        NetworkSettings(precision="int8")  # type: ignore[arg-type]
+        NetworkSettings(precision="int8")  # type: ignore[arg-type]  # a wrong value is what is tested
 
 
 def test_crops_of_another_shape_are_refused() -> None:

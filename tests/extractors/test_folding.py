@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from extractors.folding import EveryNth, fold
-from tests.extractors.small import small_specs
-from tests.extractors.test_face_network import give_statistics
+from tests.extractors.small import give_statistics, small_specs
 
 SPECS = small_specs()
 # Norms that don't follow a convolution stay: before a padded one, after or before a linear layer.
@@ -29,7 +28,7 @@ def test_every_network_of_the_table_stays_the_same_function(name: str) -> None:
     assert norms(folded) == FOLDED[name][1] - FOLDED[name][0]
     with torch.no_grad():
         for one, two in ((module, folded), (module.feature_map, folded.feature_map)):
-            torch.testing.assert_close(two(images), one(images), rtol=0, atol=1e-12)  # type: ignore[operator]
+            torch.testing.assert_close(two(images), one(images), rtol=0, atol=1e-12)  # type: ignore[operator]  # both can be called
     assert fold(folded) == 0
 
 
@@ -37,11 +36,11 @@ def test_a_folded_convolution_is_the_norm_of_the_convolution_worked_out() -> Non
     convolution, norm = nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1, eps=0.0)
     with torch.no_grad():
         convolution.weight.fill_(3.0)
-        convolution.bias.fill_(5.0)  # type: ignore[union-attr]
+        convolution.bias.fill_(5.0)  # type: ignore[union-attr]  # there by default
         norm.weight.fill_(7.0)
         norm.bias.fill_(11.0)
-        norm.running_mean.fill_(2.0)  # type: ignore[union-attr]
-        norm.running_var.fill_(4.0)  # type: ignore[union-attr]
+        norm.running_mean.fill_(2.0)  # type: ignore[union-attr]  # there by default
+        norm.running_var.fill_(4.0)  # type: ignore[union-attr]  # there by default
     module = nn.Sequential(convolution, norm).eval()
     assert fold(module) == 1
     # (3 x + 5 - 2) / 2 * 7 + 11 = 10.5 x + 21.5

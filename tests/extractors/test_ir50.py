@@ -70,20 +70,6 @@ def test_an_image_of_112_pixels_ends_in_512_values_and_a_map_of_7_by_7() -> None
         assert net.feature_map(image).shape == (1, 512, 7, 7)
 
 
-def test_gradients_reach_every_parameter() -> None:
-    net = IR50(image_size=16, embedding_dim=3, width=2)
-    net(torch.randn(5, 3, 16, 16)).square().sum().backward()
-    for name, parameter in net.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.isfinite().all(), name
-
-
-@pytest.mark.parametrize("name", ["image_size", "embedding_dim", "width"])
-def test_a_size_below_one_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=rf"{name} must be at least 1, got 0"):
-        IR50(**{name: 0})
-
-
 @pytest.mark.parametrize(
     ("shape", "dtype", "message"),
     [

@@ -68,20 +68,6 @@ def test_the_forward_pass_equals_the_definition_in_numpy(image_size: int) -> Non
     np.testing.assert_allclose(found, reference.iresnet50(images.numpy(), state), rtol=1e-9)
 
 
-def test_gradients_reach_every_parameter() -> None:
-    net = IResNet50(image_size=16, embedding_dim=3, width=2)
-    net(torch.randn(5, 3, 16, 16)).square().sum().backward()
-    for name, parameter in net.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.isfinite().all(), name
-
-
-@pytest.mark.parametrize("name", ["image_size", "embedding_dim", "width"])
-def test_a_size_below_one_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=rf"{name} must be at least 1, got -1"):
-        IResNet50(**{name: -1})
-
-
 def test_images_of_another_shape_are_refused() -> None:
     net = IResNet50(image_size=16, embedding_dim=3, width=2).eval()
     for call in (net, net.feature_map):

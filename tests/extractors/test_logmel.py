@@ -8,12 +8,7 @@ from python_speech_features import delta, logfbank
 
 from extractors.logmel import LogMelSettings, LogMelStream
 from extractors.spectrogram import logmel, step_times
-
-RATE = 16_000
-
-
-def noise(samples: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(-0.5, 0.5, samples).astype(np.float32)
+from tests.extractors.sound import RATE, noise, push_in_pieces
 
 
 @pytest.mark.parametrize("samples", [400, 560, 400 + 160 * 3, 400 + 160 * 700])
@@ -66,10 +61,7 @@ def test_only_filled_windows_count(samples: int, steps: int) -> None:
 @pytest.mark.parametrize("samples", [0, 399, 400, 720, 2000, 160 * 512 + 239, 300_007])
 def test_a_stream_equals_the_whole_bit_for_bit_wherever_it_is_cut(samples: int) -> None:
     waveform = noise(samples, seed=3)
-    cuts = np.sort(np.random.default_rng(samples).integers(0, samples + 1, 23))
-    stream = LogMelStream(RATE)
-    parts = [stream.push(block) for block in np.split(waveform, cuts)]
-    found = np.concatenate([*parts, stream.finish()])
+    found = push_in_pieces(LogMelStream(RATE), waveform)
     assert np.array_equal(found, logmel(waveform, RATE))
 
 

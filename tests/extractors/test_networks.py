@@ -1,9 +1,24 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
+from torch import nn
 
+from extractors.ir50 import IR50
+from extractors.iresnet50 import IResNet50
 from extractors.networks import NETWORKS
+from extractors.resnet18 import ResNet18
+from extractors.vggface import VGGFace
+
+# Small ones, and the shape of images for each.
+SMALL: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "ir50": (lambda: IR50(image_size=16, embedding_dim=3, width=2), (5, 3, 16, 16)),
+    "iresnet50": (lambda: IResNet50(image_size=16, embedding_dim=3, width=2), (5, 3, 16, 16)),
+    "resnet18": (lambda: ResNet18(stem="small", width=3), (5, 3, 17, 19)),
+    "vggface": (lambda: VGGFace(image_size=32, embedding_dim=3, width=5), (3, 3, 32, 32)),
+}
 
 
 @pytest.mark.parametrize("name", list(NETWORKS))
@@ -19,6 +34,23 @@ def test_every_network_yields_what_the_table_says(name: str) -> None:
             assert net(torch.zeros(2, 3, 67, 67)).shape == (2, spec.layers[spec.default_layer])
     assert min(spec.deviation) > 0
     assert all(0 < mean < 255 for mean in spec.mean)
+
+
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_gradients_reach_every_parameter(name: str) -> None:
+    build, shape = SMALL[name]
+    net = build()
+    net(torch.randn(shape)).square().sum().backward()
+    for key, parameter in net.named_parameters():
+        assert parameter.grad is not None, key
+        assert parameter.grad.isfinite().all(), key
+
+
+@pytest.mark.parametrize("name", ["image_size", "embedding_dim", "width"])
+@pytest.mark.parametrize(("build", "size"), [(IR50, 0), (IResNet50, -1)])
+def test_a_size_below_one_is_refused(build: type[nn.Module], size: int, name: str) -> None:
+    with pytest.raises(ValueError, match=rf"{name} must be at least 1, got {size}"):
+        build(**{name: size})
 
 
 def test_normalisation_is_that_of_each_networks_training() -> None:

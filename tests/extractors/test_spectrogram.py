@@ -13,12 +13,7 @@ from extractors.spectrogram import (
     spectrogram,
     step_times,
 )
-
-RATE = 16_000
-
-
-def noise(samples: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(-0.5, 0.5, samples).astype(np.float32)
+from tests.extractors.sound import RATE, noise, push_in_pieces
 
 
 def tone(frequency: float, samples: int) -> np.ndarray:
@@ -82,10 +77,7 @@ def test_step_times_are_the_middles_of_the_windows() -> None:
 @pytest.mark.parametrize("samples", [0, 639, 640, 5000, 160 * 512 + 639, 300_007])
 def test_a_stream_equals_the_whole_bit_for_bit_wherever_it_is_cut(samples: int) -> None:
     waveform = noise(samples, seed=3)
-    cuts = np.sort(np.random.default_rng(samples).integers(0, samples + 1, 23))
-    stream = SpectrogramStream(RATE)
-    parts = [stream.push(block) for block in np.split(waveform, cuts)]
-    found = np.concatenate([*parts, stream.finish()])
+    found = push_in_pieces(SpectrogramStream(RATE), waveform)
     assert np.array_equal(found, spectrogram(waveform, RATE))
 
 

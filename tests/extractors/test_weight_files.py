@@ -131,6 +131,12 @@ def test_a_torchscript_program_is_refused(tmp_path: Path) -> None:
         read_weight_file(path)
 
 
+def check_refused(path: Path, content: bytes, message: str) -> None:
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=message):
+        read_weight_file(path)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -148,10 +154,7 @@ def test_a_torchscript_program_is_refused(tmp_path: Path) -> None:
 def test_a_file_of_another_kind_is_refused_with_its_kind(
     tmp_path: Path, content: bytes, message: str
 ) -> None:
-    path = tmp_path / "weights.pth"
-    path.write_bytes(content)
-    with pytest.raises(WeightsError, match=message):
-        read_weight_file(path)
+    check_refused(tmp_path / "weights.pth", content, message)
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
@@ -210,10 +213,7 @@ def safetensors_with(header: bytes, *, length: int | None = None, data: bytes = 
 def test_a_false_safetensors_header_is_refused(
     tmp_path: Path, content: bytes, message: str
 ) -> None:
-    path = tmp_path / "weights.safetensors"
-    path.write_bytes(content)
-    with pytest.raises(WeightsError, match=message):
-        read_weight_file(path)
+    check_refused(tmp_path / "weights.safetensors", content, message)
 
 
 def test_a_file_too_large_is_not_read(tmp_path: Path) -> None:

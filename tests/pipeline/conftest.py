@@ -18,6 +18,7 @@ from pipeline.settings import StageOneSettings
 from tests.pipeline.default_weights import ship_small_default
 from tests.pipeline.known_faces import write_clip
 from tests.pipeline.sheets import STEADY
+from tests.pipeline.videos import grey_frame, write_video
 
 
 @pytest.fixture
@@ -79,3 +80,9 @@ def default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def clip(corpus: Path) -> Path:
     """The video of one generated clip."""
     return read_manifest(corpus).clips[0].path
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    """A video of 23 frames, each of which carries its number."""
+    return write_video(tmp_path / "a.mp4", [grey_frame(i) for i in range(23)])

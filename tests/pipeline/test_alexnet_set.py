@@ -8,25 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from cache.entry_rows import Rows
 from cache.feature_set import find_set
 from cache.manifest import read_manifest
 from extractors import frozen_alexnet
-from pipeline.cli import main
 from pipeline.trained_encoder import EncoderChoiceError, describe_training, find_checkpoint
+from tests.pipeline.command import avfuse
 from trainer.trained import load_checkpoint
 
 QUICK = ("--set", "optim.epochs=1", "--set", "optim.batch_size=3", "--threads", "1")
 
 
-def invoke(*args: object) -> Result:
-    return CliRunner().invoke(main, list(map(str, args)))
-
-
 def train(corpus: Path, cache: Path, run: Path, *args: object) -> Result:
-    return invoke("train", corpus, "--cache", cache, "--run", run, *QUICK, *args)
+    return avfuse("train", corpus, "--cache", cache, "--run", run, *QUICK, *args)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +49,7 @@ def cache(
 
 def extract(corpus: Path, cache: Path, weights: object, *args: object) -> Result:
     command = ["extract", corpus, "--cache", cache, "--sets", "alexnet", "--jobs", 0]
-    return invoke(*command, "--weights", f"alexnet={weights}", *args)
+    return avfuse(*command, "--weights", f"alexnet={weights}", *args)
 
 
 def test_grids_come_from_the_cached_spectrograms_without_decoding(
@@ -111,7 +107,7 @@ def test_a_head_on_the_grids_needs_no_encoder_and_predicts_videos(
     assert result.exit_code == 0, result.output
     assert "may leak" not in result.output  # the encoder was tested on the same clips
     clip = next(clip for clip in read_manifest(corpus).clips if clip.split == "val")
-    result = invoke("predict", run, clip.path)
+    result = avfuse("predict", run, clip.path)
     assert result.exit_code == 0, result.output
     (video,) = json.loads(result.stdout)["videos"]
     weights = [step["weight"] for step in video["attention"]["audio"]]
@@ -159,7 +155,7 @@ def test_a_spectrogram_with_other_settings_is_refused(
 def test_missing_or_unfit_weights_are_refused(
     corpus: Path, cache: Path, encoder_run: Path, tmp_path: Path
 ) -> None:
-    result = invoke("extract", corpus, "--cache", cache, "--sets", "alexnet")
+    result = avfuse("extract", corpus, "--cache", cache, "--sets", "alexnet")
     assert result.exit_code == 2
     assert "needs the audio encoder of a trained run" in result.output
     result = extract(corpus, cache, tmp_path / "nothing")

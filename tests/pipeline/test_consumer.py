@@ -28,8 +28,7 @@ from pipeline.consumer import Consumer
 from pipeline.remote import RemoteNetwork, Reply, Request
 from pipeline.workers import WorkerDied, map_clips
 from tests.conftest import SMALL
-from tests.extractors.small import small_specs
-from tests.extractors.test_face_network import ROUNDING
+from tests.extractors.small import ROUNDING, small_specs
 
 FEW = ViewSettings(rotations=(0.0, 5.0), scales=(1.0,))
 BATCH = 5
@@ -54,7 +53,7 @@ def consumer() -> Iterator[Consumer]:
 
 
 def link(consumer: Consumer) -> Connection:
-    address, key = consumer.setup.args  # type: ignore[attr-defined]
+    address, key = consumer.setup.args  # type: ignore[attr-defined]  # a partial, here
     return Client(address, authkey=key)
 
 
@@ -162,7 +161,7 @@ def test_a_worker_that_dies_with_its_crops_in_a_batch_disturbs_no_other(
 
 
 def test_a_stranger_without_the_key_is_turned_away(consumer: Consumer) -> None:
-    address, _ = consumer.setup.args  # type: ignore[attr-defined]
+    address, _ = consumer.setup.args  # type: ignore[attr-defined]  # a partial, here
     with pytest.raises(Exception, match="digest"):
         Client(address, authkey=b"guess")
     assert ask(consumer, make_crops(2, 1))[0].error == ""

@@ -21,11 +21,6 @@ from tests.pipeline.videos import (
 )
 
 
-@pytest.fixture
-def video(tmp_path: Path) -> Path:
-    return write_video(tmp_path / "a.mp4", [grey_frame(i) for i in range(23)])
-
-
 def test_every_frame_comes_once_in_order_with_its_time(video: Path) -> None:
     reader = VideoReader(video)
     frames = read_all(reader)
@@ -116,7 +111,7 @@ def test_a_seek_that_lands_too_late_is_made_good(
             self._container.close()
 
         def seek(self, offset: int, **how: object) -> None:
-            seek(self._container, offset + 400, **how)  # type: ignore[arg-type]
+            seek(self._container, offset + 400, **how)  # type: ignore[arg-type]  # passed on
 
     monkeypatch.setattr("pipeline.decode.open_media", lambda *args: Late(open_media(*args)))
     assert numbers_of(read_all(VideoReader(path, None, 0.32, 0.44))) == [8, 9, 10]

@@ -21,11 +21,6 @@ from tests.pipeline.videos import (
 )
 
 
-@pytest.fixture
-def video(tmp_path: Path) -> Path:
-    return write_video(tmp_path / "a.mp4", [grey_frame(i) for i in range(23)])
-
-
 # x264 does not write the same bytes every time, and damage in one place goes unseen now and then;
 # in eight places it does not.
 @pytest.mark.parametrize(("garbage", "places"), [(300, 8), (9000, 1)])

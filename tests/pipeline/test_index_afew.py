@@ -7,7 +7,7 @@ import pytest
 from cache.clip import Clip
 from pipeline.index.afew import EMOTIONS, index_afew
 from pipeline.index.found import IndexingError
-from tests.pipeline.test_index_files import touch
+from tests.pipeline.corpus_files import touch
 
 
 def test_the_official_split_is_read_from_the_folders(tmp_path: Path) -> None:

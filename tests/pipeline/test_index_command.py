@@ -10,7 +10,7 @@ from cache.manifest import read_manifest
 from pipeline.cli import main
 from pipeline.commands.index import index
 from pipeline.index.folder import index_folder
-from tests.pipeline.test_index_files import touch
+from tests.pipeline.corpus_files import touch, write_texts
 
 
 def avfuse(*arguments: str | Path) -> Result:
@@ -164,9 +164,7 @@ def test_every_recipe_takes_its_options(tmp_path: Path) -> None:
         "d/train(single-labeled)/set_2.csv": "video_name,label\n1,2\n",
         "d/test(single-labeled)/set_2.csv": "video_name,label\n",
     }
-    for name, text in tables.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
+    write_texts(tmp_path, tables)
     runs = {
         "ravdess r --modality video-only --channel song": "1 clips",
         "crema-d c --media video --keep-defects": "1 clips",

@@ -7,7 +7,7 @@ import pytest
 from cache.clip import Clip
 from pipeline.index.crema_d import DEFECTS, index_crema_d
 from pipeline.index.found import IndexingError
-from tests.pipeline.test_index_files import touch
+from tests.pipeline.corpus_files import touch
 
 
 def test_one_file_a_take_is_indexed_video_first(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from cache.clip import Clip
 from cache.manifest import ManifestError
 from pipeline.index.csv_table import index_csv
 from pipeline.index.found import IndexingError
-from tests.pipeline.test_index_files import touch
+from tests.pipeline.corpus_files import touch
 
 
 def table(folder: Path, text: str) -> Path:

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.index.dfew import index_dfew
 from pipeline.index.found import IndexingError
-from tests.pipeline.test_index_files import touch
+from tests.pipeline.corpus_files import touch
 
 TABLES = "EmoLabel_DataSplit/{kind}(single-labeled)/set_{number}.csv"
 

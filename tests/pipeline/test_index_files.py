@@ -7,12 +7,7 @@ import pytest
 
 from pipeline.index.files import is_media, is_video, size_problem, walk, walk_media
 from pipeline.index.found import Found, IndexingError
-
-
-def touch(root: Path, *names: str) -> None:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
+from tests.pipeline.corpus_files import touch
 
 
 def walked(root: Path, found: Found) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 from cache.clip import Clip
 from pipeline.index.folder import index_folder
 from pipeline.index.found import IndexingError
-from tests.pipeline.test_index_files import touch
+from tests.pipeline.corpus_files import touch
 
 
 def test_each_subfolder_is_a_class(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from cache.clip import Clip
 from pipeline.index.found import IndexingError
 from pipeline.index.meld import index_meld
-from tests.pipeline.test_index_files import touch
+from tests.pipeline.corpus_files import touch
 
 HEADER = (
     "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,"

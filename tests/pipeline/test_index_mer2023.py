@@ -7,7 +7,7 @@ import pytest
 from cache.clip import Clip
 from pipeline.index.found import IndexingError
 from pipeline.index.mer2023 import index_mer2023
-from tests.pipeline.test_index_files import touch
+from tests.pipeline.corpus_files import touch, write_texts
 
 
 def published(root: Path) -> Path:
@@ -28,9 +28,7 @@ def published(root: Path) -> Path:
         "test-labels/test2-label.csv": "name,discrete,valence\nsample_4,angry,-3\n",
         "test-labels/test3-label.csv": "name,discrete\nsample_5,neutral\n",
     }
-    for name, text in tables.items():
-        (root / name).parent.mkdir(exist_ok=True)
-        (root / name).write_text(text)
+    write_texts(root, tables)
     return root
 
 

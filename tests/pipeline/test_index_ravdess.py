@@ -7,7 +7,7 @@ import pytest
 from cache.clip import Clip
 from pipeline.index.found import IndexingError
 from pipeline.index.ravdess import index_ravdess
-from tests.pipeline.test_index_files import touch
+from tests.pipeline.corpus_files import touch
 
 LEAK = "shares sound or picture with a take that is in (a leak)"
 

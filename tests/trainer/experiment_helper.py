@@ -94,12 +94,11 @@ def make_manifest(folder: Path, clips: list[Clip]) -> Manifest:
     return read_manifest(path, check_files=False)
 
 
-def make_corpus(folder: Path) -> Path:
-    """Write ``manifest.csv`` and ``cache``, of which no clip lacks anything."""
+def make_corpus(folder: Path) -> Manifest:
+    """Write a manifest, and beside it a cache in which no clip lacks anything."""
     clips = make_clips(folder)
-    make_manifest(folder, clips)
     make_cache(folder / "cache", clips)
-    return folder
+    return make_manifest(folder, clips)
 
 
 def train(

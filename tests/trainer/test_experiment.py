@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from cache.manifest import Manifest, read_manifest
+from cache.manifest import Manifest
 from tests.trainer.experiment_helper import CLASSES, SMALL, make_corpus, make_manifest, train
 from trainer import head_trainer
 from trainer.experiment import Protocol, run_experiment
@@ -29,18 +29,13 @@ pytestmark = pytest.mark.usefixtures("no_pictures")
 
 # One corpus for all tests that only read it: writing one takes longer than training on it.
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     return make_corpus(tmp_path_factory.mktemp("corpus"))
 
 
 @pytest.fixture(scope="module")
-def manifest(corpus: Path) -> Manifest:
-    return read_manifest(corpus / "manifest.csv", check_files=False)
-
-
-@pytest.fixture(scope="module")
-def cache(corpus: Path) -> Path:
-    return corpus / "cache"
+def cache(manifest: Manifest) -> Path:
+    return manifest.path.parent / "cache"
 
 
 def test_a_head_learns_what_its_training_clips_show(

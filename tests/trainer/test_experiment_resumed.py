@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cache.manifest import Manifest, read_manifest
+from cache.manifest import Manifest
 from tests.trainer.experiment_helper import make_corpus, train
 from trainer.experiment import Protocol
 from trainer.head_trainer import Watch
@@ -18,18 +18,13 @@ pytestmark = pytest.mark.usefixtures("no_pictures")
 
 # One corpus for all tests that only read it: writing one takes longer than training on it.
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     return make_corpus(tmp_path_factory.mktemp("corpus"))
 
 
 @pytest.fixture(scope="module")
-def manifest(corpus: Path) -> Manifest:
-    return read_manifest(corpus / "manifest.csv", check_files=False)
-
-
-@pytest.fixture(scope="module")
-def cache(corpus: Path) -> Path:
-    return corpus / "cache"
+def cache(manifest: Manifest) -> Path:
+    return manifest.path.parent / "cache"
 
 
 class Interrupted(Watch):

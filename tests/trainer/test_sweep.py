@@ -62,7 +62,7 @@ skip = "for a reason"
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a manifest, a cache and a sweep file."""
-    folder = make_corpus(tmp_path_factory.mktemp("sweep"))
+    folder = make_corpus(tmp_path_factory.mktemp("sweep")).path.parent
     (folder / "mine.toml").write_text(TEXT)
     return folder
 
