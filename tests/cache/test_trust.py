@@ -22,7 +22,7 @@ def test_trust_is_a_state_without_a_reason_or_a_reason_without_a_state(
         ({"end_seconds": 0.5}, "the clip's start or end has changed"),
     ]:
         arguments = {"clip": "a", "key": key, "source": video, **changed}
-        assert trust_entry(path, **arguments) == Trust(None, reason)  # type: ignore[arg-type]
+        assert trust_entry(path, **arguments) == Trust(None, reason)  # type: ignore[arg-type]  # values of several types
 
 
 def test_an_entry_that_can_not_be_read_is_a_reason_and_no_exception(

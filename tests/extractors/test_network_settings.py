@@ -106,6 +106,6 @@ def test_a_size_in_the_file_that_its_network_cannot_take_is_refused() -> None:
 
 def test_settings_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="weights, rgb, grey, got 'blue'"):
-        NetworkSettings(colour="blue")  # type: ignore[arg-type]
+        NetworkSettings(colour="blue")  # type: ignore[arg-type]  # a wrong value is what is tested
     with pytest.raises(ValueError, match="detail must not be negative, got -1"):
         NetworkSettings(detail=-1)

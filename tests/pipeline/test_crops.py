@@ -155,7 +155,7 @@ def test_a_frame_of_any_shape_can_be_shrunk_whole(shape: tuple[int, int]) -> Non
 def test_what_lies_outside_the_frame_is_a_setting(border: str, outside: int) -> None:
     image = np.full((100, 100, 3), 90, np.uint8)
     points = MEAN_SHAPE * 80 - 40  # a face half outside, to the upper left
-    result = crop(image, points, CropSettings(size=64, border=border))  # type: ignore[arg-type]
+    result = crop(image, points, CropSettings(size=64, border=border))  # type: ignore[arg-type]  # one of its values, as text
     assert (result[5, 5] == outside).all()
     assert (result[-5, -5] == 90).all()
 
@@ -246,4 +246,4 @@ def test_a_box_without_extent_is_refused() -> None:
 )
 def test_settings_check_themselves(name: str, value: float, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
-        CropSettings(**{name: value})  # type: ignore[arg-type]
+        CropSettings(**{name: value})  # type: ignore[arg-type]  # a wrong value is what is tested

@@ -35,7 +35,8 @@ class Stream:
     type = "video"
 
     def __init__(self) -> None:
-        self.codec_context, self.held = self, []  # type: ignore[var-annotated]
+        self.codec_context = self
+        self.held: list[int] = []
 
     def decode(self, packet: Packet | None) -> list[int]:
         if packet is None:

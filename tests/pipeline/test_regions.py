@@ -20,7 +20,7 @@ def test_a_region_gives_the_box_of_the_whole_frame(face: int) -> None:
         image = place(background(*SIZE), (150 + shift, 115 + shift / 3), face)
         (whole, *_) = HogDetector(1).detect(image, 0.0)
         guess = tuple(value + face / 6 for value in whole.box)
-        near = look_near(image, guess, Pyramid(SIZE, 1), threshold=-0.5)  # type: ignore[arg-type]
+        near = look_near(image, guess, Pyramid(SIZE, 1), threshold=-0.5)  # type: ignore[arg-type]  # a box: four numbers
         assert near is not None
         assert near.score == pytest.approx(whole.score, abs=0.35)
         shares.append(overlap(near.box, whole.box))

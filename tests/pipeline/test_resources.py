@@ -44,7 +44,7 @@ def test_wrong_numbers_are_refused() -> None:
     with pytest.raises(ValueError, match="threads must be at least 1, got 0"):
         Resources(threads=0)
     with pytest.raises(ValueError, match="one of auto, shared, own, got 'mine'"):
-        Resources(consumer="mine")  # type: ignore[arg-type]
+        Resources(consumer="mine")  # type: ignore[arg-type]  # a wrong value is what is tested
 
 
 def test_the_largest_clip_goes_first_and_one_that_is_not_there_last(tmp_path: Path) -> None:

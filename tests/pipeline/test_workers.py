@@ -45,7 +45,7 @@ def work(clip: Clip) -> str:
         for _ in guarded(endless(), limit_seconds=0.3):
             pass
     if clip.clip.startswith("deliver"):
-        return Parcel(clip.folder)  # type: ignore[return-value]
+        return Parcel(clip.folder)  # type: ignore[return-value]  # a str once it has arrived
     if "sleep" in clip.clip:
         (Path(clip.folder) / "pid").write_text(str(os.getpid()))
         time.sleep(60)

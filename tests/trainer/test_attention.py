@@ -272,7 +272,7 @@ def test_lambda_outside_zero_to_one_is_refused(scale: float) -> None:
 
 def test_an_unknown_pooled_is_refused() -> None:
     with pytest.raises(ValueError, match="'reduced' or 'unreduced', got 'both'"):
-        TransformerAttention(D, H, pooled="both")  # type: ignore[arg-type]
+        TransformerAttention(D, H, pooled="both")  # type: ignore[arg-type]  # a wrong value is what is tested
 
 
 @pytest.mark.parametrize("kind", ["mean", "self", "relation", "transformer", "statistics"])

@@ -28,7 +28,7 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 
     class Kept(Figure):
         def __init__(self, *args: object, **options: object) -> None:
-            super().__init__(*args, **options)  # type: ignore[arg-type]
+            super().__init__(*args, **options)  # type: ignore[arg-type]  # passed on
             drawn.append(self)
 
     monkeypatch.setattr(plots, "Figure", Kept)
@@ -46,7 +46,7 @@ def test_a_confusion_matrix_shows_its_counts_row_by_row(figures: list[Figure]) -
     assert texts(figures[0]) == ["3", "1", "0", "7"]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["calm (4)", "sad (7)"]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["calm", "sad"]
-    assert axes.images[0].get_array().tolist() == [[0.75, 0.25], [0.0, 1.0]]  # type: ignore[union-attr]
+    assert axes.images[0].get_array().tolist() == [[0.75, 0.25], [0.0, 1.0]]  # type: ignore[union-attr]  # it has one: it was drawn
     assert axes.get_title() == "of what"
 
 
@@ -88,7 +88,7 @@ def test_curves_are_a_line_a_head_and_their_mean(figures: list[Figure]) -> None:
     # folds 0 and 1 are shifted by 1, so the mean is 1/2 above 1/epoch
     mean = axes.lines[-1]
     assert mean.get_label() == "train_loss (mean of 6)"
-    assert list(mean.get_ydata()) == pytest.approx([0.5 + 1 / epoch for epoch in range(1, 6)])  # type: ignore[arg-type]
+    assert list(mean.get_ydata()) == pytest.approx([0.5 + 1 / epoch for epoch in range(1, 6)])  # type: ignore[arg-type]  # it holds numbers
 
 
 def test_one_head_of_one_epoch_is_a_point(figures: list[Figure]) -> None:

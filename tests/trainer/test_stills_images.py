@@ -209,7 +209,10 @@ def make_files(folder: Path, count: int, broken: tuple[int, ...]) -> list[ImageF
 def test_one_unreadable_image_is_named_skipped_and_counted(tmp_path: Path) -> None:
     files = make_files(tmp_path, 100, broken=(37,))
     heard: list[tuple[int, int]] = []
-    hear = lambda done, total: heard.append((done, total))  # noqa: E731
+
+    def hear(done: int, total: int) -> None:
+        heard.append((done, total))
+
     read = read_images(files, Reading(DataSettings(), 4, grey=True, hear=hear))
     assert [image.name for image in read.unreadable] == ["037.png"]
     # The others stay in order, each beside its own place.
