@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import av
 import numpy as np
-from av.sidedata.sidedata import SideData
+from av.sidedata.sidedata import SideData, SideDataContainer
 
 IDENTITY = ((1, 0), (0, 1))
 
@@ -15,8 +15,9 @@ def display_matrix(frame: av.VideoFrame) -> tuple[tuple[int, int], tuple[int, in
     Row vectors: a stored pixel (x, y) is shown at (x, y) times the matrix, up to a shift. A matrix
     that isn't a quarter turn (with or without mirror) is taken as the identity.
     """
-    # A string: PyAV's stubs know no other key, and its container takes both.
-    data = frame.side_data.get("DISPLAYMATRIX")
+    # Not frame.side_data: the frame would keep it, and it the frame, until a garbage collection,
+    # which a few hundred frames don't bring on. A string, as the stubs know no other key.
+    data = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # a stub lacks it
     if not isinstance(data, SideData):
         return IDENTITY
     values = np.frombuffer(bytes(data), dtype="<i4")
