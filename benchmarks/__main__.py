@@ -19,7 +19,7 @@ from typing import Any
 
 import click
 
-from benchmarks.machine import describe_machine
+from benchmarks.machine import describe_machine, write_result
 from benchmarks.ratio import format_rows
 
 RESULTS = Path(__file__).parent / "results"
@@ -60,8 +60,7 @@ def main(only: str | None, full: bool, out: Path | None) -> None:
         result[name] = measure(SUITES[name], *arguments)
         result[name]["seconds"] = round(time.monotonic() - started, 1)
     out = out or RESULTS / f"{machine['date'][:10]}-{machine['host']}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(result, indent=2) + "\n")
+    write_result(out, result)
     rows = [row for name in names for row in result[name]["rows"] if "measured" in row]
     click.echo(f"\n{format_rows(rows)}\n\n{out}")
 

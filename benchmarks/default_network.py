@@ -10,7 +10,6 @@ framings and more detail would change; nothing was chosen by it, see ``benchmark
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 
 import click
 
-from benchmarks.machine import describe_machine
+from benchmarks.machine import describe_machine, write_result
 from cache.clip import Clip
 from cache.manifest import read_manifest
 from extractors.network_settings import NetworkSettings
@@ -110,8 +109,7 @@ def main(
         result, text = ask(manifest, cache, compare)
     click.echo(text)
     if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(result, indent=2) + "\n")
+        write_result(out, result)
     if docs:
         before, rest = docs.read_text(encoding="utf-8").split(BEGIN)
         docs.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}", encoding="utf-8")

@@ -23,7 +23,7 @@ import click
 import numpy as np
 import torch
 
-from benchmarks.machine import describe_machine
+from benchmarks.machine import describe_machine, write_result
 from benchmarks.ratio import Row
 from benchmarks.stage_two import measure_on_gpu
 from cache.manifest import read_manifest, write_manifest
@@ -152,8 +152,7 @@ def main(
         result["rows"] = [row.to_json() for row in rows] + result["stage_two"]["rows"]
         click.echo(json.dumps(result, indent=2))
     if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(result, indent=2) + "\n")
+        write_result(out, result)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""Which machine a figure comes from."""
+"""Which machine a figure comes from, and the file that both go to."""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,12 @@ def describe_machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
+
+
+def write_result(path: Path, result: Mapping[str, Any]) -> None:
+    """Write a result file, and the folders that lead to it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=2) + "\n")
 
 
 def _processor() -> str:

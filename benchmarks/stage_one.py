@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from benchmarks.machine import describe_machine
+from benchmarks.machine import describe_machine, write_result
 from cache.feature_set import FeatureSet
 from extractors.networks import NETWORKS
 
@@ -81,8 +81,7 @@ def main(
         click.echo("  ".join(f"{key} {value}" for key, value in row.items()))
     result = {"machine": machine, "manifest": str(manifest), "jobs": jobs, "rows": rows}
     if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(result, indent=2) + "\n")
+        write_result(out, result)
 
 
 if __name__ == "__main__":

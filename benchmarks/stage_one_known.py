@@ -22,7 +22,7 @@ from unittest import mock
 import click
 import torch
 
-from benchmarks.machine import describe_machine
+from benchmarks.machine import describe_machine, write_result
 from benchmarks.stage_one_overhead import FreeNetwork
 from cache.feature_set import FeatureSet
 from cache.manifest import read_manifest
@@ -82,7 +82,7 @@ def main(manifest: Path, cache: Path, profile: bool, out: Path | None) -> None:
     }
     click.echo(json.dumps(result))
     if out:
-        out.write_text(json.dumps({"machine": machine, **result}, indent=2) + "\n")
+        write_result(out, {"machine": machine, **result})
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from typing import Any
 import click
 import numpy as np
 
-from benchmarks.machine import describe_machine
+from benchmarks.machine import describe_machine, write_result
 from pipeline.resources import num_cores
 
 WAYS = ("processes", "threads", "plain")
@@ -79,7 +79,7 @@ def main(network: str, views: str, crops: int, ways: str, out: Path | None) -> N
     result = {"network": network, "views": views, "crops_per_second": rates}
     click.echo(json.dumps(result))
     if out:
-        out.write_text(json.dumps({"machine": machine, **result}, indent=2) + "\n")
+        write_result(out, {"machine": machine, **result})
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ Each step is charged what is spent in it and not in a step inside it. Clips go t
 from __future__ import annotations
 
 import functools
-import json
 import tempfile
 import time
 from collections import defaultdict
@@ -23,7 +22,7 @@ from unittest import mock
 import click
 import torch
 
-from benchmarks.machine import describe_machine
+from benchmarks.machine import describe_machine, write_result
 from cache.entry_writer import EntryWriter
 from cache.feature_set import FeatureSet
 from cache.manifest import read_manifest
@@ -131,7 +130,7 @@ def main(manifest: Path, network: str, views: str, out: Path | None) -> None:
         click.echo(f"| {step} | {100 * row['share']:.1f} % | {row['cpu_seconds']} s |")
     if out:
         result = {"machine": machine, "network": network, "views": views, "steps": rows}
-        out.write_text(json.dumps(result, indent=2) + "\n")
+        write_result(out, result)
 
 
 if __name__ == "__main__":

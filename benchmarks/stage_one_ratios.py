@@ -27,7 +27,7 @@ from typing import Any
 import click
 
 from benchmarks.cache_of_many import make_cache
-from benchmarks.machine import describe_machine
+from benchmarks.machine import describe_machine, write_result
 from benchmarks.ratio import Row
 from cache.clip import Clip
 from cache.manifest import read_manifest, write_manifest
@@ -241,9 +241,8 @@ def main(only: str | None, full: bool, out: Path | None) -> None:
             bench.details.setdefault("seconds", {})[part] = round(time.monotonic() - started, 1)
         details = bench.details
     if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
         result = {"machine": machine, "rows": rows, "details": details}
-        out.write_text(json.dumps(result, indent=2) + "\n")
+        write_result(out, result)
 
 
 if __name__ == "__main__":

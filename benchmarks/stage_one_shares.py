@@ -20,7 +20,7 @@ from typing import Any
 
 import click
 
-from benchmarks.machine import describe_machine
+from benchmarks.machine import describe_machine, write_result
 
 WAYS: dict[str, tuple[str, ...]] = {
     "own": ("--jobs", "2"),
@@ -62,8 +62,7 @@ def main(manifest: Path, only: str | None, out: Path | None) -> None:
         result[name] = measure(manifest, WAYS[name])
         click.echo(f"{name}: {result[name]}")
     if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(result, indent=2) + "\n")
+        write_result(out, result)
 
 
 if __name__ == "__main__":

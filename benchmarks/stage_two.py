@@ -24,7 +24,7 @@ from typing import Any
 import click
 import torch
 
-from benchmarks.machine import describe_machine
+from benchmarks.machine import describe_machine, write_result
 from benchmarks.ratio import Row
 from benchmarks.stage_two_cache import count_changed_entries, fill_cache, read_pack, read_plainly
 from benchmarks.stage_two_corpus import SPECTROGRAM, VIDEO, make_corpus, make_settings
@@ -217,8 +217,7 @@ def main(only: tuple[str, ...], device: str, out: Path | None) -> None:
     """Measure stage two."""
     result = {"machine": describe_machine(), **run_parts(only, device=device)}
     if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(result, indent=2) + "\n")
+        write_result(out, result)
     else:
         click.echo(json.dumps(result, indent=2))
 
