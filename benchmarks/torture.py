@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -35,7 +36,7 @@ from cache.scan import find_temporaries
 from cache.verify import verify_cache
 
 ROOT = Path(__file__).parent.parent
-SETS = "faces,spectrogram"
+SETS = ("--sets", "faces,spectrogram")
 WORKERS_EVERY = 7  # of so many runs one is a fresh process with two worker processes
 
 # Imports once and forks a process per run: what is killed is the work, not the import of torch.
@@ -142,8 +143,27 @@ def make_corpus(folder: Path, clips: int) -> Path:
     return write_manifest(folder / "manifest.csv", rows)
 
 
-def torture(folder: Path, *, kills: int, clips: int, seed: int, longest: float = 0.25) -> Outcome:
-    """Kill runs until there were enough, then compare with an undisturbed one."""
+def torture(
+    folder: Path,
+    *,
+    kills: int,
+    clips: int,
+    seed: int,
+    longest: float = 0.25,
+    options: Sequence[str] = SETS,
+    workers_every: int = WORKERS_EVERY,
+) -> Outcome:
+    """Kill runs until there were enough, then compare with an undisturbed one.
+
+    Args:
+        folder: for the clips and both caches; new.
+        kills: how many.
+        clips: how many.
+        seed: of the moments.
+        longest: seconds from a run's first file to its kill.
+        options: of ``avfuse extract``, which say what is made.
+        workers_every: of so many runs one has two worker processes, the others none.
+    """
     started = time.monotonic()
     outcome = Outcome()
     generator = random.Random(seed)  # noqa: S311 - when to kill
@@ -152,8 +172,9 @@ def torture(folder: Path, *, kills: int, clips: int, seed: int, longest: float =
     contents: dict[Path, bytes] = {}
     with Launcher() as launcher:
         while outcome.kills < kills:
-            workers = outcome.kills % WORKERS_EVERY == WORKERS_EVERY - 1
-            if _kill_one(launcher, manifest, cache, 2 * workers, generator.uniform(0, longest)):
+            workers = outcome.kills % workers_every == workers_every - 1
+            command = _command(manifest, cache, 2 * workers, options)
+            if _kill_one(launcher, command, cache, generator.uniform(0, longest)):
                 outcome.kills += 1
                 outcome.kills_with_workers += workers
                 _check(cache, contents, outcome)
@@ -162,7 +183,7 @@ def torture(folder: Path, *, kills: int, clips: int, seed: int, longest: float =
                 shutil.rmtree(cache)
                 contents.clear()
         for place in (cache, undisturbed):
-            launcher.start(_command(manifest, place, 0))
+            launcher.start(_command(manifest, place, 0, options))
             assert launcher.wait() == 0
         _check(cache, contents, outcome)
     _compare(cache, undisturbed, outcome)
@@ -170,15 +191,14 @@ def torture(folder: Path, *, kills: int, clips: int, seed: int, longest: float =
     return outcome
 
 
-def _command(manifest: Path, cache: Path, jobs: int) -> list[str]:
-    command = ["extract", str(manifest), "--cache", str(cache), "--sets", SETS]
-    return [*command, "--jobs", str(jobs)]
+def _command(manifest: Path, cache: Path, jobs: int, options: Sequence[str]) -> list[str]:
+    return ["extract", str(manifest), "--cache", str(cache), "--jobs", str(jobs), *options]
 
 
-def _kill_one(launcher: Launcher, manifest: Path, cache: Path, jobs: int, delay: float) -> bool:
+def _kill_one(launcher: Launcher, command: list[str], cache: Path, delay: float) -> bool:
     """Start a run, kill it ``delay`` seconds after it began to write; False if it ended first."""
     before = _names(cache)
-    group = launcher.start(_command(manifest, cache, jobs))
+    group = launcher.start(command)
     deadline = time.monotonic() + 120
     while _names(cache) == before and _runs(group):
         assert time.monotonic() < deadline
