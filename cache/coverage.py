@@ -33,6 +33,11 @@ class _Rungs:
         """Frames in which the face was had in any way."""
         return self.num_frames - self.rungs.get(WHOLE, 0)
 
+    @property
+    def rung_names(self) -> list[str]:
+        """Names of the rungs, that of the most frames first and ``whole`` last."""
+        return sorted(self.rungs, key=lambda rung: (rung == WHOLE, -self.rungs[rung]))
+
 
 @dataclass(frozen=True)
 class Coverage(_Rungs):
@@ -121,8 +126,8 @@ def describe_coverage(corpus: CorpusCoverage) -> str:
     """Say a corpus's coverage in one line; empty where there are no frames."""
     if not corpus.num_frames:
         return ""
-    order = sorted(corpus.rungs, key=lambda rung: (rung == WHOLE, -corpus.rungs[rung]))
-    shares = ", ".join(f"{rung} {corpus.rungs[rung] / corpus.num_frames:.1%}" for rung in order)
+    rungs = corpus.rung_names
+    shares = ", ".join(f"{rung} {corpus.rungs[rung] / corpus.num_frames:.1%}" for rung in rungs)
     line = (
         f"{corpus.num_with_face} of {corpus.num_frames} frames with a face "
         f"({corpus.num_with_face / corpus.num_frames:.1%}): {shares}"

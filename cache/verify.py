@@ -50,7 +50,7 @@ class VerifyReport:
         damage: the damaged files.
         removed: those of them that were removed.
         stale_packs: names of packs that are whole and can't be used as they are, and why.
-        temporaries: temporary files, of writers dead or alive; ``gc`` removes the dead ones'.
+        temporaries: temporary files, of writers dead or alive; ``gc`` removes the dead ones.
     """
 
     cache: Path

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
 import click
-from tqdm import tqdm
 
 from cache.commit import CacheWriteError
 from cache.digest import JSON
@@ -26,6 +25,7 @@ from cache.scan import NotACacheError, check_cache
 from cache.status import read_status
 from cache.verify import verify_cache
 from pipeline.cache_report import format_size, format_status
+from pipeline.commands.bar import show_bar
 from pipeline.commands.cache_export import export_command
 from pipeline.commands.cache_import import import_command
 
@@ -80,7 +80,7 @@ def status(cache: Path, manifest: Path | None, as_json: bool) -> None:
 @_json
 def verify(cache: Path, names: Sequence[str], remove: bool, jobs: int, as_json: bool) -> None:
     """Read everything through and recompute every checksum."""
-    with _plain_errors(), _bar("file") as progress:
+    with _plain_errors(), show_bar("file") as progress:
         check_cache(cache)
         sets = [find_set(cache, name) for name in names] or None
         report = verify_cache(cache, sets=sets, remove=remove, jobs=jobs, progress=progress)
@@ -95,7 +95,7 @@ def verify(cache: Path, names: Sequence[str], remove: bool, jobs: int, as_json: 
         if report.temporaries:
             click.echo(
                 f"{len(report.temporaries)} temporary files, of running or dead writers; "
-                f"'avfuse cache gc {cache}' removes the dead ones'"
+                f"'avfuse cache gc {cache}' removes the dead ones"
             )
         click.echo(
             f"{report.entries} entries, {report.failures} records of failures and {report.packs} "
@@ -173,7 +173,7 @@ def pack(
         clips = feature_set.clip_ids() if clips is None else clips
         packs: list[Pack] = []
         for array in arrays:
-            with _bar("entry") as progress:
+            with show_bar("entry") as progress:
                 packs.append(
                     open_pack(
                         feature_set,
@@ -220,18 +220,6 @@ def _read_clips(manifest: Path | None) -> list[str] | None:
     if manifest is None:
         return None
     return [clip.clip for clip in read_manifest(manifest, check_files=False).clips]
-
-
-@contextmanager
-def _bar(unit: str) -> Iterator[Callable[[int, int], None]]:
-    """Show progress on a terminal; elsewhere nothing, the result says it all."""
-    with tqdm(unit=unit, disable=not sys.stderr.isatty(), dynamic_ncols=True) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield show
 
 
 @contextmanager

@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 import click
-from tqdm import tqdm
 
 from cache.commit import CacheWriteError
 from cache.feature_set import list_sets
 from cache.manifest import ManifestError, read_manifest
 from cache.settings import settings_from
+from pipeline.commands.bar import show_bar
 from pipeline.importing.importing import ImportReport, import_features
 from pipeline.importing.settings import ImportSettings
 
@@ -79,12 +79,7 @@ def import_command(
     try:
         clips = [clip.clip for clip in read_manifest(manifest, check_files=False).clips]
         settings = settings_from(ImportSettings, {**options, "format": form})
-        with tqdm(unit="clip", disable=not sys.stderr.isatty(), dynamic_ncols=True) as bar:
-
-            def show(done: int, total: int) -> None:
-                bar.total = total
-                bar.update(done - bar.n)
-
+        with show_bar("clip") as progress:
             report = import_features(
                 cache,
                 name,
@@ -93,7 +88,7 @@ def import_command(
                 settings,
                 allow_missing=allow_missing,
                 command=sys.argv,
-                progress=show,
+                progress=progress,
             )
     except CacheWriteError as error:
         click.echo(f"Error: {error}", err=True)

@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import click
-from tqdm import tqdm
 
 from cache.manifest import Clip, Manifest, ManifestError, read_manifest
 from cache.scan import NotACacheError
 from cache.set_spec import SetError
 from pipeline.choice import POLICIES
+from pipeline.commands.bar import show_bar
 from pipeline.inspecting.rows import SheetSettings
 from pipeline.inspecting.sheets import Made, SheetError, make_sheets
 from pipeline.inspecting.shown import FACES, NO_FACE, STATES, find_shown
@@ -94,12 +94,7 @@ def faces(
         by_hand = read_overrides(overrides, set(table.by_id)) if overrides else None
         shown = find_shown(cache, name, policy=policy, overrides=by_hand)
         clips = _pick(table, wanted)
-        with tqdm(unit="clip", disable=not sys.stderr.isatty(), dynamic_ncols=True) as bar:
-
-            def progress(done: int, total: int) -> None:
-                bar.total = total
-                bar.update(done - bar.n)
-
+        with show_bar("clip") as progress:
             title = f"Faces of {manifest.name}: {shown.chosen.folder.name}, {shown.policy}"
             made = make_sheets(
                 clips, shown, output, settings, only=only, title=title, progress=progress

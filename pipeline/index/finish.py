@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +15,7 @@ from cache.manifest_rows import text_problem
 from pipeline.index.files import size_problem
 from pipeline.index.found import Found, IndexingError, nothing_found
 from pipeline.index.summary import IndexSummary
-from pipeline.index.text import describe_names
+from pipeline.index.text import describe_names, did_you_mean
 
 
 def finish_index(
@@ -62,8 +61,7 @@ def _check_mapping(clips: Iterable[Clip], labels: Mapping[str, str]) -> None:
     known = sorted({clip.label for clip in clips if clip.label is not None})
     for old in labels:
         if old not in known:
-            near = difflib.get_close_matches(old, known, n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            hint = did_you_mean(old, known)
             raise IndexingError(
                 f"no clip has the label {old!r} that is to be mapped{hint}; "
                 f"labels: {', '.join(known) or 'none'}"

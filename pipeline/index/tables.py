@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cache.table import TableError, first_bad_byte, read_table
 from pipeline.index.found import IndexingError
+from pipeline.index.text import did_you_mean
 
 
 def read_columns(
@@ -47,8 +47,7 @@ def read_columns(
 
 def _position(path: Path, header: Sequence[str], name: str) -> int:
     if name not in header:
-        near = difflib.get_close_matches(name, header, n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        hint = did_you_mean(name, header)
         raise IndexingError(
             f"{path} has no column {name!r}{hint}; columns: {', '.join(header)[:300] or 'none'}"
         )

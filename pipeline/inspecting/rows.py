@@ -93,13 +93,13 @@ class Row:
         coverage = self.coverage
         if coverage is None or not coverage.num_frames:
             return self.about
-        order = sorted(coverage.rungs, key=lambda rung: (rung == WHOLE, -coverage.rungs[rung]))
+        rungs = coverage.rung_names
         tracks = f"{self.num_tracks} track" + ("s" if self.num_tracks != 1 else "")
         parts = [
             f"face in {coverage.num_with_face} of {coverage.num_frames} frames "
             f"({coverage.num_with_face / coverage.num_frames:.1%})",
-            ", ".join(f"{rung} {coverage.rungs[rung]}" for rung in order),
-            *([f"longest gap {coverage.longest_gap_seconds:.2f} s"] if WHOLE in order else []),
+            ", ".join(f"{rung} {coverage.rungs[rung]}" for rung in rungs),
+            *([f"longest gap {coverage.longest_gap_seconds:.2f} s"] if WHOLE in rungs else []),
             tracks,
             self.about,
         ]
