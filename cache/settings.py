@@ -113,7 +113,7 @@ def settings_from(cls: type[T], values: Mapping[str, Any], *, where: str = "") -
         name = f"{where}{key}"
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-            hint = f"; did you mean {where}{near[0]}?" if near else ""
+            hint = f"; did you mean {where}{near[0]}?" if near else "."
             raise SettingsError(f"unknown setting {name}{hint} Known here: {', '.join(known)}")
         arguments[key] = _convert(hints[key], value, name)
     try:

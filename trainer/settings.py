@@ -241,14 +241,22 @@ def load_preset(name: str) -> dict[str, Any]:
     )
 
 
-def load_settings(preset: str, overrides: Sequence[str] = ()) -> TrainSettings:
-    """Read a preset and change what ``overrides`` say, each ``key=value``.
+def load_settings(
+    preset: str, overrides: Sequence[str] = (), *, file: Path | None = None
+) -> TrainSettings:
+    """Put settings together, the later before the earlier.
+
+    Args:
+        preset: see ``load_preset``.
+        overrides: each ``key=value``, over all others.
+        file: settings over the preset's, as TOML.
 
     Raises:
         SettingsError: an unknown preset or key (the known ones are named), or a refused value.
+        OSError: the file can't be read.
     """
-    values = merge(load_preset(preset), parse_overrides(overrides))
-    return settings_from(TrainSettings, values)
+    values = merge(load_preset(preset), read_toml(file) if file else {})
+    return settings_from(TrainSettings, merge(values, parse_overrides(overrides)))
 
 
 def settings_from_dict(values: Mapping[str, Any]) -> TrainSettings:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from cache.manifest import read_manifest
-from cache.settings import merge, parse_overrides, read_toml, settings_from
 from trainer.commands import options
 from trainer.device import choose_device
 from trainer.display import Display
 from trainer.experiment import Protocol, run_experiment
 from trainer.runs import to_json
-from trainer.settings import TrainSettings, inner_share, load_preset
+from trainer.settings import inner_share, load_settings
 from trainer.tables import format_report
 from trainer.train import TrainingError
 
@@ -70,14 +70,10 @@ def train(
         raise click.UsageError("choose one of --overwrite and --resume")
     display: Display | None = None
     try:
-        values = load_preset(preset)
-        if config is not None:
-            values = merge(values, read_toml(config))
-        values = merge(values, parse_overrides(overrides))
+        settings = load_settings(preset, overrides, file=config)
         if select is not None:
-            values["selection"] = select
-        settings = settings_from(TrainSettings, values)
-        changed = settings != settings_from(TrainSettings, load_preset(preset))
+            settings = replace(settings, selection=select)
+        changed = settings != load_settings(preset)
         display = Display(stages=1 if inner_share(settings.selection) is None else 2)
         report = run_experiment(
             read_manifest(manifest, check_files=False),
