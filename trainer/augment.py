@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from trainer.ranges import check_at_least, check_shares
+
 if TYPE_CHECKING:  # heads import the settings, which import this module
     from trainer.heads import Steps
 
@@ -51,17 +53,9 @@ class AugmentSettings:
     mixup: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("speed", "time_mask", "drop_modality"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise ValueError(
-                    f"{name} must be at least 0 and below 1, got {getattr(self, name)}"
-                )
-        for name in (
-            "time_masks", "band_masks", "band_mask", "band_shift",
-            "gain", "audio_noise", "video_noise", "mixup",
-        ):  # fmt: skip
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
+        check_shares(self, "speed", "time_mask", "drop_modality")
+        check_at_least(0, self, "time_masks", "band_masks", "band_mask", "band_shift")
+        check_at_least(0, self, "gain", "audio_noise", "video_noise", "mixup")
 
 
 class Augmented(NamedTuple):

@@ -19,6 +19,7 @@ from cache.settings import (
     settings_from,
 )
 from trainer.augment import AugmentSettings
+from trainer.ranges import check_at_least, check_shares
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -60,9 +61,9 @@ class ModalitySettings:
             raise ValueError(f"set must be a name or names joined by +, got {self.set!r}")
         if not 0.0 <= self.scale <= 1.0:
             raise ValueError(f"scale (the papers' lambda) must be in [0, 1], got {self.scale}")
-        _at_least(1, hidden_dim=self.hidden_dim)
-        _at_least(0, embedding_dim=self.embedding_dim)
-        _probability(embedding_dropout=self.embedding_dropout)
+        check_at_least(1, self, "hidden_dim")
+        check_at_least(0, self, "embedding_dim")
+        check_shares(self, "embedding_dropout")
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,8 @@ class FusionSettings:
     classifier_dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        _at_least(1, out_dim=self.out_dim, rank=self.rank)
-        _probability(dropout=self.dropout, classifier_dropout=self.classifier_dropout)
+        check_at_least(1, self, "out_dim", "rank")
+        check_shares(self, "dropout", "classifier_dropout")
 
 
 @dataclass(frozen=True)
@@ -142,9 +143,9 @@ class OptimSettings:
     stack: Literal["auto", "on", "off"] = "auto"
 
     def __post_init__(self) -> None:
-        _at_least(1, epochs=self.epochs, batch_size=self.batch_size)
-        _at_least(0, weight_decay=self.weight_decay, grad_clip=self.grad_clip)
-        _probability(warmup=self.warmup, label_smoothing=self.label_smoothing)
+        check_at_least(1, self, "epochs", "batch_size")
+        check_at_least(0, self, "weight_decay", "grad_clip")
+        check_shares(self, "warmup", "label_smoothing")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be above 0, got {self.learning_rate}")
 
@@ -193,7 +194,7 @@ class TrainSettings(HeadSettings):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _at_least(0, seed=self.seed)
+        check_at_least(0, self, "seed")
         inner_share(self.selection)
 
 
@@ -266,15 +267,3 @@ def settings_from_dict(values: Mapping[str, Any]) -> TrainSettings:
         SettingsError: an unknown key, or a refused value.
     """
     return settings_from(TrainSettings, values)
-
-
-def _at_least(least: float, **values: float) -> None:
-    for name, value in values.items():
-        if not value >= least:
-            raise ValueError(f"{name} must be at least {least}, got {value}")
-
-
-def _probability(**values: float) -> None:
-    for name, value in values.items():
-        if not 0.0 <= value < 1.0:
-            raise ValueError(f"{name} must be at least 0 and below 1, got {value}")

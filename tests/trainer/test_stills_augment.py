@@ -198,12 +198,12 @@ def test_draws_are_even_between_the_limits() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("rotation_degrees", -1, "rotation_degrees must not be negative, got -1"),
-        ("shift", -0.1, "shift must not be negative"),
+        ("rotation_degrees", -1, "rotation_degrees must be at least 0, got -1"),
+        ("shift", -0.1, "shift must be at least 0"),
         ("scale", 0.9, "scale must be at least 1, got 0.9"),
         ("contrast", 0.5, "contrast must be at least 1"),
         ("erase", 1.5, "erase must be between 0 and 1, got 1.5"),
-        ("mixup", -1, "mixup must not be negative"),
+        ("mixup", -1, "mixup must be at least 0"),
     ],
 )
 def test_a_range_that_makes_no_sense_is_refused(name: str, value: float, message: str) -> None:

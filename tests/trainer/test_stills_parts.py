@@ -72,7 +72,7 @@ def test_a_training_needs_two_classes_two_images_and_an_image_of_every_class() -
         ("max_unreadable", 1.0, "max_unreadable must be at least 0 and below 1, got 1.0"),
         ("size", 2000, "size must be from 0 to 1024 pixels, got 2000"),
         ("box_extend", -1.0, "box_extend must be from 0 to 4"),
-        ("split_seed", -1, "split_seed must not be negative"),
+        ("split_seed", -1, "split_seed must be at least 0"),
         ("max_pixels", 0, "max_pixels must be from 1 to 150000000, got 0"),
     ],
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from trainer.ranges import check_at_least, check_shares
+
 
 @dataclass(frozen=True)
 class DataSettings:
@@ -40,16 +42,12 @@ class DataSettings:
                 raise ValueError(
                     f"{name} must be above 0 and at most 0.5, got {getattr(self, name)}"
                 )
-        if not 0 <= self.max_unreadable < 1:
-            raise ValueError(
-                f"max_unreadable must be at least 0 and below 1, got {self.max_unreadable}"
-            )
+        check_shares(self, "max_unreadable")
         if not 0 <= self.size <= 1024:
             raise ValueError(f"size must be from 0 to 1024 pixels, got {self.size}")
         if not 0 <= self.box_extend <= 4:
             raise ValueError(f"box_extend must be from 0 to 4, got {self.box_extend}")
-        if self.split_seed < 0:
-            raise ValueError(f"split_seed must not be negative, got {self.split_seed}")
+        check_at_least(0, self, "split_seed")
         # Pillow's own limit is a little above.
         if not 1 <= self.max_pixels <= 150_000_000:
             raise ValueError(f"max_pixels must be from 1 to 150000000, got {self.max_pixels}")

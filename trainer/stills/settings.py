@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from trainer.ranges import check_at_least, check_shares
+
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 
@@ -34,12 +36,8 @@ class AugmentSettings:
     mixup: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("rotation_degrees", "shift", "brightness", "mixup"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        for name in ("scale", "contrast"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_at_least(0, self, "rotation_degrees", "shift", "brightness", "mixup")
+        check_at_least(1, self, "scale", "contrast")
         if not 0 <= self.erase <= 1:
             raise ValueError(f"erase must be between 0 and 1, got {self.erase}")
 
@@ -102,18 +100,10 @@ class FinetuneSettings:
     augment: AugmentSettings = field(default_factory=AugmentSettings)
 
     def __post_init__(self) -> None:
-        for name in ("growth_steps", "epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("image_size", "start_size", "weight_decay", "seed"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        for name in ("label_smoothing", "warmup", "ema", "dropout", "momentum"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} must be at least 0 and below 1, got {getattr(self, name)}"
-                )
-        if self.learning_rate <= 0:
+        check_at_least(1, self, "growth_steps", "epochs", "batch_size")
+        check_at_least(0, self, "image_size", "start_size", "weight_decay", "seed")
+        check_shares(self, "label_smoothing", "warmup", "ema", "dropout", "momentum")
+        if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be above 0, got {self.learning_rate}")
         if self.precision not in PRECISIONS:
             raise ValueError(
