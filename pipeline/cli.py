@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import importlib
-import os
 from typing import cast
 
 import click
+
+from pipeline.openmp import set_waiting
 
 # command -> (where it lives, one line for `avfuse --help`)
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -50,9 +51,7 @@ class LazyGroup(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        # Before torch is loaded: its threads are to sleep while they wait for each other. Spinning
-        # instead makes an epoch 10 times slower where other processes want the cores too.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        set_waiting()
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
         return cast(click.Command, getattr(importlib.import_module(module), attribute))
 

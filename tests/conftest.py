@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-# As the command line sets it, and before a test module loads torch.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+from pipeline.openmp import set_waiting
+
+# As the command line does it, and before a test module loads torch.
+set_waiting()
 
 
 @pytest.fixture(scope="session")
