@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import json
 import os
 import re
 import secrets
@@ -17,8 +16,6 @@ import socket
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-
-from cache.digest import JSON
 
 _TEMPORARY = re.compile(r"\.(.+)\.([0-9a-f]{8})\.(\d+)-(\d+)\.[0-9a-f]{6}\.tmp")
 _NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP)  # some network file systems can't, and say so
@@ -157,17 +154,6 @@ def write_text(path: Path, text: str, *, what: str) -> None:
         with contextlib.suppress(OSError):  # what the first error says matters more
             temporary.unlink(missing_ok=True)
         raise write_error(what, path, error) from error
-
-
-def write_json(path: Path, value: JSON, *, what: str = "the file") -> None:
-    """Write a small file of indented JSON, complete or not at all; see ``write_text``.
-
-    Raises:
-        CacheWriteError: it couldn't be written; what was there before is unchanged.
-        ValueError: a number is nan or infinite.
-        TypeError: a value is of a type that JSON can't hold.
-    """
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n", what=what)
 
 
 @cache

@@ -228,18 +228,6 @@ class FeatureSet:
         except OSError as error:
             raise write_error(what, path, error) from error
 
-    def clear_failure(self, clip: str) -> None:
-        """Forget a clip's failure, so that it is tried again.
-
-        Raises:
-            CacheWriteError: the record can't be removed.
-        """
-        path = self.failure_path(clip)
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise write_error(f"clip {clip}: removing its failure", path, error) from error
-
     def entry_paths(self) -> Iterator[Path]:
         """Yield the paths of all entries, in no particular order.
 

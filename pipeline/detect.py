@@ -11,10 +11,6 @@ import cv2
 import dlib
 import numpy as np
 
-# dlib's HOG detector slides a window of 80x80 pixels over a pyramid of the image.
-WINDOW_SIZE = 80
-
-
 # From YuNet's box to dlib's: middle and size in parts of the box, the medians over 588 faces of 36
 # real clips that both found.
 YUNET_MIDDLE = (0.5, 0.55)

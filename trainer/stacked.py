@@ -259,7 +259,7 @@ class StackedHeads(nn.Module):
         return result
 
     def _get(self, name: str, number: int) -> Tensor:
-        found: Tensor = self._parameters[_key(name, number)]  # type: ignore[assignment]
+        found: Tensor = self._parameters[_key(name, number)]  # type: ignore[assignment]  # each is one
         return found
 
 

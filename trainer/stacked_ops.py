@@ -71,7 +71,7 @@ class _PackedLinear(torch.autograd.Function):
 
 def packed_linear(batch: Packed, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Map each stream's rows by its own (S, K, D) weight and (S, K) bias to (N, K)."""
-    result: Tensor = _PackedLinear.apply(batch.rows, batch.bounds, weight, bias)  # type: ignore[no-untyped-call]
+    result: Tensor = _PackedLinear.apply(batch.rows, batch.bounds, weight, bias)  # type: ignore[no-untyped-call]  # torch's
     return result
 
 
@@ -94,7 +94,7 @@ class _StackedLinear(torch.autograd.Function):
 def stacked_linear(values: Tensor, weight: Tensor) -> Tensor:
     """Map (P, S, B, d) values by each head's own (P, S, k, d) weight to (P, S, B, k)."""
     flat = values.expand(*weight.shape[:2], -1, -1).flatten(0, 1)
-    result: Tensor = _StackedLinear.apply(flat, weight.flatten(0, 1))  # type: ignore[no-untyped-call]
+    result: Tensor = _StackedLinear.apply(flat, weight.flatten(0, 1))  # type: ignore[no-untyped-call]  # torch's
     return result.reshape(*weight.shape[:2], *result.shape[1:])
 
 
@@ -124,7 +124,7 @@ class _BagSoftmax(torch.autograd.Function):
 
 def bag_softmax(scores: Tensor, batch: Packed) -> Tensor:
     """Turn (P, N) scores into weights that sum to 1 over the rows of each bag."""
-    result: Tensor = _BagSoftmax.apply(scores, batch.bag, len(batch.starts))  # type: ignore[no-untyped-call]
+    result: Tensor = _BagSoftmax.apply(scores, batch.bag, len(batch.starts))  # type: ignore[no-untyped-call]  # torch's
     return result
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import pickle
 import subprocess
@@ -21,7 +20,6 @@ from cache.commit import (
     temporary_writer,
     this_writer,
     write_error,
-    write_json,
     write_text,
 )
 from tests.cache.conftest import names_in
@@ -30,8 +28,8 @@ from tests.cache.conftest import names_in
 def test_a_text_replaces_what_was_there_and_leaves_no_temporary_file(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     write_text(path, "one", what="the file")
-    write_json(path, {"two": 2})
-    assert json.loads(path.read_text()) == {"two": 2}
+    write_text(path, "two", what="the file")
+    assert path.read_text() == "two"
     assert names_in(tmp_path) == ["a.json"]
 
 
@@ -51,18 +49,6 @@ def test_a_failed_write_leaves_what_was_there(
         write_text(path, "two", what="the list")
     assert path.read_text() == "one"
     assert names_in(tmp_path) == ["a.json"]
-
-
-@pytest.mark.parametrize(
-    ("value", "error", "match"),
-    [(float("nan"), ValueError, "not JSON compliant"), ({"a": {1}}, TypeError, "set")],
-)
-def test_what_is_not_json_is_not_written(
-    value: object, error: type[Exception], match: str, tmp_path: Path
-) -> None:
-    with pytest.raises(error, match=match):
-        write_json(tmp_path / "a.json", value)  # type: ignore[arg-type]  # that is the point
-    assert not names_in(tmp_path)
 
 
 def test_a_write_error_survives_the_way_back_from_a_worker() -> None:

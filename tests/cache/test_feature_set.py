@@ -177,16 +177,6 @@ def test_a_damaged_failure_is_none_and_the_clip_is_tried_again(feature_set: Feat
     assert feature_set.failure("a") is None
 
 
-def test_a_failure_can_be_forgotten(feature_set: FeatureSet) -> None:
-    feature_set.record_failure(Failure("a", "decode", "reason"))
-    feature_set.clear_failure("a")
-    feature_set.clear_failure("a")
-    assert feature_set.failure("a") is None
-    feature_set.failure_path("b").mkdir()
-    with pytest.raises(CacheWriteError, match="clip b: removing its failure"):
-        feature_set.clear_failure("b")
-
-
 def test_a_failure_is_not_recorded_into_a_set_that_is_gone(feature_set: FeatureSet) -> None:
     shutil.rmtree(feature_set.folder)
     with pytest.raises(CacheWriteError, match=r"clip a: the record .*the folder is gone"):
