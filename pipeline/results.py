@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 from cache.coverage import Coverage
 
@@ -36,6 +38,34 @@ class ClipResult:
         """The worst state of the clip's sets."""
         states = {result.state for result in self.sets.values()}
         return next((state for state in ("failed", "partial") if state in states), "ok")
+
+    def to_json(self) -> dict[str, Any]:
+        """The clip's row of a report, as JSON types."""
+        return {
+            "clip": self.clip,
+            "state": self.state,
+            "seconds": round(self.seconds, 3),
+            "frames": dict(self.coverage.rungs) if self.coverage else {},
+            "longest_gap_seconds": self.coverage.longest_gap_seconds if self.coverage else None,
+            "sets": {
+                name: {"state": result.state, "why": list(result.why), "fresh": result.fresh}
+                for name, result in self.sets.items()
+            },
+        }
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Self:
+        """Build a result from a row of a report."""
+        gap = row["longest_gap_seconds"]
+        return cls(
+            row["clip"],
+            {
+                name: SetResult(result["state"], tuple(result["why"]), fresh=result["fresh"])
+                for name, result in row["sets"].items()
+            },
+            None if gap is None else Coverage(dict(row["frames"]), gap),
+            row["seconds"],
+        )
 
     @property
     def reason(self) -> str:

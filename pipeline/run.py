@@ -21,6 +21,7 @@ from cache.feature_set import FeatureSet
 from cache.gc import find_garbage, remove_garbage
 from cache.manifest import Clip
 from pipeline.consumer import Consumer
+from pipeline.engines import Engine
 from pipeline.extract import extract_clip
 from pipeline.loaded import load_here
 from pipeline.records import fail_clip
@@ -74,6 +75,7 @@ def run_extract(
     threads: int | None = None,
     consumer: ConsumerChoice = "auto",
     report: Path | None = None,
+    engine: Engine | None = None,
 ) -> Summary:
     """Bring every planned set of every clip up to date.
 
@@ -84,6 +86,7 @@ def run_extract(
         threads: PyTorch threads.
         consumer: who computes networks.
         report: where the JSON report goes; by default into the cache's folder.
+        engine: works on the clips in place of workers of this process.
 
     Returns:
         What became of every clip. If SIGINT or SIGTERM ended the run early, ``interrupted`` is its
@@ -91,9 +94,10 @@ def run_extract(
 
     Raises:
         CacheFullError: the cache can't be written.
+        EngineError: the engine can't be reached, or lost shards.
     """
     started = time.monotonic()
-    share = Resources(jobs, threads, consumer).share(len(clips), plan.device)
+    share = Resources(0 if engine else jobs, threads, consumer).share(len(clips), plan.device)
     results: list[ClipResult] = []
     stop = _Stop()
     try:
@@ -105,21 +109,27 @@ def run_extract(
         failed = functools.partial(_died, plan=plan)
         with (
             contextlib.suppress(_HurryError),
-            _stoppable(stop, hurry=share.jobs == 0),
+            _stoppable(stop, hurry=share.jobs == 0 or engine is not None),
             _serving(plan, share) as setup,
         ):
-            stream = map_clips(
-                work,
-                largest_first(clips) if share.jobs > 1 else clips,
-                jobs=share.jobs,
-                failed=failed,
-                stopped=stop.asked,
-                threads=1 if share.shared else share.threads,
-                setup=setup,
+            stream = (
+                engine.map_clips(len(clips))
+                if engine
+                else map_clips(
+                    work,
+                    largest_first(clips) if share.jobs > 1 else clips,
+                    jobs=share.jobs,
+                    failed=failed,
+                    stopped=stop.asked,
+                    threads=1 if share.shared else share.threads,
+                    setup=setup,
+                )
             )
             with contextlib.closing(stream):
                 for result in _shown(stream, len(clips)):
                     results.append(result)
+                    if engine and stop.asked():
+                        break
         if stop.asked():  # the workers were killed in the middle of what they wrote
             left = [item for item in find_garbage(plan.cache) if item.kind == "temporary file"]
             remove_garbage(left)
@@ -138,7 +148,7 @@ def run_extract(
         not_reached=tuple(clip.clip for clip in clips if clip.clip not in reached),
         interrupted=stop.number,
         seconds=time.monotonic() - started,
-        peak_memory_bytes=peak_memory(),
+        peak_memory_bytes=engine.peak_memory_bytes if engine else peak_memory(),
     )
     try:
         text = json.dumps(summary.to_json(), indent=2) + "\n"

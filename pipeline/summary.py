@@ -59,26 +59,7 @@ class Summary:
             "peak_memory_bytes": self.peak_memory_bytes,
             "frames": dict(self.coverage.rungs),
             "coverage": self.coverage.to_json(),
-            "clips": [
-                {
-                    "clip": clip.clip,
-                    "state": clip.state,
-                    "seconds": round(clip.seconds, 3),
-                    "frames": dict(clip.coverage.rungs) if clip.coverage else {},
-                    "longest_gap_seconds": (
-                        clip.coverage.longest_gap_seconds if clip.coverage else None
-                    ),
-                    "sets": {
-                        name: {
-                            "state": result.state,
-                            "why": list(result.why),
-                            "fresh": result.fresh,
-                        }
-                        for name, result in clip.sets.items()
-                    },
-                }
-                for clip in self.clips
-            ],
+            "clips": [clip.to_json() for clip in self.clips],
         }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import click
+from click.core import ParameterSource
 
 from cache.manifest import ManifestError, read_manifest
 from cache.settings import (
@@ -20,6 +21,7 @@ from cache.settings import (
 )
 from extractors.views import VIEW_SETS
 from extractors.weight_files import WeightsError
+from pipeline.engines import Engine, EngineError, EngineName
 from pipeline.overrides import OverrideError, read_overrides
 from pipeline.resources import ConsumerChoice
 from pipeline.run import CacheFullError, run_extract, shard
@@ -59,6 +61,13 @@ PRECISION_NAMES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Crops per forward pass.")
+@click.option(
+    "--engine",
+    type=click.Choice(get_args(EngineName)),
+    default="local",
+    show_default=True,
+    help="Where the work is done; the cluster of DASK_SCHEDULER_ADDRESS or RAY_ADDRESS.",
+)
 @click.option("--shard", "shard_text", metavar="I/N", help="Only part I of N of the manifest.")
 @click.option("--retry-failed", is_flag=True, help="Try clips again whose failure is recorded.")
 @click.option("--follow-links", is_flag=True, help="Allow links that lead out of the corpus.")
@@ -79,6 +88,7 @@ def extract(
     consumer: ConsumerChoice,
     device: str,
     batch_size: int | None,
+    engine: EngineName,
     shard_text: str | None,
     retry_failed: bool,
     follow_links: bool,
@@ -97,6 +107,8 @@ def extract(
     Exit code 0: all clips ok or partial; 1: some failed; 2: wrong use.
     """
     try:
+        if engine != "local" and shard_text is not None:
+            raise PlanError(f"--engine {engine} cuts the manifest into shards itself; no --shard")
         table = read_manifest(manifest, follow_links=follow_links)
         clips = shard(table.clips, shard_text)
         chosen: dict[str, Any] = (
@@ -131,12 +143,44 @@ def extract(
             )
     try:
         summary = run_extract(
-            clips, plan, jobs=jobs, threads=threads, consumer=consumer, report=report
+            clips,
+            plan,
+            jobs=jobs,
+            threads=threads,
+            consumer=consumer,
+            report=report,
+            engine=_engine(engine, jobs),
         )
-    except (CacheFullError, WorkersFailedError) as error:
+    except (CacheFullError, WorkersFailedError, EngineError) as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
     click.echo(json.dumps(summary.to_json(), indent=2) if as_json else format_summary(summary))
     if summary.interrupted:
         sys.exit(128 + summary.interrupted)
     sys.exit(1 if summary.failed else 0)
+
+
+# What a shard on another machine is told by itself.
+NOT_HANDED_ON = ("engine", "jobs", "report", "as_json")
+
+
+def _engine(name: EngineName, slots: int | None) -> Engine | None:
+    """Return an engine that gives this very command to every shard; None for this machine."""
+    if name == "local":
+        return None
+    context = click.get_current_context()
+    command: list[str] = []
+    for parameter in context.command.params:
+        if parameter.name in NOT_HANDED_ON or parameter.name is None:
+            continue
+        if context.get_parameter_source(parameter.name) is not ParameterSource.COMMANDLINE:
+            continue
+        value = context.params[parameter.name]
+        if isinstance(parameter, click.Argument):
+            command.append(str(value))
+        elif value is True:
+            command.append(parameter.opts[0])
+        else:
+            for one in value if isinstance(value, tuple) else (value,):
+                command += [parameter.opts[0], str(one)]
+    return Engine(name, (*command, "--jobs", "1"), Path.cwd(), slots)
