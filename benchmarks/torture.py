@@ -36,7 +36,7 @@ from cache.scan import find_temporaries
 from cache.verify import verify_cache
 
 ROOT = Path(__file__).parent.parent
-SETS = ("--sets", "faces,spectrogram")
+SETS = "faces,spectrogram"
 WORKERS_EVERY = 7  # of so many runs one is a fresh process with two worker processes
 
 # Imports once and forks a process per run: what is killed is the work, not the import of torch.
@@ -150,7 +150,7 @@ def torture(
     clips: int,
     seed: int,
     longest: float = 0.25,
-    options: Sequence[str] = SETS,
+    options: Sequence[str] = ("--sets", SETS),
     workers_every: int = WORKERS_EVERY,
 ) -> Outcome:
     """Kill runs until there were enough, then compare with an undisturbed one.
@@ -213,8 +213,9 @@ def _kill_one(launcher: Launcher, command: list[str], cache: Path, delay: float)
     return killed
 
 
-def _names(cache: Path) -> set[Path]:
-    return set(cache.rglob("*"))
+def _names(cache: Path) -> set[str]:
+    """Every file and folder; what vanishes while it is looked at is left out."""
+    return {f"{at}/{name}" for at, folders, files in os.walk(cache) for name in folders + files}
 
 
 def _runs(pid: int) -> bool:
