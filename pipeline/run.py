@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -97,6 +97,7 @@ def run_extract(
         EngineError: the engine can't be reached, or lost shards.
     """
     started = time.monotonic()
+    # An engine's work is done elsewhere: this process has no workers.
     share = Resources(0 if engine else jobs, threads, consumer).share(len(clips), plan.device)
     results: list[ClipResult] = []
     stop = _Stop()
@@ -105,25 +106,15 @@ def run_extract(
             FeatureSet(plan.cache, planned.spec).create(
                 {**plan.provenance, **planned.facts, "weights": str(planned.weights or "")}
             )
-        work = functools.partial(extract_clip, plan=plan)
-        failed = functools.partial(_died, plan=plan)
         with (
             contextlib.suppress(_HurryError),
-            _stoppable(stop, hurry=share.jobs == 0 or engine is not None),
+            _stoppable(stop, hurry=share.jobs == 0),
             _serving(plan, share) as setup,
         ):
             stream = (
                 engine.map_clips(len(clips))
                 if engine
-                else map_clips(
-                    work,
-                    largest_first(clips) if share.jobs > 1 else clips,
-                    jobs=share.jobs,
-                    failed=failed,
-                    stopped=stop.asked,
-                    threads=1 if share.shared else share.threads,
-                    setup=setup,
-                )
+                else _map_here(clips, plan, share, stop, setup)
             )
             with contextlib.closing(stream):
                 for result in _shown(stream, len(clips)):
@@ -156,6 +147,21 @@ def run_extract(
     except OSError as error:
         raise CacheFullError(f"the report can't be written: {error}") from error
     return summary
+
+
+def _map_here(
+    clips: Sequence[Clip], plan: Plan, share: Share, stop: _Stop, setup: Callable[[], None] | None
+) -> Generator[ClipResult]:
+    """Extract clips in workers of this process, or in itself."""
+    return map_clips(
+        functools.partial(extract_clip, plan=plan),
+        largest_first(clips) if share.jobs > 1 else clips,
+        jobs=share.jobs,
+        failed=functools.partial(_died, plan=plan),
+        stopped=stop.asked,
+        threads=1 if share.shared else share.threads,
+        setup=setup,
+    )
 
 
 @contextlib.contextmanager

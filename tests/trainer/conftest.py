@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 
+from cache.manifest import Manifest
 from extractors.networks import NETWORKS
+from tests.trainer.experiment_helper import make_corpus
 from tests.trainer.stills_helper import narrow_spec
 from trainer import experiment, results
+
+
+# One corpus for all tests of a module that only read it: writing one takes longer than training on
+# it. Modules with another corpus have fixtures of these names of their own.
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    """An extracted corpus in which no clip lacks anything."""
+    return make_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="module")
+def cache(manifest: Manifest) -> Path:
+    """The cache beside that manifest."""
+    return manifest.path.parent / "cache"
 
 
 @pytest.fixture

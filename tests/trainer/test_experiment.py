@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from cache.manifest import Manifest
-from tests.trainer.experiment_helper import CLASSES, SMALL, make_corpus, make_manifest, train
+from tests.trainer.experiment_helper import CLASSES, SMALL, make_manifest, train
 from trainer import head_trainer
 from trainer.experiment import Protocol, run_experiment
 from trainer.folds import SplitError
@@ -25,17 +25,6 @@ from trainer.train import TrainingError
 from trainer.trained import load_checkpoint
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
-
-
-# One corpus for all tests that only read it: writing one takes longer than training on it.
-@pytest.fixture(scope="module")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    return make_corpus(tmp_path_factory.mktemp("corpus"))
-
-
-@pytest.fixture(scope="module")
-def cache(manifest: Manifest) -> Path:
-    return manifest.path.parent / "cache"
 
 
 def test_a_head_learns_what_its_training_clips_show(

@@ -7,24 +7,13 @@ from pathlib import Path
 import pytest
 
 from cache.manifest import Manifest
-from tests.trainer.experiment_helper import make_corpus, train
+from tests.trainer.experiment_helper import train
 from trainer.experiment import Protocol
 from trainer.head_trainer import Watch
 from trainer.history import read_history
 from trainer.runs import RunError, read_run
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
-
-
-# One corpus for all tests that only read it: writing one takes longer than training on it.
-@pytest.fixture(scope="module")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    return make_corpus(tmp_path_factory.mktemp("corpus"))
-
-
-@pytest.fixture(scope="module")
-def cache(manifest: Manifest) -> Path:
-    return manifest.path.parent / "cache"
 
 
 class Interrupted(Watch):
