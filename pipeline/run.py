@@ -5,14 +5,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from tqdm import tqdm
 
@@ -28,6 +24,7 @@ from pipeline.records import fail_clip
 from pipeline.resources import ConsumerChoice, Resources, Share, largest_first
 from pipeline.results import ClipResult
 from pipeline.sets import Plan, PlanError
+from pipeline.stop_request import StopRequest
 from pipeline.summary import Summary, peak_memory
 from pipeline.workers import WorkerDied, map_clips
 
@@ -37,20 +34,6 @@ PLAIN_LINE_SECONDS = 30.0  # where nobody watches a terminal, a line this often
 
 class CacheFullError(Exception):
     """The cache can't be written; the message says how far the run came and how to go on."""
-
-
-class _HurryError(BaseException):  # as KeyboardInterrupt: no handler of errors may swallow it
-    """A second signal came while this process itself was at work on a clip."""
-
-
-@dataclass
-class _Stop:
-    """The signal that asked the run to stop; 0 before. It is looked at between clips."""
-
-    number: int = 0
-
-    def asked(self) -> bool:
-        return self.number > 0
 
 
 def shard(clips: Sequence[Clip], text: str | None) -> tuple[Clip, ...]:
@@ -76,6 +59,7 @@ def run_extract(
     consumer: ConsumerChoice = "auto",
     report: Path | None = None,
     engine: Engine | None = None,
+    stop: StopRequest | None = None,
 ) -> Summary:
     """Bring every planned set of every clip up to date.
 
@@ -87,6 +71,7 @@ def run_extract(
         consumer: who computes networks.
         report: where the JSON report goes; by default into the cache's folder.
         engine: works on the clips in place of workers of this process.
+        stop: a caller's own, if it goes on noting signals after the run.
 
     Returns:
         What became of every clip. If SIGINT or SIGTERM ended the run early, ``interrupted`` is its
@@ -100,30 +85,27 @@ def run_extract(
     # An engine's work is done elsewhere: this process has no workers.
     share = Resources(0 if engine else jobs, threads, consumer).share(len(clips), plan.device)
     results: list[ClipResult] = []
-    stop = _Stop()
+    stop = stop or StopRequest()
     try:
-        for planned in plan.sets:
-            FeatureSet(plan.cache, planned.spec).create(
-                {**plan.provenance, **planned.facts, "weights": str(planned.weights or "")}
-            )
-        with (
-            contextlib.suppress(_HurryError),
-            _stoppable(stop, hurry=share.jobs == 0),
-            _serving(plan, share) as setup,
-        ):
-            stream = (
-                engine.map_clips(len(clips))
-                if engine
-                else _map_here(clips, plan, share, stop, setup)
-            )
-            with contextlib.closing(stream):
-                for result in _shown(stream, len(clips)):
-                    results.append(result)
-                    if engine and stop.asked():
-                        break
-        if stop.asked():  # the workers were killed in the middle of what they wrote
-            left = [item for item in find_garbage(plan.cache) if item.kind == "temporary file"]
-            remove_garbage(left)
+        with stop.noted():
+            for planned in plan.sets:
+                FeatureSet(plan.cache, planned.spec).create(
+                    {**plan.provenance, **planned.facts, "weights": str(planned.weights or "")}
+                )
+            with stop.hurried(hurry=share.jobs == 0), _serving(plan, share) as setup:
+                stream = (
+                    engine.map_clips(len(clips))
+                    if engine
+                    else _map_here(clips, plan, share, stop, setup)
+                )
+                with contextlib.closing(stream):
+                    for result in _shown(stream, len(clips)):
+                        results.append(result)
+                        if engine and stop.asked():
+                            break
+            if stop.asked():  # the workers were killed in the middle of what they wrote
+                left = [item for item in find_garbage(plan.cache) if item.kind == "temporary file"]
+                remove_garbage(left)
     except (CacheWriteError, OSError) as error:
         raise CacheFullError(
             f"the cache can't be written: {error}\n{len(results)} of {len(clips)} clips are done "
@@ -150,7 +132,11 @@ def run_extract(
 
 
 def _map_here(
-    clips: Sequence[Clip], plan: Plan, share: Share, stop: _Stop, setup: Callable[[], None] | None
+    clips: Sequence[Clip],
+    plan: Plan,
+    share: Share,
+    stop: StopRequest,
+    setup: Callable[[], None] | None,
 ) -> Generator[ClipResult]:
     """Extract clips in workers of this process, or in itself."""
     return map_clips(
@@ -204,27 +190,3 @@ def _shown(results: Iterator[ClipResult], total: int) -> Iterator[ClipResult]:
             )
             last = now
         yield result
-
-
-@contextlib.contextmanager
-def _stoppable(stop: _Stop, *, hurry: bool) -> Iterator[None]:
-    """Note SIGINT and SIGTERM in ``stop`` instead of raising them at any place in the code.
-
-    With ``hurry``, for work in this very process, a second signal doesn't wait for the clip's end.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def note(number: int, frame: FrameType | None) -> None:
-        del frame
-        if hurry and stop.asked():
-            raise _HurryError
-        stop.number = number
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -27,6 +27,7 @@ from pipeline.resources import ConsumerChoice
 from pipeline.run import CacheFullError, run_extract, shard
 from pipeline.sets import PlanError, parse_weights, plan_sets, tell_default
 from pipeline.settings import StageOneSettings
+from pipeline.stop_request import StopRequest
 from pipeline.summary import format_summary
 from pipeline.workers import WorkersFailedError
 
@@ -141,20 +142,23 @@ def extract(
                 "them and every prediction are marked untrained.",
                 err=True,
             )
-    try:
-        summary = run_extract(
-            clips,
-            plan,
-            jobs=jobs,
-            threads=threads,
-            consumer=consumer,
-            report=report,
-            engine=_engine(engine, jobs),
-        )
-    except (CacheFullError, WorkersFailedError, EngineError) as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(1)
-    click.echo(json.dumps(summary.to_json(), indent=2) if as_json else format_summary(summary))
+    stop = StopRequest()
+    with stop.noted(to_the_end=True):
+        try:
+            summary = run_extract(
+                clips,
+                plan,
+                jobs=jobs,
+                threads=threads,
+                consumer=consumer,
+                report=report,
+                engine=_engine(engine, jobs),
+                stop=stop,
+            )
+        except (CacheFullError, WorkersFailedError, EngineError) as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(1)
+        click.echo(json.dumps(summary.to_json(), indent=2) if as_json else format_summary(summary))
     if summary.interrupted:
         sys.exit(128 + summary.interrupted)
     sys.exit(1 if summary.failed else 0)
