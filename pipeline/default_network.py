@@ -6,6 +6,7 @@ the video's are their mean over those frames.
 
 from __future__ import annotations
 
+import signal
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -208,7 +209,7 @@ def ask_default_network(
     )
     summary = run_extract(clips, plan, jobs=jobs)
     if summary.interrupted:
-        raise PlanError(f"interrupted by signal {summary.interrupted}")
+        signal.raise_signal(summary.interrupted)
     results = {result.clip: result for result in summary.clips}
     answers = tuple(_answer(clip, results[clip.clip], plan, classifier) for clip in clips)
     return Answers(answers, classifier, str(plan.sets[-1].spec.weights))

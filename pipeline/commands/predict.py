@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import click
 import numpy as np
 
 from cache.clip import Clip
+from cache.end_by_signal import ends_by_signal
 from cache.feature_set import FeatureSet, SetError, SetSpec
 from extractors.weight_files import WeightsError
 from pipeline.curve import CurveError, check_suffix, format_answer, write_curves
@@ -41,6 +43,7 @@ from trainer.trained import CheckpointError, TrainedHead, load_checkpoint
     type=click.Path(path_type=Path),
     help="Without RUN: also write every frame's probabilities to a .csv or .png.",
 )
+@ends_by_signal("nothing was answered.")
 def predict(
     paths: tuple[Path, ...],
     weights: tuple[str, ...],
@@ -159,7 +162,7 @@ def predict_videos(
             plan = replay_plan(recorded, key, choices, cache=cache, device=device)
             summary = run_extract(clips, plan, jobs=jobs)
             if summary.interrupted:
-                raise RunError(f"interrupted by signal {summary.interrupted}")
+                signal.raise_signal(summary.interrupted)
             results.append({result.clip: result for result in summary.clips})
             for planned in plan.of_kind("network"):
                 faces = FeatureSet(cache, planned.spec)

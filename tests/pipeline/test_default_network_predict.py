@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +20,7 @@ from pipeline.sets import PlanError
 from tests.pipeline.command import avfuse
 from tests.pipeline.default_weights import CLASSES, ship_small_default, without
 from tests.pipeline.videos import grey_frame, write_video, write_wav
+from tests.stopping import stop_when
 
 
 def test_a_default_that_lacks_one_of_the_seven_classes_is_refused(
@@ -142,3 +145,19 @@ def test_real_odd_files_end_with_an_answer_or_a_reason(
     answer = ask_default_network([data / "clips" / "odd" / name]).videos[0]
     assert (answer.prediction is None) == (not answer.curve.has_face.any())
     assert answer.prediction or answer.why
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_prediction_and_removes_its_cache(
+    number: int, code: int, clip: Path, tmp_path: Path
+) -> None:
+    def at_work() -> bool:
+        return any(tmp_path.glob("avfuse-predict-*/*"))
+
+    ended = stop_when(
+        at_work, number, ["predict", str(clip)], {**os.environ, "TMPDIR": str(tmp_path)}
+    )
+    assert ended.returncode == code, ended.stderr
+    assert f"stopped by {signal.Signals(number).name}: nothing was answered" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert list(tmp_path.iterdir()) == []

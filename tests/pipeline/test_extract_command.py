@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +16,7 @@ from extractors.resnet18 import ResNet18
 from pipeline.sets import parse_weights
 from tests.pipeline.extracting import EXTRACT, entries, extract, write_tone
 from tests.pipeline.rights import no_rights
+from tests.stopping import stop_when
 
 
 def test_random_weights_warn_and_mark_the_set_untrained(small: Path, tmp_path: Path) -> None:
@@ -99,31 +97,21 @@ def test_a_cache_that_cannot_be_written_is_named_and_nothing_is_recorded(enterab
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "jobs", "times"),
-    [(signal.SIGINT, 130, 1, 1), (signal.SIGTERM, 143, 1, 100), (signal.SIGTERM, 143, 0, 100)],
+    ("number", "code", "jobs", "once"),
+    [
+        (signal.SIGINT, 130, 0, True),
+        (signal.SIGINT, 130, 1, False),
+        (signal.SIGTERM, 143, 0, False),
+    ],
 )
 def test_a_signal_ends_a_run_cleanly_and_the_next_one_goes_on(
-    number: int, code: int, jobs: int, times: int, corpus: Path, tmp_path: Path
+    number: int, code: int, jobs: int, once: bool, corpus: Path, tmp_path: Path
 ) -> None:
     cache = tmp_path / "cache"
-    command = [sys.executable, "-m", "pipeline", "extract", str(corpus), "--cache", str(cache)]
-    process = subprocess.Popen(
-        [*command, *EXTRACT, "--jobs", str(jobs)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 240
-    while len(list(cache.rglob("*.h5"))) < 4 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    for _ in range(times):  # on and on, also while the run ends: none may cut off its last words
-        if process.poll() is not None:
-            break
-        process.send_signal(number)
-        time.sleep(0.02)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == code
-    assert "run the same command again to go on" in output
+    command = ["extract", str(corpus), "--cache", str(cache), *EXTRACT, "--jobs", str(jobs)]
+    ended = stop_when(lambda: len(list(cache.rglob("*.h5"))) >= 4, number, command, once=once)
+    assert ended.returncode == code, ended.stderr
+    assert "run the same command again to go on" in ended.stdout
     done = [path for path in cache.rglob("*.h5") if not path.name.startswith(".")]
     assert len(done) >= 4
     for path in done:

@@ -11,6 +11,7 @@ from joblib import cpu_count
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
+from cache.end_by_signal import ends_by_signal
 from trainer.commands import options
 from trainer.device import choose_device
 from trainer.runs import to_json
@@ -39,6 +40,7 @@ from trainer.tables import format_percent
 @click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @options.PACKS
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
+@ends_by_signal("all but its last seconds is kept. Run the same command again to go on.")
 def sweep(
     file: str,
     manifest: Path,

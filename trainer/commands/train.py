@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from cache.end_by_signal import ends_by_signal
 from cache.manifest import read_manifest
 from trainer.commands import options
 from trainer.device import choose_device
@@ -38,6 +39,10 @@ from trainer.train import TrainingError
 @options.OVERWRITE
 @options.RESUME
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@ends_by_signal(
+    "all but its last seconds is kept. To go on, run the same command with --resume (and without "
+    "--overwrite)."
+)
 def train(
     manifest: Path,
     cache: Path,
