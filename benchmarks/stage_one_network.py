@@ -3,8 +3,8 @@
     .venv/bin/python -m benchmarks.stage_one_network --network ir50 --views default [-o FILE.json]
 
 As many processes as cores with one thread each, as ``avfuse extract`` runs them, begin together on
-crops that lie in memory. Beside it one process with a thread per core, and the plain module:
-PyTorch's own layout, norms not folded.
+crops that lie in memory, with that command's settings of threads and memory. Beside it one process
+with a thread per core, and the plain module: PyTorch's own layout, norms not folded.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import click
 import numpy as np
 
 from benchmarks.machine import describe_machine, write_result
+from pipeline.process_settings import prepare_process
 from pipeline.resources import num_cores
 
 WAYS = ("processes", "threads", "plain")
@@ -74,6 +75,7 @@ def measure(name: str, views: str, crops: int, way: str) -> float:
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="JSON file for the result.")
 def main(network: str, views: str, crops: int, ways: str, out: Path | None) -> None:
     """Measure a network on ready crops."""
+    prepare_process()
     machine = describe_machine()
     rates = {way: round(measure(network, views, crops, way), 3) for way in ways.split(",")}
     result = {"network": network, "views": views, "crops_per_second": rates}

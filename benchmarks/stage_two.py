@@ -30,7 +30,7 @@ from benchmarks.stage_two_cache import count_changed_entries, fill_cache, read_p
 from benchmarks.stage_two_corpus import SPECTROGRAM, VIDEO, make_corpus, make_settings
 from benchmarks.yardstick_two import train as train_yardstick
 from benchmarks.yardstick_two import write_files
-from pipeline.openmp import set_waiting
+from pipeline.process_settings import prepare_process
 from trainer.corpus import Corpus
 from trainer.settings import TrainSettings
 from trainer.train import train_head, train_heads
@@ -224,7 +224,7 @@ def main(only: tuple[str, ...], device: str, out: Path | None) -> None:
 
 
 if __name__ == "__main__":
-    if set_waiting():  # as the command line has it, but torch is loaded: begin again
+    if prepare_process():  # as the command line has it, but torch is loaded: begin again
         again = [sys.executable, "-m", "benchmarks.stage_two", *sys.argv[1:]]
         os.execve(sys.executable, again, os.environ)  # noqa: S606 - itself again
     main()

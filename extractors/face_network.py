@@ -25,9 +25,11 @@ __all__ = ["FaceNetwork", "NetworkSettings", "load_face_network"]
 
 # Luma (ITU-R BT.601), as in fine-tuning on grey images.
 LUMA = (0.299, 0.587, 0.114)
-# Views in one forward pass, where the caller names no batch size: on a CPU more gains nothing and
-# costs memory, a GPU is busy only with many.
-VIEWS_PER_FORWARD = {"cpu": 36, "cuda": 1152}
+# Views in one forward pass, where the caller names no batch size: a GPU is busy only with many. On
+# a CPU maps of so many bytes stay near it, and in memory that the process keeps: larger ones made
+# IR-50 a tenth slower, and the process 300 MB larger (benchmarks/NOTES.md).
+VIEWS_ON_GPU = 1152
+MAP_BYTES_ON_CPU = 20 << 20
 
 
 class FaceNetwork:
@@ -79,9 +81,7 @@ class FaceNetwork:
         self.facts = facts
         self.weights_digest = weights_digest(module)
         self.device = torch.device(device)
-        self.batch_size = batch_size or max(
-            1, VIEWS_PER_FORWARD.get(self.device.type, 36) // len(settings.views.views)
-        )
+        self.batch_size, self._images_at_once = self._pick_sizes(batch_size)
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.module = module.eval().requires_grad_(False)
         if folded:
@@ -172,12 +172,24 @@ class FaceNetwork:
                 images = (images * weights).sum(dim=1, keepdim=True)
             images = (images - self._mean) / self._spread
             images = images.contiguous(memory_format=self.memory_format)
-            embeddings: Tensor
-            if self.settings.layer == "pooled":
-                embeddings = self.module.feature_map(images).float().mean(dim=(2, 3))  # type: ignore[operator]  # every network has it
-            else:
-                embeddings = self.module(images).float()
+            embeddings = torch.cat(
+                [self._run(part) for part in torch.split(images, self._images_at_once)]
+            )
             return embeddings.view(count, num_views, -1)[:num_crops]
+
+    def _run(self, images: Tensor) -> Tensor:
+        if self.settings.layer == "pooled":
+            return self.module.feature_map(images).float().mean(dim=(2, 3))  # type: ignore[operator,no-any-return]  # every network has it
+        return self.module(images).float()  # type: ignore[no-any-return]  # a module yields a tensor
+
+    def _pick_sizes(self, batch_size: int) -> tuple[int, int]:
+        """Crops that are taken at a time, and images (views of crops) in one forward pass."""
+        num_views = len(self.settings.views.views)
+        if batch_size or self.device.type != "cpu":
+            crops = batch_size or max(1, VIEWS_ON_GPU // num_views)
+            return crops, crops * num_views
+        most = max(2, MAP_BYTES_ON_CPU // self.spec.map_bytes(self.settings.image_size))
+        return max(1, most // num_views), images_at_once(num_views, most)
 
     def measure_once(self, crops: np.ndarray) -> None:
         """Set ``deviation`` on the first crops that come, where it is not float32 that computes."""
@@ -211,6 +223,18 @@ class FaceNetwork:
             if dtype is not torch.float32:
                 stack.enter_context(torch.autocast(self.device.type, dtype))
             yield
+
+
+def images_at_once(num_views: int, most: int) -> int:
+    """Choose how many images go through a network at once, at most ``most`` if that can be had.
+
+    Whole crops, or equal shares of one crop's views: identical views must come from passes of one
+    size to be the same bit for bit. Where no share is near ``most``, all views of a crop.
+    """
+    if num_views <= most:
+        return most // num_views * num_views
+    share = max(part for part in range(1, most + 1) if num_views % part == 0)
+    return share if 2 * share >= most else num_views
 
 
 def collect(found: Mapping[str, Tensor]) -> dict[str, np.ndarray]:

@@ -31,6 +31,7 @@ class NetworkSpec:
         mean: subtracted from the pixels.
         deviation: divided by after that.
         source: whose weights it loads, for ``avfuse weights list``.
+        first_stride: pixels from one position of its first maps to the next; these are its largest.
     """
 
     name: str
@@ -41,11 +42,16 @@ class NetworkSpec:
     deviation: Triple
     source: str
     any_size: bool = False
+    first_stride: int = 1
 
     @property
     def default_layer(self) -> str:
         """The layer that the network itself ends in."""
         return next(iter(self.layers))
+
+    def map_bytes(self, image_size: int) -> int:
+        """Bytes of an image's first maps, 64 channels in float32 in each of the networks."""
+        return 64 * 4 * (image_size // self.first_stride) ** 2
 
 
 HALF_RANGE = (127.5, 127.5, 127.5)
@@ -81,6 +87,7 @@ NETWORKS: dict[str, NetworkSpec] = {
             deviation=(58.395, 57.12, 57.375),
             source="torchvision ResNet-18, resnet18_msceleb.pth of the expression literature",
             any_size=True,
+            first_stride=2,
         ),
         NetworkSpec(
             name="vggface",

@@ -10,7 +10,7 @@ from typing import cast
 
 import click
 
-from pipeline.openmp import set_waiting
+from pipeline.process_settings import prepare_process
 
 # command -> (where it lives, one line for `avfuse --help`)
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -51,7 +51,7 @@ class LazyGroup(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        set_waiting()
+        prepare_process()
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
         return cast(click.Command, getattr(importlib.import_module(module), attribute))
 

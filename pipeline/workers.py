@@ -27,13 +27,15 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from joblib.externals.loky import ProcessPoolExecutor, process_executor
 
+from pipeline.process_settings import KEEPING
 from pipeline.watchdog import LAST_WORDS, watch
 
 # Clips handed over ahead of the workers: none of them waits, and a million are never queued.
 AHEAD_PER_WORKER = 2
-# Chunks of frames go back to the system when they are freed: glibc learns otherwise from the first
-# ones and keeps them, in pieces, so that a worker seems to grow with a clip's length.
-ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(16 << 20)}
+# Chunks of frames go back to the system when they are freed: kept in pieces among what is small,
+# they would let a worker grow with a clip's length. A network's maps, which are smaller
+# (``MAP_BYTES_ON_CPU``), are kept.
+ENVIRONMENT = {**KEEPING, "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
 LOOK_SECONDS = 0.2  # from one look whether to stop to the next, while no result comes
 PARENT_SECONDS = 0.5  # from one look whether the parent still runs to the next
 

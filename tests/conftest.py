@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.openmp import set_waiting
+from pipeline.process_settings import prepare_process
 
 # As the command line does it, and before a test module loads torch.
-set_waiting()
+prepare_process()
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from extractors.face_network import FaceNetwork, NetworkSettings, load_face_network
+from extractors import face_network
+from extractors.face_network import (
+    FaceNetwork,
+    NetworkSettings,
+    images_at_once,
+    load_face_network,
+)
 from extractors.networks import NETWORKS, NetworkSpec
 from extractors.views import VIEW_SETS, ViewSettings
 from extractors.weight_files import WeightsError
@@ -148,6 +154,43 @@ def test_identical_views_have_no_deviation_bit_for_bit(name: str, crops: np.ndar
     found = network(SPECS[name], NetworkSettings(views=mirror)).extract(symmetric)
     assert (found["std"] == 0).all()
     assert (network(SPECS[name], NetworkSettings(views=mirror)).extract(crops)["std"] > 0).any()
+
+
+@pytest.mark.parametrize(
+    ("num_views", "most", "images"),
+    [
+        (1, 6, 6),
+        (2, 6, 6),
+        (2, 7, 6),
+        (18, 36, 36),
+        (18, 35, 18),
+        (18, 7, 6),
+        (18, 2, 2),
+        (17, 6, 17),
+    ],
+)
+def test_a_forward_pass_takes_whole_crops_or_equal_shares_of_one(
+    num_views: int, most: int, images: int
+) -> None:
+    assert images_at_once(num_views, most) == images
+
+
+@pytest.mark.parametrize("name", list(SPECS))
+def test_views_in_several_passes_yield_what_one_pass_yields(
+    name: str, crops: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = SPECS[name]
+    expected = network(spec, batch_size=len(crops)).extract(crops)
+    monkeypatch.setattr(face_network, "MAP_BYTES_ON_CPU", 2 * spec.map_bytes(32))
+    net = network(spec)
+    sizes: list[int] = []
+    first = next(m for m in net.module.modules() if isinstance(m, torch.nn.Conv2d))
+    first.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    found = net.extract(crops)
+    assert sizes == [2] * 2 * len(crops)  # of four views
+    for key, values in expected.items():
+        scale = np.abs(expected["mean"]).max()
+        np.testing.assert_allclose(found[key], values, atol=ROUNDING * scale, err_msg=key)
 
 
 def test_no_crops_yield_empty_arrays(crops: np.ndarray) -> None:
