@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from extractors.folding import fold
 from extractors.network_settings import PRECISIONS, NetworkSettings, resolve_settings
 from extractors.networks import NETWORKS, NetworkSpec
+from extractors.packing import pack
 from extractors.statistics import view_statistics
 from extractors.views import make_views, resize_crops
 from extractors.weight_facts import WeightFacts, read_facts
@@ -50,6 +51,8 @@ class FaceNetwork:
             a core with IR-50.
         folded: put norms into the convolutions before them, see ``extractors.folding``. Off only to
             compare: values differ by less than 1e-5 of the largest.
+        packed: order weights for the processor beforehand, see ``extractors.packing``; float32 on a
+            CPU only. Values differ by less than 1e-5 of the largest, if at all.
         facts: what the weights say of themselves; decides what ``settings`` leave open.
 
     Attributes:
@@ -71,6 +74,7 @@ class FaceNetwork:
         batch_size: int = 0,
         channels_last: bool = True,
         folded: bool = True,
+        packed: bool = True,
         facts: WeightFacts | None = None,
     ) -> None:
         settings = NetworkSettings() if settings is None else settings
@@ -88,6 +92,8 @@ class FaceNetwork:
             fold(self.module)
         self.module = self.module.to(self.device)
         self.module = self.module.to(memory_format=self.memory_format)  # type: ignore[call-overload]  # a stub lacks it
+        if packed and self.device.type == "cpu" and self.settings.precision == "float32":
+            pack(self.module, self._images_at_once, self.settings.image_size)
         mean, deviation = (
             torch.tensor(values, dtype=torch.float32, device=self.device).view(3, 1, 1)
             for values in (spec.mean, spec.deviation)

@@ -25,7 +25,7 @@ from tests.extractors.small import ROUNDING, give_statistics, small_specs, use_s
 Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
 FEW = ViewSettings(rotations=(0.0, 5.0), scales=(1.0,))
 SPECS = small_specs()
-PLAIN = {"batch_size": 2, "channels_last": False, "folded": False}
+PLAIN = {"batch_size": 2, "channels_last": False, "folded": False, "packed": False}
 
 
 @pytest.fixture
@@ -184,13 +184,24 @@ def test_views_in_several_passes_yield_what_one_pass_yields(
     monkeypatch.setattr(face_network, "MAP_BYTES_ON_CPU", 2 * spec.map_bytes(32))
     net = network(spec)
     sizes: list[int] = []
-    first = next(m for m in net.module.modules() if isinstance(m, torch.nn.Conv2d))
-    first.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    net.module.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
     found = net.extract(crops)
     assert sizes == [2] * 2 * len(crops)  # of four views
     for key, values in expected.items():
         scale = np.abs(expected["mean"]).max()
         np.testing.assert_allclose(found[key], values, atol=ROUNDING * scale, err_msg=key)
+
+
+@pytest.mark.parametrize("name", list(SPECS))
+def test_identical_views_in_different_passes_are_the_same_bit_for_bit(
+    name: str, crops: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(face_network, "MAP_BYTES_ON_CPU", 2 * SPECS[name].map_bytes(32))
+    crops = crops[:, :32, :32]
+    symmetric = np.maximum(crops, crops[:, :, ::-1])
+    views = network(SPECS[name]).embed(symmetric)  # two rotations, then both mirrored
+    assert torch.equal(views[:, 0], views[:, 2])
+    assert not torch.equal(views[:, 1], views[:, 3])
 
 
 def test_no_crops_yield_empty_arrays(crops: np.ndarray) -> None:
@@ -233,7 +244,7 @@ def test_bfloat16_stays_near_float32_and_says_how_near(crops: np.ndarray) -> Non
 
 
 def test_embeddings_that_are_not_finite_are_refused(crops: np.ndarray) -> None:
-    net = network(SPECS["resnet18"])
+    net = network(SPECS["resnet18"], packed=False)
     with torch.no_grad():
         net.module.conv1.weight.mul_(1e38)
     with pytest.raises(ValueError, match="resnet18 in float32 gave values that are nan or inf"):

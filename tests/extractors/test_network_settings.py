@@ -32,7 +32,7 @@ def seen_by(settings: NetworkSettings, facts: WeightFacts | None, crops: np.ndar
     seen: list[torch.Tensor] = []
     module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
     FaceNetwork(spec, module, settings, facts=facts).extract(crops)
-    return seen[0].numpy()
+    return seen[-1].numpy()
 
 
 def test_what_is_left_open_is_what_the_weights_say() -> None:

@@ -1,0 +1,97 @@
+"""Packing: the weights of convolutions in the order in which a processor reads them.
+
+oneDNN puts them into its own order at each forward pass otherwise. That is little beside a large
+batch; beside the small ones whose maps stay near the processor it is 3 to 7 % of the time
+(benchmarks/NOTES.md).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class PackedConv2d(nn.Module):
+    """A convolution that is only evaluated, in float32 on a processor.
+
+    Shapes (N images):
+        ``images``: (N, C, H, W).
+        result: (N, K, H', W'), those of ``convolution``, and its numbers: channels-last the same
+        bits, with every other layout beyond rounding (tried on one kind of processor).
+
+    Args:
+        convolution: what it computes.
+        shape: of the images it will mostly see; others are computed too. Always the same, so that
+            the order of the weights doesn't depend on what comes first.
+    """
+
+    def __init__(self, convolution: nn.Conv2d, shape: torch.Size) -> None:
+        super().__init__()
+        self.bias = convolution.bias
+        self._how = (
+            convolution.padding,
+            convolution.stride,
+            convolution.dilation,
+            convolution.groups,
+        )
+        self._weight: Tensor = torch._C._nn.mkldnn_reorder_conv2d_weight(  # type: ignore[call-arg]  # the stub is short of arguments
+            convolution.weight.detach().to_mkldnn(),
+            *self._how,  # type: ignore[arg-type]  # as above
+            shape,
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Apply it; shapes are in the class docstring."""
+        result: Tensor = torch.ops.mkldnn._convolution_pointwise(
+            images, self._weight, self.bias, *self._how, "none", [], ""
+        )
+        return result
+
+
+def can_pack() -> bool:
+    """Whether this PyTorch has what packing takes; it promises neither that nor its form."""
+    return (
+        torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # torch's
+        and hasattr(torch._C._nn, "mkldnn_reorder_conv2d_weight")
+        and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+    )
+
+
+def pack(module: nn.Module, num_images: int, image_size: int) -> int:
+    """Pack every convolution of a network in place.
+
+    Args:
+        module: a network in evaluation mode, in float32 on a processor. Its state dict lacks the
+            convolutions' weights afterwards.
+        num_images: of most forward passes.
+        image_size: height and width of the images.
+
+    Returns:
+        The number of convolutions packed; 0 where ``can_pack`` says no.
+
+    Raises:
+        ValueError: ``module`` is in training mode: packed weights can't learn.
+    """
+    if module.training:
+        raise ValueError("only a network in evaluation mode can be packed; call eval() first")
+    if not can_pack():
+        return 0
+    shapes: dict[nn.Module, torch.Size] = {}
+
+    def note(convolution: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        shapes[convolution] = torch.Size([num_images, *inputs[0].shape[1:]])
+
+    places = [
+        (parent, name, child)
+        for parent in module.modules()
+        for name, child in parent.named_children()
+        if isinstance(child, nn.Conv2d) and child.padding_mode == "zeros"
+    ]
+    hooks = [child.register_forward_pre_hook(note) for _, _, child in places]
+    with torch.inference_mode():
+        module(torch.zeros(1, 3, image_size, image_size))
+    for hook in hooks:
+        hook.remove()
+    for parent, name, child in places:
+        setattr(parent, name, PackedConv2d(child, shapes[child]))
+    return len(places)
