@@ -31,6 +31,7 @@ LUMA = (0.299, 0.587, 0.114)
 # IR-50 a tenth slower, and the process 300 MB larger (benchmarks/NOTES.md).
 VIEWS_ON_GPU = 1152
 MAP_BYTES_ON_CPU = 20 << 20
+VIEWS_ON_CPU = 36  # at most: views of small images are warped from large crops
 
 
 class FaceNetwork:
@@ -194,7 +195,8 @@ class FaceNetwork:
         if batch_size or self.device.type != "cpu":
             crops = batch_size or max(1, VIEWS_ON_GPU // num_views)
             return crops, crops * num_views
-        most = max(2, MAP_BYTES_ON_CPU // self.spec.map_bytes(self.settings.image_size))
+        fitting = MAP_BYTES_ON_CPU // self.spec.map_bytes(self.settings.image_size)
+        most = min(max(2, fitting), VIEWS_ON_CPU)
         return max(1, most // num_views), images_at_once(num_views, most)
 
     def measure_once(self, crops: np.ndarray) -> None:

@@ -27,15 +27,17 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from joblib.externals.loky import ProcessPoolExecutor, process_executor
 
-from pipeline.process_settings import KEEPING
 from pipeline.watchdog import LAST_WORDS, watch
 
 # Clips handed over ahead of the workers: none of them waits, and a million are never queued.
 AHEAD_PER_WORKER = 2
 # Chunks of frames go back to the system when they are freed: kept in pieces among what is small,
 # they would let a worker grow with a clip's length. A network's maps, which are smaller
-# (``MAP_BYTES_ON_CPU``), are kept.
-ENVIRONMENT = {**KEEPING, "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
+# (``MAP_BYTES_ON_CPU``) and three or four at a time, are kept.
+ENVIRONMENT = {
+    "MALLOC_MMAP_THRESHOLD_": str(21 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
+}
 LOOK_SECONDS = 0.2  # from one look whether to stop to the next, while no result comes
 PARENT_SECONDS = 0.5  # from one look whether the parent still runs to the next
 
