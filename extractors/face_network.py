@@ -28,7 +28,7 @@ __all__ = ["FaceNetwork", "NetworkSettings", "load_face_network"]
 LUMA = (0.299, 0.587, 0.114)
 # Views in one forward pass, where the caller names no batch size: a GPU is busy only with many. On
 # a CPU maps of so many bytes stay near it, and in memory that the process keeps: larger ones made
-# IR-50 a tenth slower, and the process 300 MB larger (benchmarks/NOTES.md).
+# IR-50 a tenth slower, and its process 100 MB larger (benchmarks/NOTES.md).
 VIEWS_ON_GPU = 1152
 MAP_BYTES_ON_CPU = 20 << 20
 VIEWS_ON_CPU = 36  # at most: views of small images are warped from large crops
