@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from extractors.batch_sizes import pick_sizes
 from extractors.folding import fold
 from extractors.network_settings import PRECISIONS, NetworkSettings, resolve_settings
 from extractors.networks import NETWORKS, NetworkSpec
@@ -26,12 +27,6 @@ __all__ = ["FaceNetwork", "NetworkSettings", "load_face_network"]
 
 # Luma (ITU-R BT.601), as in fine-tuning on grey images.
 LUMA = (0.299, 0.587, 0.114)
-# Views in one forward pass, where the caller names no batch size: a GPU is busy only with many. On
-# a CPU maps of so many bytes stay near it, and in memory that the process keeps: larger ones made
-# IR-50 a tenth slower, and its process 100 MB larger (benchmarks/NOTES.md).
-VIEWS_ON_GPU = 1152
-MAP_BYTES_ON_CPU = 20 << 20
-VIEWS_ON_CPU = 36  # at most: views of small images are warped from large crops
 
 
 class FaceNetwork:
@@ -86,7 +81,13 @@ class FaceNetwork:
         self.facts = facts
         self.weights_digest = weights_digest(module)
         self.device = torch.device(device)
-        self.batch_size, self._images_at_once = self._pick_sizes(batch_size)
+        self.batch_size, self._images_at_once = pick_sizes(
+            spec,
+            self.settings.image_size,
+            len(self.settings.views.views),
+            on_cpu=self.device.type == "cpu",
+            batch_size=batch_size,
+        )
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.module = module.eval().requires_grad_(False)
         if folded:
@@ -189,16 +190,6 @@ class FaceNetwork:
             return self.module.feature_map(images).float().mean(dim=(2, 3))  # type: ignore[operator,no-any-return]  # every network has it
         return self.module(images).float()  # type: ignore[no-any-return]  # a module yields a tensor
 
-    def _pick_sizes(self, batch_size: int) -> tuple[int, int]:
-        """Crops that are taken at a time, and images (views of crops) in one forward pass."""
-        num_views = len(self.settings.views.views)
-        if batch_size or self.device.type != "cpu":
-            crops = batch_size or max(1, VIEWS_ON_GPU // num_views)
-            return crops, crops * num_views
-        fitting = MAP_BYTES_ON_CPU // self.spec.map_bytes(self.settings.image_size)
-        most = min(max(2, fitting), VIEWS_ON_CPU)
-        return max(1, most // num_views), images_at_once(num_views, most)
-
     def measure_once(self, crops: np.ndarray) -> None:
         """Set ``deviation`` on the first crops that come, where it is not float32 that computes."""
         if self.deviation is None and self.settings.precision != "float32" and len(crops):
@@ -233,18 +224,6 @@ class FaceNetwork:
             yield
 
 
-def images_at_once(num_views: int, most: int) -> int:
-    """Choose how many images go through a network at once, at most ``most`` if that can be had.
-
-    Whole crops, or equal shares of one crop's views: identical views must come from passes of one
-    size to be the same bit for bit. Where no share is near ``most``, all views of a crop.
-    """
-    if num_views <= most:
-        return most // num_views * num_views
-    share = max(part for part in range(1, most + 1) if num_views % part == 0)
-    return share if 2 * share >= most else num_views
-
-
 def collect(found: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
     """Bring what ``FaceNetwork.begin`` began to this side, waiting until it is there."""
     return {name: values.cpu().numpy() for name, values in found.items()}
@@ -260,6 +239,7 @@ def load_face_network(
     batch_size: int = 0,
     channels_last: bool = True,
     folded: bool = True,
+    packed: bool = True,
 ) -> FaceNetwork:
     """Build a network of ``NETWORKS`` and fill it.
 
@@ -274,6 +254,7 @@ def load_face_network(
         batch_size: crops in one forward pass.
         channels_last: the layout of pixels.
         folded: whether norms go into the convolutions.
+        packed: whether weights are ordered for the processor beforehand.
 
     Raises:
         ValueError: ``name`` is unknown, or as ``FaceNetwork``.
@@ -299,5 +280,6 @@ def load_face_network(
         batch_size=batch_size,
         channels_last=channels_last,
         folded=folded,
+        packed=packed,
         facts=facts,
     )

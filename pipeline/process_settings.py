@@ -12,7 +12,7 @@ WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"}
 
 # Networks free and ask for maps of many megabytes all the time. glibc hands such memory back to the
 # kernel, which clears every page of it that is asked for again: a tenth of the time of IR-50, a
-# fifth of that of wide heads (benchmarks/NOTES.md). So much is kept instead; blocks above it, and
+# seventh of that of wide heads (benchmarks/NOTES.md). So much is kept instead; blocks above it, and
 # free memory above it, go back as ever.
 KEPT_BYTES = 1 << 30
 KEEPING = {name: str(KEPT_BYTES) for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")}

@@ -9,13 +9,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from extractors import face_network
-from extractors.face_network import (
-    FaceNetwork,
-    NetworkSettings,
-    images_at_once,
-    load_face_network,
-)
+from extractors import batch_sizes
+from extractors.face_network import FaceNetwork, NetworkSettings, load_face_network
 from extractors.networks import NETWORKS, NetworkSpec
 from extractors.views import VIEW_SETS, ViewSettings
 from extractors.weight_files import WeightsError
@@ -156,32 +151,13 @@ def test_identical_views_have_no_deviation_bit_for_bit(name: str, crops: np.ndar
     assert (network(SPECS[name], NetworkSettings(views=mirror)).extract(crops)["std"] > 0).any()
 
 
-@pytest.mark.parametrize(
-    ("num_views", "most", "images"),
-    [
-        (1, 6, 6),
-        (2, 6, 6),
-        (2, 7, 6),
-        (18, 36, 36),
-        (18, 35, 18),
-        (18, 7, 6),
-        (18, 2, 2),
-        (17, 6, 17),
-    ],
-)
-def test_a_forward_pass_takes_whole_crops_or_equal_shares_of_one(
-    num_views: int, most: int, images: int
-) -> None:
-    assert images_at_once(num_views, most) == images
-
-
 @pytest.mark.parametrize("name", list(SPECS))
 def test_views_in_several_passes_yield_what_one_pass_yields(
     name: str, crops: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = SPECS[name]
     expected = network(spec, batch_size=len(crops)).extract(crops)
-    monkeypatch.setattr(face_network, "MAP_BYTES_ON_CPU", 2 * spec.map_bytes(32))
+    monkeypatch.setattr(batch_sizes, "MAP_BYTES_ON_CPU", 2 * spec.map_bytes(32))
     net = network(spec)
     sizes: list[int] = []
     net.module.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
@@ -196,7 +172,7 @@ def test_views_in_several_passes_yield_what_one_pass_yields(
 def test_identical_views_in_different_passes_are_the_same_bit_for_bit(
     name: str, crops: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(face_network, "MAP_BYTES_ON_CPU", 2 * SPECS[name].map_bytes(32))
+    monkeypatch.setattr(batch_sizes, "MAP_BYTES_ON_CPU", 2 * SPECS[name].map_bytes(32))
     crops = crops[:, :32, :32]
     symmetric = np.maximum(crops, crops[:, :, ::-1])
     views = network(SPECS[name]).embed(symmetric)  # two rotations, then both mirrored
