@@ -16,10 +16,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainer.augment import AugmentSettings
@@ -27,14 +25,8 @@ from trainer.fusion import NORM_EPS, ROOT_EPS
 from trainer.heads import Head
 from trainer.settings import ModalitySettings, TrainSettings
 from trainer.stacked_batches import StackedBatch
-from trainer.stacked_ops import (
-    Packed,
-    bag_softmax,
-    bag_sums,
-    mean_weights,
-    packed_linear,
-    stacked_linear,
-)
+from trainer.stacked_ops import Block, Packed, by_stream, join_blocks, stacked_linear
+from trainer.stacked_pooling import make_stacked_pooling
 
 STACKABLE = ("mean", "self", "relation", "transformer")
 # In what the variants of a stack may differ.
@@ -87,7 +79,8 @@ class StackedHeads(nn.Module):
             stack learns they know.
 
     Attributes:
-        members: parameter -> its variants; the parameter is (P, S, ...).
+        members: parameter -> its variants; the parameter is (P, S, ...), of a weight (P, S, in,
+            out), which is the layout in which its gradient comes.
     """
 
     def __init__(self, variants: Sequence[TrainSettings], heads: Sequence[Sequence[Head]]) -> None:
@@ -112,12 +105,12 @@ class StackedHeads(nn.Module):
     ) -> None:
         """Put one parameter of some variants behind each other."""
         own = [[head.get_parameter(name) for head in heads[variant]] for variant in members]
-        stacked = torch.stack([torch.stack([p.detach() for p in row]) for row in own])
+        stacked = torch.stack([torch.stack([_turn(p.detach()) for p in row]) for row in own])
         self.register_parameter(_key(name, kind), nn.Parameter(stacked))
         self.members[_key(name, kind)] = members
         for row, values in zip(own, stacked, strict=True):
             for parameter, value in zip(row, values, strict=True):
-                parameter.data = value
+                parameter.data = _turn(value)
 
     def forward(self, batch: StackedBatch, noise: Noise) -> Tensor:
         """Classify the clips of a batch.
@@ -175,21 +168,16 @@ class StackedHeads(nn.Module):
             layers.append((name, own.embedding_dim, own.embedding_dropout))
         if fusion.kind == "fbp":
             layers.append(("fusion", fusion.out_dim * fusion.rank, fusion.dropout))
-        width = next(p.shape[-1] for n, p in self.named_parameters() if n.startswith("classifiers"))
+        width = next(p.shape[2] for n, p in self.named_parameters() if n.startswith("classifiers"))
         layers.append(("classifier", width, fusion.classifier_dropout))
         return [layer for layer in layers if layer[1] and layer[2]]
 
     def _side(self, modality: str, batch: Packed, noise: Noise) -> Tensor:
         """One modality's way to the fusion: (V, S, B, length)."""
         kinds = self.kinds[modality]
-        pooling = f"branches.{modality}.pooling"
-        maps = [self._row_maps(pooling, number, kind) for number, kind in enumerate(kinds)]
-        scores = _map_rows(batch, [m for m in maps if m is not None])
         done = []
-        for number, (kind, own) in enumerate(zip(kinds, maps, strict=True)):
-            part = None if own is None else scores.pop(0)
-            pooled = self._pool(pooling, number, kind, part, batch)
-            if kind.settings.embedding_dim:
+        for number, pooled in enumerate(self._pool(modality, batch)):
+            if kinds[number].settings.embedding_dim:
                 pooled = self._linear(pooled, f"branches.{modality}.embedding.0", number).relu()
                 pooled = pooled * noise.get(modality, 1.0) * batch.has
             if self.settings.fusion.kind == "fbp":
@@ -198,65 +186,32 @@ class StackedHeads(nn.Module):
         if len(done) == 1:
             return done[0]
         order = torch.tensor([v for kind in kinds for v in kind.variants]).argsort()
-        return torch.cat(done).index_select(0, order.to(batch.rows.device))
+        return torch.cat(done).index_select(0, order.to(batch.has.device))
 
-    def _row_maps(
-        self, pooling: str, number: int, kind: _Kind
-    ) -> tuple[Tensor, Tensor | None] | None:
-        """What an attention wants to know of every row: a weight (S, K, D) and a bias (S, K)."""
-        attention = kind.settings.attention
-        if attention == "mean":
-            return None
-        if attention == "transformer":
-            weight = self._get(f"{pooling}.reduce.weight", number)
-            bias = self._get(f"{pooling}.reduce.bias", number)
-            return _by_stream(weight), _by_stream(bias)
-        weight = self._get(f"{pooling}.alpha.weight", number)
-        if attention == "relation":
-            beta = self._get(f"{pooling}.beta.weight", number)[..., : weight.shape[-1]]
-            weight = torch.cat([weight, beta])  # all alphas, then all betas
-        return _by_stream(weight), None
-
-    def _pool(
-        self, pooling: str, number: int, kind: _Kind, scores: Tensor | None, batch: Packed
-    ) -> Tensor:
-        """Pool each clip: (P, S, B, length), 0 for one without a row."""
-        count, attention = len(kind.variants), kind.settings.attention
-        if scores is None:
-            return bag_sums(mean_weights(batch), batch).expand(count, -1, -1, -1)
-        if attention == "self":
-            return bag_sums(bag_softmax(F.logsigmoid(scores.t()), batch), batch)
-        if attention == "relation":
-            log_alpha = F.logsigmoid(scores[:, :count].t())
-            whole = bag_sums(bag_softmax(log_alpha, batch), batch)
-            of_whole = self._get(f"{pooling}.beta.weight", number)[..., whole.shape[-1] :]
-            of_bag = (whole * of_whole).sum(dim=-1).flatten(1)  # (P, S B)
-            beta = of_bag.gather(1, batch.bag.expand(count, -1))
-            log_beta = F.logsigmoid(scores[:, count:].t() + beta)
-            own = bag_sums(bag_softmax(log_alpha + log_beta, batch), batch)
-            return torch.cat([own, whole], dim=-1)
-        score = self._get(f"{pooling}.score.weight", number).transpose(-1, -2)  # (P, S, H, 1)
-        states = scores.tanh().reshape(len(scores), count, -1).transpose(0, 1)  # (P, N, H)
-        parts = [
-            states[:, start:end] @ score[:, stream]
-            for stream, (start, end) in enumerate(pairwise(batch.bounds))
+    def _pool(self, modality: str, batch: Packed) -> list[Tensor]:
+        """Pool a modality's clips by each kind: (P, S, B, length), 0 for one without a row."""
+        poolings = [
+            make_stacked_pooling(
+                kind.settings,
+                len(kind.variants),
+                lambda name, i=number: self._get(f"branches.{modality}.pooling.{name}", i),
+            )
+            for number, kind in enumerate(self.kinds[modality])
         ]
-        energies = torch.cat(parts, dim=1).squeeze(-1) if len(parts) > 1 else parts[0].squeeze(-1)
-        if kind.settings.scale != 1.0:
-            energies = kind.settings.scale * energies
-        pooled = bag_sums(bag_softmax(energies, batch), batch)
-        if kind.settings.pooled == "unreduced":
-            return pooled
-        weight = self._get(f"{pooling}.reduce.weight", number)
-        bias = self._get(f"{pooling}.reduce.bias", number).unsqueeze(2)
-        return stacked_linear(pooled, weight) + bias * batch.has
+        matrices, biases, widths = _join_maps([pooling.maps() for pooling in poolings])
+        pooled: list[list[Tensor]] = [[] for _ in poolings]
+        for block in batch.blocks:
+            mapped = _map_rows(block, matrices, biases).split(widths, dim=1)
+            for pooling, own, done in zip(poolings, mapped, pooled, strict=True):
+                done.append(pooling.pool(block, own))
+        return [join_blocks(of_kind, batch.has) for of_kind in pooled]
 
     def _linear(self, values: Tensor, name: str, number: int) -> Tensor:
         """Map (P, S, B, d) values by each head's own linear layer."""
-        result = stacked_linear(values, self._get(f"{name}.weight", number))
+        bias = None
         if _key(f"{name}.bias", number) in self.members:
-            result = result + self._get(f"{name}.bias", number).unsqueeze(2)
-        return result
+            bias = self._get(f"{name}.bias", number).unsqueeze(2)
+        return stacked_linear(values, self._get(f"{name}.weight", number), bias)
 
     def _get(self, name: str, number: int) -> Tensor:
         found: Tensor = self._parameters[_key(name, number)]  # type: ignore[assignment]  # each is one
@@ -276,20 +231,28 @@ def _key(name: str, kind: int) -> str:
     return f"{name.replace('.', ':')}:{kind}"
 
 
-def _by_stream(parameter: Tensor) -> Tensor:
-    """Turn (P, S, k, ...) into (S, P k, ...)."""
-    return parameter.transpose(0, 1).flatten(1, 2)
+def _turn(parameter: Tensor) -> Tensor:
+    """Exchange outputs and inputs of a weight; a bias stays."""
+    return parameter.t() if parameter.ndim > 1 else parameter
 
 
-def _map_rows(batch: Packed, maps: Sequence[tuple[Tensor, Tensor | None]]) -> list[Tensor]:
-    """Map the rows by several maps in one product; one (N, K) each."""
-    if not maps:
-        return []
-    weights = [weight for weight, _ in maps]
-    if len(maps) == 1:
-        return [packed_linear(batch, weights[0], maps[0][1])]
-    bias = None
-    if any(own is not None for _, own in maps):
-        bias = torch.cat([w.new_zeros(w.shape[:2]) if b is None else b for w, b in maps], dim=1)
-    out = packed_linear(batch, torch.cat(weights, dim=1), bias)
-    return list(torch.split(out, [weight.shape[1] for weight in weights], dim=1))
+def _join_maps(
+    maps: Sequence[tuple[Tensor, Tensor | None] | None],
+) -> tuple[Sequence[Tensor], Sequence[Tensor], list[int]]:
+    """Join what several poolings map rows by; (D, K) and (K) of each stream, and their widths."""
+    wanted = [own for own in maps if own is not None]
+    widths = [0 if own is None else own[0].shape[-1] for own in maps]
+    if not wanted:
+        return [], [], widths
+    weights = [weight for weight, _ in wanted]
+    biases = [w.new_zeros(len(w), w.shape[2]) if b is None else b for w, b in wanted]
+    if len(wanted) == 1:
+        return by_stream(weights[0]), by_stream(biases[0]), widths
+    return by_stream(torch.cat(weights, dim=2)), by_stream(torch.cat(biases, dim=1)), widths
+
+
+def _map_rows(block: Block, matrices: Sequence[Tensor], biases: Sequence[Tensor]) -> Tensor:
+    """Map a block's rows by all that look at it, in one product: (n, K)."""
+    if not matrices:
+        return block.rows[:, :0]
+    return torch.addmm(biases[block.stream], block.rows, matrices[block.stream])

@@ -1,4 +1,4 @@
-"""Batches of stacked heads: every stream's batches side by side, packed, without Python per clip.
+"""Batches of stacked heads: every stream's batches side by side, in blocks, no Python per clip.
 
 Stream s deals its clips exactly as a head of its seed trained alone does.
 """
@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainer.batches import BatchMaker
-from trainer.stacked_ops import Packed
+from trainer.stacked_ops import Block, Packed, make_mask
 
 Indices = NDArray[np.int64]
+
+# Clips of a block at most: the weights of a block are as many as its clips times its rows.
+BLOCK = 32
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class StackedBatch:
     """One optimiser step's clips of S streams, at most B a stream.
 
     Args:
-        parts: modality -> packed steps.
+        parts: modality -> its steps.
         sizes: clips of each stream; the bags behind them are empty.
         clips: (S, B) indices of the clips; those of empty bags are of no meaning.
         real: (S, B) 1 for a clip, 0 for an empty bag.
@@ -38,7 +41,7 @@ class StackedBatch:
 
 
 class StackedBatchMaker:
-    """Cuts packed batches from the corpus that a ``BatchMaker`` holds.
+    """Cuts batches from the corpus that a ``BatchMaker`` holds.
 
     Args:
         maker: the normalised steps of every clip, each a vector, on the device where batches are
@@ -57,14 +60,18 @@ class StackedBatchMaker:
         """
         steps, streams = len(plans[0]), len(plans)
         sizes = np.array([[len(batch) for batch in plan] for plan in plans])  # (S, steps)
-        clips = np.full((steps, streams, int(sizes.max())), -1, np.int64)
+        blocks = -(-int(sizes.max()) // BLOCK)
+        bags = -(-int(sizes.max()) // blocks)
+        clips = np.full((steps, streams, blocks * bags), -1, np.int64)
         flat = np.concatenate([np.concatenate(list(plan)) for plan in plans])
         filled = np.arange(clips.shape[2]) < sizes[:, :, None]  # (S, steps, B)
         clips.transpose(1, 0, 2)[filled] = flat
-        parts = {name: _Epoch(offsets, clips) for name, offsets in self.offsets.items()}
         of_epoch = self._move(np.maximum(clips, 0))
         real = self._move((clips >= 0).astype(np.float32))
-        packed = {name: self._pack(name, part) for name, part in parts.items()}
+        packed = {
+            name: self._pack(name, _Epoch(offsets, clips, bags))
+            for name, offsets in self.offsets.items()
+        }
         for step in range(steps):
             yield StackedBatch(
                 parts={name: next(batches) for name, batches in packed.items()},
@@ -75,18 +82,19 @@ class StackedBatchMaker:
 
     def _pack(self, name: str, epoch: _Epoch) -> Iterator[Packed]:
         """Cut one modality; what is small is moved to the device once for the whole epoch."""
-        rows, bag = self._move(epoch.rows), self._move(epoch.bag)
-        starts, has = self._move(epoch.starts), self._move(epoch.has)
-        number = torch.arange(int(np.diff(epoch.ends).max()), device=self.device)
-        for step, (start, end) in enumerate(pairwise(epoch.ends.tolist())):
-            yield Packed(
-                rows=self._gather(name, rows[start:end]),
-                bounds=epoch.bounds[step],
-                starts=starts[step],
-                number=number[: end - start],
-                bag=bag[start:end],
-                has=has[step],
-            )
+        index, bag, has = self._move(epoch.rows), self._move(epoch.bag), self._move(epoch.has)
+        numbers = torch.arange(epoch.bags, device=self.device).unsqueeze(1)
+        for step, ends in enumerate(epoch.ends):
+            rows = self._gather(name, index[ends[0] : ends[-1]])
+            blocks = [
+                Block(
+                    stream=number // epoch.blocks,
+                    rows=rows[start - ends[0] : end - ends[0]],
+                    mask=make_mask(bag[start:end], numbers),
+                )
+                for number, (start, end) in enumerate(pairwise(ends))
+            ]
+            yield Packed(blocks, has[step])
 
     def _gather(self, name: str, rows: Tensor) -> Tensor:
         """Copy rows into memory that the process already has: new memory costs more than rows."""
@@ -104,25 +112,24 @@ class _Epoch:
     """Where the rows of an epoch's clips (steps, S, B) are; clip -1 has none.
 
     Attributes:
+        blocks, bags: blocks of a stream, and clips of a block.
         rows: (M,) of the corpus, step by step, stream by stream, clip by clip.
-        ends: (steps + 1,) where each step's rows start, and M.
-        bag: (M,) each row's clip, S B of them a step.
-        starts: (steps, S B) where each clip's rows start within its step.
-        bounds: of each step, where each stream's rows start within it, and how many there are.
+        bag: (M,) each row's clip among those of its block.
+        ends: of each step, where its blocks' rows start, and where the last one's end.
         has: (steps, S, B, 1) 1 for a clip with a row, else 0.
     """
 
-    def __init__(self, offsets: Indices, clips: Indices) -> None:
-        steps, streams, bags = clips.shape
+    def __init__(self, offsets: Indices, clips: Indices, bags: int) -> None:
+        steps, streams, width = clips.shape
+        self.blocks, self.bags = width // bags, bags
         there = np.maximum(clips, 0)
         lengths = np.where(clips >= 0, offsets[there + 1] - offsets[there], 0)
         sizes = lengths.ravel()
         stop = np.cumsum(sizes)
         shift = np.repeat(offsets[there].ravel() - stop + sizes, sizes)
         self.rows: Indices = np.arange(len(shift)) + shift
-        self.ends: Indices = np.concatenate([[0], stop[streams * bags - 1 :: streams * bags]])
-        self.bag: Indices = np.repeat(np.tile(np.arange(streams * bags), steps), sizes)
-        self.starts: Indices = (stop - sizes).reshape(steps, -1) - self.ends[:-1, None]
-        of_streams = np.cumsum(lengths.sum(axis=2), axis=1)
-        self.bounds = [(0, *row) for row in of_streams.tolist()]
+        self.bag: Indices = np.repeat(np.arange(len(sizes)) % bags, sizes)
+        of_blocks = np.concatenate([[0], stop[bags - 1 :: bags]])
+        count = streams * self.blocks
+        self.ends = [of_blocks[i * count : (i + 1) * count + 1].tolist() for i in range(steps)]
         self.has = (lengths > 0).astype(np.float32)[..., None]
