@@ -86,8 +86,9 @@ class BatchMaker:
 
     def _store(self, values: NDArray[np.float32]) -> Tensor:
         """Copy (n, ...) values to the device, with one row of zeros behind them for padding."""
-        stored = torch.zeros((len(values) + 1, *values.shape[1:]))
+        stored = torch.empty((len(values) + 1, *values.shape[1:]))
         stored.numpy()[:-1] = values
+        stored[-1] = 0.0
         return stored.to(self.device)
 
     def _pad(self, name: str, clips: NDArray[np.int64]) -> Steps:

@@ -105,9 +105,10 @@ class StackedTransformer:
     def pool(self, block: Block, mapped: Tensor) -> Tensor:
         """Return (P, b, H), or (P, b, D) of the rows themselves."""
         reduced = mapped.unflatten(1, (len(self.reduce), -1)).transpose(0, 1)  # (P, n, H)
-        scores = torch.bmm(reduced.tanh(), self.score[:, block.stream]).transpose(1, 2)
-        if self.settings.scale != 1.0:
-            scores = self.settings.scale * scores
+        # tanh(v) is 2 sigmoid(2 v) - 1, and sigmoid takes a fifth of its time. The -1 shifts all
+        # scores of a head alike, which a softmax does not see.
+        score = 2.0 * self.settings.scale * self.score[:, block.stream]
+        scores = torch.bmm((2.0 * reduced).sigmoid(), score).transpose(1, 2)
         weights = bag_softmax(scores, block)
         if self.settings.pooled == "unreduced":
             return sum_rows(weights, block)
