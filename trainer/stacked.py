@@ -79,8 +79,7 @@ class StackedHeads(nn.Module):
             stack learns they know.
 
     Attributes:
-        members: parameter -> its variants; the parameter is (P, S, ...), of a weight (P, S, in,
-            out), which is the layout in which its gradient comes.
+        members: parameter -> its variants; the parameter is (P, S, ...).
     """
 
     def __init__(self, variants: Sequence[TrainSettings], heads: Sequence[Sequence[Head]]) -> None:
@@ -105,12 +104,12 @@ class StackedHeads(nn.Module):
     ) -> None:
         """Put one parameter of some variants behind each other."""
         own = [[head.get_parameter(name) for head in heads[variant]] for variant in members]
-        stacked = torch.stack([torch.stack([_turn(p.detach()) for p in row]) for row in own])
+        stacked = torch.stack([torch.stack([p.detach() for p in row]) for row in own])
         self.register_parameter(_key(name, kind), nn.Parameter(stacked))
         self.members[_key(name, kind)] = members
         for row, values in zip(own, stacked, strict=True):
             for parameter, value in zip(row, values, strict=True):
-                parameter.data = _turn(value)
+                parameter.data = value
 
     def forward(self, batch: StackedBatch, noise: Noise) -> Tensor:
         """Classify the clips of a batch.
@@ -168,7 +167,7 @@ class StackedHeads(nn.Module):
             layers.append((name, own.embedding_dim, own.embedding_dropout))
         if fusion.kind == "fbp":
             layers.append(("fusion", fusion.out_dim * fusion.rank, fusion.dropout))
-        width = next(p.shape[2] for n, p in self.named_parameters() if n.startswith("classifiers"))
+        width = next(p.shape[-1] for n, p in self.named_parameters() if n.startswith("classifiers"))
         layers.append(("classifier", width, fusion.classifier_dropout))
         return [layer for layer in layers if layer[1] and layer[2]]
 
@@ -208,10 +207,10 @@ class StackedHeads(nn.Module):
 
     def _linear(self, values: Tensor, name: str, number: int) -> Tensor:
         """Map (P, S, B, d) values by each head's own linear layer."""
-        bias = None
+        result = stacked_linear(values, self._get(f"{name}.weight", number))
         if _key(f"{name}.bias", number) in self.members:
-            bias = self._get(f"{name}.bias", number).unsqueeze(2)
-        return stacked_linear(values, self._get(f"{name}.weight", number), bias)
+            result = result + self._get(f"{name}.bias", number).unsqueeze(2)
+        return result
 
     def _get(self, name: str, number: int) -> Tensor:
         found: Tensor = self._parameters[_key(name, number)]  # type: ignore[assignment]  # each is one
@@ -231,28 +230,23 @@ def _key(name: str, kind: int) -> str:
     return f"{name.replace('.', ':')}:{kind}"
 
 
-def _turn(parameter: Tensor) -> Tensor:
-    """Exchange outputs and inputs of a weight; a bias stays."""
-    return parameter.t() if parameter.ndim > 1 else parameter
-
-
 def _join_maps(
     maps: Sequence[tuple[Tensor, Tensor | None] | None],
 ) -> tuple[Sequence[Tensor], Sequence[Tensor], list[int]]:
-    """Join what several poolings map rows by; (D, K) and (K) of each stream, and their widths."""
+    """Join what several poolings map rows by; (K, D) and (K) of each stream, and their widths."""
     wanted = [own for own in maps if own is not None]
-    widths = [0 if own is None else own[0].shape[-1] for own in maps]
+    widths = [0 if own is None else own[0].shape[1] for own in maps]
     if not wanted:
         return [], [], widths
     weights = [weight for weight, _ in wanted]
-    biases = [w.new_zeros(len(w), w.shape[2]) if b is None else b for w, b in wanted]
+    biases = [w.new_zeros(w.shape[:2]) if b is None else b for w, b in wanted]
     if len(wanted) == 1:
         return by_stream(weights[0]), by_stream(biases[0]), widths
-    return by_stream(torch.cat(weights, dim=2)), by_stream(torch.cat(biases, dim=1)), widths
+    return by_stream(torch.cat(weights, dim=1)), by_stream(torch.cat(biases, dim=1)), widths
 
 
 def _map_rows(block: Block, matrices: Sequence[Tensor], biases: Sequence[Tensor]) -> Tensor:
     """Map a block's rows by all that look at it, in one product: (n, K)."""
     if not matrices:
         return block.rows[:, :0]
-    return torch.addmm(biases[block.stream], block.rows, matrices[block.stream])
+    return torch.addmm(biases[block.stream], block.rows, matrices[block.stream].t())

@@ -13,7 +13,7 @@ of a stream, K outputs a row.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -80,12 +80,24 @@ def by_stream(stacked: Tensor) -> Sequence[Tensor]:
     return stacked.unbind() if len(stacked) > 1 else [stacked.squeeze(0)]
 
 
-def stacked_linear(values: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Map (P, S, B, d) values by each head's own (P, S, d, k) weight, (P, S, 1, k) bias."""
+class _StackedLinear(torch.autograd.Function):
+    """One linear map a head, whose gradient has the layout of the weights: nothing is copied."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(values, weight)
+        return torch.bmm(values, weight.transpose(1, 2))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor]:
+        (grad,) = grads
+        values, weight = ctx.saved_tensors
+        wanted = torch.bmm(grad, weight) if ctx.needs_input_grad[0] else None
+        return wanted, torch.bmm(grad.transpose(1, 2), values)
+
+
+def stacked_linear(values: Tensor, weight: Tensor) -> Tensor:
+    """Map (P, S, B, d) values by each head's own (P, S, k, d) weight to (P, S, B, k)."""
     flat = values.expand(*weight.shape[:2], -1, -1).flatten(0, 1)
-    matrices = weight.flatten(0, 1)
-    if bias is None:
-        result = torch.bmm(flat, matrices)
-    else:
-        result = torch.baddbmm(bias.flatten(0, 1), flat, matrices)
+    result: Tensor = _StackedLinear.apply(flat, weight.flatten(0, 1))  # type: ignore[no-untyped-call]  # torch's
     return result.unflatten(0, weight.shape[:2])

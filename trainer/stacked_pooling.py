@@ -1,8 +1,8 @@
 """The attentions of ``trainer.attention``, for the P heads of every stream at once.
 
 Each yields the maps by which it wants every row mapped, so that one product serves all that look
-at a batch, and pools a block from what came of it. Parameters are (P, S, ...), weights with their
-inputs before their outputs: (P, S, in, out). Sources and meaning: see ``trainer.attention``.
+at a batch, and pools a block from what came of it. Parameters are (P, S, ...), weights among them
+(P, S, out, in). Sources and meaning: see ``trainer.attention``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class StackedPooling(Protocol):
     """Pools one modality of the P heads of each stream in one way."""
 
     def maps(self) -> tuple[Tensor, Tensor | None] | None:
-        """What a row is mapped by: (S, D, K) weights and (S, K) biases; None for no map."""
+        """What a row is mapped by: (S, K, D) weights and (S, K) biases; None for no map."""
 
     def pool(self, block: Block, mapped: Tensor) -> Tensor:
         """Pool a block from its rows and the (n, K) they are mapped to: (P, b, length)."""
@@ -46,7 +46,7 @@ class StackedMean:
 
 @dataclass(frozen=True)
 class StackedSelf:
-    """Weights that each row earns on its own: ``alpha`` is (P, S, D, 1)."""
+    """Weights that each row earns on its own: ``alpha`` is (P, S, 1, D)."""
 
     alpha: Tensor
 
@@ -61,14 +61,14 @@ class StackedSelf:
 
 @dataclass(frozen=True)
 class StackedRelation:
-    """Weights that compare each row with its clip: ``alpha`` (P, S, D, 1), ``beta`` (.., 2 D, 1)."""
+    """Weights that compare each row with its clip: ``alpha`` (P, S, 1, D), ``beta`` (.., 2 D)."""
 
     alpha: Tensor
     beta: Tensor
 
     def maps(self) -> tuple[Tensor, None]:
         """Return all alphas, then the half of all betas that sees the row."""
-        of_row = self.beta[:, :, : self.alpha.shape[2]]
+        of_row = self.beta[..., : self.alpha.shape[-1]]
         return side_by_side(torch.cat([self.alpha, of_row])), None
 
     def pool(self, block: Block, mapped: Tensor) -> Tensor:
@@ -76,7 +76,8 @@ class StackedRelation:
         alpha, of_row = mapped.split(len(self.alpha), dim=1)
         log_alpha = F.logsigmoid(_as_scores(alpha))
         whole = sum_rows(bag_softmax(log_alpha, block), block)
-        of_whole = torch.bmm(whole, self.beta[:, block.stream, self.alpha.shape[2] :])  # (P, b, 1)
+        beta = self.beta[:, block.stream, :, self.alpha.shape[-1] :]  # (P, 1, D)
+        of_whole = torch.bmm(whole, beta.transpose(1, 2))  # (P, b, 1)
         log_beta = F.logsigmoid(_as_scores(of_row) + of_whole)  # (P, b, n)
         own = sum_rows(bag_softmax(log_alpha + log_beta, block), block)
         return torch.cat([own, whole], dim=-1)
@@ -87,9 +88,9 @@ class StackedTransformer:
     """Weights that a small perceptron scores.
 
     Args:
-        reduce: (P, S, D, H) weights.
+        reduce: (P, S, H, D) weights.
         bias: (P, S, H) of the same map.
-        score: (P, S, H, 1) weights.
+        score: (P, S, 1, H) weights.
         settings: scale, and what is summed.
     """
 
@@ -108,7 +109,7 @@ class StackedTransformer:
         # tanh(v) is 2 sigmoid(2 v) - 1, and sigmoid takes a fifth of its time. The -1 shifts all
         # scores of a head alike, which a softmax does not see.
         score = 2.0 * self.settings.scale * self.score[:, block.stream]
-        scores = torch.bmm((2.0 * reduced).sigmoid(), score).transpose(1, 2)
+        scores = torch.bmm((2.0 * reduced).sigmoid(), score.transpose(1, 2)).transpose(1, 2)
         weights = bag_softmax(scores, block)
         if self.settings.pooled == "unreduced":
             return sum_rows(weights, block)
@@ -137,8 +138,8 @@ def make_stacked_pooling(
 
 
 def side_by_side(weight: Tensor) -> Tensor:
-    """Turn (P, S, D, k) into (S, D, P k)."""
-    return weight.permute(1, 2, 0, 3).flatten(2)
+    """Turn (P, S, k, D) into (S, P k, D)."""
+    return weight.transpose(0, 1).flatten(1, 2)
 
 
 def _as_scores(mapped: Tensor) -> Tensor:
