@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -20,9 +19,6 @@ from trainer.settings import TrainSettings
 from trainer.stacked import why_not_stacked
 from trainer.stacked_batches import StackedBatchMaker
 from trainer.stacked_training import StackedTraining
-
-# Numbers of a step, of all modalities, from which a head by itself gains by rows without padding.
-PACKED_FROM = 512
 
 
 def begin_training(
@@ -55,9 +51,6 @@ def begin_training(
         reason = "optim.stack=off"
     if reason and (settings.optim.stack == "on" or several):
         raise ValueError(f"these heads can't be trained as one: {reason}")
-    width = sum(math.prod(corpus.shapes[name]) for name in settings.modalities)
-    if settings.optim.stack == "auto" and not several and width < PACKED_FROM:
-        reason = "a narrow head by itself is trained faster on padded batches"
     heads = [[_make(corpus, own, seed, device) for seed in seeds] for own in variants]
     maker = BatchMaker(normalise(corpus, normalisation, settings), device)
     if reason:

@@ -46,3 +46,13 @@ def class_weights(kind: str, train_labels: NDArray[np.int64], num_classes: int) 
     weights = np.zeros(num_classes)
     weights[present] = len(train_labels) / (present.sum() * counts[present])
     return torch.from_numpy(weights).float()
+
+
+def class_targets(weights: Tensor, label_smoothing: float) -> Tensor:
+    """Return what a clip's log probabilities are multiplied by, class by class: (C, C).
+
+    The negative sum of row y times the log probabilities is ``cross_entropy`` of a clip of class
+    y, weighted and smoothed, before it is divided by the clips' weights.
+    """
+    classes = len(weights)
+    return (1.0 - label_smoothing) * weights.diag() + label_smoothing / classes * weights

@@ -125,9 +125,8 @@ class OptimSettings:
         stack: "auto" trains heads that differ in their seed or attention as one, where no encoder
             and no augmentation is part of them; "off" trains each by itself, on padded batches;
             "on" refuses heads for which that can't be done. With ``selection=inner`` the seeds are
-            trained one after another either way. A head alone is trained as a stack of one where
-            its steps have 512 numbers or more. A seed means the same: the heads differ by
-            rounding.
+            trained one after another either way. A head alone is then a stack of one. A seed
+            means the same: the heads differ by rounding.
     """
 
     epochs: int = 30

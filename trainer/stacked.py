@@ -193,27 +193,27 @@ class StackedHeads(nn.Module):
             make_stacked_pooling(
                 kind.settings,
                 len(kind.variants),
-                lambda name, i=number: self._get(f"branches.{modality}.pooling.{name}", i),
+                functools.partial(self._get, f"branches.{modality}.pooling", number),
             )
             for number, kind in enumerate(self.kinds[modality])
         ]
         matrices, biases, widths = _join_maps([pooling.maps() for pooling in poolings])
         pooled: list[list[Tensor]] = [[] for _ in poolings]
         for block in batch.blocks:
-            mapped = _map_rows(block, matrices, biases).split(widths, dim=1)
+            mapped = torch.split(_map_rows(block, matrices, biases), widths, dim=1)
             for pooling, own, done in zip(poolings, mapped, pooled, strict=True):
                 done.append(pooling.pool(block, own))
         return [join_blocks(of_kind, batch.has) for of_kind in pooled]
 
     def _linear(self, values: Tensor, name: str, number: int) -> Tensor:
         """Map (P, S, B, d) values by each head's own linear layer."""
-        result = stacked_linear(values, self._get(f"{name}.weight", number))
+        result = stacked_linear(values, self._get(name, number, "weight"))
         if _key(f"{name}.bias", number) in self.members:
-            result = result + self._get(f"{name}.bias", number).unsqueeze(2)
+            result = result + self._get(name, number, "bias").unsqueeze(2)
         return result
 
-    def _get(self, name: str, number: int) -> Tensor:
-        found: Tensor = self._parameters[_key(name, number)]  # type: ignore[assignment]  # each is one
+    def _get(self, layer: str, number: int, name: str) -> Tensor:
+        found: Tensor = self._parameters[_key(f"{layer}.{name}", number)]  # type: ignore[assignment]  # each is one
         return found
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainer.batches import BatchMaker
-from trainer.stacked_ops import Block, Packed, make_mask
+from trainer.stacked_ops import Block, Packed, mask_table
 
 Indices = NDArray[np.int64]
 
@@ -83,14 +83,14 @@ class StackedBatchMaker:
     def _pack(self, name: str, epoch: _Epoch) -> Iterator[Packed]:
         """Cut one modality; what is small is moved to the device once for the whole epoch."""
         index, bag, has = self._move(epoch.rows), self._move(epoch.bag), self._move(epoch.has)
-        numbers = torch.arange(epoch.bags, device=self.device).unsqueeze(1)
+        table = mask_table(epoch.bags, self.device)
         for step, ends in enumerate(epoch.ends):
             rows = self._gather(name, index[ends[0] : ends[-1]])
             blocks = [
                 Block(
                     stream=number // epoch.blocks,
                     rows=rows[start - ends[0] : end - ends[0]],
-                    mask=make_mask(bag[start:end], numbers),
+                    mask=table.index_select(1, bag[start:end]),
                 )
                 for number, (start, end) in enumerate(pairwise(ends))
             ]

@@ -49,9 +49,9 @@ class Packed(NamedTuple):
     has: Tensor
 
 
-def make_mask(bag: Tensor, numbers: Tensor) -> Tensor:
-    """Return a block's mask from (n,) each row's bag and (b, 1) the bags' numbers."""
-    return (bag != numbers).to(torch.float32) * ELSEWHERE
+def mask_table(bags: int, device: torch.device) -> Tensor:
+    """Return (b, b) masks of one row of each bag: column by column those of ``Block``."""
+    return torch.full((bags, bags), ELSEWHERE, device=device).fill_diagonal_(0.0)
 
 
 def bag_softmax(scores: Tensor, block: Block) -> Tensor:
@@ -66,18 +66,18 @@ def mean_weights(block: Block) -> Tensor:
 
 def sum_rows(weights: Tensor, block: Block) -> Tensor:
     """Sum a block's rows with (P, b, n) weights: (P, b, D)."""
-    return (weights.flatten(0, 1) @ block.rows).unflatten(0, weights.shape[:2])
+    return (weights.flatten(0, 1) @ block.rows).reshape(*weights.shape[:2], block.rows.shape[1])
 
 
 def join_blocks(pooled: Sequence[Tensor], has: Tensor) -> Tensor:
     """Put (P, b, length) of every block together: (P, S, B, length), 0 for an empty bag."""
     whole = torch.cat(list(pooled), dim=1) if len(pooled) > 1 else pooled[0]
-    return whole.unflatten(1, has.shape[:2]) * has
+    return whole.reshape(len(whole), *has.shape[:2], whole.shape[2]) * has
 
 
 def by_stream(stacked: Tensor) -> Sequence[Tensor]:
     """Part (S, ...) parameters by stream; the gradient of a single stream is not copied."""
-    return stacked.unbind() if len(stacked) > 1 else [stacked.squeeze(0)]
+    return torch.unbind(stacked) if len(stacked) > 1 else [stacked.squeeze(0)]
 
 
 class _StackedLinear(torch.autograd.Function):
@@ -100,4 +100,4 @@ def stacked_linear(values: Tensor, weight: Tensor) -> Tensor:
     """Map (P, S, B, d) values by each head's own (P, S, k, d) weight to (P, S, B, k)."""
     flat = values.expand(*weight.shape[:2], -1, -1).flatten(0, 1)
     result: Tensor = _StackedLinear.apply(flat, weight.flatten(0, 1))  # type: ignore[no-untyped-call]  # torch's
-    return result.unflatten(0, weight.shape[:2])
+    return result.reshape(*weight.shape[:2], *result.shape[1:])

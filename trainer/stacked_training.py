@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from trainer.batches import plan_batches
 from trainer.corpus import Corpus
 from trainer.heads import Head
+from trainer.loss import class_targets
 from trainer.optim import learning_rate_at, make_optimiser, set_learning_rate
 from trainer.seeds import mix_seed
 from trainer.settings import TrainSettings
@@ -65,6 +65,7 @@ class StackedTraining:
         self.clips = clips
         self.labels = torch.from_numpy(corpus.labels).to(maker.device)
         self.class_weights = class_weights.to(maker.device)
+        self.targets = class_targets(self.class_weights, self.optim.label_smoothing)
         self.seeds = list(seeds)
         self.shape = (len(variants), len(self.seeds))
         # Of parameter (P, S, ...): which rows of (V, S) its heads are.
@@ -103,13 +104,7 @@ class StackedTraining:
         """Update the heads on one batch; each one's loss and right clips, (V, S)."""
         logits = self.module(batch, self.module.draw_noise(batch, noise))
         truth = self.labels[batch.clips]
-        losses = F.cross_entropy(
-            logits.flatten(0, 2),
-            truth.expand(logits.shape[:-1]).flatten(),
-            self.class_weights,
-            reduction="none",
-            label_smoothing=self.optim.label_smoothing,
-        ).reshape(logits.shape[:-1])
+        losses = -(logits.log_softmax(dim=-1) * self.targets[truth]).sum(dim=-1)
         # The mean of cross_entropy, which weighs clips by their class, over the real clips.
         share = self.class_weights[truth] * batch.real
         loss = (losses * batch.real).sum(dim=-1) / share.sum(dim=-1)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-import trainer.begin_training
+import trainer.stacked_batches
 import trainer.train
-from tests.trainer.corpus_helper import AUDIO_DIM, VIDEO_DIM, small_settings, toy_corpus
+from tests.trainer.corpus_helper import small_settings, toy_corpus
 from trainer.progress import training_identity
 from trainer.settings import TrainSettings
 from trainer.stacked import STACKABLE, why_not_stacked
@@ -89,23 +89,18 @@ def test_a_stack_of_one_is_what_a_head_alone_is_trained_by() -> None:
     assert_same(head, alone(settings, 3))
 
 
-def test_a_head_alone_is_trained_on_padded_batches_where_its_steps_are_narrow(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("block", [3, 1])
+def test_batches_of_more_clips_than_a_block_holds_mean_the_same(
+    block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = small_settings(optim={"epochs": 1})
-    stacks = []
-    real = trainer.begin_training.StackedTraining
-    monkeypatch.setattr(
-        trainer.begin_training, "StackedTraining", lambda *a: stacks.append(len(a[0])) or real(*a)
-    )
-    train_head(toy_corpus(), TRAIN, settings)
-    assert stacks == []
-    monkeypatch.setattr(trainer.begin_training, "PACKED_FROM", VIDEO_DIM + AUDIO_DIM)
-    train_head(toy_corpus(), TRAIN, settings)
-    assert stacks == [1]
-    monkeypatch.undo()
-    on = replace(settings, optim=replace(settings.optim, stack="on"))
-    assert_same(train_head(toy_corpus(missing=True), TRAIN, on, seed=3), alone(on, 3))
+    # Batches of 10 and 9 clips: blocks of 3, the last ones not full, or of one clip, some empty.
+    monkeypatch.setattr(trainer.stacked_batches, "BLOCK", block)
+    for kind in STACKABLE:
+        settings = small_settings(
+            video={"attention": kind}, audio={"attention": kind}, optim={"batch_size": 10}
+        )
+        for head in train_heads(toy_corpus(missing=True), TRAIN, [settings], (1, 2)):
+            assert_same(head, alone(settings, head.seed))
 
 
 def test_a_nan_in_one_clip_stays_out_of_heads_that_are_not_trained_on_it() -> None:
