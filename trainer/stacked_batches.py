@@ -82,17 +82,22 @@ class StackedBatchMaker:
 
     def _pack(self, name: str, epoch: _Epoch) -> Iterator[Packed]:
         """Cut one modality; what is small is moved to the device once for the whole epoch."""
-        index, bag, has = self._move(epoch.rows), self._move(epoch.bag), self._move(epoch.has)
+        index, bag = self._move(epoch.rows), self._move(epoch.bag)
+        starts, has = self._move(epoch.starts), self._move(epoch.has)
+        number = torch.arange(epoch.longest, device=self.device)
         table = mask_table(epoch.bags, self.device)
         for step, ends in enumerate(epoch.ends):
             rows = self._gather(name, index[ends[0] : ends[-1]])
             blocks = [
                 Block(
-                    stream=number // epoch.blocks,
+                    stream=place // epoch.blocks,
                     rows=rows[start - ends[0] : end - ends[0]],
                     mask=table.index_select(1, bag[start:end]),
+                    bag=bag[start:end],
+                    starts=starts[step, place],
+                    number=number[: end - start],
                 )
-                for number, (start, end) in enumerate(pairwise(ends))
+                for place, (start, end) in enumerate(pairwise(ends))
             ]
             yield Packed(blocks, has[step])
 
@@ -116,6 +121,8 @@ class _Epoch:
         rows: (M,) of the corpus, step by step, stream by stream, clip by clip.
         bag: (M,) each row's clip among those of its block.
         ends: of each step, where its blocks' rows start, and where the last one's end.
+        starts: (steps, blocks of a step, b) where each clip's rows start within its block.
+        longest: rows of the largest block.
         has: (steps, S, B, 1) 1 for a clip with a row, else 0.
     """
 
@@ -130,6 +137,9 @@ class _Epoch:
         self.rows: Indices = np.arange(len(shift)) + shift
         self.bag: Indices = np.repeat(np.arange(len(sizes)) % bags, sizes)
         of_blocks = np.concatenate([[0], stop[bags - 1 :: bags]])
+        self.longest = int(np.diff(of_blocks).max())
         count = streams * self.blocks
+        starts = (stop - sizes).reshape(-1, bags) - of_blocks[:-1, None]
+        self.starts: Indices = starts.reshape(steps, count, bags)
         self.ends = [of_blocks[i * count : (i + 1) * count + 1].tolist() for i in range(steps)]
         self.has = (lengths > 0).astype(np.float32)[..., None]
