@@ -87,7 +87,7 @@ class Bench:
         (self.folder / "clips").mkdir()
         paths = write_files(corpus, self.folder / "clips")
         times: dict[str, Seconds] = {}
-        for _ in range(ROUNDS):
+        for _ in range(2 * ROUNDS):
             for workers in (0, 2):
                 own = times.setdefault(f"yardstick, {workers} loaders", Seconds())
                 own.begin()

@@ -7,9 +7,10 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from trainer.heads import HeadOutput
-from trainer.loss import class_weights, head_loss
+from trainer.loss import class_targets, class_weights, head_loss
 
 ONES = torch.ones(2)
 LABELS = torch.tensor([1, 0])
@@ -24,6 +25,14 @@ def test_the_loss_is_the_mean_negative_log_probability_of_the_label() -> None:
 def test_label_smoothing_spreads_a_share_over_all_classes() -> None:
     loss = head_loss(HeadOutput(LOGITS[:1], {}, {}), LABELS[:1], ONES, 0.2)
     assert float(loss) == pytest.approx(0.9 * math.log(4 / 3) + 0.1 * math.log(4))
+
+
+def test_targets_by_class_give_what_cross_entropy_gives_each_clip() -> None:
+    logits, labels = torch.randn(9, 4), torch.arange(9) % 4
+    weights = torch.tensor([0.5, 2.0, 0.0, 1.0])
+    ours = -(logits.log_softmax(dim=-1) * class_targets(weights, 0.2)[labels]).sum(dim=-1)
+    theirs = F.cross_entropy(logits, labels, weights, reduction="none", label_smoothing=0.2)
+    torch.testing.assert_close(ours, theirs)
 
 
 def test_the_loss_of_late_fusion_trains_each_modality_on_its_own() -> None:
