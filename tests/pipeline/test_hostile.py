@@ -12,6 +12,7 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+import psutil
 import pytest
 from click.testing import Result
 
@@ -24,6 +25,7 @@ from tests.pipeline.extracting import extract, report
 from tests.pipeline.videos import HEIGHT, WIDTH, grey_frame, write_video, write_wav
 
 FEW = 4 * len(DAMAGES)
+GROWTH = 300_000_000  # bytes: what stage one may take for small files, however they are damaged
 MEDIA = ("--sets", "faces,spectrogram")
 
 
@@ -57,13 +59,14 @@ def test_mutated_media_end_in_a_state_with_a_reason_and_harm_nothing_else(tmp_pa
     seeds = make_seeds(tmp_path / "seeds")
     assert len(seeds) >= 8
     clips = write_mutants(seeds, tmp_path / "mutants", files=len(seeds) * len(DAMAGES), seed=5)
-    before = peak_memory()  # of the tests that ran earlier in this process
+    # The tests that ran earlier in this process have left their memory and their peak.
+    allowed = max(peak_memory(), psutil.Process().memory_info().rss + GROWTH)
     outcome = extract_mutants(clips[::2][:FEW], tmp_path, jobs=1, hang_seconds=60)
     assert outcome.clean, outcome
     assert outcome.files == FEW
     assert outcome.hung == 0
     assert outcome.unforeseen == {}  # every failure is one that the code knows
-    assert outcome.peak_memory_bytes <= max(1_000_000_000, before)
+    assert outcome.peak_memory_bytes <= allowed
 
 
 def test_the_same_seed_makes_the_same_mutants(tmp_path: Path) -> None:
