@@ -14,6 +14,7 @@ from typing import Any, Literal
 from cache.digest import digest_file
 from cache.set_spec import SetSpec
 from cache.settings import settings_to_dict
+from extractors.device import choose_device
 from extractors.face_network import FaceNetwork
 from extractors.frozen_alexnet import load_frozen_alexnet
 from extractors.networks import NETWORKS
@@ -28,7 +29,6 @@ from pipeline.weights_choice import (
     PlanError,
     WeightsChoice,
     choose_default,
-    choose_device,
     load_network,
     parse_weights,
 )
@@ -43,7 +43,6 @@ __all__ = [
     "PlannedSet",
     "WeightsChoice",
     "choose_default",
-    "choose_device",
     "load_network",
     "parse_weights",
     "plan_sets",
@@ -136,6 +135,10 @@ def plan_sets(
     for name in names:
         if name not in known:
             raise PlanError(f"no set {name!r}; there are {', '.join(known)}")
+    try:
+        device = choose_device(device)
+    except ValueError as error:
+        raise PlanError(str(error)) from error
     if not names:
         raise PlanError(f"no set asked for; there are {', '.join(known)}")
     for name in weights:
@@ -170,7 +173,7 @@ def plan_sets(
         cache=cache,
         settings=settings,
         sets=tuple(sets),
-        device=choose_device(device),
+        device=device,
         batch_size=batch_size,
         retry_failed=retry_failed,
         provenance=make_provenance(command, settings),

@@ -1,12 +1,10 @@
-"""Which weights a run's networks, encoders and detectors are given, and on which device."""
+"""Which weights a run's networks, encoders and detectors are given."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
 
 from extractors.default_network import default_weights
 from extractors.face_network import FaceNetwork, load_face_network
@@ -131,22 +129,6 @@ def load_network(
         raise
     except ValueError as error:
         raise PlanError(str(error)) from error
-
-
-def choose_device(text: str) -> str:
-    """Turn ``auto`` into ``cuda`` where there is a usable GPU and ``cpu`` elsewhere.
-
-    Raises:
-        PlanError: the text names no device, or one that this machine doesn't have.
-    """
-    if text == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    kind, _, number = text.partition(":")
-    if text != "cpu" and not (kind == "cuda" and (not number or number.isdecimal())):
-        raise PlanError(f"--device {text}: expected auto, cpu, cuda or cuda:N")
-    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
-        raise PlanError(f"--device {text}: PyTorch sees {torch.cuda.device_count()} CUDA devices")
-    return text
 
 
 def _networks() -> str:

@@ -12,16 +12,16 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from extractors.device import choose_device
 from extractors.networks import NETWORKS
+from pipeline.stop_request import StopRequest
 from trainer.commands import options
-from trainer.device import choose_device
 from trainer.run_writer import check_writable
 from trainer.runs import INFO, to_json
 from trainer.stills.beginning import PROGRESS
 from trainer.stills.config import load_config, preset_names
 from trainer.stills.finetune import DivergedError, StillEpoch, Stopped
 from trainer.stills.images import Aligner, Reading
-from trainer.stills.interrupts import Interrupts
 from trainer.stills.layouts import LAYOUTS, find_layout, read_stills
 from trainer.stills.progress_display import StillsDisplay
 from trainer.stills.results import format_results
@@ -74,11 +74,12 @@ def finetune(
     shares are held out. The test images are scored once, at the end. The run's
     weights.safetensors serves as weights: avfuse extract --weights resnet18=RUN/weights.safetensors
 
-    SIGINT or SIGTERM saves the state; --resume goes on with the same result.
+    SIGINT or SIGTERM saves the state after the update at hand, a second one stops at once;
+    --resume goes on with the same result.
     """
     if overwrite and resume:
         raise click.UsageError("choose one of --overwrite and --resume")
-    interrupts, reader, display = Interrupts(), StillsDisplay("image"), StillsDisplay("update")
+    asked, reader, display = StopRequest(), StillsDisplay("image"), StillsDisplay("update")
     try:
         chosen = (*overrides, *([f'network="{network}"'] if network else []))
         settings = load_config(preset, config, chosen)
@@ -110,7 +111,8 @@ def finetune(
                 f"{row.loss:.4f}{valid}"
             )
 
-        with interrupts:
+        report = None
+        with asked.noted(), asked.hurried(hurry=True):
             report = run_finetuning(
                 parts,
                 settings.training,
@@ -124,7 +126,7 @@ def finetune(
                 half=half,
                 overwrite=overwrite,
                 resume=resume,
-                watcher=Watcher(display.advance, hear, interrupts.came),
+                watcher=Watcher(display.advance, hear, asked.asked),
             )
     except Stopped as stop:
         display.close()
@@ -133,7 +135,7 @@ def finetune(
             "run the same command with --resume (and without --overwrite).",
             err=True,
         )
-        sys.exit(128 + interrupts.number)
+        sys.exit(128 + asked.number)
     except DivergedError as error:
         raise click.ClickException(f"{run}: {error}") from error
     # Every error of settings, images, weights, states and runs is a ValueError.
@@ -142,6 +144,13 @@ def finetune(
     finally:
         reader.close()
         display.close()
+    if report is None:
+        click.echo(
+            f"stopped in the midst of an update; the state last saved is in {run}. To go on, run "
+            "the same command with --resume (and without --overwrite).",
+            err=True,
+        )
+        sys.exit(128 + asked.number)
     click.echo(to_json(report).rstrip("\n") if as_json else format_results(report))
 
 

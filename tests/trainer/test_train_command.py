@@ -12,7 +12,6 @@ from click.testing import CliRunner, Result
 
 from pipeline.cli import main
 from tests.trainer.experiment_helper import SMALL, make_cache, make_clips, make_manifest
-from trainer.device import choose_device
 from trainer.experiment import Protocol, run_experiment
 from trainer.runs import read_run
 from trainer.settings import load_settings
@@ -110,7 +109,7 @@ def test_wrong_use_exits_with_2_says_why_and_writes_nothing(
         (["--select", "inner:2"], "a share between 0 and 1"),
         (["--preset", "icml19"], "unknown preset 'icml19'"),
         (["--folds", "clip:2", "--set", "video.set=ir50"], "has no feature set ir50; it has"),
-        (["--folds", "clip:2", "--device", "cuda:99"], "device 'cuda:99' can't be used here"),
+        (["--folds", "clip:2", "--device", "cuda:99"], "--device cuda:99: PyTorch sees"),
         (["--train-on", "train,dev"], "one of train, val, test, got 'dev'"),
     ):
         result = avfuse(*corpus, *run, *arguments)
@@ -129,8 +128,7 @@ def test_a_training_that_fails_exits_with_1(corpus: list[str], tmp_path: Path) -
     assert "the loss became" in said(result)
 
 
-def test_auto_is_a_device_of_this_machine() -> None:
-    assert choose_device("cpu") == "cpu"
-    assert choose_device("auto") in ("cpu", "cuda")
-    with pytest.raises(ValueError, match="device 'toaster' can't be used here"):
-        choose_device("toaster")
+def test_a_device_that_is_not_there_is_refused(corpus: list[str], tmp_path: Path) -> None:
+    result = avfuse(*corpus, "--run", str(tmp_path / "run"), "--device", "toaster")
+    assert result.exit_code == 2
+    assert "--device toaster: expected auto, cpu, cuda or cuda:N" in said(result)

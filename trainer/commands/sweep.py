@@ -12,8 +12,8 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
 from cache.end_by_signal import ends_by_signal
+from extractors.device import choose_device
 from trainer.commands import options
-from trainer.device import choose_device
 from trainer.runs import to_json
 from trainer.sweep import TABLE_MARKDOWN, run_sweep
 from trainer.sweep_cell import CellResult, Place

@@ -9,8 +9,8 @@ import click
 
 from cache.end_by_signal import ends_by_signal
 from cache.manifest import read_manifest
+from extractors.device import choose_device
 from trainer.commands import options
-from trainer.device import choose_device
 from trainer.display import Display
 from trainer.experiment import Protocol, run_experiment
 from trainer.runs import to_json
