@@ -26,7 +26,13 @@ import torch
 
 from benchmarks.machine import describe_machine, write_result
 from benchmarks.ratio import Row
-from benchmarks.stage_two_cache import count_changed_entries, fill_cache, read_pack, read_plainly
+from benchmarks.stage_two_cache import (
+    count_changed_entries,
+    fill_cache,
+    read_pack,
+    read_plainly,
+    trim_memory,
+)
 from benchmarks.stage_two_corpus import SPECTROGRAM, VIDEO, make_corpus, make_settings
 from benchmarks.yardstick_two import train as train_yardstick
 from benchmarks.yardstick_two import write_files
@@ -141,25 +147,30 @@ class Bench:
         train_head(corpus, clips, settings, device=self.device, on_epoch=own.lap)
 
     def pack(self) -> list[Row]:
-        """A verified pack against ``numpy.fromfile``."""
+        """A verified pack against ``numpy.fromfile``, in new memory, as when training begins.
+
+        In memory that a process has from before both are faster, and the sums count for more.
+        """
         made = fill_cache(self.folder / "long")
         path = read_pack(made, verify=True)
-        times = {name: Seconds() for name in ("pack", "pack, not verified", "numpy.fromfile")}
-        for _ in range(10 * ROUNDS):
-            for name, read in (
-                ("pack", lambda: read_pack(made, verify=True)),
-                ("pack, not verified", lambda: read_pack(made, verify=False)),
-                ("numpy.fromfile", lambda: read_plainly(path)),
-            ):
-                times[name].begin()
-                times[name].lap()
-                read()
-                times[name].lap()
-        _, self.details["pack"] = compare(times, "numpy.fromfile", "pack")
-        # Both are one thread that copies memory, in less time than other processes are given.
-        found = times["numpy.fromfile"].processor / times["pack"].processor
-        what = "pack reading, warm and verified, against numpy.fromfile, processor seconds"
-        return [Row(what, found, 0.8)]
+        found = {}
+        for memory in ("new", "kept"):
+            times = {name: Seconds() for name in ("pack", "pack, not verified", "numpy.fromfile")}
+            for _ in range(10 * ROUNDS):
+                for name, read in (
+                    ("pack", lambda: read_pack(made, verify=True)),
+                    ("pack, not verified", lambda: read_pack(made, verify=False)),
+                    ("numpy.fromfile", lambda: read_plainly(path)),
+                ):
+                    if memory == "new":
+                        trim_memory()
+                    times[name].begin()
+                    times[name].lap()
+                    read()
+                    times[name].lap()
+            found[memory], self.details[f"pack_{memory}"] = compare(times, "numpy.fromfile", "pack")
+        what = "pack reading, warm and verified, against numpy.fromfile, in new memory"
+        return [Row(what, found["new"], 0.8)]
 
     def nothing(self) -> list[Row]:
         """Another enhancement and another head extract nothing."""

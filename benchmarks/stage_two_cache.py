@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -50,6 +51,13 @@ def read_pack(made: FeatureSet, *, verify: bool) -> Path:
     """Open the set's pack, as training does, and return its path."""
     clips = [f"c{i:02}" for i in range(LONG_CLIPS)]
     return open_pack(made, clips, "basic", verify=verify).path
+
+
+def trim_memory() -> None:
+    """Give freed memory back to the kernel, where the C library is glibc."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim:
+        trim(0)
 
 
 def read_plainly(path: Path) -> int:

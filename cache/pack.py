@@ -8,6 +8,7 @@ anew when any differs, an entry came or went, or it is damaged; entries are veri
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -114,15 +115,18 @@ def open_pack(
     built = ""
     for _ in range(_ATTEMPTS):
         try:
-            reason = _find_reason_to_build(plan, verify=verify)
-            if not reason:
+            reason, frame = _find_reason_to_build(plan, verify=verify)
+            if frame and not reason:
                 try:
-                    return _load(plan.path, skipped, built, verify=verify, in_memory=in_memory)
+                    return _load(
+                        plan.path, frame, skipped, built, verify=verify, in_memory=in_memory
+                    )
                 except SealError as error:
                     reason = f"it was damaged: {error}"
             build_pack(plan, progress=progress)
             built = reason
-            return _load(plan.path, skipped, built, verify=False, in_memory=in_memory)
+            frame = _read_frame(plan.path, read_header(plan.path, KIND))
+            return _load(plan.path, frame, skipped, built, verify=False, in_memory=in_memory)
         except (EntryChangedError, FileNotFoundError):
             # Another process replaced an entry or the pack meanwhile: look again.
             plan = _plan(feature_set, clip_ids, array, dtype, plan.path.parent)
@@ -150,11 +154,12 @@ def pack_problem(path: Path, sets: Mapping[str, FeatureSet]) -> str | None:
         OSError: it can't be read.
     """
     header = read_header(path, KIND)
-    index, entry_stats = _read_index(path, header)
+    frame = _read_frame(path, header)
+    clips = frame.index["clips"]
     feature_set = sets.get(header.fields["set"])
     if feature_set is None or feature_set.spec.key != header.fields["key"]:
         return f"its feature set {header.fields['set']} is gone"
-    return _compare(index["clips"], entry_stats, _stat_entries(feature_set, index["clips"]))
+    return _compare(clips, frame.entry_stats, _stat_entries(feature_set, clips))
 
 
 def _plan(
@@ -212,21 +217,21 @@ def _explain_absent(plan: PackPlan, missing: str) -> dict[str, str]:
     return absent
 
 
-def _find_reason_to_build(plan: PackPlan, *, verify: bool) -> str:
-    """Return why the pack must be built; empty if the file there can be used."""
+def _find_reason_to_build(plan: PackPlan, *, verify: bool) -> tuple[str, _Frame | None]:
+    """Return why the pack must be built; if the file there can be used, no reason and its frame."""
     try:
         header = read_header(plan.path, KIND)
         stated = PackSums.of(header)
         if verify:
             check_rest(plan.path, stated)  # the values are checked as they are read
         if _without_sums(header) != plan.header_fields(header.fields["steps"]):
-            return "the file there is another pack"
-        index, entry_stats = _read_index(plan.path, header)
+            return "the file there is another pack", None
+        frame = _read_frame(plan.path, header)
     except (FileNotFoundError, NotADirectoryError):
-        return "there was none"
+        return "there was none", None
     except SealError as error:
-        return f"it was damaged: {error}"
-    return _compare(index["clips"], entry_stats, plan.entry_stats) or ""
+        return f"it was damaged: {error}", None
+    return _compare(frame.index["clips"], frame.entry_stats, plan.entry_stats) or "", frame
 
 
 def _without_sums(header: Header) -> dict[str, Any]:
@@ -242,12 +247,32 @@ def _compare(clips: Sequence[str], before: np.ndarray, now: np.ndarray) -> str |
     return f"the entry of clip {clip}{more} changed"
 
 
-def _read_index(path: Path, header: Header) -> tuple[dict[str, Any], np.ndarray]:
-    """Return the pack's lists, and its memory of the entries' files."""
+@dataclass(frozen=True)
+class _Frame:
+    """A pack less its values: header, lists, times, and its memory of the entries' files."""
+
+    header: Header
+    index: dict[str, Any]
+    entry_stats: np.ndarray
+    times: np.ndarray
+    offsets: np.ndarray
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+def _read_frame(path: Path, header: Header) -> _Frame:
     try:
         with h5py.File(path, "r", locking=False) as file:
             datasets = find_datasets(file, header.bytes)
-            return json.loads(bytes(datasets["index"][...])), datasets["entry_stats"][...]
+            return _Frame(
+                header=header,
+                index=json.loads(bytes(datasets["index"][...])),
+                entry_stats=datasets["entry_stats"][...],
+                times=datasets["times"][...],
+                offsets=datasets["offsets"][...],
+                shape=datasets["values"].shape,
+                dtype=datasets["values"].dtype,
+            )
     except FileNotFoundError:
         raise
     except (OSError, RuntimeError, ValueError, KeyError) as error:
@@ -255,35 +280,35 @@ def _read_index(path: Path, header: Header) -> tuple[dict[str, Any], np.ndarray]
 
 
 def _load(
-    path: Path, skipped: Mapping[str, str], built: str, *, verify: bool, in_memory: bool
+    path: Path,
+    frame: _Frame,
+    skipped: Mapping[str, str],
+    built: str,
+    *,
+    verify: bool,
+    in_memory: bool,
 ) -> Pack:
-    header = read_header(path, KIND)
-    stated = PackSums.of(header)
-    index, _ = _read_index(path, header)
-    with h5py.File(path, "r", locking=False) as file:
-        stored = file["values"]
-        shape, dtype = stored.shape, stored.dtype
-        if stored.nbytes != stated.bytes:
-            raise SealError(
-                f"its values have {stored.nbytes} bytes, its header says {stated.bytes}"
-            )
-        times, offsets = file["times"][...], file["offsets"][...]
+    stated = PackSums.of(frame.header)
+    size = frame.dtype.itemsize * math.prod(frame.shape)
+    if size != stated.bytes:
+        raise SealError(f"its values have {size} bytes, its header says {stated.bytes}")
     # Past HDF5: one read of the whole, or none.
-    if in_memory or 0 in shape:
-        values = read_values(path, stated, verify=verify).view(dtype).reshape(shape)
+    if in_memory or 0 in frame.shape:
+        values = read_values(path, stated, verify=verify).view(frame.dtype).reshape(frame.shape)
     else:
-        values = np.memmap(path, dtype, "r", stated.offset, shape)
+        values = np.memmap(path, frame.dtype, "r", stated.offset, frame.shape)
         if verify:
             check_mapped(values.reshape(-1).view(np.uint8), stated)
-    if read_header(path, KIND).body_sha256 != header.body_sha256:
+    if read_header(path, KIND).body_sha256 != frame.header.body_sha256:
         raise EntryChangedError(f"{path} was replaced while it was read")
     values.flags.writeable = False
+    index = frame.index
     present = [number for number, state in enumerate(index["states"]) if state is not None]
     return Pack(
         clip_ids=tuple(index["clips"][number] for number in present),
         values=values,
-        times=times,
-        offsets=offsets,
+        times=frame.times,
+        offsets=frame.offsets,
         states=tuple(index["states"][number] for number in present),
         missing=tuple(tuple(index["missing"][number]) for number in present),
         entry_checksums=tuple(index["checksums"][number] for number in present),
