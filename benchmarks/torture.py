@@ -17,6 +17,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -88,12 +89,17 @@ class Outcome:
 
 
 class Launcher:
-    """Starts runs of ``avfuse``, each in a process group of its own."""
+    """Starts runs of ``avfuse``, each in a process group of its own.
+
+    What killed ones leave for their workers in the folder for temporary files goes at the end.
+    """
 
     def __init__(self) -> None:
+        self._temporary = tempfile.TemporaryDirectory(prefix="avfuse-torture-")
         self._process = subprocess.Popen(
             [sys.executable, "-c", LAUNCHER],
             cwd=ROOT,
+            env=os.environ | {"TMPDIR": self._temporary.name},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -109,6 +115,7 @@ class Launcher:
         trace: TracebackType | None,
     ) -> None:
         self._process.communicate(timeout=60)
+        self._temporary.cleanup()
 
     def start(self, arguments: list[str]) -> int:
         """Begin a run; returns the number of its process group."""
