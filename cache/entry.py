@@ -21,7 +21,7 @@ import numpy as np
 from cache.commit import CacheWriteError
 from cache.datasets import find_datasets
 from cache.digest import JSON, digest_array, digest_json
-from cache.sealed import Header, SealError, read_header, verify_body
+from cache.sealed import Header, SealError, read_header, read_unchanged, verify_body
 from cache.source import Source
 
 __all__ = [
@@ -134,7 +134,9 @@ def read_entry(path: Path, names: Sequence[str] | None = None, *, verify: bool =
         EntryError: it is damaged, or has no array of that name.
         OSError: it can't be read.
     """
-    return _read(path, read_entry_header(path), names, verify=verify)[0]
+    return read_unchanged(
+        path, lambda: _read(path, read_entry_header(path), names, verify=verify)[0]
+    )
 
 
 def verify_entry(path: Path) -> EntryHeader:
@@ -145,6 +147,10 @@ def verify_entry(path: Path) -> EntryHeader:
         EntryError: a bit differs, or header, attributes, arrays and file name disagree.
         OSError: it can't be read.
     """
+    return read_unchanged(path, lambda: _verify(path))
+
+
+def _verify(path: Path) -> EntryHeader:
     header = read_entry_header(path)
     # Its own name is part of what an entry promises: a renamed file is another clip's.
     if path.name != f"{header.clip}.h5":

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import h5py
 
@@ -28,6 +28,8 @@ from cache.hold_signals import hold_signals
 from cache.sink import Sink
 
 HEADER_BYTES = 1024
+T = TypeVar("T")
+_ATTEMPTS = 10  # a file that is replaced more often than that, one after the other, is in trouble
 LAYOUT = 1  # raised when what an entry or pack holds changes; caches must be rebuilt then
 
 
@@ -102,6 +104,37 @@ def verify_body(path: Path, header: Header) -> None:
     """
     if digest_file(path, start=HEADER_BYTES) != header.body_sha256:
         raise SealError("its content doesn't have the SHA-256 that its header states")
+
+
+def read_unchanged(path: Path, read: Callable[[], T]) -> T:
+    """Read a file in several looks, again if another process replaced it between two of them.
+
+    The header of one file with the body of the next would pass for damage.
+
+    Args:
+        path: the file.
+        read: looks at it, and may raise ValueError at what seems damaged.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: what ``read`` raised for a file that stayed the same.
+    """
+    for attempt in range(_ATTEMPTS):
+        before = _stamp(path)
+        try:
+            result = read()
+        except ValueError:
+            if attempt == _ATTEMPTS - 1 or _stamp(path) == before:
+                raise
+            continue
+        if _stamp(path) == before:
+            break
+    return result
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 class SealedFile:

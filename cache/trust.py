@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache.entry import EntryError, EntryState, read_entry_header
-from cache.sealed import SealError, verify_body
+from cache.entry import EntryError, EntryHeader, EntryState, read_entry_header
+from cache.sealed import SealError, read_unchanged, verify_body
 from cache.source import same
 
 
@@ -45,9 +45,11 @@ def trust_entry(
         verify: also read the entry through and compare its SHA-256.
     """
     try:
-        header = read_entry_header(entry_path)
-        if verify:
-            verify_body(entry_path, header.seal)
+        header = (
+            read_unchanged(entry_path, lambda: _read_through(entry_path))
+            if verify
+            else read_entry_header(entry_path)
+        )
     except FileNotFoundError:
         return Trust(None, "no entry yet")
     except (EntryError, SealError, OSError) as error:
@@ -63,3 +65,9 @@ def trust_entry(
     except OSError as error:
         return Trust(None, f"its file can't be read: {error}")
     return Trust(header.state) if unchanged else Trust(None, f"{source} has changed")
+
+
+def _read_through(path: Path) -> EntryHeader:
+    header = read_entry_header(path)
+    verify_body(path, header.seal)
+    return header

@@ -17,7 +17,7 @@ from cache.feature_set import FAILURES, FeatureSet, list_sets, shard_name
 from cache.pack import find_packs
 from cache.pack_build import KIND as PACK
 from cache.scan import check_cache, find_broken_sets, find_temporaries
-from cache.sealed import SealError, read_header, verify_body
+from cache.sealed import SealError, read_header, read_unchanged, verify_body
 from cache.status import find_stale_packs
 
 Kind = Literal["entry", "failure", "pack", "set"]
@@ -152,7 +152,7 @@ def _find_damage(file: _File) -> Damage | None:
         elif file.kind == "failure":
             read_failure(file.path)
         else:
-            verify_body(file.path, read_header(file.path, PACK))
+            read_unchanged(file.path, lambda: verify_body(file.path, read_header(file.path, PACK)))
     except FileNotFoundError:
         return None  # removed meanwhile
     except SealError as error:

@@ -5,12 +5,14 @@ import hashlib
 import json
 import random
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
+import cache.sealed
 from cache.entry import (
     EntryError,
     find_length_problem,
@@ -194,3 +196,30 @@ def test_hdf5_damage_behind_a_good_seal_is_an_error_or_no_harm(write_entry: Writ
             found -= 1
         found += 1
     assert found > 10
+
+
+@pytest.mark.parametrize("look", [verify_entry, lambda path: read_entry(path, verify=True)])
+def test_an_entry_that_is_replaced_while_it_is_read_is_read_again_and_is_not_damage(
+    look: Callable[[Path], object],
+    write_entry: WriteEntry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = write_entry("a", arrays_of(seed=5)).replace(tmp_path / "other")
+    path = write_entry("a")
+    real, replaced = cache.sealed.digest_file, []
+
+    def digest_file(file: Path, *, start: int = 0) -> str:
+        # Between the header and the body, once.
+        if not replaced:
+            replaced.append(other.replace(path))
+        return real(file, start=start)
+
+    monkeypatch.setattr(cache.sealed, "digest_file", digest_file)
+    look(path)
+    assert replaced
+    damaged = bytearray(path.read_bytes())
+    damaged[-1] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(EntryError, match="is damaged"):
+        look(path)
