@@ -7,7 +7,6 @@ anew when any differs, an entry came or went, or it is damaged; entries are veri
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,14 +14,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import h5py
 import numpy as np
 
-from cache.datasets import find_datasets
 from cache.digest import digest_json
 from cache.entry import EntryState
 from cache.feature_set import FeatureSet
 from cache.pack_build import KIND, EntryChangedError, PackError, PackPlan, build_pack
+from cache.pack_frame import PackFrame, read_frame
 from cache.pack_sums import PackSums, check_mapped, check_rest, read_values
 from cache.sealed import Header, SealError, read_header
 
@@ -125,7 +123,7 @@ def open_pack(
                     reason = f"it was damaged: {error}"
             build_pack(plan, progress=progress)
             built = reason
-            frame = _read_frame(plan.path, read_header(plan.path, KIND))
+            frame = read_frame(plan.path, read_header(plan.path, KIND))
             return _load(plan.path, frame, skipped, built, verify=False, in_memory=in_memory)
         except (EntryChangedError, FileNotFoundError):
             # Another process replaced an entry or the pack meanwhile: look again.
@@ -154,7 +152,7 @@ def pack_problem(path: Path, sets: Mapping[str, FeatureSet]) -> str | None:
         OSError: it can't be read.
     """
     header = read_header(path, KIND)
-    frame = _read_frame(path, header)
+    frame = read_frame(path, header)
     clips = frame.index["clips"]
     feature_set = sets.get(header.fields["set"])
     if feature_set is None or feature_set.spec.key != header.fields["key"]:
@@ -217,7 +215,7 @@ def _explain_absent(plan: PackPlan, missing: str) -> dict[str, str]:
     return absent
 
 
-def _find_reason_to_build(plan: PackPlan, *, verify: bool) -> tuple[str, _Frame | None]:
+def _find_reason_to_build(plan: PackPlan, *, verify: bool) -> tuple[str, PackFrame | None]:
     """Return why the pack must be built; if the file there can be used, no reason and its frame."""
     try:
         header = read_header(plan.path, KIND)
@@ -226,7 +224,7 @@ def _find_reason_to_build(plan: PackPlan, *, verify: bool) -> tuple[str, _Frame 
             check_rest(plan.path, stated)  # the values are checked as they are read
         if _without_sums(header) != plan.header_fields(header.fields["steps"]):
             return "the file there is another pack", None
-        frame = _read_frame(plan.path, header)
+        frame = read_frame(plan.path, header)
     except (FileNotFoundError, NotADirectoryError):
         return "there was none", None
     except SealError as error:
@@ -247,41 +245,9 @@ def _compare(clips: Sequence[str], before: np.ndarray, now: np.ndarray) -> str |
     return f"the entry of clip {clip}{more} changed"
 
 
-@dataclass(frozen=True)
-class _Frame:
-    """A pack less its values: header, lists, times, and its memory of the entries' files."""
-
-    header: Header
-    index: dict[str, Any]
-    entry_stats: np.ndarray
-    times: np.ndarray
-    offsets: np.ndarray
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-
-def _read_frame(path: Path, header: Header) -> _Frame:
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            datasets = find_datasets(file, header.bytes)
-            return _Frame(
-                header=header,
-                index=json.loads(bytes(datasets["index"][...])),
-                entry_stats=datasets["entry_stats"][...],
-                times=datasets["times"][...],
-                offsets=datasets["offsets"][...],
-                shape=datasets["values"].shape,
-                dtype=datasets["values"].dtype,
-            )
-    except FileNotFoundError:
-        raise
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
-        raise SealError(str(error)) from error
-
-
 def _load(
     path: Path,
-    frame: _Frame,
+    frame: PackFrame,
     skipped: Mapping[str, str],
     built: str,
     *,

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM ask a run to stop: noted, and looked at between clips."""
+"""SIGINT and SIGTERM ask a run to stop: noted, and looked at between clips, or updates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ASKING = (signal.SIGINT, signal.SIGTERM)
 
 
 class HurryError(BaseException):  # as KeyboardInterrupt: no handler of errors may swallow it
-    """A second signal came while this process itself was at work on a clip."""
+    """A second signal came while this process itself was at work."""
 
 
 class StopRequest:

@@ -79,7 +79,7 @@ def finetune(
     """
     if overwrite and resume:
         raise click.UsageError("choose one of --overwrite and --resume")
-    asked, reader, display = StopRequest(), StillsDisplay("image"), StillsDisplay("update")
+    request, reader, display = StopRequest(), StillsDisplay("image"), StillsDisplay("update")
     try:
         chosen = (*overrides, *([f'network="{network}"'] if network else []))
         settings = load_config(preset, config, chosen)
@@ -112,7 +112,7 @@ def finetune(
             )
 
         report = None
-        with asked.noted(), asked.hurried(hurry=True):
+        with request.noted(), request.hurried(hurry=True):
             report = run_finetuning(
                 parts,
                 settings.training,
@@ -126,7 +126,7 @@ def finetune(
                 half=half,
                 overwrite=overwrite,
                 resume=resume,
-                watcher=Watcher(display.advance, hear, asked.asked),
+                watcher=Watcher(display.advance, hear, request.asked),
             )
     except Stopped as stop:
         display.close()
@@ -135,7 +135,7 @@ def finetune(
             "run the same command with --resume (and without --overwrite).",
             err=True,
         )
-        sys.exit(128 + asked.number)
+        sys.exit(128 + request.number)
     except DivergedError as error:
         raise click.ClickException(f"{run}: {error}") from error
     # Every error of settings, images, weights, states and runs is a ValueError.
@@ -150,7 +150,7 @@ def finetune(
             "the same command with --resume (and without --overwrite).",
             err=True,
         )
-        sys.exit(128 + asked.number)
+        sys.exit(128 + request.number)
     click.echo(to_json(report).rstrip("\n") if as_json else format_results(report))
 
 
