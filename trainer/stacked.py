@@ -26,7 +26,7 @@ from trainer.heads import Head
 from trainer.settings import ModalitySettings, TrainSettings
 from trainer.stacked_batches import StackedBatch
 from trainer.stacked_ops import Block, Packed, by_stream, join_blocks, stacked_linear
-from trainer.stacked_pooling import make_stacked_pooling
+from trainer.stacked_pooling import StackedPooling, make_stacked_pooling
 
 STACKABLE = ("mean", "self", "relation", "transformer")
 # In what the variants of a stack may differ.
@@ -98,6 +98,7 @@ class StackedHeads(nn.Module):
             if name.startswith("classifiers."):
                 self._stack(name, 0, everyone, heads)
         self._dropouts = self._find_dropouts()
+        self._poolings = {name: self._make_poolings(name) for name in self.kinds}
 
     def _stack(
         self, name: str, kind: int, members: tuple[int, ...], heads: Sequence[Sequence[Head]]
@@ -189,14 +190,7 @@ class StackedHeads(nn.Module):
 
     def _pool(self, modality: str, batch: Packed) -> list[Tensor]:
         """Pool a modality's clips by each kind: (P, S, B, length), 0 for one without a row."""
-        poolings = [
-            make_stacked_pooling(
-                kind.settings,
-                len(kind.variants),
-                functools.partial(self._get, f"branches.{modality}.pooling", number),
-            )
-            for number, kind in enumerate(self.kinds[modality])
-        ]
+        poolings = self._poolings[modality]
         matrices, biases, widths = _join_maps([pooling.maps() for pooling in poolings])
         pooled: list[list[Tensor]] = [[] for _ in poolings]
         for block in batch.blocks:
@@ -204,6 +198,16 @@ class StackedHeads(nn.Module):
             for pooling, own, done in zip(poolings, mapped, pooled, strict=True):
                 done.append(pooling.pool(block, own))
         return [join_blocks(of_kind, batch.has) for of_kind in pooled]
+
+    def _make_poolings(self, modality: str) -> list[StackedPooling]:
+        return [
+            make_stacked_pooling(
+                kind.settings,
+                len(kind.variants),
+                functools.partial(self._get, f"branches.{modality}.pooling", number),
+            )
+            for number, kind in enumerate(self.kinds[modality])
+        ]
 
     def _linear(self, values: Tensor, name: str, number: int) -> Tensor:
         """Map (P, S, B, d) values by each head's own linear layer."""
