@@ -24,7 +24,7 @@ from cache.sealed import HEADER_BYTES, Header, SealError
 PAGE = 4096
 _CHUNK = 256 * PAGE  # stays in the processor's cache from reading to summing
 _STRETCH = 16 * _CHUNK  # what one thread reads at a time
-_READERS = 4  # one can't fill memory that is new as fast as the page cache gives
+_READERS = 4  # on two cores two and four are alike
 
 
 @dataclass(frozen=True)
