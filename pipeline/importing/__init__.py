@@ -1,1 +1,0 @@
-"""Bring features that were made elsewhere into a cache as a feature set."""
