@@ -25,8 +25,8 @@ from benchmarks.ratio import format_rows
 RESULTS = Path(__file__).parent / "results"
 # Name -> module. Each takes ``-o FILE.json``.
 SUITES = {
-    "stage-one": "benchmarks.stage_one_ratios",
-    "stage-two": "benchmarks.stage_two",
+    "stage-one": "benchmarks.stage_one.ratios",
+    "stage-two": "benchmarks.stage_two.ratios",
     "gpu": "benchmarks.gpu",
 }
 TAKES_FULL = ("stage-one",)

@@ -17,8 +17,8 @@ import av
 import cv2
 import numpy as np
 
-from cache.clip import Clip
-from cache.manifest import write_manifest
+from cache.manifest.clip import Clip
+from cache.manifest.manifest import write_manifest
 
 CLASSES = ("happy", "sad", "surprise")
 FRAME_RATE = 12

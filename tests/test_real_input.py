@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache.feature_set import find_set
-from cache.manifest import read_manifest
-from pipeline.rungs import Rung
+from cache.manifest.manifest import read_manifest
+from cache.sets.feature_set import find_set
+from pipeline.faces.rungs import Rung
 from tests.pipeline.command import avfuse
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from cache.ranges import check_at_least, check_shares
 from cache.settings import (
     SettingsError,
     merge,
@@ -18,8 +19,7 @@ from cache.settings import (
     read_toml,
     settings_from,
 )
-from trainer.augment import AugmentSettings
-from trainer.ranges import check_at_least, check_shares
+from trainer.data.augment import AugmentSettings
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -179,7 +179,7 @@ class TrainSettings(HeadSettings):
         fusion: see ``FusionSettings``.
         optim: see ``OptimSettings``.
         augment: see ``AugmentSettings``.
-        prior: class weights that multiply the probabilities; see ``trainer.prior``.
+        prior: class weights that multiply the probabilities; see ``trainer.training.prior``.
             "afew-test" is icmi19's vector, made from the test labels of AFEW: a leak.
         selection: "fixed" trains for ``optim.epochs``; "inner:0.2" holds 20 % of the training
             clips out to choose the number of epochs, then trains on all of them.

@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Science: accuracies on real corpora, and the networks behind them."""

@@ -1,6 +1,6 @@
 """AFEW 7 from other teams' scores: every attention and fusion, chosen inside the training clips.
 
-    .venv/bin/python -m benchmarks.afew --data ../shared/data --work FOLDER -o FILE.json
+    .venv/bin/python -m benchmarks.science.afew --data ../shared/data --work FOLDER -o FILE.json
 
 Video is LISA's 7 scores of every face and frame, audio LISA's 7 scores of a clip. What decides
 which clip may be used for what, and why, stands in docs/results.md. An interrupted call goes on.
@@ -17,9 +17,9 @@ from typing import Any
 import click
 import numpy as np
 
-from benchmarks.afew_classical import WAYS, as_predictions, choose_way, fuse
 from benchmarks.machine import describe_machine
-from benchmarks.tables import (
+from benchmarks.science.afew_classical import WAYS, as_predictions, choose_way, fuse
+from benchmarks.science.tables import (
     accuracy_cells,
     describe,
     describe_gain,
@@ -28,17 +28,17 @@ from benchmarks.tables import (
     keep,
     markdown,
 )
-from cache.clip import Clip
-from cache.manifest import Manifest, read_manifest
+from cache.manifest.clip import Clip
+from cache.manifest.manifest import Manifest, read_manifest
 from cache.settings import merge, settings_from
-from trainer.available import load_available
-from trainer.corpus import Corpus
-from trainer.experiment import Protocol, run_experiment
-from trainer.folds import deal_by_label
-from trainer.predictions import Predictions, mean_predictions
-from trainer.runs import read_members, read_run
+from trainer.data.available import load_available
+from trainer.data.corpus import Corpus
+from trainer.data.folds import deal_by_label
+from trainer.runs.experiment import Protocol, run_experiment
+from trainer.runs.folder import read_members, read_run
+from trainer.runs.predictions import Predictions, mean_predictions
 from trainer.settings import TrainSettings
-from trainer.train import train_head
+from trainer.training.train import train_head
 
 CLASSES = ("Angry", "Disgust", "Fear", "Happy", "Neutral", "Sad", "Surprise")
 SEEDS = 10

@@ -18,10 +18,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from cache.clip import Clip
-from trainer.corpus import Corpus
-from trainer.folds import deal_by_label
-from trainer.predictions import Predictions
+from cache.manifest.clip import Clip
+from trainer.data.corpus import Corpus
+from trainer.data.folds import deal_by_label
+from trainer.runs.predictions import Predictions
 
 Array = NDArray[np.float64]
 STRENGTHS = (0.01, 0.03, 0.1, 0.3)  # fixed beforehand; all eight classifiers are averaged

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import dct
 
-from benchmarks.pitch import cut_frames, track_pitch
-from benchmarks.voice import loudness_of, semitones_of, spectrum_of, tilt_of
+from benchmarks.science.pitch import cut_frames, track_pitch
+from benchmarks.science.voice import loudness_of, semitones_of, spectrum_of, tilt_of
 
 Array = NDArray[np.float64]
 SHORTENED = 2  # steps of 10 ms in one of the alignment

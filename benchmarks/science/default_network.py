@@ -1,11 +1,11 @@
 """What the default network alone says of labelled clips: a demonstration, no accuracy.
 
-    python -m benchmarks.default_network MANIFEST [--cache FOLDER] [--compare] [-o FILE.json]
+    python -m benchmarks.science.default_network MANIFEST [--cache FOLDER] [--compare] [-o FILE.json]
         [--docs docs/default-network.md]
 
 Prints a table in markdown, and puts it between the marks of a page. The faces stay in the cache, so
 that another network is asked in a fraction of the time. ``--compare`` also counts what other
-framings and more detail would change; nothing was chosen by it, see ``benchmarks.framing``.
+framings and more detail would change; nothing was chosen by it, see ``benchmarks.science.framing``.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Any
 import click
 
 from benchmarks.machine import describe_machine, write_result
-from cache.clip import Clip
-from cache.manifest import read_manifest
-from extractors.network_settings import NetworkSettings
+from cache.manifest.clip import Clip
+from cache.manifest.manifest import read_manifest
+from extractors.running.settings import NetworkSettings
 from extractors.views import VIEW_SETS
-from pipeline.crops import CropSettings
-from pipeline.default_network import SEVEN, Answers, ask_default_network
-from pipeline.settings import StageOneSettings
+from pipeline.extract.settings import StageOneSettings
+from pipeline.faces.crops import CropSettings
+from pipeline.predict.by_default import SEVEN, Answers, ask_default_network
 
 BEGIN, END = "<!-- begin: clips -->", "<!-- end: clips -->"
 BASIC = NetworkSettings(views=VIEW_SETS["basic"])

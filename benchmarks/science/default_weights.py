@@ -1,6 +1,6 @@
 """Turn a fine-tuned network into the weights that avfuse ships, with what was measured on them.
 
-    python -m benchmarks.default_weights SOURCE --ferplus DIR
+    python -m benchmarks.science.default_weights SOURCE --ferplus DIR
 
 ``SOURCE`` is the safetensors file of a finished fine-tuning, or the state of one (its averaged
 parameters are taken). Everything is measured after rounding to float16: it is what users get.
@@ -19,22 +19,22 @@ import numpy as np
 from safetensors import safe_open
 
 from cache.settings import parse_overrides, settings_from, settings_to_dict
-from extractors.default_network import DEFAULT_FILES
-from extractors.identify import COUNTER
-from extractors.weight_facts import KEY, Framing, WeightFacts
-from extractors.weights import load_weights
-from trainer.metrics import wilson_interval
+from extractors.weights.default import DEFAULT_FILES
+from extractors.weights.facts import KEY, Framing, WeightFacts
+from extractors.weights.identify import COUNTER
+from extractors.weights.load import load_weights
+from trainer.runs.metrics import wilson_interval
 from trainer.stills.classifier import FaceClassifier
 from trainer.stills.evaluate import predict_stills, score_stills
 from trainer.stills.identity import RANDOM
+from trainer.stills.images.stills import Stills
+from trainer.stills.images.votes import FERPLUS_CLASSES, majority_labels, vote_targets
 from trainer.stills.settings import FinetuneSettings
-from trainer.stills.stills import Stills
-from trainer.stills.votes import FERPLUS_CLASSES, majority_labels, vote_targets
 from trainer.stills.weights_file import halve, load_classifier, save_classifier
 
 MAX_BYTES = 25 * 10**6
 MEAN = "mean/"  # of a training's state: the averaged parameters
-CARD = Path(__file__).parent / "default_card.md"
+CARD = Path(__file__).parent.parent / "default_card.md"
 
 
 def read_source(

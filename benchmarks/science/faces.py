@@ -1,6 +1,6 @@
 """Faces found per rung, compared with plain dlib in every frame and with YuNet.
 
-    .venv/bin/python -m benchmarks.faces FOLDER... --work FOLDER [--yunet FILE] [--sface FILE]
+    .venv/bin/python -m benchmarks.science.faces FOLDER... --work FOLDER [--yunet FILE] [--sface FILE]
 
 Plain dlib (HOG, upsample 1, RGB, threshold 0, every frame) takes about 4 CPU-seconds for a second
 of video; what it finds is kept under ``--work`` and read again. YuNet is an independent reference;
@@ -23,14 +23,14 @@ import cv2
 import numpy as np
 
 from benchmarks.machine import describe_machine
-from pipeline.choice import FaceArrays
-from pipeline.coverage import measure_coverage
-from pipeline.crops import CropSettings, crop_faces
-from pipeline.decode import VideoReader
-from pipeline.detect import FivePointPredictor, HogDetector, YuNetDetector
-from pipeline.faces import FaceSettings, find_faces
-from pipeline.rungs import Rung
-from pipeline.tracks import overlap
+from pipeline.faces.choice import FaceArrays
+from pipeline.faces.coverage import measure_coverage
+from pipeline.faces.crops import CropSettings, crop_faces
+from pipeline.faces.detect import FivePointPredictor, HogDetector, YuNetDetector
+from pipeline.faces.faces import FaceSettings, find_faces
+from pipeline.faces.rungs import Rung
+from pipeline.faces.tracks import overlap
+from pipeline.media.frames import VideoReader
 
 SUFFIXES = {".mp4", ".mov", ".mkv", ".mpg", ".avi", ".webm"}
 SAME = 0.4  # overlap from which two detectors mean one face

@@ -1,6 +1,6 @@
 """How the faces of FER+ are framed, and how much detail they have, beside avfuse's crops.
 
-    python -m benchmarks.framing --ferplus DIR [--clips labelled.csv] [-o FILE]
+    python -m benchmarks.science.framing --ferplus DIR [--clips labelled.csv] [-o FILE]
 
 What the default network's file states of its framing comes from here: dlib finds the landmarks of
 training images that are enlarged four times, and a similarity takes dlib's mean face to them. No
@@ -18,13 +18,13 @@ import cv2
 import numpy as np
 
 from benchmarks.machine import describe_machine
-from cache.manifest import read_manifest
-from pipeline.choice import choose_faces
-from pipeline.crops import MEAN_SHAPE, CropSettings, crop_faces, fit_similarity
-from pipeline.decode import Frames, VideoReader
-from pipeline.detect import FivePointPredictor, HogDetector
-from pipeline.faces import track_faces
-from pipeline.rungs import Rung
+from cache.manifest.manifest import read_manifest
+from pipeline.faces.choice import choose_faces
+from pipeline.faces.crops import MEAN_SHAPE, CropSettings, crop_faces, fit_similarity
+from pipeline.faces.detect import FivePointPredictor, HogDetector
+from pipeline.faces.faces import track_faces
+from pipeline.faces.rungs import Rung
+from pipeline.media.frames import Frames, VideoReader
 
 ZOOM, PAD = 4, 40
 SIZE = 96  # of the network's input; images of 48 pixels have nothing above 24 cycles

@@ -1,6 +1,6 @@
 """icmi19's Table 1 beside runs of ``avfuse finetune``: face networks on three emotion corpora.
 
-python -m benchmarks.icmi19_table1 RUN... -o benchmarks/results/icmi19-table1.json
+python -m benchmarks.science.icmi19_table1 RUN... -o benchmarks/results/icmi19-table1.json
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 
 import click
 
-from trainer.runs import RunError, read_run
-from trainer.tables import format_interval, format_percent
+from trainer.runs.folder import RunError, read_run
+from trainer.runs.text import format_interval, format_percent
 
 # Percent right, as printed. Both networks started from face recognition (MS-Celeb-1M, VGGFace);
 # on FER+ the validation images were learned too.

@@ -1,6 +1,6 @@
 """What every layer of a face network knows of expressions: linear probes on still images.
 
-python -m benchmarks.probe WEIGHTS DATA -o benchmarks/results/ferplus-probe.json --picture FILE.png
+python -m benchmarks.science.probe WEIGHTS DATA -o benchmarks/results/ferplus-probe.json --picture FILE.png
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import click
 import torch
 
 from benchmarks.machine import describe_machine
+from benchmarks.science.probe_layers import embed_layers, plot_plane, probe_layer, project
 from extractors.networks import NETWORKS
-from extractors.weights import load_weights
+from extractors.weights.load import load_weights
+from trainer.runs.text import format_interval, format_percent
 from trainer.stills.classifier import FaceClassifier
 from trainer.stills.data_settings import DataSettings
-from trainer.stills.images import Reading
-from trainer.stills.layouts import read_stills
-from trainer.stills.probe import embed_layers, plot_plane, probe_layer, project
+from trainer.stills.images.files import Reading
+from trainer.stills.images.layouts import read_stills
 from trainer.stills.weights_file import load_classifier
-from trainer.tables import format_interval, format_percent
 
 
 @click.command()

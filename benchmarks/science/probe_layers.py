@@ -23,11 +23,11 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from extractors.resnet18 import ResNet18
-from trainer.metrics import measure
+from trainer.runs.metrics import measure
 from trainer.stills.augment import resize, to_float
 from trainer.stills.classifier import FaceClassifier
 from trainer.stills.evaluate import IMAGES_PER_FORWARD, normalise
-from trainer.stills.stills import Stills
+from trainer.stills.images.stills import Stills
 
 # Strengths of the inverse regularisation, weakest fit first; standardised features.
 CHOICES = (0.0003, 0.003, 0.03, 0.3)

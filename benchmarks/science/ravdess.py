@@ -1,6 +1,6 @@
 """RAVDESS speech in six speaker-independent folds: sound, action units, and their fusions.
 
-    .venv/bin/python -m benchmarks.ravdess --data ../shared/data --work FOLDER -o FILE.json
+    .venv/bin/python -m benchmarks.science.ravdess --data ../shared/data --work FOLDER -o FILE.json
 
 Video is the clip mean of 35 action units (OpenFace), sound the log-mel with deltas of this project
 and functionals of it. Every clip is tested once, by heads trained on 20 other speakers. An
@@ -20,15 +20,15 @@ import click
 import numpy as np
 
 from benchmarks.machine import describe_machine
-from benchmarks.ravdess_data import import_sets, prepare, read_takes
-from benchmarks.ravdess_stack import FIVE, aligned_systems
-from benchmarks.tables import accuracy_cells, describe, keep, markdown, percent
-from cache.manifest import Manifest, read_manifest
+from benchmarks.science.ravdess_data import import_sets, prepare, read_takes
+from benchmarks.science.ravdess_stack import FIVE, aligned_systems
+from benchmarks.science.tables import accuracy_cells, describe, keep, markdown, percent
+from cache.manifest.manifest import Manifest, read_manifest
 from cache.settings import merge, settings_from
-from trainer.experiment import Protocol, run_experiment
-from trainer.metrics import measure
-from trainer.predictions import Predictions, mean_predictions
-from trainer.runs import RunError, read_members, read_run
+from trainer.runs.experiment import Protocol, run_experiment
+from trainer.runs.folder import RunError, read_members, read_run
+from trainer.runs.metrics import measure
+from trainer.runs.predictions import Predictions, mean_predictions
 from trainer.settings import TrainSettings
 
 LABELS = ("angry", "calm", "disgust", "fearful", "happy", "neutral", "sad", "surprised")

@@ -18,13 +18,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from benchmarks.alignment import align, aligned_functionals, make_template
+from benchmarks.science.alignment import align, aligned_functionals, make_template
 from cache.settings import settings_from
-from trainer.corpus import Corpus
-from trainer.predict import predict_head
-from trainer.sequences import Sequences
+from trainer.data.corpus import Corpus
+from trainer.data.sequences import Sequences
 from trainer.settings import TrainSettings
-from trainer.train import train_head
+from trainer.training.predict import predict_head
+from trainer.training.train import train_head
 
 Array = NDArray[np.float64]
 NUM_INTENSITIES = 17  # of action units; then come 18 presences, unit 28 without an intensity

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.alignment import contour, steps_to_align
-from benchmarks.functionals import functionals, modulation
-from benchmarks.pitch import HOP, SAMPLE_RATE, read_waveform
-from benchmarks.ravdess_aligned import Takes
-from benchmarks.tables import import_set
-from benchmarks.voice import voice_functionals
-from cache.feature_set import find_set
-from cache.manifest import read_manifest
-from cache.pack import open_pack
+from benchmarks.science.alignment import contour, steps_to_align
+from benchmarks.science.functionals import functionals, modulation
+from benchmarks.science.pitch import HOP, SAMPLE_RATE, read_waveform
+from benchmarks.science.ravdess_aligned import Takes
+from benchmarks.science.tables import import_set
+from benchmarks.science.voice import voice_functionals
+from cache.manifest.manifest import read_manifest
+from cache.packs.pack import open_pack
+from cache.sets.feature_set import find_set
 
 CODES = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 QUIET = 30.0  # dB below the loud steps: silence before and after the words

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
-from benchmarks.ravdess_aligned import CLASSIFIERS, Array, Takes, classified, headed
-from trainer.predictions import Predictions
+from benchmarks.science.ravdess_aligned import CLASSIFIERS, Array, Takes, classified, headed
+from trainer.runs.predictions import Predictions
 
 NUM_FOLDS = 6
 SMOOTHING = 1e-2  # keeps fitted fusion weights near equal ones

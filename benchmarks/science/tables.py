@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trainer.compare import compare_predictions
-from trainer.metrics import measure, spread
-from trainer.predictions import Predictions, mean_predictions
+from trainer.runs.compare import compare_predictions
+from trainer.runs.metrics import measure, spread
+from trainer.runs.predictions import Predictions, mean_predictions
 
 
 def import_set(work: Path, manifest: Path, name: str, source: Path, *options: str) -> None:

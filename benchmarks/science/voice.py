@@ -1,7 +1,7 @@
 """Functionals of a voice in the manner of eGeMAPS: pitch, its shake, loudness, tilt, formants.
 
 Source: Eyben et al., "The Geneva Minimalistic Acoustic Parameter Set", 2016, for what is described.
-Differs from it: pitch by ``benchmarks.pitch``, jitter and shimmer from steps of 10 ms and not from
+Differs from it: pitch by ``benchmarks.science.pitch``, jitter and shimmer from steps of 10 ms and not from
 single periods, more percentiles, and the course of pitch and loudness over parts of the clip.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.pitch import SAMPLE_RATE, cut_frames, track_pitch
+from benchmarks.science.pitch import SAMPLE_RATE, cut_frames, track_pitch
 
 Array = NDArray[np.float64]
 FFT = 1024

@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Stage one: speed, memory and where the time goes."""

@@ -1,6 +1,6 @@
 """A network alone on ready crops: what stage one could do if all else cost nothing.
 
-    .venv/bin/python -m benchmarks.stage_one_network --network ir50 --views default [-o FILE.json]
+    .venv/bin/python -m benchmarks.stage_one.network --network ir50 --views default [-o FILE.json]
 
 As many processes as cores with one thread each, as ``avfuse extract`` runs them, begin together on
 crops that lie in memory, with that command's settings of threads and memory. Beside it one process
@@ -21,8 +21,8 @@ import click
 import numpy as np
 
 from benchmarks.machine import describe_machine, write_result
+from pipeline.extract.resources import num_cores
 from pipeline.process_settings import prepare_process
-from pipeline.resources import num_cores
 
 WAYS = ("processes", "threads", "plain")
 
@@ -33,7 +33,7 @@ def work(
     """Load, warm up, wait for the others, embed."""
     import torch
 
-    from extractors.face_network import NetworkSettings, load_face_network
+    from extractors.running.face_network import NetworkSettings, load_face_network
     from extractors.views import VIEW_SETS
 
     torch.set_num_threads(threads)

@@ -1,6 +1,6 @@
 """What a clip of 25 frames costs beside its pictures: milliseconds above decoding and faces.
 
-    .venv/bin/python -m benchmarks.stage_one_overhead [-o FILE.json] [--profile]
+    .venv/bin/python -m benchmarks.stage_one.overhead [-o FILE.json] [--profile]
 
 The network costs nothing: it returns zeros at once. The same clips are brought through ``avfuse``'s
 own stage one (two sets: faces and network; entries flushed to the disk) and through the bare loop
@@ -24,17 +24,18 @@ import click
 import numpy as np
 
 from benchmarks.machine import describe_machine
-from cache.clip import Clip
-from cache.feature_set import FeatureSet
-from cache.manifest import read_manifest
-from pipeline import demo_corpus, face_stages
-from pipeline.choice import choose_faces
-from pipeline.crops import crop_faces
-from pipeline.decode import VideoReader
-from pipeline.extract import extract_clip
-from pipeline.faces import track_faces
-from pipeline.sets import Plan, parse_weights, plan_sets
-from pipeline.settings import StageOneSettings
+from cache.manifest.clip import Clip
+from cache.manifest.manifest import read_manifest
+from cache.sets.feature_set import FeatureSet
+from pipeline import demo_corpus
+from pipeline.extract.clip import extract_clip
+from pipeline.extract.clip import picture as face_stages
+from pipeline.extract.plan import Plan, parse_weights, plan_sets
+from pipeline.extract.settings import StageOneSettings
+from pipeline.faces.choice import choose_faces
+from pipeline.faces.crops import crop_faces
+from pipeline.faces.faces import track_faces
+from pipeline.media.frames import VideoReader
 
 FRAMES = 25
 FEW = demo_corpus.DemoSettings(speakers=4)  # 24 clips

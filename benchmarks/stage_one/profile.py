@@ -1,6 +1,6 @@
 """Where the time of stage one goes: the share of each step, of processor time in one process.
 
-    .venv/bin/python -m benchmarks.stage_one_profile MANIFEST [--network ir50] [--views basic]
+    .venv/bin/python -m benchmarks.stage_one.profile MANIFEST [--network ir50] [--views basic]
 
 Each step is charged what is spent in it and not in a step inside it. Clips go through
 ``extract_clip`` with everything that a worker does to them, entries flushed to the disk included
@@ -23,18 +23,19 @@ import click
 import torch
 
 from benchmarks.machine import describe_machine, write_result
-from cache.entry_writer import EntryWriter
-from cache.feature_set import FeatureSet
-from cache.manifest import read_manifest
-from extractors import face_network
+from cache.entries.writer import EntryWriter
+from cache.manifest.manifest import read_manifest
+from cache.sets.feature_set import FeatureSet
+from extractors.running import face_network
 from extractors.views import VIEW_SETS
-from pipeline import extract, face_stages
-from pipeline.decode import VideoReader
-from pipeline.extract import extract_clip
-from pipeline.job import Job
-from pipeline.loaded import load_here
-from pipeline.sets import parse_weights, plan_sets
-from pipeline.settings import NetworkSettings, StageOneSettings
+from pipeline.extract.clip import clip as extract
+from pipeline.extract.clip import extract_clip
+from pipeline.extract.clip import picture as face_stages
+from pipeline.extract.job import Job
+from pipeline.extract.networks import load_here
+from pipeline.extract.plan import parse_weights, plan_sets
+from pipeline.extract.settings import NetworkSettings, StageOneSettings
+from pipeline.media.frames import VideoReader
 
 
 class Stopwatch:

@@ -1,6 +1,6 @@
 """Stage one against its yardstick and against what the machine can do, every ratio from one run.
 
-    .venv/bin/python -m benchmarks.stage_one_ratios [--only one-view] [--full] [-o FILE.json]
+    .venv/bin/python -m benchmarks.stage_one.ratios [--only one-view] [--full] [-o FILE.json]
 
 Clips are those of AVFUSE_TEST_DATA's ``clips/labelled``: every second one, or all with ``--full``;
 for 18 views the first 1.4 s of two of them, which takes minutes instead of an hour. Without that
@@ -26,11 +26,11 @@ from typing import Any
 
 import click
 
-from benchmarks.cache_of_many import make_cache
 from benchmarks.machine import describe_machine, write_result
 from benchmarks.ratio import Row
-from cache.clip import Clip
-from cache.manifest import read_manifest, write_manifest
+from benchmarks.trust.cache_of_many import make_cache
+from cache.manifest.clip import Clip
+from cache.manifest.manifest import read_manifest, write_manifest
 from pipeline.demo_corpus import make_demo_corpus
 
 # The first seconds of each, for what takes a second a frame: as long, so that both cores work.
@@ -97,7 +97,7 @@ class Bench:
     def run_network(self, views: str, crops: int) -> float:
         """Crops a second of the network by itself, as many processes as cores."""
         result = self.run(
-            "benchmarks.stage_one_network",
+            "benchmarks.stage_one.network",
             "--views",
             views,
             "--crops",
@@ -129,7 +129,7 @@ class Bench:
         # Before and after: a machine that is not one's own changes its speed within minutes.
         network = (alone + self.run_network(views, crops)) / 2
         yardstick = self.run(
-            "benchmarks.yardstick_one",
+            "benchmarks.stage_one.yardstick",
             self.manifests[manifest],
             *("--views", 18 if views == "default" else 1, "--every", every),
         )
@@ -170,7 +170,7 @@ class Bench:
         if not cache.exists():
             command = [*AVFUSE, "extract", str(self.manifests["all"]), "--cache", str(cache)]
             subprocess.run([*command, "--sets", "faces"], check=True, capture_output=True)
-        result = self.run("benchmarks.stage_one_known", self.manifests["all"], "--cache", cache)
+        result = self.run("benchmarks.stage_one.known", self.manifests["all"], "--cache", cache)
         rows = [
             Row(
                 "another network, faces known: decode and crop, nothing detected",
@@ -196,7 +196,7 @@ class Bench:
 
     def overhead(self) -> list[Row]:
         """What a clip costs beside its pictures."""
-        row = self.run("benchmarks.stage_one_overhead")["rows"][0]
+        row = self.run("benchmarks.stage_one.overhead")["rows"][0]
         self.details["overhead"] = row
         return [
             Row(

@@ -1,6 +1,6 @@
 """Frames per second, peak memory and size of an entry, per set of stage one.
 
-    .venv/bin/python -m benchmarks.stage_one MANIFEST --work FOLDER [--sets faces,resnet18,...]
+    .venv/bin/python -m benchmarks.stage_one.speed MANIFEST --work FOLDER [--sets faces,resnet18,...]
 
 Each set is extracted by the real command in a process of its own, into one cache in the order
 given, so that a network's row doesn't count the faces that the row before it found. Networks get
@@ -19,7 +19,7 @@ from typing import Any
 import click
 
 from benchmarks.machine import describe_machine, write_result
-from cache.feature_set import FeatureSet
+from cache.sets.feature_set import FeatureSet
 from extractors.networks import NETWORKS
 
 

@@ -1,6 +1,6 @@
 """Stage one as one writes it in an afternoon: the yardstick that avfuse is measured against.
 
-    .venv/bin/python -m benchmarks.yardstick_one MANIFEST --views 18 [--every 10] -o FILE.json
+    .venv/bin/python -m benchmarks.stage_one.yardstick MANIFEST --views 18 [--every 10] -o FILE.json
 
 The same libraries, used plainly: OpenCV decodes, dlib's HOG detector looks at every frame (doubled
 once, as its examples do), dlib aligns the largest face, OpenCV warps one view at a time, the
@@ -28,10 +28,10 @@ import h5py
 import numpy as np
 import torch
 
-from cache.clip import Clip
-from cache.manifest import read_manifest
+from cache.manifest.clip import Clip
+from cache.manifest.manifest import read_manifest
 from extractors.ir50 import IR50
-from extractors.weights import initialise
+from extractors.weights.load import initialise
 
 SIZE = 112
 ROTATIONS, SCALES, FLIPS = (-2, 0, 2), (1.0, 1.03, 1.07), (False, True)

@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Stage two: speed of packs and heads."""

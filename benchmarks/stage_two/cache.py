@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from cache.clip import Clip
-from cache.feature_set import FeatureSet, SetSpec
-from cache.manifest import read_manifest, write_manifest
-from cache.pack import open_pack
-from cache.source import Source
-from trainer.experiment import Protocol, run_experiment
+from cache.entries.source import Source
+from cache.manifest.clip import Clip
+from cache.manifest.manifest import read_manifest, write_manifest
+from cache.packs.pack import open_pack
+from cache.sets.feature_set import FeatureSet, SetSpec
+from trainer.runs.experiment import Protocol, run_experiment
 from trainer.settings import TrainSettings
 
 NOWHERE = Source(1, 1, "0" * 64)  # stage two never looks at a clip's file

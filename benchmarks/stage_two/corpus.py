@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from cache.settings import merge
-from trainer.corpus import Corpus
-from trainer.sequences import Sequences
+from trainer.data.corpus import Corpus
+from trainer.data.sequences import Sequences
 from trainer.settings import TrainSettings, load_preset, settings_from_dict
 
 NUM_CLIPS = 773

@@ -1,6 +1,6 @@
 """Stage two against its yardstick and against what the machine can do, every ratio from one run.
 
-    .venv/bin/python -m benchmarks.stage_two [--only PART ...] [--device cuda] [-o FILE.json]
+    .venv/bin/python -m benchmarks.stage_two.ratios [--only PART ...] [--device cuda] [-o FILE.json]
 
 The corpus is made in memory in the size of AFEW's training split: 773 clips of 1 to 5 s, 10 to 100
 video steps of 1,024 numbers and 15 to 75 audio steps of 256; the 36 heads are trained on a quarter
@@ -26,20 +26,20 @@ import torch
 
 from benchmarks.machine import describe_machine, write_result
 from benchmarks.ratio import Row
-from benchmarks.stage_two_cache import (
+from benchmarks.stage_two.cache import (
     count_changed_entries,
     fill_cache,
     read_pack,
     read_plainly,
     trim_memory,
 )
-from benchmarks.stage_two_corpus import SPECTROGRAM, VIDEO, make_corpus, make_settings
-from benchmarks.yardstick_two import train as train_yardstick
-from benchmarks.yardstick_two import write_files
+from benchmarks.stage_two.corpus import SPECTROGRAM, VIDEO, make_corpus, make_settings
+from benchmarks.stage_two.yardstick import train as train_yardstick
+from benchmarks.stage_two.yardstick import write_files
 from pipeline.process_settings import prepare_process
-from trainer.corpus import Corpus
+from trainer.data.corpus import Corpus
 from trainer.settings import TrainSettings
-from trainer.train import train_head, train_heads
+from trainer.training.train import train_head, train_heads
 
 PAIRS = tuple(product(("self", "relation", "transformer"), repeat=2))
 SEEDS = (0, 1, 2, 3)
@@ -236,6 +236,6 @@ def main(only: tuple[str, ...], device: str, out: Path | None) -> None:
 
 if __name__ == "__main__":
     if prepare_process():  # as the command line has it, but torch is loaded: begin again
-        again = [sys.executable, "-m", "benchmarks.stage_two", *sys.argv[1:]]
+        again = [sys.executable, "-m", "benchmarks.stage_two.ratios", *sys.argv[1:]]
         os.execve(sys.executable, again, os.environ)  # noqa: S606 - itself again
     main()

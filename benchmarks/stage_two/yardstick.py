@@ -1,6 +1,6 @@
 """Stage two as one writes it in an afternoon: the yardstick that avfuse is measured against.
 
-    .venv/bin/python -m benchmarks.yardstick_two [--epochs 3] [--workers 0] [-o FILE.json]
+    .venv/bin/python -m benchmarks.stage_two.yardstick [--epochs 3] [--workers 0] [-o FILE.json]
 
 A Dataset that opens an HDF5 file per clip, a DataLoader that shuffles, pads and masks, transformer
 attention on both modalities, factorized bilinear pooling, AdamW as it comes. The arithmetic is that
@@ -25,8 +25,8 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.machine import describe_machine
-from benchmarks.stage_two_corpus import make_corpus
-from trainer.corpus import Corpus
+from benchmarks.stage_two.corpus import make_corpus
+from trainer.data.corpus import Corpus
 
 HIDDEN, OUT, RANK, CLASSES = 128, 128, 4, 7
 Clip = tuple[Tensor, Tensor, int]

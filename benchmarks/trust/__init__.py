@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Trust: kills, mutated media, hostile manifests, bounds of memory."""

@@ -1,6 +1,6 @@
 r"""Peak memory of ``avfuse extract`` against a clip's length and the number of clips.
 
-    .venv/bin/python -m benchmarks.bounds --folder /tmp/bounds --minutes 1 --minutes 60 \
+    .venv/bin/python -m benchmarks.trust.bounds --folder /tmp/bounds --minutes 1 --minutes 60 \
         --real face.mp4 --real other.mp4
 
 Makes long videos (of the frames of real clips, over and over, or of a picture that moves) and many
@@ -21,10 +21,10 @@ import click
 import numpy as np
 
 from benchmarks.machine import describe_machine
-from benchmarks.torture import make_corpus
-from cache.clip import Clip
-from cache.manifest import write_manifest
-from pipeline.decode import VideoReader
+from benchmarks.trust.torture import make_corpus
+from cache.manifest.clip import Clip
+from cache.manifest.manifest import write_manifest
+from pipeline.media.frames import VideoReader
 
 ALLOWED = 1.10
 RATE = 10

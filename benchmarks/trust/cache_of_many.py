@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cache.feature_set import FeatureSet
-from cache.sealed import HEADER_BYTES, _format_header, read_header
-from cache.set_spec import SetSpec
-from cache.source import read_source
+from cache.entries.sealed import HEADER_BYTES, _format_header, read_header
+from cache.entries.source import read_source
+from cache.sets.feature_set import FeatureSet
+from cache.sets.spec import SetSpec
 
 
 def make_cache(cache: Path, number: int, dim: int = 64, steps: int = 25) -> FeatureSet:

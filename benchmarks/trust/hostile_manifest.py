@@ -1,6 +1,6 @@
 """A manifest of a million hostile rows: read in bounded memory and time, each row with its reason.
 
-    .venv/bin/python -m benchmarks.hostile_manifest --rows 1000000 --folder /tmp/hostile
+    .venv/bin/python -m benchmarks.trust.hostile_manifest --rows 1000000 --folder /tmp/hostile
 
 Every row but a few whole ones attacks: paths that leave the corpus by ``..``, by a symbolic link or
 through a loop of links, absolute paths to devices, NUL, line ends, marks that turn text around,
@@ -24,7 +24,7 @@ from pathlib import Path
 import click
 
 from benchmarks.machine import describe_machine
-from cache.manifest import ManifestError, read_manifest
+from cache.manifest.manifest import ManifestError, read_manifest
 
 WHOLE_EVERY = 17
 ALLOWED_BYTES = 1_000  # of memory a row
@@ -132,7 +132,7 @@ def compare(
 CHILD = """
 import json, resource, sys, time
 from pathlib import Path
-from benchmarks.hostile_manifest import read
+from benchmarks.trust.hostile_manifest import read
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 started = time.monotonic()
 problems = read(Path(sys.argv[1]))

@@ -1,6 +1,6 @@
 """Extract mutated media files: no crash of the run, no hang, bounded memory, a reason for each.
 
-    .venv/bin/python -m benchmarks.mutate --files 2000 --folder /tmp/mutated [--data ../shared/data]
+    .venv/bin/python -m benchmarks.trust.mutate --files 2000 --folder /tmp/mutated [--data ../shared/data]
 
 Seeds are tiny clips in many containers and codecs, written on the spot, and with ``--data`` the
 small real ones too. Each file is one seed with one kind of damage, under a fixed random seed. The
@@ -22,12 +22,12 @@ import click
 import numpy as np
 
 from benchmarks.machine import describe_machine
-from cache.clip import Clip
-from cache.manifest import write_manifest
-from cache.verify import verify_cache
-from pipeline.run import run_extract
-from pipeline.sets import plan_sets
-from pipeline.settings import StageOneSettings
+from cache.manifest.clip import Clip
+from cache.manifest.manifest import write_manifest
+from cache.upkeep.verify import verify_cache
+from pipeline.extract.plan import plan_sets
+from pipeline.extract.run import run_extract
+from pipeline.extract.settings import StageOneSettings
 
 SETS = ("faces", "spectrogram", "logmel")
 MAX_REAL_BYTES = 600_000

@@ -1,6 +1,6 @@
 """Kill ``avfuse extract`` at random moments, many times, and see that nothing committed is lost.
 
-    .venv/bin/python -m benchmarks.torture --kills 300 --folder /tmp/torture
+    .venv/bin/python -m benchmarks.trust.torture --kills 300 --folder /tmp/torture
 
 Every run is killed by SIGKILL of its whole process group; after each kill the cache is read
 through, every entry that was there before is compared byte for byte, and what ``avfuse cache gc``
@@ -29,14 +29,14 @@ import click
 import numpy as np
 
 from benchmarks.machine import describe_machine
-from cache.clip import Clip
-from cache.feature_set import list_sets
-from cache.gc import find_garbage, remove_garbage
-from cache.manifest import write_manifest
-from cache.scan import find_temporaries
-from cache.verify import verify_cache
+from cache.manifest.clip import Clip
+from cache.manifest.manifest import write_manifest
+from cache.sets.feature_set import list_sets
+from cache.sets.scan import find_temporaries
+from cache.upkeep.gc import find_garbage, remove_garbage
+from cache.upkeep.verify import verify_cache
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 SETS = "faces,spectrogram"
 WORKERS_EVERY = 7  # of so many runs one is a fresh process with two worker processes
 
@@ -45,7 +45,7 @@ LAUNCHER = """
 import json, os, sys
 import pipeline.commands.extract
 from pipeline.cli import main
-from pipeline.detect import FivePointPredictor, hog
+from pipeline.faces.detect import FivePointPredictor, hog
 hog(), FivePointPredictor()
 for line in sys.stdin:
     pid = os.fork()

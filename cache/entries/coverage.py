@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from cache.digest import JSON
-from cache.entry import EntryHeader
+from cache.entries.entry import EntryHeader
 
 FACT = "coverage"  # the name of the fact in an entry's header
 WHOLE = "whole"  # the rung of a frame without a face

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import h5py
 
-from cache.sealed import SealError
+from cache.entries.sealed import SealError
 
 
 def find_datasets(file: h5py.File, file_bytes: int) -> dict[str, h5py.Dataset]:

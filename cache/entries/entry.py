@@ -2,7 +2,7 @@
 
 Root attributes, all ASCII: ``clip``, ``key``, ``state``, and as JSON ``missing``, ``source``,
 ``attributes``, ``provenance``; ``checksum`` is the SHA-256 over all of these and over the
-``sha256`` that each dataset carries. The header in front (``cache.sealed``) repeats clip, key,
+``sha256`` that each dataset carries. The header in front (``cache.entries.sealed``) repeats clip, key,
 state, source and the number of steps, so that they can be had without HDF5.
 """
 
@@ -19,10 +19,10 @@ import h5py
 import numpy as np
 
 from cache.commit import CacheWriteError
-from cache.datasets import find_datasets
 from cache.digest import JSON, digest_array, digest_json
-from cache.sealed import Header, SealError, read_header, read_unchanged, verify_body
-from cache.source import Source
+from cache.entries.datasets import find_datasets
+from cache.entries.sealed import Header, SealError, read_header, read_unchanged, verify_body
+from cache.entries.source import Source
 
 __all__ = [
     "CacheWriteError",

@@ -11,7 +11,7 @@ from typing import Any
 
 from cache.commit import write_text
 from cache.digest import JSON, canonical_json, digest_json
-from cache.source import Source, same
+from cache.entries.source import Source, same
 
 
 class FailureRecordError(ValueError):

@@ -10,8 +10,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from cache.datasets import find_datasets
-from cache.entry import Entry, EntryError, read_entry, read_entry_header
+from cache.entries.datasets import find_datasets
+from cache.entries.entry import Entry, EntryError, read_entry, read_entry_header
 
 
 class Rows:

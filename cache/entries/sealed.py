@@ -5,7 +5,7 @@ lines (kind and layout version; JSON; SHA-256 of the first two lines), then zero
 the size and the SHA-256 of all bytes after the block. So 1,024 bytes say what a file is and that
 it isn't cut short; any changed bit is found before HDF5, which may crash on damage, sees the file.
 
-HDF5 itself never writes to the disk; it writes through ``cache.sink``, which says why.
+HDF5 itself never writes to the disk; it writes through ``cache.entries.sink``, which says why.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ import h5py
 
 from cache.commit import sync_folder, temporary_path, write_error
 from cache.digest import JSON, canonical_json, digest_file
-from cache.hold_signals import hold_signals
-from cache.sink import Sink
+from cache.entries.sink import Sink
+from cache.signals import hold_signals
 
 HEADER_BYTES = 1024
 T = TypeVar("T")

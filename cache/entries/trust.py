@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache.entry import EntryError, EntryHeader, EntryState, read_entry_header
-from cache.sealed import SealError, read_unchanged, verify_body
-from cache.source import same
+from cache.entries.entry import EntryError, EntryHeader, EntryState, read_entry_header
+from cache.entries.sealed import SealError, read_unchanged, verify_body
+from cache.entries.source import same
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import numpy as np
 
 from cache.commit import sync_folder, write_error
 from cache.digest import JSON, canonical_json, finish_array_digest
-from cache.entry import (
+from cache.entries.entry import (
     KIND,
     TIMES,
     EntryError,
@@ -26,8 +26,8 @@ from cache.entry import (
     attributes_checksum,
     find_length_problem,
 )
-from cache.sealed import SealedFile
-from cache.source import Source
+from cache.entries.sealed import SealedFile
+from cache.entries.source import Source
 
 CHUNK_BYTES = 1 << 20
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from cache.clip import COLUMNS, SPLITS, Clip
-from cache.manifest_files import ManifestFiles, absolute
-from cache.manifest_rows import RowParser, check_header
-from cache.table import TableError, read_table
+from cache.manifest.clip import COLUMNS, SPLITS, Clip
+from cache.manifest.files import ManifestFiles, absolute
+from cache.manifest.rows import RowParser, check_header
+from cache.manifest.table import TableError, read_table
 
 __all__ = ["SPLITS", "Clip", "Manifest", "ManifestError", "read_manifest", "write_manifest"]
 

@@ -10,10 +10,10 @@ import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 
-from cache.clip import COLUMNS, SPLIT_NAMES, SPLITS, Clip
-from cache.clip_id import check_clip_id
-from cache.manifest_files import ManifestFiles
-from cache.table import first_bad_byte
+from cache.manifest.clip import COLUMNS, SPLIT_NAMES, SPLITS, Clip
+from cache.manifest.clip_id import check_clip_id
+from cache.manifest.files import ManifestFiles
+from cache.manifest.table import first_bad_byte
 
 MAX_NAME_LENGTH = 200  # of a label or a speaker
 MAX_PATH_LENGTH = 4096

@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Packs: all entries of a feature set as one array, which training reads."""

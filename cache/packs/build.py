@@ -13,10 +13,10 @@ import numpy as np
 
 from cache.commit import make_folder, write_error
 from cache.digest import JSON, canonical_json, digest_json
-from cache.entry import TIMES, Entry, read_entry_header
-from cache.feature_set import FeatureSet
-from cache.pack_sums import add_up, find_values
-from cache.sealed import SealedFile
+from cache.entries.entry import TIMES, Entry, read_entry_header
+from cache.entries.sealed import SealedFile
+from cache.packs.sums import add_up, find_values
+from cache.sets.feature_set import FeatureSet
 
 KIND = "pack"
 

@@ -10,8 +10,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from cache.datasets import find_datasets
-from cache.sealed import Header, SealError
+from cache.entries.datasets import find_datasets
+from cache.entries.sealed import Header, SealError
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class PackFrame:
         header: of the file.
         index: lists by clip: ids, states, what is missing, checksums.
         entry_stats: (N, 2) size and time of each entry's file when the pack was made.
-        times: (sum T,), see ``cache.pack.Pack``.
+        times: (sum T,), see ``cache.packs.pack.Pack``.
         offsets: (N + 1,), see there.
         shape: of the values.
         dtype: of the values.

@@ -17,12 +17,12 @@ from typing import Any, Literal
 import numpy as np
 
 from cache.digest import digest_json
-from cache.entry import EntryState
-from cache.feature_set import FeatureSet
-from cache.pack_build import KIND, EntryChangedError, PackError, PackPlan, build_pack
-from cache.pack_frame import PackFrame, read_frame
-from cache.pack_sums import PackSums, check_mapped, check_rest, read_values
-from cache.sealed import Header, SealError, read_header
+from cache.entries.entry import EntryState
+from cache.entries.sealed import Header, SealError, read_header
+from cache.packs.build import KIND, EntryChangedError, PackError, PackPlan, build_pack
+from cache.packs.frame import PackFrame, read_frame
+from cache.packs.sums import PackSums, check_mapped, check_rest, read_values
+from cache.sets.feature_set import FeatureSet
 
 __all__ = ["PACKS", "Pack", "PackError", "find_packs", "open_pack", "pack_problem"]
 
@@ -96,7 +96,7 @@ def open_pack(
         missing: what to do about clips without an entry: refuse, or leave them out and name
             them in ``Pack.skipped``.
         verify: check the pack's content before use, the very bytes that are returned; see
-            ``cache.pack_sums``. It costs a fifth of reading them.
+            ``cache.packs.sums``. It costs a fifth of reading them.
         in_memory: read the values; False maps the file, for packs larger than the memory.
         folder: where packs are; None: ``CACHE/packs``. For a cache that can't be written.
         progress: called with the number of entries read and their total, while building.

@@ -19,7 +19,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from cache.sealed import HEADER_BYTES, Header, SealError
+from cache.entries.sealed import HEADER_BYTES, Header, SealError
 
 PAGE = 4096
 _CHUNK = 256 * PAGE  # stays in the processor's cache from reading to summing

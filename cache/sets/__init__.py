@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Feature sets: folders of entries made with one key."""

@@ -8,17 +8,17 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self
 
-from cache.clip_id import check_clip_id
 from cache.commit import sync_folder, write_error
 from cache.digest import JSON, digest_text
-from cache.entry import Entry, EntryError, EntryState, read_entry, read_entry_header
-from cache.entry_rows import OpenEntry, open_entry
-from cache.entry_writer import EntryWriter
-from cache.failure import Failure, FailureRecordError, read_failure, write_failure
-from cache.set_spec import SetError, SetSpec, spec_difference
-from cache.source import Source
-from cache.spec_file import SPEC_FILE, read_spec_file, write_spec_file
-from cache.trust import Trust, trust_entry
+from cache.entries.entry import Entry, EntryError, EntryState, read_entry, read_entry_header
+from cache.entries.failure import Failure, FailureRecordError, read_failure, write_failure
+from cache.entries.rows import OpenEntry, open_entry
+from cache.entries.source import Source
+from cache.entries.trust import Trust, trust_entry
+from cache.entries.writer import EntryWriter
+from cache.manifest.clip_id import check_clip_id
+from cache.sets.spec import SetError, SetSpec, spec_difference
+from cache.sets.spec_file import SPEC_FILE, read_spec_file, write_spec_file
 
 __all__ = [
     "FeatureSet",
@@ -173,7 +173,7 @@ class FeatureSet:
         return read_entry(self._own_entry(clip), names, verify=verify)
 
     def open_entry(self, clip: str, *, verify: bool = False) -> AbstractContextManager[OpenEntry]:
-        """Open a clip's entry to read its arrays in parts; see ``cache.entry_rows``.
+        """Open a clip's entry to read its arrays in parts; see ``cache.entries.rows``.
 
         Raises:
             FileNotFoundError: there is no entry.

@@ -18,9 +18,9 @@ from cache.commit import (
     write_text,
 )
 from cache.digest import JSON, digest_json
-from cache.failure import utc_now
-from cache.sealed import LAYOUT
-from cache.set_spec import SetError, SetSpec
+from cache.entries.failure import utc_now
+from cache.entries.sealed import LAYOUT
+from cache.sets.spec import SetError, SetSpec
 
 SPEC_FILE = "set.json"
 

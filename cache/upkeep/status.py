@@ -6,14 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache.coverage import CorpusCoverage, Coverage, add_coverage, read_coverage
 from cache.digest import JSON
-from cache.entry import EntryError, read_entry_header
-from cache.feature_set import FeatureSet, list_sets
-from cache.pack import find_packs, pack_problem
-from cache.scan import check_cache, count_bytes, find_broken_sets, find_removed, find_temporaries
-from cache.sealed import SealError
-from cache.set_spec import KEY_IN_NAME, SetSpec, spec_difference
+from cache.entries.coverage import CorpusCoverage, Coverage, add_coverage, read_coverage
+from cache.entries.entry import EntryError, read_entry_header
+from cache.entries.sealed import SealError
+from cache.packs.pack import find_packs, pack_problem
+from cache.sets.feature_set import FeatureSet, list_sets
+from cache.sets.scan import (
+    check_cache,
+    count_bytes,
+    find_broken_sets,
+    find_removed,
+    find_temporaries,
+)
+from cache.sets.spec import KEY_IN_NAME, SetSpec, spec_difference
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Literal
 
 from cache.digest import JSON
-from cache.entry import EntryError, verify_entry
-from cache.failure import FailureRecordError, read_failure
-from cache.feature_set import FAILURES, FeatureSet, list_sets, shard_name
-from cache.pack import find_packs
-from cache.pack_build import KIND as PACK
-from cache.scan import check_cache, find_broken_sets, find_temporaries
-from cache.sealed import SealError, read_header, read_unchanged, verify_body
-from cache.status import find_stale_packs
+from cache.entries.entry import EntryError, verify_entry
+from cache.entries.failure import FailureRecordError, read_failure
+from cache.entries.sealed import SealError, read_header, read_unchanged, verify_body
+from cache.packs.build import KIND as PACK
+from cache.packs.pack import find_packs
+from cache.sets.feature_set import FAILURES, FeatureSet, list_sets, shard_name
+from cache.sets.scan import check_cache, find_broken_sets, find_temporaries
+from cache.upkeep.status import find_stale_packs
 
 Kind = Literal["entry", "failure", "pack", "set"]
 

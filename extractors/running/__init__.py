@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Face networks at work: settings, batch sizes, device, and what makes them fast."""

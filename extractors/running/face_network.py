@@ -12,16 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from extractors.batch_sizes import pick_sizes
-from extractors.folding import fold
-from extractors.network_settings import PRECISIONS, NetworkSettings, resolve_settings
 from extractors.networks import NETWORKS, NetworkSpec
-from extractors.packing import pack
+from extractors.running.batch_sizes import pick_sizes
+from extractors.running.merged_norms import fold
+from extractors.running.ordered_weights import pack
+from extractors.running.settings import PRECISIONS, NetworkSettings, resolve_settings
 from extractors.statistics import view_statistics
 from extractors.views import make_views, resize_crops
-from extractors.weight_facts import WeightFacts, read_facts
-from extractors.weight_files import WeightsError
-from extractors.weights import initialise, load_weights, weights_digest
+from extractors.weights.facts import WeightFacts, read_facts
+from extractors.weights.files import WeightsError
+from extractors.weights.load import initialise, load_weights, weights_digest
 
 __all__ = ["FaceNetwork", "NetworkSettings", "load_face_network"]
 
@@ -45,9 +45,9 @@ class FaceNetwork:
         batch_size: crops in one forward pass; 0 picks by the device and the number of views.
         channels_last: lay pixels out with their channels together: on a CPU 8.2 against 6.4 faces/s
             a core with IR-50.
-        folded: put norms into the convolutions before them, see ``extractors.folding``. Off only to
+        folded: put norms into the convolutions before them, see ``extractors.running.merged_norms``. Off only to
             compare: values differ by less than 1e-5 of the largest.
-        packed: order weights for the processor beforehand, see ``extractors.packing``; float32 on a
+        packed: order weights for the processor beforehand, see ``extractors.running.ordered_weights``; float32 on a
             CPU only. Values differ by less than 1e-5 of the largest, if at all.
         facts: what the weights say of themselves; decides what ``settings`` leave open.
 

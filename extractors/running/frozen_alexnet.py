@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from extractors.alexnet import AlexNetFCN, grid_steps, min_steps, step_times
-from extractors.weight_files import WeightsError, read_safetensors
-from extractors.weights import weights_digest
+from extractors.weights.files import WeightsError, read_safetensors
+from extractors.weights.load import weights_digest
 
 FORMAT = "avfuse head 1"  # what checkpoints of heads say of themselves
 PREFIX = "head.branches.audio.encoder.network."

@@ -9,7 +9,7 @@ import torch
 
 from extractors.networks import NetworkSpec
 from extractors.views import ViewSettings
-from extractors.weight_facts import WeightFacts
+from extractors.weights.facts import WeightFacts
 
 PRECISIONS = {
     "float32": torch.float32,

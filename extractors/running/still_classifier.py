@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from extractors.identify import CLASSIFIER
 from extractors.networks import NETWORKS
-from extractors.weight_facts import WeightFacts, read_facts
-from extractors.weight_files import WeightsError, read_weight_file
+from extractors.weights.facts import WeightFacts, read_facts
+from extractors.weights.files import WeightsError, read_weight_file
+from extractors.weights.identify import CLASSIFIER
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Weight files: read safely, identified, loaded strictly, digested and converted."""

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from extractors.weight_files import WeightsError
+from extractors.weights.files import WeightsError
 
 KEY = "avfuse"  # the name of the facts in a safetensors file's header, one JSON text
 MAX_TEXT = 200_000

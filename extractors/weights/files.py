@@ -14,8 +14,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from extractors.onnx_graph import OnnxError
-from extractors.onnx_iresnet50 import read_iresnet50
+from extractors.weights.onnx_graph import OnnxError
+from extractors.weights.onnx_iresnet50 import read_iresnet50
 
 MAX_BYTES = 4 * 2**30
 MAX_HEADER_BYTES = 16 * 2**20

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from extractors.networks import NETWORKS
-from extractors.weight_files import read_weight_file
+from extractors.weights.files import read_weight_file
 
 # A counter of training steps: older files lack it, and no output depends on it.
 COUNTER = "num_batches_tracked"

@@ -15,10 +15,10 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
-from extractors.identify import COUNTER, Match, compare, compare_with_all, differences
 from extractors.networks import NETWORKS
-from extractors.weight_facts import KEY
-from extractors.weight_files import WeightFile, WeightsError, read_weight_file
+from extractors.weights.facts import KEY
+from extractors.weights.files import WeightFile, WeightsError, read_weight_file
+from extractors.weights.identify import COUNTER, Match, compare, compare_with_all, differences
 
 
 @dataclass(frozen=True)

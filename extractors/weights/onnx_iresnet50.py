@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from extractors.iresnet50 import UNITS
-from extractors.onnx_graph import Graph, Node, OnnxError, read_graph
+from extractors.weights.onnx_graph import Graph, Node, OnnxError, read_graph
 
 EPSILON = 1e-5  # of every norm of the network
 # Operations after which the same numbers go by another name, in evaluation and as a flat list.

@@ -14,20 +14,20 @@ from typing import NoReturn
 
 import click
 
+from cache.bar import show_bar
 from cache.commit import CacheWriteError
 from cache.digest import JSON
-from cache.entry import EntryError
-from cache.feature_set import SetError, find_set
-from cache.gc import DAY_SECONDS, SetInUseError, find_garbage, remove_garbage
-from cache.manifest import ManifestError, read_manifest
-from cache.pack import Pack, PackError, open_pack
-from cache.scan import NotACacheError, check_cache
-from cache.status import read_status
-from cache.verify import verify_cache
-from pipeline.cache_report import format_size, format_status
-from pipeline.commands.bar import show_bar
+from cache.entries.entry import EntryError
+from cache.manifest.manifest import ManifestError, read_manifest
+from cache.packs.pack import Pack, PackError, open_pack
+from cache.sets.feature_set import SetError, find_set
+from cache.sets.scan import NotACacheError, check_cache
+from cache.upkeep.gc import DAY_SECONDS, SetInUseError, find_garbage, remove_garbage
+from cache.upkeep.status import read_status
+from cache.upkeep.verify import verify_cache
 from pipeline.commands.cache_export import export_command
 from pipeline.commands.cache_import import import_command
+from pipeline.commands.cache_report import format_size, format_status
 
 HOUR_SECONDS = 3600.0
 MAX_SHOWN = 20

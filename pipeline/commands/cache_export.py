@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from cache.entry import EntryError
-from cache.feature_set import SetError, find_set
-from cache.manifest import ManifestError, read_manifest
-from pipeline.exporting import FORMS, ExportError, export_features
+from cache.entries.entry import EntryError
+from cache.manifest.manifest import ManifestError, read_manifest
+from cache.sets.feature_set import SetError, find_set
+from pipeline.exchange.exporting import FORMS, ExportError, export_features
 
 
 @click.command("export")

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
+from cache.bar import show_bar
 from cache.commit import CacheWriteError
-from cache.feature_set import list_sets
-from cache.manifest import ManifestError, read_manifest
+from cache.manifest.manifest import ManifestError, read_manifest
+from cache.sets.feature_set import list_sets
 from cache.settings import settings_from
-from pipeline.commands.bar import show_bar
-from pipeline.importing.importing import ImportReport, import_features
-from pipeline.importing.settings import ImportSettings
+from pipeline.exchange.importing import ImportReport, import_features
+from pipeline.exchange.settings import ImportSettings
 
 _SHOWN = 10
 

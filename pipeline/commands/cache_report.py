@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from cache.coverage import describe_coverage
-from cache.status import CacheStatus, SetStatus
+from cache.entries.coverage import describe_coverage
+from cache.upkeep.status import CacheStatus, SetStatus
 
 
 def format_status(found: CacheStatus) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from cache.manifest import read_manifest
+from cache.manifest.manifest import read_manifest
 
 SYNTHETIC = (
     "This corpus is synthetic: one photograph, warped and moved, with made-up sounds. What the\n"

@@ -9,13 +9,13 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
-from cache.manifest import ManifestError, read_manifest
-from pipeline.diagnosis import Finding
-from pipeline.doctor import diagnose, examine_corpus
-from pipeline.doctor_report import format_diagnosis, format_findings
-from pipeline.resources import num_cores
-from pipeline.run import PLAIN_LINE_SECONDS
-from pipeline.workers import WorkersFailedError
+from cache.manifest.manifest import ManifestError, read_manifest
+from pipeline.doctor.diagnosis import Finding
+from pipeline.doctor.doctor import diagnose, examine_corpus
+from pipeline.doctor.doctor_report import format_diagnosis, format_findings
+from pipeline.extract.resources import num_cores
+from pipeline.extract.run import PLAIN_LINE_SECONDS
+from pipeline.workers.pool import WorkersFailedError
 
 
 @click.command()

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import click
 from click.core import ParameterSource
 
-from cache.manifest import ManifestError, read_manifest
+from cache.manifest.manifest import ManifestError, read_manifest
 from cache.settings import (
     SettingsError,
     merge,
@@ -19,17 +19,17 @@ from cache.settings import (
     settings_from,
     settings_to_dict,
 )
+from cache.stop_request import StopRequest
 from extractors.views import VIEW_SETS
-from extractors.weight_files import WeightsError
-from pipeline.engines import Engine, EngineError, EngineName
-from pipeline.overrides import OverrideError, read_overrides
-from pipeline.resources import ConsumerChoice
-from pipeline.run import CacheFullError, run_extract, shard
-from pipeline.sets import PlanError, parse_weights, plan_sets, tell_default
-from pipeline.settings import StageOneSettings
-from pipeline.stop_request import StopRequest
-from pipeline.summary import format_summary
-from pipeline.workers import WorkersFailedError
+from extractors.weights.files import WeightsError
+from pipeline.extract.clusters import Engine, EngineError, EngineName
+from pipeline.extract.plan import PlanError, parse_weights, plan_sets, tell_default
+from pipeline.extract.resources import ConsumerChoice
+from pipeline.extract.run import CacheFullError, run_extract, shard
+from pipeline.extract.settings import StageOneSettings
+from pipeline.extract.summary import format_summary
+from pipeline.faces.overrides import OverrideError, read_overrides
+from pipeline.workers.pool import WorkersFailedError
 
 PRECISION_NAMES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 

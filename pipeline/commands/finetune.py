@@ -12,18 +12,18 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from extractors.device import choose_device
+from cache.progress import StillsDisplay
+from cache.stop_request import StopRequest
 from extractors.networks import NETWORKS
-from pipeline.stop_request import StopRequest
+from extractors.running.device import choose_device
 from trainer.commands import options
-from trainer.run_writer import check_writable
-from trainer.runs import INFO, to_json
+from trainer.runs.folder import INFO, to_json
+from trainer.runs.run_writer import check_writable
 from trainer.stills.beginning import PROGRESS
 from trainer.stills.config import load_config, preset_names
 from trainer.stills.finetune import DivergedError, StillEpoch, Stopped
-from trainer.stills.images import Aligner, Reading
-from trainer.stills.layouts import LAYOUTS, find_layout, read_stills
-from trainer.stills.progress_display import StillsDisplay
+from trainer.stills.images.files import Aligner, Reading
+from trainer.stills.images.layouts import LAYOUTS, find_layout, read_stills
 from trainer.stills.results import format_results
 from trainer.stills.run import Watcher, run_finetuning
 from trainer.stills.weights_file import describe_start
@@ -156,7 +156,7 @@ def finetune(
 
 def framing_of(layout: str) -> dict[str, float] | None:
     """How ``make_aligner`` frames faces; None for a layout that gives boxes, which are used."""
-    from pipeline.crops import CropSettings
+    from pipeline.faces.crops import CropSettings
 
     settings = CropSettings()
     aligned = layout != "affectnet"
@@ -174,9 +174,9 @@ def make_aligner(size: int) -> Aligner:
         30 %; the whole image where no face is found.
     """
     # dlib and OpenCV, for those who ask for alignment alone.
-    from pipeline.crops import CropSettings, crop_faces
-    from pipeline.detect import FivePointPredictor, HogDetector
-    from pipeline.rungs import Rung
+    from pipeline.faces.crops import CropSettings, crop_faces
+    from pipeline.faces.detect import FivePointPredictor, HogDetector
+    from pipeline.faces.rungs import Rung
 
     detector, predictor, settings = HogDetector(), FivePointPredictor(), CropSettings(size=size)
 

@@ -9,8 +9,8 @@ from typing import Any, TypeVar, get_args
 
 import click
 
-from cache.clip import COLUMNS
-from cache.manifest import ManifestError
+from cache.manifest.clip import COLUMNS
+from cache.manifest.manifest import ManifestError
 from pipeline.index.afew import index_afew
 from pipeline.index.crema_d import Media, index_crema_d
 from pipeline.index.csv_table import index_csv

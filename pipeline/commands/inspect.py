@@ -9,15 +9,15 @@ from pathlib import Path
 
 import click
 
-from cache.manifest import Clip, Manifest, ManifestError, read_manifest
-from cache.scan import NotACacheError
-from cache.set_spec import SetError
-from pipeline.choice import POLICIES
-from pipeline.commands.bar import show_bar
-from pipeline.inspecting.rows import SheetSettings
-from pipeline.inspecting.sheets import Made, SheetError, make_sheets
-from pipeline.inspecting.shown import FACES, NO_FACE, STATES, find_shown
-from pipeline.overrides import OverrideError, read_overrides
+from cache.bar import show_bar
+from cache.manifest.manifest import Clip, Manifest, ManifestError, read_manifest
+from cache.sets.scan import NotACacheError
+from cache.sets.spec import SetError
+from pipeline.faces.choice import POLICIES
+from pipeline.faces.overrides import OverrideError, read_overrides
+from pipeline.inspect.rows import SheetSettings
+from pipeline.inspect.sheets import Made, SheetError, make_sheets
+from pipeline.inspect.shown import FACES, NO_FACE, STATES, find_shown
 
 _default = SheetSettings()
 

@@ -13,21 +13,21 @@ from typing import Any
 import click
 import numpy as np
 
-from cache.clip import Clip
 from cache.end_by_signal import ends_by_signal
-from cache.feature_set import FeatureSet, SetError, SetSpec
-from extractors.weight_files import WeightsError
-from pipeline.curve import CurveError, check_suffix, format_answer, write_curves
-from pipeline.default_network import ask_default_network
-from pipeline.replay import replay_plan
-from pipeline.results import ClipResult
-from pipeline.run import run_extract
-from pipeline.rungs import Rung
-from pipeline.sets import PlanError, parse_weights
-from trainer.corpus import load_corpus
-from trainer.predict import Attention, HeadPredictions, predict_head
-from trainer.runs import Run, RunError, read_run
-from trainer.trained import CheckpointError, TrainedHead, load_checkpoint
+from cache.manifest.clip import Clip
+from cache.sets.feature_set import FeatureSet, SetError, SetSpec
+from extractors.weights.files import WeightsError
+from pipeline.extract.plan import PlanError, parse_weights
+from pipeline.extract.results import ClipResult
+from pipeline.extract.run import run_extract
+from pipeline.faces.rungs import Rung
+from pipeline.predict.by_default import ask_default_network
+from pipeline.predict.curve import CurveError, check_suffix, format_answer, write_curves
+from pipeline.predict.replay import replay_plan
+from trainer.data.corpus import load_corpus
+from trainer.runs.folder import Run, RunError, read_run
+from trainer.training.predict import Attention, HeadPredictions, predict_head
+from trainer.training.trained import CheckpointError, TrainedHead, load_checkpoint
 
 
 @click.command()

@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 import click
 
-from extractors.default_network import DEFAULT_FILES
-from extractors.identify import Match, differences, identify
 from extractors.networks import NETWORKS
-from extractors.still_classifier import load_still_classifier
-from extractors.weight_facts import KEY, WeightFacts, plain, read_facts
-from extractors.weight_files import WeightsError
-from extractors.weights import convert_weights, load_weights
+from extractors.running.still_classifier import load_still_classifier
+from extractors.weights.default import DEFAULT_FILES
+from extractors.weights.facts import KEY, WeightFacts, plain, read_facts
+from extractors.weights.files import WeightsError
+from extractors.weights.identify import Match, differences, identify
+from extractors.weights.load import convert_weights, load_weights
 
 FAILED = 1
 NAMES_SHOWN = 3

@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Doctor: look into every clip of a corpus before a long run."""

@@ -7,10 +7,10 @@ import statistics
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
-from cache.clip import SPLITS, Clip
-from pipeline.diagnosis import Corpus, Finding
-from pipeline.examine import Examination
-from pipeline.known_defects import find_known_defects, ravdess_take
+from cache.manifest.clip import SPLITS, Clip
+from pipeline.doctor.diagnosis import Corpus, Finding
+from pipeline.doctor.examine import Examination
+from pipeline.doctor.known_defects import find_known_defects, ravdess_take
 
 FAR = 5.0  # robust deviations from the median
 LEAST_FACTOR = 2.0  # and at least so many times longer, shorter, faster or slower

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from cache.clip import SPLITS, Clip
-from pipeline.examine import Examination
+from cache.manifest.clip import SPLITS, Clip
+from pipeline.doctor.examine import Examination
 
 Severity = Literal["spoils", "look"]
 

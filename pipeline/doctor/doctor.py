@@ -1,7 +1,7 @@
 """Looking a corpus over before the night's run: what would spoil it, and what is worth a look.
 
 Each clip is examined in a worker process that may hang or crash without harm; then the clips are
-compared with each other (``pipeline.corpus_checks``).
+compared with each other (``pipeline.doctor.checks``).
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Generator, Mapping, Sequence
 
-from cache.clip import Clip
-from pipeline.corpus_checks import CHECKS
-from pipeline.diagnosis import Corpus, Diagnosis, Finding
-from pipeline.examine import Examination, examine_clip
-from pipeline.workers import WorkerDied, map_clips
+from cache.manifest.clip import Clip
+from pipeline.doctor.checks import CHECKS
+from pipeline.doctor.diagnosis import Corpus, Diagnosis, Finding
+from pipeline.doctor.examine import Examination, examine_clip
+from pipeline.workers.pool import WorkerDied, map_clips
 
 
 def examine_corpus(clips: Sequence[Clip], *, sample: int, jobs: int) -> Generator[Examination]:

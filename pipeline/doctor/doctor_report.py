@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from pipeline.diagnosis import Diagnosis, Finding
+from pipeline.doctor.diagnosis import Diagnosis, Finding
 
 MAX_OF_A_KIND = 10
 MAX_COUNTED = 30

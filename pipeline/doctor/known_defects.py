@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from cache.clip import Clip
+from cache.manifest.clip import Clip
 from pipeline.index import crema_d, meld
 
 # Modality, channel, emotion, intensity, statement, repetition, actor.

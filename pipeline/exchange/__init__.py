@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Exchange: features made elsewhere come into a cache, and features leave it."""

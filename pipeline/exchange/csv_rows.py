@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cache.table import TableError, first_bad_byte, read_table
-from pipeline.importing.columns import ColumnError, Rows, choose_columns
-from pipeline.importing.settings import ImportRefusedError, ImportSettings
+from cache.manifest.table import TableError, first_bad_byte, read_table
+from pipeline.exchange.columns import ColumnError, Rows, choose_columns
+from pipeline.exchange.settings import ImportRefusedError, ImportSettings
 
 
 def read_csv_rows(

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from cache.commit import sync_folder, temporary_path
-from cache.entry import Entry
-from cache.feature_set import FeatureSet
+from cache.entries.entry import Entry
+from cache.sets.feature_set import FeatureSet
 
 Features = Iterator[tuple[str, np.ndarray, np.ndarray]]
 

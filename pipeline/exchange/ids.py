@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from cache.clip_id import as_clip_id
-from pipeline.importing.settings import ImportSettings
+from cache.manifest.clip_id import as_clip_id
+from pipeline.exchange.settings import ImportSettings
 
 _SHOWN = 5
 

@@ -11,14 +11,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from cache.failure import Failure
-from cache.feature_set import FeatureSet
-from cache.set_spec import SetSpec
+from cache.entries.failure import Failure
+from cache.sets.feature_set import FeatureSet
+from cache.sets.spec import SetSpec
 from cache.settings import settings_to_dict
-from pipeline.importing.ids import match_ids
-from pipeline.importing.settings import ImportRefusedError, ImportSettings
-from pipeline.importing.sources import FeatureSource, open_source
-from pipeline.importing.steps import make_steps
+from pipeline.exchange.ids import match_ids
+from pipeline.exchange.settings import ImportRefusedError, ImportSettings
+from pipeline.exchange.sources import FeatureSource, open_source
+from pipeline.exchange.steps import make_steps
 
 # Bumped by hand when the same source and settings start to yield other numbers.
 VERSION = 1

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cache.digest import digest_json
-from cache.source import Source, read_source
-from pipeline.importing.columns import Rows, choose_columns
-from pipeline.importing.csv_rows import read_csv_rows
-from pipeline.importing.settings import ImportRefusedError, ImportSettings
+from cache.entries.source import Source, read_source
+from pipeline.exchange.columns import Rows, choose_columns
+from pipeline.exchange.csv_rows import read_csv_rows
+from pipeline.exchange.settings import ImportRefusedError, ImportSettings
 
 
 class FeatureSource(ABC):

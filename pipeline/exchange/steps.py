@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.importing.columns import Rows
-from pipeline.importing.settings import ImportSettings
+from pipeline.exchange.columns import Rows
+from pipeline.exchange.settings import ImportSettings
 
 
 class Steps(NamedTuple):

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from cache.manifest import Clip
+from cache.manifest.manifest import Clip
 from extractors.spectrogram import LogMelStream, SpectrogramStream, step_times
-from pipeline.media import MediaInfo
-from pipeline.settings import StageOneSettings
-from pipeline.watchdog import guarded
-from pipeline.waveform import SAMPLE_RATE, WaveformReader
+from pipeline.extract.settings import StageOneSettings
+from pipeline.media.container import MediaInfo
+from pipeline.media.sound import SAMPLE_RATE, WaveformReader
+from pipeline.workers.watchdog import guarded
 
 STREAMS: dict[str, Callable[[int, Any], SpectrogramStream | LogMelStream]] = {
     "spectrogram": SpectrogramStream,
@@ -33,7 +33,7 @@ class AudioSteps:
         settings: all settings of stage one.
 
     Raises:
-        pipeline.media.MediaError: on iteration: the sound can't be decoded.
+        pipeline.media.container.MediaError: on iteration: the sound can't be decoded.
     """
 
     def __init__(self, name: str, clip: Clip, info: MediaInfo, settings: StageOneSettings) -> None:

@@ -2,7 +2,7 @@
 
 ``extract_clip`` brings every planned set of a clip up to date and says what became of each. It
 streams: frames arrive in chunks, features leave in chunks, and memory doesn't grow with length.
-What looks at the picture is in ``pipeline.face_stages``.
+What looks at the picture is in ``pipeline.extract.picture``.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from cache.commit import CacheWriteError
-from cache.entry import EntryError
-from cache.feature_set import FeatureSet
-from cache.manifest import Clip
-from cache.source import Source, read_source
+from cache.entries.entry import EntryError
+from cache.entries.source import Source, read_source
+from cache.manifest.manifest import Clip
+from cache.sets.feature_set import FeatureSet
 from extractors.alexnet import min_steps
-from pipeline.audio import AudioSteps
-from pipeline.choice import MisfitError
-from pipeline.decode import MediaError, probe
-from pipeline.face_stages import extract_faces, extract_networks
-from pipeline.job import Compute, Job, made
-from pipeline.loaded import use_encoder
-from pipeline.records import find_coverage, find_known, record_failures
-from pipeline.results import ClipResult, SetResult
-from pipeline.sets import Kind, Plan, PlannedSet
-from pipeline.watchdog import time_limit
+from pipeline.extract.audio import AudioSteps
+from pipeline.extract.job import Compute, Job, made
+from pipeline.extract.known import find_coverage, find_known, record_failures
+from pipeline.extract.networks import use_encoder
+from pipeline.extract.picture import extract_faces, extract_networks
+from pipeline.extract.plan import Kind, Plan, PlannedSet
+from pipeline.extract.results import ClipResult, SetResult
+from pipeline.faces.choice import MisfitError
+from pipeline.media.frames import MediaError, probe
+from pipeline.workers.watchdog import time_limit
 
 NO_AUDIO = "no audio stream"
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from cache.entry import Entry, EntryError
-from cache.entry_writer import EntryWriter
-from cache.feature_set import FeatureSet
-from cache.manifest import Clip
-from cache.source import Source
-from pipeline.decode import MediaInfo, VideoReader
-from pipeline.results import SetResult
-from pipeline.sets import Plan, PlannedSet
+from cache.entries.entry import Entry, EntryError
+from cache.entries.source import Source
+from cache.entries.writer import EntryWriter
+from cache.manifest.manifest import Clip
+from cache.sets.feature_set import FeatureSet
+from pipeline.extract.plan import Plan, PlannedSet
+from pipeline.extract.results import SetResult
+from pipeline.media.frames import MediaInfo, VideoReader
 
 
 @dataclass(frozen=True)

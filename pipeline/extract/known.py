@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cache.coverage import Coverage, read_coverage
-from cache.entry import EntryError, read_entry_header
-from cache.failure import Failure
-from cache.feature_set import FeatureSet
-from cache.manifest import Clip
-from cache.source import Source, read_source
-from pipeline.overrides import OVERRIDES
-from pipeline.results import ClipResult, SetResult
-from pipeline.sets import Plan, PlannedSet
+from cache.entries.coverage import Coverage, read_coverage
+from cache.entries.entry import EntryError, read_entry_header
+from cache.entries.failure import Failure
+from cache.entries.source import Source, read_source
+from cache.manifest.manifest import Clip
+from cache.sets.feature_set import FeatureSet
+from pipeline.extract.plan import Plan, PlannedSet
+from pipeline.extract.results import ClipResult, SetResult
+from pipeline.faces.overrides import OVERRIDES
 
 
 def find_known(clip: Clip, plan: Plan, planned: PlannedSet) -> SetResult | None:

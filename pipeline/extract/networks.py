@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from extractors.face_network import FaceNetwork
-from extractors.frozen_alexnet import FrozenEncoder, load_frozen_alexnet
-from pipeline.detect import Detector
-from pipeline.remote import Network, RemoteNetwork, is_connected
-from pipeline.second import load_second
-from pipeline.sets import Plan, PlannedSet, WeightsChoice, load_network
-from pipeline.settings import StageOneSettings
+from extractors.running.face_network import FaceNetwork
+from extractors.running.frozen_alexnet import FrozenEncoder, load_frozen_alexnet
+from pipeline.extract.plan import Plan, PlannedSet, WeightsChoice, load_network
+from pipeline.extract.settings import StageOneSettings
+from pipeline.faces.detect import Detector
+from pipeline.faces.second import load_second
+from pipeline.workers.remote import Network, RemoteNetwork, is_connected
 
 
 def use_network(planned: PlannedSet, plan: Plan) -> Network:

@@ -12,19 +12,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cache.digest import digest_file
-from cache.set_spec import SetSpec
+from cache.sets.spec import SetSpec
 from cache.settings import settings_to_dict
-from extractors.device import choose_device
-from extractors.face_network import FaceNetwork
-from extractors.frozen_alexnet import load_frozen_alexnet
 from extractors.networks import NETWORKS
-from pipeline.crops import resolve_framing
-from pipeline.overrides import Override, digest_overrides
-from pipeline.provenance import make_provenance
-from pipeline.second import DETECTORS, find_model, load_second
-from pipeline.settings import StageOneSettings
-from pipeline.trained_encoder import describe_training
-from pipeline.weights_choice import (
+from extractors.running.device import choose_device
+from extractors.running.face_network import FaceNetwork
+from extractors.running.frozen_alexnet import load_frozen_alexnet
+from pipeline.extract.provenance import make_provenance
+from pipeline.extract.settings import StageOneSettings
+from pipeline.extract.trained_encoder import describe_training
+from pipeline.extract.weights import (
     ALEXNET,
     PlanError,
     WeightsChoice,
@@ -32,6 +29,9 @@ from pipeline.weights_choice import (
     load_network,
     parse_weights,
 )
+from pipeline.faces.crops import resolve_framing
+from pipeline.faces.overrides import Override, digest_overrides
+from pipeline.faces.second import DETECTORS, find_model, load_second
 
 __all__ = [
     "ALEXNET",
@@ -129,7 +129,7 @@ def plan_sets(
     Raises:
         PlanError: an unknown set, a network without weights for which none ship, weights for a set
             not asked for, a second detector that can't be had, or a device that isn't there.
-        extractors.weight_files.WeightsError: a weight file doesn't fit its network.
+        extractors.weights.files.WeightsError: a weight file doesn't fit its network.
     """
     known = ["faces", *NETWORKS, *AUDIO_SETS, ALEXNET]
     for name in names:

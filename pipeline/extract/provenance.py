@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from cache.settings import settings_to_dict
-from pipeline.settings import StageOneSettings
+from pipeline.extract.settings import StageOneSettings
 
 LIBRARIES = ("av", "dlib-bin", "h5py", "numpy", "opencv-python-headless", "torch")
 

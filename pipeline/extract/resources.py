@@ -1,6 +1,6 @@
 """What of the machine a run takes: processes, threads, and who computes the networks.
 
-None of it is in any key: numbers change by rounding only (see ``extractors.face_network``).
+None of it is in any key: numbers change by rounding only (see ``extractors.running.face_network``).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from cache.manifest import Clip
+from cache.manifest.manifest import Clip
 
 ConsumerChoice = Literal["auto", "shared", "own"]
 # Of a clip cut out of a longer file, so that it has a place among whole files: a common bit rate.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from cache.coverage import Coverage
+from cache.entries.coverage import Coverage
 
 
 @dataclass(frozen=True)

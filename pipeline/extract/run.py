@@ -13,20 +13,20 @@ from pathlib import Path
 from tqdm import tqdm
 
 from cache.commit import CacheWriteError, write_text
-from cache.feature_set import FeatureSet
-from cache.gc import find_garbage, remove_garbage
-from cache.manifest import Clip
-from pipeline.consumer import Consumer
-from pipeline.engines import Engine
-from pipeline.extract import extract_clip
-from pipeline.loaded import load_here
-from pipeline.records import fail_clip
-from pipeline.resources import ConsumerChoice, Resources, Share, largest_first
-from pipeline.results import ClipResult
-from pipeline.sets import Plan, PlanError
-from pipeline.stop_request import StopRequest
-from pipeline.summary import Summary, peak_memory
-from pipeline.workers import WorkerDied, map_clips
+from cache.manifest.manifest import Clip
+from cache.sets.feature_set import FeatureSet
+from cache.stop_request import StopRequest
+from cache.upkeep.gc import find_garbage, remove_garbage
+from pipeline.extract.clip import extract_clip
+from pipeline.extract.clusters import Engine
+from pipeline.extract.known import fail_clip
+from pipeline.extract.networks import load_here
+from pipeline.extract.plan import Plan, PlanError
+from pipeline.extract.resources import ConsumerChoice, Resources, Share, largest_first
+from pipeline.extract.results import ClipResult
+from pipeline.extract.summary import Summary, peak_memory
+from pipeline.workers.consumer import Consumer
+from pipeline.workers.pool import WorkerDied, map_clips
 
 REPORT_NAME = "extract-report.json"
 PLAIN_LINE_SECONDS = 30.0  # where nobody watches a terminal, a line this often

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from extractors.face_network import NetworkSettings
+from extractors.running.face_network import NetworkSettings
 from extractors.spectrogram import LogMelSettings, SpectrogramSettings
-from pipeline.crops import CropSettings
-from pipeline.decode import DecodeSettings
-from pipeline.faces import FaceSettings
+from pipeline.faces.crops import CropSettings
+from pipeline.faces.faces import FaceSettings
+from pipeline.media.frames import DecodeSettings
 
 
 @dataclass(frozen=True)

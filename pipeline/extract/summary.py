@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cache.coverage import CorpusCoverage, add_coverage, describe_coverage
-from pipeline.results import ClipResult
+from cache.entries.coverage import CorpusCoverage, add_coverage, describe_coverage
+from pipeline.extract.results import ClipResult
 
 MAX_LISTED = 20
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from extractors.default_network import default_weights
-from extractors.face_network import FaceNetwork, load_face_network
 from extractors.networks import NETWORKS
-from extractors.weight_files import WeightsError
-from pipeline.second import DETECTORS
-from pipeline.settings import StageOneSettings
-from pipeline.trained_encoder import EncoderChoiceError, find_checkpoint
+from extractors.running.face_network import FaceNetwork, load_face_network
+from extractors.weights.default import default_weights
+from extractors.weights.files import WeightsError
+from pipeline.extract.settings import StageOneSettings
+from pipeline.extract.trained_encoder import EncoderChoiceError, find_checkpoint
+from pipeline.faces.second import DETECTORS
 
 DEFAULT = "default"  # in place of a weight file's name: the one that avfuse ships
 ALEXNET = "alexnet"  # grids of the audio encoder of a trained head
@@ -89,7 +89,7 @@ def choose_default(name: str) -> WeightsChoice:
 
     Raises:
         PlanError: it ships none for this network.
-        extractors.weight_files.WeightsError: the file is gone.
+        extractors.weights.files.WeightsError: the file is gone.
     """
     path = default_weights(name)
     if path is None:
@@ -113,7 +113,7 @@ def load_network(
     """Build a network with its parameters and views.
 
     Raises:
-        extractors.weight_files.WeightsError: the file doesn't hold this network's parameters.
+        extractors.weights.files.WeightsError: the file doesn't hold this network's parameters.
         PlanError: the network has no such layer or takes no such image size.
     """
     try:

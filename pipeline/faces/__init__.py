@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Faces: found, followed and chosen through a whole clip, then cut out."""

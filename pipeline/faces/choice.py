@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.detect import LandmarkPredictor
-from pipeline.landmarks import place_landmarks
-from pipeline.overrides import Override
-from pipeline.regions import PLAIN, Look, is_dark
-from pipeline.rungs import Rung
-from pipeline.tracks import Box, ClipTracks, TrackArrays
+from pipeline.faces.detect import LandmarkPredictor
+from pipeline.faces.landmarks import place_landmarks
+from pipeline.faces.overrides import Override
+from pipeline.faces.regions import PLAIN, Look, is_dark
+from pipeline.faces.rungs import Rung
+from pipeline.faces.tracks import Box, ClipTracks, TrackArrays
 
 
 class MisfitError(ValueError):

@@ -1,11 +1,11 @@
-"""How much of a clip has a face, and how it was had: measured here, told by ``cache.coverage``."""
+"""How much of a clip has a face, and how it was had: measured here, told by ``cache.entries.coverage``."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from cache.coverage import Coverage
-from pipeline.rungs import Rung
+from cache.entries.coverage import Coverage
+from pipeline.faces.rungs import Rung
 
 
 def measure_coverage(rung: np.ndarray, times: np.ndarray) -> Coverage:

@@ -8,8 +8,8 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from extractors.weight_facts import WeightFacts
-from pipeline.rungs import Rung
+from extractors.weights.facts import WeightFacts
+from pipeline.faces.rungs import Rung
 
 # Mean positions of the five landmarks in a unit square, x then y, as dlib aligns to them
 # (get_face_chip_details in dlib/image_transforms/interpolation.h): outer and inner corner of the

@@ -10,11 +10,11 @@ import numpy as np
 
 from cache.digest import JSON
 from cache.settings import settings_to_dict
-from pipeline.choice import FaceArrays, choose_faces
-from pipeline.decode import Frames
-from pipeline.detect import Detector, FivePointPredictor, LandmarkPredictor
-from pipeline.search import FaceSearch
-from pipeline.tracks import ClipTracks
+from pipeline.faces.choice import FaceArrays, choose_faces
+from pipeline.faces.detect import Detector, FivePointPredictor, LandmarkPredictor
+from pipeline.faces.search import FaceSearch
+from pipeline.faces.tracks import ClipTracks
+from pipeline.media.frames import Frames
 
 
 @dataclass(frozen=True)

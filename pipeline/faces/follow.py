@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pipeline.tracks import Box
+from pipeline.faces.tracks import Box
 
 FACE_SIZE = 64  # pixels; faces are brought to this size before their motion is measured
 MARGIN = 0.75  # of the face's size, around it

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.detect import Detection, LandmarkPredictor
-from pipeline.follow import LIKENESS, Likeness, follow
-from pipeline.landmarks import place_landmarks, unsteadiness
-from pipeline.pyramid import Pyramid
-from pipeline.regions import PLAIN, Look, is_dark, look_near
-from pipeline.rungs import Rung
-from pipeline.track_rows import TrackRows
-from pipeline.tracks import Box, Sighting
+from pipeline.faces.detect import Detection, LandmarkPredictor
+from pipeline.faces.follow import LIKENESS, Likeness, follow
+from pipeline.faces.landmarks import place_landmarks, unsteadiness
+from pipeline.faces.pyramid import Pyramid
+from pipeline.faces.regions import PLAIN, Look, is_dark, look_near
+from pipeline.faces.rungs import Rung
+from pipeline.faces.track_rows import TrackRows
+from pipeline.faces.tracks import Box, Sighting
 
 if TYPE_CHECKING:
-    from pipeline.faces import FaceSettings
+    from pipeline.faces.faces import FaceSettings
 
 RETRY_EVERY = 5  # frames, for a face that isn't certain yet
 RETRY_BELOW = -0.15  # score of the plain look below which others are tried

@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from pipeline.detect import LandmarkPredictor
-from pipeline.regions import PLAIN, Look, raise_contrast
-from pipeline.tracks import Box
+from pipeline.faces.detect import LandmarkPredictor
+from pipeline.faces.regions import PLAIN, Look, raise_contrast
+from pipeline.faces.tracks import Box
 
 PATCH_SIZE = 200  # pixels of the box in the patch on which steadiness is measured
 PATCH_MARGIN = 0.6

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cache.digest import JSON, digest_json
-from pipeline.tracks import Box
+from pipeline.faces.tracks import Box
 
 OVERRIDES = "overrides"  # the fact in an entry's header: the digest of what was chosen by hand
 COLUMNS = ("clip", "start_seconds", "end_seconds", "track", "box")

@@ -9,9 +9,9 @@ import cv2
 import dlib
 import numpy as np
 
-from pipeline.detect import Detection, HogDetector, hog
-from pipeline.pyramid import CELL, WINDOW, Pyramid
-from pipeline.tracks import Box, overlap
+from pipeline.faces.detect import Detection, HogDetector, hog
+from pipeline.faces.pyramid import CELL, WINDOW, Pyramid
+from pipeline.faces.tracks import Box, overlap
 
 # A region is cut at the level below that of the face. Its corner stands on a multiple of 48
 # pixels, which is a multiple of 8 there and at the next level (48 * 5/6 = 40), and its sides are

@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from pipeline.cuts import CutFinder
-from pipeline.detect import Detection, Detector, LandmarkPredictor
-from pipeline.ladder import Ladder, Track, View
-from pipeline.pyramid import Pyramid
-from pipeline.regions import PLAIN, Look
-from pipeline.rungs import Rung
-from pipeline.scanner import Scanner
-from pipeline.track_rows import gather_tracks
-from pipeline.tracks import TrackArrays, link, overlap
+from pipeline.faces.cuts import CutFinder
+from pipeline.faces.detect import Detection, Detector, LandmarkPredictor
+from pipeline.faces.ladder import Ladder, Track, View
+from pipeline.faces.pyramid import Pyramid
+from pipeline.faces.regions import PLAIN, Look
+from pipeline.faces.rungs import Rung
+from pipeline.faces.scanner import Scanner
+from pipeline.faces.track_rows import gather_tracks
+from pipeline.faces.tracks import TrackArrays, link, overlap
 
 if TYPE_CHECKING:
-    from pipeline.faces import FaceSettings
+    from pipeline.faces.faces import FaceSettings
 
 KEPT_SIDE = 960  # frames kept to look back at are shrunk to this many pixels along the longer side
 KEPT_BYTES = 64_000_000

@@ -10,8 +10,8 @@ from typing import Literal
 import dlib
 
 from cache.digest import digest_file
-from pipeline.detect import Detector, MmodDetector, YuNetDetector
-from pipeline.faces import FaceSettings
+from pipeline.faces.detect import Detector, MmodDetector, YuNetDetector
+from pipeline.faces.faces import FaceSettings
 
 # Name in --weights -> the setting faces.second that it stands for.
 DETECTORS: dict[str, Literal["yunet", "mmod"]] = {"yunet": "yunet", "mmod": "mmod"}

@@ -6,8 +6,8 @@ from collections.abc import Iterator, MutableMapping, Sequence
 
 import numpy as np
 
-from pipeline.rungs import Rung
-from pipeline.tracks import Sighting, TrackArrays
+from pipeline.faces.rungs import Rung
+from pipeline.faces.tracks import Sighting, TrackArrays
 
 BLOCK_FRAMES = 32  # most of what may be a face is gone after a few
 _ROW = np.dtype(

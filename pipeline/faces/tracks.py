@@ -7,8 +7,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from cache.entry import Entry
-from pipeline.rungs import SUREST_LAST, Rung
+from cache.entries.entry import Entry
+from pipeline.faces.rungs import SUREST_LAST, Rung
 
 Box = tuple[float, float, float, float]
 
@@ -117,7 +117,7 @@ def read_tracks(entry: Entry) -> ClipTracks:
     """Return all faces of a clip as its entry in the ``faces`` set holds them.
 
     The entry is one that ``FeatureSet.read(clip)`` returned, with all its arrays. Which face a
-    network is given, ``pipeline.choice.choose_faces`` says for any policy, without a picture.
+    network is given, ``pipeline.faces.choice.choose_faces`` says for any policy, without a picture.
 
     Raises:
         ValueError: the entry lacks an array: it isn't one of a ``faces`` set, or was read in part.

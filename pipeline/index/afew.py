@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cache.clip import Clip
+from cache.manifest.clip import Clip
 from pipeline.index.files import is_video, walk_media
 from pipeline.index.found import Found
 from pipeline.index.text import describe_names

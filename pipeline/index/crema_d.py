@@ -16,7 +16,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from cache.clip import Clip
+from cache.manifest.clip import Clip
 from pipeline.index.files import AUDIO_SUFFIXES, is_video, walk_media
 from pipeline.index.found import Found
 from pipeline.index.text import describe_names

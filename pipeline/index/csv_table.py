@@ -6,11 +6,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from cache.clip import COLUMNS
-from cache.clip_id import as_clip_id
-from cache.manifest import ManifestError
-from cache.manifest_rows import RowParser
-from cache.table import TableError, read_table
+from cache.manifest.clip import COLUMNS
+from cache.manifest.clip_id import as_clip_id
+from cache.manifest.manifest import ManifestError
+from cache.manifest.rows import RowParser
+from cache.manifest.table import TableError, read_table
 from pipeline.index.found import Found, IndexingError
 
 DELIMITERS = ",;\t|"

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from cache.clip import Clip
-from cache.clip_id import as_clip_id
-from cache.manifest import write_manifest
-from cache.manifest_rows import text_problem
+from cache.manifest.clip import Clip
+from cache.manifest.clip_id import as_clip_id
+from cache.manifest.manifest import write_manifest
+from cache.manifest.rows import text_problem
 from pipeline.index.files import size_problem
 from pipeline.index.found import Found, IndexingError, nothing_found
 from pipeline.index.summary import IndexSummary

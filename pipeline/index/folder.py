@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cache.clip import SPLIT_NAMES, Clip
-from cache.clip_id import escape_clip_id
+from cache.manifest.clip import SPLIT_NAMES, Clip
+from cache.manifest.clip_id import escape_clip_id
 from pipeline.index.files import walk_media
 from pipeline.index.found import Found, IndexingError
 

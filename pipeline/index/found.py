@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cache.clip import Clip
+from cache.manifest.clip import Clip
 from pipeline.index.text import describe_names, printable
 
 

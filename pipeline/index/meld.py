@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from cache.clip import Clip
+from cache.manifest.clip import Clip
 from pipeline.index.files import is_media, is_video, walk
 from pipeline.index.found import Found, IndexingError, nothing_found
 from pipeline.index.tables import read_columns

@@ -17,7 +17,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from cache.clip import Clip
+from cache.manifest.clip import Clip
 from pipeline.index.files import is_media, walk
 from pipeline.index.found import Found, IndexingError, nothing_found
 from pipeline.index.tables import read_columns

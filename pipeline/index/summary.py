@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cache.clip import SPLITS, Clip
+from cache.manifest.clip import SPLITS, Clip
 from pipeline.index.found import Found
 from pipeline.index.text import describe_names, printable
 

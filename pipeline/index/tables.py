@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from cache.table import TableError, first_bad_byte, read_table
+from cache.manifest.table import TableError, first_bad_byte, read_table
 from pipeline.index.found import IndexingError
 from pipeline.index.text import did_you_mean
 

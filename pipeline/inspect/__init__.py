@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Inspect: contact sheets of the faces that a cache holds."""

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from pipeline.choice import FaceArrays
-from pipeline.inspecting.text import BLACK, GREY, LINE_HEIGHT, TEXT_SIZE, WHITE, Colour, write
-from pipeline.rungs import Rung
+from pipeline.faces.choice import FaceArrays
+from pipeline.faces.rungs import Rung
+from pipeline.inspect.text import BLACK, GREY, LINE_HEIGHT, TEXT_SIZE, WHITE, Colour, write
 
 TRACK_COLOURS: tuple[Colour, ...] = (
     (0, 158, 255),

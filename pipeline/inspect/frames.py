@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from cache.clip import Clip
-from pipeline.decode import TIME_TOLERANCE, DecodeSettings, Frames, MediaError, VideoReader
+from cache.manifest.clip import Clip
+from pipeline.media.frames import TIME_TOLERANCE, DecodeSettings, Frames, MediaError, VideoReader
 
 SEEK_FROM_FRAMES = 500  # between two wanted frames; nearer ones are reached sooner by decoding on
 CHUNK_BYTES = 8_000_000

@@ -9,20 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from cache.coverage import WHOLE, Coverage
-from cache.entry import Entry, EntryError
-from pipeline.choice import FaceArrays, MisfitError, choose_faces, place_given
-from pipeline.coverage import measure_coverage
-from pipeline.crops import crop_faces
-from pipeline.decode import MediaError
-from pipeline.detect import FivePointPredictor
-from pipeline.inspecting.drawing import Cell, Mark, draw_frame, draw_row
-from pipeline.inspecting.frames import decode_wanted, limits_of
-from pipeline.inspecting.samples import Sample, choose_samples
-from pipeline.inspecting.shown import Listed, Shown
-from pipeline.overrides import Override
-from pipeline.rungs import Rung
-from pipeline.tracks import ClipTracks, read_tracks
+from cache.entries.coverage import WHOLE, Coverage
+from cache.entries.entry import Entry, EntryError
+from pipeline.faces.choice import FaceArrays, MisfitError, choose_faces, place_given
+from pipeline.faces.coverage import measure_coverage
+from pipeline.faces.crops import crop_faces
+from pipeline.faces.detect import FivePointPredictor
+from pipeline.faces.overrides import Override
+from pipeline.faces.rungs import Rung
+from pipeline.faces.tracks import ClipTracks, read_tracks
+from pipeline.inspect.drawing import Cell, Mark, draw_frame, draw_row
+from pipeline.inspect.frames import decode_wanted, limits_of
+from pipeline.inspect.samples import Sample, choose_samples
+from pipeline.inspect.shown import Listed, Shown
+from pipeline.media.frames import MediaError
 
 MAX_COLUMNS = 64
 MAX_WIDTH = 16_384  # pixels of a row

@@ -8,9 +8,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from pipeline.choice import FaceArrays
-from pipeline.rungs import Rung
-from pipeline.tracks import TrackArrays
+from pipeline.faces.choice import FaceArrays
+from pipeline.faces.rungs import Rung
+from pipeline.faces.tracks import TrackArrays
 
 # What can happen in a frame, the most telling first; where room is short the last give way.
 BEGINS, SWITCHES, LOST_OR_FOUND, RUNG_CHANGES = range(4)

@@ -7,11 +7,11 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cache.clip import Clip
 from cache.digest import JSON
-from pipeline.inspecting.pages import write_folder, write_page, write_picture
-from pipeline.inspecting.rows import Row, SheetSettings, make_row
-from pipeline.inspecting.shown import Listed, Shown, list_clip
+from cache.manifest.clip import Clip
+from pipeline.inspect.pages import write_folder, write_page, write_picture
+from pipeline.inspect.rows import Row, SheetSettings, make_row
+from pipeline.inspect.shown import Listed, Shown, list_clip
 
 PICTURE, PAGE = (".png",), (".html", ".htm")
 REFUSED = (".jpg", ".jpeg", ".gif", ".webp", ".svg", ".pdf", ".tif", ".tiff", ".bmp", ".csv")

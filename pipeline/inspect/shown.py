@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cache.clip import Clip
-from cache.coverage import read_coverage
-from cache.entry import EntryError, read_entry_header
-from cache.feature_set import FeatureSet, find_set, list_sets
-from cache.scan import check_cache
-from cache.set_spec import SetError
+from cache.entries.coverage import read_coverage
+from cache.entries.entry import EntryError, read_entry_header
+from cache.manifest.clip import Clip
+from cache.sets.feature_set import FeatureSet, find_set, list_sets
+from cache.sets.scan import check_cache
+from cache.sets.spec import SetError
 from cache.settings import SettingsError, settings_from
-from pipeline.crops import CropSettings
-from pipeline.faces import FaceSettings
-from pipeline.overrides import Override
-from pipeline.sets import ALGORITHM_VERSIONS
+from pipeline.extract.plan import ALGORITHM_VERSIONS
+from pipeline.faces.crops import CropSettings
+from pipeline.faces.faces import FaceSettings
+from pipeline.faces.overrides import Override
 
 FACES = "faces"
 STATES = ("ok", "partial", "failed", "stale", "missing")
@@ -81,7 +81,7 @@ def find_shown(
         overrides: others than those the set was made with, by clip.
 
     Raises:
-        cache.scan.NotACacheError: the folder is not a cache.
+        cache.sets.scan.NotACacheError: the folder is not a cache.
         SetError: there is no such set or several, it isn't made from faces, or its faces are
             gone or were found by another version of avfuse.
     """

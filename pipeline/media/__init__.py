@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Media: pictures and sound of a file, each with its times."""

@@ -17,7 +17,7 @@ from av.error import FFmpegError
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from pipeline.errors import MediaError, NoAudioError, NoVideoError, reason
+from pipeline.media.errors import MediaError, NoAudioError, NoVideoError, reason
 
 __all__ = ["DecodeSettings", "MediaError", "MediaInfo", "NoAudioError", "NoVideoError", "probe"]
 

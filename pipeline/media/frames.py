@@ -11,9 +11,8 @@ import numpy as np
 from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 
-from pipeline.clock import Clock
-from pipeline.errors import MediaError, NoVideoError, SeekMissedError
-from pipeline.media import (
+from pipeline.media.clock import Clock
+from pipeline.media.container import (
     DecodeSettings,
     MediaInfo,
     check_limits,
@@ -22,8 +21,9 @@ from pipeline.media import (
     read_info,
     video_stream,
 )
-from pipeline.orientation import display_matrix, upright
-from pipeline.packets import Faults, decoded_frames
+from pipeline.media.errors import MediaError, NoVideoError, SeekMissedError
+from pipeline.media.orientation import display_matrix, upright
+from pipeline.media.packets import Faults, decoded_frames
 
 __all__ = [
     "DecodeSettings",

@@ -10,7 +10,7 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 
-from pipeline.errors import MediaError, reason
+from pipeline.media.errors import MediaError, reason
 
 MAX_DEMUX_ERRORS = 10  # in a row; some demuxers report the same bad spot for ever
 MAX_LISTED_FAULTS = 3

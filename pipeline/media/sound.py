@@ -10,10 +10,16 @@ from pathlib import Path
 import numpy as np
 from av.error import FFmpegError
 
-from pipeline.errors import MediaError, NoAudioError, SeekMissedError
-from pipeline.media import DecodeSettings, audio_stream, check_limits, open_media, read_info
-from pipeline.packets import Faults, decoded_frames
-from pipeline.soundline import BLOCK_SAMPLES, SAMPLE_RATE, SoundLine, mono
+from pipeline.media.container import (
+    DecodeSettings,
+    audio_stream,
+    check_limits,
+    open_media,
+    read_info,
+)
+from pipeline.media.errors import MediaError, NoAudioError, SeekMissedError
+from pipeline.media.packets import Faults, decoded_frames
+from pipeline.media.soundline import BLOCK_SAMPLES, SAMPLE_RATE, SoundLine, mono
 
 __all__ = ["SAMPLE_RATE", "Waveform", "WaveformReader", "read_waveform"]
 

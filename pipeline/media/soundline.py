@@ -8,7 +8,7 @@ import av
 import numpy as np
 from av.audio.resampler import AudioResampler
 
-from pipeline.packets import MAX_LISTED_FAULTS
+from pipeline.media.packets import MAX_LISTED_FAULTS
 
 SAMPLE_RATE = 16_000
 BLOCK_SAMPLES = 1 << 18  # 16 s: a block is 1 MiB

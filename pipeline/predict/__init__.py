@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Predict: classes of any video file, by a run or by the default network."""

@@ -16,17 +16,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cache.clip import Clip
-from cache.feature_set import FeatureSet
-from extractors.default_network import DEFAULT_NETWORK
-from extractors.network_settings import NetworkSettings
-from extractors.still_classifier import StillClassifier, load_still_classifier
+from cache.manifest.clip import Clip
+from cache.sets.feature_set import FeatureSet
+from extractors.running.settings import NetworkSettings
+from extractors.running.still_classifier import StillClassifier, load_still_classifier
 from extractors.views import VIEW_SETS
-from pipeline.results import ClipResult
-from pipeline.run import run_extract
-from pipeline.rungs import Rung
-from pipeline.sets import Plan, PlanError, WeightsChoice, choose_default, plan_sets
-from pipeline.settings import StageOneSettings
+from extractors.weights.default import DEFAULT_NETWORK
+from pipeline.extract.plan import Plan, PlanError, WeightsChoice, choose_default, plan_sets
+from pipeline.extract.results import ClipResult
+from pipeline.extract.run import run_extract
+from pipeline.extract.settings import StageOneSettings
+from pipeline.faces.rungs import Rung
 
 # FER+'s names for the seven classes of AFEW. Contempt is none of them. It isn't joined to one: on
 # the faces of FER+ whose majority says contempt, the other votes go to neutral (42 %), disgust
@@ -192,7 +192,7 @@ def ask_default_network(
 
     Raises:
         PlanError: the default network can't be used, or a signal came.
-        extractors.weight_files.WeightsError: its file is missing, damaged or of another network.
+        extractors.weights.files.WeightsError: its file is missing, damaged or of another network.
         OSError: something can't be read or written.
     """
     if cache is None:

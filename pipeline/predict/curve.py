@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from extractors.weight_facts import plain
-from pipeline.default_network import SEVEN, Answer, Curve
-from pipeline.rungs import Rung
+from extractors.weights.facts import plain
+from pipeline.faces.rungs import Rung
+from pipeline.predict.by_default import SEVEN, Answer, Curve
 
 LEVELS = "▁▂▃▄▅▆▇█"
 ASCII_LEVELS = "_.-=+*#@"

@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cache.set_spec import SetSpec, spec_difference
+from cache.sets.spec import SetSpec, spec_difference
 from cache.settings import settings_from
 from extractors.networks import NETWORKS
-from pipeline.second import has_cuda
-from pipeline.sets import (
+from pipeline.extract.plan import (
     ALEXNET,
     AUDIO_SETS,
     Plan,
@@ -24,7 +23,8 @@ from pipeline.sets import (
     parse_weights,
     plan_sets,
 )
-from pipeline.settings import StageOneSettings
+from pipeline.extract.settings import StageOneSettings
+from pipeline.faces.second import has_cuda
 
 
 def replay_plan(
@@ -49,7 +49,7 @@ def replay_plan(
     Raises:
         PlanError: the set can't be made from video, its weights are gone, or this version of
             avfuse, or these weights, make other features.
-        extractors.weight_files.WeightsError: a weight file doesn't fit its network.
+        extractors.weights.files.WeightsError: a weight file doesn't fit its network.
     """
     if key not in recorded:
         raise PlanError(f"the run doesn't record how its set {key[:16]} was made; train it again")

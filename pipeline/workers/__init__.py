@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Workers: processes that may die, and networks that they share."""

@@ -31,8 +31,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from extractors.face_network import FaceNetwork, collect
-from pipeline.remote import Reply, Request, connect
+from extractors.running.face_network import FaceNetwork, collect
+from pipeline.workers.remote import Reply, Request, connect
 
 # Batches begun and not yet read back: a GPU computes one while the next is brought to it.
 IN_FLIGHT = 2

@@ -27,7 +27,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from joblib.externals.loky import ProcessPoolExecutor, process_executor
 
-from pipeline.watchdog import LAST_WORDS, watch
+from pipeline.workers.watchdog import LAST_WORDS, watch
 
 # Clips handed over ahead of the workers: none of them waits, and a million are never queued.
 AHEAD_PER_WORKER = 2

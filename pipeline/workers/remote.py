@@ -1,6 +1,6 @@
 """A network that another process runs: how a worker sends crops to it and gets embeddings back.
 
-The other end is ``pipeline.consumer``, in the process that started the worker.
+The other end is ``pipeline.workers.consumer``, in the process that started the worker.
 """
 
 from __future__ import annotations

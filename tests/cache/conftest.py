@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache.feature_set import FeatureSet, SetSpec
-from cache.pack import open_pack
-from cache.source import Source, read_source
+from cache.entries.source import Source, read_source
+from cache.packs.pack import open_pack
+from cache.sets.feature_set import FeatureSet, SetSpec
 
 STEPS, DIM = 7, 5
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cache.feature_set import FeatureSet
-from cache.gc import find_garbage, remove_garbage
-from cache.scan import find_temporaries
-from cache.verify import verify_cache
+from cache.sets.feature_set import FeatureSet
+from cache.sets.scan import find_temporaries
+from cache.upkeep.gc import find_garbage, remove_garbage
+from cache.upkeep.verify import verify_cache
 
 ROOT = Path(__file__).parent.parent.parent
 CLIPS = 23
@@ -27,9 +27,9 @@ WRITE = """
 import sys
 from pathlib import Path
 import numpy as np
-from cache import entry_writer
-from cache.feature_set import FeatureSet
-from cache.source import read_source
+from cache.entries import writer as entry_writer
+from cache.sets.feature_set import FeatureSet
+from cache.entries.source import read_source
 
 entry_writer.CHUNK_BYTES = 4096
 feature_set, video = FeatureSet.open(Path(sys.argv[1])), Path(sys.argv[2])

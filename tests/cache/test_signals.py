@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from cache.feature_set import FeatureSet
-from cache.hold_signals import hold_signals
-from cache.scan import find_temporaries
-from cache.verify import verify_cache
+from cache.sets.feature_set import FeatureSet
+from cache.sets.scan import find_temporaries
+from cache.signals import hold_signals
+from cache.upkeep.verify import verify_cache
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -93,9 +93,9 @@ INTERRUPT = """
 import random, signal, sys
 from pathlib import Path
 import numpy as np
-from cache import entry_writer
-from cache.feature_set import FeatureSet
-from cache.source import read_source
+from cache.entries import writer as entry_writer
+from cache.sets.feature_set import FeatureSet
+from cache.entries.source import read_source
 
 class Stop(BaseException):
     pass

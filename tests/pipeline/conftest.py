@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-import pipeline.sets
-from cache.clip import Clip
-from cache.manifest import read_manifest, write_manifest
-from pipeline.sets import WeightsChoice
-from pipeline.settings import StageOneSettings
+import pipeline.extract.plan
+from cache.manifest.clip import Clip
+from cache.manifest.manifest import read_manifest, write_manifest
+from pipeline.extract.plan import WeightsChoice
+from pipeline.extract.settings import StageOneSettings
 from tests.pipeline.default_weights import ship_small_default
 from tests.pipeline.known_faces import write_clip
 from tests.pipeline.sheets import STEADY
@@ -53,7 +53,7 @@ def steady(tmp_path: Path) -> Clip:
 def networks_built_once() -> Iterator[None]:
     """Build a network anew only where its own settings differ, not for every plan."""
     built: dict[Any, Any] = {}
-    real = pipeline.sets.load_network
+    real = pipeline.extract.plan.load_network
 
     def load(name: str, choice: WeightsChoice, settings: StageOneSettings, **options: Any) -> Any:
         content = choice.file.read_bytes() if choice.file else b""
@@ -63,9 +63,10 @@ def networks_built_once() -> Iterator[None]:
         return built[key]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline.sets, "load_network", load)
+        patch.setattr(pipeline.extract.plan, "load_network", load)
         patch.setattr(
-            "pipeline.loaded._load", lambda n, c, s, d, b: load(n, c, s, device=d, batch_size=b)
+            "pipeline.extract.networks._load",
+            lambda n, c, s, d, b: load(n, c, s, device=d, batch_size=b),
         )
         yield
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from extractors import default_network
 from extractors.networks import NETWORKS
-from extractors.weight_facts import Framing, WeightFacts
-from extractors.weights import initialise
+from extractors.weights.facts import Framing, WeightFacts
+from extractors.weights.load import default as default_network
+from extractors.weights.load import initialise
 from tests.extractors.small import use_small_networks
 
 CLASSES = (

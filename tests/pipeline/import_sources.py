@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cache.feature_set import FeatureSet
-from pipeline.importing.importing import ImportReport, import_features
-from pipeline.importing.settings import ImportRefusedError, ImportSettings
+from cache.sets.feature_set import FeatureSet
+from pipeline.exchange.importing import ImportReport, import_features
+from pipeline.exchange.settings import ImportRefusedError, ImportSettings
 
 CLIPS = ["a-1", "a-2", "b-1"]
 GENERATOR = np.random.default_rng(0)

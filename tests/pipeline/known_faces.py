@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from cache.clip import Clip
-from cache.coverage import FACT
-from cache.feature_set import FeatureSet, SetSpec
-from cache.manifest import write_manifest
-from cache.source import read_source
-from pipeline.coverage import measure_coverage
-from pipeline.faces import FaceSettings
-from pipeline.rungs import Rung
-from pipeline.sets import ALGORITHM_VERSIONS
-from pipeline.tracks import Box, ClipTracks, Sighting, TrackArrays
+from cache.entries.coverage import FACT
+from cache.entries.source import read_source
+from cache.manifest.clip import Clip
+from cache.manifest.manifest import write_manifest
+from cache.sets.feature_set import FeatureSet, SetSpec
+from pipeline.extract.plan import ALGORITHM_VERSIONS
+from pipeline.faces.coverage import measure_coverage
+from pipeline.faces.faces import FaceSettings
+from pipeline.faces.rungs import Rung
+from pipeline.faces.tracks import Box, ClipTracks, Sighting, TrackArrays
 from tests.pipeline.videos import HEIGHT, WIDTH, grey_frame, write_video
 
 SPEC = SetSpec(name="faces", settings=FaceSettings().keyed(), version=ALGORITHM_VERSIONS["faces"])

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import skimage
 
-from pipeline.choice import FaceArrays
-from pipeline.decode import Frames
-from pipeline.rungs import Rung
+from pipeline.faces.choice import FaceArrays
+from pipeline.faces.rungs import Rung
+from pipeline.media.frames import Frames
 
 # The head of scikit-image's astronaut (NASA, public domain): dlib's box in the photograph.
 FACE_BOX = (175, 76, 266, 167)

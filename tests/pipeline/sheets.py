@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 from click.testing import CliRunner, Result
 
-from cache.clip import Clip
-from cache.failure import Failure
-from cache.feature_set import FeatureSet
-from cache.source import read_source
+from cache.entries.failure import Failure
+from cache.entries.source import read_source
+from cache.manifest.clip import Clip
+from cache.sets.feature_set import FeatureSet
 from pipeline.cli import main
-from pipeline.rungs import Rung
-from pipeline.tracks import Box
+from pipeline.faces.rungs import Rung
+from pipeline.faces.tracks import Box
 from tests.pipeline.known_faces import SPEC, see, write_table
 
 SMALL: Box = (5, 5, 26, 26)

@@ -16,11 +16,11 @@ import psutil
 import pytest
 from click.testing import Result
 
-from benchmarks.mutate import DAMAGES, extract_mutants, make_seeds, write_mutants
-from cache.clip import Clip
-from cache.feature_set import find_set
-from cache.manifest import write_manifest
-from pipeline.summary import peak_memory
+from benchmarks.trust.mutate import DAMAGES, extract_mutants, make_seeds, write_mutants
+from cache.manifest.clip import Clip
+from cache.manifest.manifest import write_manifest
+from cache.sets.feature_set import find_set
+from pipeline.extract.summary import peak_memory
 from tests.pipeline.extracting import extract, report
 from tests.pipeline.videos import HEIGHT, WIDTH, grey_frame, write_video, write_wav
 
@@ -176,7 +176,7 @@ def test_an_exception_that_no_one_foresaw_fails_the_clip_and_says_where(
     def track_faces(*_: object, **__: object) -> None:
         raise cv2.error("Assertion failed")
 
-    monkeypatch.setattr("pipeline.face_stages.track_faces", track_faces)
+    monkeypatch.setattr("pipeline.extract.picture.track_faces", track_faces)
     path = write_video(tmp_path / "a.mp4", [grey_frame(1)], codec="mpeg4")
     clip = extract_one(path)
     assert clip["sets"]["faces"]["state"] == "failed"

@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from pipeline.decode import Frames, VideoReader
+from pipeline.media.frames import Frames, VideoReader
 
 WIDTH, HEIGHT = 94, 62  # no square, no multiple of 8, even as yuv420p asks
 

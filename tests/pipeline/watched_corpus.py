@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from cache.clip import Clip
+from cache.manifest.clip import Clip
 from cache.settings import merge, settings_from
-from pipeline.results import ClipResult
-from pipeline.run import run_extract
-from pipeline.sets import Plan, WeightsChoice, plan_sets
-from pipeline.settings import StageOneSettings
+from pipeline.extract.plan import Plan, WeightsChoice, plan_sets
+from pipeline.extract.results import ClipResult
+from pipeline.extract.run import run_extract
+from pipeline.extract.settings import StageOneSettings
 from tests.pipeline.extracting import entries
 from tests.pipeline.videos import grey_frame, write_video
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from cache.manifest import Manifest
+from cache.manifest.manifest import Manifest
 from extractors.networks import NETWORKS
 from tests.trainer.experiment_helper import make_corpus
 from tests.trainer.stills_helper import narrow_spec
-from trainer import experiment, results
+from trainer.runs.folder import experiment, results
 
 
 # One corpus for all tests of a module that only read it: writing one takes longer than training on

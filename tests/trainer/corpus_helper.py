@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from cache.failure import Failure
-from cache.feature_set import FeatureSet, SetSpec
+from cache.entries.failure import Failure
+from cache.entries.source import Source
+from cache.sets.feature_set import FeatureSet, SetSpec
 from cache.settings import settings_from
-from cache.source import Source
-from trainer.corpus import Corpus
-from trainer.sequences import Sequences
+from trainer.data.corpus import Corpus
+from trainer.data.sequences import Sequences
 from trainer.settings import TrainSettings
 
 CLASSES = ("angry", "happy", "sad")

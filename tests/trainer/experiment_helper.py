@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from cache.manifest import Clip, Manifest, read_manifest, write_manifest
+from cache.manifest.manifest import Clip, Manifest, read_manifest, write_manifest
 from tests.trainer.corpus_helper import write_set
-from trainer.experiment import Protocol, run_experiment
-from trainer.runs import Run, read_run
+from trainer.runs.experiment import Protocol, run_experiment
+from trainer.runs.folder import Run, read_run
 from trainer.settings import load_settings
 
 CLASSES = ("angry", "happy", "sad")

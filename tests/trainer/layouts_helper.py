@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from trainer.stills.data_settings import DataSettings
-from trainer.stills.images import Reading
+from trainer.stills.images.files import Reading
 
 
 def reading(size: int = 7, *, grey: bool = False, **data: object) -> Reading:

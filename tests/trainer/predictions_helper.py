@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from trainer.predictions import BOTH, Predictions
+from trainer.runs.predictions import BOTH, Predictions
 
 CLASSES = ("angry", "happy", "sad")
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from extractors.networks import NETWORKS, NetworkSpec
 from extractors.resnet18 import ResNet18
-from trainer.stills.parts import StillParts
+from trainer.stills.images.parts import StillParts
+from trainer.stills.images.stills import Stills
 from trainer.stills.settings import FinetuneSettings
-from trainer.stills.stills import Stills
 
 # A tenth of a second an epoch. ``network`` is one that the fixture ``narrow`` adds.
 TINY = FinetuneSettings(

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from trainer.compare import compare_predictions
-from trainer.predictions import PredictionsError
-from trainer.runs import RunError, read_run, to_json
-from trainer.tables import format_comparison
+from trainer.runs.compare import compare_predictions
+from trainer.runs.folder import RunError, read_run, to_json
+from trainer.runs.predictions import PredictionsError
+from trainer.runs.text import format_comparison
 
 
 @click.command()

@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from trainer.commands import options
-from trainer.ensemble import ensemble_runs
-from trainer.predictions import PredictionsError
-from trainer.runs import RunError, to_json
-from trainer.tables import format_report
+from trainer.runs.ensemble import ensemble_runs
+from trainer.runs.folder import RunError, to_json
+from trainer.runs.predictions import PredictionsError
+from trainer.runs.text import format_report
 
 
 @click.command()

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from trainer.results import evaluate_run
-from trainer.runs import RunError, read_run, to_json
-from trainer.tables import format_report
+from trainer.runs.folder import RunError, read_run, to_json
+from trainer.runs.results import evaluate_run
+from trainer.runs.text import format_report
 
 
 @click.command()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from cache.manifest import SPLITS
+from cache.manifest.manifest import SPLITS
 
 MANIFEST = click.argument("manifest", type=click.Path(path_type=Path))
 CACHE = click.option(

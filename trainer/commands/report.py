@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from trainer.html_report import format_html
-from trainer.runs import RunError, read_run, write_whole
+from trainer.runs.folder import RunError, read_run, write_whole
+from trainer.runs.html import format_html
 
 
 @click.command()

@@ -12,14 +12,14 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
 from cache.end_by_signal import ends_by_signal
-from extractors.device import choose_device
+from extractors.running.device import choose_device
 from trainer.commands import options
-from trainer.runs import to_json
-from trainer.sweep import TABLE_MARKDOWN, run_sweep
-from trainer.sweep_cell import CellResult, Place
-from trainer.sweep_file import read_sweep, sweep_names
-from trainer.sweep_table import to_json as table_to_json
-from trainer.tables import format_percent
+from trainer.runs.folder import to_json
+from trainer.runs.text import format_percent
+from trainer.sweeps.cell import CellResult, Place
+from trainer.sweeps.file import read_sweep, sweep_names
+from trainer.sweeps.sweep import TABLE_MARKDOWN, run_sweep
+from trainer.sweeps.table import to_json as table_to_json
 
 
 @click.command(epilog=f"Sweeps that come with avfuse: {', '.join(sweep_names())}.")

@@ -8,15 +8,15 @@ from pathlib import Path
 import click
 
 from cache.end_by_signal import ends_by_signal
-from cache.manifest import read_manifest
-from extractors.device import choose_device
+from cache.manifest.manifest import read_manifest
+from extractors.running.device import choose_device
 from trainer.commands import options
-from trainer.display import Display
-from trainer.experiment import Protocol, run_experiment
-from trainer.runs import to_json
+from trainer.runs.display import Display
+from trainer.runs.experiment import Protocol, run_experiment
+from trainer.runs.folder import to_json
+from trainer.runs.text import format_report
 from trainer.settings import inner_share, load_settings
-from trainer.tables import format_report
-from trainer.train import TrainingError
+from trainer.training.train import TrainingError
 
 
 @click.command()

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from trainer.ranges import check_at_least, check_shares
+from cache.ranges import check_at_least, check_shares
 
 if TYPE_CHECKING:  # heads import the settings, which import this module
-    from trainer.heads import Steps
+    from trainer.heads.head import Steps
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cache.feature_set import FeatureSet, find_set, list_sets
-from trainer.corpus import Corpus, load_corpus
-from trainer.features import FeaturesError
+from cache.sets.feature_set import FeatureSet, find_set, list_sets
+from trainer.data.corpus import Corpus, load_corpus
+from trainer.data.features import FeaturesError
 from trainer.settings import HeadSettings
 
 _NO_STEPS = "it has no steps"

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.sequences import Sequences
-from trainer.set_features import SetFeatures, read_features
+from trainer.data.sequences import Sequences
+from trainer.data.set_features import SetFeatures, read_features
 from trainer.settings import HeadSettings
 
 UNLABELLED = -1

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cache.manifest import Clip
+from cache.manifest.manifest import Clip
 from trainer.wording import name_some
 
 _SPEC = re.compile(r"(speaker|clip):([0-9]+)")

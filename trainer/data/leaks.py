@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cache.digest import digest_json
-from trainer.plan import Plan
+from trainer.data.plan import Plan
 
 
 def find_leaks(sets: Sequence[Mapping[str, Any]], plan: Plan) -> Iterator[str]:
     """Warn of folds whose test clips an encoder behind the features may have been trained on.
 
     Args:
-        sets: every set behind the features, with its provenance; see ``trainer.available``.
+        sets: every set behind the features, with its provenance; see ``trainer.data.available``.
         plan: the folds.
     """
     for item in sets:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.corpus import Corpus, CorpusError
-from trainer.features import Array, chunks
-from trainer.sequences import Sequences
+from trainer.data.corpus import Corpus, CorpusError
+from trainer.data.features import Array, chunks
+from trainer.data.sequences import Sequences
 from trainer.settings import HeadSettings
 
 # A deviation below this share of the mean is rounding, not variation.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from cache.manifest import Clip
-from trainer.folds import SplitError, natural_key
+from cache.manifest.manifest import Clip
+from trainer.data.folds import SplitError, natural_key
 from trainer.wording import name_some
 
 

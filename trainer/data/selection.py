@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cache.manifest import Clip
-from trainer.folds import SplitError, deal_by_label, natural_key
+from cache.manifest.manifest import Clip
+from trainer.data.folds import SplitError, deal_by_label, natural_key
 
 
 def inner_split(

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cache.feature_set import FeatureSet, find_set
-from cache.pack import Pack, open_pack
-from trainer.features import FeaturesError, arrays_of, choose_features, derive
-from trainer.sequences import Sequences, flatten_grid, join
+from cache.packs.pack import Pack, open_pack
+from cache.sets.feature_set import FeatureSet, find_set
+from trainer.data.features import FeaturesError, arrays_of, choose_features, derive
+from trainer.data.sequences import Sequences, flatten_grid, join
 
 FAILED = "failed"
 _BY_SEVERITY = ("ok", "partial", FAILED)
@@ -56,7 +56,7 @@ def read_features(
         cache: the cache's folder.
         names: the sets.
         clip_ids: the N clips, in the order wanted.
-        features: what to read of each set; see ``trainer.features``.
+        features: what to read of each set; see ``trainer.data.features``.
         packs: folder of the packs; None: in the cache.
 
     Raises:

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from cache.manifest import Clip
-from trainer.folds import SplitError, group_clips
-from trainer.plan import Fold, Plan, check_classes, check_speakers
+from cache.manifest.manifest import Clip
+from trainer.data.folds import SplitError, group_clips
+from trainer.data.plan import Fold, Plan, check_classes, check_speakers
 
 SPLITS = ("train", "val", "test")
 

@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Heads: networks from sequences of embeddings to logits, alone or stacked."""

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from trainer.attention import Pooling, make_pooling
-from trainer.audio import make_encoder
 from trainer.fusion import Concatenation, FactorizedBilinearPooling
+from trainer.heads.encoders import make_encoder
 from trainer.settings import FusionSettings, HeadSettings, ModalitySettings
 
 

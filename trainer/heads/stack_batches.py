@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainer.batches import BatchMaker
-from trainer.stacked_ops import Block, Packed, mask_table
+from trainer.data.batches import BatchMaker
+from trainer.heads.stack_ops import Block, Packed, mask_table
 
 Indices = NDArray[np.int64]
 

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trainer.heads.stack_ops import Block, bag_softmax, mean_weights, sum_rows
 from trainer.settings import ModalitySettings
-from trainer.stacked_ops import Block, bag_softmax, mean_weights, sum_rows
 
 
 class StackedPooling(Protocol):

@@ -8,8 +8,8 @@ from typing import Any
 
 from scipy.stats import binomtest
 
-from trainer.metrics import wilson_interval
-from trainer.predictions import Predictions, PredictionsError, check_same
+from trainer.runs.metrics import wilson_interval
+from trainer.runs.predictions import Predictions, PredictionsError, check_same
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from cache.coverage import Coverage, add_coverage, read_coverage
-from cache.entry import EntryError, read_entry_header
-from cache.feature_set import find_set
+from cache.entries.coverage import Coverage, add_coverage, read_coverage
+from cache.entries.entry import EntryError, read_entry_header
+from cache.sets.feature_set import find_set
 
 
 def measure_run_coverage(

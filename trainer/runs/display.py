@@ -7,9 +7,9 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from trainer.head_trainer import Watch
-from trainer.history import Stage
-from trainer.trained import EpochRecord
+from trainer.runs.head_trainer import Watch
+from trainer.runs.history import Stage
+from trainer.training.trained import EpochRecord
 
 
 class Display(Watch):

@@ -9,11 +9,11 @@ from typing import Any
 
 from cache.digest import digest_file
 from cache.settings import format_toml
-from trainer.predictions import mean_predictions
-from trainer.report import MissingClip
-from trainer.results import write_results
-from trainer.run_writer import RunWriter, check_writable
-from trainer.runs import CONFIG, PREDICTIONS, Run, RunError, read_run
+from trainer.runs.folder import CONFIG, PREDICTIONS, Run, RunError, read_run
+from trainer.runs.predictions import mean_predictions
+from trainer.runs.report import MissingClip
+from trainer.runs.results import write_results
+from trainer.runs.run_writer import RunWriter, check_writable
 
 WEIGHTS_WARNING = (
     "the weights of the ensemble were given by hand; "

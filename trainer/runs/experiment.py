@@ -12,23 +12,23 @@ from typing import Any
 
 import torch
 
-from cache.manifest import Manifest
+from cache.manifest.manifest import Manifest
 from cache.settings import format_toml, settings_to_dict
-from trainer.available import Available, load_available, used_set_names
-from trainer.corpus import Corpus
-from trainer.coverage import measure_run_coverage
-from trainer.head_trainer import HeadTrainer, Watch
-from trainer.history import plot_history
-from trainer.leaks import find_leaks
-from trainer.plan import Plan
-from trainer.predictions import mean_predictions, pool_predictions
-from trainer.report import MissingClip
-from trainer.results import write_results
-from trainer.run_info import describe_run
-from trainer.run_writer import RunWriter, check_writable, state_of_same
-from trainer.runs import CONFIG, CURVES, ENTRIES, read_run
+from trainer.data.available import Available, load_available, used_set_names
+from trainer.data.corpus import Corpus
+from trainer.data.leaks import find_leaks
+from trainer.data.plan import Plan
+from trainer.data.splits import make_plan, restrict_plan
+from trainer.runs.coverage import measure_run_coverage
+from trainer.runs.folder import CONFIG, CURVES, ENTRIES, read_run
+from trainer.runs.head_trainer import HeadTrainer, Watch
+from trainer.runs.history import plot_history
+from trainer.runs.info import describe_run
+from trainer.runs.predictions import mean_predictions, pool_predictions
+from trainer.runs.report import MissingClip
+from trainer.runs.results import write_results
+from trainer.runs.run_writer import RunWriter, check_writable, state_of_same
 from trainer.settings import TrainSettings, inner_share
-from trainer.splits import make_plan, restrict_plan
 from trainer.wording import name_by_reason
 
 AFEW_WARNING = "prior afew-test: its class weights were made from the test labels of AFEW, a leak"

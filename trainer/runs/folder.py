@@ -1,4 +1,4 @@
-"""The run folder: what one training or ensemble wrote; ``trainer.run_writer`` writes it."""
+"""The run folder: what one training or ensemble wrote; ``trainer.runs.run_writer`` writes it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from cache.commit import sync_folder, temporary_path
-from trainer.predictions import Predictions, PredictionsError
-from trainer.predictions_csv import read_predictions
+from trainer.runs.predictions import Predictions, PredictionsError
+from trainer.runs.predictions_csv import read_predictions
 
 FORMAT = 1
 INFO, CONFIG, METRICS, PREDICTIONS = "run.json", "config.toml", "metrics.json", "predictions.csv"

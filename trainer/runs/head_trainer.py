@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cache.clip import Clip
-from trainer.corpus import Corpus
-from trainer.history import HistoryRow, Stage, format_history, read_history
-from trainer.plan import Fold
-from trainer.predict import predict_head
-from trainer.predictions import Predictions
-from trainer.run_writer import RunWriter
-from trainer.runs import CHECKPOINTS, HISTORY
-from trainer.selection import inner_split
+from cache.manifest.clip import Clip
+from trainer.data.corpus import Corpus
+from trainer.data.plan import Fold
+from trainer.data.selection import inner_split
+from trainer.heads.stack import why_not_stacked
+from trainer.runs.folder import CHECKPOINTS, HISTORY
+from trainer.runs.history import HistoryRow, Stage, format_history, read_history
+from trainer.runs.predictions import Predictions
+from trainer.runs.run_writer import RunWriter
 from trainer.settings import TrainSettings, inner_share
-from trainer.stacked import why_not_stacked
-from trainer.train import choose_epochs, train_head, train_heads
-from trainer.trained import EpochRecord, TrainedHead, load_checkpoint, save_checkpoint
+from trainer.training.predict import predict_head
+from trainer.training.train import choose_epochs, train_head, train_heads
+from trainer.training.trained import EpochRecord, TrainedHead, load_checkpoint, save_checkpoint
 
 # Seeds trained as one: more gain little and take memory for parameters and rows.
 MOST_TOGETHER = 16

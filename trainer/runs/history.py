@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from trainer.plots import plot_curves
-from trainer.trained import EpochRecord
+from trainer.runs.plots import plot_curves
+from trainer.training.trained import EpochRecord
 
 Stage = Literal["choose", "train"]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import jinja2
 
-from trainer.results import evaluate_run
-from trainer.runs import CONFIG, CONFUSION, CURVES, Run, RunError
-from trainer.tables import format_interval, format_percent
+from trainer.runs.folder import CONFIG, CONFUSION, CURVES, Run, RunError
+from trainer.runs.results import evaluate_run
+from trainer.runs.text import format_interval, format_percent
 
 MAX_MISTAKES = 200
 
@@ -25,7 +25,7 @@ def format_html(run: Run) -> str:
         RunError: one of the run's files is missing or damaged.
     """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 
 from cache.digest import digest_json
-from cache.manifest import Manifest
+from cache.manifest.manifest import Manifest
 from cache.settings import settings_to_dict
-from trainer.available import Available
-from trainer.folds import natural_key
-from trainer.plan import Fold, Plan
+from trainer.data.available import Available
+from trainer.data.folds import natural_key
+from trainer.data.plan import Fold, Plan
 from trainer.settings import TrainSettings
 
 

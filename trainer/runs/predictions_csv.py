@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.predictions import Predictions, PredictionsError
+from trainer.runs.predictions import Predictions, PredictionsError
 
 COLUMNS = ("clip", "label", "prediction")
 LAST_COLUMNS = ("fold", "split", "modalities", "untrained")

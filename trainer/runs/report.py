@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trainer.metrics import Metrics, measure, spread_of, wilson_interval
-from trainer.predictions import BOTH, Predictions
+from trainer.runs.metrics import Metrics, measure, spread_of, wilson_interval
+from trainer.runs.predictions import BOTH, Predictions
 
 
 @dataclass(frozen=True)

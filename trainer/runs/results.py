@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trainer.plots import plot_confusion
-from trainer.predictions import Predictions
-from trainer.report import MissingClip, make_report
-from trainer.run_writer import RunWriter
-from trainer.runs import CONFUSION, Run, read_members
-from trainer.tables import format_interval, format_percent
+from trainer.runs.folder import CONFUSION, Run, read_members
+from trainer.runs.plots import plot_confusion
+from trainer.runs.predictions import Predictions
+from trainer.runs.report import MissingClip, make_report
+from trainer.runs.run_writer import RunWriter
+from trainer.runs.text import format_interval, format_percent
 
 UNTRAINED_WARNING = (
     "untrained: random weights stand behind these features; no figure of this run means anything"

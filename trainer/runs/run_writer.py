@@ -14,10 +14,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from cache.commit import Writer, is_alive, temporary_writer, this_host, this_writer
-from cache.failure import utc_now
-from trainer.predictions import Predictions
-from trainer.predictions_csv import format_predictions
-from trainer.runs import (
+from cache.entries.failure import utc_now
+from trainer.runs.folder import (
     CHECKPOINTS,
     CONFIG,
     CONFUSION,
@@ -34,6 +32,8 @@ from trainer.runs import (
     to_json,
     write_whole,
 )
+from trainer.runs.predictions import Predictions
+from trainer.runs.predictions_csv import format_predictions
 
 _FILES = (CONFIG, METRICS, PREDICTIONS, HISTORY, ENTRIES, CONFUSION, CURVES)
 _FOLDERS = {CHECKPOINTS: ("*.safetensors", "*.progress"), MEMBERS: ("*.csv",)}

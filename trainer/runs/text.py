@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from trainer.compare import Comparison
+from trainer.runs.compare import Comparison
 from trainer.wording import name_by_reason
 
 _HEADER = ("", "n", "accuracy", "95 % interval", "UAR", "macro F1")
@@ -13,7 +13,7 @@ _WIDTHS = (30, 6, 14, 15, 14, 14)
 
 
 def format_report(report: Mapping[str, Any], *, name: str) -> str:
-    """Write the figures of ``trainer.report.make_report`` as a table with its warnings.
+    """Write the figures of ``trainer.runs.report.make_report`` as a table with its warnings.
 
     Args:
         report: the contents of ``metrics.json``.

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from trainer.stills.augment import mix, to_float, vary
+from trainer.stills.images.stills import Stills
 from trainer.stills.settings import FinetuneSettings
-from trainer.stills.stills import Stills
 
 # More than a training has updates, so that no two seeds share the draws of one.
 SEEDS_APART = 1_000_003

@@ -12,8 +12,8 @@ import torch
 
 from cache.digest import digest_json
 from extractors.networks import NETWORKS
-from extractors.weights import load_weights, weights_digest
-from trainer.runs import (
+from extractors.weights.load import load_weights, weights_digest
+from trainer.runs.folder import (
     CONFIG,
     CONFUSION,
     FORMAT,
@@ -26,9 +26,9 @@ from trainer.runs import (
     write_whole,
 )
 from trainer.stills.identity import RANDOM
-from trainer.stills.parts import Copies, StillParts, describe_parts
+from trainer.stills.images.parts import Copies, StillParts, describe_parts
 from trainer.stills.settings import FinetuneSettings
-from trainer.stills.state import read_facts
+from trainer.training.stills_state import read_facts
 
 WEIGHTS, PROGRESS = "weights.safetensors", "progress.safetensors"
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from extractors.networks import NETWORKS
-from extractors.still_classifier import classifier_prefix
-from extractors.weights import initialise
+from extractors.running.still_classifier import classifier_prefix
+from extractors.weights.load import initialise
 
 
 class FaceClassifier(nn.Module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trainer.ranges import check_at_least, check_shares
+from cache.ranges import check_at_least, check_shares
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trainer.stills.augment import resize, to_float
 from trainer.stills.classifier import FaceClassifier
-from trainer.stills.stills import Stills
+from trainer.stills.images.stills import Stills
 
 IMAGES_PER_FORWARD = 256
 

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import torch
 
-from extractors.weights import load_weights, weights_digest
+from extractors.weights.load import load_weights, weights_digest
 from trainer.stills.batches import SEEDS_APART, draw_batch, epoch_order
 from trainer.stills.classifier import FaceClassifier
 from trainer.stills.evaluate import normalise, predict_stills, score_stills
 from trainer.stills.identity import RANDOM, resolve, training_identity
-from trainer.stills.schedule import balance, learning_rate_at, make_optimiser, soft_cross_entropy
+from trainer.stills.images.stills import Stills
 from trainer.stills.settings import FinetuneSettings
-from trainer.stills.state import TrainingState, load_state, save_state
-from trainer.stills.stills import Stills
+from trainer.training.schedule import balance, learning_rate_at, make_optimiser, soft_cross_entropy
+from trainer.training.stills_state import TrainingState, load_state, save_state
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # A kill costs at most this much work.

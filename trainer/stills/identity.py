@@ -7,8 +7,8 @@ from dataclasses import replace
 from cache.digest import digest_array, digest_json
 from cache.settings import settings_to_dict
 from extractors.networks import NETWORKS
+from trainer.stills.images.stills import Stills
 from trainer.stills.settings import FinetuneSettings
-from trainer.stills.stills import Stills
 
 # What the identity of a training without weights to start from says of them.
 RANDOM = "random weights"

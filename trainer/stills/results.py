@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from trainer.metrics import measure
-from trainer.plots import plot_confusion, plot_curves
-from trainer.predictions import Predictions
-from trainer.report import make_report
+from trainer.runs.metrics import measure
+from trainer.runs.plots import plot_confusion, plot_curves
+from trainer.runs.predictions import Predictions
+from trainer.runs.report import make_report
+from trainer.runs.text import format_interval, format_percent
 from trainer.stills.classifier import FaceClassifier
 from trainer.stills.evaluate import predict_stills
 from trainer.stills.finetune import DivergedError, StillEpoch
-from trainer.stills.parts import Copies, StillParts, Unreadable
+from trainer.stills.images.parts import Copies, StillParts, Unreadable
+from trainer.stills.images.stills import Stills
 from trainer.stills.settings import FinetuneSettings
-from trainer.stills.stills import Stills
-from trainer.tables import format_interval, format_percent
 
 # With more, a confusion matrix is too large for a file's header.
 MOST_CLASSES = 30

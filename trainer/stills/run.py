@@ -10,14 +10,14 @@ from typing import Any
 import torch
 
 from cache.settings import format_toml, settings_to_dict
-from extractors.weights import weights_digest
-from trainer.run_writer import RunWriter
-from trainer.runs import CONFIG, CONFUSION, CURVES, HISTORY
+from extractors.weights.load import weights_digest
+from trainer.runs.folder import CONFIG, CONFUSION, CURVES, HISTORY
+from trainer.runs.run_writer import RunWriter
 from trainer.stills.beginning import PROGRESS, WEIGHTS, adopt, describe, starting_point
 from trainer.stills.data_settings import DataSettings
 from trainer.stills.finetune import Finetuned, StillEpoch, finetune
 from trainer.stills.identity import resolve, training_identity
-from trainer.stills.parts import Copies, StillParts, check_parts, find_copies
+from trainer.stills.images.parts import Copies, StillParts, check_parts, find_copies
 from trainer.stills.results import (
     CONFUSION_TABLE,
     UNREADABLE,
@@ -31,8 +31,8 @@ from trainer.stills.results import (
     predictions_of,
 )
 from trainer.stills.settings import FinetuneSettings
-from trainer.stills.state import read_facts
 from trainer.stills.weights_file import halve, save_classifier
+from trainer.training.stills_state import read_facts
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from trainer.ranges import check_at_least, check_shares
+from cache.ranges import check_at_least, check_shares
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from extractors.networks import NETWORKS
-from extractors.weight_facts import KEY, read_facts
-from extractors.weight_files import WeightsError, read_weight_file
-from extractors.weights import load_weights
-from trainer.runs import write_whole
+from extractors.weights.facts import KEY, read_facts
+from extractors.weights.files import WeightsError, read_weight_file
+from extractors.weights.load import load_weights
+from trainer.runs.folder import write_whole
 from trainer.stills.classifier import FaceClassifier
 
 

@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Sweeps: grids of settings, one run a cell, as a table."""

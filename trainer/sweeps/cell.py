@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cache.manifest import read_manifest
+from cache.manifest.manifest import read_manifest
 from cache.settings import merge, settings_from
-from trainer.ensemble import ensemble_runs
-from trainer.experiment import Protocol, run_experiment
-from trainer.run_writer import is_being_written
-from trainer.runs import INFO, RunError, read_json
+from trainer.runs.ensemble import ensemble_runs
+from trainer.runs.experiment import Protocol, run_experiment
+from trainer.runs.folder import INFO, RunError, read_json
+from trainer.runs.run_writer import is_being_written
 from trainer.settings import TrainSettings, load_preset
-from trainer.sweep_plan import CellText, Sweep
+from trainer.sweeps.sweep_plan import CellText, Sweep
 
 POLL_SECONDS = 1.0
 

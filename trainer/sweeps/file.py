@@ -33,9 +33,9 @@ from typing import Any
 import numpy as np
 
 from cache.settings import SettingsError, merge, parse_overrides, read_toml, settings_from
-from trainer.sweep_plan import Axis, Base, CellText, Sweep, SweepError
+from trainer.sweeps.sweep_plan import Axis, Base, CellText, Sweep, SweepError
 
-SWEEPS = Path(__file__).parent / "sweeps"
+SWEEPS = Path(__file__).parent
 _VARIABLE = re.compile(r"\{(\w+)\}")
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from joblib import Parallel, delayed
 
-from cache.manifest import Manifest, read_manifest
-from trainer.runs import RunError, read_json, to_json, write_whole
-from trainer.sweep_cell import CellResult, Place, join_cells, run_cell_in_worker
-from trainer.sweep_plan import CellText, Sweep, SweepError
-from trainer.sweep_plot import plot_heat_map
-from trainer.sweep_table import format_csv, format_markdown
+from cache.manifest.manifest import Manifest, read_manifest
+from trainer.runs.folder import RunError, read_json, to_json, write_whole
+from trainer.sweeps.cell import CellResult, Place, join_cells, run_cell_in_worker
+from trainer.sweeps.sweep_plan import CellText, Sweep, SweepError
+from trainer.sweeps.sweep_plot import plot_heat_map
+from trainer.sweeps.table import format_csv, format_markdown
 
 CELLS, INFO = "cells", "sweep.json"
 TABLE_CSV, TABLE_MARKDOWN, HEAT_MAP = "table.csv", "table.md", "heatmap.png"

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from trainer.sweep_cell import CellResult
-from trainer.sweep_plan import Sweep
-from trainer.sweep_table import make_row
+from trainer.sweeps.cell import CellResult
+from trainer.sweeps.sweep_plan import Sweep
+from trainer.sweeps.table import make_row
 
 
 def plot_heat_map(sweep: Sweep, results: Sequence[CellResult]) -> bytes:

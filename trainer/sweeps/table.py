@@ -7,9 +7,9 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from trainer.sweep_cell import CellResult
-from trainer.sweep_plan import CellText, Sweep
-from trainer.tables import format_interval, format_percent
+from trainer.runs.text import format_interval, format_percent
+from trainer.sweeps.cell import CellResult
+from trainer.sweeps.sweep_plan import CellText, Sweep
 
 COLUMNS = (
     "cell",

@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Training: losses, schedules, and heads trained one by one or as a stack."""

@@ -8,17 +8,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trainer.batches import BatchMaker
-from trainer.corpus import Corpus
-from trainer.heads import Head, make_head
-from trainer.loss import class_weights
-from trainer.normalisation import Normalisation, normalise
-from trainer.plain_training import PlainTraining
-from trainer.seeds import mix_seed
+from trainer.data.batches import BatchMaker
+from trainer.data.corpus import Corpus
+from trainer.data.normalisation import Normalisation, normalise
+from trainer.heads.head import Head, make_head
+from trainer.heads.stack import why_not_stacked
+from trainer.heads.stack_batches import StackedBatchMaker
 from trainer.settings import TrainSettings
-from trainer.stacked import why_not_stacked
-from trainer.stacked_batches import StackedBatchMaker
-from trainer.stacked_training import StackedTraining
+from trainer.training.loss import class_weights
+from trainer.training.plain import PlainTraining
+from trainer.training.seeds import mix_seed
+from trainer.training.stack import StackedTraining
 
 
 def begin_training(

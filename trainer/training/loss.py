@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainer.heads import HeadOutput
+from trainer.heads.head import HeadOutput
 
 
 def head_loss(

@@ -7,15 +7,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainer.augment import augment
-from trainer.batches import BatchMaker, plan_batches
-from trainer.corpus import Corpus
-from trainer.heads import Head
-from trainer.loss import head_loss
-from trainer.optim import learning_rate_at, make_optimiser, set_learning_rate
-from trainer.seeds import mix_seed
+from trainer.data.augment import augment
+from trainer.data.batches import BatchMaker, plan_batches
+from trainer.data.corpus import Corpus
+from trainer.heads.head import Head
 from trainer.settings import TrainSettings
-from trainer.trained import EpochRecord
+from trainer.training.loss import head_loss
+from trainer.training.optim import learning_rate_at, make_optimiser, set_learning_rate
+from trainer.training.seeds import mix_seed
+from trainer.training.trained import EpochRecord
 
 
 class PlainTraining:

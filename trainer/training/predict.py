@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trainer.audio import REACH, grid_times
-from trainer.batches import BatchMaker, ordered_batches
-from trainer.corpus import Corpus, CorpusError
-from trainer.normalisation import normalise
-from trainer.prior import apply_prior
-from trainer.trained import TrainedHead
+from trainer.data.batches import BatchMaker, ordered_batches
+from trainer.data.corpus import Corpus, CorpusError
+from trainer.data.normalisation import normalise
+from trainer.heads.encoders import REACH, grid_times
+from trainer.training.prior import apply_prior
+from trainer.training.trained import TrainedHead
 
 BATCH = 64
 

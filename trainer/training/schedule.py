@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from trainer.stills.classifier import FaceClassifier
+from trainer.stills.images.stills import Stills
 from trainer.stills.settings import FinetuneSettings
-from trainer.stills.stills import Stills
 
 
 def soft_cross_entropy(logits: Tensor, targets: Tensor, class_weights: Tensor) -> Tensor:

@@ -9,16 +9,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainer.batches import plan_batches
-from trainer.corpus import Corpus
-from trainer.heads import Head
-from trainer.loss import class_targets
-from trainer.optim import learning_rate_at, make_optimiser, set_learning_rate
-from trainer.seeds import mix_seed
+from trainer.data.batches import plan_batches
+from trainer.data.corpus import Corpus
+from trainer.heads.head import Head
+from trainer.heads.stack import StackedHeads
+from trainer.heads.stack_batches import StackedBatch, StackedBatchMaker
 from trainer.settings import TrainSettings
-from trainer.stacked import StackedHeads
-from trainer.stacked_batches import StackedBatch, StackedBatchMaker
-from trainer.trained import EpochRecord
+from trainer.training.loss import class_targets
+from trainer.training.optim import learning_rate_at, make_optimiser, set_learning_rate
+from trainer.training.seeds import mix_seed
+from trainer.training.trained import EpochRecord
 
 # As torch.nn.utils.clip_grad_norm_ has it.
 CLIP_EPS = 1e-6

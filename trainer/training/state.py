@@ -15,11 +15,11 @@ from torch import nn
 
 from cache.digest import digest_array, digest_json
 from cache.settings import settings_to_dict
-from trainer.corpus import Corpus
-from trainer.optim import load_optimiser_tensors, optimiser_tensors
-from trainer.runs import write_whole
+from trainer.data.corpus import Corpus
+from trainer.runs.folder import write_whole
 from trainer.settings import TrainSettings
-from trainer.trained import CheckpointError, EpochRecord, read_tensors
+from trainer.training.optim import load_optimiser_tensors, optimiser_tensors
+from trainer.training.trained import CheckpointError, EpochRecord, read_tensors
 
 FORMAT = "avfuse training 2"
 

@@ -13,8 +13,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from trainer.optim import load_optimiser_tensors, optimiser_tensors
-from trainer.runs import write_whole
+from trainer.runs.folder import write_whole
+from trainer.training.optim import load_optimiser_tensors, optimiser_tensors
 
 FORMAT = "avfuse finetuning 1"
 

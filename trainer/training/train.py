@@ -15,15 +15,15 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainer.batches import BatchMaker, ordered_batches
-from trainer.begin_training import begin_training
-from trainer.corpus import UNLABELLED, Corpus, CorpusError
-from trainer.heads import Head
-from trainer.normalisation import fit_normalisations
-from trainer.prior import prior_weights
-from trainer.progress import load_progress, save_progress, training_identity
+from trainer.data.batches import BatchMaker, ordered_batches
+from trainer.data.corpus import UNLABELLED, Corpus, CorpusError
+from trainer.data.normalisation import fit_normalisations
+from trainer.heads.head import Head
 from trainer.settings import TrainSettings
-from trainer.trained import EpochRecord, TrainedHead
+from trainer.training.begin_training import begin_training
+from trainer.training.prior import prior_weights
+from trainer.training.state import load_progress, save_progress, training_identity
+from trainer.training.trained import EpochRecord, TrainedHead
 
 Clips = Sequence[int] | NDArray[np.int64]
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cache.settings import settings_to_dict
-from trainer.heads import Head, make_head
-from trainer.normalisation import Normalisation
-from trainer.runs import write_whole
+from trainer.data.normalisation import Normalisation
+from trainer.heads.head import Head, make_head
+from trainer.runs.folder import write_whole
 from trainer.settings import TrainSettings, settings_from_dict
 
 FORMAT = "avfuse head 1"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.alignment import (
+from benchmarks.science.alignment import (
     LOOSE_ENDS,
     LOUDNESS,
     NUM_PLACES,

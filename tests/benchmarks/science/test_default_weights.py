@@ -11,10 +11,10 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import save_file
 
-from benchmarks.default_weights import main
-from extractors.face_network import load_face_network
-from extractors.still_classifier import load_still_classifier
-from extractors.weight_files import read_weight_file
+from benchmarks.science.default_weights import main
+from extractors.running.face_network import load_face_network
+from extractors.running.still_classifier import load_still_classifier
+from extractors.weights.files import read_weight_file
 from tests.extractors.small import use_small_networks
 from trainer.stills.classifier import FaceClassifier
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.pitch import SAMPLE_RATE, WINDOW, track_pitch
-from benchmarks.ravdess_data import spoken
-from benchmarks.voice import formants, voice_functionals
+from benchmarks.science.pitch import SAMPLE_RATE, WINDOW, track_pitch
+from benchmarks.science.ravdess_data import spoken
+from benchmarks.science.voice import formants, voice_functionals
 
 SECONDS = np.arange(int(0.7 * SAMPLE_RATE)) / SAMPLE_RATE
 

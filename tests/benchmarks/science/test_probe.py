@@ -8,18 +8,18 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from benchmarks.icmi19_table1 import PUBLISHED, format_rows, row_of
-from benchmarks.icmi19_table1 import main as table1
-from benchmarks.probe import main as probe
+from benchmarks.science.icmi19_table1 import PUBLISHED, format_rows, row_of
+from benchmarks.science.icmi19_table1 import main as table1
+from benchmarks.science.probe import main as probe
+from benchmarks.science.probe_layers import STAGES, embed_layers, plot_plane, probe_layer, project
 from extractors.networks import NETWORKS
 from extractors.resnet18 import ResNet18
 from tests.trainer.stills_helper import TINY, make_ferplus, make_stills
-from trainer.runs import RunError
+from trainer.runs.folder import RunError
 from trainer.stills.augment import to_float
 from trainer.stills.classifier import FaceClassifier
 from trainer.stills.evaluate import normalise
-from trainer.stills.parts import StillParts
-from trainer.stills.probe import STAGES, embed_layers, plot_plane, probe_layer, project
+from trainer.stills.images.parts import StillParts
 from trainer.stills.run import run_finetuning
 from trainer.stills.weights_file import save_classifier
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.ravdess_aligned import Array, Takes, classified, headed, per_speaker
-from benchmarks.ravdess_stack import NUM_FOLDS, all_pairs, fit_weights, pool, stack
+from benchmarks.science.ravdess_aligned import Array, Takes, classified, headed, per_speaker
+from benchmarks.science.ravdess_stack import NUM_FOLDS, all_pairs, fit_weights, pool, stack
 
 NUM_CLASSES, CLIPS_IN_FOLD = 3, 12
 HEADS = {

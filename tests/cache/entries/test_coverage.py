@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from cache.coverage import Coverage, add_coverage, describe_coverage, read_coverage
-from cache.entry import EntryError, read_entry_header, verify_entry
-from cache.feature_set import FeatureSet
-from cache.sealed import HEADER_BYTES, _format_header, read_header
-from cache.source import Source
-from cache.status import read_status
+from cache.entries.coverage import Coverage, add_coverage, describe_coverage, read_coverage
+from cache.entries.entry import EntryError, read_entry_header, verify_entry
+from cache.entries.sealed import HEADER_BYTES, _format_header, read_header
+from cache.entries.source import Source
+from cache.sets.feature_set import FeatureSet
+from cache.upkeep.status import read_status
 from tests.cache.conftest import WriteEntry
 
 CLIPS = {

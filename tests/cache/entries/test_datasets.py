@@ -7,8 +7,8 @@ import h5py
 import numpy as np
 import pytest
 
-from cache.datasets import find_datasets
-from cache.sealed import SealError
+from cache.entries.datasets import find_datasets
+from cache.entries.sealed import SealError
 
 
 def test_arrays_are_found_by_name_times_first_and_in_groups(tmp_path: Path) -> None:

@@ -12,16 +12,16 @@ import h5py
 import numpy as np
 import pytest
 
-import cache.sealed
-from cache.entry import (
+import cache.entries.sealed
+from cache.entries.entry import (
     EntryError,
     find_length_problem,
     read_entry,
     read_entry_header,
     verify_entry,
 )
-from cache.sealed import HEADER_BYTES
-from cache.source import Source
+from cache.entries.sealed import HEADER_BYTES
+from cache.entries.source import Source
 from tests.cache.conftest import DIM, STEPS, WriteEntry, arrays_of
 
 
@@ -207,7 +207,7 @@ def test_an_entry_that_is_replaced_while_it_is_read_is_read_again_and_is_not_dam
 ) -> None:
     other = write_entry("a", arrays_of(seed=5)).replace(tmp_path / "other")
     path = write_entry("a")
-    real, replaced = cache.sealed.digest_file, []
+    real, replaced = cache.entries.sealed.digest_file, []
 
     def digest_file(file: Path, *, start: int = 0) -> str:
         # Between the header and the body, once.
@@ -215,7 +215,7 @@ def test_an_entry_that_is_replaced_while_it_is_read_is_read_again_and_is_not_dam
             replaced.append(other.replace(path))
         return real(file, start=start)
 
-    monkeypatch.setattr(cache.sealed, "digest_file", digest_file)
+    monkeypatch.setattr(cache.entries.sealed, "digest_file", digest_file)
     look(path)
     assert replaced
     damaged = bytearray(path.read_bytes())

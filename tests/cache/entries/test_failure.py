@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from cache.commit import CacheWriteError
-from cache.failure import Failure, FailureRecordError, read_failure, utc_now, write_failure
-from cache.source import Source, read_source
+from cache.entries.failure import Failure, FailureRecordError, read_failure, utc_now, write_failure
+from cache.entries.source import Source, read_source
 
 
 def test_a_failure_is_read_back_as_it_was_written(tmp_path: Path, source: Source) -> None:

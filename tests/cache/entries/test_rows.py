@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache import entry_writer
-from cache.entry import EntryError
-from cache.entry_rows import Rows, open_entry
+from cache.entries import writer as entry_writer
+from cache.entries.entry import EntryError
+from cache.entries.rows import Rows, open_entry
 from tests.cache.conftest import DIM, STEPS, WriteEntry, arrays_of
 
 

@@ -15,9 +15,9 @@ import h5py
 import numpy as np
 import pytest
 
-from cache import sealed
 from cache.commit import CacheWriteError
-from cache.sealed import HEADER_BYTES, SealedFile, SealError, read_header, verify_body
+from cache.entries import sealed
+from cache.entries.sealed import HEADER_BYTES, SealedFile, SealError, read_header, verify_body
 from tests.cache.conftest import names_in
 
 
@@ -220,7 +220,7 @@ import os, sys
 from pathlib import Path
 import numpy as np
 from cache.commit import CacheWriteError
-from cache.sealed import SealedFile, read_header, verify_body
+from cache.entries.sealed import SealedFile, read_header, verify_body
 
 folder = Path(sys.argv[1])
 filler = folder / "filler"
@@ -261,7 +261,7 @@ def test_a_really_full_disk_neither_crashes_hdf5_nor_keeps_the_space(tmp_path: P
         [*command, sys.executable, "-X", "faulthandler", "-c", FULL_DISK, str(tmp_path)],
         capture_output=True,
         text=True,
-        cwd=Path(__file__).parent.parent.parent,
+        cwd=Path(__file__).parent.parent.parent.parent,
         check=False,
     )
     assert (run.returncode, run.stderr) == (0, "")

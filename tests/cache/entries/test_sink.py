@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cache.sink import Sink
+from cache.entries.sink import Sink
 
 
 def test_what_is_written_is_read_back_and_beyond_the_end_are_zeros(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cache import source as module
-from cache.source import Source, read_source, same
+from cache.entries import source as module
+from cache.entries.source import Source, read_source, same
 
 
 def test_a_source_holds_size_time_and_digest(video: Path) -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cache.feature_set import FeatureSet
-from cache.trust import Trust, trust_entry
+from cache.entries.trust import Trust, trust_entry
+from cache.sets.feature_set import FeatureSet
 from tests.cache.conftest import WriteEntry
 
 

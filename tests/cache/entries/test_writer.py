@@ -8,12 +8,12 @@ import h5py
 import numpy as np
 import pytest
 
-from cache import entry_writer
 from cache.commit import CacheWriteError
 from cache.digest import digest_array
-from cache.entry import EntryError, read_entry, verify_entry
-from cache.entry_writer import EntryWriter
-from cache.source import Source
+from cache.entries import writer as entry_writer
+from cache.entries.entry import EntryError, read_entry, verify_entry
+from cache.entries.source import Source
+from cache.entries.writer import EntryWriter
 from tests.cache.conftest import names_in
 
 SOURCE = Source(11, 13, "0" * 64)

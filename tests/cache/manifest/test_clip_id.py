@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cache.clip_id import (
+from cache.manifest.clip_id import (
     MAX_CLIP_ID_LENGTH,
     as_clip_id,
     check_clip_id,

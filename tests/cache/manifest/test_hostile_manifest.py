@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.hostile_manifest import KINDS, compare, make_corpus, read, write_rows
-from cache.manifest import ManifestError, read_manifest
-from cache.manifest_rows import MAX_PROBLEM_LENGTH
+from benchmarks.trust.hostile_manifest import KINDS, compare, make_corpus, read, write_rows
+from cache.manifest.manifest import ManifestError, read_manifest
+from cache.manifest.rows import MAX_PROBLEM_LENGTH
 
 ROWS = 2_003
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cache.manifest import Clip, Manifest, ManifestError, read_manifest
+from cache.manifest.manifest import Clip, Manifest, ManifestError, read_manifest
 
 
 def write(folder: Path, text: str | bytes, *, media: tuple[str, ...] = ()) -> Path:

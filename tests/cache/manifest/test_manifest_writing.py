@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cache.manifest import Clip, Manifest, ManifestError, read_manifest, write_manifest
+from cache.manifest.manifest import Clip, Manifest, ManifestError, read_manifest, write_manifest
 
 
 def clips_of(folder: Path) -> list[Clip]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cache.table import (
+from cache.manifest.table import (
     MAX_LINE_LENGTH,
     MAX_LINES_PER_RECORD,
     TableError,

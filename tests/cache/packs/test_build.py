@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from cache.commit import CacheWriteError
-from cache.feature_set import FeatureSet
-from cache.pack import PackError, find_packs, open_pack
+from cache.packs.pack import PackError, find_packs, open_pack
+from cache.sets.feature_set import FeatureSet
 from tests.cache.conftest import WriteEntry, arrays_of, names_in
 
 

@@ -8,15 +8,15 @@ import h5py
 import numpy as np
 import pytest
 
-from cache import pack as module
 from cache.commit import CacheWriteError
 from cache.digest import digest_array
-from cache.entry import EntryError
-from cache.failure import Failure
-from cache.feature_set import FeatureSet, SetSpec
-from cache.pack import PackError, find_packs, open_pack, pack_problem
-from cache.pack_sums import PackSums
-from cache.sealed import HEADER_BYTES, SealError
+from cache.entries.entry import EntryError
+from cache.entries.failure import Failure
+from cache.entries.sealed import HEADER_BYTES, SealError
+from cache.packs import pack as module
+from cache.packs.pack import PackError, find_packs, open_pack, pack_problem
+from cache.packs.sums import PackSums
+from cache.sets.feature_set import FeatureSet, SetSpec
 from tests.cache.conftest import WriteEntry, arrays_of
 
 CLIPS = ("b", "a", "c")
@@ -58,7 +58,7 @@ def test_a_pack_is_built_once_and_named_by_what_is_in_it(
     first = open_pack(filled, CLIPS, "basic")
     assert first.built == "there was none"
     monkeypatch.setattr(module, "build_pack", None)
-    monkeypatch.setattr("cache.entry.read_entry", None)
+    monkeypatch.setattr("cache.entries.entry.read_entry", None)
     again = open_pack(filled, CLIPS, "basic")
     assert (again.built, again.path) == ("", first.path)
     monkeypatch.undo()

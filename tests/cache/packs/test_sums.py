@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache.pack_sums import PAGE, PackSums, add_up, check_mapped, check_rest, read_values
-from cache.sealed import HEADER_BYTES, Header, SealError
+from cache.entries.sealed import HEADER_BYTES, Header, SealError
+from cache.packs.sums import PAGE, PackSums, add_up, check_mapped, check_rest, read_values
 
 OFFSET = HEADER_BYTES + 24
 SIZE = 5 * PAGE + 17  # the last page is not whole, nor its last word

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache import source as source_module
 from cache.commit import CacheWriteError
 from cache.digest import digest_text
-from cache.entry import EntryError, verify_entry
-from cache.failure import Failure
-from cache.feature_set import FeatureSet, SetError, SetSpec, find_set, list_sets
-from cache.source import Source, read_source
+from cache.entries import source as source_module
+from cache.entries.entry import EntryError, verify_entry
+from cache.entries.failure import Failure
+from cache.entries.source import Source, read_source
+from cache.sets.feature_set import FeatureSet, SetError, SetSpec, find_set, list_sets
 from tests.cache.conftest import WriteEntry, arrays_of, names_in
 
 
@@ -58,7 +58,7 @@ def test_a_folder_that_holds_another_key_is_refused(
     feature_set: FeatureSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = FeatureSet(feature_set.cache, SetSpec("resnet18", {}, version=7))
-    monkeypatch.setattr("cache.feature_set.read_spec_file", lambda _: (feature_set.spec, {}))
+    monkeypatch.setattr("cache.sets.feature_set.read_spec_file", lambda _: (feature_set.spec, {}))
     with pytest.raises(SetError, match="holds a set with another key"):
         other.create({})
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from cache.commit import temporary_path
-from cache.feature_set import FeatureSet
-from cache.scan import (
+from cache.sets.feature_set import FeatureSet
+from cache.sets.scan import (
     NotACacheError,
     check_cache,
     count_bytes,

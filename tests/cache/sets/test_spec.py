@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cache.set_spec import SetError, SetSpec, spec_difference
+from cache.sets.spec import SetError, SetSpec, spec_difference
 
 SPEC = SetSpec(
     "resnet18",

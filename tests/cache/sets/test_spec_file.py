@@ -11,19 +11,19 @@ from pathlib import Path
 import pytest
 
 from cache.commit import CacheWriteError, temporary_path
-from cache.feature_set import FeatureSet, SetSpec, list_sets
-from cache.gc import find_garbage, remove_garbage
-from cache.scan import find_broken_sets
-from cache.status import read_status
+from cache.sets.feature_set import FeatureSet, SetSpec, list_sets
+from cache.sets.scan import find_broken_sets
+from cache.upkeep.gc import find_garbage, remove_garbage
+from cache.upkeep.status import read_status
 
 SPEC = SetSpec("resnet18", {"size": 13}, version=1)
 STEPS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree")
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parent.parent.parent.parent
 
 CREATE = """
 import sys
 from pathlib import Path
-from cache.feature_set import FeatureSet, SetSpec
+from cache.sets.feature_set import FeatureSet, SetSpec
 sys.stdin.readline()
 FeatureSet(Path(sys.argv[1]), SetSpec("resnet18", {"size": 13}, version=1)).create({})
 """
@@ -94,7 +94,7 @@ def test_one_that_comes_second_keeps_what_the_first_made(
         meanwhile.rename(folder)
         return temporary_path(folder)
 
-    monkeypatch.setattr("cache.spec_file.temporary_path", appear)
+    monkeypatch.setattr("cache.sets.spec_file.temporary_path", appear)
     assert FeatureSet(tmp_path, SPEC).create({"host": "there"}).provenance["host"] == "here"
     assert [path.name for path in tmp_path.iterdir()] == [SPEC.folder]
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from cache.commit import temporary_path, this_writer
-from cache.feature_set import FeatureSet, SetSpec, list_sets
-from cache.gc import DAY_SECONDS, SetInUseError, find_garbage, remove_garbage
-from cache.pack import find_packs, open_pack
-from cache.scan import NotACacheError
-from cache.source import Source
+from cache.entries.source import Source
+from cache.packs.pack import find_packs, open_pack
+from cache.sets.feature_set import FeatureSet, SetSpec, list_sets
+from cache.sets.scan import NotACacheError
+from cache.upkeep.gc import DAY_SECONDS, SetInUseError, find_garbage, remove_garbage
 from tests.cache.conftest import WriteEntry, arrays_of, make_packs
 
 

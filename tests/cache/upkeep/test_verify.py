@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from cache.commit import temporary_path
-from cache.entry import verify_entry
-from cache.failure import Failure
-from cache.feature_set import FeatureSet, SetSpec
-from cache.pack import open_pack
-from cache.scan import NotACacheError
-from cache.verify import verify_cache
+from cache.entries.entry import verify_entry
+from cache.entries.failure import Failure
+from cache.packs.pack import open_pack
+from cache.sets.feature_set import FeatureSet, SetSpec
+from cache.sets.scan import NotACacheError
+from cache.upkeep.verify import verify_cache
 from tests.cache.conftest import WriteEntry
 
 

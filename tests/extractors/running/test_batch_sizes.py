@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from extractors.batch_sizes import images_at_once, pick_sizes
 from extractors.networks import NETWORKS
+from extractors.running.batch_sizes import images_at_once, pick_sizes
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from extractors.device import choose_device
+from extractors.running.device import choose_device
 
 
 def test_auto_is_a_device_of_this_machine() -> None:

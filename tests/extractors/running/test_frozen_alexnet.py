@@ -12,15 +12,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from extractors import frozen_alexnet
 from extractors.alexnet import LAYERS, grid_steps, min_steps
-from extractors.frozen_alexnet import BEFORE, REACH, STRIDE, load_frozen_alexnet
-from extractors.weight_files import WeightsError
-from trainer.audio import AlexNetEncoder, grid_times
-from trainer.heads import make_head
-from trainer.normalisation import Normalisation
+from extractors.running import frozen_alexnet
+from extractors.running.frozen_alexnet import BEFORE, REACH, STRIDE, load_frozen_alexnet
+from extractors.weights.files import WeightsError
+from trainer.data.normalisation import Normalisation
+from trainer.heads.encoders import AlexNetEncoder, grid_times
+from trainer.heads.head import make_head
 from trainer.settings import TrainSettings, load_settings
-from trainer.trained import TrainedHead, save_checkpoint
+from trainer.training.trained import TrainedHead, save_checkpoint
 
 GENERATOR = np.random.default_rng(3)
 SHAPES = {"spectrogram": (37,), "logmel": (17, 3)}

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from extractors.folding import EveryNth, fold
+from extractors.running.merged_norms import EveryNth, fold
 from tests.extractors.small import give_statistics, small_specs
 
 SPECS = small_specs()

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from extractors import packing
-from extractors.packing import PackedConv2d, pack
-from extractors.weights import initialise
+from extractors.running import ordered_weights as packing
+from extractors.running.ordered_weights import PackedConv2d, pack
+from extractors.weights.load import initialise
 from tests.extractors.small import ROUNDING, give_statistics, small_specs
 
 SPECS = small_specs()

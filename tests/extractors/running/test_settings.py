@@ -10,13 +10,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from extractors.face_network import FaceNetwork, load_face_network
-from extractors.network_settings import NetworkSettings, resolve_settings
 from extractors.networks import NETWORKS
+from extractors.running.face_network import FaceNetwork, load_face_network
+from extractors.running.settings import NetworkSettings, resolve_settings
 from extractors.views import VIEW_SETS, resize_crops
-from extractors.weight_facts import WeightFacts
-from extractors.weight_files import WeightsError
-from extractors.weights import initialise
+from extractors.weights.facts import WeightFacts
+from extractors.weights.files import WeightsError
+from extractors.weights.load import initialise
 from tests.extractors.small import small_specs, use_small_networks
 
 SPECS = small_specs()

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import save_file
 
 from extractors.networks import NETWORKS
-from extractors.still_classifier import classifier_prefix, load_still_classifier
-from extractors.weight_facts import WeightFacts
-from extractors.weight_files import WeightsError
+from extractors.running.still_classifier import classifier_prefix, load_still_classifier
+from extractors.weights.facts import WeightFacts
+from extractors.weights.files import WeightsError
 from tests.extractors.small import use_small_networks
 
 FACTS = WeightFacts("resnet18", ("a", "b", "c"), 24, grey=True)

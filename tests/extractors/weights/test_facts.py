@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from extractors.weight_facts import KEY, Framing, WeightFacts, plain, read_facts
-from extractors.weight_files import WeightsError
+from extractors.weights.facts import KEY, Framing, WeightFacts, plain, read_facts
+from extractors.weights.files import WeightsError
 
 FILE = Path("w.safetensors")
 FACTS = WeightFacts(

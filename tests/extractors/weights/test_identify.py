@@ -6,9 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from extractors.identify import NAMES_SHOWN, compare, compare_with_all, differences, identify
 from extractors.networks import NETWORKS
-from extractors.weight_files import WeightsError
+from extractors.weights.files import WeightsError
+from extractors.weights.identify import (
+    NAMES_SHOWN,
+    compare,
+    compare_with_all,
+    differences,
+    identify,
+)
 
 
 def tensors_of(name: str) -> dict[str, torch.Tensor]:

@@ -12,13 +12,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from extractors.face_network import FaceNetwork, NetworkSettings
 from extractors.ir50 import IR50
 from extractors.networks import NETWORKS, NetworkSpec
 from extractors.resnet18 import ResNet18
+from extractors.running.face_network import FaceNetwork, NetworkSettings
 from extractors.views import VIEW_SETS
-from extractors.weight_files import WeightsError
-from extractors.weights import (
+from extractors.weights.files import WeightsError
+from extractors.weights.load import (
     convert_weights,
     initialise,
     load_weights,
@@ -208,7 +208,7 @@ def test_saving_that_breaks_off_leaves_the_file_as_it_was(
         part.write_bytes(b"half")
         raise SafetensorError("No space left on device")
 
-    monkeypatch.setattr("extractors.weights.save_file", break_off)
+    monkeypatch.setattr("extractors.weights.load.save_file", break_off)
     with pytest.raises(OSError, match="can't be written: No space left on device"):
         save_weights(built("resnet18", 1), path, {})
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [(path.name, b"whole")]

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from extractors.iresnet50 import IResNet50
-from extractors.onnx_graph import OnnxError
-from extractors.onnx_iresnet50 import read_iresnet50
-from extractors.weight_files import WeightsError, read_weight_file
+from extractors.weights.files import WeightsError, read_weight_file
+from extractors.weights.onnx_graph import OnnxError
+from extractors.weights.onnx_iresnet50 import read_iresnet50
 from tests.extractors.onnx_writer import Exporter, model, node
 from tests.extractors.reference import randomise
 

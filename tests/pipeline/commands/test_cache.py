@@ -10,11 +10,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cache.commit import temporary_path, this_writer
-from cache.failure import Failure
-from cache.feature_set import FeatureSet, SetSpec
-from cache.pack import find_packs
-from cache.source import read_source
-from cache.status import read_status
+from cache.entries.failure import Failure
+from cache.entries.source import read_source
+from cache.packs.pack import find_packs
+from cache.sets.feature_set import FeatureSet, SetSpec
+from cache.upkeep.status import read_status
 from pipeline.cli import main
 
 STEPS = 7
@@ -247,6 +247,6 @@ def test_a_cache_that_can_not_be_read_is_an_error_without_a_traceback(
     def forbidden(cache: Path) -> list[FeatureSet]:
         raise PermissionError(13, "Permission denied", str(cache))
 
-    monkeypatch.setattr("cache.status.list_sets", forbidden)
+    monkeypatch.setattr("cache.upkeep.status.list_sets", forbidden)
     result = run("status", feature_set.cache)
     assert (result.exit_code, "Error: [Errno 13] Permission" in result.stderr) == (1, True)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from cache.feature_set import find_set
+from cache.sets.feature_set import find_set
 from pipeline.cli import main
 
 

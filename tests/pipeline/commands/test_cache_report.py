@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cache.status import CacheStatus, SetStatus
-from pipeline.cache_report import format_size, format_status
+from cache.upkeep.status import CacheStatus, SetStatus
+from pipeline.commands.cache_report import format_size, format_status
 
 
 @pytest.mark.parametrize(

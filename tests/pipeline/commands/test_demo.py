@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cache.manifest import read_manifest
+from cache.manifest.manifest import read_manifest
 from pipeline.demo_corpus import CLASSES, DemoSettings, make_demo_corpus
 
 

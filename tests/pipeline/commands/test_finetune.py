@@ -13,15 +13,15 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from safetensors.torch import load_file
 
+from cache.progress import StillsDisplay
 from extractors.networks import NETWORKS
 from pipeline.cli import main
 from pipeline.commands import finetune as commands
 from pipeline.commands.finetune import make_aligner
 from tests.trainer.stills_helper import TINY_OPTIONS, make_ferplus, narrow_spec
 from trainer.stills.config import load_config
-from trainer.stills.images import Reading
-from trainer.stills.layouts import read_stills
-from trainer.stills.progress_display import StillsDisplay
+from trainer.stills.images.files import Reading
+from trainer.stills.images.layouts import read_stills
 from trainer.stills.run import run_finetuning
 
 NARROW = (

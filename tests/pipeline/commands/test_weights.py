@@ -10,9 +10,9 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from extractors.face_network import load_face_network
 from extractors.networks import NETWORKS
-from extractors.weights import initialise, weights_digest
+from extractors.running.face_network import load_face_network
+from extractors.weights.load import initialise, weights_digest
 from pipeline.cli import main
 from tests.extractors.small import use_small_networks
 from tests.pipeline.default_weights import FACTS, ship_small_default

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from cache.clip import Clip
-from cache.manifest import read_manifest, write_manifest
+from cache.manifest.clip import Clip
+from cache.manifest.manifest import read_manifest, write_manifest
 from pipeline.cli import main
-from pipeline.corpus_checks import find_far
-from pipeline.doctor import diagnose
-from pipeline.examine import Examination, examine_clip
-from pipeline.workers import WorkerDied, WorkersFailedError
+from pipeline.doctor.checks import find_far
+from pipeline.doctor.doctor import diagnose
+from pipeline.doctor.examine import Examination, examine_clip
+from pipeline.workers.pool import WorkerDied, WorkersFailedError
 from tests.pipeline.videos import grey_frame, write_video, write_wav
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 7\n"
@@ -166,7 +166,7 @@ def test_a_hanging_or_crashing_file_is_a_finding_and_the_others_are_examined(
         yield failed(clips[0], WorkerDied("decoding hung"))
         yield from map(work, clips[1:])
 
-    monkeypatch.setattr("pipeline.doctor.map_clips", map_clips)
+    monkeypatch.setattr("pipeline.doctor.doctor.map_clips", map_clips)
     code, report = doctor(corpus, "--sample", "0")
     (finding,) = report["findings"]
     assert code == 1
@@ -283,7 +283,7 @@ def test_workers_that_cannot_start_are_told_and_nothing_is_called_healthy(
         yield from ()
         raise WorkersFailedError("the worker processes end before they take a clip")
 
-    monkeypatch.setattr("pipeline.doctor.map_clips", map_clips)
+    monkeypatch.setattr("pipeline.doctor.doctor.map_clips", map_clips)
     result = CliRunner().invoke(main, ["doctor", str(corpus)])
     assert result.exit_code == 1
     assert "the worker processes end before they take a clip" in result.stderr

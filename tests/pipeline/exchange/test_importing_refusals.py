@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cache.feature_set import FeatureSet
-from pipeline.importing.columns import ColumnError, choose_columns
-from pipeline.importing.settings import ImportSettings
+from cache.sets.feature_set import FeatureSet
+from pipeline.exchange.columns import ColumnError, choose_columns
+from pipeline.exchange.settings import ImportSettings
 from tests.pipeline.import_sources import CLIPS, FRAMES, VECTORS, csv, npz, refused, run, values
 
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from click.testing import Result
 
-from cache.entry_rows import Rows
-from cache.feature_set import find_set
-from cache.manifest import read_manifest
-from extractors import frozen_alexnet
-from pipeline.trained_encoder import EncoderChoiceError, describe_training, find_checkpoint
+from cache.entries.rows import Rows
+from cache.manifest.manifest import read_manifest
+from cache.sets.feature_set import find_set
+from extractors.running import frozen_alexnet
+from pipeline.extract.trained_encoder import EncoderChoiceError, describe_training, find_checkpoint
 from tests.pipeline.command import avfuse
-from trainer.trained import load_checkpoint
+from trainer.training.trained import load_checkpoint
 
 QUICK = ("--set", "optim.epochs=1", "--set", "optim.batch_size=3", "--threads", "1")
 
@@ -189,7 +189,7 @@ def test_an_encoder_of_an_imported_set_is_refused(
 ) -> None:
     from dataclasses import replace
 
-    from trainer.trained import save_checkpoint
+    from trainer.training.trained import save_checkpoint
 
     head = load_checkpoint(find_checkpoint(encoder_run))
     path = save_checkpoint(replace(head, features={"audio": "values"}), tmp_path / "c.safetensors")

@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from cache.clip import Clip
-from cache.feature_set import FeatureSet, find_set
-from cache.manifest import read_manifest, write_manifest
+from cache.manifest.clip import Clip
+from cache.manifest.manifest import read_manifest, write_manifest
+from cache.sets.feature_set import FeatureSet, find_set
 from cache.settings import settings_from
-from pipeline.choice import choose_faces
 from pipeline.cli import main
-from pipeline.crops import CropSettings, crop_faces
-from pipeline.decode import VideoReader
-from pipeline.rungs import Rung
-from pipeline.sets import WeightsChoice, load_network
-from pipeline.settings import StageOneSettings
-from pipeline.tracks import read_tracks
+from pipeline.extract.plan import WeightsChoice, load_network
+from pipeline.extract.settings import StageOneSettings
+from pipeline.faces.choice import choose_faces
+from pipeline.faces.crops import CropSettings, crop_faces
+from pipeline.faces.rungs import Rung
+from pipeline.faces.tracks import read_tracks
+from pipeline.media.frames import VideoReader
 from tests.pipeline.extracting import EXTRACT, entries, extract, report, write_tone
 
 

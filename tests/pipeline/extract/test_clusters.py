@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks.torture import make_corpus
-from cache.coverage import Coverage
-from cache.feature_set import list_sets
-from pipeline import engines
-from pipeline.engines import Engine, EngineError, run_shard
-from pipeline.results import ClipResult, SetResult
+from benchmarks.trust.torture import make_corpus
+from cache.entries.coverage import Coverage
+from cache.sets.feature_set import list_sets
+from pipeline.extract.clip import clusters as engines
+from pipeline.extract.clusters import Engine, EngineError, run_shard
+from pipeline.extract.results import ClipResult, SetResult
 from tests.pipeline.extracting import extract, report
 
 SETS = ("--sets", "faces,spectrogram")
@@ -69,7 +69,7 @@ def test_shards_that_cannot_run_are_an_error_that_says_how_to_go_on(tmp_path: Pa
     # Read here and not by the shards: they start in a folder that isn't this one.
     code = (
         "from pathlib import Path\n"
-        "from pipeline.engines import Engine, EngineError\n"
+        "from pipeline.extract.clusters import Engine, EngineError\n"
         f"engine = Engine('dask', ({str(manifest)!r}, '--sets', 'faces'), Path('/'), 1)\n"
         "try:\n"
         "    list(engine.map_clips(2))\n"

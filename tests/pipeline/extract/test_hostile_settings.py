@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cache.clip import Clip
-from cache.manifest import write_manifest
+from cache.manifest.clip import Clip
+from cache.manifest.manifest import write_manifest
 from cache.settings import (
     SettingsError,
     format_toml,
@@ -24,9 +24,9 @@ from cache.settings import (
     settings_from,
     settings_to_dict,
 )
-from pipeline.decode import DecodeSettings
-from pipeline.sets import plan_sets
-from pipeline.settings import StageOneSettings
+from pipeline.extract.plan import plan_sets
+from pipeline.extract.settings import StageOneSettings
+from pipeline.media.frames import DecodeSettings
 from tests.pipeline.extracting import extract
 from tests.pipeline.videos import write_wav
 

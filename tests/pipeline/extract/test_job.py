@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from cache.clip import Clip
 from cache.commit import CacheWriteError
-from cache.feature_set import list_sets
-from cache.scan import find_temporaries
-from cache.source import Source
-from pipeline.job import Job
-from pipeline.media import MediaInfo
-from pipeline.sets import Plan
-from pipeline.settings import StageOneSettings
+from cache.entries.source import Source
+from cache.manifest.clip import Clip
+from cache.sets.feature_set import list_sets
+from cache.sets.scan import find_temporaries
+from pipeline.extract.job import Job
+from pipeline.extract.plan import Plan
+from pipeline.extract.settings import StageOneSettings
+from pipeline.media.container import MediaInfo
 from tests.conftest import SMALL
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parent.parent.parent.parent
 LIMIT = 5_000  # bytes of a file: the report fits, the faces of a clip don't
 
 

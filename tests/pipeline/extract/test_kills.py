@@ -1,10 +1,10 @@
-"""``avfuse extract``, killed at random moments; ``benchmarks/torture.py`` does it 300 times."""
+"""``avfuse extract``, killed at random moments; ``benchmarks/trust/torture.py`` does it 300 times."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.torture import torture
+from benchmarks.trust.torture import torture
 from tests.conftest import SMALL
 
 

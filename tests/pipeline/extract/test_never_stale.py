@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-import pipeline.face_stages
-from cache.clip import Clip
-from cache.feature_set import find_set
+import pipeline.extract.picture
+from cache.manifest.clip import Clip
+from cache.sets.feature_set import find_set
 from extractors.resnet18 import ResNet18
-from extractors.weights import initialise, save_weights
-from pipeline.crops import crop_faces
-from pipeline.run import run_extract
-from pipeline.sets import WeightsChoice
+from extractors.weights.load import initialise, save_weights
+from pipeline.extract.plan import WeightsChoice
+from pipeline.extract.run import run_extract
+from pipeline.faces.crops import crop_faces
 from tests.pipeline.watched_corpus import ALL, SETS, Corpus, make_corpus, settings_with
 
 pytestmark = pytest.mark.usefixtures("networks_built_once")
@@ -175,7 +175,7 @@ def test_crops_are_made_in_pieces_that_are_bounded_like_chunks(
         sizes.append(crops.nbytes)
         return crops
 
-    monkeypatch.setattr(pipeline.face_stages, "crop_faces", crop)
+    monkeypatch.setattr(pipeline.extract.picture, "crop_faces", crop)
     limit = 2 * 3 * 224**2
     other = dataclasses.replace(corpus, cache=corpus.cache.with_name("other"))
     other.extract(other.plan(settings_with({"decode": {"chunk_bytes": limit}})))

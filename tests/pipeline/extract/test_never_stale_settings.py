@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 import pytest
 
-import pipeline.sets
+import pipeline.extract.plan
 from cache.settings import SettingsError
-from pipeline.settings import StageOneSettings
+from pipeline.extract.settings import StageOneSettings
 from tests.pipeline.watched_corpus import Corpus, make_corpus, settings_with
 
 pytestmark = pytest.mark.usefixtures("networks_built_once")
@@ -25,7 +25,7 @@ DEPENDENTS: dict[str, frozenset[str]] = {
     "faces": frozenset({"faces", "resnet18"}),
     "faces.policy": frozenset({"resnet18"}),  # the choice is made when crops are
     "crops": frozenset({"resnet18"}),
-    # Only weights that state their framing change; see tests/pipeline/test_default_network.py.
+    # Only weights that state their framing change; see tests/pipeline/predict/test_by_default.py.
     "crops.framing": frozenset(),
     "network": frozenset({"resnet18"}),
     "spectrogram": frozenset({"spectrogram"}),
@@ -34,7 +34,7 @@ DEPENDENTS: dict[str, frozenset[str]] = {
     "hang_seconds": frozenset(),
 }
 # A second detector needs its model.
-TESTED_ELSEWHERE = {"faces.second": "tests/pipeline/test_second.py"}
+TESTED_ELSEWHERE = {"faces.second": "tests/pipeline/faces/test_second.py"}
 # Another value, where adding a little or taking the next choice gives none that is valid.
 OTHER: dict[str, Any] = {
     "network.layer": "pooled",
@@ -119,12 +119,12 @@ def test_another_value_of_a_setting_recomputes_exactly_what_depends_on_it(
 def test_another_algorithm_version_recomputes_exactly_what_depends_on_it(
     version: str, dependents: set[str], shared: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    versions = pipeline.sets.ALGORITHM_VERSIONS
+    versions = pipeline.extract.plan.ALGORITHM_VERSIONS
     monkeypatch.setitem(versions, version, versions[version] + 1)
     assert shared.extract(shared.plan()) == shared.both(frozenset(dependents))
 
 
 def test_every_algorithm_version_is_tested_here() -> None:
     tested = {"faces", "network", "spectrogram", "logmel"}
-    untested = {"alexnet"}  # made from a trained run: tests/pipeline/test_alexnet_set.py
-    assert set(pipeline.sets.ALGORITHM_VERSIONS) <= tested | untested
+    untested = {"alexnet"}  # made from a trained run: tests/pipeline/extract/test_alexnet_set.py
+    assert set(pipeline.extract.plan.ALGORITHM_VERSIONS) <= tested | untested

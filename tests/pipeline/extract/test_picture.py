@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cache.clip import Clip
-from cache.feature_set import find_set
-from pipeline.run import run_extract
-from pipeline.sets import plan_sets
-from pipeline.settings import StageOneSettings
+from cache.manifest.clip import Clip
+from cache.sets.feature_set import find_set
+from pipeline.extract.plan import plan_sets
+from pipeline.extract.run import run_extract
+from pipeline.extract.settings import StageOneSettings
 
 
 def test_what_the_decoder_remarks_stands_in_the_entry_and_makes_nothing_partial(

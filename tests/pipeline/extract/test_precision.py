@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from click.testing import CliRunner
 
-from cache.feature_set import list_sets
-from cache.manifest import read_manifest
+from cache.manifest.manifest import read_manifest
+from cache.sets.feature_set import list_sets
 from pipeline.cli import main
 from tests.conftest import SMALL
 

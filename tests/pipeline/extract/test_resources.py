@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from cache.clip import Clip
-from pipeline import resources
-from pipeline.resources import Resources, Share, largest_first
+from cache.manifest.clip import Clip
+from pipeline.extract.clip import resources
+from pipeline.extract.resources import Resources, Share, largest_first
 
 
 @pytest.fixture(autouse=True)

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache.feature_set import FeatureSet, SetSpec
-from cache.source import Source
-from pipeline.choice import POLICIES, MisfitError, choose, choose_faces, place_given, rank
-from pipeline.detect import FivePointPredictor
-from pipeline.faces import FaceSettings, track_faces
-from pipeline.overrides import Override
-from pipeline.rungs import SUREST_LAST, Rung
-from pipeline.tracks import Box, ClipTracks, Sighting, TrackArrays, read_tracks
+from cache.entries.source import Source
+from cache.sets.feature_set import FeatureSet, SetSpec
+from pipeline.faces.choice import POLICIES, MisfitError, choose, choose_faces, place_given, rank
+from pipeline.faces.detect import FivePointPredictor
+from pipeline.faces.faces import FaceSettings, track_faces
+from pipeline.faces.overrides import Override
+from pipeline.faces.rungs import SUREST_LAST, Rung
+from pipeline.faces.tracks import Box, ClipTracks, Sighting, TrackArrays, read_tracks
 from tests.pipeline.known_faces import gather
 from tests.pipeline.scenes import background, clip, place, true_box
 

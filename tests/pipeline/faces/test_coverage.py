@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.coverage import measure_coverage
-from pipeline.rungs import Rung
+from pipeline.faces.coverage import measure_coverage
+from pipeline.faces.rungs import Rung
 
 
 def test_rungs_are_counted_and_the_longest_gap_is_measured() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import skimage
 
-from pipeline.crops import (
+from pipeline.faces.crops import (
     MEAN_SHAPE,
     CropSettings,
     box_transform,
@@ -17,8 +17,8 @@ from pipeline.crops import (
     fit_similarity,
     landmark_transform,
 )
-from pipeline.decode import VideoReader
-from pipeline.rungs import Rung
+from pipeline.faces.rungs import Rung
+from pipeline.media.frames import VideoReader
 
 NO_POINTS, NO_BOX = np.zeros((1, 5, 2)), np.zeros((1, 4))
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.decode import VideoReader
-from pipeline.detect import Detection, FivePointPredictor
-from pipeline.faces import FaceSettings, find_faces, track_faces
-from pipeline.rungs import Rung
-from pipeline.search import KEPT_BYTES, FaceSearch
-from pipeline.tracks import overlap
+from pipeline.faces.detect import Detection, FivePointPredictor
+from pipeline.faces.faces import FaceSettings, find_faces, track_faces
+from pipeline.faces.rungs import Rung
+from pipeline.faces.search import KEPT_BYTES, FaceSearch
+from pipeline.faces.tracks import overlap
+from pipeline.media.frames import VideoReader
 from tests.pipeline.scenes import SIZE, background, clip, moving, rungs, scene, true_box
 
 DETECTED = {Rung.DETECT, Rung.REGION, Rung.CONTRAST, Rung.TILT}
@@ -130,7 +130,7 @@ def test_the_papers_ladder_with_a_second_detector_is_refused() -> None:
 
 def test_kept_frames_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     frame = SIZE[0] * SIZE[1] * 3
-    monkeypatch.setattr("pipeline.search.KEPT_BYTES", 5 * frame)
+    monkeypatch.setattr("pipeline.faces.search.KEPT_BYTES", 5 * frame)
     search = FaceSearch(FaceSettings(), FivePointPredictor())
     for index, image in enumerate(scene(30, lambda _: None)):
         search.add(index, index / 25, image)
@@ -158,7 +158,7 @@ def test_settings_check_themselves(name: str, value: float, problem: str) -> Non
         FaceSettings(**{name: value})  # type: ignore[arg-type]  # a wrong value is what is tested
 
 
-# ---- real clips; the counts of plain dlib are those of benchmarks/faces.py
+# ---- real clips; the counts of plain dlib are those of benchmarks/science/faces.py
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.choice import choose_faces
-from pipeline.crops import CropSettings, crop_faces
-from pipeline.decode import VideoReader
-from pipeline.faces import FaceSettings, find_faces, track_faces
-from pipeline.overrides import Override
-from pipeline.rungs import Rung
+from pipeline.faces.choice import choose_faces
+from pipeline.faces.crops import CropSettings, crop_faces
+from pipeline.faces.faces import FaceSettings, find_faces, track_faces
+from pipeline.faces.overrides import Override
+from pipeline.faces.rungs import Rung
+from pipeline.media.frames import VideoReader
 from tests.pipeline.scenes import background, clip, place, true_box
 from tests.pipeline.videos import write_video
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.choice import choose_faces
-from pipeline.detect import HogDetector
-from pipeline.faces import FaceSettings, find_faces, track_faces
-from pipeline.ladder import View
-from pipeline.rungs import Rung
-from pipeline.scanner import Find, Scanner
-from pipeline.tracks import overlap
+from pipeline.faces.choice import choose_faces
+from pipeline.faces.detect import HogDetector
+from pipeline.faces.faces import FaceSettings, find_faces, track_faces
+from pipeline.faces.ladder import View
+from pipeline.faces.rungs import Rung
+from pipeline.faces.scanner import Find, Scanner
+from pipeline.faces.tracks import overlap
 from tests.pipeline.scenes import SIZE, background, clip, moving, place, rungs, scene, true_box
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.follow import Likeness, follow
-from pipeline.tracks import overlap
+from pipeline.faces.follow import Likeness, follow
+from pipeline.faces.tracks import overlap
 from tests.pipeline.scenes import background, place, true_box
 
 SIZE = (240, 320)

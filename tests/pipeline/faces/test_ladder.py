@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.detect import Detection, FivePointPredictor
-from pipeline.faces import FaceSettings
-from pipeline.ladder import Ladder, Track, View
-from pipeline.pyramid import Pyramid
-from pipeline.regions import PLAIN, Look
-from pipeline.rungs import Rung
+from pipeline.faces.detect import Detection, FivePointPredictor
+from pipeline.faces.faces import FaceSettings
+from pipeline.faces.ladder import Ladder, Track, View
+from pipeline.faces.pyramid import Pyramid
+from pipeline.faces.regions import PLAIN, Look
+from pipeline.faces.rungs import Rung
 from tests.pipeline.scenes import background, place, true_box
 
 SIZE = (240, 320)
@@ -124,7 +124,7 @@ def test_a_doubtful_find_must_look_like_the_face(
         return Detection(box, score) if look == PLAIN else None
 
     ladder, track = begin()
-    monkeypatch.setattr("pipeline.ladder.look_near", find)
+    monkeypatch.setattr("pipeline.faces.ladder.look_near", find)
     scene = place(background(*SIZE), CENTRE, FACE)
     assert ladder.advance(track, view(0, scene), view(1, scene))
     assert track.last.rung == rung
@@ -133,8 +133,8 @@ def test_a_doubtful_find_must_look_like_the_face(
 def test_a_held_box_moves_with_what_is_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """A head that turned away took its box along no more."""
     ladder, track = begin()
-    monkeypatch.setattr("pipeline.ladder.look_near", lambda *_, **__: None)
-    monkeypatch.setattr("pipeline.ladder.LIKENESS", 2.0)  # it looks like itself no more
+    monkeypatch.setattr("pipeline.faces.ladder.look_near", lambda *_, **__: None)
+    monkeypatch.setattr("pipeline.faces.ladder.LIKENESS", 2.0)  # it looks like itself no more
     before = view(0, place(background(*SIZE), CENTRE, FACE))
     for index in range(1, 6):
         moved = (CENTRE[0] + 5 * index, CENTRE[1])
@@ -160,7 +160,7 @@ def test_further_away_is_searched_only_for_a_face_that_was_seen_plainly(
     scene = place(background(*SIZE), CENTRE, FACE)
     rung = Rung.TILT if look.tilt else Rung.DETECT
     ladder.see(track, Detection(true_box(CENTRE, FACE), 0.5), view(1, scene), rung, look)
-    monkeypatch.setattr("pipeline.ladder.look_near", find)
+    monkeypatch.setattr("pipeline.faces.ladder.look_near", find)
     ladder.advance(track, view(1, scene), view(2, scene))  # not found: followed
     ladder.advance(track, view(2, scene), view(3, scene))
     assert asked == [far, True]

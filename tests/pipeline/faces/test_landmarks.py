@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.detect import FivePointPredictor, HogDetector
-from pipeline.landmarks import place_landmarks, unsteadiness
-from pipeline.regions import Look
+from pipeline.faces.detect import FivePointPredictor, HogDetector
+from pipeline.faces.landmarks import place_landmarks, unsteadiness
+from pipeline.faces.regions import Look
 from tests.pipeline.scenes import background, place, true_box
 
 SIZE = (240, 320)

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-import pipeline.detect
-import pipeline.regions
-from cache.clip import Clip
-from cache.entry import Entry, read_entry_header
-from cache.feature_set import FeatureSet, find_set, list_sets
-from cache.manifest import write_manifest
+import pipeline.faces.detect
+import pipeline.faces.regions
+from cache.entries.entry import Entry, read_entry_header
+from cache.manifest.clip import Clip
+from cache.manifest.manifest import write_manifest
+from cache.sets.feature_set import FeatureSet, find_set, list_sets
 from pipeline.cli import main
-from pipeline.rungs import Rung
+from pipeline.faces.rungs import Rung
 from tests.conftest import SMALL
 from tests.pipeline.scenes import background, place
 from tests.pipeline.videos import write_video
@@ -29,14 +29,14 @@ class Calls:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.num = 0
-        real = pipeline.detect.hog
+        real = pipeline.faces.detect.hog
 
         def hog(levels: int = 0) -> object:
             self.num += 1
             return real(levels)
 
-        monkeypatch.setattr(pipeline.detect, "hog", hog)
-        monkeypatch.setattr(pipeline.regions, "hog", hog)
+        monkeypatch.setattr(pipeline.faces.detect, "hog", hog)
+        monkeypatch.setattr(pipeline.faces.regions, "hog", hog)
 
     def take(self) -> int:
         num, self.num = self.num, 0

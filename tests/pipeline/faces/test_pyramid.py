@@ -4,8 +4,8 @@ import dlib
 import numpy as np
 import pytest
 
-from pipeline.detect import HogDetector
-from pipeline.pyramid import Pyramid
+from pipeline.faces.detect import HogDetector
+from pipeline.faces.pyramid import Pyramid
 from tests.pipeline.scenes import astronaut
 
 SIZES = [(378, 672), (404, 720), (1080, 1920), (241, 321), (90, 97)]

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.detect import HogDetector
-from pipeline.pyramid import Pyramid
-from pipeline.regions import Look, _extent, find_all, look_near, raise_contrast
-from pipeline.tracks import overlap
+from pipeline.faces.detect import HogDetector
+from pipeline.faces.pyramid import Pyramid
+from pipeline.faces.regions import Look, _extent, find_all, look_near, raise_contrast
+from pipeline.faces.tracks import overlap
 from tests.pipeline.scenes import background, place, true_box
 
 SIZE = (240, 320)

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.faces import FaceSettings
-from pipeline.ladder import View
-from pipeline.pyramid import Pyramid
-from pipeline.scanner import Scanner
+from pipeline.faces.faces import FaceSettings
+from pipeline.faces.ladder import View
+from pipeline.faces.pyramid import Pyramid
+from pipeline.faces.scanner import Scanner
 
 IMAGE = np.full((90, 110, 3), 128, np.uint8)
 

@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from cache.clip import Clip
 from cache.digest import digest_file
-from cache.feature_set import find_set, list_sets
-from cache.manifest import write_manifest
+from cache.manifest.clip import Clip
+from cache.manifest.manifest import write_manifest
+from cache.sets.feature_set import find_set, list_sets
 from cache.settings import settings_from
 from pipeline.cli import main
-from pipeline.detect import MmodDetector, YuNetDetector
-from pipeline.faces import FaceSettings
-from pipeline.replay import replay_plan
-from pipeline.rungs import Rung
-from pipeline.second import SecondDetectorError, find_model, has_cuda, load_second
-from pipeline.sets import PlanError, parse_weights, plan_sets
-from pipeline.settings import StageOneSettings
+from pipeline.extract.plan import PlanError, parse_weights, plan_sets
+from pipeline.extract.settings import StageOneSettings
+from pipeline.faces.detect import MmodDetector, YuNetDetector
+from pipeline.faces.faces import FaceSettings
+from pipeline.faces.rungs import Rung
+from pipeline.faces.second import SecondDetectorError, find_model, has_cuda, load_second
+from pipeline.predict.replay import replay_plan
 from tests.pipeline.scenes import astronaut, background, place, true_box
 from tests.pipeline.videos import write_video
 
@@ -85,7 +85,7 @@ def test_a_second_detector_finds_what_the_first_does_not_and_is_in_the_key(
 def test_a_second_detector_whose_model_is_nowhere_is_asked_for(
     manifest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.second.YUNET_PACKAGE", "no_such_package")
+    monkeypatch.setattr("pipeline.faces.second.YUNET_PACKAGE", "no_such_package")
     result = extract(manifest, "--set", "faces.second=yunet")
     assert result.exit_code == 2
     assert "pass --weights yunet=FILE" in result.output

@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.detect import Detection, FivePointPredictor
-from pipeline.faces import FaceSettings
-from pipeline.ladder import View
-from pipeline.pyramid import Pyramid
-from pipeline.rungs import Rung
-from pipeline.search import FORGET_SECONDS, FaceSearch
-from pipeline.track_rows import BLOCK_FRAMES, TrackRows, gather_tracks
-from pipeline.tracks import Sighting
+from pipeline.faces.detect import Detection, FivePointPredictor
+from pipeline.faces.faces import FaceSettings
+from pipeline.faces.ladder import View
+from pipeline.faces.pyramid import Pyramid
+from pipeline.faces.rungs import Rung
+from pipeline.faces.search import FORGET_SECONDS, FaceSearch
+from pipeline.faces.track_rows import BLOCK_FRAMES, TrackRows, gather_tracks
+from pipeline.faces.tracks import Sighting
 from tests.pipeline.known_faces import gather
 
 GENERATOR = np.random.default_rng(43)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.tracks import Box, link, overlap
+from pipeline.faces.tracks import Box, link, overlap
 
 
 def square(x: float, y: float, side: float) -> Box:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cache.clip import Clip
+from cache.manifest.clip import Clip
 from pipeline.index.afew import EMOTIONS, index_afew
 from pipeline.index.found import IndexingError
 from tests.pipeline.corpus_files import touch

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from cache.manifest import read_manifest
+from cache.manifest.manifest import read_manifest
 from pipeline.cli import main
 from pipeline.commands.index import index
 from pipeline.index.folder import index_folder

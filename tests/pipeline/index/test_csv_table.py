@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cache.clip import Clip
-from cache.manifest import ManifestError
+from cache.manifest.clip import Clip
+from cache.manifest.manifest import ManifestError
 from pipeline.index.csv_table import index_csv
 from pipeline.index.found import IndexingError
 from tests.pipeline.corpus_files import touch

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cache.clip import Clip
-from cache.manifest import read_manifest
+from cache.manifest.clip import Clip
+from cache.manifest.manifest import read_manifest
 from pipeline.index.finish import finish_index
 from pipeline.index.found import Found, IndexingError
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cache.clip import Clip
+from cache.manifest.clip import Clip
 from pipeline.index.folder import index_folder
 from pipeline.index.found import IndexingError
 from tests.pipeline.corpus_files import touch

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from pipeline.choice import choose_faces
-from pipeline.inspecting.drawing import (
+from pipeline.faces.choice import choose_faces
+from pipeline.faces.rungs import Rung
+from pipeline.inspect.drawing import (
     BLANK,
     GAP,
     RUNG_COLOURS,
@@ -21,8 +22,7 @@ from pipeline.inspecting.drawing import (
     draw_row,
     frame_room,
 )
-from pipeline.inspecting.text import LINE_HEIGHT, WHITE, wrap, write
-from pipeline.rungs import Rung
+from pipeline.inspect.text import LINE_HEIGHT, WHITE, wrap, write
 from tests.pipeline.known_faces import FEATURES, known_tracks, see
 
 

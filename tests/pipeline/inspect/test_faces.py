@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache.clip import Clip
-from cache.feature_set import FeatureSet
-from pipeline.extract import extract_clip
-from pipeline.sets import plan_sets
-from pipeline.settings import StageOneSettings
+from cache.manifest.clip import Clip
+from cache.sets.feature_set import FeatureSet
+from pipeline.extract.clip import extract_clip
+from pipeline.extract.plan import plan_sets
+from pipeline.extract.settings import StageOneSettings
 from tests.pipeline.known_faces import SPEC, see, write_clip, write_table
 from tests.pipeline.sheets import STEADY, TWO, fail, inspect, pictures, pictures_of, show
 from tests.pipeline.videos import write_video, write_wav

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cache.clip import Clip
-from pipeline.decode import DecodeSettings, Frames, MediaError, VideoReader
-from pipeline.inspecting import frames as under_test
-from pipeline.inspecting.frames import SEEK_FROM_FRAMES, decode_wanted, limits_of
+from cache.manifest.clip import Clip
+from pipeline.inspect import frames as under_test
+from pipeline.inspect.frames import SEEK_FROM_FRAMES, decode_wanted, limits_of
+from pipeline.media.frames import DecodeSettings, Frames, MediaError, VideoReader
 from tests.pipeline.videos import HEIGHT, WIDTH, grey_frame, number_of, write_video
 
 SIZE = (HEIGHT, WIDTH)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from pipeline.choice import choose_faces
-from pipeline.inspecting.samples import Sample, choose_samples
-from pipeline.rungs import Rung
-from pipeline.tracks import Box, Sighting
+from pipeline.faces.choice import choose_faces
+from pipeline.faces.rungs import Rung
+from pipeline.faces.tracks import Box, Sighting
+from pipeline.inspect.samples import Sample, choose_samples
 from tests.pipeline.known_faces import known_tracks, see
 
 SMALL: Box = (5, 5, 16, 16)

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from cache.clip import Clip
-from cache.feature_set import FeatureSet, SetSpec
-from cache.source import read_source
-from pipeline.rungs import Rung
+from cache.entries.source import read_source
+from cache.manifest.clip import Clip
+from cache.sets.feature_set import FeatureSet, SetSpec
+from pipeline.faces.rungs import Rung
 from tests.pipeline.known_faces import SPEC, see, write_clip, write_table
 from tests.pipeline.sheets import LARGE, SMALL, STEADY, TWO, inspect, show
 

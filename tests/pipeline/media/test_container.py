@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from av.stream import Disposition
 
-from pipeline.media import DecodeSettings, MediaError, check_file, probe
+from pipeline.media.container import DecodeSettings, MediaError, check_file, probe
 from tests.pipeline.videos import HEIGHT, WIDTH, grey_frame, write_video, write_wav
 
 SETTINGS = DecodeSettings()

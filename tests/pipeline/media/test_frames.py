@@ -8,8 +8,8 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.decode import DecodeSettings, Frames, MediaError, VideoReader
-from pipeline.media import open_media
+from pipeline.media.container import open_media
+from pipeline.media.frames import DecodeSettings, Frames, MediaError, VideoReader
 from tests.pipeline.videos import (
     HEIGHT,
     WIDTH,
@@ -91,7 +91,7 @@ def test_a_cut_that_ends_before_it_starts_is_refused(video: Path) -> None:
 def test_a_seek_that_lands_too_late_is_made_good(
     video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.decode.SEEK_FROM", 0.1)
+    monkeypatch.setattr("pipeline.media.frames.SEEK_FROM", 0.1)
     path = write_video(video.with_name("b.mkv"), [grey_frame(i) for i in range(23)], key_every=7)
     seek = av.container.InputContainer.seek
 
@@ -113,7 +113,7 @@ def test_a_seek_that_lands_too_late_is_made_good(
         def seek(self, offset: int, **how: object) -> None:
             seek(self._container, offset + 400, **how)  # type: ignore[arg-type]  # passed on
 
-    monkeypatch.setattr("pipeline.decode.open_media", lambda *args: Late(open_media(*args)))
+    monkeypatch.setattr("pipeline.media.frames.open_media", lambda *args: Late(open_media(*args)))
     assert numbers_of(read_all(VideoReader(path, None, 0.32, 0.44))) == [8, 9, 10]
 
 

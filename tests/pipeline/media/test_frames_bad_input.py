@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from av.error import InvalidDataError
 
-from pipeline.decode import DecodeSettings, MediaError, NoVideoError, VideoReader
+from pipeline.media.frames import DecodeSettings, MediaError, NoVideoError, VideoReader
 from tests.pipeline.videos import (
     HEIGHT,
     WIDTH,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import av
 
-from pipeline.decode import VideoReader
+from pipeline.media.frames import VideoReader
 from tests.pipeline.videos import grey_frame, write_video
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from av.error import InvalidDataError
 
-from pipeline.packets import MAX_DEMUX_ERRORS, Faults, decoded_frames
+from pipeline.media.packets import MAX_DEMUX_ERRORS, Faults, decoded_frames
 
 
 class Packet:

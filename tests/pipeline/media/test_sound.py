@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.decode import DecodeSettings, MediaError
-from pipeline.errors import NoAudioError
-from pipeline.waveform import SAMPLE_RATE, Waveform, WaveformReader, read_waveform
+from pipeline.media.errors import NoAudioError
+from pipeline.media.frames import DecodeSettings, MediaError
+from pipeline.media.sound import SAMPLE_RATE, Waveform, WaveformReader, read_waveform
 from tests.pipeline.videos import grey_frame, write_video, write_wav
 
 
@@ -117,7 +117,7 @@ def test_a_cut_of_what_is_not_there_is_empty(tmp_path: Path) -> None:
 def test_blocks_are_bounded_and_follow_each_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.waveform.BLOCK_SAMPLES", 5_000)
+    monkeypatch.setattr("pipeline.media.sound.BLOCK_SAMPLES", 5_000)
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 48_000)).astype(np.float32)
     blocks = list(WaveformReader(write_wav(tmp_path / "a.wav", noise, 16_000)))
     assert len(blocks) > 3
@@ -155,7 +155,7 @@ def test_undeclared_length_ends_at_the_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_wav(tmp_path / "a.wav", np.zeros((1, 48_000), np.float32), 16_000)
-    monkeypatch.setattr("pipeline.waveform.check_limits", lambda *_: None)
+    monkeypatch.setattr("pipeline.media.sound.check_limits", lambda *_: None)
     waveform = read_waveform(path, DecodeSettings(max_duration_seconds=2))
     assert waveform is not None
     assert len(waveform.samples) == 32_000

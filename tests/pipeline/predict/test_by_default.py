@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from cache.feature_set import find_set
+from cache.sets.feature_set import find_set
 from cache.settings import settings_from
-from extractors import default_network
-from extractors.weight_files import WeightsError
-from pipeline.crops import CropSettings, resolve_framing
-from pipeline.replay import replay_plan
-from pipeline.sets import Plan, PlanError, plan_sets, tell_default
-from pipeline.settings import StageOneSettings
+from extractors.weights.files import WeightsError
+from extractors.weights.load import default as default_network
+from pipeline.extract.plan import Plan, PlanError, plan_sets, tell_default
+from pipeline.extract.settings import StageOneSettings
+from pipeline.faces.crops import CropSettings, resolve_framing
+from pipeline.predict.replay import replay_plan
 from tests.pipeline.command import avfuse
 from tests.pipeline.default_weights import FACTS, ship_small_default
 

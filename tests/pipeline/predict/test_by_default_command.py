@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.curve import CurveError, write_curves
-from pipeline.default_network import SEVEN, ask_default_network, seven_of
-from pipeline.sets import PlanError
+from pipeline.extract.plan import PlanError
+from pipeline.predict.by_default import SEVEN, ask_default_network, seven_of
+from pipeline.predict.curve import CurveError, write_curves
 from tests.pipeline.command import avfuse
 from tests.pipeline.default_weights import CLASSES, ship_small_default, without
 from tests.pipeline.videos import grey_frame, write_video, write_wav

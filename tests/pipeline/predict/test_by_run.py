@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from cache.manifest import read_manifest
+from cache.manifest.manifest import read_manifest
 from pipeline.cli import main
-from trainer.runs import read_run
+from trainer.runs.folder import read_run
 
 QUICK = ("--set", "optim.epochs=2", "--set", "optim.batch_size=3")
 

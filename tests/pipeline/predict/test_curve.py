@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.curve import ASCII_LEVELS, draw_line, format_answer
-from pipeline.default_network import Answer, Curve
-from pipeline.rungs import Rung
+from pipeline.faces.rungs import Rung
+from pipeline.predict.by_default import Answer, Curve
+from pipeline.predict.curve import ASCII_LEVELS, draw_line, format_answer
 
 
 def curve(*rows: float, faces: Sequence[int] | None = None) -> Curve:

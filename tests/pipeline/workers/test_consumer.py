@@ -18,15 +18,15 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from cache.feature_set import find_set
-from cache.manifest import read_manifest
-from extractors.face_network import FaceNetwork, NetworkSettings
+from cache.manifest.manifest import read_manifest
+from cache.sets.feature_set import find_set
+from extractors.running.face_network import FaceNetwork, NetworkSettings
 from extractors.views import ViewSettings
-from extractors.weights import initialise
+from extractors.weights.load import initialise
 from pipeline.cli import main
-from pipeline.consumer import Consumer
-from pipeline.remote import RemoteNetwork, Reply, Request
-from pipeline.workers import WorkerDied, map_clips
+from pipeline.workers.consumer import Consumer
+from pipeline.workers.pool import WorkerDied, map_clips
+from pipeline.workers.remote import RemoteNetwork, Reply, Request
 from tests.conftest import SMALL
 from tests.extractors.small import ROUNDING, small_specs
 
@@ -219,7 +219,7 @@ def test_a_worker_whose_parent_is_gone_ends_instead_of_failing_its_clip() -> Non
         thread.start()
         code = (
             "import numpy as np\n"
-            "from pipeline.remote import RemoteNetwork, connect\n"
+            "from pipeline.workers.remote import RemoteNetwork, connect\n"
             f"connect({str(listener.address)!r}, b'k')\n"
             "RemoteNetwork('a').extract(np.zeros((1, 5, 5, 3), np.uint8))\n"
         )

@@ -17,14 +17,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from benchmarks.torture import SETS, Launcher, make_corpus
-from cache.feature_set import find_set, list_sets
-from cache.scan import find_temporaries
-from cache.verify import verify_cache
+from benchmarks.trust.torture import SETS, Launcher, make_corpus
+from cache.sets.feature_set import find_set, list_sets
+from cache.sets.scan import find_temporaries
+from cache.upkeep.verify import verify_cache
 from pipeline.cli import main
-from pipeline.extract import ClipResult
+from pipeline.extract.clip import ClipResult
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parent.parent.parent.parent
 CLIPS = 13
 
 
@@ -54,8 +54,8 @@ MOUNTS = """
 import json, subprocess, sys
 from pathlib import Path
 from click.testing import CliRunner
-from cache.scan import find_temporaries
-from cache.verify import verify_cache
+from cache.sets.scan import find_temporaries
+from cache.upkeep.verify import verify_cache
 from pipeline.cli import main
 
 manifest, disk = sys.argv[1], Path(sys.argv[2])
@@ -135,7 +135,7 @@ def test_a_cache_that_vanishes_is_named_and_not_made_anew_in_its_place(
                 cache.rename(elsewhere)
 
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.run._shown", unmount_after_three)
+        patch.setattr("pipeline.extract.run._shown", unmount_after_three)
         result = extract(manifest, cache, "--jobs", "0")
     assert result.exit_code == 1
     assert "the folder is gone: was it removed, or the disk unmounted?" in result.stderr

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.watchdog import guarded, watch
-from pipeline.workers import WorkerDied, WorkersFailedError, map_clips
+from pipeline.workers.pool import WorkerDied, WorkersFailedError, map_clips
+from pipeline.workers.watchdog import guarded, watch
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parent.parent.parent.parent
 
 PARENT = """
 import sys
-from pipeline.workers import map_clips
-from tests.pipeline.test_workers import Clip, failed, work
+from pipeline.workers.pool import map_clips
+from tests.pipeline.workers.test_pool import Clip, failed, work
 list(map_clips(work, [Clip("sleep", sys.argv[1])], jobs=1, failed=failed))
 """
 

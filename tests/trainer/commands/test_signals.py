@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from pipeline.cli import main
 from tests.stopping import stop_when
 from tests.trainer.experiment_helper import SMALL, make_corpus
-from trainer.runs import read_json
+from trainer.runs.folder import read_json
 
 EPOCHS = 300  # some 2 s a head, of two heads a run
 SETTINGS = ["--folds", "speaker:2"]

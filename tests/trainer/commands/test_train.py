@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 
 from pipeline.cli import main
 from tests.trainer.experiment_helper import SMALL, make_cache, make_clips, make_manifest
-from trainer.experiment import Protocol, run_experiment
-from trainer.runs import read_run
+from trainer.runs.experiment import Protocol, run_experiment
+from trainer.runs.folder import read_run
 from trainer.settings import load_settings
 
 SETTINGS = [part for override in SMALL for part in ("--set", override)]

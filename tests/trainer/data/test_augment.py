@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tests.trainer.corpus_helper import small_settings, toy_corpus
-from trainer.augment import (
+from trainer.data.augment import (
     AugmentSettings,
     add_noise,
     augment,
@@ -18,8 +18,8 @@ from trainer.augment import (
     mix,
     shift_bands,
 )
-from trainer.heads import Steps
-from trainer.train import train_head
+from trainer.heads.head import Steps
+from trainer.training.train import train_head
 
 LENGTHS = (13, 0, 1, 7)
 EVERYTHING = AugmentSettings(

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache.failure import Failure
-from cache.feature_set import FeatureSet, SetError
+from cache.entries.failure import Failure
+from cache.sets.feature_set import FeatureSet, SetError
 from tests.trainer.corpus_helper import SOURCE, values, write_set
 from tests.trainer.experiment_helper import CLASSES, SMALL, make_cache, make_clips
-from trainer.available import Available, load_available
-from trainer.features import FeaturesError
+from trainer.data.available import Available, load_available
+from trainer.data.features import FeaturesError
 from trainer.settings import TrainSettings, load_settings
 
 CLIPS = make_clips(Path("/corpus"), num_clips=11)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests.trainer.corpus_helper import ragged, toy_corpus
-from trainer.batches import BatchMaker, ordered_batches, plan_batches
-from trainer.sequences import Sequences
+from trainer.data.batches import BatchMaker, ordered_batches, plan_batches
+from trainer.data.sequences import Sequences
 
 LENGTHS = np.random.default_rng(1).integers(1, 200, 700)
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cache.set_spec import SetError
+from cache.sets.spec import SetError
 from cache.settings import settings_from
 from tests.trainer.corpus_helper import toy_corpus, values, write_set
-from trainer.corpus import UNLABELLED, Corpus, CorpusError, load_corpus
-from trainer.features import FeaturesError, norm_fft
+from trainer.data.corpus import UNLABELLED, Corpus, CorpusError, load_corpus
+from trainer.data.features import FeaturesError, norm_fft
 from trainer.settings import TrainSettings
 
 CLIPS = ["ada", "bob", "cid"]

@@ -8,8 +8,8 @@ import math
 import numpy as np
 import pytest
 
-import trainer.features
-from trainer.features import (
+import trainer.data.features
+from trainer.data.features import (
     FeaturesError,
     arrays_of,
     choose_features,
@@ -51,7 +51,7 @@ def test_norm_fft_of_a_zero_embedding_is_zero() -> None:
 
 def test_norm_fft_works_in_pieces_like_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = norm_fft(rows(7, 3))
-    monkeypatch.setattr(trainer.features, "CHUNK", 2)
+    monkeypatch.setattr(trainer.data.features, "CHUNK", 2)
     np.testing.assert_array_equal(norm_fft(rows(7, 3)), whole)
 
 

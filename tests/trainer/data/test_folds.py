@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cache.manifest import Clip
-from trainer.folds import SplitError, deal_by_label, group_clips, natural_key
+from cache.manifest.manifest import Clip
+from trainer.data.folds import SplitError, deal_by_label, group_clips, natural_key
 
 
 def make(number: int, label: str, speaker: str | None = None, fold: int | None = None) -> Clip:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import trainer.features
-from trainer.corpus import Corpus, CorpusError
-from trainer.normalisation import (
+import trainer.data.features
+from trainer.data.corpus import Corpus, CorpusError
+from trainer.data.normalisation import (
     fit_normalisation,
     fit_normalisations,
     normalise,
     normalise_per_speaker,
 )
-from trainer.sequences import Sequences
+from trainer.data.sequences import Sequences
 from trainer.settings import FusionSettings, HeadSettings, ModalitySettings
 
 
@@ -26,7 +26,7 @@ def rows(*shape: int) -> np.ndarray:
 def test_normalisation_makes_the_training_steps_mean_zero_and_deviation_one(
     shape: tuple[int, ...], chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer.features, "CHUNK", chunk)
+    monkeypatch.setattr(trainer.data.features, "CHUNK", chunk)
     values, train = rows(11, *shape), np.array([0, 1, 2, 5, 6, 9])
     fitted = fit_normalisation(values, train)
     np.testing.assert_allclose(fitted.mean, values[train].mean(0), rtol=1e-6)

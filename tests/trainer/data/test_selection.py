@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cache.manifest import Clip
-from trainer.folds import SplitError
-from trainer.selection import inner_split
+from cache.manifest.manifest import Clip
+from trainer.data.folds import SplitError
+from trainer.data.selection import inner_split
 
 
 def make(number: int, label: str, speaker: str | None = None) -> Clip:

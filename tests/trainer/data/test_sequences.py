@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer.sequences import Sequences, flatten_grid, join
+from trainer.data.sequences import Sequences, flatten_grid, join
 
 
 def sequences(lengths: list[int], *shape: int, start: float = 0.0) -> Sequences:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cache.manifest import Clip
-from trainer.folds import SplitError
-from trainer.splits import make_plan, restrict_plan
+from cache.manifest.manifest import Clip
+from trainer.data.folds import SplitError
+from trainer.data.splits import make_plan, restrict_plan
 
 
 def clip(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from extractors import audio_cnn
 from extractors.alexnet import grid_steps, min_steps
-from trainer.audio import AlexNetEncoder, CnnEncoder, Encoded, grid_times, make_encoder
+from trainer.heads.encoders import AlexNetEncoder, CnnEncoder, Encoded, grid_times, make_encoder
 
 REACH = min_steps()
 LENGTHS = (REACH + 64, 0, REACH, REACH - 30)

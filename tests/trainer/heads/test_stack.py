@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-import trainer.stacked_batches
-import trainer.train
+import trainer.heads.stack_batches
+import trainer.training.train
 from tests.trainer.corpus_helper import small_settings, toy_corpus
-from trainer.progress import training_identity
+from trainer.heads.stack import STACKABLE, why_not_stacked
 from trainer.settings import TrainSettings
-from trainer.stacked import STACKABLE, why_not_stacked
-from trainer.train import train_head, train_heads
-from trainer.trained import EpochRecord, TrainedHead
+from trainer.training.state import training_identity
+from trainer.training.train import train_head, train_heads
+from trainer.training.trained import EpochRecord, TrainedHead
 
 TRAIN, TEST = np.arange(19), np.arange(20, 30)
 # float32, summed in another order, over 12 updates.
@@ -94,7 +94,7 @@ def test_batches_of_more_clips_than_a_block_holds_mean_the_same(
     block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Batches of 10 and 9 clips: blocks of 3, the last ones not full, or of one clip, some empty.
-    monkeypatch.setattr(trainer.stacked_batches, "BLOCK", block)
+    monkeypatch.setattr(trainer.heads.stack_batches, "BLOCK", block)
     for kind in STACKABLE:
         settings = small_settings(
             video={"attention": kind}, audio={"attention": kind}, optim={"batch_size": 10}
@@ -114,7 +114,7 @@ def test_a_nan_in_one_clip_stays_out_of_heads_that_are_not_trained_on_it() -> No
 def test_an_interrupted_stack_continues_with_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer.train, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(trainer.training.train, "PROGRESS_SECONDS", 0.0)
     corpus, variants = toy_corpus(), attention_pairs()[10:12]
 
     def train(**options: Any) -> list[TrainedHead]:

@@ -7,8 +7,8 @@ import math
 import pytest
 
 from tests.trainer.predictions_helper import predictions_of
-from trainer.compare import Difference, compare_predictions, mcnemar, paired_interval
-from trainer.predictions import PredictionsError
+from trainer.runs.compare import Difference, compare_predictions, mcnemar, paired_interval
+from trainer.runs.predictions import PredictionsError
 
 #                  labels   a        b
 # both right 2, only a 1, only b 6, both wrong 3 (one of them: two other classes)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cache.coverage import Coverage
-from cache.feature_set import FeatureSet, SetSpec
-from cache.source import Source
-from trainer.coverage import measure_run_coverage
+from cache.entries.coverage import Coverage
+from cache.entries.source import Source
+from cache.sets.feature_set import FeatureSet, SetSpec
+from trainer.runs.coverage import measure_run_coverage
 
 SOURCE = Source(1, 2, "0" * 64)
 

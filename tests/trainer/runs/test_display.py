@@ -6,9 +6,9 @@ import io
 
 import pytest
 
-from trainer.display import Display
-from trainer.stills.progress_display import StillsDisplay
-from trainer.trained import EpochRecord
+from cache.progress import StillsDisplay
+from trainer.runs.display import Display
+from trainer.training.trained import EpochRecord
 
 
 class Terminal(io.StringIO):

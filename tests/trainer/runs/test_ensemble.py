@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.trainer.predictions_helper import predictions_of
-from trainer.ensemble import WEIGHTS_WARNING, ensemble_runs
-from trainer.predictions import Predictions, PredictionsError, mean_predictions
-from trainer.predictions_csv import format_predictions
-from trainer.report import MissingClip
-from trainer.results import UNTRAINED_WARNING, evaluate_run, write_results
-from trainer.run_writer import RunWriter
-from trainer.runs import RunError, read_members, read_run
+from trainer.runs.ensemble import WEIGHTS_WARNING, ensemble_runs
+from trainer.runs.folder import RunError, read_members, read_run
+from trainer.runs.predictions import Predictions, PredictionsError, mean_predictions
+from trainer.runs.predictions_csv import format_predictions
+from trainer.runs.report import MissingClip
+from trainer.runs.results import UNTRAINED_WARNING, evaluate_run, write_results
+from trainer.runs.run_writer import RunWriter
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 

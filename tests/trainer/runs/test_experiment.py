@@ -10,19 +10,18 @@ import numpy as np
 import pytest
 import torch
 
-from cache.manifest import Manifest
+from cache.manifest.manifest import Manifest
 from tests.trainer.experiment_helper import CLASSES, SMALL, make_manifest, train
-from trainer import head_trainer
-from trainer.experiment import Protocol, run_experiment
-from trainer.folds import SplitError
-from trainer.history import read_history
-from trainer.predictions import mean_predictions
-from trainer.predictions_csv import format_predictions
-from trainer.results import evaluate_run
-from trainer.runs import RunError, read_members, read_run
+from trainer.data.folds import SplitError
+from trainer.runs.experiment import Protocol, run_experiment
+from trainer.runs.folder import RunError, head_trainer, read_members, read_run
+from trainer.runs.history import read_history
+from trainer.runs.predictions import mean_predictions
+from trainer.runs.predictions_csv import format_predictions
+from trainer.runs.results import evaluate_run
 from trainer.settings import load_settings
-from trainer.train import TrainingError
-from trainer.trained import load_checkpoint
+from trainer.training.train import TrainingError
+from trainer.training.trained import load_checkpoint
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 

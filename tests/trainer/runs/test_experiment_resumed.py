@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from cache.manifest import Manifest
+from cache.manifest.manifest import Manifest
 from tests.trainer.experiment_helper import train
-from trainer.experiment import Protocol
-from trainer.head_trainer import Watch
-from trainer.history import read_history
-from trainer.runs import RunError, read_run
+from trainer.runs.experiment import Protocol
+from trainer.runs.folder import RunError, read_run
+from trainer.runs.head_trainer import Watch
+from trainer.runs.history import read_history
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -75,7 +75,7 @@ def test_an_interrupted_run_is_resumed_with_the_same_result(
 def test_a_head_interrupted_between_epochs_goes_on_from_there(
     manifest: Manifest, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainer.train.PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr("trainer.training.train.PROGRESS_SECONDS", 0.0)
     whole = train(manifest, cache, tmp_path / "whole")
     path = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from cache.manifest import Clip, Manifest
+from cache.manifest.manifest import Clip, Manifest
 from tests.trainer.experiment_helper import make_cache, make_clips, make_manifest, train
-from trainer.experiment import AFEW_WARNING, TRANSDUCTIVE_WARNING, Protocol
-from trainer.prior import AFEW_TEST
-from trainer.results import UNTRAINED_WARNING
-from trainer.trained import load_checkpoint
+from trainer.runs.experiment import AFEW_WARNING, TRANSDUCTIVE_WARNING, Protocol
+from trainer.runs.results import UNTRAINED_WARNING
+from trainer.training.prior import AFEW_TEST
+from trainer.training.trained import load_checkpoint
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.trainer.run_helper import TABLE, make_run
-from trainer.runs import RunError, read_members, read_run, write_whole
+from trainer.runs.folder import RunError, read_members, read_run, write_whole
 
 
 def test_a_finished_run_reads_back(tmp_path: Path) -> None:

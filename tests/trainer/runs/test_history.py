@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from trainer import history
-from trainer.history import HistoryRow, format_history, plot_history, read_history
-from trainer.trained import EpochRecord
+from trainer.runs.folder import history
+from trainer.runs.history import HistoryRow, format_history, plot_history, read_history
+from trainer.training.trained import EpochRecord
 
 ROWS = [
     HistoryRow(None, 3, "choose", EpochRecord(1, 0.1 + 0.2, 0.5, 1e-3, 0.25, 0.75, 1 / 3)),

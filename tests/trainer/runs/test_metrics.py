@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from trainer.metrics import measure, spread, spread_of, wilson_interval
+from trainer.runs.metrics import measure, spread, spread_of, wilson_interval
 
 CLASSES = ("angry", "happy", "sad")
 # Rows of the confusion matrix: angry 3 of 4, happy 4 of 5, sad 0 of 2.

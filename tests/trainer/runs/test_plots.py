@@ -9,8 +9,8 @@ import matplotlib.pyplot
 import pytest
 from matplotlib.figure import Figure
 
-from trainer import plots
-from trainer.plots import plot_confusion, plot_curves
+from trainer.runs.folder import plots
+from trainer.runs.plots import plot_confusion, plot_curves
 
 HISTORY = [
     {"fold": fold, "seed": seed, "epoch": epoch, "train_loss": fold + 1 / epoch, "inner": None}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.trainer.predictions_helper import predictions_of
-from trainer.predictions import (
+from trainer.runs.predictions import (
     Predictions,
     PredictionsError,
     check_same,

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from tests.trainer.predictions_helper import predictions_of
-from trainer.metrics import wilson_interval
-from trainer.predictions import mean_predictions
-from trainer.report import MissingClip, make_report
+from trainer.runs.metrics import wilson_interval
+from trainer.runs.predictions import mean_predictions
+from trainer.runs.report import MissingClip, make_report
 
 FOLDS = (0, 0, 0, 1, 1)
 MODALITIES = ("audio+video", "audio+video", "audio", "audio+video", "video")

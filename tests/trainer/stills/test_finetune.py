@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from extractors.weight_files import WeightsError
-from extractors.weights import save_weights
+from extractors.weights.files import WeightsError
+from extractors.weights.load import save_weights
 from tests.trainer.stills_helper import TINY, make_stills
 from trainer.stills import finetune as module
 from trainer.stills.classifier import FaceClassifier
 from trainer.stills.evaluate import predict_stills, score_stills
 from trainer.stills.finetune import DivergedError, Finetuned, Stopped, finetune
 from trainer.stills.identity import RANDOM, resolve, training_identity
+from trainer.stills.images.stills import Stills
 from trainer.stills.settings import FinetuneSettings
-from trainer.stills.state import StateError, read_facts
-from trainer.stills.stills import Stills
+from trainer.training.stills_state import StateError, read_facts
 
 TRAIN, VALID = make_stills(19, 0), make_stills(7, 1)
 UPDATES = 3 * (19 // 5)

@@ -19,7 +19,7 @@ import pytest
 
 from tests.trainer.stills_helper import TINY_OPTIONS, make_ferplus
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parent.parent.parent.parent
 KILLS = 8
 RESUMED = 3  # kills must hit trainings that had come somewhere, on a slow machine as on a fast one
 MOST_STARTS = 60

@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from extractors.identify import compare
 from extractors.networks import NETWORKS
-from extractors.weight_files import WeightsError
+from extractors.weights.files import WeightsError
+from extractors.weights.identify import compare
 from tests.trainer.stills_helper import FACTS
 from trainer.stills.classifier import FaceClassifier
 from trainer.stills.weights_file import describe_start, load_classifier, save_classifier

@@ -9,9 +9,9 @@ import pytest
 
 from cache.settings import SettingsError, merge, settings_from
 from trainer.settings import TrainSettings, load_preset
-from trainer.sweep import cell_folders
-from trainer.sweep_file import read_sweep, sweep_names
-from trainer.sweep_plan import Sweep, SweepError
+from trainer.sweeps.file import read_sweep, sweep_names
+from trainer.sweeps.sweep import cell_folders
+from trainer.sweeps.sweep_plan import Sweep, SweepError
 
 
 def sweep_of(folder: Path, text: str, **how: Any) -> Sweep:

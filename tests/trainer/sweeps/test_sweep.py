@@ -17,15 +17,15 @@ from click.testing import CliRunner
 
 from pipeline.cli import main
 from tests.trainer.experiment_helper import SMALL, make_corpus
-from trainer import sweep_cell
-from trainer.ensemble import ensemble_runs
-from trainer.experiment import Protocol, run_experiment
-from trainer.runs import read_run
+from trainer.runs.ensemble import ensemble_runs
+from trainer.runs.experiment import Protocol, run_experiment
+from trainer.runs.folder import read_run
 from trainer.settings import load_settings
-from trainer.sweep import run_sweep
-from trainer.sweep_cell import CellResult, Place
-from trainer.sweep_file import read_sweep
-from trainer.sweep_plan import SweepError
+from trainer.sweeps import cell as sweep_cell
+from trainer.sweeps.cell import CellResult, Place
+from trainer.sweeps.file import read_sweep
+from trainer.sweeps.sweep import run_sweep
+from trainer.sweeps.sweep_plan import SweepError
 
 TEXT = """
 title = "Two attentions"
@@ -97,7 +97,7 @@ def finished(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_cell_is_the_run_that_training_alone_makes(
     source: Path, finished: Path, tmp_path: Path
 ) -> None:
-    from cache.manifest import read_manifest
+    from cache.manifest.manifest import read_manifest
 
     settings = load_settings(
         "icmi19", [*SMALL, "video.attention=self", "fusion.kind=fbp", "prior=none"]

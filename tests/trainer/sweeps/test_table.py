@@ -6,9 +6,9 @@ import csv
 import io
 from typing import Any
 
-from trainer.sweep_cell import CellResult
-from trainer.sweep_plan import Base, CellText, Sweep
-from trainer.sweep_table import format_csv, format_markdown, make_row, to_json
+from trainer.sweeps.cell import CellResult
+from trainer.sweeps.sweep_plan import Base, CellText, Sweep
+from trainer.sweeps.table import format_csv, format_markdown, make_row, to_json
 
 
 def figures(n: int, accuracy: float, deviation: float | None) -> dict[str, Any]:

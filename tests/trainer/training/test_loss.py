@@ -9,8 +9,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from trainer.heads import HeadOutput
-from trainer.loss import class_targets, class_weights, head_loss
+from trainer.heads.head import HeadOutput
+from trainer.training.loss import class_targets, class_weights, head_loss
 
 ONES = torch.ones(2)
 LABELS = torch.tensor([1, 0])

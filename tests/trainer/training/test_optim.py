@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from trainer.optim import (
+from trainer.settings import OptimSettings
+from trainer.training.optim import (
     learning_rate_at,
     load_optimiser_tensors,
     make_optimiser,
     optimiser_tensors,
     set_learning_rate,
 )
-from trainer.settings import OptimSettings
 
 
 @pytest.mark.parametrize("name", ["adamw", "sgd"])

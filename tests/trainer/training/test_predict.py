@@ -9,10 +9,10 @@ import pytest
 
 from extractors.alexnet import grid_steps, min_steps
 from tests.trainer.corpus_helper import AUDIO_DIM, ragged, small_settings, toy_corpus
-from trainer.corpus import CorpusError
-from trainer.predict import predict_head
-from trainer.train import train_head
-from trainer.trained import TrainedHead
+from trainer.data.corpus import CorpusError
+from trainer.training.predict import predict_head
+from trainer.training.train import train_head
+from trainer.training.trained import TrainedHead
 
 
 @pytest.fixture(scope="module")

@@ -10,15 +10,15 @@ import torch
 from tests.trainer.stills_helper import TINY, make_images, make_stills
 from trainer.stills.batches import draw_batch, epoch_order
 from trainer.stills.classifier import FaceClassifier
-from trainer.stills.schedule import (
+from trainer.stills.images.stills import Stills
+from trainer.stills.settings import FinetuneSettings
+from trainer.training.schedule import (
     balance,
     learning_rate_at,
     make_optimiser,
     soft_cross_entropy,
 )
-from trainer.stills.settings import FinetuneSettings
-from trainer.stills.state import TrainingState
-from trainer.stills.stills import Stills
+from trainer.training.stills_state import TrainingState
 
 
 def stills_of(counts: dict[str, int]) -> Stills:

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-import trainer.train
+import trainer.training.train
 from cache.settings import settings_from
 from tests.trainer.corpus_helper import ragged, small_settings, toy_corpus
-from trainer.batches import plan_batches
-from trainer.corpus import UNLABELLED, Corpus, CorpusError
-from trainer.predict import predict_head
+from trainer.data.batches import plan_batches
+from trainer.data.corpus import UNLABELLED, Corpus, CorpusError
 from trainer.settings import TrainSettings
-from trainer.train import TrainingError, choose_epochs, train_head
-from trainer.trained import EpochRecord, TrainedHead
+from trainer.training.predict import predict_head
+from trainer.training.train import TrainingError, choose_epochs, train_head
+from trainer.training.trained import EpochRecord, TrainedHead
 
 TRAIN, TEST = np.arange(20), np.arange(20, 30)
 
@@ -184,7 +184,7 @@ def stop_after(epoch: int) -> Any:
 def test_an_interrupted_training_continues_with_the_same_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimiser: str
 ) -> None:
-    monkeypatch.setattr(trainer.train, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(trainer.training.train, "PROGRESS_SECONDS", 0.0)
     corpus, settings = toy_corpus(), small_settings(optim={"optimiser": optimiser})
     whole = train_head(corpus, TRAIN, settings, validation_clips=TEST)
     progress = tmp_path / "progress.safetensors"
@@ -203,7 +203,7 @@ def test_an_interrupted_training_continues_with_the_same_result(
 def test_the_progress_of_another_training_is_not_continued(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer.train, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(trainer.training.train, "PROGRESS_SECONDS", 0.0)
     corpus, settings = toy_corpus(), small_settings()
     kept = tmp_path / "kept.safetensors"
     train_head(corpus, TRAIN, settings, progress=kept)
@@ -238,7 +238,7 @@ def test_damaged_progress_is_not_continued(tmp_path: Path) -> None:
 
 def _train_and_die(progress: Path) -> None:
     torch.set_num_threads(1)
-    trainer.train.PROGRESS_SECONDS = 0.0
+    trainer.training.train.PROGRESS_SECONDS = 0.0
     train_head(
         toy_corpus(),
         TRAIN,

@@ -12,9 +12,9 @@ import safetensors.torch
 import torch
 
 from tests.trainer.corpus_helper import small_settings, toy_corpus
-from trainer.predict import predict_head
-from trainer.train import train_head
-from trainer.trained import CheckpointError, TrainedHead, load_checkpoint, save_checkpoint
+from trainer.training.predict import predict_head
+from trainer.training.train import train_head
+from trainer.training.trained import CheckpointError, TrainedHead, load_checkpoint, save_checkpoint
 
 
 @pytest.fixture(scope="module")

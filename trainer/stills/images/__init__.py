@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Still images: the layouts in which corpora come, read into arrays."""

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.stills.divide import divide_files
-from trainer.stills.folders import files_below
-from trainer.stills.images import Box, ImageFile, Reading, is_image_name
-from trainer.stills.parts import StillParts, StillsError
+from trainer.stills.images.divide import divide_files
+from trainer.stills.images.files import Box, ImageFile, Reading, is_image_name
+from trainer.stills.images.folders import files_below
+from trainer.stills.images.parts import StillParts, StillsError
 
 CLASSES = (
     "neutral",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from trainer.stills.data_settings import DataSettings
-from trainer.stills.parts import StillsError, Unreadable
+from trainer.stills.images.parts import StillsError, Unreadable
 from trainer.wording import name_by_reason
 
 # By name; what a file is, its content decides. Formats that call other programs are left out.

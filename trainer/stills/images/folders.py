@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from trainer.stills.divide import divide_files
-from trainer.stills.images import ImageFile, Reading, is_image_name
-from trainer.stills.parts import StillParts, StillsError
+from trainer.stills.images.divide import divide_files
+from trainer.stills.images.files import ImageFile, Reading, is_image_name
+from trainer.stills.images.parts import StillParts, StillsError
 from trainer.wording import name_some
 
 # How corpora call the three parts.

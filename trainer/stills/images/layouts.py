@@ -6,25 +6,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.stills.affectnet import fits_affectnet, read_affectnet
-from trainer.stills.arrays import (
+from trainer.stills.images.affectnet import fits_affectnet, read_affectnet
+from trainer.stills.images.arrays import (
     NUM_FERPLUS_VOTES,
     ferplus_stills,
     labelled_stills,
     read_arrays,
     read_part,
 )
-from trainer.stills.divide import divide_stills
-from trainer.stills.ferplus_csv import fits_ferplus_csv, read_ferplus_csv
-from trainer.stills.folders import (
+from trainer.stills.images.divide import divide_stills
+from trainer.stills.images.ferplus_csv import fits_ferplus_csv, read_ferplus_csv
+from trainer.stills.images.files import Reading
+from trainer.stills.images.folders import (
     PART_NAMES,
     fits_folder,
     fits_raf_db,
     read_folder,
     read_raf_db,
 )
-from trainer.stills.images import Reading
-from trainer.stills.parts import StillParts, StillsError
+from trainer.stills.images.parts import StillParts, StillsError
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cache.digest import digest_array
-from trainer.stills.stills import Stills
+from trainer.stills.images.stills import Stills
 
 # Part to the names of its images that stand in training too.
 Copies = Mapping[str, frozenset[str]]

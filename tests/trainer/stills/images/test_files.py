@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from trainer.stills.data_settings import DataSettings
-from trainer.stills.images import (
+from trainer.stills.images.files import (
     ImageError,
     ImageFile,
     Reading,
@@ -20,7 +20,7 @@ from trainer.stills.images import (
     read_image,
     read_images,
 )
-from trainer.stills.parts import StillsError
+from trainer.stills.images.parts import StillsError
 
 MAX = 10_000_000
 # Levels of the four quarters: left to right, then down.
@@ -59,7 +59,7 @@ def test_sixteen_bits_are_scaled_and_not_cut_off(suffix: str, tmp_path: Path) ->
 
 
 def test_an_image_of_32_bit_integers_is_taken_as_16_bits() -> None:
-    from trainer.stills.images import to_rgb
+    from trainer.stills.images.files import to_rgb
 
     values = np.array([[0, 257 * 100], [65535, 70000]], np.int32)
     assert np.asarray(to_rgb(Image.fromarray(values)))[..., 0].tolist() == [[0, 100], [255, 255]]

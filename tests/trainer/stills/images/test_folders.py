@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests.trainer.layouts_helper import make_folder, picture, reading
-from trainer.stills.layouts import read_stills
-from trainer.stills.parts import StillsError
+from trainer.stills.images.layouts import read_stills
+from trainer.stills.images.parts import StillsError
 
 
 def test_class_folders_are_divided_by_class_at_random_and_alike_each_time(tmp_path: Path) -> None:

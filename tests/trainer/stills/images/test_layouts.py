@@ -8,8 +8,8 @@ import pytest
 
 from tests.trainer.layouts_helper import make_folder, reading
 from tests.trainer.stills_helper import make_ferplus
-from trainer.stills.layouts import LAYOUTS, find_layout, read_stills
-from trainer.stills.parts import StillsError
+from trainer.stills.images.layouts import LAYOUTS, find_layout, read_stills
+from trainer.stills.images.parts import StillsError
 
 
 def test_a_corpus_that_may_be_two_names_both(tmp_path: Path) -> None:
