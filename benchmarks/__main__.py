@@ -1,6 +1,6 @@
 """``make bench``: every ratio of both stages, one result file and a table.
 
-    .venv/bin/python -m benchmarks [--only stage-one,stage-two] [--full] [-o FILE.json]
+    python -m benchmarks [--only stage-one,stage-two] [--full] [-o FILE.json]
 
 Each suite is a module of its own that writes ``rows`` (see ``benchmarks.ratio``) and whatever
 stands behind them. Stage one runs on the labelled clips below AVFUSE_TEST_DATA, or on a generated

@@ -1,6 +1,6 @@
 """Stage one on a GPU: from files to committed entries, and how busy the GPU was.
 
-    .venv/bin/python -m benchmarks.gpu [MANIFEST] [--precision bf16] [--jobs N] -o FILE.json
+    python -m benchmarks.gpu [MANIFEST] [--precision bf16] [--jobs N] -o FILE.json
 
 IR-50 with 18 views; the workers decode, find faces and crop, one consumer feeds the GPU. Without a
 manifest a corpus is generated. Target on one H100 with 16

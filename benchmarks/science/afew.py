@@ -1,6 +1,6 @@
 """AFEW 7 from other teams' scores: every attention and fusion, chosen inside the training clips.
 
-    .venv/bin/python -m benchmarks.science.afew --data ../shared/data --work FOLDER -o FILE.json
+    python -m benchmarks.science.afew --data ../shared/data --work FOLDER -o FILE.json
 
 Video is LISA's 7 scores of every face and frame, audio LISA's 7 scores of a clip. What decides
 which clip may be used for what, and why, stands in docs/results.md. An interrupted call goes on.

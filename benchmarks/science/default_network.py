@@ -1,7 +1,7 @@
 """What the default network alone says of labelled clips: a demonstration, no accuracy.
 
-    python -m benchmarks.science.default_network MANIFEST [--cache FOLDER] [--compare] [-o FILE.json]
-        [--docs docs/default-network.md]
+    python -m benchmarks.science.default_network MANIFEST [--cache FOLDER] [--compare]
+        [-o FILE.json] [--docs docs/default-network.md]
 
 Prints a table in markdown, and puts it between the marks of a page. The faces stay in the cache, so
 that another network is asked in a fraction of the time. ``--compare`` also counts what other

@@ -1,6 +1,6 @@
 """Faces found per rung, compared with plain dlib in every frame and with YuNet.
 
-    .venv/bin/python -m benchmarks.science.faces FOLDER... --work FOLDER [--yunet FILE] [--sface FILE]
+    python -m benchmarks.science.faces FOLDER... --work FOLDER [--yunet FILE] [--sface FILE]
 
 Plain dlib (HOG, upsample 1, RGB, threshold 0, every frame) takes about 4 CPU-seconds for a second
 of video; what it finds is kept under ``--work`` and read again. YuNet is an independent reference;

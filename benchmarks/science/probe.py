@@ -1,6 +1,6 @@
 """What every layer of a face network knows of expressions: linear probes on still images.
 
-python -m benchmarks.science.probe WEIGHTS DATA -o benchmarks/results/ferplus-probe.json --picture FILE.png
+python -m benchmarks.science.probe WEIGHTS DATA -o FILE.json --picture FILE.png
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """RAVDESS speech in six speaker-independent folds: sound, action units, and their fusions.
 
-    .venv/bin/python -m benchmarks.science.ravdess --data ../shared/data --work FOLDER -o FILE.json
+    python -m benchmarks.science.ravdess --data ../shared/data --work FOLDER -o FILE.json
 
 Video is the clip mean of 35 action units (OpenFace), sound the log-mel with deltas of this project
 and functionals of it. Every clip is tested once, by heads trained on 20 other speakers. An

@@ -1,8 +1,8 @@
 """Functionals of a voice in the manner of eGeMAPS: pitch, its shake, loudness, tilt, formants.
 
 Source: Eyben et al., "The Geneva Minimalistic Acoustic Parameter Set", 2016, for what is described.
-Differs from it: pitch by ``benchmarks.science.pitch``, jitter and shimmer from steps of 10 ms and not from
-single periods, more percentiles, and the course of pitch and loudness over parts of the clip.
+Differs from it: pitch by ``benchmarks.science.pitch``, jitter and shimmer from steps of
+10 ms and not from single periods, more percentiles, and the course of pitch and loudness over parts of the clip.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Another network on a corpus whose faces are known: decoding and cropping, frames a second a core.
 
-    .venv/bin/python -m benchmarks.stage_one.known MANIFEST --cache CACHE [-o FILE.json]
+    python -m benchmarks.stage_one.known MANIFEST --cache CACHE [-o FILE.json]
 
 CACHE holds the faces. The other network costs nothing, so that what is left is stage one's own
 work: reading the faces, decoding, cropping, writing the entries. Finding a face again would end the
@@ -26,8 +26,8 @@ from benchmarks.machine import describe_machine, write_result
 from benchmarks.stage_one.overhead import FreeNetwork
 from cache.manifest.manifest import read_manifest
 from cache.sets.feature_set import FeatureSet
+from pipeline.extract import picture as face_stages
 from pipeline.extract.clip import extract_clip
-from pipeline.extract.clip import picture as face_stages
 from pipeline.extract.plan import parse_weights, plan_sets
 from pipeline.extract.settings import StageOneSettings
 from pipeline.media.frames import VideoReader

@@ -1,6 +1,6 @@
 """A network alone on ready crops: what stage one could do if all else cost nothing.
 
-    .venv/bin/python -m benchmarks.stage_one.network --network ir50 --views default [-o FILE.json]
+    python -m benchmarks.stage_one.network --network ir50 --views default [-o FILE.json]
 
 As many processes as cores with one thread each, as ``avfuse extract`` runs them, begin together on
 crops that lie in memory, with that command's settings of threads and memory. Beside it one process

@@ -1,6 +1,6 @@
 """What a clip of 25 frames costs beside its pictures: milliseconds above decoding and faces.
 
-    .venv/bin/python -m benchmarks.stage_one.overhead [-o FILE.json] [--profile]
+    python -m benchmarks.stage_one.overhead [-o FILE.json] [--profile]
 
 The network costs nothing: it returns zeros at once. The same clips are brought through ``avfuse``'s
 own stage one (two sets: faces and network; entries flushed to the disk) and through the bare loop
@@ -28,8 +28,8 @@ from cache.manifest.clip import Clip
 from cache.manifest.manifest import read_manifest
 from cache.sets.feature_set import FeatureSet
 from pipeline import demo_corpus
+from pipeline.extract import picture as face_stages
 from pipeline.extract.clip import extract_clip
-from pipeline.extract.clip import picture as face_stages
 from pipeline.extract.plan import Plan, parse_weights, plan_sets
 from pipeline.extract.settings import StageOneSettings
 from pipeline.faces.choice import choose_faces

@@ -1,6 +1,6 @@
 """Where the time of stage one goes: the share of each step, of processor time in one process.
 
-    .venv/bin/python -m benchmarks.stage_one.profile MANIFEST [--network ir50] [--views basic]
+    python -m benchmarks.stage_one.profile MANIFEST [--network ir50] [--views basic]
 
 Each step is charged what is spent in it and not in a step inside it. Clips go through
 ``extract_clip`` with everything that a worker does to them, entries flushed to the disk included
@@ -28,9 +28,9 @@ from cache.manifest.manifest import read_manifest
 from cache.sets.feature_set import FeatureSet
 from extractors.running import face_network
 from extractors.views import VIEW_SETS
-from pipeline.extract.clip import clip as extract
+from pipeline.extract import clip as extract
+from pipeline.extract import picture as face_stages
 from pipeline.extract.clip import extract_clip
-from pipeline.extract.clip import picture as face_stages
 from pipeline.extract.job import Job
 from pipeline.extract.networks import load_here
 from pipeline.extract.plan import parse_weights, plan_sets

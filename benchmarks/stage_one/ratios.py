@@ -1,6 +1,6 @@
 """Stage one against its yardstick and against what the machine can do, every ratio from one run.
 
-    .venv/bin/python -m benchmarks.stage_one.ratios [--only one-view] [--full] [-o FILE.json]
+    python -m benchmarks.stage_one.ratios [--only one-view] [--full] [-o FILE.json]
 
 Clips are those of AVFUSE_TEST_DATA's ``clips/labelled``: every second one, or all with ``--full``;
 for 18 views the first 1.4 s of two of them, which takes minutes instead of an hour. Without that

@@ -1,6 +1,6 @@
 """How to share out the cores: processes against threads, batch sizes, decoder threads, a consumer.
 
-    .venv/bin/python -m benchmarks.stage_one.shares MANIFEST [--only own] [-o FILE.json]
+    python -m benchmarks.stage_one.shares MANIFEST [--only own] [-o FILE.json]
 
 The same few clips, IR-50 with one view, faces included, once in each way. Wall seconds are what
 counts on a quiet machine; processor seconds beside them say what was wasted by waiting threads, and

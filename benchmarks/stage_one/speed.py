@@ -1,6 +1,6 @@
 """Frames per second, peak memory and size of an entry, per set of stage one.
 
-    .venv/bin/python -m benchmarks.stage_one.speed MANIFEST --work FOLDER [--sets faces,resnet18,...]
+    python -m benchmarks.stage_one.speed MANIFEST --work FOLDER [--sets faces,resnet18,...]
 
 Each set is extracted by the real command in a process of its own, into one cache in the order
 given, so that a network's row doesn't count the faces that the row before it found. Networks get

@@ -1,6 +1,6 @@
 """Stage one as one writes it in an afternoon: the yardstick that avfuse is measured against.
 
-    .venv/bin/python -m benchmarks.stage_one.yardstick MANIFEST --views 18 [--every 10] -o FILE.json
+    python -m benchmarks.stage_one.yardstick MANIFEST --views 18 [--every 10] -o FILE.json
 
 The same libraries, used plainly: OpenCV decodes, dlib's HOG detector looks at every frame (doubled
 once, as its examples do), dlib aligns the largest face, OpenCV warps one view at a time, the

@@ -1,6 +1,6 @@
 """Stage two against its yardstick and against what the machine can do, every ratio from one run.
 
-    .venv/bin/python -m benchmarks.stage_two.ratios [--only PART ...] [--device cuda] [-o FILE.json]
+    python -m benchmarks.stage_two.ratios [--only PART ...] [--device cuda] [-o FILE.json]
 
 The corpus is made in memory in the size of AFEW's training split: 773 clips of 1 to 5 s, 10 to 100
 video steps of 1,024 numbers and 15 to 75 audio steps of 256; the 36 heads are trained on a quarter

@@ -1,6 +1,6 @@
 """Stage two as one writes it in an afternoon: the yardstick that avfuse is measured against.
 
-    .venv/bin/python -m benchmarks.stage_two.yardstick [--epochs 3] [--workers 0] [-o FILE.json]
+    python -m benchmarks.stage_two.yardstick [--epochs 3] [--workers 0] [-o FILE.json]
 
 A Dataset that opens an HDF5 file per clip, a DataLoader that shuffles, pads and masks, transformer
 attention on both modalities, factorized bilinear pooling, AdamW as it comes. The arithmetic is that

@@ -1,6 +1,6 @@
 r"""Peak memory of ``avfuse extract`` against a clip's length and the number of clips.
 
-    .venv/bin/python -m benchmarks.trust.bounds --folder /tmp/bounds --minutes 1 --minutes 60 \
+    python -m benchmarks.trust.bounds --folder /tmp/bounds --minutes 1 --minutes 60 \
         --real face.mp4 --real other.mp4
 
 Makes long videos (of the frames of real clips, over and over, or of a picture that moves) and many

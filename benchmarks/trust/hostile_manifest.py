@@ -1,6 +1,6 @@
 """A manifest of a million hostile rows: read in bounded memory and time, each row with its reason.
 
-    .venv/bin/python -m benchmarks.trust.hostile_manifest --rows 1000000 --folder /tmp/hostile
+    python -m benchmarks.trust.hostile_manifest --rows 1000000 --folder /tmp/hostile
 
 Every row but a few whole ones attacks: paths that leave the corpus by ``..``, by a symbolic link or
 through a loop of links, absolute paths to devices, NUL, line ends, marks that turn text around,

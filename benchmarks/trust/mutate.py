@@ -1,6 +1,6 @@
 """Extract mutated media files: no crash of the run, no hang, bounded memory, a reason for each.
 
-    .venv/bin/python -m benchmarks.trust.mutate --files 2000 --folder /tmp/mutated [--data ../shared/data]
+    python -m benchmarks.trust.mutate --files 2000 --folder /tmp/mutated [--data ../shared/data]
 
 Seeds are tiny clips in many containers and codecs, written on the spot, and with ``--data`` the
 small real ones too. Each file is one seed with one kind of damage, under a fixed random seed. The

@@ -1,6 +1,6 @@
 """Kill ``avfuse extract`` at random moments, many times, and see that nothing committed is lost.
 
-    .venv/bin/python -m benchmarks.trust.torture --kills 300 --folder /tmp/torture
+    python -m benchmarks.trust.torture --kills 300 --folder /tmp/torture
 
 Every run is killed by SIGKILL of its whole process group; after each kill the cache is read
 through, every entry that was there before is compared byte for byte, and what ``avfuse cache gc``

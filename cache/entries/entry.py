@@ -2,8 +2,8 @@
 
 Root attributes, all ASCII: ``clip``, ``key``, ``state``, and as JSON ``missing``, ``source``,
 ``attributes``, ``provenance``; ``checksum`` is the SHA-256 over all of these and over the
-``sha256`` that each dataset carries. The header in front (``cache.entries.sealed``) repeats clip, key,
-state, source and the number of steps, so that they can be had without HDF5.
+``sha256`` that each dataset carries. The header in front (``cache.entries.sealed``) repeats clip,
+key, state, source and the number of steps, so that they can be had without HDF5.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How much of a clip has a face, and how it was had: measured here, told by ``cache.entries.coverage``."""
+"""Count a clip's frames with a face, by the source of the box."""
 
 from __future__ import annotations
 

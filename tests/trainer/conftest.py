@@ -12,7 +12,7 @@ from cache.manifest.manifest import Manifest
 from extractors.networks import NETWORKS
 from tests.trainer.experiment_helper import make_corpus
 from tests.trainer.stills_helper import narrow_spec
-from trainer.runs.folder import experiment, results
+from trainer.runs import experiment, results
 
 
 # One corpus for all tests of a module that only read it: writing one takes longer than training on

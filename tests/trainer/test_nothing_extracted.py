@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.stage_two import cache as stage_two_cache
 from benchmarks.stage_two.cache import count_changed_entries
-from benchmarks.stage_two.ratios import cache as stage_two_cache
 from tests.trainer.experiment_helper import SMALL
 from trainer.settings import load_settings
 

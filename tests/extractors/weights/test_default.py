@@ -11,9 +11,9 @@ from extractors.running.face_network import load_face_network
 from extractors.running.settings import NetworkSettings
 from extractors.running.still_classifier import load_still_classifier
 from extractors.views import VIEW_SETS
+from extractors.weights import default as default_network
 from extractors.weights.default import DEFAULT_FILES, DEFAULT_NETWORK, default_weights
 from extractors.weights.files import WeightsError, read_weight_file
-from extractors.weights.load import default as default_network
 
 MAX_BYTES = 25e6
 

@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from extractors.weights import files as weight_files
 from extractors.weights.files import WeightsError, read_weight_file
-from extractors.weights.load import files as weight_files
 
 TENSORS = {"conv.weight": torch.arange(6.0).view(2, 3), "conv.bias": torch.tensor([5.0, 7.0])}
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from extractors.weights.load import onnx_graph
+from extractors.weights import onnx_graph
 from extractors.weights.onnx_graph import OnnxError, read_graph
 from tests.extractors.onnx_writer import chunk, model, node, number, tensor
 

@@ -14,7 +14,7 @@ import pytest
 from benchmarks.trust.torture import make_corpus
 from cache.entries.coverage import Coverage
 from cache.sets.feature_set import list_sets
-from pipeline.extract.clip import clusters as engines
+from pipeline.extract import clusters as engines
 from pipeline.extract.clusters import Engine, EngineError, run_shard
 from pipeline.extract.results import ClipResult, SetResult
 from tests.pipeline.extracting import extract, report

@@ -1,4 +1,7 @@
-"""``avfuse extract``, killed at random moments; ``benchmarks/trust/torture.py`` does it 300 times."""
+"""``avfuse extract``, killed at random moments.
+
+``benchmarks/trust/torture.py`` does it 300 times.
+"""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cache.manifest.clip import Clip
-from pipeline.extract.clip import resources
+from pipeline.extract import resources
 from pipeline.extract.resources import Resources, Share, largest_first
 
 

@@ -4,8 +4,8 @@ import dlib
 import numpy as np
 import pytest
 
+from pipeline.faces import detect
 from pipeline.faces.detect import FivePointPredictor, HogDetector, hog
-from pipeline.faces.faces import detect
 from tests.pipeline.scenes import astronaut, background, place
 
 

@@ -13,8 +13,8 @@ import torch
 
 from cache.sets.feature_set import find_set
 from cache.settings import settings_from
+from extractors.weights import default as default_network
 from extractors.weights.files import WeightsError
-from extractors.weights.load import default as default_network
 from pipeline.extract.plan import Plan, PlanError, plan_sets, tell_default
 from pipeline.extract.settings import StageOneSettings
 from pipeline.faces.crops import CropSettings, resolve_framing

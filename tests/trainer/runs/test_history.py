@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.runs.folder import history
+from trainer.runs import history
 from trainer.runs.history import HistoryRow, format_history, plot_history, read_history
 from trainer.training.trained import EpochRecord
 

@@ -9,7 +9,7 @@ import matplotlib.pyplot
 import pytest
 from matplotlib.figure import Figure
 
-from trainer.runs.folder import plots
+from trainer.runs import plots
 from trainer.runs.plots import plot_confusion, plot_curves
 
 HISTORY = [

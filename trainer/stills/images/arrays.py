@@ -74,7 +74,7 @@ def read_part(path: Path) -> ArrayPart:
 
 
 def ferplus_stills(part: ArrayPart) -> Stills:
-    """Make images of FER+'s votes, after its authors' protocol; see ``trainer.stills.images.votes``.
+    """Make images of FER+'s votes, after its authors' protocol (``trainer.stills.images.votes``).
 
     Raises:
         StillsError: ``votes`` is not (N, 10) or holds no counts, or the images are not uint8.
