@@ -2,7 +2,8 @@
 
 Source: Eyben et al., "The Geneva Minimalistic Acoustic Parameter Set", 2016, for what is described.
 Differs from it: pitch by ``benchmarks.science.pitch``, jitter and shimmer from steps of
-10 ms and not from single periods, more percentiles, and the course of pitch and loudness over parts of the clip.
+10 ms and not from single periods, more percentiles, and the course of pitch and loudness
+over parts of the clip.
 """
 
 from __future__ import annotations

@@ -46,9 +46,11 @@ class FaceNetwork:
         channels_last: lay pixels out with their channels together: on a CPU 8.2 against 6.4 faces/s
             a core with IR-50.
         folded: put norms into the convolutions before them, see
-            ``extractors.running.merged_norms``. Off only to compare: values differ by less than 1e-5 of the largest.
+            ``extractors.running.merged_norms``. Off only to compare: values differ by less
+            than 1e-5 of the largest.
         packed: order weights for the processor beforehand, see
-            ``extractors.running.ordered_weights``; float32 on a CPU only. Values differ by less than 1e-5 of the largest, if at all.
+            ``extractors.running.ordered_weights``; float32 on a CPU only. Values differ by
+            less than 1e-5 of the largest, if at all.
         facts: what the weights say of themselves; decides what ``settings`` leave open.
 
     Attributes:

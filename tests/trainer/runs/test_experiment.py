@@ -14,8 +14,8 @@ from cache.manifest.manifest import Manifest
 from tests.trainer.experiment_helper import CLASSES, SMALL, make_manifest, train
 from trainer.data.folds import SplitError
 from trainer.runs import head_trainer
-from trainer.runs.folder import RunError, read_members, read_run
 from trainer.runs.experiment import Protocol, run_experiment
+from trainer.runs.folder import RunError, read_members, read_run
 from trainer.runs.history import read_history
 from trainer.runs.predictions import mean_predictions
 from trainer.runs.predictions_csv import format_predictions
