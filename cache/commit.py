@@ -181,3 +181,19 @@ def _status(pid: int) -> list[str]:
         return []
     # The second field is the program's name in parentheses and may hold spaces.
     return text.rpartition(")")[2].split()
+
+
+def write_whole(path: Path, content: str | bytes) -> Path:
+    """Write a file under a temporary name, flush it to the disk and rename it."""
+    data = content.encode() if isinstance(content, str) else content
+    temporary = temporary_path(path)
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path

@@ -20,7 +20,6 @@ from typing import Any, Literal, TypeVar
 MAX_TOML_BYTES = 200_000
 MAX_TOML_LINE = 2_000
 MAX_INT = 2**53  # what JSON readers of any kind read exactly
-
 T = TypeVar("T")
 
 
@@ -222,3 +221,27 @@ def _finite(value: float, name: str) -> float:
     if not math.isfinite(number):
         raise SettingsError(f"{name} must be a finite number, got {number}")
     return number
+
+
+def check_at_least(least: float, settings: object, *names: str) -> None:
+    """Refuse settings below ``least``.
+
+    Raises:
+        ValueError: one of the fields named is.
+    """
+    for name in names:
+        if not getattr(settings, name) >= least:
+            raise ValueError(f"{name} must be at least {least}, got {getattr(settings, name)}")
+
+
+def check_shares(settings: object, *names: str) -> None:
+    """Refuse settings that aren't at least 0 and below 1.
+
+    Raises:
+        ValueError: one of the fields named isn't.
+    """
+    for name in names:
+        if not 0.0 <= getattr(settings, name) < 1.0:
+            raise ValueError(
+                f"{name} must be at least 0 and below 1, got {getattr(settings, name)}"
+            )

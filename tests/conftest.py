@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.process_settings import prepare_process
+from pipeline.cli import prepare_process
 
 # As the command line does it, and before a test module loads torch.
 prepare_process()

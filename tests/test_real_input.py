@@ -10,7 +10,7 @@ import pytest
 
 from cache.manifest.manifest import read_manifest
 from cache.sets.feature_set import find_set
-from pipeline.faces.rungs import Rung
+from pipeline.faces.tracks import Rung
 from tests.pipeline.command import avfuse
 
 

@@ -11,18 +11,57 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from cache.ranges import check_at_least, check_shares
 from cache.settings import (
     SettingsError,
+    check_at_least,
+    check_shares,
     merge,
     parse_overrides,
     read_toml,
     settings_from,
 )
-from trainer.data.augment import AugmentSettings
+
+
+@dataclass(frozen=True)
+class AugmentSettings:
+    """What is done to training clips; everything is off by default, as in both papers.
+
+    Lengths are shares of a clip's steps, sizes are in normalised units, where features have
+    deviation 1. What is said of bands is for sound that goes through an encoder only.
+
+    Args:
+        speed: the sound is stretched by a factor within 1 - speed and 1 + speed.
+        time_masks: stretches of steps of the sound that are set to 0, the mean.
+        time_mask: the longest of them.
+        band_masks: bands of the spectrogram that are set to 0.
+        band_mask: the widest of them, in bins.
+        band_shift: the most bins that a spectrogram is shifted up or down, like another voice.
+        gain: deviation of a number added to all bins of a clip, like another distance.
+        audio_noise: deviation of the noise added to every number of the sound.
+        video_noise: the same for video.
+        drop_modality: probability that a clip with both modalities loses one of them.
+        mixup: alpha of mixup's beta distribution; clips are mixed in pairs; 0 for none.
+    """
+
+    speed: float = 0.0
+    time_masks: int = 0
+    time_mask: float = 0.15
+    band_masks: int = 0
+    band_mask: int = 6
+    band_shift: int = 0
+    gain: float = 0.0
+    audio_noise: float = 0.0
+    video_noise: float = 0.0
+    drop_modality: float = 0.0
+    mixup: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_shares(self, "speed", "time_mask", "drop_modality")
+        check_at_least(0, self, "time_masks", "band_masks", "band_mask", "band_shift")
+        check_at_least(0, self, "gain", "audio_noise", "video_noise", "mixup")
+
 
 PRESETS = Path(__file__).parent / "presets"
-
 Attention = Literal["mean", "self", "relation", "transformer", "statistics"]
 
 
@@ -179,7 +218,7 @@ class TrainSettings(HeadSettings):
         fusion: see ``FusionSettings``.
         optim: see ``OptimSettings``.
         augment: see ``AugmentSettings``.
-        prior: class weights that multiply the probabilities; see ``trainer.training.prior``.
+        prior: class weights that multiply the probabilities; see ``trainer.training.loss``.
             "afew-test" is icmi19's vector, made from the test labels of AFEW: a leak.
         selection: "fixed" trains for ``optim.epochs``; "inner:0.2" holds 20 % of the training
             clips out to choose the number of epochs, then trains on all of them.

@@ -31,8 +31,7 @@ from benchmarks.science.tables import (
 from cache.manifest.clip import Clip
 from cache.manifest.manifest import Manifest, read_manifest
 from cache.settings import merge, settings_from
-from trainer.data.available import load_available
-from trainer.data.corpus import Corpus
+from trainer.data.corpus import Corpus, load_available
 from trainer.data.folds import deal_by_label
 from trainer.runs.experiment import Protocol, run_experiment
 from trainer.runs.folder import read_members, read_run

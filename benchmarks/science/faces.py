@@ -24,12 +24,11 @@ import numpy as np
 
 from benchmarks.machine import describe_machine
 from pipeline.faces.choice import FaceArrays
-from pipeline.faces.coverage import measure_coverage
 from pipeline.faces.crops import CropSettings, crop_faces
 from pipeline.faces.detect import FivePointPredictor, HogDetector, YuNetDetector
-from pipeline.faces.faces import FaceSettings, find_faces
-from pipeline.faces.rungs import Rung
-from pipeline.faces.tracks import overlap
+from pipeline.faces.search import find_faces
+from pipeline.faces.settings import FaceSettings
+from pipeline.faces.tracks import Rung, measure_coverage, overlap
 from pipeline.media.frames import VideoReader
 
 SUFFIXES = {".mp4", ".mov", ".mkv", ".mpg", ".avi", ".webm"}

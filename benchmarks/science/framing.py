@@ -22,8 +22,8 @@ from cache.manifest.manifest import read_manifest
 from pipeline.faces.choice import choose_faces
 from pipeline.faces.crops import MEAN_SHAPE, CropSettings, crop_faces, fit_similarity
 from pipeline.faces.detect import FivePointPredictor, HogDetector
-from pipeline.faces.faces import track_faces
-from pipeline.faces.rungs import Rung
+from pipeline.faces.search import track_faces
+from pipeline.faces.tracks import Rung
 from pipeline.media.frames import Frames, VideoReader
 
 ZOOM, PAD = 4, 40

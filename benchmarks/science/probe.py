@@ -18,9 +18,9 @@ from extractors.networks import NETWORKS
 from extractors.weights.load import load_weights
 from trainer.runs.text import format_interval, format_percent
 from trainer.stills.classifier import FaceClassifier
-from trainer.stills.data_settings import DataSettings
 from trainer.stills.images.files import Reading
 from trainer.stills.images.layouts import read_stills
+from trainer.stills.settings import DataSettings
 from trainer.stills.weights_file import load_classifier
 
 

@@ -25,8 +25,7 @@ from torch import Tensor, nn
 from extractors.resnet18 import ResNet18
 from trainer.runs.metrics import measure
 from trainer.stills.augment import resize, to_float
-from trainer.stills.classifier import FaceClassifier
-from trainer.stills.evaluate import IMAGES_PER_FORWARD, normalise
+from trainer.stills.classifier import IMAGES_PER_FORWARD, FaceClassifier, normalise
 from trainer.stills.images.stills import Stills
 
 # Strengths of the inverse regularisation, weakest fit first; standardised features.

@@ -21,8 +21,8 @@ import click
 import numpy as np
 
 from benchmarks.machine import describe_machine, write_result
-from pipeline.extract.resources import num_cores
-from pipeline.process_settings import prepare_process
+from pipeline.cli import prepare_process
+from pipeline.extract.run import num_cores
 
 WAYS = ("processes", "threads", "plain")
 

@@ -34,7 +34,7 @@ from pipeline.extract.plan import Plan, parse_weights, plan_sets
 from pipeline.extract.settings import StageOneSettings
 from pipeline.faces.choice import choose_faces
 from pipeline.faces.crops import crop_faces
-from pipeline.faces.faces import track_faces
+from pipeline.faces.search import track_faces
 from pipeline.media.frames import VideoReader
 
 FRAMES = 25

@@ -36,7 +36,7 @@ from benchmarks.stage_two.cache import (
 from benchmarks.stage_two.corpus import SPECTROGRAM, VIDEO, make_corpus, make_settings
 from benchmarks.stage_two.yardstick import train as train_yardstick
 from benchmarks.stage_two.yardstick import write_files
-from pipeline.process_settings import prepare_process
+from pipeline.cli import prepare_process
 from trainer.data.corpus import Corpus
 from trainer.settings import TrainSettings
 from trainer.training.train import train_head, train_heads

@@ -17,8 +17,14 @@ from cache.entries.source import Source
 from cache.entries.trust import Trust, trust_entry
 from cache.entries.writer import EntryWriter
 from cache.manifest.clip_id import check_clip_id
-from cache.sets.spec import SetError, SetSpec, spec_difference
-from cache.sets.spec_file import SPEC_FILE, read_spec_file, write_spec_file
+from cache.sets.spec import (
+    SPEC_FILE,
+    SetError,
+    SetSpec,
+    read_spec_file,
+    spec_difference,
+    write_spec_file,
+)
 
 __all__ = [
     "FeatureSet",

@@ -17,8 +17,7 @@ from extractors.running.batch_sizes import pick_sizes
 from extractors.running.merged_norms import fold
 from extractors.running.ordered_weights import pack
 from extractors.running.settings import PRECISIONS, NetworkSettings, resolve_settings
-from extractors.statistics import view_statistics
-from extractors.views import make_views, resize_crops
+from extractors.views import make_views, resize_crops, view_statistics
 from extractors.weights.facts import WeightFacts, read_facts
 from extractors.weights.files import WeightsError
 from extractors.weights.load import initialise, load_weights, weights_digest

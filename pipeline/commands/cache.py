@@ -14,12 +14,12 @@ from typing import NoReturn
 
 import click
 
-from cache.bar import show_bar
 from cache.commit import CacheWriteError
 from cache.digest import JSON
 from cache.entries.entry import EntryError
 from cache.manifest.manifest import ManifestError, read_manifest
 from cache.packs.pack import Pack, PackError, open_pack
+from cache.progress import show_bar
 from cache.sets.feature_set import SetError, find_set
 from cache.sets.scan import NotACacheError, check_cache
 from cache.upkeep.gc import DAY_SECONDS, SetInUseError, find_garbage, remove_garbage

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from cache.bar import show_bar
 from cache.commit import CacheWriteError
 from cache.manifest.manifest import ManifestError, read_manifest
+from cache.progress import show_bar
 from cache.sets.feature_set import list_sets
 from cache.settings import settings_from
 from pipeline.exchange.importing import ImportReport, import_features

@@ -10,11 +10,9 @@ import click
 from tqdm import tqdm
 
 from cache.manifest.manifest import ManifestError, read_manifest
-from pipeline.doctor.diagnosis import Finding
+from pipeline.doctor.diagnosis import Finding, format_diagnosis, format_findings
 from pipeline.doctor.doctor import diagnose, examine_corpus
-from pipeline.doctor.doctor_report import format_diagnosis, format_findings
-from pipeline.extract.resources import num_cores
-from pipeline.extract.run import PLAIN_LINE_SECONDS
+from pipeline.extract.run import PLAIN_LINE_SECONDS, num_cores
 from pipeline.workers.pool import WorkersFailedError
 
 

@@ -24,8 +24,7 @@ from extractors.views import VIEW_SETS
 from extractors.weights.files import WeightsError
 from pipeline.extract.clusters import Engine, EngineError, EngineName
 from pipeline.extract.plan import PlanError, parse_weights, plan_sets, tell_default
-from pipeline.extract.resources import ConsumerChoice
-from pipeline.extract.run import CacheFullError, run_extract, shard
+from pipeline.extract.run import CacheFullError, ConsumerChoice, run_extract, shard
 from pipeline.extract.settings import StageOneSettings
 from pipeline.extract.summary import format_summary
 from pipeline.faces.overrides import OverrideError, read_overrides

@@ -17,15 +17,14 @@ from cache.stop_request import StopRequest
 from extractors.networks import NETWORKS
 from extractors.running.device import choose_device
 from trainer.commands import options
-from trainer.runs.folder import INFO, to_json
-from trainer.runs.run_writer import check_writable
+from trainer.runs.folder import INFO, check_writable, to_json
 from trainer.stills.beginning import PROGRESS
-from trainer.stills.config import load_config, preset_names
 from trainer.stills.finetune import DivergedError, StillEpoch, Stopped
 from trainer.stills.images.files import Aligner, Reading
 from trainer.stills.images.layouts import LAYOUTS, find_layout, read_stills
 from trainer.stills.results import format_results
 from trainer.stills.run import Watcher, run_finetuning
+from trainer.stills.settings import load_config, preset_names
 from trainer.stills.weights_file import describe_start
 
 
@@ -176,7 +175,7 @@ def make_aligner(size: int) -> Aligner:
     # dlib and OpenCV, for those who ask for alignment alone.
     from pipeline.faces.crops import CropSettings, crop_faces
     from pipeline.faces.detect import FivePointPredictor, HogDetector
-    from pipeline.faces.rungs import Rung
+    from pipeline.faces.tracks import Rung
 
     detector, predictor, settings = HogDetector(), FivePointPredictor(), CropSettings(size=size)
 

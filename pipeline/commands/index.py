@@ -15,13 +15,12 @@ from pipeline.index.afew import index_afew
 from pipeline.index.crema_d import Media, index_crema_d
 from pipeline.index.csv_table import index_csv
 from pipeline.index.dfew import NUM_FOLDS, index_dfew
+from pipeline.index.files import Found, IndexingError, printable
 from pipeline.index.finish import finish_index
 from pipeline.index.folder import index_folder
-from pipeline.index.found import Found, IndexingError
 from pipeline.index.meld import index_meld
 from pipeline.index.mer2023 import SUBSETS, index_mer2023
 from pipeline.index.ravdess import Channel, Modality, index_ravdess
-from pipeline.index.text import printable
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from cache.bar import show_bar
 from cache.manifest.manifest import Clip, Manifest, ManifestError, read_manifest
+from cache.progress import show_bar
 from cache.sets.scan import NotACacheError
 from cache.sets.spec import SetError
 from pipeline.faces.choice import POLICIES

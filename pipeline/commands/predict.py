@@ -17,10 +17,10 @@ from cache.end_by_signal import ends_by_signal
 from cache.manifest.clip import Clip
 from cache.sets.feature_set import FeatureSet, SetError, SetSpec
 from extractors.weights.files import WeightsError
+from pipeline.extract.job import ClipResult
 from pipeline.extract.plan import PlanError, parse_weights
-from pipeline.extract.results import ClipResult
 from pipeline.extract.run import run_extract
-from pipeline.faces.rungs import Rung
+from pipeline.faces.tracks import Rung
 from pipeline.predict.by_default import ask_default_network
 from pipeline.predict.curve import CurveError, check_suffix, format_answer, write_curves
 from pipeline.predict.replay import replay_plan

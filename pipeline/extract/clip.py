@@ -10,27 +10,19 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 from cache.commit import CacheWriteError
-from cache.entries.entry import EntryError
 from cache.entries.source import Source, read_source
 from cache.manifest.manifest import Clip
-from cache.sets.feature_set import FeatureSet
-from extractors.alexnet import min_steps
-from pipeline.extract.audio import AudioSteps
-from pipeline.extract.job import Compute, Job, made
+from pipeline.extract.job import ClipResult, Compute, Job, SetResult
 from pipeline.extract.known import find_coverage, find_known, record_failures
-from pipeline.extract.networks import use_encoder
 from pipeline.extract.picture import extract_faces, extract_networks
 from pipeline.extract.plan import Kind, Plan, PlannedSet
-from pipeline.extract.results import ClipResult, SetResult
+from pipeline.extract.sound import _extract_audio, _extract_grids
 from pipeline.faces.choice import MisfitError
 from pipeline.media.frames import MediaError, probe
-from pipeline.workers.watchdog import time_limit
-
-NO_AUDIO = "no audio stream"
+from pipeline.workers.pool import time_limit
 
 
 def extract_clip(clip: Clip, plan: Plan) -> ClipResult:
@@ -67,47 +59,6 @@ def extract_clip(clip: Clip, plan: Plan) -> ClipResult:
                 job.settle()
     coverage = find_coverage(clip, plan)
     return ClipResult(clip.clip, results, coverage, time.monotonic() - started)
-
-
-def _extract_audio(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
-    """Decode the sound and compute what is wanted of it."""
-    results: dict[str, SetResult] = {}
-    for planned in todo:
-        steps = AudioSteps(planned.name, job.clip, job.info, job.plan.settings)
-        with job.writer(planned) as writer:
-            for arrays in steps:
-                writer.append(**arrays)
-            missing = [NO_AUDIO] if job.info.audio is None else steps.problems
-            writer.finish(
-                missing=missing, attributes={"duration_seconds": job.info.duration_seconds}
-            )
-        results[planned.name] = made(missing)
-    return results
-
-
-def _extract_grids(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
-    """Encode the spectrograms that the cache holds, window by window; nothing is decoded."""
-    results: dict[str, SetResult] = {}
-    for planned in todo:
-        encoder = use_encoder(planned, job.plan)
-        name = encoder.features
-        upstream = next(other for other in job.plan.sets if other.name == name)
-        with ExitStack() as stack:
-            sounds = FeatureSet(job.plan.cache, upstream.spec)
-            try:
-                sound = stack.enter_context(sounds.open_entry(job.clip.clip, verify=True))
-            except EntryError:  # damaged: it is made again
-                results |= _extract_audio(job, [upstream])
-                sound = stack.enter_context(sounds.open_entry(job.clip.clip, verify=True))
-            missing, attributes = sound.entry.missing, sound.entry.attributes
-            times = sound.rows["times"][:]
-            writer = stack.enter_context(job.writer(planned))
-            for at, grid in encoder.module.blocks(times, sound.rows[name]):
-                writer.append(times=at, grid=grid)
-            lengthened = 0 < len(times) < min_steps()
-            writer.finish(missing=missing, attributes={**attributes, "lengthened": lengthened})
-        results[planned.name] = made(missing)
-    return results
 
 
 STAGES: tuple[tuple[Kind, Compute], ...] = (

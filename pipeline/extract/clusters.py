@@ -20,7 +20,7 @@ from typing import Any, Literal
 from joblib import Parallel, delayed, effective_n_jobs, parallel_config
 from joblib.parallel import get_active_backend
 
-from pipeline.extract.results import ClipResult
+from pipeline.extract.job import ClipResult
 
 EngineName = Literal["local", "dask", "ray"]
 # More shards than slots, so that a slot with short clips takes another; a shard starts in seconds.

@@ -11,8 +11,8 @@ from cache.entries.failure import Failure
 from cache.entries.source import Source, read_source
 from cache.manifest.manifest import Clip
 from cache.sets.feature_set import FeatureSet
+from pipeline.extract.job import ClipResult, SetResult
 from pipeline.extract.plan import Plan, PlannedSet
-from pipeline.extract.results import ClipResult, SetResult
 from pipeline.faces.overrides import OVERRIDES
 
 

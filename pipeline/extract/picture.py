@@ -17,21 +17,18 @@ from cache.digest import JSON
 from cache.entries.coverage import FACT
 from cache.entries.entry import Entry
 from cache.settings import settings_from
-from pipeline.extract.job import Job, made, read_upstream
+from pipeline.extract.job import Job, SetResult, made, read_upstream
 from pipeline.extract.networks import use_network, use_second
 from pipeline.extract.plan import PlannedSet
-from pipeline.extract.results import SetResult
 from pipeline.faces.choice import FaceArrays, choose_faces, place_given
-from pipeline.faces.coverage import measure_coverage
 from pipeline.faces.crops import CropSettings, crop_faces
 from pipeline.faces.detect import FivePointPredictor
-from pipeline.faces.faces import track_faces
 from pipeline.faces.overrides import OVERRIDES, Override, digest_overrides
-from pipeline.faces.rungs import Rung
-from pipeline.faces.tracks import read_tracks
+from pipeline.faces.search import track_faces
+from pipeline.faces.tracks import Rung, measure_coverage, read_tracks
 from pipeline.media.frames import Frames, MediaError
+from pipeline.workers.pool import guarded
 from pipeline.workers.remote import Network
-from pipeline.workers.watchdog import guarded
 
 NO_VIDEO = "no video stream"
 

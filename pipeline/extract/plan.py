@@ -18,14 +18,13 @@ from extractors.networks import NETWORKS
 from extractors.running.device import choose_device
 from extractors.running.face_network import FaceNetwork
 from extractors.running.frozen_alexnet import load_frozen_alexnet
-from pipeline.extract.provenance import make_provenance
-from pipeline.extract.settings import StageOneSettings
-from pipeline.extract.trained_encoder import describe_training
+from pipeline.extract.settings import StageOneSettings, make_provenance
 from pipeline.extract.weights import (
     ALEXNET,
     PlanError,
     WeightsChoice,
     choose_default,
+    describe_training,
     load_network,
     parse_weights,
 )

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import platform
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
+from cache.settings import settings_to_dict
 from extractors.running.face_network import NetworkSettings
 from extractors.spectrogram import LogMelSettings, SpectrogramSettings
 from pipeline.faces.crops import CropSettings
-from pipeline.faces.faces import FaceSettings
+from pipeline.faces.settings import FaceSettings
 from pipeline.media.frames import DecodeSettings
 
 
@@ -38,3 +44,25 @@ class StageOneSettings:
     def __post_init__(self) -> None:
         if not self.hang_seconds > 0:
             raise ValueError(f"hang_seconds must be above 0, got {self.hang_seconds}")
+
+
+LIBRARIES = ("av", "dlib-bin", "h5py", "numpy", "opencv-python-headless", "torch")
+
+
+def make_provenance(command: Sequence[str], settings: StageOneSettings) -> dict[str, Any]:
+    """Return the facts that every entry of a run carries and no key covers."""
+    return {
+        "avfuse": version("avfuse"),
+        "python": platform.python_version(),
+        "libraries": {name: _version(name) for name in LIBRARIES},
+        "host": platform.node(),
+        "command": list(command or sys.argv),
+        "limits": {**settings_to_dict(settings.decode), "hang_seconds": settings.hang_seconds},
+    }
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:  # such as a dlib that was built here, for CUDA
+        return "not from its wheel"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cache.entries.coverage import CorpusCoverage, add_coverage, describe_coverage
-from pipeline.extract.results import ClipResult
+from pipeline.extract.job import ClipResult
 
 MAX_LISTED = 20
 

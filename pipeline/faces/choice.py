@@ -15,8 +15,7 @@ from pipeline.faces.detect import LandmarkPredictor
 from pipeline.faces.landmarks import place_landmarks
 from pipeline.faces.overrides import Override
 from pipeline.faces.regions import PLAIN, Look, is_dark
-from pipeline.faces.rungs import Rung
-from pipeline.faces.tracks import Box, ClipTracks, TrackArrays
+from pipeline.faces.tracks import Box, ClipTracks, Rung, TrackArrays
 
 
 class MisfitError(ValueError):

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from extractors.weights.facts import WeightFacts
-from pipeline.faces.rungs import Rung
+from pipeline.faces.tracks import Rung
 
 # Mean positions of the five landmarks in a unit square, x then y, as dlib aligns to them
 # (get_face_chip_details in dlib/image_transforms/interpolation.h): outer and inner corner of the

@@ -9,16 +9,13 @@ import numpy as np
 
 from pipeline.faces.detect import Detection, LandmarkPredictor
 from pipeline.faces.follow import LIKENESS, Likeness, follow
+from pipeline.faces.frame import View
 from pipeline.faces.landmarks import place_landmarks, unsteadiness
-from pipeline.faces.pyramid import Pyramid
 from pipeline.faces.regions import PLAIN, Look, is_dark, look_near
-from pipeline.faces.rungs import Rung
-from pipeline.faces.track_rows import TrackRows
-from pipeline.faces.tracks import Box, Sighting
+from pipeline.faces.tracks import Box, Rung, Sighting, TrackRows
 
 if TYPE_CHECKING:
-    from pipeline.faces.faces import FaceSettings
-
+    from pipeline.faces.settings import FaceSettings
 RETRY_EVERY = 5  # frames, for a face that isn't certain yet
 RETRY_BELOW = -0.15  # score of the plain look below which others are tried
 DOUBTFUL = -0.4  # score below which a find must look like the face as it was last
@@ -31,17 +28,6 @@ STEADY_ALONE = 3  # frames as steady as that, where the detector's score stays b
 STEADY_FROM = -0.3  # score from which steadiness is worth measuring
 STEADY_EVERY = 2  # frames
 SURE_SUM, SURE_SHARE = 3.0, 0.25
-
-
-@dataclass(frozen=True)
-class View:
-    """A frame to look at: number, time, and the image shrunk by ``scale``."""
-
-    index: int
-    seconds: float
-    image: np.ndarray
-    scale: float
-    pyramid: Pyramid
 
 
 @dataclass

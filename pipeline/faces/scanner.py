@@ -6,11 +6,11 @@ import math
 from typing import TYPE_CHECKING
 
 from pipeline.faces.detect import Detection, Detector, HogDetector
-from pipeline.faces.ladder import View
+from pipeline.faces.frame import View
 from pipeline.faces.regions import PLAIN, Look, find_all, is_dark, raise_contrast
 
 if TYPE_CHECKING:
-    from pipeline.faces.faces import FaceSettings
+    from pipeline.faces.settings import FaceSettings
 
 COARSE_PIXELS = 900_000  # of the pyramid level that a coarse scan of a frame starts from
 MAX_CANDIDATES = 3

@@ -8,27 +8,24 @@ is remembered, beside a bounded number of frames.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
-from pipeline.faces.cuts import CutFinder
-from pipeline.faces.detect import Detection, Detector, LandmarkPredictor
-from pipeline.faces.ladder import Ladder, Track, View
+from pipeline.faces.choice import FaceArrays, choose_faces
+from pipeline.faces.detect import Detection, Detector, FivePointPredictor, LandmarkPredictor
+from pipeline.faces.frame import CutFinder, View, shrink
+from pipeline.faces.ladder import Ladder, Track
 from pipeline.faces.pyramid import Pyramid
 from pipeline.faces.regions import PLAIN, Look
-from pipeline.faces.rungs import Rung
 from pipeline.faces.scanner import Scanner
-from pipeline.faces.track_rows import gather_tracks
-from pipeline.faces.tracks import TrackArrays, link, overlap
+from pipeline.faces.settings import FaceSettings
+from pipeline.faces.tracks import ClipTracks, Rung, TrackArrays, gather_tracks, link, overlap
+from pipeline.media.frames import Frames
 
 if TYPE_CHECKING:
-    from pipeline.faces.faces import FaceSettings
-
-KEPT_SIDE = 960  # frames kept to look back at are shrunk to this many pixels along the longer side
+    from pipeline.faces.settings import FaceSettings
 KEPT_BYTES = 64_000_000
 BACK_SECONDS = 2.0
 LOST_SECONDS = 0.2  # without a detection, after which a face counts as out of sight
@@ -235,14 +232,51 @@ class FaceSearch:
                     track.absorb(other)
 
 
-def shrink(view: View) -> View:
-    """Make a copy of a frame that is small enough to be kept."""
-    height, width = view.image.shape[:2]
-    scale = min(1.0, KEPT_SIDE / max(height, width))
-    if scale == 1.0:
-        return replace(view, image=view.image.copy())
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    # Above half the size plain interpolation aliases little and is ten times faster.
-    how = cv2.INTER_LINEAR if scale > 0.5 else cv2.INTER_AREA
-    small = cv2.resize(view.image, size, interpolation=how)
-    return replace(view, image=small, scale=scale)
+def track_faces(
+    frames: Iterable[Frames],
+    settings: FaceSettings | None = None,
+    *,
+    detector: Detector | None = None,
+    second: Detector | None = None,
+    predictor: LandmarkPredictor | None = None,
+) -> ClipTracks:
+    """Find and follow every face of a clip; the policy plays no part in it.
+
+    Args:
+        frames: the clip's frames in order; only their geometry is kept.
+        settings: the ladder.
+        detector: finds faces in whole frames, every one; dlib's HOG detector by default.
+        second: finds faces in the frames where the first doesn't; none by default.
+        predictor: places landmarks; dlib's five-point predictor by default.
+    """
+    settings, predictor = settings or FaceSettings(), predictor or FivePointPredictor()
+    search = FaceSearch(settings, predictor, detector, second)
+    times: list[np.ndarray] = []
+    size = (0, 0)
+    index = 0
+    for chunk in frames:
+        times.append(chunk.times)
+        size = (chunk.images.shape[1], chunk.images.shape[2])
+        for image, seconds in zip(chunk.images, chunk.times, strict=True):
+            search.add(index, float(seconds), image)
+            index += 1
+    all_times = np.concatenate(times) if times else np.zeros(0, np.float64)
+    return ClipTracks(all_times, size, search.finish())
+
+
+def find_faces(
+    frames: Iterable[Frames],
+    settings: FaceSettings | None = None,
+    *,
+    detector: Detector | None = None,
+    second: Detector | None = None,
+    predictor: LandmarkPredictor | None = None,
+) -> FaceArrays:
+    """Find the face of every frame: ``track_faces``, then ``choose_faces`` by the policy.
+
+    Returns:
+        One row per frame; no rows where there are no frames.
+    """
+    settings = settings or FaceSettings()
+    found = track_faces(frames, settings, detector=detector, second=second, predictor=predictor)
+    return choose_faces(found, settings.policy)

@@ -11,7 +11,7 @@ import dlib
 
 from cache.digest import digest_file
 from pipeline.faces.detect import Detector, MmodDetector, YuNetDetector
-from pipeline.faces.faces import FaceSettings
+from pipeline.faces.settings import FaceSettings
 
 # Name in --weights -> the setting faces.second that it stands for.
 DETECTORS: dict[str, Literal["yunet", "mmod"]] = {"yunet": "yunet", "mmod": "mmod"}

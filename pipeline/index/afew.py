@@ -15,9 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cache.manifest.clip import Clip
-from pipeline.index.files import is_video, walk_media
-from pipeline.index.found import Found
-from pipeline.index.text import describe_names
+from pipeline.index.files import Found, describe_names, is_video, walk_media
 
 EMOTIONS = ("Angry", "Disgust", "Fear", "Happy", "Neutral", "Sad", "Surprise")
 # The splits by the folders they are unpacked to, the published name first.

@@ -17,9 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from cache.manifest.clip import Clip
-from pipeline.index.files import AUDIO_SUFFIXES, is_video, walk_media
-from pipeline.index.found import Found
-from pipeline.index.text import describe_names
+from pipeline.index.files import AUDIO_SUFFIXES, Found, describe_names, is_video, walk_media
 
 Media = Literal["best", "video", "audio"]
 

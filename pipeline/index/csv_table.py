@@ -11,7 +11,7 @@ from cache.manifest.clip_id import as_clip_id
 from cache.manifest.manifest import ManifestError
 from cache.manifest.rows import RowParser
 from cache.manifest.table import TableError, read_table
-from pipeline.index.found import Found, IndexingError
+from pipeline.index.files import Found, IndexingError
 
 DELIMITERS = ",;\t|"
 

@@ -16,9 +16,7 @@ import re
 from pathlib import Path
 
 from cache.manifest.clip import Clip
-from pipeline.index.files import is_video, walk
-from pipeline.index.found import Found, IndexingError, nothing_found
-from pipeline.index.tables import read_columns
+from pipeline.index.files import Found, IndexingError, is_video, nothing_found, read_columns, walk
 
 EMOTIONS = {
     "1": "happy",

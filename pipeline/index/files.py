@@ -2,11 +2,80 @@
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from pipeline.index.found import Found, IndexingError
+from cache.manifest.clip import Clip
+from cache.manifest.table import TableError, first_bad_byte, read_table
+
+
+class IndexingError(ValueError):
+    """A corpus can't be indexed: nothing found, contradicting tables, or names that clash."""
+
+
+@dataclass
+class Found:
+    """Grows while a recipe walks a corpus.
+
+    Args:
+        root: the corpus's folder or table, for messages.
+        looked_for: the layout that the recipe expects, for the message when nothing is found.
+        clips: in the order of the manifest.
+        left_out: reason to the names left out for it.
+        warnings: what the reader should look at.
+        notes: what the reader may want to know.
+    """
+
+    root: Path
+    looked_for: str
+    clips: list[Clip] = field(default_factory=list)
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def leave_out(self, name: str | Path, reason: str) -> None:
+        """Record that a file, folder or row is not in the manifest."""
+        self.left_out.setdefault(reason, []).append(self.relative(name))
+
+    def leave_out_copies(self, paths: Iterable[Path], taken: Path) -> None:
+        """Record the other files of a clip that is in with the file ``taken``."""
+        for path in sorted(paths):
+            if path != taken:
+                self.leave_out(path, "another file of a clip that is in")
+
+    def relative(self, name: str | Path) -> str:
+        """Return a path under the root without the root, anything else as it is."""
+        if isinstance(name, Path) and name.is_relative_to(self.root):
+            return name.relative_to(self.root).as_posix()
+        return str(name)
+
+
+def nothing_found(found: Found, files: Mapping[Any, Sequence[Path]] | None = None) -> IndexingError:
+    """Say that a recipe has no clip, what it looked for and what is there instead.
+
+    Args:
+        found: the recipe's result.
+        files: media files that no table lists.
+    """
+    left_out = dict(found.left_out)
+    unlisted = [found.relative(path) for paths in (files or {}).values() for path in paths]
+    if unlisted:
+        left_out["media files, and no table that lists them"] = sorted(unlisted)
+    lines = [f"no clip found in {found.root}", f"  looked for: {found.looked_for}"]
+    if left_out:
+        lines.append("  found, and left out:")
+        lines += [
+            f"    {len(names)} {printable(reason)}: {describe_names(names)}"
+            for reason, names in left_out.items()
+        ]
+    else:
+        lines.append("  found: nothing of use; is this the right folder?")
+    return IndexingError("\n".join(lines))
+
 
 # fmt: off
 VIDEO_SUFFIXES = frozenset({
@@ -103,3 +172,68 @@ def size_problem(path: Path) -> str | None:
     except OSError as error:
         return f"can't be read: {error.strerror}"
     return None
+
+
+NUM_NAMES_SHOWN = 3
+
+
+def describe_names(names: Sequence[str]) -> str:
+    """Join the first names, and say how many more there are."""
+    shown = ", ".join(printable(name) for name in names[:NUM_NAMES_SHOWN])
+    more = len(names) - NUM_NAMES_SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Name the nearest of the known names, in brackets and after a space; empty if none is near."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def printable(text: str) -> str:
+    """Escape what would upset a terminal: control characters, names that aren't UTF-8."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def read_columns(
+    path: Path, columns: Sequence[str], *, delimiter: str = ","
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line number and the named columns, without blanks around, of each row.
+
+    Args:
+        path: a CSV file with a header.
+        columns: names as published; all must be in the header.
+        delimiter: what stands between two fields.
+
+    Raises:
+        IndexingError: the table can't be read or lacks a column, or a row is short or is not UTF-8
+            in one of them; the message has the line.
+    """
+    try:
+        records = read_table(path, delimiter=delimiter)
+        header = [name.strip() for name in next(records, (1, []))[1]]
+        positions = [_position(path, header, name) for name in columns]
+        for line, fields in records:
+            if len(fields) <= max(positions):
+                raise IndexingError(
+                    f"{path}, line {line}: has {len(fields)} fields where the header has "
+                    f"{len(header)}"
+                )
+            values = [fields[position].strip() for position in positions]
+            bad_byte = first_bad_byte(values)
+            if bad_byte is not None:
+                raise IndexingError(
+                    f"{path}, line {line}: not UTF-8 (byte 0x{bad_byte:02x}); save it as UTF-8"
+                )
+            yield line, values
+    except TableError as error:
+        raise IndexingError(f"{path}: {error}") from error
+
+
+def _position(path: Path, header: Sequence[str], name: str) -> int:
+    if name not in header:
+        hint = did_you_mean(name, header)
+        raise IndexingError(
+            f"{path} has no column {name!r}{hint}; columns: {', '.join(header)[:300] or 'none'}"
+        )
+    return header.index(name)

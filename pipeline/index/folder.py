@@ -6,8 +6,7 @@ from pathlib import Path
 
 from cache.manifest.clip import SPLIT_NAMES, Clip
 from cache.manifest.clip_id import escape_clip_id
-from pipeline.index.files import walk_media
-from pipeline.index.found import Found, IndexingError
+from pipeline.index.files import Found, IndexingError, walk_media
 
 
 def index_folder(root: Path) -> Found:

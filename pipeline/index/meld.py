@@ -17,10 +17,16 @@ import re
 from pathlib import Path
 
 from cache.manifest.clip import Clip
-from pipeline.index.files import is_media, is_video, walk
-from pipeline.index.found import Found, IndexingError, nothing_found
-from pipeline.index.tables import read_columns
-from pipeline.index.text import describe_names
+from pipeline.index.files import (
+    Found,
+    IndexingError,
+    describe_names,
+    is_media,
+    is_video,
+    nothing_found,
+    read_columns,
+    walk,
+)
 
 SPLITS = {"train": "train", "dev": "val", "test": "test"}
 FOLDERS = {

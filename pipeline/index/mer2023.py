@@ -18,9 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cache.manifest.clip import Clip
-from pipeline.index.files import is_media, walk
-from pipeline.index.found import Found, IndexingError, nothing_found
-from pipeline.index.tables import read_columns
+from pipeline.index.files import Found, IndexingError, is_media, nothing_found, read_columns, walk
 
 SUBSETS = ("train", "test1", "test2", "test3")
 

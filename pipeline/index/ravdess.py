@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from cache.manifest.clip import Clip
-from pipeline.index.files import is_video, walk_media
-from pipeline.index.found import Found
+from pipeline.index.files import Found, is_video, walk_media
 
 Modality = Literal["best", "full-av", "video-only", "audio-only"]
 Channel = Literal["speech", "song", "both"]

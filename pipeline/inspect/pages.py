@@ -20,10 +20,9 @@ import jinja2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from pipeline.faces.rungs import Rung
-from pipeline.inspect.drawing import RUNG_COLOURS
+from pipeline.faces.tracks import Rung
+from pipeline.inspect.drawing import BLACK, GREY, LINE_HEIGHT, RUNG_COLOURS, WHITE, wrap, write
 from pipeline.inspect.rows import Row
-from pipeline.inspect.text import BLACK, GREY, LINE_HEIGHT, WHITE, wrap, write
 
 LEGEND = (
     "A frame shows every track in its own colour, with its number; the chosen face's box is thick, "

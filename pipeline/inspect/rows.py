@@ -12,15 +12,12 @@ import numpy as np
 from cache.entries.coverage import WHOLE, Coverage
 from cache.entries.entry import Entry, EntryError
 from pipeline.faces.choice import FaceArrays, MisfitError, choose_faces, place_given
-from pipeline.faces.coverage import measure_coverage
 from pipeline.faces.crops import crop_faces
 from pipeline.faces.detect import FivePointPredictor
 from pipeline.faces.overrides import Override
-from pipeline.faces.rungs import Rung
-from pipeline.faces.tracks import ClipTracks, read_tracks
+from pipeline.faces.tracks import ClipTracks, Rung, measure_coverage, read_tracks
 from pipeline.inspect.drawing import Cell, Mark, draw_frame, draw_row
-from pipeline.inspect.frames import decode_wanted, limits_of
-from pipeline.inspect.samples import Sample, choose_samples
+from pipeline.inspect.frames import Sample, choose_samples, decode_wanted, limits_of
 from pipeline.inspect.shown import Listed, Shown
 from pipeline.media.frames import MediaError
 

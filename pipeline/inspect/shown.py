@@ -16,8 +16,8 @@ from cache.sets.spec import SetError
 from cache.settings import SettingsError, settings_from
 from pipeline.extract.plan import ALGORITHM_VERSIONS
 from pipeline.faces.crops import CropSettings
-from pipeline.faces.faces import FaceSettings
 from pipeline.faces.overrides import Override
+from pipeline.faces.settings import FaceSettings
 
 FACES = "faces"
 STATES = ("ok", "partial", "failed", "stale", "missing")

@@ -17,14 +17,33 @@ from av.error import FFmpegError
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from pipeline.media.errors import MediaError, NoAudioError, NoVideoError, reason
-
 __all__ = ["DecodeSettings", "MediaError", "MediaInfo", "NoAudioError", "NoVideoError", "probe"]
+
+
+class MediaError(Exception):
+    """A clip can't be used; the message is the reason."""
+
+
+class NoVideoError(MediaError):
+    """The file can be read, but holds no moving picture."""
+
+
+class NoAudioError(MediaError):
+    """The file can be read, but holds no sound."""
+
+
+class SeekMissedError(Exception):
+    """A seek landed behind the wanted time; decode from the beginning instead."""
+
+
+def reason(error: BaseException) -> str:
+    """Return an error's own words, without its number and the call it came from."""
+    return getattr(error, "strerror", None) or str(error)
+
 
 LFS_HEADER = b"version https://git-lfs.github.com/spec/"
 # Streams of one clip that start further apart than this carry a damaged clock.
 MAX_START_DIFFERENCE = 600.0
-
 # Containers that hold media themselves. Playlists (HLS, DASH, concat) are left out on purpose: such
 # a text file named clip.mp4 makes FFmpeg read other files, and so are still pictures.
 CONTAINERS = (

@@ -22,11 +22,11 @@ from extractors.running.settings import NetworkSettings
 from extractors.running.still_classifier import StillClassifier, load_still_classifier
 from extractors.views import VIEW_SETS
 from extractors.weights.default import DEFAULT_NETWORK
+from pipeline.extract.job import ClipResult
 from pipeline.extract.plan import Plan, PlanError, WeightsChoice, choose_default, plan_sets
-from pipeline.extract.results import ClipResult
 from pipeline.extract.run import run_extract
 from pipeline.extract.settings import StageOneSettings
-from pipeline.faces.rungs import Rung
+from pipeline.faces.tracks import Rung
 
 # FER+'s names for the seven classes of AFEW. Contempt is none of them. It isn't joined to one: on
 # the faces of FER+ whose majority says contempt, the other votes go to neutral (42 %), disgust

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from extractors.weights.facts import plain
-from pipeline.faces.rungs import Rung
+from pipeline.faces.tracks import Rung
 from pipeline.predict.by_default import SEVEN, Answer, Curve
 
 LEVELS = "▁▂▃▄▅▆▇█"

@@ -9,6 +9,7 @@ else is lost: entries are committed one by one.
 
 from __future__ import annotations
 
+import faulthandler
 import itertools
 import os
 import shutil
@@ -19,15 +20,48 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TextIO, TypeVar
 
 import torch
 from joblib.externals.loky import ProcessPoolExecutor, process_executor
 
-from pipeline.workers.watchdog import LAST_WORDS, watch
+LAST_WORDS = "Timeout"  # how the interpreter's timer begins what it writes
+Chunk = TypeVar("Chunk")
+_watched: list[TextIO] = []  # the marker of the clip in this process, while it is watched
+
+
+def watch(marker: TextIO | None) -> None:
+    """Watch this process from now on, last words going to ``marker``; None stops it."""
+    _watched[:] = [] if marker is None else [marker]
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """End a watched process if what is inside the ``with`` takes longer than ``seconds``."""
+    if _watched:
+        faulthandler.dump_traceback_later(seconds, exit=True, file=_watched[0])
+    try:
+        yield
+    finally:
+        if _watched:
+            faulthandler.cancel_dump_traceback_later()
+
+
+def guarded(chunks: Iterable[Chunk], limit_seconds: float) -> Iterator[Chunk]:
+    """Yield from ``chunks``, ending a watched process if one chunk takes longer than the limit."""
+    iterator = iter(chunks)
+    while True:
+        try:
+            with time_limit(limit_seconds):
+                chunk = next(iterator)
+        except StopIteration:
+            return
+        yield chunk
+
 
 # Clips handed over ahead of the workers: none of them waits, and a million are never queued.
 AHEAD_PER_WORKER = 2

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from extractors.statistics import view_statistics
+from extractors.views import view_statistics
 
 
 def test_mean_and_deviation_are_those_of_the_population() -> None:

@@ -13,10 +13,8 @@ from cache.manifest.clip import Clip
 from cache.manifest.manifest import write_manifest
 from cache.sets.feature_set import FeatureSet, SetSpec
 from pipeline.extract.plan import ALGORITHM_VERSIONS
-from pipeline.faces.coverage import measure_coverage
-from pipeline.faces.faces import FaceSettings
-from pipeline.faces.rungs import Rung
-from pipeline.faces.tracks import Box, ClipTracks, Sighting, TrackArrays
+from pipeline.faces.settings import FaceSettings
+from pipeline.faces.tracks import Box, ClipTracks, Rung, Sighting, TrackArrays, measure_coverage
 from tests.pipeline.videos import HEIGHT, WIDTH, grey_frame, write_video
 
 SPEC = SetSpec(name="faces", settings=FaceSettings().keyed(), version=ALGORITHM_VERSIONS["faces"])

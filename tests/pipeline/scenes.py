@@ -11,7 +11,7 @@ import numpy as np
 import skimage
 
 from pipeline.faces.choice import FaceArrays
-from pipeline.faces.rungs import Rung
+from pipeline.faces.tracks import Rung
 from pipeline.media.frames import Frames
 
 # The head of scikit-image's astronaut (NASA, public domain): dlib's box in the photograph.

@@ -16,8 +16,7 @@ from cache.entries.source import read_source
 from cache.manifest.clip import Clip
 from cache.sets.feature_set import FeatureSet
 from pipeline.cli import main
-from pipeline.faces.rungs import Rung
-from pipeline.faces.tracks import Box
+from pipeline.faces.tracks import Box, Rung
 from tests.pipeline.known_faces import SPEC, see, write_table
 
 SMALL: Box = (5, 5, 26, 26)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from pipeline.process_settings import KEEPING, WAITING, keep_freed_memory, set_waiting
+from pipeline.cli import KEEPING, WAITING, keep_freed_memory, set_waiting
 
 BARE = {k: v for k, v in os.environ.items() if k not in {*WAITING, *KEEPING, "GLIBC_TUNABLES"}}
 
@@ -48,7 +48,7 @@ def test_the_command_line_says_it_before_torch_is_loaded() -> None:
 COUNT_FAULTS = """
 import resource, subprocess, sys
 import numpy as np
-from pipeline.process_settings import keep_freed_memory
+from pipeline.cli import keep_freed_memory
 def count():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(20):

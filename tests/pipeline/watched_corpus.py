@@ -10,8 +10,8 @@ import numpy as np
 
 from cache.manifest.clip import Clip
 from cache.settings import merge, settings_from
+from pipeline.extract.job import ClipResult
 from pipeline.extract.plan import Plan, WeightsChoice, plan_sets
-from pipeline.extract.results import ClipResult
 from pipeline.extract.run import run_extract
 from pipeline.extract.settings import StageOneSettings
 from tests.pipeline.extracting import entries

@@ -12,7 +12,7 @@ from cache.manifest.manifest import Manifest
 from extractors.networks import NETWORKS
 from tests.trainer.experiment_helper import make_corpus
 from tests.trainer.stills_helper import narrow_spec
-from trainer.runs import experiment, results
+from trainer.runs import experiment, report
 
 
 # One corpus for all tests of a module that only read it: writing one takes longer than training on
@@ -33,7 +33,7 @@ def cache(manifest: Manifest) -> Path:
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Write a word instead of drawing: most of a small run's time goes into its pictures."""
     monkeypatch.setattr(experiment, "plot_history", lambda *_, **__: b"a picture")
-    monkeypatch.setattr(results, "plot_confusion", lambda *_, **__: b"a picture")
+    monkeypatch.setattr(report, "plot_confusion", lambda *_, **__: b"a picture")
 
 
 @pytest.fixture

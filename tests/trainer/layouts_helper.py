@@ -6,8 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from trainer.stills.data_settings import DataSettings
 from trainer.stills.images.files import Reading
+from trainer.stills.settings import DataSettings
 
 
 def reading(size: int = 7, *, grey: bool = False, **data: object) -> Reading:

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from trainer.statistics_pooling import StatisticsPooling
+from trainer.attention import StatisticsPooling
 
 
 def test_mean_and_deviation_are_those_of_the_real_steps() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from trainer.runs.folder import RunError, read_run, to_json
-from trainer.runs.results import evaluate_run
+from trainer.runs.report import evaluate_run
 from trainer.runs.text import format_report
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from trainer.runs.folder import RunError, read_run, write_whole
+from cache.commit import write_whole
+from trainer.runs.folder import RunError, read_run
 from trainer.runs.html import format_html
 
 

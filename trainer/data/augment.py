@@ -7,55 +7,13 @@ stays 0 and masked, whatever is done to the real steps.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from cache.ranges import check_at_least, check_shares
-
-if TYPE_CHECKING:  # heads import the settings, which import this module
-    from trainer.heads.head import Steps
-
-
-@dataclass(frozen=True)
-class AugmentSettings:
-    """What is done to training clips; everything is off by default, as in both papers.
-
-    Lengths are shares of a clip's steps, sizes are in normalised units, where features have
-    deviation 1. What is said of bands is for sound that goes through an encoder only.
-
-    Args:
-        speed: the sound is stretched by a factor within 1 - speed and 1 + speed.
-        time_masks: stretches of steps of the sound that are set to 0, the mean.
-        time_mask: the longest of them.
-        band_masks: bands of the spectrogram that are set to 0.
-        band_mask: the widest of them, in bins.
-        band_shift: the most bins that a spectrogram is shifted up or down, like another voice.
-        gain: deviation of a number added to all bins of a clip, like another distance.
-        audio_noise: deviation of the noise added to every number of the sound.
-        video_noise: the same for video.
-        drop_modality: probability that a clip with both modalities loses one of them.
-        mixup: alpha of mixup's beta distribution; clips are mixed in pairs; 0 for none.
-    """
-
-    speed: float = 0.0
-    time_masks: int = 0
-    time_mask: float = 0.15
-    band_masks: int = 0
-    band_mask: int = 6
-    band_shift: int = 0
-    gain: float = 0.0
-    audio_noise: float = 0.0
-    video_noise: float = 0.0
-    drop_modality: float = 0.0
-    mixup: float = 0.0
-
-    def __post_init__(self) -> None:
-        check_shares(self, "speed", "time_mask", "drop_modality")
-        check_at_least(0, self, "time_masks", "band_masks", "band_mask", "band_shift")
-        check_at_least(0, self, "gain", "audio_noise", "video_noise", "mixup")
+from trainer.data.sequences import Steps
+from trainer.settings import AugmentSettings
 
 
 class Augmented(NamedTuple):

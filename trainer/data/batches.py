@@ -9,8 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainer.data.sequences import Sequences
-from trainer.heads.head import Steps
+from trainer.data.sequences import Sequences, Steps
 
 # Clips are sorted by length within so many batches: little padding, and still a random mix.
 POOL = 8

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -126,3 +128,10 @@ def join(parts: Sequence[Sequences], clip_ids: Sequence[str], names: Sequence[st
                     "a join needs the same steps: extract both with the same settings"
                 )
     return first.with_values(np.concatenate([part.values for part in parts], axis=1))
+
+
+class Steps(NamedTuple):
+    """One modality of a batch: features (B, T, ...) and the mask (B, T) of real steps."""
+
+    features: Tensor
+    mask: Tensor

@@ -15,16 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from trainer.attention import Pooling, make_pooling
+from trainer.data.sequences import Steps
 from trainer.fusion import Concatenation, FactorizedBilinearPooling
 from trainer.heads.encoders import make_encoder
 from trainer.settings import FusionSettings, HeadSettings, ModalitySettings
-
-
-class Steps(NamedTuple):
-    """One modality of a batch: features (B, T, ...) and the mask (B, T) of real steps."""
-
-    features: Tensor
-    mask: Tensor
 
 
 class HeadOutput(NamedTuple):

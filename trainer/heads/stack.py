@@ -20,13 +20,12 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor, nn
 
-from trainer.data.augment import AugmentSettings
 from trainer.fusion import NORM_EPS, ROOT_EPS
 from trainer.heads.head import Head
 from trainer.heads.stack_batches import StackedBatch
 from trainer.heads.stack_ops import Block, Packed, by_stream, join_blocks, stacked_linear
 from trainer.heads.stack_pooling import StackedPooling, make_stacked_pooling
-from trainer.settings import ModalitySettings, TrainSettings
+from trainer.settings import AugmentSettings, ModalitySettings, TrainSettings
 
 STACKABLE = ("mean", "self", "relation", "transformer")
 # In what the variants of a stack may differ.

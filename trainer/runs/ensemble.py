@@ -9,11 +9,17 @@ from typing import Any
 
 from cache.digest import digest_file
 from cache.settings import format_toml
-from trainer.runs.folder import CONFIG, PREDICTIONS, Run, RunError, read_run
+from trainer.runs.folder import (
+    CONFIG,
+    PREDICTIONS,
+    Run,
+    RunError,
+    RunWriter,
+    check_writable,
+    read_run,
+)
 from trainer.runs.predictions import mean_predictions
-from trainer.runs.report import MissingClip
-from trainer.runs.results import write_results
-from trainer.runs.run_writer import RunWriter, check_writable
+from trainer.runs.report import MissingClip, write_results
 
 WEIGHTS_WARNING = (
     "the weights of the ensemble were given by hand; "

@@ -14,20 +14,22 @@ import torch
 
 from cache.manifest.manifest import Manifest
 from cache.settings import format_toml, settings_to_dict
-from trainer.data.available import Available, load_available, used_set_names
-from trainer.data.corpus import Corpus
-from trainer.data.leaks import find_leaks
-from trainer.data.plan import Plan
-from trainer.data.splits import make_plan, restrict_plan
-from trainer.runs.coverage import measure_run_coverage
-from trainer.runs.folder import CONFIG, CURVES, ENTRIES, read_run
+from trainer.data.corpus import Available, Corpus, load_available, used_set_names
+from trainer.data.splits import Plan, find_leaks, make_plan, restrict_plan
+from trainer.runs.folder import (
+    CONFIG,
+    CURVES,
+    ENTRIES,
+    RunWriter,
+    check_writable,
+    read_run,
+    state_of_same,
+)
 from trainer.runs.head_trainer import HeadTrainer, Watch
 from trainer.runs.history import plot_history
-from trainer.runs.info import describe_run
+from trainer.runs.info import describe_run, measure_run_coverage
 from trainer.runs.predictions import mean_predictions, pool_predictions
-from trainer.runs.report import MissingClip
-from trainer.runs.results import write_results
-from trainer.runs.run_writer import RunWriter, check_writable, state_of_same
+from trainer.runs.report import MissingClip, write_results
 from trainer.settings import TrainSettings, inner_share
 from trainer.wording import name_by_reason
 

@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 
 from trainer.runs.folder import CONFIG, CONFUSION, CURVES, Run, RunError
-from trainer.runs.results import evaluate_run
+from trainer.runs.report import evaluate_run
 from trainer.runs.text import format_interval, format_percent
 
 MAX_MISTAKES = 200

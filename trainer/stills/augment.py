@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from trainer.stills.settings import AugmentSettings
+from trainer.stills.images.stills import Stills
+from trainer.stills.settings import FinetuneSettings, ImageAugmentSettings
 
 ERASE_AREA = (0.02, 0.2)
 ERASE_ASPECT = (0.5, 2.0)
@@ -33,7 +36,9 @@ def luma(pixels: Tensor) -> Tensor:
     return (pixels * weights).sum(dim=1, keepdim=True)
 
 
-def vary(images: Tensor, size: int, settings: AugmentSettings, draw: torch.Generator) -> Tensor:
+def vary(
+    images: Tensor, size: int, settings: ImageAugmentSettings, draw: torch.Generator
+) -> Tensor:
     """Warp, light and erase images.
 
     Shapes (N images):
@@ -119,3 +124,40 @@ def mix(
 def symmetric(count: int, limit: float, draw: torch.Generator) -> Tensor:
     """Draw ``count`` numbers from -``limit`` to ``limit``."""
     return (2 * torch.rand(count, generator=draw) - 1) * limit
+
+
+# More than a training has updates, so that no two seeds share the draws of one.
+SEEDS_APART = 1_000_003
+
+
+def epoch_order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Return the order of the training images in one epoch."""
+    return np.random.default_rng([seed, epoch]).permutation(count)
+
+
+def draw_batch(
+    train: Stills,
+    chosen: NDArray[np.int64],
+    settings: FinetuneSettings,
+    epoch: int,
+    update: int,
+    device: str | torch.device = "cpu",
+) -> tuple[Tensor, Tensor]:
+    """Make the varied images (N, C, S, S), 0 to 255, and targets (N, classes) of one update."""
+    draw = torch.Generator().manual_seed(settings.seed * SEEDS_APART + update)
+    images = to_float(torch.from_numpy(train.images[chosen]).to(device), grey=settings.grey)
+    size = settings.size_at(epoch)
+    images = vary(images, size, settings.augment, draw)
+    if settings.target == "majority":
+        targets = functional.one_hot(
+            torch.from_numpy(train.labels[chosen]), len(train.classes)
+        ).float()
+    else:
+        targets = torch.from_numpy(train.targets[chosen])
+    targets = targets.to(device)
+    if settings.label_smoothing:
+        spread = settings.label_smoothing
+        targets = (1 - spread) * targets + spread / len(train.classes)
+    if settings.augment.mixup:
+        images, targets = mix(images, targets, settings.augment.mixup, draw)
+    return images, targets

@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib.metadata
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from cache.digest import digest_json
+from cache.commit import write_whole
+from cache.digest import digest_array, digest_json
+from cache.settings import settings_to_dict
 from extractors.networks import NETWORKS
 from extractors.weights.load import load_weights, weights_digest
 from trainer.runs.folder import (
@@ -23,12 +26,58 @@ from trainer.runs.folder import (
     PREDICTIONS,
     RunError,
     to_json,
-    write_whole,
 )
-from trainer.stills.identity import RANDOM
 from trainer.stills.images.parts import Copies, StillParts, describe_parts
+from trainer.stills.images.stills import Stills
 from trainer.stills.settings import FinetuneSettings
 from trainer.training.stills_state import read_facts
+
+# What the identity of a training without weights to start from says of them.
+RANDOM = "random weights"
+
+
+def resolve(train: Stills, settings: FinetuneSettings) -> tuple[Stills, FinetuneSettings]:
+    """Choose the images that are learned, and write the sizes out, so that one training is one.
+
+    Raises:
+        ValueError: there is nothing to train on, or the network takes no images of that size.
+    """
+    train = train.trainable() if settings.target == "votes" else train.testable()
+    if len(train) == 0:
+        raise ValueError(f"no training image has a target of the kind {settings.target}")
+    if settings.network not in NETWORKS:
+        raise ValueError(
+            f"no network is called {settings.network!r}; there are {', '.join(NETWORKS)}"
+        )
+    spec = NETWORKS[settings.network]
+    size = settings.image_size or spec.image_size
+    settings = replace(settings, image_size=size, start_size=settings.start_size or size)
+    if not spec.any_size and {size, settings.start_size} != {spec.image_size}:
+        raise ValueError(
+            f"{spec.name} takes images of {spec.image_size} pixels and no others; got image_size "
+            f"{size}, start_size {settings.start_size}"
+        )
+    return train, settings
+
+
+def training_identity(train: Stills, settings: FinetuneSettings, started_from: str) -> str:
+    """Digest all that decides a training's result.
+
+    Args:
+        train: the images that are learned, as ``resolve`` chooses them.
+        settings: as ``resolve`` writes them out.
+        started_from: ``RANDOM``, or the digest of the network's first weights.
+    """
+    return digest_json(
+        {
+            "settings": settings_to_dict(settings),
+            "images": digest_array(train.images),
+            "targets": digest_array(train.targets),
+            "classes": list(train.classes),
+            "from": started_from,
+        }
+    )
+
 
 WEIGHTS, PROGRESS = "weights.safetensors", "progress.safetensors"
 

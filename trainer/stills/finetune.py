@@ -11,13 +11,20 @@ from pathlib import Path
 import torch
 
 from extractors.weights.load import load_weights, weights_digest
-from trainer.stills.batches import SEEDS_APART, draw_batch, epoch_order
-from trainer.stills.classifier import FaceClassifier
-from trainer.stills.evaluate import normalise, predict_stills, score_stills
-from trainer.stills.identity import RANDOM, resolve, training_identity
+from trainer.stills.augment import SEEDS_APART, draw_batch, epoch_order
+from trainer.stills.beginning import RANDOM, resolve, training_identity
+from trainer.stills.classifier import (
+    FaceClassifier,
+    balance,
+    finetune_optimiser,
+    normalise,
+    predict_stills,
+    score_stills,
+    soft_cross_entropy,
+)
 from trainer.stills.images.stills import Stills
 from trainer.stills.settings import FinetuneSettings
-from trainer.training.schedule import balance, learning_rate_at, make_optimiser, soft_cross_entropy
+from trainer.training.optim import learning_rate_at
 from trainer.training.stills_state import TrainingState, load_state, save_state
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -119,7 +126,7 @@ def finetune(
     classifier = classifier.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a stub lacks it
     updates_per_epoch = max(1, len(train) // settings.batch_size)
     total = updates_per_epoch * settings.epochs
-    optimiser = make_optimiser(classifier, settings)
+    optimiser = finetune_optimiser(classifier, settings)
     state = TrainingState(classifier, optimiser, settings.ema)
     identity = training_identity(train, settings, started_from)
     if progress is not None and progress.exists():
@@ -141,7 +148,9 @@ def finetune(
         chosen = order[place * settings.batch_size : (place + 1) * settings.batch_size]
         images, targets = draw_batch(train, chosen, settings, epoch, state.update, device)
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate_at(state.update, total, settings)
+            group["lr"] = learning_rate_at(
+                state.update, total, highest=settings.learning_rate, warmup=settings.warmup
+            )
         images = normalise(classifier, images)
         with (
             torch.random.fork_rng(),

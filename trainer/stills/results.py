@@ -14,8 +14,7 @@ from trainer.runs.plots import plot_confusion, plot_curves
 from trainer.runs.predictions import Predictions
 from trainer.runs.report import make_report
 from trainer.runs.text import format_interval, format_percent
-from trainer.stills.classifier import FaceClassifier
-from trainer.stills.evaluate import predict_stills
+from trainer.stills.classifier import FaceClassifier, predict_stills
 from trainer.stills.finetune import DivergedError, StillEpoch
 from trainer.stills.images.parts import Copies, StillParts, Unreadable
 from trainer.stills.images.stills import Stills

@@ -11,12 +11,17 @@ import torch
 
 from cache.settings import format_toml, settings_to_dict
 from extractors.weights.load import weights_digest
-from trainer.runs.folder import CONFIG, CONFUSION, CURVES, HISTORY
-from trainer.runs.run_writer import RunWriter
-from trainer.stills.beginning import PROGRESS, WEIGHTS, adopt, describe, starting_point
-from trainer.stills.data_settings import DataSettings
+from trainer.runs.folder import CONFIG, CONFUSION, CURVES, HISTORY, RunWriter
+from trainer.stills.beginning import (
+    PROGRESS,
+    WEIGHTS,
+    adopt,
+    describe,
+    resolve,
+    starting_point,
+    training_identity,
+)
 from trainer.stills.finetune import Finetuned, StillEpoch, finetune
-from trainer.stills.identity import resolve, training_identity
 from trainer.stills.images.parts import Copies, StillParts, check_parts, find_copies
 from trainer.stills.results import (
     CONFUSION_TABLE,
@@ -30,7 +35,7 @@ from trainer.stills.results import (
     make_results,
     predictions_of,
 )
-from trainer.stills.settings import FinetuneSettings
+from trainer.stills.settings import DataSettings, FinetuneSettings
 from trainer.stills.weights_file import halve, save_classifier
 from trainer.training.stills_state import read_facts
 

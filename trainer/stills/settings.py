@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
-from cache.ranges import check_at_least, check_shares
+from cache.settings import (
+    SettingsError,
+    check_at_least,
+    check_shares,
+    merge,
+    parse_overrides,
+    read_toml,
+    settings_from,
+)
+from extractors.networks import NETWORKS
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
-class AugmentSettings:
+class ImageAugmentSettings:
     """How a training image is varied; every range is drawn from anew for each image and epoch.
 
     Attributes:
@@ -97,7 +108,7 @@ class FinetuneSettings:
     dropout: float = 0.1
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     seed: int = 0
-    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    augment: ImageAugmentSettings = field(default_factory=ImageAugmentSettings)
 
     def __post_init__(self) -> None:
         check_at_least(1, self, "growth_steps", "epochs", "batch_size")
@@ -127,3 +138,113 @@ class FinetuneSettings:
             return self.image_size
         step = min(self.growth_steps - 1, epoch * self.growth_steps // self.epochs)
         return start + round((self.image_size - start) * step / (self.growth_steps - 1))
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """What is made of a folder of still images before the training.
+
+    Attributes:
+        size: side in pixels of the stored images; 0 takes the network's input, rounded up to a
+            multiple of 8. Arrays (``.npz``, FER+ as CSV) are taken as they are.
+        valid_share: share of the training images that is held out, class by class, where the
+            corpus has no validation images of its own.
+        test_share: the same for the test images, where it has neither.
+        split_seed: of the choice of those.
+        train_on_valid: learn from the validation images too, as icmi19 does on FER+.
+        box_extend: how much larger than the given box a face is cut out, in total (AffectNet).
+        max_unreadable: largest share of the images that may be unreadable.
+        max_pixels: of one image file; a larger one counts as unreadable.
+
+    Raises:
+        ValueError: a share or size is out of its range.
+    """
+
+    size: int = 0
+    valid_share: float = 0.1
+    test_share: float = 0.1
+    split_seed: int = 0
+    train_on_valid: bool = False
+    box_extend: float = 0.0
+    max_unreadable: float = 0.01
+    max_pixels: int = 64_000_000
+
+    def __post_init__(self) -> None:
+        for name in ("valid_share", "test_share"):
+            if not 0 < getattr(self, name) <= 0.5:
+                raise ValueError(
+                    f"{name} must be above 0 and at most 0.5, got {getattr(self, name)}"
+                )
+        check_shares(self, "max_unreadable")
+        if not 0 <= self.size <= 1024:
+            raise ValueError(f"size must be from 0 to 1024 pixels, got {self.size}")
+        if not 0 <= self.box_extend <= 4:
+            raise ValueError(f"box_extend must be from 0 to 4, got {self.box_extend}")
+        check_at_least(0, self, "split_seed")
+        # Pillow's own limit is a little above.
+        if not 1 <= self.max_pixels <= 150_000_000:
+            raise ValueError(f"max_pixels must be from 1 to 150000000, got {self.max_pixels}")
+
+
+PRESETS = Path(__file__).parent / "presets"
+ROUNDING = 8  # of the side of stored images, in pixels
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """The settings of a fine-tuning, in three parts as the file has them.
+
+    Attributes:
+        training: the top level of the file.
+        data: its table ``data``.
+        threads: its number ``threads``; None leaves PyTorch's own.
+    """
+
+    training: FinetuneSettings
+    data: DataSettings
+    threads: int | None
+
+    def stored_size(self) -> int:
+        """Return the side of the stored images in pixels."""
+        spec = NETWORKS.get(self.training.network)
+        size = self.training.image_size or (spec.image_size if spec else ROUNDING)
+        return self.data.size or -(-size // ROUNDING) * ROUNDING
+
+
+def preset_names() -> list[str]:
+    """Name the presets of fine-tunings that come with avfuse."""
+    return sorted(path.stem for path in PRESETS.glob("*.toml"))
+
+
+def load_config(
+    preset: str | None = None, file: Path | None = None, overrides: Sequence[str] = ()
+) -> FinetuneConfig:
+    """Put settings together, the later before the earlier.
+
+    Args:
+        preset: one of ``preset_names()``; None starts from the defaults.
+        file: settings as TOML, such as the ``config.toml`` of a run.
+        overrides: each ``key=value``.
+
+    Raises:
+        SettingsError: an unknown preset or key (the known ones are named), or a refused value.
+        OSError: the file can't be read.
+    """
+    values: dict[str, Any] = {}
+    if preset is not None:
+        if preset not in preset_names():
+            raise SettingsError(f"unknown preset {preset!r}; known: {', '.join(preset_names())}")
+        values = read_toml(PRESETS / f"{preset}.toml")
+    if file is not None:
+        values = merge(values, read_toml(file))
+    values = merge(values, parse_overrides(overrides))
+    data, threads = values.pop("data", {}), values.pop("threads", None)
+    if not isinstance(data, dict):
+        raise SettingsError(f"data must be a table, such as data.size=112, got {data!r}")
+    if threads is not None and (type(threads) is not int or threads < 1):
+        raise SettingsError(f"threads must be a whole number from 1 on, got {threads!r}")
+    return FinetuneConfig(
+        settings_from(FinetuneSettings, values),
+        settings_from(DataSettings, data, where="data."),
+        threads,
+    )

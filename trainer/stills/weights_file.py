@@ -12,11 +12,11 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from cache.commit import write_whole
 from extractors.networks import NETWORKS
 from extractors.weights.facts import KEY, read_facts
 from extractors.weights.files import WeightsError, read_weight_file
 from extractors.weights.load import load_weights
-from trainer.runs.folder import write_whole
 from trainer.stills.classifier import FaceClassifier
 
 

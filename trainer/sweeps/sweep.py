@@ -10,12 +10,12 @@ from pathlib import Path
 
 from joblib import Parallel, delayed
 
+from cache.commit import write_whole
 from cache.manifest.manifest import Manifest, read_manifest
-from trainer.runs.folder import RunError, read_json, to_json, write_whole
+from trainer.runs.folder import RunError, read_json, to_json
 from trainer.sweeps.cell import CellResult, Place, join_cells, run_cell_in_worker
-from trainer.sweeps.sweep_plan import CellText, Sweep, SweepError
-from trainer.sweeps.sweep_plot import plot_heat_map
-from trainer.sweeps.table import format_csv, format_markdown
+from trainer.sweeps.file import CellText, Sweep, SweepError
+from trainer.sweeps.table import format_csv, format_markdown, plot_heat_map
 
 CELLS, INFO = "cells", "sweep.json"
 TABLE_CSV, TABLE_MARKDOWN, HEAT_MAP = "table.csv", "table.md", "heatmap.png"

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from matplotlib.figure import Figure
+
 from trainer.runs.text import format_interval, format_percent
 from trainer.sweeps.cell import CellResult
-from trainer.sweeps.sweep_plan import CellText, Sweep
+from trainer.sweeps.file import CellText, Sweep
 
 COLUMNS = (
     "cell",
@@ -143,3 +147,52 @@ def to_json(sweep: Sweep, results: Sequence[CellResult]) -> Mapping[str, Any]:
     """The table as JSON."""
     rows = [make_row(cell, result) for cell, result in zip(sweep.cells, results, strict=True)]
     return {"title": sweep.title, "cells": rows}
+
+
+def plot_heat_map(sweep: Sweep, results: Sequence[CellResult]) -> bytes:
+    """Draw the accuracy of a grid's cells, the paper's figures in brackets below.
+
+    Args:
+        sweep: a sweep with two axes: the first becomes the rows.
+        results: of all cells; those of the grid come first.
+
+    Returns:
+        A PNG. A cell without a result is left white.
+    """
+    rows, columns = sweep.axes
+    shape = (len(rows.labels), len(columns.labels))
+    cells = [make_row(c, r) for c, r in zip(sweep.cells, results, strict=True)][: sweep.grid_size]
+    accuracy = np.array(
+        [np.nan if cell["accuracy"] is None else cell["accuracy"] for cell in cells]
+    ).reshape(shape)
+    figure = Figure(figsize=(3.6 + 1.2 * shape[1], 2.2 + 0.8 * shape[0]), layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(accuracy, cmap="Blues", aspect="auto")
+    axes.set_xticks(range(shape[1]), columns.labels, rotation=30, ha="right")
+    axes.set_yticks(range(shape[0]), rows.labels)
+    axes.set_xlabel(columns.name)
+    axes.set_ylabel(rows.name)
+    known = accuracy[np.isfinite(accuracy)]
+    middle = (known.min() + known.max()) / 2 if known.size else 0.0
+    for number, cell in enumerate(cells):
+        i, j = np.unravel_index(number, shape)
+        ours = cell["state"] if cell["accuracy"] is None else f"{cell['accuracy']:.1f}"
+        paper = "" if cell["paper"] is None else f"\n({cell['paper']:g})"
+        dark = cell["accuracy"] is not None and cell["accuracy"] > middle
+        colour = "white" if dark else "black"
+        axes.text(float(j), float(i), ours + paper, ha="center", va="center", color=colour)
+    untrained = any(r.report and r.report["untrained"] for r in results[: sweep.grid_size])
+    counts = sorted({cell["n"] for cell in cells if cell["n"] is not None})
+    title = f"{sweep.title}\naccuracy in percent, n {', '.join(map(str, counts)) or '-'}"
+    if any(cell["paper"] is not None for cell in cells):
+        title += " (in brackets the paper's)"
+    if untrained:
+        title += "\nuntrained features"
+    width = int(9 * figure.get_figwidth())
+    wrapped = [part for line in title.splitlines() for part in textwrap.wrap(line, width)]
+    axes.set_title("\n".join(wrapped).replace("$", r"\$"), fontsize="medium")
+    if known.size:
+        figure.colorbar(image, ax=axes, label="accuracy (%)")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()

@@ -13,8 +13,7 @@ from trainer.data.corpus import Corpus
 from trainer.heads.head import Head
 from trainer.settings import TrainSettings
 from trainer.training.loss import head_loss
-from trainer.training.optim import learning_rate_at, make_optimiser, set_learning_rate
-from trainer.training.seeds import mix_seed
+from trainer.training.optim import learning_rate_at, make_optimiser, mix_seed, set_learning_rate
 from trainer.training.trained import EpochRecord
 
 
@@ -49,7 +48,12 @@ class PlainTraining:
     ) -> None:
         self.module = head
         self.heads = [head]
-        self.optimiser = make_optimiser(head, settings.optim)
+        self.optimiser = make_optimiser(
+            head,
+            settings.optim.optimiser,
+            learning_rate=settings.optim.learning_rate,
+            weight_decay=settings.optim.weight_decay,
+        )
         self.maker = maker
         self.clips = clips
         self.labels = torch.from_numpy(corpus.labels).to(maker.device)
@@ -70,7 +74,13 @@ class PlainTraining:
         rate = 0.0
         for number, clips in enumerate(plan):
             update = (epoch - 1) * len(plan) + number
-            rate = learning_rate_at(update, optim.epochs * len(plan), optim)
+            rate = learning_rate_at(
+                update,
+                optim.epochs * len(plan),
+                highest=optim.learning_rate,
+                warmup=optim.warmup,
+                schedule=optim.schedule,
+            )
             set_learning_rate(self.optimiser, rate)
             loss, hits = self._update(clips)
             loss_sum += loss * len(clips)

@@ -13,7 +13,7 @@ from trainer.data.batches import BatchMaker, ordered_batches
 from trainer.data.corpus import Corpus, CorpusError
 from trainer.data.normalisation import normalise
 from trainer.heads.encoders import REACH, grid_times
-from trainer.training.prior import apply_prior
+from trainer.training.loss import apply_prior
 from trainer.training.trained import TrainedHead
 
 BATCH = 64

@@ -16,8 +16,7 @@ from trainer.heads.stack import StackedHeads
 from trainer.heads.stack_batches import StackedBatch, StackedBatchMaker
 from trainer.settings import TrainSettings
 from trainer.training.loss import class_targets
-from trainer.training.optim import learning_rate_at, make_optimiser, set_learning_rate
-from trainer.training.seeds import mix_seed
+from trainer.training.optim import learning_rate_at, make_optimiser, mix_seed, set_learning_rate
 from trainer.training.trained import EpochRecord
 
 # As torch.nn.utils.clip_grad_norm_ has it.
@@ -60,7 +59,13 @@ class StackedTraining:
         self.heads = [head for row in heads for head in row]
         self.module = StackedHeads(variants, heads)
         self.optim = variants[0].optim
-        self.optimiser = make_optimiser(self.module, self.optim, stack_axes=2)
+        self.optimiser = make_optimiser(
+            self.module,
+            self.optim.optimiser,
+            learning_rate=self.optim.learning_rate,
+            weight_decay=self.optim.weight_decay,
+            stack_axes=2,
+        )
         self.maker = maker
         self.clips = clips
         self.labels = torch.from_numpy(corpus.labels).to(maker.device)
@@ -86,7 +91,13 @@ class StackedTraining:
         steps, rate = len(plans[0]), 0.0
         for number, batch in enumerate(self.maker.batches(plans)):
             update = (epoch - 1) * steps + number
-            rate = learning_rate_at(update, self.optim.epochs * steps, self.optim)
+            rate = learning_rate_at(
+                update,
+                self.optim.epochs * steps,
+                highest=self.optim.learning_rate,
+                warmup=self.optim.warmup,
+                schedule=self.optim.schedule,
+            )
             set_learning_rate(self.optimiser, rate)
             loss, hits = self._update(batch, noise)
             loss_sum += loss * batch.real.sum(dim=1)

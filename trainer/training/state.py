@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from cache.commit import write_whole
 from cache.digest import digest_array, digest_json
 from cache.settings import settings_to_dict
 from trainer.data.corpus import Corpus
-from trainer.runs.folder import write_whole
 from trainer.settings import TrainSettings
 from trainer.training.optim import load_optimiser_tensors, optimiser_tensors
 from trainer.training.trained import CheckpointError, EpochRecord, read_tensors

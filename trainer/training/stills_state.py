@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from trainer.runs.folder import write_whole
+from cache.commit import write_whole
 from trainer.training.optim import load_optimiser_tensors, optimiser_tensors
 
 FORMAT = "avfuse finetuning 1"

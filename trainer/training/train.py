@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -17,16 +17,64 @@ from torch import Tensor
 
 from trainer.data.batches import BatchMaker, ordered_batches
 from trainer.data.corpus import UNLABELLED, Corpus, CorpusError
-from trainer.data.normalisation import fit_normalisations
-from trainer.heads.head import Head
+from trainer.data.normalisation import Normalisation, fit_normalisations, normalise
+from trainer.heads.head import Head, make_head
+from trainer.heads.stack import why_not_stacked
+from trainer.heads.stack_batches import StackedBatchMaker
 from trainer.settings import TrainSettings
-from trainer.training.begin_training import begin_training
-from trainer.training.prior import prior_weights
+from trainer.training.loss import class_weights, prior_weights
+from trainer.training.optim import mix_seed
+from trainer.training.plain import PlainTraining
+from trainer.training.stack import StackedTraining
 from trainer.training.state import load_progress, save_progress, training_identity
 from trainer.training.trained import EpochRecord, TrainedHead
 
-Clips = Sequence[int] | NDArray[np.int64]
 
+def begin_training(
+    corpus: Corpus,
+    train: NDArray[np.int64],
+    variants: Sequence[TrainSettings],
+    seeds: Sequence[int],
+    normalisation: Mapping[str, Normalisation],
+    device: torch.device | str,
+) -> tuple[PlainTraining | StackedTraining, BatchMaker]:
+    """Make the heads, what trains them, and the batches for validation.
+
+    Args:
+        corpus: the features and labels.
+        train: the training clips.
+        variants: settings that differ in their attention alone.
+        seeds: one head each, of every variant.
+        normalisation: modality -> what was fitted on the training clips.
+        device: where to compute.
+
+    Raises:
+        ValueError: several heads that can't be trained as one, or one that ``optim.stack=on``
+            asks to be and that can't; says why.
+    """
+    settings = variants[0]
+    weights = class_weights(settings.optim.class_weight, corpus.labels[train], len(corpus.classes))
+    reason = why_not_stacked(variants)
+    several = len(variants) * len(seeds) > 1
+    if not reason and settings.optim.stack == "off":
+        reason = "optim.stack=off"
+    if reason and (settings.optim.stack == "on" or several):
+        raise ValueError(f"these heads can't be trained as one: {reason}")
+    heads = [[_make(corpus, own, seed, device) for seed in seeds] for own in variants]
+    maker = BatchMaker(normalise(corpus, normalisation, settings), device)
+    if reason:
+        one = PlainTraining(heads[0][0], maker, train, corpus, weights, settings, seeds[0])
+        return one, maker
+    packed = StackedBatchMaker(maker)
+    return StackedTraining(heads, packed, train, corpus, weights, variants, seeds), maker
+
+
+def _make(corpus: Corpus, settings: TrainSettings, seed: int, device: torch.device | str) -> Head:
+    torch.manual_seed(mix_seed(seed, 0))
+    return make_head(settings, corpus.shapes, len(corpus.classes)).to(device)
+
+
+Clips = Sequence[int] | NDArray[np.int64]
 # A killed training loses at most this much work beside its last epoch.
 PROGRESS_SECONDS = 5.0
 EVALUATION_BATCH = 64

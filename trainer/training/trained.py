@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cache.commit import write_whole
 from cache.settings import settings_to_dict
 from trainer.data.normalisation import Normalisation
 from trainer.heads.head import Head, make_head
-from trainer.runs.folder import write_whole
 from trainer.settings import TrainSettings, settings_from_dict
 
 FORMAT = "avfuse head 1"

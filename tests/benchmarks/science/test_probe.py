@@ -17,8 +17,7 @@ from extractors.resnet18 import ResNet18
 from tests.trainer.stills_helper import TINY, make_ferplus, make_stills
 from trainer.runs.folder import RunError
 from trainer.stills.augment import to_float
-from trainer.stills.classifier import FaceClassifier
-from trainer.stills.evaluate import normalise
+from trainer.stills.classifier import FaceClassifier, normalise
 from trainer.stills.images.parts import StillParts
 from trainer.stills.run import run_finetuning
 from trainer.stills.weights_file import save_classifier

@@ -94,7 +94,7 @@ def test_one_that_comes_second_keeps_what_the_first_made(
         meanwhile.rename(folder)
         return temporary_path(folder)
 
-    monkeypatch.setattr("cache.sets.spec_file.temporary_path", appear)
+    monkeypatch.setattr("cache.sets.spec.temporary_path", appear)
     assert FeatureSet(tmp_path, SPEC).create({"host": "there"}).provenance["host"] == "here"
     assert [path.name for path in tmp_path.iterdir()] == [SPEC.folder]
 

@@ -47,7 +47,7 @@ def test_status_says_why_an_older_set_is_stale_down_to_the_sets_it_is_made_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for year, upsample in (("2025", 1), ("2026", 0)):
-        monkeypatch.setattr("cache.sets.spec_file.utc_now", lambda year=year: year)
+        monkeypatch.setattr("cache.sets.spec.utc_now", lambda year=year: year)
         faces = SetSpec("faces", {"upsample": upsample}, 1)
         FeatureSet(tmp_path, faces).create({})
         FeatureSet(tmp_path, SetSpec("ir50", {}, 1, upstream={"faces": faces.key})).create({})

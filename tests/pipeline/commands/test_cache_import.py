@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from cache.sets.feature_set import find_set
 from pipeline.cli import main
-from trainer.data.set_features import read_features
+from trainer.data.features import read_features
 
 FRAMES: dict[str, Any] = {
     "a": np.array([[1, 0, 0.1, 0.9], [2, 0, 0.2, 0.8], [2, 1, 0.7, 0.3]]),

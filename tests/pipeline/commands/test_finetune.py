@@ -19,10 +19,10 @@ from pipeline.cli import main
 from pipeline.commands import finetune as commands
 from pipeline.commands.finetune import make_aligner
 from tests.trainer.stills_helper import TINY_OPTIONS, make_ferplus, narrow_spec
-from trainer.stills.config import load_config
 from trainer.stills.images.files import Reading
 from trainer.stills.images.layouts import read_stills
 from trainer.stills.run import run_finetuning
+from trainer.stills.settings import load_config
 
 NARROW = (
     *TINY_OPTIONS,

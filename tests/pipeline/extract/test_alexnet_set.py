@@ -14,7 +14,7 @@ from cache.entries.rows import Rows
 from cache.manifest.manifest import read_manifest
 from cache.sets.feature_set import find_set
 from extractors.running import frozen_alexnet
-from pipeline.extract.trained_encoder import EncoderChoiceError, describe_training, find_checkpoint
+from pipeline.extract.weights import EncoderChoiceError, describe_training, find_checkpoint
 from tests.pipeline.command import avfuse
 from trainer.training.trained import load_checkpoint
 

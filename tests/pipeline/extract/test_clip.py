@@ -19,8 +19,7 @@ from pipeline.extract.plan import WeightsChoice, load_network
 from pipeline.extract.settings import StageOneSettings
 from pipeline.faces.choice import choose_faces
 from pipeline.faces.crops import CropSettings, crop_faces
-from pipeline.faces.rungs import Rung
-from pipeline.faces.tracks import read_tracks
+from pipeline.faces.tracks import Rung, read_tracks
 from pipeline.media.frames import VideoReader
 from tests.pipeline.extracting import EXTRACT, entries, extract, report, write_tone
 

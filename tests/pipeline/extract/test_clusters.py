@@ -16,7 +16,7 @@ from cache.entries.coverage import Coverage
 from cache.sets.feature_set import list_sets
 from pipeline.extract import clusters as engines
 from pipeline.extract.clusters import Engine, EngineError, run_shard
-from pipeline.extract.results import ClipResult, SetResult
+from pipeline.extract.job import ClipResult, SetResult
 from tests.pipeline.extracting import extract, report
 
 SETS = ("--sets", "faces,spectrogram")

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from cache.manifest.clip import Clip
-from pipeline.extract import resources
-from pipeline.extract.resources import Resources, Share, largest_first
+from pipeline.extract import run as resources
+from pipeline.extract.run import Resources, Share, largest_first
 
 
 @pytest.fixture(autouse=True)

@@ -11,10 +11,18 @@ from cache.entries.source import Source
 from cache.sets.feature_set import FeatureSet, SetSpec
 from pipeline.faces.choice import POLICIES, MisfitError, choose, choose_faces, place_given, rank
 from pipeline.faces.detect import FivePointPredictor
-from pipeline.faces.faces import FaceSettings, track_faces
 from pipeline.faces.overrides import Override
-from pipeline.faces.rungs import SUREST_LAST, Rung
-from pipeline.faces.tracks import Box, ClipTracks, Sighting, TrackArrays, read_tracks
+from pipeline.faces.search import track_faces
+from pipeline.faces.settings import FaceSettings
+from pipeline.faces.tracks import (
+    SUREST_LAST,
+    Box,
+    ClipTracks,
+    Rung,
+    Sighting,
+    TrackArrays,
+    read_tracks,
+)
 from tests.pipeline.known_faces import gather
 from tests.pipeline.scenes import background, clip, place, true_box
 

@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.faces.coverage import measure_coverage
-from pipeline.faces.rungs import Rung
+from pipeline.faces.tracks import Rung, measure_coverage
 
 
 def test_rungs_are_counted_and_the_longest_gap_is_measured() -> None:

@@ -17,7 +17,7 @@ from pipeline.faces.crops import (
     fit_similarity,
     landmark_transform,
 )
-from pipeline.faces.rungs import Rung
+from pipeline.faces.tracks import Rung
 from pipeline.media.frames import VideoReader
 
 NO_POINTS, NO_BOX = np.zeros((1, 5, 2)), np.zeros((1, 4))

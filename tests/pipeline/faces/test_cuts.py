@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.faces.cuts import CutFinder
+from pipeline.faces.frame import CutFinder
 from tests.pipeline.scenes import background
 
 

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from pipeline.faces.detect import Detection, FivePointPredictor
-from pipeline.faces.faces import FaceSettings, find_faces, track_faces
-from pipeline.faces.rungs import Rung
-from pipeline.faces.search import KEPT_BYTES, FaceSearch
-from pipeline.faces.tracks import overlap
+from pipeline.faces.search import KEPT_BYTES, FaceSearch, find_faces, track_faces
+from pipeline.faces.settings import FaceSettings
+from pipeline.faces.tracks import Rung, overlap
 from pipeline.media.frames import VideoReader
 from tests.pipeline.scenes import SIZE, background, clip, moving, rungs, scene, true_box
 

@@ -9,9 +9,10 @@ import pytest
 
 from pipeline.faces.choice import choose_faces
 from pipeline.faces.crops import CropSettings, crop_faces
-from pipeline.faces.faces import FaceSettings, find_faces, track_faces
 from pipeline.faces.overrides import Override
-from pipeline.faces.rungs import Rung
+from pipeline.faces.search import find_faces, track_faces
+from pipeline.faces.settings import FaceSettings
+from pipeline.faces.tracks import Rung
 from pipeline.media.frames import VideoReader
 from tests.pipeline.scenes import background, clip, place, true_box
 from tests.pipeline.videos import write_video

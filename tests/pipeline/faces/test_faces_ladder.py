@@ -7,11 +7,11 @@ import pytest
 
 from pipeline.faces.choice import choose_faces
 from pipeline.faces.detect import HogDetector
-from pipeline.faces.faces import FaceSettings, find_faces, track_faces
-from pipeline.faces.ladder import View
-from pipeline.faces.rungs import Rung
+from pipeline.faces.frame import View
 from pipeline.faces.scanner import Find, Scanner
-from pipeline.faces.tracks import overlap
+from pipeline.faces.search import find_faces, track_faces
+from pipeline.faces.settings import FaceSettings
+from pipeline.faces.tracks import Rung, overlap
 from tests.pipeline.scenes import SIZE, background, clip, moving, place, rungs, scene, true_box
 
 

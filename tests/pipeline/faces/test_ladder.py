@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from pipeline.faces.detect import Detection, FivePointPredictor
-from pipeline.faces.faces import FaceSettings
-from pipeline.faces.ladder import Ladder, Track, View
+from pipeline.faces.frame import View
+from pipeline.faces.ladder import Ladder, Track
 from pipeline.faces.pyramid import Pyramid
 from pipeline.faces.regions import PLAIN, Look
-from pipeline.faces.rungs import Rung
+from pipeline.faces.settings import FaceSettings
+from pipeline.faces.tracks import Rung
 from tests.pipeline.scenes import background, place, true_box
 
 SIZE = (240, 320)

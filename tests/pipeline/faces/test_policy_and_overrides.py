@@ -16,7 +16,7 @@ from cache.manifest.clip import Clip
 from cache.manifest.manifest import write_manifest
 from cache.sets.feature_set import FeatureSet, find_set, list_sets
 from pipeline.cli import main
-from pipeline.faces.rungs import Rung
+from pipeline.faces.tracks import Rung
 from tests.conftest import SMALL
 from tests.pipeline.scenes import background, place
 from tests.pipeline.videos import write_video

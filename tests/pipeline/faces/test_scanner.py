@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.faces.faces import FaceSettings
-from pipeline.faces.ladder import View
+from pipeline.faces.frame import View
 from pipeline.faces.pyramid import Pyramid
 from pipeline.faces.scanner import Scanner
+from pipeline.faces.settings import FaceSettings
 
 IMAGE = np.full((90, 110, 3), 128, np.uint8)
 

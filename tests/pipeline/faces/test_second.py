@@ -20,9 +20,9 @@ from pipeline.cli import main
 from pipeline.extract.plan import PlanError, parse_weights, plan_sets
 from pipeline.extract.settings import StageOneSettings
 from pipeline.faces.detect import MmodDetector, YuNetDetector
-from pipeline.faces.faces import FaceSettings
-from pipeline.faces.rungs import Rung
 from pipeline.faces.second import SecondDetectorError, find_model, has_cuda, load_second
+from pipeline.faces.settings import FaceSettings
+from pipeline.faces.tracks import Rung
 from pipeline.predict.replay import replay_plan
 from tests.pipeline.scenes import astronaut, background, place, true_box
 from tests.pipeline.videos import write_video

@@ -7,13 +7,11 @@ import numpy as np
 import pytest
 
 from pipeline.faces.detect import Detection, FivePointPredictor
-from pipeline.faces.faces import FaceSettings
-from pipeline.faces.ladder import View
+from pipeline.faces.frame import View
 from pipeline.faces.pyramid import Pyramid
-from pipeline.faces.rungs import Rung
 from pipeline.faces.search import FORGET_SECONDS, FaceSearch
-from pipeline.faces.track_rows import BLOCK_FRAMES, TrackRows, gather_tracks
-from pipeline.faces.tracks import Sighting
+from pipeline.faces.settings import FaceSettings
+from pipeline.faces.tracks import BLOCK_FRAMES, Rung, Sighting, TrackRows, gather_tracks
 from tests.pipeline.known_faces import gather
 
 GENERATOR = np.random.default_rng(43)

@@ -6,7 +6,7 @@ import pytest
 
 from cache.manifest.clip import Clip
 from pipeline.index.afew import EMOTIONS, index_afew
-from pipeline.index.found import IndexingError
+from pipeline.index.files import IndexingError
 from tests.pipeline.corpus_files import touch
 
 

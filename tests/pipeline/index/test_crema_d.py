@@ -6,7 +6,7 @@ import pytest
 
 from cache.manifest.clip import Clip
 from pipeline.index.crema_d import DEFECTS, index_crema_d
-from pipeline.index.found import IndexingError
+from pipeline.index.files import IndexingError
 from tests.pipeline.corpus_files import touch
 
 

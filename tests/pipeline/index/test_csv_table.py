@@ -7,7 +7,7 @@ import pytest
 from cache.manifest.clip import Clip
 from cache.manifest.manifest import ManifestError
 from pipeline.index.csv_table import index_csv
-from pipeline.index.found import IndexingError
+from pipeline.index.files import IndexingError
 from tests.pipeline.corpus_files import touch
 
 

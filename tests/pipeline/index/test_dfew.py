@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.index.dfew import index_dfew
-from pipeline.index.found import IndexingError
+from pipeline.index.files import IndexingError
 from tests.pipeline.corpus_files import touch
 
 TABLES = "EmoLabel_DataSplit/{kind}(single-labeled)/set_{number}.csv"

@@ -5,8 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.index.files import is_media, is_video, size_problem, walk, walk_media
-from pipeline.index.found import Found, IndexingError
+from pipeline.index.files import (
+    Found,
+    IndexingError,
+    is_media,
+    is_video,
+    size_problem,
+    walk,
+    walk_media,
+)
 from tests.pipeline.corpus_files import touch
 
 

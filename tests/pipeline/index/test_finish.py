@@ -6,8 +6,8 @@ import pytest
 
 from cache.manifest.clip import Clip
 from cache.manifest.manifest import read_manifest
+from pipeline.index.files import Found, IndexingError
 from pipeline.index.finish import finish_index
-from pipeline.index.found import Found, IndexingError
 
 
 def found_with(folder: Path, *clips: Clip) -> Found:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from cache.manifest.clip import Clip
+from pipeline.index.files import IndexingError
 from pipeline.index.folder import index_folder
-from pipeline.index.found import IndexingError
 from tests.pipeline.corpus_files import touch
 
 

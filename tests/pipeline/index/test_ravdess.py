@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cache.manifest.clip import Clip
-from pipeline.index.found import IndexingError
+from pipeline.index.files import IndexingError
 from pipeline.index.ravdess import index_ravdess
 from tests.pipeline.corpus_files import touch
 

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import pytest
 
 from pipeline.faces.choice import choose_faces
-from pipeline.faces.rungs import Rung
-from pipeline.faces.tracks import Box, Sighting
-from pipeline.inspect.samples import Sample, choose_samples
+from pipeline.faces.tracks import Box, Rung, Sighting
+from pipeline.inspect.frames import Sample, choose_samples
 from tests.pipeline.known_faces import known_tracks, see
 
 SMALL: Box = (5, 5, 16, 16)

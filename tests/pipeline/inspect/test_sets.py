@@ -11,7 +11,7 @@ import numpy as np
 from cache.entries.source import read_source
 from cache.manifest.clip import Clip
 from cache.sets.feature_set import FeatureSet, SetSpec
-from pipeline.faces.rungs import Rung
+from pipeline.faces.tracks import Rung
 from tests.pipeline.known_faces import SPEC, see, write_clip, write_table
 from tests.pipeline.sheets import LARGE, SMALL, STEADY, TWO, inspect, show
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from pipeline.media.clock import Clock
+from pipeline.media.packets import Clock
 
 
 def stamps(times: list[float | None]) -> tuple[list[float], list[str]]:

@@ -4,7 +4,7 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.media.soundline import BLOCK_SAMPLES, SoundLine, mono
+from pipeline.media.sound import BLOCK_SAMPLES, SoundLine, mono
 
 
 def lay(

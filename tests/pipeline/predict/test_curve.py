@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.faces.rungs import Rung
+from pipeline.faces.tracks import Rung
 from pipeline.predict.by_default import Answer, Curve
 from pipeline.predict.curve import ASCII_LEVELS, draw_line, format_answer
 

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.workers.pool import WorkerDied, WorkersFailedError, map_clips
-from pipeline.workers.watchdog import guarded, watch
+from pipeline.workers.pool import WorkerDied, WorkersFailedError, guarded, map_clips, watch
 
 ROOT = Path(__file__).parent.parent.parent.parent
 

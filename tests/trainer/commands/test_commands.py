@@ -10,10 +10,9 @@ from click.testing import CliRunner, Result
 
 from pipeline.cli import main
 from tests.trainer.predictions_helper import predictions_of
-from trainer.runs.folder import read_run
+from trainer.runs.folder import RunWriter, read_run
 from trainer.runs.predictions import Predictions
-from trainer.runs.results import write_results
-from trainer.runs.run_writer import RunWriter
+from trainer.runs.report import write_results
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from tests.trainer.corpus_helper import small_settings, toy_corpus
 from trainer.data.augment import (
-    AugmentSettings,
     add_noise,
     augment,
     change_speed,
@@ -18,7 +17,8 @@ from trainer.data.augment import (
     mix,
     shift_bands,
 )
-from trainer.heads.head import Steps
+from trainer.data.sequences import Steps
+from trainer.settings import AugmentSettings
 from trainer.training.train import train_head
 
 LENGTHS = (13, 0, 1, 7)

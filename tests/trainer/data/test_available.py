@@ -11,7 +11,7 @@ from cache.entries.failure import Failure
 from cache.sets.feature_set import FeatureSet, SetError
 from tests.trainer.corpus_helper import SOURCE, values, write_set
 from tests.trainer.experiment_helper import CLASSES, SMALL, make_cache, make_clips
-from trainer.data.available import Available, load_available
+from trainer.data.corpus import Available, load_available
 from trainer.data.features import FeaturesError
 from trainer.settings import TrainSettings, load_settings
 

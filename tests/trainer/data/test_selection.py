@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from cache.manifest.manifest import Clip
-from trainer.data.folds import SplitError
-from trainer.data.selection import inner_split
+from trainer.data.folds import SplitError, inner_split
 
 
 def make(number: int, label: str, speaker: str | None = None) -> Clip:

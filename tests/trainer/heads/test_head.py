@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainer.heads.head import Head, Steps, late_logits, make_head
+from trainer.data.sequences import Steps
+from trainer.heads.head import Head, late_logits, make_head
 from trainer.settings import AudioSettings, FusionSettings, HeadSettings, ModalitySettings
 
 B, C, T, L, D, E = 3, 5, 7, 4, 11, 13

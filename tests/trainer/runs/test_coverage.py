@@ -7,7 +7,7 @@ import numpy as np
 from cache.entries.coverage import Coverage
 from cache.entries.source import Source
 from cache.sets.feature_set import FeatureSet, SetSpec
-from trainer.runs.coverage import measure_run_coverage
+from trainer.runs.info import measure_run_coverage
 
 SOURCE = Source(1, 2, "0" * 64)
 

@@ -10,12 +10,14 @@ import pytest
 
 from tests.trainer.predictions_helper import predictions_of
 from trainer.runs.ensemble import WEIGHTS_WARNING, ensemble_runs
-from trainer.runs.folder import RunError, read_members, read_run
-from trainer.runs.predictions import Predictions, PredictionsError, mean_predictions
-from trainer.runs.predictions_csv import format_predictions
-from trainer.runs.report import MissingClip
-from trainer.runs.results import UNTRAINED_WARNING, evaluate_run, write_results
-from trainer.runs.run_writer import RunWriter
+from trainer.runs.folder import RunError, RunWriter, read_members, read_run
+from trainer.runs.predictions import (
+    Predictions,
+    PredictionsError,
+    format_predictions,
+    mean_predictions,
+)
+from trainer.runs.report import UNTRAINED_WARNING, MissingClip, evaluate_run, write_results
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 

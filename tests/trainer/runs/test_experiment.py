@@ -17,9 +17,8 @@ from trainer.runs import head_trainer
 from trainer.runs.experiment import Protocol, run_experiment
 from trainer.runs.folder import RunError, read_members, read_run
 from trainer.runs.history import read_history
-from trainer.runs.predictions import mean_predictions
-from trainer.runs.predictions_csv import format_predictions
-from trainer.runs.results import evaluate_run
+from trainer.runs.predictions import format_predictions, mean_predictions
+from trainer.runs.report import evaluate_run
 from trainer.settings import load_settings
 from trainer.training.train import TrainingError
 from trainer.training.trained import load_checkpoint

@@ -9,8 +9,8 @@ import pytest
 from cache.manifest.manifest import Clip, Manifest
 from tests.trainer.experiment_helper import make_cache, make_clips, make_manifest, train
 from trainer.runs.experiment import AFEW_WARNING, TRANSDUCTIVE_WARNING, Protocol
-from trainer.runs.results import UNTRAINED_WARNING
-from trainer.training.prior import AFEW_TEST
+from trainer.runs.report import UNTRAINED_WARNING
+from trainer.training.loss import AFEW_TEST
 from trainer.training.trained import load_checkpoint
 
 pytestmark = pytest.mark.usefixtures("no_pictures")

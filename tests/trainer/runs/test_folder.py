@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from cache.commit import write_whole
 from tests.trainer.run_helper import TABLE, make_run
-from trainer.runs.folder import RunError, read_members, read_run, write_whole
+from trainer.runs.folder import RunError, read_members, read_run
 
 
 def test_a_finished_run_reads_back(tmp_path: Path) -> None:

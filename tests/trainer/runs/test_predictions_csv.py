@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 
 from tests.trainer.predictions_helper import predictions_of
-from trainer.runs.predictions import PredictionsError, mean_predictions
-from trainer.runs.predictions_csv import format_predictions, read_predictions
+from trainer.runs.predictions import (
+    PredictionsError,
+    format_predictions,
+    mean_predictions,
+    read_predictions,
+)
 
 TABLE = predictions_of("ah", "as", folds=(3, None), modalities=("audio", "audio+video"))
 

@@ -19,9 +19,9 @@ from trainer.stills.augment import (
     vary,
     warp,
 )
-from trainer.stills.settings import AugmentSettings
+from trainer.stills.settings import ImageAugmentSettings
 
-STILL = AugmentSettings(
+STILL = ImageAugmentSettings(
     flip=False, rotation_degrees=0, scale=1, shift=0, brightness=0, contrast=1, erase=0
 )
 RAMP = torch.arange(25.0).view(1, 1, 5, 5) * 7
@@ -178,13 +178,13 @@ def test_shrinking_takes_the_mean_and_does_not_alias() -> None:
 
 def test_the_same_generator_gives_the_same_images_and_another_does_not() -> None:
     images = RAMP.expand(3, 1, 5, 5)
-    first = vary(images, 5, AugmentSettings(), draws(3))
-    assert torch.equal(first, vary(images, 5, AugmentSettings(), draws(3)))
-    assert not torch.equal(first, vary(images, 5, AugmentSettings(), draws(4)))
+    first = vary(images, 5, ImageAugmentSettings(), draws(3))
+    assert torch.equal(first, vary(images, 5, ImageAugmentSettings(), draws(3)))
+    assert not torch.equal(first, vary(images, 5, ImageAugmentSettings(), draws(4)))
 
 
 def test_an_image_can_be_enlarged_as_it_is_varied() -> None:
-    assert vary(RAMP, 11, AugmentSettings(), draws()).shape == (1, 1, 11, 11)
+    assert vary(RAMP, 11, ImageAugmentSettings(), draws()).shape == (1, 1, 11, 11)
 
 
 def test_draws_are_even_between_the_limits() -> None:
@@ -208,4 +208,4 @@ def test_draws_are_even_between_the_limits() -> None:
 )
 def test_a_range_that_makes_no_sense_is_refused(name: str, value: float, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        AugmentSettings(**{name: value})
+        ImageAugmentSettings(**{name: value})

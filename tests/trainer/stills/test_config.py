@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from cache.settings import SettingsError, read_toml, settings_to_dict
-from trainer.stills.config import PRESETS, load_config, preset_names
-from trainer.stills.settings import FinetuneSettings
+from trainer.stills.settings import PRESETS, FinetuneSettings, load_config, preset_names
 
 
 def test_the_preset_is_the_recipe_of_the_default_network_with_every_setting_written_out() -> None:

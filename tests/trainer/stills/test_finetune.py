@@ -12,10 +12,9 @@ from extractors.weights.files import WeightsError
 from extractors.weights.load import save_weights
 from tests.trainer.stills_helper import TINY, make_stills
 from trainer.stills import finetune as module
-from trainer.stills.classifier import FaceClassifier
-from trainer.stills.evaluate import predict_stills, score_stills
+from trainer.stills.beginning import RANDOM, resolve, training_identity
+from trainer.stills.classifier import FaceClassifier, predict_stills, score_stills
 from trainer.stills.finetune import DivergedError, Finetuned, Stopped, finetune
-from trainer.stills.identity import RANDOM, resolve, training_identity
 from trainer.stills.images.stills import Stills
 from trainer.stills.settings import FinetuneSettings
 from trainer.training.stills_state import StateError, read_facts

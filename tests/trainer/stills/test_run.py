@@ -18,17 +18,15 @@ from extractors.weights.files import WeightsError
 from extractors.weights.load import load_weights
 from tests.trainer.stills_helper import FACTS, QUICK, make_parts, make_stills
 from trainer.runs.folder import RunError, read_run
-from trainer.runs.results import evaluate_run
+from trainer.runs.report import evaluate_run
 from trainer.stills import run as module
-from trainer.stills.classifier import FaceClassifier
-from trainer.stills.config import load_config
-from trainer.stills.data_settings import DataSettings
-from trainer.stills.evaluate import predict_stills
+from trainer.stills.classifier import FaceClassifier, predict_stills
 from trainer.stills.finetune import DivergedError, Stopped, finetune
 from trainer.stills.images.parts import StillsError, Unreadable
 from trainer.stills.images.stills import Stills
 from trainer.stills.results import format_results, predictions_of
 from trainer.stills.run import Watcher, run_finetuning
+from trainer.stills.settings import DataSettings, load_config
 from trainer.stills.weights_file import halve, load_classifier, save_classifier
 from trainer.training.stills_state import StateError
 

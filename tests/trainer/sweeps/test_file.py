@@ -9,9 +9,8 @@ import pytest
 
 from cache.settings import SettingsError, merge, settings_from
 from trainer.settings import TrainSettings, load_preset
-from trainer.sweeps.file import read_sweep, sweep_names
+from trainer.sweeps.file import Sweep, SweepError, read_sweep, sweep_names
 from trainer.sweeps.sweep import cell_folders
-from trainer.sweeps.sweep_plan import Sweep, SweepError
 
 
 def sweep_of(folder: Path, text: str, **how: Any) -> Sweep:

@@ -23,9 +23,8 @@ from trainer.runs.folder import read_run
 from trainer.settings import load_settings
 from trainer.sweeps import cell as sweep_cell
 from trainer.sweeps.cell import CellResult, Place
-from trainer.sweeps.file import read_sweep
+from trainer.sweeps.file import SweepError, read_sweep
 from trainer.sweeps.sweep import run_sweep
-from trainer.sweeps.sweep_plan import SweepError
 
 TEXT = """
 title = "Two attentions"

@@ -7,7 +7,7 @@ import io
 from typing import Any
 
 from trainer.sweeps.cell import CellResult
-from trainer.sweeps.sweep_plan import Base, CellText, Sweep
+from trainer.sweeps.file import Base, CellText, Sweep
 from trainer.sweeps.table import format_csv, format_markdown, make_row, to_json
 
 

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from trainer.settings import OptimSettings
 from trainer.training.optim import (
     learning_rate_at,
     load_optimiser_tensors,
@@ -19,7 +18,7 @@ from trainer.training.optim import (
 @pytest.mark.parametrize("name", ["adamw", "sgd"])
 def test_matrices_decay_and_biases_do_not(name: str) -> None:
     module = nn.Linear(3, 2)
-    optimiser = make_optimiser(module, OptimSettings(optimiser=name, weight_decay=0.5))
+    optimiser = make_optimiser(module, name, learning_rate=1e-3, weight_decay=0.5)
     for parameter in module.parameters():
         parameter.grad = torch.zeros_like(parameter)
     before = [p.detach().clone() for p in module.parameters()]
@@ -29,20 +28,21 @@ def test_matrices_decay_and_biases_do_not(name: str) -> None:
 
 
 def test_the_learning_rate_rises_linearly_then_falls_as_a_cosine_to_zero() -> None:
-    settings = OptimSettings(learning_rate=0.3, warmup=0.2)
-    rates = [learning_rate_at(i, 10, settings) for i in range(11)]
+    rates = [learning_rate_at(i, 10, highest=0.3, warmup=0.2) for i in range(11)]
     assert rates[:3] == pytest.approx([0.1, 0.2, 0.3])
     assert rates[6] == pytest.approx(0.15)  # half-way between update 2 and update 10
     assert rates[10] == pytest.approx(0.0)
 
 
 def test_a_constant_schedule_stays_after_the_warm_up() -> None:
-    settings = OptimSettings(learning_rate=0.3, warmup=0.2, schedule="constant")
-    assert [learning_rate_at(i, 10, settings) for i in (2, 5, 9)] == [0.3, 0.3, 0.3]
+    rates = [
+        learning_rate_at(i, 10, highest=0.3, warmup=0.2, schedule="constant") for i in (2, 5, 9)
+    ]
+    assert rates == [0.3, 0.3, 0.3]
 
 
 def test_one_update_without_warm_up_has_the_whole_learning_rate() -> None:
-    assert learning_rate_at(0, 1, OptimSettings(learning_rate=0.3, warmup=0.0)) == 0.3
+    assert learning_rate_at(0, 1, highest=0.3, warmup=0.0) == 0.3
 
 
 @pytest.mark.parametrize("name", ["adamw", "sgd"])
@@ -52,9 +52,11 @@ def test_an_optimiser_put_back_goes_on_like_the_one_before(name: str) -> None:
         module(torch.ones(1, 3)).square().sum().backward()
         optimiser.step()
 
-    settings = OptimSettings(optimiser=name)
     module, other = nn.Linear(3, 2), nn.Linear(3, 2)
-    optimiser, second = make_optimiser(module, settings), make_optimiser(other, settings)
+    optimiser, second = (
+        make_optimiser(each, name, learning_rate=1e-3, weight_decay=1e-2)
+        for each in (module, other)
+    )
     for _ in range(3):
         update(module, optimiser)
     other.load_state_dict(module.state_dict())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer.training.prior import AFEW_TEST, apply_prior, prior_weights
+from trainer.training.loss import AFEW_TEST, apply_prior, prior_weights
 
 AFEW = ["Angry", "Disgust", "Fear", "Happy", "Neutral", "Sad", "Surprise"]
 LABELS = np.array([0, 0, 0, 0, 0, 0, 0, 0, 0, 1])  # 9 : 1 : 0

@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from tests.trainer.stills_helper import TINY, make_images, make_stills
-from trainer.stills.batches import draw_batch, epoch_order
-from trainer.stills.classifier import FaceClassifier
-from trainer.stills.images.stills import Stills
-from trainer.stills.settings import FinetuneSettings
-from trainer.training.schedule import (
+from trainer.stills.augment import draw_batch, epoch_order
+from trainer.stills.classifier import (
+    FaceClassifier,
     balance,
-    learning_rate_at,
-    make_optimiser,
+    finetune_optimiser,
     soft_cross_entropy,
 )
+from trainer.stills.images.stills import Stills
+from trainer.stills.settings import FinetuneSettings
+from trainer.training.optim import learning_rate_at
 from trainer.training.stills_state import TrainingState
 
 
@@ -33,8 +33,7 @@ def stills_of(counts: dict[str, int]) -> Stills:
 
 
 def test_the_learning_rate_rises_in_a_line_and_falls_in_half_a_cosine() -> None:
-    settings = FinetuneSettings(learning_rate=0.8, warmup=0.25)
-    rates = [learning_rate_at(update, 16, settings) for update in range(16)]
+    rates = [learning_rate_at(update, 16, highest=0.8, warmup=0.25) for update in range(16)]
     # Four updates of warm-up reach 4/5 of the highest, the fifth the highest.
     assert rates[:5] == pytest.approx([0.16, 0.32, 0.48, 0.64, 0.8])
     # Half way down the cosine, at 4 + 6 of 12, it is half of the highest.
@@ -44,7 +43,7 @@ def test_the_learning_rate_rises_in_a_line_and_falls_in_half_a_cosine() -> None:
 
 
 def test_without_warmup_the_first_rate_is_the_highest() -> None:
-    assert learning_rate_at(0, 7, FinetuneSettings(learning_rate=0.3, warmup=0)) == 0.3
+    assert learning_rate_at(0, 7, highest=0.3, warmup=0.0) == 0.3
 
 
 @pytest.mark.parametrize(
@@ -81,14 +80,14 @@ def test_the_loss_is_the_targets_share_of_each_log_probability() -> None:
 
 def test_kernels_decay_and_biases_and_norms_do_not(narrow: str) -> None:
     classifier = FaceClassifier(narrow, 3)
-    optimiser = make_optimiser(classifier, FinetuneSettings(weight_decay=0.01))
+    optimiser = finetune_optimiser(classifier, FinetuneSettings(weight_decay=0.01))
     decay, plain = optimiser.param_groups
     assert (decay["weight_decay"], plain["weight_decay"]) == (0.01, 0.0)
     assert all(p.ndim in (2, 4) for p in decay["params"])
     assert all(p.ndim == 1 for p in plain["params"])
     assert len(decay["params"]) + len(plain["params"]) == len(list(classifier.parameters()))
     assert optimiser.defaults["nesterov"]
-    assert not make_optimiser(classifier, FinetuneSettings(momentum=0)).defaults["nesterov"]
+    assert not finetune_optimiser(classifier, FinetuneSettings(momentum=0)).defaults["nesterov"]
 
 
 def test_the_mean_of_parameters_follows_its_decay_and_sooner_at_first() -> None:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.stills.data_settings import DataSettings
 from trainer.stills.images.files import ImageFile, Reading, read_images
 from trainer.stills.images.parts import StillParts, StillsError, hold_out
 from trainer.stills.images.stills import Stills
+from trainer.stills.settings import DataSettings
 
 # Which images of which given part make up a part.
 Pieces = list[tuple[str, NDArray[np.int64]]]

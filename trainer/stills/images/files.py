@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from trainer.stills.data_settings import DataSettings
 from trainer.stills.images.parts import StillsError, Unreadable
+from trainer.stills.settings import DataSettings
 from trainer.wording import name_by_reason
 
 # By name; what a file is, its content decides. Formats that call other programs are left out.

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from tests.trainer.layouts_helper import picture, reading
-from trainer.stills.data_settings import DataSettings
 from trainer.stills.images.affectnet import CLASSES as AFFECTNET
 from trainer.stills.images.files import Reading
 from trainer.stills.images.layouts import read_stills
 from trainer.stills.images.parts import StillsError
+from trainer.stills.settings import DataSettings
 
 HEADER = (
     "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,"

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainer.stills.data_settings import DataSettings
 from trainer.stills.images.files import (
     ImageError,
     ImageFile,
@@ -21,6 +20,7 @@ from trainer.stills.images.files import (
     read_images,
 )
 from trainer.stills.images.parts import StillsError
+from trainer.stills.settings import DataSettings
 
 MAX = 10_000_000
 # Levels of the four quarters: left to right, then down.

@@ -9,10 +9,10 @@ import pytest
 
 from tests.trainer.layouts_helper import reading
 from tests.trainer.stills_helper import make_images
-from trainer.stills.data_settings import DataSettings
 from trainer.stills.images.layouts import read_stills
 from trainer.stills.images.parts import StillParts, StillsError, check_parts, hold_out
 from trainer.stills.images.stills import Stills
+from trainer.stills.settings import DataSettings
 
 
 def test_parts_that_differ_in_classes_or_size_are_refused(tmp_path: Path) -> None:

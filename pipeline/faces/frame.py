@@ -1,8 +1,13 @@
-"""Noticing cuts: the places where one shot ends and the next begins."""
+"""TODO."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
+import cv2
 import numpy as np
+
+from pipeline.faces.pyramid import Pyramid
 
 THUMBNAIL_WIDTH = 64
 # Measured on 35 real clips: camera moves change the thumbnail by up to 20 grey levels a frame and
@@ -42,3 +47,30 @@ class CutFinder:
         if cut:
             self._usual = 0.0
         return cut
+
+
+@dataclass(frozen=True)
+class View:
+    """A frame to look at: number, time, and the image shrunk by ``scale``."""
+
+    index: int
+    seconds: float
+    image: np.ndarray
+    scale: float
+    pyramid: Pyramid
+
+
+KEPT_SIDE = 960  # frames kept to look back at are shrunk to this many pixels along the longer side
+
+
+def shrink(view: View) -> View:
+    """Make a copy of a frame that is small enough to be kept."""
+    height, width = view.image.shape[:2]
+    scale = min(1.0, KEPT_SIDE / max(height, width))
+    if scale == 1.0:
+        return replace(view, image=view.image.copy())
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    # Above half the size plain interpolation aliases little and is ten times faster.
+    how = cv2.INTER_LINEAR if scale > 0.5 else cv2.INTER_AREA
+    small = cv2.resize(view.image, size, interpolation=how)
+    return replace(view, image=small, scale=scale)

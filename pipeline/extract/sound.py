@@ -1,18 +1,25 @@
-"""The sound of one clip as features: waveform -> spectrogram or log-mel, block by block."""
+"""TODO."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 
+from cache.entries.entry import EntryError
 from cache.manifest.manifest import Clip
+from cache.sets.feature_set import FeatureSet
+from extractors.alexnet import min_steps
 from extractors.spectrogram import LogMelStream, SpectrogramStream, step_times
+from pipeline.extract.job import Job, SetResult, made
+from pipeline.extract.networks import use_encoder
+from pipeline.extract.plan import PlannedSet
 from pipeline.extract.settings import StageOneSettings
 from pipeline.media.container import MediaInfo
 from pipeline.media.sound import SAMPLE_RATE, WaveformReader
-from pipeline.workers.watchdog import guarded
+from pipeline.workers.pool import guarded
 
 STREAMS: dict[str, Callable[[int, Any], SpectrogramStream | LogMelStream]] = {
     "spectrogram": SpectrogramStream,
@@ -72,3 +79,47 @@ class AudioSteps:
                 self.problems.append(
                     f"sound of {seconds:.3f} s is shorter than a window of {own.window_seconds} s"
                 )
+
+
+NO_AUDIO = "no audio stream"
+
+
+def _extract_audio(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
+    """Decode the sound and compute what is wanted of it."""
+    results: dict[str, SetResult] = {}
+    for planned in todo:
+        steps = AudioSteps(planned.name, job.clip, job.info, job.plan.settings)
+        with job.writer(planned) as writer:
+            for arrays in steps:
+                writer.append(**arrays)
+            missing = [NO_AUDIO] if job.info.audio is None else steps.problems
+            writer.finish(
+                missing=missing, attributes={"duration_seconds": job.info.duration_seconds}
+            )
+        results[planned.name] = made(missing)
+    return results
+
+
+def _extract_grids(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
+    """Encode the spectrograms that the cache holds, window by window; nothing is decoded."""
+    results: dict[str, SetResult] = {}
+    for planned in todo:
+        encoder = use_encoder(planned, job.plan)
+        name = encoder.features
+        upstream = next(other for other in job.plan.sets if other.name == name)
+        with ExitStack() as stack:
+            sounds = FeatureSet(job.plan.cache, upstream.spec)
+            try:
+                sound = stack.enter_context(sounds.open_entry(job.clip.clip, verify=True))
+            except EntryError:  # damaged: it is made again
+                results |= _extract_audio(job, [upstream])
+                sound = stack.enter_context(sounds.open_entry(job.clip.clip, verify=True))
+            missing, attributes = sound.entry.missing, sound.entry.attributes
+            times = sound.rows["times"][:]
+            writer = stack.enter_context(job.writer(planned))
+            for at, grid in encoder.module.blocks(times, sound.rows[name]):
+                writer.append(times=at, grid=grid)
+            lengthened = 0 < len(times) < min_steps()
+            writer.finish(missing=missing, attributes={**attributes, "lengthened": lengthened})
+        results[planned.name] = made(missing)
+    return results

@@ -1,20 +1,12 @@
-"""Finding and following the faces of a clip, and recording how each was had in each frame."""
+"""TODO."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from cache.digest import JSON
 from cache.settings import settings_to_dict
-from pipeline.faces.choice import FaceArrays, choose_faces
-from pipeline.faces.detect import Detector, FivePointPredictor, LandmarkPredictor
-from pipeline.faces.search import FaceSearch
-from pipeline.faces.tracks import ClipTracks
-from pipeline.media.frames import Frames
 
 
 @dataclass(frozen=True)
@@ -86,53 +78,3 @@ class FaceSettings:
         if self.second == "mmod-cpu":
             values["second"] = "mmod"  # the same numbers, on another device
         return values
-
-
-def track_faces(
-    frames: Iterable[Frames],
-    settings: FaceSettings | None = None,
-    *,
-    detector: Detector | None = None,
-    second: Detector | None = None,
-    predictor: LandmarkPredictor | None = None,
-) -> ClipTracks:
-    """Find and follow every face of a clip; the policy plays no part in it.
-
-    Args:
-        frames: the clip's frames in order; only their geometry is kept.
-        settings: the ladder.
-        detector: finds faces in whole frames, every one; dlib's HOG detector by default.
-        second: finds faces in the frames where the first doesn't; none by default.
-        predictor: places landmarks; dlib's five-point predictor by default.
-    """
-    settings, predictor = settings or FaceSettings(), predictor or FivePointPredictor()
-    search = FaceSearch(settings, predictor, detector, second)
-    times: list[np.ndarray] = []
-    size = (0, 0)
-    index = 0
-    for chunk in frames:
-        times.append(chunk.times)
-        size = (chunk.images.shape[1], chunk.images.shape[2])
-        for image, seconds in zip(chunk.images, chunk.times, strict=True):
-            search.add(index, float(seconds), image)
-            index += 1
-    all_times = np.concatenate(times) if times else np.zeros(0, np.float64)
-    return ClipTracks(all_times, size, search.finish())
-
-
-def find_faces(
-    frames: Iterable[Frames],
-    settings: FaceSettings | None = None,
-    *,
-    detector: Detector | None = None,
-    second: Detector | None = None,
-    predictor: LandmarkPredictor | None = None,
-) -> FaceArrays:
-    """Find the face of every frame: ``track_faces``, then ``choose_faces`` by the policy.
-
-    Returns:
-        One row per frame; no rows where there are no frames.
-    """
-    settings = settings or FaceSettings()
-    found = track_faces(frames, settings, detector=detector, second=second, predictor=predictor)
-    return choose_faces(found, settings.policy)
