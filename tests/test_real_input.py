@@ -37,9 +37,9 @@ def test_the_twenty_labelled_clips_become_whole_entries(work: Path) -> None:
     assert len(clips) == 20
     faces = find_set(work / "c", "faces")
     for clip in clips:
-        entry = faces.read(clip.clip, ("rung",))
+        entry = faces.read(clip.id, ("rung",))
         share = float(np.mean(entry.arrays["rung"] != Rung.WHOLE))
-        print(f"{clip.clip}: {len(entry.arrays['rung'])} frames, {share:.0%} with a face")
+        print(f"{clip.id}: {len(entry.arrays['rung'])} frames, {share:.0%} with a face")
     assert avfuse("cache", "verify", work / "c").exit_code == 0
     status = json.loads(avfuse("cache", "status", work / "c", "--json").stdout)
     assert {item["name"]: item["ok"] + item["partial"] for item in status["sets"]} == {
@@ -77,9 +77,9 @@ def test_audio_heads_train_on_ravdess_whose_speakers_come_from_the_names(
     assert set(manifest.speakers) == {str(number) for number in range(1, 25)}
     # Three takes a speaker and few epochs are enough to see that it works.
     small = tmp_path / "small.csv"
-    kept = [clip for clip in manifest.clips if clip.clip.endswith(("01-01-01", "01-01-02"))]
-    ids = {clip.clip for clip in kept} | {
-        clip.clip for clip in manifest.clips if clip.clip.split("-")[2] in ("05", "06")
+    kept = [clip for clip in manifest.clips if clip.id.endswith(("01-01-01", "01-01-02"))]
+    ids = {clip.id for clip in kept} | {
+        clip.id for clip in manifest.clips if clip.id.split("-")[2] in ("05", "06")
     }
     rows = [line for line in lines[1:] if line.split(",")[0] in ids]
     rows = [row for row in rows if row.split(",")[0].split("-")[3:6] == ["01", "01", "01"]]

@@ -171,7 +171,7 @@ def choose(values: Mapping[str, Any], manifest: Manifest, cache: Path, unseen: s
         The choice, that of lowest cross-validated loss, and all candidates.
     """
     kind = values["fusion"]["kind"]
-    labels = {c.clip: c.label or "" for c in manifest.clips if c.split == "train"}
+    labels = {c.id: c.label or "" for c in manifest.clips if c.split == "train"}
     candidates = []
     for form, sets in FORMS.items():
         plain = settings_from(TrainSettings, merge(values, sets))
@@ -259,10 +259,10 @@ def classical(work: Path, unseen: set[str]) -> tuple[dict[str, list[Predictions]
     """
     manifest = read_manifest(work / "all.csv", check_files=False)
     values = merge(merge(COMMON, FORMS["log"]), {"fusion": {"kind": "concat"}})
-    labels = {c.clip: c.label or "" for c in manifest.clips}
+    labels = {c.id: c.label or "" for c in manifest.clips}
     settings = settings_from(TrainSettings, values)
     corpus = load_available(work / "cache", labels, settings, classes=CLASSES).corpus
-    split = {c.clip: c.split for c in manifest.clips}
+    split = {c.id: c.split for c in manifest.clips}
     faces = np.flatnonzero(corpus.has("video"))
     train = np.array([i for i in faces if split[corpus.clip_ids[i]] == "train"])
     test = np.array([i for i in faces if split[corpus.clip_ids[i]] == "val"])

@@ -49,7 +49,7 @@ def compare_labels(clips: list[Clip], answers: Answers) -> list[dict[str, Any]]:
         known = clip.label in SEVEN.values()
         rows.append(
             {
-                "clip": clip.clip,
+                "clip": clip.id,
                 "label": clip.label,
                 "prediction": answer.prediction,
                 "probability": (

@@ -81,7 +81,7 @@ def import_sets(manifest: Path, work: Path) -> None:
 def write_functionals(manifest: Path, work: Path) -> None:
     """Write vectors, windows and contours of every clip beside the cache."""
     clips = read_manifest(manifest).clips
-    ids = [clip.clip for clip in clips]
+    ids = [clip.id for clip in clips]
     spectrograms = read_logmel(work, ids)
     voices, contours, table = [], [], []
     for clip, spectrogram in zip(clips, spectrograms, strict=True):
@@ -116,7 +116,7 @@ def read_logmel(work: Path, clips: Sequence[str]) -> list[np.ndarray]:
 def read_takes(manifest: Path, work: Path, classes: Sequence[str]) -> Takes:
     """Read what the systems on aligned sound see of every clip."""
     clips = read_manifest(manifest, check_files=False).clips
-    ids = [clip.clip for clip in clips]
+    ids = [clip.id for clip in clips]
     with np.load(work / "contours.npz") as file:
         part = {name: file[name] for name in file.files}
     with np.load(work / "au.npz") as file:

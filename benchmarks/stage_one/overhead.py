@@ -81,7 +81,7 @@ def measure(clips: list[Clip], plan: Plan) -> dict[str, float]:
         result = extract_clip(clip, plan)
         ended = time.perf_counter(), time.process_time()
         if result.state == "failed" or frames != FRAMES:
-            raise click.ClickException(f"{clip.clip}: {result}")
+            raise click.ClickException(f"{clip.id}: {result}")
         rows.append([b - a for a, b in zip(started + between, between + ended, strict=True)])
     bare_wall, bare_cpu, whole_wall, whole_cpu = (
         statistics.median(c) for c in zip(*rows, strict=True)
@@ -117,7 +117,7 @@ def main(out: Path | None, profile: bool, folder: Path | None) -> None:
         for planned in plan.sets:
             feature_set = FeatureSet(plan.cache, planned.spec).create(plan.provenance)
             for clip in clips:
-                feature_set.entry_path(clip.clip).parent.mkdir(exist_ok=True)
+                feature_set.entry_path(clip.id).parent.mkdir(exist_ok=True)
         if profile:
             profiler = cProfile.Profile()
             for clip in clips:

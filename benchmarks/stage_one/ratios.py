@@ -49,7 +49,7 @@ class Bench:
         self.details: dict[str, Any] = {}
         clips = self._clips()
         self.clips = clips if full else clips[::2]
-        short = [clip for clip in clips if clip.clip in SHORT] or clips[:2]
+        short = [clip for clip in clips if clip.id in SHORT] or clips[:2]
         self.short = [replace(clip, start_seconds=0.0, end_seconds=SHORT_SECONDS) for clip in short]
         self.manifests = {
             "all": write_manifest(folder / "all.csv", self.clips),

@@ -128,7 +128,7 @@ class Extractor:
             number += 1
         self.frames += number
         started = time.perf_counter()
-        group = file.create_group(clip.clip)
+        group = file.create_group(clip.id)
         for name, rows in (("basic", basic), ("mean", mean), ("std", deviation)):
             group.create_dataset(name, data=np.array(rows), compression="gzip")
         file.flush()

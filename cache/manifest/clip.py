@@ -24,7 +24,7 @@ class Clip:
     """One labelled video file, or a part of one.
 
     Args:
-        clip: its id, unique in the manifest.
+        id: unique in the manifest; its column is ``clip``.
         path: the file; absolute once read.
         label: its class, None where unknown.
         split: ``train``, ``val`` or ``test``.
@@ -34,7 +34,7 @@ class Clip:
         end_seconds: where it ends in the file; None: at the end.
     """
 
-    clip: str
+    id: str
     path: Path
     label: str | None = None
     split: str | None = None

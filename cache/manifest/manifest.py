@@ -53,7 +53,7 @@ class Manifest:
     @cached_property
     def by_id(self) -> Mapping[str, Clip]:
         """Each clip under its id."""
-        return {clip.clip: clip for clip in self.clips}
+        return {clip.id: clip for clip in self.clips}
 
     @cached_property
     def labelled(self) -> tuple[Clip, ...]:
@@ -189,8 +189,11 @@ _NUM_USUAL_COLUMNS = COLUMNS.index("fold")  # the columns before it are written 
 def _to_row(clip: Clip, files: ManifestFiles, columns: Sequence[str]) -> list[str]:
     row = []
     for name in columns:
-        value = getattr(clip, name)
-        if name == "path":
-            value = files.written(value)
+        if name == "clip":
+            value: object = clip.id
+        elif name == "path":
+            value = files.written(clip.path)
+        else:
+            value = getattr(clip, name)
         row.append("" if value is None else str(value))
     return row

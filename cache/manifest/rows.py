@@ -135,7 +135,7 @@ class RowParser:
         if len(self.problems) > before:
             return None
         clip = self._parse_values(line, values)
-        self._check_id(line, clip.clip)
+        self._check_id(line, clip.id)
         if self.check_spelling:
             for name, text in (("label", clip.label), ("speaker", clip.speaker)):
                 if text is not None and (name, text) not in self._spellings:

@@ -26,7 +26,7 @@ BEFORE = 64  # of them, those before 32 times its number
 BLOCK = 100
 
 
-class Steps(Protocol):
+class Sliceable(Protocol):
     """A clip's features in memory or on the disk, of which a slice is read at a time."""
 
     @property
@@ -65,7 +65,7 @@ class FrozenAlexNet(nn.Module):
 
     @torch.no_grad()
     def blocks(
-        self, times: NDArray[np.float64], features: Steps
+        self, times: NDArray[np.float64], features: Sliceable
     ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float32]]]:
         """Encode a clip; shapes and guarantees are in the class docstring.
 

@@ -219,7 +219,7 @@ def _read_clips(manifest: Path | None) -> list[str] | None:
     """Return the ids of a manifest's clips; their files need not be there."""
     if manifest is None:
         return None
-    return [clip.clip for clip in read_manifest(manifest, check_files=False).clips]
+    return [clip.id for clip in read_manifest(manifest, check_files=False).clips]
 
 
 @contextmanager

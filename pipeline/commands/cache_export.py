@@ -46,7 +46,7 @@ def export_command(
         feature_set = find_set(cache, name)
         clips = feature_set.clip_ids()
         if manifest is not None:
-            wanted = [clip.clip for clip in read_manifest(manifest, check_files=False).clips]
+            wanted = [clip.id for clip in read_manifest(manifest, check_files=False).clips]
             absent = sorted(set(wanted) - set(clips)) if skip_missing else []
             clips = [clip for clip in wanted if clip not in absent]
             for clip in absent:

@@ -77,7 +77,7 @@ def import_command(
     """  # noqa: D301  # \\b is the character that keeps click from wrapping
     form, source = origin
     try:
-        clips = [clip.clip for clip in read_manifest(manifest, check_files=False).clips]
+        clips = [clip.id for clip in read_manifest(manifest, check_files=False).clips]
         settings = settings_from(ImportSettings, {**options, "format": form})
         with show_bar("clip") as progress:
             report = import_features(

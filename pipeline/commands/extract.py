@@ -128,7 +128,7 @@ def extract(
             batch_size=batch_size or 0,
             retry_failed=retry_failed,
             command=sys.argv,
-            overrides=read_overrides(by_hand, {c.clip for c in table.clips}) if by_hand else None,
+            overrides=read_overrides(by_hand, {c.id for c in table.clips}) if by_hand else None,
         )
     except (ManifestError, SettingsError, PlanError, WeightsError, OverrideError, OSError) as error:
         raise click.UsageError(str(error)) from error

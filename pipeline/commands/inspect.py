@@ -115,7 +115,7 @@ def _pick(table: Manifest, wanted: tuple[str, ...]) -> list[Clip]:
             near = difflib.get_close_matches(clip, table.by_id, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise SheetError(f"no clip {clip!r} in {table.path}{hint}")
-    return [clip for clip in table.clips if not wanted or clip.clip in wanted]
+    return [clip for clip in table.clips if not wanted or clip.id in wanted]
 
 
 def _format(made: Made) -> str:

@@ -166,15 +166,15 @@ def predict_videos(
             results.append({result.clip: result for result in summary.clips})
             for planned in plan.of_kind("network"):
                 faces = FeatureSet(cache, planned.spec)
-        readable = [c for c in clips if all(r[c.clip].state != "failed" for r in results)]
-        row = {clip.clip: number for number, clip in enumerate(readable)}
+        readable = [c for c in clips if all(r[c.id].state != "failed" for r in results)]
+        row = {clip.id: number for number, clip in enumerate(readable)}
         answers = [_predict(head, cache, readable) for head in heads] if readable else []
         videos_json = [
             _describe(
                 clip,
-                [found[clip.clip] for found in results],
+                [found[clip.id] for found in results],
                 heads,
-                [_answer(answer, row[clip.clip]) for answer in answers if clip.clip in row],
+                [_answer(answer, row[clip.id]) for answer in answers if clip.id in row],
                 faces,
             )
             for clip in clips
@@ -199,7 +199,7 @@ def _load_heads(run: Run) -> list[TrainedHead]:
 
 
 def _predict(head: TrainedHead, cache: Path, clips: Sequence[Clip]) -> HeadPredictions:
-    ids = [clip.clip for clip in clips]
+    ids = [clip.id for clip in clips]
     corpus = load_corpus(cache, ids, head.settings, classes=head.classes)
     if dict(corpus.set_keys) != dict(head.set_keys):
         raise PlanError("the features made for these videos are not those the head was trained on")
@@ -246,7 +246,7 @@ def _describe(
     described["probabilities"] = dict(zip(classes, probabilities.tolist(), strict=True))
     rungs: list[str] = []
     if faces is not None and len(attention.get("video", Attention(*[np.zeros(0)] * 2)).times):
-        stored = faces.read(clip.clip, ("rung",)).arrays["rung"]
+        stored = faces.read(clip.id, ("rung",)).arrays["rung"]
         rungs = [Rung(number).name.lower() for number in stored]
     for modality, part in attention.items():
         weights = np.mean([answer[1][modality].weights for answer in answers], axis=0)

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
 from cache.manifest.clip import SPLITS, Clip
-from pipeline.doctor.diagnosis import Corpus, Finding
+from pipeline.doctor.diagnosis import CorpusFacts, Finding
 from pipeline.doctor.examine import Examination
 from pipeline.index import crema_d, meld
 
@@ -22,7 +22,7 @@ def find_known_defects(clips: Sequence[Clip]) -> Iterator[tuple[str, tuple[str, 
     names: dict[str, list[str]] = {}
     for clip in clips:
         for name in _names(clip):
-            names.setdefault(name, []).append(clip.clip)
+            names.setdefault(name, []).append(clip.id)
     for corpus, defects in (("CREMA-D", crema_d.DEFECTS), ("MELD", meld.DEFECTS)):
         for name, defect in defects.items():
             if name in names:
@@ -44,7 +44,7 @@ def ravdess_take(clip: Clip) -> str:
 
 def _names(clip: Clip) -> set[str]:
     """The names under which a published corpus may know a clip."""
-    names = {clip.clip, clip.path.stem}
+    names = {clip.id, clip.path.stem}
     for folder in clip.path.parts[:-1]:
         if folder in meld.FOLDERS:
             names.add(f"{meld.FOLDERS[folder]}_{clip.path.stem}")
@@ -55,29 +55,27 @@ FAR = 5.0  # robust deviations from the median
 LEAST_FACTOR = 2.0  # and at least so many times longer, shorter, faster or slower
 
 
-def _unreadable(corpus: Corpus) -> Iterator[Finding]:
+def _unreadable(corpus: CorpusFacts) -> Iterator[Finding]:
     for clip in corpus.clips:
-        problem = corpus.examined[clip.clip].problem
+        problem = corpus.examined[clip.id].problem
         if problem:
-            yield Finding("spoils", "unreadable", problem, (clip.clip,))
+            yield Finding("spoils", "unreadable", problem, (clip.id,))
 
 
-def _repaired(corpus: Corpus) -> Iterator[Finding]:
+def _repaired(corpus: CorpusFacts) -> Iterator[Finding]:
     for clip, found in corpus.usable():
         if found.notes:
-            yield Finding("look", "damaged", "; ".join(found.notes), (clip.clip,))
+            yield Finding("look", "damaged", "; ".join(found.notes), (clip.id,))
 
 
-def _missing_modality(corpus: Corpus) -> Iterator[Finding]:
+def _missing_modality(corpus: CorpusFacts) -> Iterator[Finding]:
     usable = list(corpus.usable())
     kinds = {
-        "no picture": [clip.clip for clip, found in usable if found.frame_size is None],
-        "no sound": [clip.clip for clip, found in usable if found.sound == "missing"],
-        "silent": [clip.clip for clip, found in usable if found.sound == "silent"],
+        "no picture": [clip.id for clip, found in usable if found.frame_size is None],
+        "no sound": [clip.id for clip, found in usable if found.sound == "missing"],
+        "silent": [clip.id for clip, found in usable if found.sound == "silent"],
         "no face": [
-            clip.clip
-            for clip, found in usable
-            if found.sampled_frames and not found.frames_with_face
+            clip.id for clip, found in usable if found.sampled_frames and not found.frames_with_face
         ],
     }
     for kind, ids in kinds.items():
@@ -87,7 +85,7 @@ def _missing_modality(corpus: Corpus) -> Iterator[Finding]:
             yield Finding("look", kind, text, tuple(ids))
 
 
-def _same_content(corpus: Corpus) -> Iterator[Finding]:
+def _same_content(corpus: CorpusFacts) -> Iterator[Finding]:
     """Clips of one file that overlap: the same frames under two names."""
     for group in _groups(corpus, lambda found: found.sha256):
         pieces = _overlapping(group)
@@ -95,7 +93,7 @@ def _same_content(corpus: Corpus) -> Iterator[Finding]:
             if len(piece) > 1:
                 yield _duplicate("same file", "have the same content", piece)
         if len(pieces) > 1 and len({clip.split for clip in group} - {None}) > 1:
-            ids = tuple(clip.clip for clip in group)
+            ids = tuple(clip.id for clip in group)
             text = f"{', '.join(ids)} are parts of one file, in several splits"
             yield Finding("look", "same file", text, ids)
 
@@ -112,13 +110,13 @@ def _overlapping(clips: Sequence[Clip]) -> list[list[Clip]]:
     return pieces
 
 
-def _same_sound(corpus: Corpus) -> Iterator[Finding]:
+def _same_sound(corpus: CorpusFacts) -> Iterator[Finding]:
     for group in _groups(corpus, lambda found: found.sound == "present" and found.sound_sha256):
-        if len({corpus.examined[clip.clip].sha256 for clip in group}) > 1:
+        if len({corpus.examined[clip.id].sha256 for clip in group}) > 1:
             yield _duplicate("same sound", "have the same sound", group)
 
 
-def _same_take(corpus: Corpus) -> Iterator[Finding]:
+def _same_take(corpus: CorpusFacts) -> Iterator[Finding]:
     """RAVDESS has each take as video and as sound alone, coded differently."""
     takes: dict[str, list[Clip]] = defaultdict(list)
     for clip, _ in corpus.usable():
@@ -130,7 +128,7 @@ def _same_take(corpus: Corpus) -> Iterator[Finding]:
 
 
 def _duplicate(kind: str, text: str, clips: Sequence[Clip]) -> Finding:
-    ids = tuple(clip.clip for clip in clips)
+    ids = tuple(clip.id for clip in clips)
     splits = sorted({clip.split for clip in clips if clip.split})
     labels = sorted({clip.label for clip in clips if clip.label})
     text = f"{', '.join(ids)} {text}"
@@ -141,14 +139,14 @@ def _duplicate(kind: str, text: str, clips: Sequence[Clip]) -> Finding:
     return Finding("look", kind, text, ids)
 
 
-def _far_from_the_rest(corpus: Corpus) -> Iterator[Finding]:
+def _far_from_the_rest(corpus: CorpusFacts) -> Iterator[Finding]:
     for name, unit in (
         ("duration_seconds", "s"),
         ("frame_rate", "frames/s"),
         ("sample_rate", "Hz"),
     ):
         values = {
-            clip.clip: float(value)
+            clip.id: float(value)
             for clip, found in corpus.usable()
             if (value := getattr(found, name)) and value > 0
         }
@@ -173,7 +171,7 @@ def find_far(values: Mapping[str, float]) -> tuple[float, list[str]]:
     return math.exp(middle), [c for c, item in logarithms.items() if abs(item - middle) > limit]
 
 
-def _shared_speakers(corpus: Corpus) -> Iterator[Finding]:
+def _shared_speakers(corpus: CorpusFacts) -> Iterator[Finding]:
     splits: dict[str, set[str]] = defaultdict(set)
     for clip in corpus.clips:
         if clip.speaker and clip.split:
@@ -181,19 +179,19 @@ def _shared_speakers(corpus: Corpus) -> Iterator[Finding]:
     shared = {speaker: sorted(names) for speaker, names in splits.items() if len(names) > 1}
     if shared:
         listed = "; ".join(f"{speaker} in {', '.join(n)}" for speaker, n in sorted(shared.items()))
-        ids = tuple(clip.clip for clip in corpus.clips if clip.speaker in shared and clip.split)
+        ids = tuple(clip.id for clip in corpus.clips if clip.speaker in shared and clip.split)
         yield Finding("spoils", "shared speaker", f"speakers in several splits: {listed}", ids)
 
 
-def _labels(corpus: Corpus) -> Iterator[Finding]:
+def _labels(corpus: CorpusFacts) -> Iterator[Finding]:
     for name in ("label", "split"):
-        without = tuple(clip.clip for clip in corpus.clips if getattr(clip, name) is None)
+        without = tuple(clip.id for clip in corpus.clips if getattr(clip, name) is None)
         if 0 < len(without) < len(corpus.clips):
             text = f"{len(without)} of {len(corpus.clips)} clips have no {name}"
             yield Finding("look", f"no {name}", text, without)
     present = {clip.split for clip in corpus.clips}
     for label in sorted({clip.label for clip in corpus.clips if clip.label}):
-        ids = tuple(clip.clip for clip in corpus.clips if clip.label == label)
+        ids = tuple(clip.id for clip in corpus.clips if clip.label == label)
         where = {clip.split for clip in corpus.clips if clip.label == label}
         if "train" in present and "train" not in where and where - {None}:
             yield Finding("spoils", "label", f"no training clip has the label {label}", ids)
@@ -202,12 +200,12 @@ def _labels(corpus: Corpus) -> Iterator[Finding]:
             yield Finding("look", "label", text, ids)
 
 
-def _known(corpus: Corpus) -> Iterator[Finding]:
+def _known(corpus: CorpusFacts) -> Iterator[Finding]:
     for text, ids in find_known_defects(corpus.clips):
         yield Finding("look", "known defect", text, ids)
 
 
-def _groups(corpus: Corpus, key: Callable[[Examination], Hashable]) -> Iterator[list[Clip]]:
+def _groups(corpus: CorpusFacts, key: Callable[[Examination], Hashable]) -> Iterator[list[Clip]]:
     """Yield the usable clips that share a key, two or more; an empty key is none."""
     groups: dict[Hashable, list[Clip]] = defaultdict(list)
     for clip, found in corpus.usable():
@@ -216,7 +214,7 @@ def _groups(corpus: Corpus, key: Callable[[Examination], Hashable]) -> Iterator[
     yield from (group for group in groups.values() if len(group) > 1)
 
 
-CHECKS: tuple[Callable[[Corpus], Iterator[Finding]], ...] = (
+CHECKS: tuple[Callable[[CorpusFacts], Iterator[Finding]], ...] = (
     _unreadable,
     _same_content,
     _same_sound,

@@ -32,7 +32,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Corpus:
+class CorpusFacts:
     """The clips of a manifest with what was found in their files."""
 
     clips: Sequence[Clip]
@@ -41,15 +41,15 @@ class Corpus:
     def usable(self) -> Iterator[tuple[Clip, Examination]]:
         """The clips that can be read."""
         for clip in self.clips:
-            if not self.examined[clip.clip].problem:
-                yield clip, self.examined[clip.clip]
+            if not self.examined[clip.id].problem:
+                yield clip, self.examined[clip.id]
 
 
 @dataclass(frozen=True)
 class Diagnosis:
     """What the doctor says."""
 
-    corpus: Corpus
+    corpus: CorpusFacts
     findings: tuple[Finding, ...]
 
     @property
@@ -77,7 +77,7 @@ class Diagnosis:
             "num_clips": len(self.corpus.clips),
             "findings": [asdict(finding) for finding in self.findings],
             "counts": self.counts(),
-            "clips": [self.corpus.examined[clip.clip].to_json() for clip in self.corpus.clips],
+            "clips": [self.corpus.examined[clip.id].to_json() for clip in self.corpus.clips],
         }
 
 

@@ -11,7 +11,7 @@ from collections.abc import Generator, Mapping, Sequence
 
 from cache.manifest.clip import Clip
 from pipeline.doctor.checks import CHECKS
-from pipeline.doctor.diagnosis import Corpus, Diagnosis, Finding
+from pipeline.doctor.diagnosis import CorpusFacts, Diagnosis, Finding
 from pipeline.doctor.examine import Examination, examine_clip
 from pipeline.workers.pool import WorkerDied, map_clips
 
@@ -38,7 +38,7 @@ def diagnose(
         examined: what was found of each, by id.
         problems: what is wrong with the manifest itself.
     """
-    corpus = Corpus(clips, examined)
+    corpus = CorpusFacts(clips, examined)
     findings = [Finding("spoils", "manifest", problem) for problem in problems]
     findings += [finding for check in CHECKS for finding in check(corpus)]
     findings.sort(key=lambda finding: finding.severity != "spoils")
@@ -46,4 +46,4 @@ def diagnose(
 
 
 def _died(clip: Clip, died: WorkerDied) -> Examination:
-    return Examination(clip.clip, problem=f"{clip.path}: {died}")
+    return Examination(clip.id, problem=f"{clip.path}: {died}")

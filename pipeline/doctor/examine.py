@@ -76,9 +76,9 @@ def examine_clip(clip: Clip, *, sample: int) -> Examination:
     try:
         return _examine(clip, sample)
     except (MediaError, OSError) as error:
-        return Examination(clip.clip, problem=str(error))
+        return Examination(clip.id, problem=str(error))
     except Exception as error:  # noqa: BLE001 - what no reader foresaw must not end the others
-        return Examination(clip.clip, problem=f"{type(error).__name__}: {error}")
+        return Examination(clip.id, problem=f"{type(error).__name__}: {error}")
 
 
 def _examine(clip: Clip, sample: int) -> Examination:
@@ -92,7 +92,7 @@ def _examine(clip: Clip, sample: int) -> Examination:
     sound, sound_sha256, notes = _listen(clip, settings) if info.has_audio else ("missing", "", ())
     looked, faces = _look(clip, info, sample) if info.has_video and sample else (0, 0)
     return Examination(
-        clip.clip,
+        clip.id,
         sha256=source.sha256,
         bytes=source.size,
         duration_seconds=_duration(clip, info),

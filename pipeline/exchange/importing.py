@@ -25,7 +25,7 @@ from pipeline.exchange.settings import ImportRefusedError, ImportSettings
 from pipeline.exchange.sources import FeatureSource, open_source
 
 
-class Steps(NamedTuple):
+class ImportedSteps(NamedTuple):
     """What an entry gets: times (T,), values (T, D), and what it lacks."""
 
     times: NDArray[np.float64]
@@ -33,7 +33,7 @@ class Steps(NamedTuple):
     missing: tuple[str, ...]
 
 
-def make_steps(rows: Rows, settings: ImportSettings) -> Steps:
+def make_steps(rows: Rows, settings: ImportSettings) -> ImportedSteps:
     """Give every row that is kept its time, in order.
 
     A single row without a time is a clip-level vector, at second 0.
@@ -61,9 +61,9 @@ def make_steps(rows: Rows, settings: ImportSettings) -> Steps:
     order = np.argsort(times, kind="stable")
     times, values = _merge(times[order], values[order], settings)
     if len(times):
-        return Steps(times, values, ())
+        return ImportedSteps(times, values, ())
     kept = f" where {' and '.join(settings.where)}" if settings.where and len(rows.values) else ""
-    return Steps(times, values, (f"no row in the source{kept}",))
+    return ImportedSteps(times, values, (f"no row in the source{kept}",))
 
 
 def _seconds(rows: Rows, settings: ImportSettings) -> NDArray[np.float64]:

@@ -58,7 +58,7 @@ def extract_clip(clip: Clip, plan: Plan) -> ClipResult:
             finally:
                 job.settle()
     coverage = find_coverage(clip, plan)
-    return ClipResult(clip.clip, results, coverage, time.monotonic() - started)
+    return ClipResult(clip.id, results, coverage, time.monotonic() - started)
 
 
 STAGES: tuple[tuple[Kind, Compute], ...] = (

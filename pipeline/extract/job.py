@@ -110,9 +110,7 @@ class Job:
     def writer(self, planned: PlannedSet) -> EntryWriter:
         """Return a writer of the clip's entry in a set."""
         feature_set = FeatureSet(self.plan.cache, planned.spec)
-        return feature_set.writer(
-            self.clip.clip, source=self.source, provenance=self.plan.provenance
-        )
+        return feature_set.writer(self.clip.id, source=self.source, provenance=self.plan.provenance)
 
     def beside(self, commit: Callable[[], Path]) -> None:
         """Commit an entry on a thread while the next stage works: disks take milliseconds."""
@@ -155,8 +153,8 @@ def read_upstream(
         return job.fresh[planned.name], {}
     feature_set = FeatureSet(job.plan.cache, planned.spec)
     try:
-        return feature_set.read(job.clip.clip, verify=True), {}
+        return feature_set.read(job.clip.id, verify=True), {}
     except EntryError:
         again = compute(job, [planned])
         job.settle()
-        return feature_set.read(job.clip.clip, verify=True), again
+        return feature_set.read(job.clip.id, verify=True), again

@@ -20,21 +20,21 @@ def find_known(clip: Clip, plan: Plan, planned: PlannedSet) -> SetResult | None:
     """Return what the cache already holds for a clip; None if it must be computed."""
     feature_set = FeatureSet(plan.cache, planned.spec)
     start, end = clip.start_seconds, clip.end_seconds
-    state = feature_set.trusted(clip.clip, clip.path, start_seconds=start, end_seconds=end)
-    by_hand = plan.by_hand(clip.clip, planned.kind)
+    state = feature_set.trusted(clip.id, clip.path, start_seconds=start, end_seconds=end)
+    by_hand = plan.by_hand(clip.id, planned.kind)
     if state is not None and _made_by_hand(feature_set, clip) != by_hand:
         state = None
     if state == "ok":
         return SetResult("ok", fresh=False)
     if state == "partial":
         try:
-            entry = feature_set.read(clip.clip, ())
+            entry = feature_set.read(clip.id, ())
         except (EntryError, OSError):
             return None  # damaged behind its header, which is all that trust looks at
         if _limits_hold(entry.missing, entry.provenance, plan):
             return SetResult("partial", entry.missing, fresh=False)
         return None
-    failure = None if plan.retry_failed else feature_set.failure(clip.clip)
+    failure = None if plan.retry_failed else feature_set.failure(clip.id)
     if (
         failure
         and failure.still_counts(clip.path, start_seconds=start, end_seconds=end)
@@ -48,7 +48,7 @@ def find_known(clip: Clip, plan: Plan, planned: PlannedSet) -> SetResult | None:
 def _made_by_hand(feature_set: FeatureSet, clip: Clip) -> str:
     """Return the digest of the overrides that a clip's entry was made with; empty for none."""
     try:
-        header = read_entry_header(feature_set.entry_path(clip.clip))
+        header = read_entry_header(feature_set.entry_path(clip.id))
     except (EntryError, OSError):
         return ""
     return str(header.facts.get(OVERRIDES, ""))
@@ -80,11 +80,11 @@ def record_failures(
     """
     for planned in todo:
         feature_set = FeatureSet(plan.cache, planned.spec)
-        by_hand = plan.by_hand(clip.clip, planned.kind)
+        by_hand = plan.by_hand(clip.id, planned.kind)
         provenance = {**plan.provenance, **({OVERRIDES: by_hand} if by_hand else {})}
         if _made_by_hand(feature_set, clip) != by_hand:
-            feature_set.entry_path(clip.clip).unlink(missing_ok=True)
-        feature_set.record_failure(Failure(clip.clip, stage, reason, source, provenance=provenance))
+            feature_set.entry_path(clip.id).unlink(missing_ok=True)
+        feature_set.record_failure(Failure(clip.id, stage, reason, source, provenance=provenance))
     return {planned.name: SetResult("failed", (reason,)) for planned in todo}
 
 
@@ -95,7 +95,7 @@ def find_coverage(clip: Clip, plan: Plan) -> Coverage | None:
     told elsewhere, and damage found by ``cache verify``.
     """
     for planned in (*plan.of_kind("network")[:1], *plan.of_kind("faces")):
-        path = FeatureSet(plan.cache, planned.spec).entry_path(clip.clip)
+        path = FeatureSet(plan.cache, planned.spec).entry_path(clip.id)
         try:
             return read_coverage(read_entry_header(path))
         except (OSError, ValueError):
@@ -117,4 +117,4 @@ def fail_clip(clip: Clip, plan: Plan, stage: str, reason: str) -> ClipResult:
         )
     except OSError:
         source = None  # the record then counts for as long as the file can't be read
-    return ClipResult(clip.clip, results | record_failures(clip, plan, todo, source, stage, reason))
+    return ClipResult(clip.id, results | record_failures(clip, plan, todo, source, stage, reason))

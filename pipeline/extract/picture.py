@@ -69,7 +69,7 @@ def extract_faces(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
     else:
         commit()
     job.fresh[todo[0].name] = Entry(
-        job.clip.clip,
+        job.clip.id,
         arrays,
         "partial" if missing else "ok",
         tuple(missing),
@@ -85,7 +85,7 @@ def extract_networks(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResul
     """Decode once, choose the face and crop it, and run every network on the crops."""
     settings, plan = job.plan.settings, job.plan
     entry, again = read_upstream(job, plan.of_kind("faces")[0], extract_faces)
-    overrides = plan.overrides.get(job.clip.clip, ())
+    overrides = plan.overrides.get(job.clip.id, ())
     faces = choose_faces(read_tracks(entry), settings.faces.policy, overrides)
     size = settings.crops.size
     networks = [use_network(planned, plan) for planned in todo]

@@ -192,14 +192,14 @@ def run_extract(
             f"the cache can't be written: {error}\n{len(results)} of {len(clips)} clips are done "
             "and stay. Make room or give access, then run the same command again to go on."
         ) from error
-    order = {clip.clip: number for number, clip in enumerate(clips)}
+    order = {clip.id: number for number, clip in enumerate(clips)}
     reached = {result.clip for result in results}
     results.sort(key=lambda result: order[result.clip])
     summary = Summary(
         sets={planned.name: planned.spec.folder for planned in plan.sets},
         untrained=tuple(planned.name for planned in plan.sets if planned.spec.untrained),
         clips=tuple(results),
-        not_reached=tuple(clip.clip for clip in clips if clip.clip not in reached),
+        not_reached=tuple(clip.id for clip in clips if clip.id not in reached),
         interrupted=stop.number,
         seconds=time.monotonic() - started,
         peak_memory_bytes=engine.peak_memory_bytes if engine else peak_memory(),

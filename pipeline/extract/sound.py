@@ -110,10 +110,10 @@ def _extract_grids(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]
         with ExitStack() as stack:
             sounds = FeatureSet(job.plan.cache, upstream.spec)
             try:
-                sound = stack.enter_context(sounds.open_entry(job.clip.clip, verify=True))
+                sound = stack.enter_context(sounds.open_entry(job.clip.id, verify=True))
             except EntryError:  # damaged: it is made again
                 results |= _extract_audio(job, [upstream])
-                sound = stack.enter_context(sounds.open_entry(job.clip.clip, verify=True))
+                sound = stack.enter_context(sounds.open_entry(job.clip.id, verify=True))
             missing, attributes = sound.entry.missing, sound.entry.attributes
             times = sound.rows["times"][:]
             writer = stack.enter_context(job.writer(planned))

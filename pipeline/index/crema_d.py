@@ -87,7 +87,7 @@ def _rank(path: Path) -> int:
 
 
 def _warn(found: Found) -> None:
-    ids = {clip.clip for clip in found.clips}
+    ids = {clip.id for clip in found.clips}
     kept = [take for take in DEFECTS if take in ids]
     if kept:
         found.warnings.append(f"known defects kept: {describe_names(kept)}")
@@ -97,7 +97,7 @@ def _warn(found: Found) -> None:
             f"takes with different labels and the same sound: {describe_names(pairs)}"
         )
     if any(is_video(clip.path) for clip in found.clips):
-        sound_only = [clip.clip for clip in found.clips if not is_video(clip.path)]
+        sound_only = [clip.id for clip in found.clips if not is_video(clip.path)]
         if sound_only:
             found.warnings.append(
                 f"{len(sound_only)} takes have sound only: {describe_names(sound_only)}"

@@ -167,13 +167,13 @@ def _writable(clips: Iterable[Clip], found: Found) -> Iterable[Clip]:
             found.leave_out(clip.path, problem)
             continue
         try:
-            clip = replace(clip, clip=as_clip_id(clip.clip))
+            clip = replace(clip, id=as_clip_id(clip.id))
         except ValueError:
             found.leave_out(clip.path, "its name is too long for a clip id; shorten it")
             continue
-        first = seen.setdefault(clip.clip.lower(), clip)
+        first = seen.setdefault(clip.id.lower(), clip)
         if first is not clip:
-            kind = "id" if first.clip == clip.clip else "id but for case"
+            kind = "id" if first.id == clip.id else "id but for case"
             found.leave_out(clip.path, f"has the {kind} of another clip")
             continue
         yield clip

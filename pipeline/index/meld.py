@@ -135,13 +135,13 @@ def _best_first(path: Path) -> tuple[bool, bool, str]:
 
 
 def _warn(found: Found) -> None:
-    corrected = [clip.clip for clip in found.clips if clip.path.name.startswith("final_videos")]
+    corrected = [clip.id for clip in found.clips if clip.path.name.startswith("final_videos")]
     if corrected:
         found.notes.append(
             f"{len(corrected)} clips of test are taken from the corrected files "
             f"final_videos_test*: {describe_names(corrected)}"
         )
-    ids = {clip.clip for clip in found.clips}
+    ids = {clip.id for clip in found.clips}
     suspects = [name for name in (*SUSPECTS, *DEFECTS) if name in ids]
     if suspects:
         found.warnings.append(f"reported as wrongly cut, and kept: {describe_names(suspects)}")

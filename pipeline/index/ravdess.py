@@ -96,6 +96,6 @@ def _by_actor(take: str) -> tuple[str, str]:
 
 
 def _warn_of_mixture(found: Found) -> None:
-    kinds = sorted({MODALITIES[clip.clip[:2]] for clip in found.clips})
+    kinds = sorted({MODALITIES[clip.id[:2]] for clip in found.clips})
     if len(kinds) > 1:
         found.warnings.append(f"takes of several modalities: {', '.join(kinds)}; see --modality")

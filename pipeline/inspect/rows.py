@@ -109,12 +109,12 @@ def make_row(listed: Listed, shown: Shown, settings: SheetSettings) -> Row:
     Whatever can't be read is said in the row; nothing is raised for a clip.
     """
     clip = listed.clip
-    row = Row(clip.clip, clip.label, listed.state, listed.why)
+    row = Row(clip.id, clip.label, listed.state, listed.why)
     if listed.state in ("failed", "stale", "missing"):
         return replace(row, unseen=listed.state != "failed")
     try:
         overrides, missing = _read_choice(listed, shown)
-        entry = shown.faces.read(clip.clip)
+        entry = shown.faces.read(clip.id)
         found = read_tracks(entry)
         faces = choose_faces(found, shown.policy, overrides)
     except (EntryError, MisfitError, OSError, ValueError) as error:
@@ -137,9 +137,9 @@ def make_row(listed: Listed, shown: Shown, settings: SheetSettings) -> Row:
 
 def _read_choice(listed: Listed, shown: Shown) -> tuple[Sequence[Override], tuple[str, ...]]:
     """Return what was chosen by hand for a clip, and what its entry lacks."""
-    entry = shown.chosen.read(listed.clip.clip, ())
+    entry = shown.chosen.read(listed.clip.id, ())
     if shown.overrides is not None:
-        return shown.overrides.get(listed.clip.clip, ()), entry.missing
+        return shown.overrides.get(listed.clip.id, ()), entry.missing
     stated = entry.attributes.get("by_hand", ())
     return [_read_override(values) for values in stated], entry.missing
 

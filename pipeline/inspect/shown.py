@@ -121,11 +121,11 @@ def list_clip(clip: Clip, feature_set: FeatureSet) -> Listed:
 
     An entry whose video is gone counts as it is: what it says can be shown, without a picture.
     """
-    path = feature_set.entry_path(clip.clip)
+    path = feature_set.entry_path(clip.id)
     trust = feature_set.trust(
-        clip.clip, clip.path, start_seconds=clip.start_seconds, end_seconds=clip.end_seconds
+        clip.id, clip.path, start_seconds=clip.start_seconds, end_seconds=clip.end_seconds
     )
-    failure = feature_set.failure(clip.clip)
+    failure = feature_set.failure(clip.id)
     if failure is not None and not path.exists():
         return Listed(clip, "failed", (f"{failure.stage}: {failure.reason}",))
     try:
@@ -136,7 +136,7 @@ def list_clip(clip: Clip, feature_set: FeatureSet) -> Listed:
         return Listed(clip, "stale", (f"the entry is damaged: {error}",))
     span = (header.source.start_seconds, header.source.end_seconds)
     whole = (header.clip, header.key, *span) == (
-        clip.clip,
+        clip.id,
         feature_set.spec.key,
         clip.start_seconds,
         clip.end_seconds,

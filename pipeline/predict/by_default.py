@@ -211,7 +211,7 @@ def ask_default_network(
     if summary.interrupted:
         signal.raise_signal(summary.interrupted)
     results = {result.clip: result for result in summary.clips}
-    answers = tuple(_answer(clip, results[clip.clip], plan, classifier) for clip in clips)
+    answers = tuple(_answer(clip, results[clip.id], plan, classifier) for clip in clips)
     return Answers(answers, classifier, str(plan.sets[-1].spec.weights))
 
 
@@ -239,7 +239,7 @@ def _answer(clip: Clip, result: ClipResult, plan: Plan, classifier: StillClassif
         nothing = np.zeros((0, len(classifier.classes)))
         curve = Curve(nothing[:, 0], nothing[:, 0].astype(np.uint8), nothing, classifier.classes)
     else:
-        entry = FeatureSet(plan.cache, plan.sets[-1].spec).read(clip.clip)
+        entry = FeatureSet(plan.cache, plan.sets[-1].spec).read(clip.id)
         curve = Curve(
             entry.arrays["times"],
             entry.arrays["rung"],

@@ -80,7 +80,7 @@ class Item(Protocol):
     """A unit of work, with an id that is unique in a run."""
 
     @property
-    def clip(self) -> str:
+    def id(self) -> str:
         """The clip's id."""
         ...
 
@@ -258,7 +258,7 @@ def _hold(work: Callable[[T], R], clip: T, markers: Path) -> R:
 
 
 def _marker(markers: Path, clip: Any) -> Path:
-    return markers / sha256(clip.clip.encode()).hexdigest()[:32]
+    return markers / sha256(clip.id.encode()).hexdigest()[:32]
 
 
 def _last_words(markers: Path, clip: Any) -> str | None:

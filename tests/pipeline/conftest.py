@@ -26,10 +26,10 @@ def small(corpus: Path, tmp_path: Path) -> Path:
     """Copies of two generated clips with a manifest of their own."""
     clips = []
     for clip in read_manifest(corpus).clips[:2]:
-        path = tmp_path / "clips" / f"{clip.clip}.mp4"
+        path = tmp_path / "clips" / f"{clip.id}.mp4"
         path.parent.mkdir(exist_ok=True)
         shutil.copy(clip.path, path)
-        clips.append(Clip(clip.clip, path, label=clip.label))
+        clips.append(Clip(clip.id, path, label=clip.label))
     write_manifest(tmp_path / "m.csv", clips)
     return tmp_path / "m.csv"
 

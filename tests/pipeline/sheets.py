@@ -48,7 +48,7 @@ def pictures(page: Path) -> list[np.ndarray]:
 def fail(clip: Clip, cache: Path, reason: str) -> None:
     """Record that a clip could not be read."""
     FeatureSet(cache, SPEC).create({}).record_failure(
-        Failure(clip.clip, "open", reason, read_source(clip.path))
+        Failure(clip.id, "open", reason, read_source(clip.path))
     )
 
 

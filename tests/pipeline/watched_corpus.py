@@ -60,7 +60,7 @@ class Corpus:
         return fresh
 
     def both(self, names: frozenset[str]) -> set[tuple[str, str]]:
-        return {(name, clip.clip) for name in names for clip in self.clips}
+        return {(name, clip.id) for name in names for clip in self.clips}
 
 
 def make_corpus(folder: Path) -> Corpus:

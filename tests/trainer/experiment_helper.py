@@ -72,17 +72,17 @@ def make_cache(
     video: dict[str, Any] = dict(failed or {})
     sound: dict[str, Any] = dict(failed or {})
     for number, clip in enumerate(clips):
-        if clip.clip in video or clip.clip in never:
+        if clip.id in video or clip.id in never:
             continue
         generator = np.random.default_rng(number)
         label = classes.index(clip.label or "")
         basic = generator.normal(size=(7 + number % 3, VIDEO_DIM)).astype(np.float32)
         basic[:, label] += 3.0
-        steps = 0 if clip.clip in silent else SOUND_STEPS
+        steps = 0 if clip.id in silent else SOUND_STEPS
         spectrogram = generator.normal(size=(steps, BINS)).astype(np.float32)
         spectrogram[:, 20 * label : 20 * label + 20] += 1.0
-        video[clip.clip] = {"basic": basic}
-        sound[clip.clip] = {"spectrogram": spectrogram}
+        video[clip.id] = {"basic": basic}
+        sound[clip.id] = {"spectrogram": spectrogram}
     write_set(cache, "resnet18", video, weights="a" * 64, untrained=untrained)
     write_set(cache, "spectrogram", sound)
     return cache

@@ -51,7 +51,7 @@ def group_clips(clips: Sequence[Clip], folds: str, *, seed: int) -> dict[int, li
 
 
 def _manifest_groups(clips: Sequence[Clip]) -> list[int]:
-    without = [clip.clip for clip in clips if clip.fold is None]
+    without = [clip.id for clip in clips if clip.fold is None]
     if without:
         raise SplitError(
             f"{len(without)} of {len(clips)} labelled clips have no fold: {name_some(without)}; "
@@ -64,7 +64,7 @@ def _manifest_groups(clips: Sequence[Clip]) -> list[int]:
 
 
 def _speaker_groups(clips: Sequence[Clip], num_folds: int | None) -> list[int]:
-    without = [clip.clip for clip in clips if not clip.speaker]
+    without = [clip.id for clip in clips if not clip.speaker]
     if without:
         raise SplitError(
             f"{len(without)} of {len(clips)} labelled clips have no speaker: "
@@ -136,27 +136,27 @@ def inner_split(
     Raises:
         SplitError: fewer than two clips, or the clips that stay have one class only.
     """
-    ordered = sorted(clips, key=lambda clip: clip.clip)
+    ordered = sorted(clips, key=lambda clip: clip.id)
     if len(ordered) < 2:
         raise SplitError(f"an inner split needs at least 2 training clips, got {len(ordered)}")
     speakers = {clip.speaker for clip in ordered if clip.speaker}
     if len(speakers) < 2:
         held = _hold_out_clips(ordered, fraction, seed)
     else:
-        names = [clip.speaker or f"\0{clip.clip}" for clip in ordered]
+        names = [clip.speaker or f"\0{clip.id}" for clip in ordered]
         unique = sorted(set(names), key=natural_key)
         count = min(max(1, round(fraction * len(unique))), len(unique) - 1)
         drawn = np.random.default_rng(seed).permutation(len(unique))[:count]
         chosen = {unique[i] for i in drawn}
-        held = {clip.clip for clip, name in zip(ordered, names, strict=True) if name in chosen}
-    inner = tuple(clip for clip in ordered if clip.clip not in held)
+        held = {clip.id for clip, name in zip(ordered, names, strict=True) if name in chosen}
+    inner = tuple(clip for clip in ordered if clip.id not in held)
     labels = {clip.label for clip in inner}
     if len(labels) < 2:
         raise SplitError(
             f"holding out {fraction:g} of {len(ordered)} training clips leaves only the label "
             f"{min(label or '' for label in labels)!r} to train on; use --select fixed"
         )
-    return inner, tuple(clip for clip in ordered if clip.clip in held)
+    return inner, tuple(clip for clip in ordered if clip.id in held)
 
 
 def _hold_out_clips(clips: Sequence[Clip], fraction: float, seed: int) -> set[str]:
@@ -166,4 +166,4 @@ def _hold_out_clips(clips: Sequence[Clip], fraction: float, seed: int) -> set[st
     # 1/fraction-th turn spreads the held-out clips over the labels.
     turns = np.array(deal_by_label(clips, len(clips), seed))
     held = np.unique(((np.arange(count) + 0.5) * len(clips) / count).astype(int))
-    return {clip.clip for clip, turn in zip(clips, turns, strict=True) if turn in held}
+    return {clip.id for clip, turn in zip(clips, turns, strict=True) if turn in held}

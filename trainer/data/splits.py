@@ -43,7 +43,7 @@ class Fold:
 
 
 @dataclass(frozen=True)
-class Plan:
+class FoldPlan:
     """Every fold of a run, and what a reader must know about them.
 
     Args:
@@ -94,7 +94,7 @@ def check_speakers(
     return tuple(sorted(shared, key=natural_key)), independent
 
 
-def check_classes(plan: Plan) -> Plan:
+def check_classes(plan: FoldPlan) -> FoldPlan:
     """Fill in the classes, each fold's absent ones and the warnings."""
     folds = []
     for fold in plan.folds:
@@ -107,7 +107,7 @@ def check_classes(plan: Plan) -> Plan:
                 f"{trained[0]!r}; a head needs at least two classes"
             )
         if absent and plan.kind == "split":
-            clips = [clip.clip for clip in fold.test if clip.label in absent]
+            clips = [clip.id for clip in fold.test if clip.label in absent]
             raise SplitError(
                 f"{fold.name}: no training clip has the label {', '.join(map(repr, absent))} "
                 f"of {len(clips)} test clips: {name_some(clips)}; "
@@ -119,7 +119,7 @@ def check_classes(plan: Plan) -> Plan:
     return replace(checked, warnings=tuple(_warnings(checked)))
 
 
-def _warnings(plan: Plan) -> Iterator[str]:
+def _warnings(plan: FoldPlan) -> Iterator[str]:
     if plan.shared_speakers:
         yield (
             f"not speaker-independent: {len(plan.shared_speakers)} speakers are in both training "
@@ -153,7 +153,7 @@ def _warnings(plan: Plan) -> Iterator[str]:
 def _doubled_files(fold: Fold) -> list[str]:
     trained = {(clip.path, clip.start_seconds, clip.end_seconds) for clip in fold.train}
     return [
-        clip.clip
+        clip.id
         for clip in fold.test
         if (clip.path, clip.start_seconds, clip.end_seconds) in trained
     ]
@@ -170,7 +170,7 @@ def make_plan(
     train_on: Sequence[str] = ("train",),
     seed: int = 0,
     allow_shared_speakers: bool = False,
-) -> Plan:
+) -> FoldPlan:
     """Divide the labelled clips of a manifest into training and test clips.
 
     Args:
@@ -195,8 +195,8 @@ def make_plan(
             a speaker in both training and test clips; training clips of one class only; with
             splits, a test clip whose label no training clip has.
     """
-    labelled = sorted((clip for clip in clips if clip.label), key=lambda clip: clip.clip)
-    unlabelled = tuple(sorted(clip.clip for clip in clips if not clip.label))
+    labelled = sorted((clip for clip in clips if clip.label), key=lambda clip: clip.id)
+    unlabelled = tuple(sorted(clip.id for clip in clips if not clip.label))
     if not labelled:
         raise SplitError(
             f"none of the manifest's {len(clips)} clips has a label; fill in its column label"
@@ -208,14 +208,14 @@ def make_plan(
         kind, spec = folds.partition(":")[0], folds
         parts = _cross_folds(group_clips(labelled, folds, seed=seed))
     shared, independent = check_speakers(parts, kind, allow=allow_shared_speakers)
-    in_folds = {clip.clip for part in parts for clip in (*part.train, *part.test)}
-    plan = Plan(
+    in_folds = {clip.id for part in parts for clip in (*part.train, *part.test)}
+    plan = FoldPlan(
         kind=kind,
         spec=spec,
         folds=tuple(parts),
         classes=(),
         unlabelled=unlabelled,
-        unused=tuple(clip.clip for clip in labelled if clip.clip not in in_folds),
+        unused=tuple(clip.id for clip in labelled if clip.id not in in_folds),
         shared_speakers=shared,
         speaker_independent=independent,
         warnings=(),
@@ -223,7 +223,7 @@ def make_plan(
     return check_classes(plan)
 
 
-def restrict_plan(plan: Plan, keep: Callable[[Clip], bool]) -> Plan:
+def restrict_plan(plan: FoldPlan, keep: Callable[[Clip], bool]) -> FoldPlan:
     """Leave out clips, such as those without features, and check the plan again.
 
     Args:
@@ -308,7 +308,7 @@ def _cross_folds(groups: dict[int, list[Clip]]) -> list[Fold]:
     ]
 
 
-def find_leaks(sets: Sequence[Mapping[str, Any]], plan: Plan) -> Iterator[str]:
+def find_leaks(sets: Sequence[Mapping[str, Any]], plan: FoldPlan) -> Iterator[str]:
     """Warn of folds whose test clips an encoder behind the features may have been trained on.
 
     Args:
@@ -323,8 +323,8 @@ def find_leaks(sets: Sequence[Mapping[str, Any]], plan: Plan) -> Iterator[str]:
         leaking = [
             fold.name
             for fold in plan.folds
-            if digest_json([clip.clip for clip in fold.test]) != trained_on.get("test_clips")
-            and digest_json([clip.clip for clip in fold.train]) != trained_on.get("train_clips")
+            if digest_json([clip.id for clip in fold.test]) != trained_on.get("test_clips")
+            and digest_json([clip.id for clip in fold.train]) != trained_on.get("train_clips")
         ]
         if leaking:
             tested = trained_on.get("fold", "clips that are not recorded")

@@ -15,7 +15,7 @@ import torch
 from cache.manifest.manifest import Manifest
 from cache.settings import format_toml, settings_to_dict
 from trainer.data.corpus import Available, Corpus, load_available, used_set_names
-from trainer.data.splits import Plan, find_leaks, make_plan, restrict_plan
+from trainer.data.splits import FoldPlan, find_leaks, make_plan, restrict_plan
 from trainer.runs.folder import (
     CONFIG,
     CURVES,
@@ -120,13 +120,13 @@ def run_experiment(
         seed=protocol.split_seed,
         allow_shared_speakers=protocol.allow_shared_speakers,
     )
-    clips = {clip.clip: clip for fold in plan.folds for clip in (*fold.train, *fold.test)}
+    clips = {clip.id: clip for fold in plan.folds for clip in (*fold.train, *fold.test)}
     labels = {name: clip.label or "" for name, clip in clips.items()}
     speakers = {name: clip.speaker for name, clip in clips.items()}
     found = load_available(
         cache, labels, settings, classes=plan.classes, speakers=speakers, packs=packs
     )
-    usable = restrict_plan(plan, lambda clip: clip.clip not in found.without)
+    usable = restrict_plan(plan, lambda clip: clip.id not in found.without)
     seeds = [settings.seed + number for number in range(protocol.num_seeds)]
     title = f"{preset or 'settings'}, {_count(seeds)}, {plan.spec}, {_describe_epochs(settings)}"
     with _torch_threads(threads) as used_threads:
@@ -177,16 +177,18 @@ def run_experiment(
             )
 
 
-def _missing_clips(plan: Plan, without: Mapping[str, str]) -> list[MissingClip]:
+def _missing_clips(plan: FoldPlan, without: Mapping[str, str]) -> list[MissingClip]:
     return [
-        MissingClip(clip.clip, clip.label or "", fold.number, without[clip.clip])
+        MissingClip(clip.id, clip.label or "", fold.number, without[clip.id])
         for fold in plan.folds
         for clip in fold.test
-        if clip.clip in without
+        if clip.id in without
     ]
 
 
-def _warnings(plan: Plan, usable: Plan, found: Available, settings: TrainSettings) -> Iterator[str]:
+def _warnings(
+    plan: FoldPlan, usable: FoldPlan, found: Available, settings: TrainSettings
+) -> Iterator[str]:
     yield from usable.warnings
     yield from find_leaks(found.sets, usable)
     if settings.prior == "afew-test":
@@ -194,7 +196,7 @@ def _warnings(plan: Plan, usable: Plan, found: Available, settings: TrainSetting
     for name in settings.modalities:
         if settings.modality(name).normalise == "per-speaker":
             yield TRANSDUCTIVE_WARNING.format(modality=name)
-    tested = {clip.clip for fold in plan.folds for clip in fold.test}
+    tested = {clip.id for fold in plan.folds for clip in fold.test}
     if plan.kind != "split" and found.without:
         # The report names them as missing test clips.
         yield f"{len(found.without)} clips without features are left out of training too"

@@ -194,15 +194,15 @@ class HeadTrainer:
         return self.writer.file(CHECKPOINTS, f"{_name(fold, seeds[0])}{last}.progress")
 
     def _predict(self, head: TrainedHead, fold: Fold) -> Predictions:
-        clips = sorted(fold.test, key=lambda clip: clip.clip)
+        clips = sorted(fold.test, key=lambda clip: clip.id)
         indices = self._indices(clips)
         result = predict_head(head, self.corpus, indices, device=self.device)
         self._lengthened.update(
-            clip.clip for clip, longer in zip(clips, result.lengthened, strict=True) if longer
+            clip.id for clip, longer in zip(clips, result.lengthened, strict=True) if longer
         )
         return Predictions(
             classes=self.corpus.classes,
-            clips=tuple(clip.clip for clip in clips),
+            clips=tuple(clip.id for clip in clips),
             labels=tuple(clip.label or "" for clip in clips),
             probabilities=result.probabilities,
             folds=(fold.number,) * len(clips),
@@ -212,7 +212,7 @@ class HeadTrainer:
         )
 
     def _indices(self, clips: Sequence[Clip]) -> NDArray[np.int64]:
-        return self.corpus.indices([clip.clip for clip in clips])
+        return self.corpus.indices([clip.id for clip in clips])
 
 
 def _name(fold: Fold, seed: int) -> str:

@@ -19,7 +19,7 @@ from cache.sets.feature_set import find_set
 from cache.settings import settings_to_dict
 from trainer.data.corpus import Available
 from trainer.data.folds import natural_key
-from trainer.data.splits import Fold, Plan
+from trainer.data.splits import Fold, FoldPlan
 from trainer.settings import TrainSettings
 
 
@@ -27,7 +27,7 @@ def describe_run(
     manifest: Manifest,
     cache: Path,
     settings: TrainSettings,
-    plan: Plan,
+    plan: FoldPlan,
     found: Available,
     *,
     seeds: Sequence[int],
@@ -91,8 +91,8 @@ def _describe_fold(fold: Fold) -> dict[str, Any]:
         "split": fold.split,
         "train": len(fold.train),
         "test": len(fold.test),
-        "train_clips": digest_json([clip.clip for clip in fold.train]),
-        "test_clips": digest_json([clip.clip for clip in fold.test]),
+        "train_clips": digest_json([clip.id for clip in fold.train]),
+        "test_clips": digest_json([clip.id for clip in fold.test]),
         "train_labels": dict(sorted(Counter(clip.label or "" for clip in fold.train).items())),
         "test_speakers": sorted(
             {clip.speaker for clip in fold.test if clip.speaker}, key=natural_key

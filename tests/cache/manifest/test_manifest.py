@@ -59,7 +59,7 @@ def test_a_split_has_one_name_whatever_it_is_called(
 
 def test_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path: Path) -> None:
     path = write(tmp_path, b"\xef\xbb\xbfclip,path\r\na,a.mp4\r\n")
-    assert [clip.clip for clip in read_manifest(path, check_files=False).clips] == ["a"]
+    assert [clip.id for clip in read_manifest(path, check_files=False).clips] == ["a"]
 
 
 def test_lines_of_commas_as_spreadsheets_leave_them_are_no_rows(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def test_the_digest_follows_the_rows_and_not_the_place(tmp_path: Path) -> None:
     assert len(first) == 64
     assert digest(there, clips_of(there)) == first
     assert digest(here, clips_of(here)[::-1]) != first
-    changes = {"clip": "z", "path": here / "z", "label": "z", "split": "test", "speaker": "z",
+    changes = {"id": "z", "path": here / "z", "label": "z", "split": "test", "speaker": "z",
                "fold": 5, "start_seconds": 0.2, "end_seconds": 8.0}  # fmt: skip
     digests = {
         digest(here, [replace(clip, **{name: value}), *rest])

@@ -80,7 +80,7 @@ def test_shards_cut_a_manifest_into_parts_that_together_are_the_whole(
     cache = tmp_path / "cache"
     for part in ("1/2", "2/2"):
         extract(corpus, cache, "--sets", "spectrogram", "--shard", part)
-    ids = [clip.clip for clip in read_manifest(corpus).clips]
+    ids = [clip.id for clip in read_manifest(corpus).clips]
     assert find_set(cache, "spectrogram").clip_ids() == sorted(ids)
 
 

@@ -170,7 +170,7 @@ def test_a_hanging_or_crashing_file_is_a_finding_and_the_others_are_examined(
     code, report = doctor(corpus, "--sample", "0")
     (finding,) = report["findings"]
     assert code == 1
-    assert finding["clips"] == [read_manifest(corpus).clips[0].clip]
+    assert finding["clips"] == [read_manifest(corpus).clips[0].id]
     assert finding["text"].endswith("decoding hung")
     assert len(report["clips"]) == 9
 

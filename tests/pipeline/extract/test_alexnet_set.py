@@ -59,7 +59,7 @@ def test_grids_come_from_the_cached_spectrograms_without_decoding(
     sounds = find_set(cache, "spectrogram")
     assert grids.spec.upstream == {"spectrogram": sounds.spec.key}
     for clip in read_manifest(corpus).clips:
-        entry = grids.read(clip.clip, verify=True)
+        entry = grids.read(clip.id, verify=True)
         assert entry.state == "ok"
         assert entry.arrays["grid"].shape[1:] == (5, 256)
         assert entry.attributes["lengthened"] is False
@@ -75,7 +75,7 @@ def test_a_spectrogram_is_read_in_windows_and_a_damaged_one_is_made_again(
     shutil.copytree(find_set(cache, "spectrogram").folder, again / "spectrogram")
     (again / "spectrogram").rename(again / find_set(cache, "spectrogram").folder.name)
     clips = read_manifest(corpus).clips
-    path = find_set(again, "spectrogram").entry_path(clips[0].clip)
+    path = find_set(again, "spectrogram").entry_path(clips[0].id)
     content = bytearray(path.read_bytes())
     content[-5] ^= 1
     path.write_bytes(content)
@@ -92,7 +92,7 @@ def test_a_spectrogram_is_read_in_windows_and_a_damaged_one_is_made_again(
     assert extract(corpus, again, encoder_run).exit_code == 0
     assert 0 < max(read) <= 4 * 200 * (3 * frozen_alexnet.STRIDE + frozen_alexnet.REACH)
     for clip in clips:
-        one, two = expected.read(clip.clip), find_set(again, "alexnet").read(clip.clip)
+        one, two = expected.read(clip.id), find_set(again, "alexnet").read(clip.id)
         assert np.allclose(one["grid"], two["grid"], rtol=1e-5, atol=1e-5)
         assert one.attributes == two.attributes
 

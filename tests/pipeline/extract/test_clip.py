@@ -28,9 +28,9 @@ def test_every_clip_gets_every_set_and_the_arrays_fit_together(
     corpus: Path, extracted: Path
 ) -> None:
     for clip in read_manifest(corpus).clips:
-        faces = find_set(extracted, "faces").read(clip.clip, verify=True)
-        network = find_set(extracted, "resnet18").read(clip.clip, verify=True)
-        sound = find_set(extracted, "spectrogram").read(clip.clip, verify=True)
+        faces = find_set(extracted, "faces").read(clip.id, verify=True)
+        network = find_set(extracted, "resnet18").read(clip.id, verify=True)
+        sound = find_set(extracted, "spectrogram").read(clip.id, verify=True)
         assert faces.state == network.state == sound.state == "ok"
         assert np.allclose(faces.arrays["times"], np.arange(20) / 12, atol=1e-3)
         assert np.array_equal(network.arrays["times"], faces.arrays["times"])
@@ -46,7 +46,7 @@ def test_an_entry_holds_what_its_parts_yield_one_after_another(
     corpus: Path, extracted: Path
 ) -> None:
     clip = read_manifest(corpus).clips[0]
-    faces = choose_faces(read_tracks(find_set(extracted, "faces").read(clip.clip)), "largest")
+    faces = choose_faces(read_tracks(find_set(extracted, "faces").read(clip.id)), "largest")
     (frames,) = VideoReader(clip.path)
     crops = crop_faces(frames.images, faces.landmarks, faces.box, faces.rung, CropSettings())
     basic = {"rotations": [0.0], "scales": [1.0], "flip": False}
@@ -57,7 +57,7 @@ def test_an_entry_holds_what_its_parts_yield_one_after_another(
         device="cpu",
         batch_size=0,
     )
-    stored = find_set(extracted, "resnet18").read(clip.clip).arrays["basic"]
+    stored = find_set(extracted, "resnet18").read(clip.id).arrays["basic"]
     expected = network.extract(crops)["basic"]
     # The worker computes on one thread, this test on all: the order of summation differs.
     assert np.abs(stored - expected).max() <= 1e-5 * np.abs(expected).max()
@@ -86,7 +86,7 @@ def test_a_changed_video_recomputes_its_own_entries_only(small: Path, tmp_path: 
     assert "1 computed now, 1 unchanged" in extract(small, cache).output
     after = entries(cache)
     changed = {path for path in before if before[path] != after[path]}
-    assert changed == {path for path in before if f"/{first.clip}.h5" in path}
+    assert changed == {path for path in before if f"/{first.id}.h5" in path}
 
 
 def test_another_crop_recomputes_the_network_and_detects_nothing_again(
@@ -109,7 +109,7 @@ def test_workers_yield_the_same_bytes_as_one_process(small: Path, tmp_path: Path
         assert CliRunner().invoke(main, command).exit_code == 0
     for clip in read_manifest(small).clips:
         for name in ("faces", "resnet18", "spectrogram"):
-            one, two = (find_set(tmp_path / jobs, name).read(clip.clip) for jobs in "12")
+            one, two = (find_set(tmp_path / jobs, name).read(clip.id) for jobs in "12")
             assert one.checksums == two.checksums
 
 

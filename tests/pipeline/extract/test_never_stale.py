@@ -106,9 +106,7 @@ def test_chunks_and_batches_change_no_number_beyond_the_order_of_summation(
     other.extract(other.plan(chunks, batch_size=2))
     for clip in corpus.clips:
         for name in SETS:
-            one, two = (
-                find_set(c.cache, name).read(clip.clip, verify=True) for c in (corpus, other)
-            )
+            one, two = (find_set(c.cache, name).read(clip.id, verify=True) for c in (corpus, other))
             if name == "resnet18":
                 scale = np.abs(one.arrays["basic"]).max()
                 difference = np.abs(one.arrays["basic"] - two.arrays["basic"]).max()

@@ -16,7 +16,7 @@ from tests.conftest import SMALL
 def test_a_precision_has_a_set_of_its_own_and_says_how_far_it_is_from_float32(
     corpus: Path, tmp_path: Path
 ) -> None:
-    clip = read_manifest(corpus).clips[0].clip
+    clip = read_manifest(corpus).clips[0].id
     manifest = corpus.parent / f"{tmp_path.name}.csv"
     manifest.write_text("".join(corpus.read_text().splitlines(keepends=True)[:2]))
     for precision in ("fp32", "bf16"):

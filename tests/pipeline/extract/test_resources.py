@@ -58,5 +58,5 @@ def test_the_largest_clip_goes_first_and_one_that_is_not_there_last(tmp_path: Pa
         Clip("large", tmp_path / "large"),
         Clip("tiny cut", tmp_path / "small", end_seconds=11.0),
     ]
-    order = [clip.clip for clip in largest_first(clips)]
+    order = [clip.id for clip in largest_first(clips)]
     assert order == ["large", "cut", "small", "tiny cut", "missing"]

@@ -50,7 +50,7 @@ def test_each_folder_is_a_label_in_small_letters(tmp_path: Path, emotion: str) -
 def test_a_clip_in_training_and_validation_is_left_out_of_training(tmp_path: Path) -> None:
     touch(tmp_path, "Train_AFEW/Sad/1.avi", "Train_AFEW/Sad/2.avi", "Val_AFEW/Fear/2.avi")
     found = index_afew(tmp_path)
-    assert [(c.clip, c.label, c.split) for c in found.clips] == [
+    assert [(c.id, c.label, c.split) for c in found.clips] == [
         ("1", "sad", "train"),
         ("2", "fear", "val"),
     ]
@@ -60,7 +60,7 @@ def test_a_clip_in_training_and_validation_is_left_out_of_training(tmp_path: Pat
         "--keep-shared keeps them: 2"
     ]
     kept = index_afew(tmp_path, keep_shared=True)
-    assert [(c.clip, c.label, c.split) for c in kept.clips] == [
+    assert [(c.id, c.label, c.split) for c in kept.clips] == [
         ("1", "sad", "train"),
         ("2-train", "sad", "train"),
         ("2", "fear", "val"),

@@ -66,11 +66,11 @@ def test_sound_or_video_can_be_asked_for(tmp_path: Path) -> None:
 def test_a_known_defect_is_left_out_unless_kept(tmp_path: Path, take: str) -> None:
     touch(tmp_path, f"{take}.flv", "1001_DFA_ANG_XX.flv")
     found = index_crema_d(tmp_path)
-    assert [clip.clip for clip in found.clips] == ["1001_DFA_ANG_XX"]
+    assert [clip.id for clip in found.clips] == ["1001_DFA_ANG_XX"]
     reason = f"a known defect ({DEFECTS[take]}); --keep-defects keeps it"
     assert found.left_out == {reason: [f"{take}.flv"]}
     kept = index_crema_d(tmp_path, keep_defects=True)
-    assert [clip.clip for clip in kept.clips] == ["1001_DFA_ANG_XX", take]
+    assert [clip.id for clip in kept.clips] == ["1001_DFA_ANG_XX", take]
     assert kept.warnings == [f"known defects kept: {take}"]
 
 

@@ -51,9 +51,9 @@ def test_other_columns_are_mapped(tmp_path: Path) -> None:
 def test_without_ids_the_path_is_the_id_and_odd_ids_are_escaped(tmp_path: Path) -> None:
     touch(tmp_path, "x/a.mp4", "x/b.mp4")
     found = index_csv(table(tmp_path, "path\nx/a.mp4\nx/b.mp4\n"))
-    assert [clip.clip for clip in found.clips] == ["x--a.mp4", "x--b.mp4"]
+    assert [clip.id for clip in found.clips] == ["x--a.mp4", "x--b.mp4"]
     found = index_csv(table(tmp_path, "path,clip\nx/a.mp4,S1/clip 2\nx/b.mp4,\n"))
-    assert [clip.clip for clip in found.clips] == ["S1--clip.-20-2", "x--b.mp4"]
+    assert [clip.id for clip in found.clips] == ["S1--clip.-20-2", "x--b.mp4"]
 
 
 @pytest.mark.parametrize(("written", "given"), [(";", None), ("\t", None), ("|", "|"), (",", ",")])
@@ -76,7 +76,7 @@ def test_a_table_may_list_files_outside_its_folder(tmp_path: Path) -> None:
 def test_missing_files_are_left_out_and_warned_of(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp4", "d.mp4/x")
     found = index_csv(table(tmp_path, "path\na.mp4\nb.mp4\nc.mp4\nd.mp4\n"))
-    assert [clip.clip for clip in found.clips] == ["a.mp4"]
+    assert [clip.id for clip in found.clips] == ["a.mp4"]
     assert found.left_out == {
         "listed in table.csv, but no such file": [f"{tmp_path}/b.mp4", f"{tmp_path}/c.mp4"],
         "a directory; expected a media file": [f"{tmp_path}/d.mp4"],

@@ -32,7 +32,7 @@ def published(root: Path, *, layout: str = TABLES, labels: dict[int, int] | None
 )  # fmt: skip
 def test_the_fold_is_that_of_the_set_that_tests_a_clip(tmp_path: Path, layout: str) -> None:
     found = index_dfew(published(tmp_path, layout=layout))
-    assert [(c.clip, c.label, c.split, c.fold) for c in found.clips] == [
+    assert [(c.id, c.label, c.split, c.fold) for c in found.clips] == [
         ("00001", "happy", None, 0),
         ("00002", "sad", None, 1),
         ("00003", "neutral", None, 2),
@@ -61,7 +61,7 @@ def test_missing_and_unlisted_clips_and_copies_are_named(tmp_path: Path) -> None
     touch(root, "Clip/original/part_1/16372.mp4", "Clip/clip_224x224_avi/00001.avi")
     touch(root, "Clip/clip_224x224/00001/00001_00001.jpg", "Clip/original/part_1/readme.mp4")
     found = index_dfew(root)
-    assert [clip.clip for clip in found.clips] == ["00001", "00003", "00004", "00005"]
+    assert [clip.id for clip in found.clips] == ["00001", "00003", "00004", "00005"]
     assert found.left_out == {
         "another file of a clip that is in": ["Clip/clip_224x224_avi/00001.avi"],
         "in a split table, but no such clip": ["00002"],

@@ -29,7 +29,7 @@ def test_each_subfolder_is_a_class(tmp_path: Path) -> None:
 def test_folders_named_as_splits_hold_the_classes(tmp_path: Path) -> None:
     touch(tmp_path, "Train/sad/1.mp4", "valid/sad/1.mp4", "test/sad/1.mp4", "Train/2.mp4")
     found = index_folder(tmp_path)
-    assert [(clip.clip, clip.label, clip.split) for clip in found.clips] == [
+    assert [(clip.id, clip.label, clip.split) for clip in found.clips] == [
         ("Train--sad--1.mp4", "sad", "train"),
         ("test--sad--1.mp4", "sad", "test"),
         ("valid--sad--1.mp4", "sad", "val"),
@@ -40,7 +40,7 @@ def test_folders_named_as_splits_hold_the_classes(tmp_path: Path) -> None:
 def test_a_test_split_without_class_folders_is_unlabelled(tmp_path: Path) -> None:
     touch(tmp_path, "train/sad/1.mp4", "test/1.mp4")
     found = index_folder(tmp_path)
-    assert [(clip.clip, clip.label, clip.split) for clip in found.clips] == [
+    assert [(clip.id, clip.label, clip.split) for clip in found.clips] == [
         ("test--1.mp4", None, "test"),
         ("train--sad--1.mp4", "sad", "train"),
     ]
@@ -65,7 +65,7 @@ def test_a_path_too_long_for_an_id_is_left_out(tmp_path: Path) -> None:
     name = f"sad/{'x' * 197}.mp4"
     touch(tmp_path, name, "sad/1.mp4")
     found = index_folder(tmp_path)
-    assert [clip.clip for clip in found.clips] == ["sad--1.mp4"]
+    assert [clip.id for clip in found.clips] == ["sad--1.mp4"]
     assert found.left_out == {"its path is too long for a clip id; shorten it": [name]}
 
 

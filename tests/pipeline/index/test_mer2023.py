@@ -48,7 +48,7 @@ def test_the_labelled_clips_of_all_subsets_are_indexed(tmp_path: Path) -> None:
 
 def test_subsets_can_be_asked_for(tmp_path: Path) -> None:
     found = index_mer2023(published(tmp_path), subsets=("train", "test1"))
-    assert [clip.clip for clip in found.clips] == ["sample_1", "sample_2", "sample_3"]
+    assert [clip.id for clip in found.clips] == ["sample_1", "sample_2", "sample_3"]
     assert found.left_out["in test2, which was not asked for"] == ["sample_4"]
 
 
@@ -58,7 +58,7 @@ def test_missing_tables_and_files_are_warned_of_and_copies_named(tmp_path: Path)
     (root / "mer2023test/test1/sample_3.avi").unlink()
     touch(root, "mer2023train/a_copy/sample_1.avi")
     found = index_mer2023(root)
-    assert [clip.clip for clip in found.clips] == ["sample_1", "sample_2", "sample_4"]
+    assert [clip.id for clip in found.clips] == ["sample_1", "sample_2", "sample_4"]
     assert found.clips[0].path.parent.name == "train"
     assert found.left_out["listed in test1-label.csv, but no such file"] == ["sample_3"]
     assert found.left_out["another file of a clip that is in"] == [

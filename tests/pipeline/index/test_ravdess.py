@@ -54,11 +54,11 @@ def test_one_modality_a_take_is_indexed_and_the_others_named(tmp_path: Path) -> 
 def test_a_modality_and_the_songs_can_be_asked_for(tmp_path: Path) -> None:
     root = published(tmp_path)
     found = index_ravdess(root, modality="video-only")
-    assert [clip.clip[:8] for clip in found.clips] == ["02-01-01", "02-01-08", "02-01-05"]
+    assert [clip.id[:8] for clip in found.clips] == ["02-01-01", "02-01-08", "02-01-05"]
     assert found.left_out["full-av (01); see --modality"] == ["Actor_02/01-01-05-02-01-02-02.mp4"]
     assert found.warnings == []
     songs = index_ravdess(root, channel="song").clips
-    assert [(clip.clip, clip.label) for clip in songs] == [("01-02-06-01-02-01-01", "fearful")]
+    assert [(clip.id, clip.label) for clip in songs] == [("01-02-06-01-02-01-01", "fearful")]
     assert len(index_ravdess(root, channel="both").clips) == 4
 
 

@@ -42,7 +42,7 @@ def test_a_held_out_clip_gets_the_probabilities_that_the_run_reported(
     assert result.exit_code == 0
     (video,) = answer["videos"]
     predictions = read_run(run).predictions
-    row = predictions.clips.index(clip.clip)
+    row = predictions.clips.index(clip.id)
     reported = dict(zip(predictions.classes, predictions.probabilities[row], strict=True))
     # Extraction ran on one thread there and on all here, and lengths were padded otherwise.
     assert video["probabilities"] == pytest.approx(reported, abs=1e-4)

@@ -178,26 +178,26 @@ def test_the_deviation_of_the_first_batch_comes_with_the_answer() -> None:
 
 @dataclass(frozen=True)
 class Clip:
-    clip: str
+    id: str
 
 
 def embed(clip: Clip) -> str:
     """Embed two crops in a worker, which for "kill" dies while they are computed."""
-    if clip.clip == "kill":
+    if clip.id == "kill":
         threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGKILL)).start()
         while True:
             RemoteNetwork("resnet18").extract(make_crops(11, 5))
-    if clip.clip == "crooked":
+    if clip.id == "crooked":
         try:
             RemoteNetwork("resnet18").extract(np.zeros((2, 32, 31, 3), np.uint8))
         except ValueError as error:
             return f"crooked: {str(error)[:30]}"
-    arrays = RemoteNetwork("resnet18").extract(make_crops(2, int(clip.clip)))
-    return f"{clip.clip}: {arrays['basic'].sum():.3f}"
+    arrays = RemoteNetwork("resnet18").extract(make_crops(2, int(clip.id)))
+    return f"{clip.id}: {arrays['basic'].sum():.3f}"
 
 
 def failed(clip: Clip, died: WorkerDied) -> str:
-    return f"{clip.clip} died: {died}"
+    return f"{clip.id} died: {died}"
 
 
 def test_workers_that_are_killed_or_send_nonsense_cost_their_own_clip_only(
@@ -245,7 +245,7 @@ def test_a_shared_network_yields_the_entries_of_workers_with_their_own(
         assert "1 failed" in result.output
     for clip in clips:
         own, shared = (
-            find_set(tmp_path / how, "resnet18").read(clip.clip, verify=True)
+            find_set(tmp_path / how, "resnet18").read(clip.id, verify=True)
             for how in ("own", "shared")
         )
         assert (own.state, own.missing) == (shared.state, shared.missing)

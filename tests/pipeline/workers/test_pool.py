@@ -27,30 +27,30 @@ list(map_clips(work, [Clip("sleep", sys.argv[1])], jobs=1, failed=failed))
 
 @dataclass(frozen=True)
 class Clip:
-    clip: str
+    id: str
     folder: str = ""
 
 
 def work(clip: Clip) -> str:
     """Do what the clip's id says."""
-    if clip.clip.startswith("kill"):
+    if clip.id.startswith("kill"):
         os.kill(os.getpid(), signal.SIGKILL)
-    if clip.clip.startswith("once"):
-        seen = Path(clip.folder) / clip.clip
+    if clip.id.startswith("once"):
+        seen = Path(clip.folder) / clip.id
         if not seen.exists():
             seen.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-    if clip.clip.startswith("hang"):
+    if clip.id.startswith("hang"):
         for _ in guarded(endless(), limit_seconds=0.3):
             pass
-    if clip.clip.startswith("deliver"):
+    if clip.id.startswith("deliver"):
         return Parcel(clip.folder)  # type: ignore[return-value]  # a str once it has arrived
-    if "sleep" in clip.clip:
+    if "sleep" in clip.id:
         (Path(clip.folder) / "pid").write_text(str(os.getpid()))
         time.sleep(60)
-    if clip.clip.startswith("raise"):
+    if clip.id.startswith("raise"):
         raise RuntimeError("a bug in the work")
-    return f"{clip.clip} done"
+    return f"{clip.id} done"
 
 
 class Parcel:
@@ -71,7 +71,7 @@ class Unloadable:
     """Work that no worker can load, as a module that is broken there can't be."""
 
     def __call__(self, clip: Clip) -> str:
-        return clip.clip
+        return clip.id
 
     def __reduce__(self) -> tuple[object, tuple[()]]:
         return _refuse_to_load, ()
@@ -87,7 +87,7 @@ def endless() -> Iterator[int]:
 
 
 def failed(clip: Clip, died: WorkerDied) -> str:
-    return f"{clip.clip} died: {died}"
+    return f"{clip.id} died: {died}"
 
 
 def test_a_clip_that_kills_its_worker_is_failed_and_every_other_clip_is_done(
@@ -131,7 +131,7 @@ def test_an_exception_of_the_work_itself_ends_the_run() -> None:
 
 def test_no_jobs_means_this_process_and_no_watchdog(tmp_path: Path) -> None:
     def process(clip: Clip) -> str:
-        return f"{clip.clip} in {os.getpid()}"
+        return f"{clip.id} in {os.getpid()}"
 
     assert list(map_clips(process, [Clip("a")], jobs=0, failed=failed)) == [f"a in {os.getpid()}"]
 
@@ -186,8 +186,8 @@ def test_a_stop_in_this_process_waits_for_the_clip_at_hand() -> None:
     done: list[str] = []
 
     def process(clip: Clip) -> str:
-        done.append(clip.clip)
-        return clip.clip
+        done.append(clip.id)
+        return clip.id
 
     clips = [Clip(f"a{number}") for number in range(5)]
     stream = map_clips(process, clips, jobs=0, failed=failed, stopped=lambda: len(done) == 3)

@@ -16,7 +16,7 @@ from trainer.data.features import FeaturesError
 from trainer.settings import TrainSettings, load_settings
 
 CLIPS = make_clips(Path("/corpus"), num_clips=11)
-LABELS = {clip.clip: clip.label or "" for clip in CLIPS}
+LABELS = {clip.id: clip.label or "" for clip in CLIPS}
 
 
 def settings(*overrides: str) -> TrainSettings:

@@ -20,7 +20,7 @@ def test_whole_speakers_are_held_out_where_they_are_known() -> None:
     inner, held = inner_split(clips, 0.3)
     assert len({clip.speaker for clip in held}) == 3
     assert not {clip.speaker for clip in inner} & {clip.speaker for clip in held}
-    assert sorted([*inner, *held], key=lambda clip: clip.clip) == clips
+    assert sorted([*inner, *held], key=lambda clip: clip.id) == clips
 
 
 def test_clips_are_held_out_label_by_label_without_speakers() -> None:

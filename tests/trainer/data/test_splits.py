@@ -18,7 +18,7 @@ def clip(
 
 
 def ids(clips: tuple[Clip, ...]) -> list[str]:
-    return [one.clip for one in clips]
+    return [one.id for one in clips]
 
 
 SPLIT_CLIPS = (
@@ -42,7 +42,7 @@ def test_a_head_trains_on_train_and_is_reported_on_test_where_it_has_labels() ->
 
 
 def test_without_labelled_test_clips_the_validation_split_is_reported_on() -> None:
-    plan = make_plan([one for one in SPLIT_CLIPS if one.clip != "d"])
+    plan = make_plan([one for one in SPLIT_CLIPS if one.id != "d"])
     assert ids(plan.folds[0].test) == ["c"]
 
 
@@ -155,14 +155,14 @@ def test_every_clip_is_tested_once_and_never_trained_on_in_its_fold() -> None:
 
 def test_clips_without_features_leave_the_folds_and_the_classes_stay() -> None:
     clips = [*SPLIT_CLIPS, clip("f", "sad", "test", "s6")]
-    plan = restrict_plan(make_plan(clips), lambda one: one.clip != "f")
+    plan = restrict_plan(make_plan(clips), lambda one: one.id != "f")
     assert ids(plan.folds[0].test) == ["d"]
     assert plan.classes == ("happy", "sad")
 
 
 def test_a_class_that_lost_its_last_clip_stays_and_is_said() -> None:
     clips = [clip(f"c{i}", "ab"[i % 2]) for i in range(6)] + [clip("odd", "worried")]
-    plan = restrict_plan(make_plan(clips, folds="clip:3"), lambda one: one.clip != "odd")
+    plan = restrict_plan(make_plan(clips, folds="clip:3"), lambda one: one.id != "odd")
     assert plan.classes == ("a", "b", "worried")
     assert plan.warnings[-1] == "no clip with features has the class worried"
     assert not any(fold.absent for fold in plan.folds)
@@ -175,10 +175,10 @@ def test_a_fold_without_training_clips_with_features_is_refused() -> None:
     with pytest.raises(SplitError, match="none of the 1 clips to report on has features"):
         restrict_plan(plan, lambda one: one.split == "train")
     with pytest.raises(SplitError, match="its 1 training clips have only the label 'sad'"):
-        restrict_plan(plan, lambda one: one.clip != "a")
+        restrict_plan(plan, lambda one: one.id != "a")
 
 
 def test_a_label_whose_training_clips_all_lack_features_is_refused() -> None:
     clips = [*SPLIT_CLIPS, clip("f", "fear", "train", "s6"), clip("g", "fear", "test", "s7")]
     with pytest.raises(SplitError, match="has the label 'fear' of 1 test clips: g;"):
-        restrict_plan(make_plan(clips), lambda one: one.clip != "f")
+        restrict_plan(make_plan(clips), lambda one: one.id != "f")

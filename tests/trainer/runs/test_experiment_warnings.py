@@ -63,7 +63,7 @@ def test_with_splits_training_clips_without_features_are_named(
 def test_a_fold_without_any_test_clip_left_trains_no_head(
     manifest: Manifest, clips: list[Clip], tmp_path: Path
 ) -> None:
-    gone = tuple(clip.clip for clip in clips if clip.speaker == "s0")
+    gone = tuple(clip.id for clip in clips if clip.speaker == "s0")
     cache = make_cache(tmp_path / "cache", clips, never=gone)
     run = train(manifest, cache, tmp_path / "run", Protocol(folds="speaker:all"))
     assert [item["fold"] for item in run.info["checkpoints"]] == [1, 2, 3]
