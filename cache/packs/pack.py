@@ -23,10 +23,10 @@ from cache.packs.build import KIND, EntryChangedError, PackError, PackPlan, buil
 from cache.packs.frame import PackFrame, read_frame
 from cache.packs.sums import PackSums, check_mapped, check_rest, read_values
 from cache.sets.feature_set import FeatureSet
+from cache.sets.scan import PACKS
 
-__all__ = ["PACKS", "Pack", "PackError", "find_packs", "open_pack", "pack_problem"]
+__all__ = ["Pack", "PackError", "find_packs", "open_pack", "pack_problem"]
 
-PACKS = "packs"
 _ATTEMPTS = 3
 _SHOWN = 10
 

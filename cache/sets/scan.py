@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cache.commit import temporary_writer
-from cache.packs.pack import PACKS
 from cache.sets.spec import SPEC_FILE, SetError, read_spec_file
 
+PACKS = "packs"  # the folder of packs
 REMOVED = ".removed-"  # a set that is being removed; what is left of one after a kill
 _SET_FOLDER = re.compile(r"[A-Za-z0-9].*-[0-9a-f]{16}")
 

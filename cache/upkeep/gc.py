@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 from cache.commit import is_alive, sync_folder, temporary_writer, this_host
-from cache.packs.pack import PACKS, find_packs
+from cache.packs.pack import find_packs
 from cache.sets.feature_set import FeatureSet, list_sets
-from cache.sets.scan import REMOVED, check_cache, count_bytes, find_removed, find_temporaries
+from cache.sets.scan import PACKS, REMOVED, check_cache, count_bytes, find_removed, find_temporaries
 from cache.upkeep.status import find_orphaned, find_stale_packs
 
 DAY_SECONDS = 86_400.0

@@ -121,7 +121,7 @@ def test_history_has_a_record_per_epoch_that_is_also_handed_out() -> None:
     assert 0.02 > rates[0] > rates[1] > rates[2] > rates[3] > 0
 
 
-@pytest.mark.parametrize(("stack", "module"), [("off", "plain"), ("on", "stacked")])
+@pytest.mark.parametrize(("stack", "module"), [("off", "plain"), ("on", "stack")])
 def test_every_epoch_deals_the_clips_anew(
     monkeypatch: pytest.MonkeyPatch, stack: str, module: str
 ) -> None:
@@ -131,7 +131,7 @@ def test_every_epoch_deals_the_clips_anew(
         dealt.append(plan_batches(*arguments, **options))
         return dealt[-1]
 
-    monkeypatch.setattr(f"trainer.{module}_training.plan_batches", watched)
+    monkeypatch.setattr(f"trainer.training.{module}.plan_batches", watched)
     train_head(toy_corpus(), TRAIN, small_settings(optim={"stack": stack}))
     assert len({str(batches) for batches in dealt}) == 4
 
