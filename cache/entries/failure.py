@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cache.codec import JsonFields
-from cache.commit import write_text
+from cache.commit import write_whole
 from cache.digest import JSON, canonical_json, digest_json
 from cache.entries.source import Source, same
 
@@ -72,7 +72,7 @@ def write_failure(path: Path, failure: Failure) -> None:
     """
     values = failure.to_json()
     text = canonical_json({**values, "checksum": digest_json(values)})
-    write_text(path, text + "\n", what=f"clip {failure.clip}: the record of its failure")
+    write_whole(path, text + "\n", what=f"clip {failure.clip}: the record of its failure")
 
 
 def read_failure(path: Path) -> Failure:

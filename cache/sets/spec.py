@@ -19,7 +19,7 @@ from cache.commit import (
     sync_folder,
     temporary_path,
     write_error,
-    write_text,
+    write_whole,
 )
 from cache.digest import JSON, canonical_json, digest_json
 from cache.entries.failure import utc_now
@@ -179,13 +179,13 @@ def write_spec_file(folder: Path, spec: SetSpec, provenance: Mapping[str, JSON])
     }
     text = json.dumps({**values, "checksum": digest_json(values)}, indent=2, sort_keys=True) + "\n"
     if folder.is_dir():
-        write_text(folder / SPEC_FILE, text, what=what)
+        write_whole(folder / SPEC_FILE, text, what=what)
         return
     aside = temporary_path(folder)
     try:
         make_folder(folder.parent)
         aside.mkdir()
-        write_text(aside / SPEC_FILE, text, what=what)
+        write_whole(aside / SPEC_FILE, text, what=what)
         aside.rename(folder)
         sync_folder(folder.parent)
     except CacheWriteError:

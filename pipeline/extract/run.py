@@ -15,7 +15,7 @@ from typing import Literal, get_args
 
 from tqdm import tqdm
 
-from cache.commit import CacheWriteError, write_text
+from cache.commit import CacheWriteError, write_whole
 from cache.manifest.manifest import Clip
 from cache.sets.feature_set import FeatureSet
 from cache.stop_request import StopRequest
@@ -206,7 +206,7 @@ def run_extract(
     )
     try:
         text = json.dumps(summary.to_json(), indent=2) + "\n"
-        write_text(report or plan.cache / REPORT_NAME, text, what="the report")
+        write_whole(report or plan.cache / REPORT_NAME, text, what="the report")
     except OSError as error:
         raise CacheFullError(f"the report can't be written: {error}") from error
     return summary
