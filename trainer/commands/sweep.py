@@ -9,9 +9,9 @@ from typing import Any
 import click
 from joblib import cpu_count
 from joblib.externals.loky.process_executor import TerminatedWorkerError
-from tqdm import tqdm
 
 from cache.end_by_signal import ends_by_signal
+from cache.progress import Progress
 from extractors.running.device import choose_device
 from trainer.commands import options
 from trainer.runs.folder import to_json
@@ -67,16 +67,15 @@ def sweep(
     try:
         found = read_sweep(file, base=given, overrides=overrides, let=let)
         place = Place(manifest, cache, output, choose_device(device), threads, packs)
-        with tqdm(
-            total=len(found.cells), unit="cell", disable=not sys.stderr.isatty(), dynamic_ncols=True
-        ) as bar:
-            done = 0
+        with Progress("cells") as progress:
+            done, total = 0, len(found.cells)
+            progress.show(done, total)
 
             def show(result: CellResult) -> None:
                 nonlocal done
                 done += 1
-                bar.write(f"{done}/{len(found.cells)} {_describe(result)}", file=sys.stderr)
-                bar.update()
+                progress.say(f"{done}/{total} {_describe(result)}")
+                progress.show(done, total)
 
             results = run_sweep(found, place, jobs=jobs or cpu_count(), on_cell=show)
     except TerminatedWorkerError as error:
