@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cache.progress import Progress
-from cache.stop_request import StopRequest
+from cache.signals import StopRequest
 from extractors.networks import NETWORKS
 from extractors.running.device import choose_device
 from trainer.commands import options
@@ -114,7 +114,7 @@ def finetune(
             display.show(done, total, f"loss {loss:.4f}")
 
         report = None
-        with request.noted(), request.hurried(hurry=True):
+        with request.noted(), request.breaks_off(at=2):
             report = run_finetuning(
                 parts,
                 settings.training,

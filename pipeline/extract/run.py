@@ -16,7 +16,7 @@ from cache.commit import CacheWriteError, write_whole
 from cache.manifest.manifest import Clip
 from cache.progress import Progress
 from cache.sets.feature_set import FeatureSet
-from cache.stop_request import StopRequest
+from cache.signals import StopRequest
 from cache.upkeep.gc import find_garbage, remove_garbage
 from pipeline.extract.clip import extract_clip
 from pipeline.extract.clusters import Engine
@@ -170,7 +170,7 @@ def run_extract(
                 FeatureSet(plan.cache, planned.spec).create(
                     {**plan.provenance, **planned.facts, "weights": str(planned.weights or "")}
                 )
-            with stop.hurried(hurry=share.jobs == 0), _serving(plan, share) as setup:
+            with stop.breaks_off(at=0 if share.jobs else 2), _serving(plan, share) as setup:
                 stream = (
                     engine.map_clips(len(clips))
                     if engine

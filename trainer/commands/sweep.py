@@ -10,8 +10,8 @@ import click
 from joblib import cpu_count
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from cache.end_by_signal import ends_by_signal
 from cache.progress import Progress
+from cache.signals import ends_by_signal
 from extractors.running.device import choose_device
 from trainer.commands import options
 from trainer.runs.folder import to_json
@@ -40,7 +40,9 @@ from trainer.sweeps.table import to_json as table_to_json
 @click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @options.PACKS
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
-@ends_by_signal("all but its last seconds is kept. Run the same command again to go on.")
+@ends_by_signal(
+    "At most the last 5 seconds of each cell's work are lost. Run the same command again to go on."
+)
 def sweep(
     file: str,
     manifest: Path,
