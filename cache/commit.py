@@ -1,4 +1,4 @@
-"""Commit: how a file comes into a cache, complete or not at all, and stays after a power cut.
+"""Commit files: each appears complete or not at all, and stays after a power cut.
 
 Every file is written under a temporary name in its own folder, flushed to the disk, renamed, and
 the folder flushed. The temporary name says who writes it, so that ``gc`` can tell a dead writer's.
@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,12 +21,12 @@ from pathlib import Path
 _TEMPORARY = re.compile(r"\.(.+)\.([0-9a-f]{8})\.(\d+)-(\d+)\.[0-9a-f]{6}\.tmp")
 _NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP)  # some network file systems can't, and say so
 _ADVICE = {
-    errno.ENOSPC: "free space on that disk or choose another cache",
-    errno.EDQUOT: "the quota is used up: free space or choose another cache",
+    errno.ENOSPC: "free space on that disk or choose another folder",
+    errno.EDQUOT: "the quota is used up: free space or choose another folder",
     errno.EFBIG: "the file system or a limit (ulimit -f) forbids files of this size",
-    errno.EACCES: "make the folder writable or choose another cache",
-    errno.EPERM: "make the folder writable or choose another cache",
-    errno.EROFS: "the file system is read-only: mount it writable or choose another cache",
+    errno.EACCES: "make the folder writable or choose another folder",
+    errno.EPERM: "make the folder writable or choose another folder",
+    errno.EROFS: "the file system is read-only: mount it writable or choose another folder",
     errno.ENOENT: "the folder is gone: was it removed, or the disk unmounted?",
     errno.ESTALE: "the network file system lost the folder: mount it again",
 }
@@ -35,13 +36,55 @@ class CacheWriteError(OSError):
     """A file of the cache couldn't be written; nothing was committed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Writer:
-    """Who writes a temporary file: a process, and since when, on one host."""
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Let a file appear under its name only once it is complete.
 
-    host: str
-    pid: int
-    started: int
+    Args:
+        path: the file; replaced if it is there. Its folder exists.
+
+    Yields:
+        Another path in the same folder, to write to. At the end it is flushed to the disk and
+        takes the name; after an error it is removed and nothing has happened.
+
+    Raises:
+        OSError: it couldn't be written; what was there before is unchanged.
+    """
+    temporary = temporary_path(path)
+    try:
+        yield temporary
+        descriptor = os.open(temporary, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        temporary.replace(path)
+        sync_folder(path.parent)
+    finally:
+        with contextlib.suppress(OSError):  # what the first error says matters more
+            temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: str | bytes, *, what: str = "") -> Path:
+    """Write a file, complete or not at all, replacing what was there.
+
+    Args:
+        path: the file; its folder exists.
+        content: all of it; text is written as UTF-8.
+        what: what it is, for the error; its name if empty.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        CacheWriteError: it couldn't be written; what was there before is unchanged.
+    """
+    try:
+        with whole_file(path) as temporary:
+            temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise write_error(what or path.name, path, error) from error
+    return path
 
 
 def write_error(what: str, path: Path, cause: BaseException) -> CacheWriteError:
@@ -58,11 +101,52 @@ def write_error(what: str, path: Path, cause: BaseException) -> CacheWriteError:
     return error
 
 
+def make_folder(folder: Path) -> None:
+    """Create a folder and those above it, each durable; nothing happens if it exists.
+
+    Raises:
+        OSError: it can't be created.
+    """
+    if folder.is_dir():
+        return
+    if folder.parent != folder:
+        make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's list of names to the disk.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Who writes a temporary file: a process, and since when, on one host."""
+
+    host: str
+    pid: int
+    started: int
+
+
 def temporary_path(path: Path) -> Path:
     """Return a new temporary name beside ``path``, owned by this process."""
     me = this_writer()
     token = secrets.token_hex(3)
-    return path.with_name(f".{path.stem}.{me.host}.{me.pid}-{me.started}.{token}.tmp")
+    # A name may have 255 bytes; the longest clip id fits.
+    start = os.fsencode(path.stem)[:200].decode(errors="ignore")
+    return path.with_name(f".{start}.{me.host}.{me.pid}-{me.started}.{token}.tmp")
 
 
 def temporary_writer(path: Path) -> Writer | None:
@@ -101,61 +185,6 @@ def is_alive(writer: Writer) -> bool:
     return 0 in (started, writer.started) or started == writer.started
 
 
-def make_folder(folder: Path) -> None:
-    """Create a folder and those above it, each durable; nothing happens if it exists.
-
-    Raises:
-        OSError: it can't be created.
-    """
-    if folder.is_dir():
-        return
-    if folder.parent != folder:
-        make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    sync_folder(folder.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush a folder's list of names to the disk.
-
-    Raises:
-        OSError: the disk refuses.
-    """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in _NO_FOLDER_SYNC:
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def write_text(path: Path, text: str, *, what: str) -> None:
-    """Write a small file, complete or not at all, replacing what was there.
-
-    Args:
-        path: the file; its folder exists.
-        text: its content.
-        what: what it is, for the error.
-
-    Raises:
-        CacheWriteError: it couldn't be written; what was there before is unchanged.
-    """
-    temporary = temporary_path(path)
-    try:
-        with temporary.open("x", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        with contextlib.suppress(OSError):  # what the first error says matters more
-            temporary.unlink(missing_ok=True)
-        raise write_error(what, path, error) from error
-
-
 @cache
 def _own_start(pid: int) -> int:
     """Return when this process began, of which a fork has another number; asked for each entry."""
@@ -181,19 +210,3 @@ def _status(pid: int) -> list[str]:
         return []
     # The second field is the program's name in parentheses and may hold spaces.
     return text.rpartition(")")[2].split()
-
-
-def write_whole(path: Path, content: str | bytes) -> Path:
-    """Write a file under a temporary name, flush it to the disk and rename it."""
-    data = content.encode() if isinstance(content, str) else content
-    temporary = temporary_path(path)
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path

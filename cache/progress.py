@@ -1,60 +1,68 @@
-"""Show how reading and fine-tuning go on: a bar on a terminal, plain lines elsewhere."""
+"""Progress of long work: a bar with rate and time left on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TextIO
+from typing import Self, TextIO
 
 from tqdm import tqdm
 
 LINE_SECONDS = 30.0  # where nobody watches a terminal, a line this often
 
 
-class StillsDisplay:
-    """Writes to a stream as images are read and updates are done.
+class Progress:
+    """Display of how much of some work is done; use it in a ``with``, or end with ``close``.
+
+    Rate and time left are of this process: what was done before the first ``show`` doesn't count.
 
     Args:
-        unit: what is counted, ``image`` or ``update``.
+        unit: what is counted, in the plural: ``clips``.
         stream: where to write; standard error if None.
+
+    Attributes:
+        bar: the bar, from the first ``show`` on; None where the stream is no terminal.
     """
 
     def __init__(self, unit: str, stream: TextIO | None = None) -> None:
         self.unit = unit
         self.stream = sys.stderr if stream is None else stream
         self.bar: tqdm[None] | None = None
-        self.first = 0
-        self.started = self.shown = time.monotonic()
+        self._first: int | None = None
+        self._started = self._last_line = time.monotonic()
+        self._spoke = False  # work that is soon done needs no line
 
-    def advance(self, done: int, total: int, loss: float | None = None) -> None:
-        """Hear that ``done`` of ``total`` are done."""
-        if self.first == 0:
-            self.first, self.started = done, time.monotonic()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def show(self, done: int, total: int, detail: str = "") -> None:
+        """Show that ``done`` of ``total`` are done.
+
+        Args:
+            done: how many, from 0; a first call with 0 lets the bar appear at once.
+            total: of how many.
+            detail: a few words on the state of things, such as the loss.
+        """
+        if self._first is None:
+            self._first, self._started = done, time.monotonic()
             if self.stream.isatty():
                 self.bar = tqdm(
                     total=total,
-                    initial=done - 1,
-                    unit=self.unit,
+                    initial=done,
+                    unit=f" {self.unit}",
                     file=self.stream,
                     dynamic_ncols=True,
                 )
         if self.bar is not None:
-            if loss is not None:
-                self.bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
-            self.bar.update()
-            return
-        now = time.monotonic()
-        if now - self.shown >= LINE_SECONDS or done == total:
-            # Of this process: a resumed training did the others before.
-            rate = max(done - self.first, 1) / max(now - self.started, 1e-9)
-            left = (total - done) / rate
-            after = "" if loss is None else f", loss {loss:.4f}"
-            self.say(
-                f"{done} of {total} {self.unit}s{after}, {rate:.2f} a second, {left:.0f} s left"
-            )
-            self.shown = now
+            self.bar.total = total
+            self.bar.set_postfix_str(detail, refresh=False)
+            self.bar.update(done - self.bar.n)
+        elif time.monotonic() - self._last_line >= LINE_SECONDS or (self._spoke and done == total):
+            self.say(self._describe(done, total, detail))
+            self._last_line, self._spoke = time.monotonic(), True
 
     def say(self, line: str) -> None:
         """Write a line without harming the bar."""
@@ -64,26 +72,15 @@ class StillsDisplay:
             print(line, file=self.stream, flush=True)
 
     def close(self) -> None:
-        """End the bar."""
+        """End the bar, so that what is printed next starts on a line of its own."""
         if self.bar is not None:
             self.bar.close()
             self.bar = None
 
-
-@contextmanager
-def show_bar(unit: str) -> Iterator[Callable[[int, int], None]]:
-    """Show progress while the context lasts.
-
-    Args:
-        unit: what is counted.
-
-    Yields:
-        A function to call with the number done and the number of all.
-    """
-    with tqdm(unit=unit, disable=not sys.stderr.isatty(), dynamic_ncols=True) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield show
+    def _describe(self, done: int, total: int, detail: str) -> str:
+        parts = [f"{done} of {total} {self.unit}", *([detail] if detail else [])]
+        here = done - (self._first or 0)
+        if here > 0:
+            rate = here / max(time.monotonic() - self._started, 1e-9)
+            parts += [f"{rate:.2f} {self.unit}/s", f"{(total - done) / rate:.0f} s left"]
+        return ", ".join(parts)

@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from cache.codec import fields_to_json
+
 # Dotted keys cost tomllib the square of their length: 40,000 parts take minutes.
 MAX_TOML_BYTES = 200_000
 MAX_TOML_LINE = 2_000
@@ -125,15 +127,7 @@ def settings_from(cls: type[T], values: Mapping[str, Any], *, where: str = "") -
 
 def settings_to_dict(settings: Any) -> dict[str, Any]:
     """Return a settings dataclass as nested dicts and lists, ready for JSON or TOML."""
-    result: dict[str, Any] = {}
-    for field in dataclasses.fields(settings):
-        value = getattr(settings, field.name)
-        if dataclasses.is_dataclass(value):
-            value = settings_to_dict(value)
-        elif isinstance(value, tuple):
-            value = list(value)
-        result[field.name] = value
-    return result
+    return fields_to_json(settings)
 
 
 def format_toml(values: Mapping[str, Any]) -> str:

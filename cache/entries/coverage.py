@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
 
+from cache.codec import JsonFields
 from cache.digest import JSON
 from cache.entries.entry import EntryHeader
 
@@ -40,7 +40,7 @@ class _Rungs:
 
 
 @dataclass(frozen=True)
-class Coverage(_Rungs):
+class Coverage(_Rungs, JsonFields):
     """Frames per rung of the ladder, and the longest time without a face.
 
     Args:
@@ -51,15 +51,6 @@ class Coverage(_Rungs):
 
     rungs: Mapping[str, int]
     longest_gap_seconds: float
-
-    def to_json(self) -> dict[str, JSON]:
-        """Return the fields, ready for JSON."""
-        return {"rungs": dict(self.rungs), "longest_gap_seconds": self.longest_gap_seconds}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Build a coverage from what ``to_json`` returned."""
-        return cls(dict(values["rungs"]), float(values["longest_gap_seconds"]))
 
 
 @dataclass(frozen=True)

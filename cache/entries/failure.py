@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from cache.commit import write_text
+from cache.codec import JsonFields
+from cache.commit import write_whole
 from cache.digest import JSON, canonical_json, digest_json
 from cache.entries.source import Source, same
 
@@ -24,7 +24,7 @@ def utc_now() -> str:
 
 
 @dataclass(frozen=True)
-class Failure:
+class Failure(JsonFields):
     """Why a clip has no entry in a feature set.
 
     Args:
@@ -42,23 +42,6 @@ class Failure:
     source: Source | None = None
     date: str = field(default_factory=utc_now)
     provenance: Mapping[str, JSON] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, JSON]:
-        """Return the fields, ready for JSON."""
-        return {
-            "clip": self.clip,
-            "stage": self.stage,
-            "reason": self.reason,
-            "source": self.source.to_json() if self.source else None,
-            "date": self.date,
-            "provenance": dict(self.provenance),
-        }
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Failure:
-        """Build a failure from what ``to_json`` returned."""
-        source = values["source"]
-        return cls(**{**values, "source": Source.from_json(source) if source else None})
 
     def still_counts(
         self, path: Path, *, start_seconds: float | None = None, end_seconds: float | None = None
@@ -89,7 +72,7 @@ def write_failure(path: Path, failure: Failure) -> None:
     """
     values = failure.to_json()
     text = canonical_json({**values, "checksum": digest_json(values)})
-    write_text(path, text + "\n", what=f"clip {failure.clip}: the record of its failure")
+    write_whole(path, text + "\n", what=f"clip {failure.clip}: the record of its failure")
 
 
 def read_failure(path: Path) -> Failure:

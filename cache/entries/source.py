@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cache.digest import JSON, digest_file
+from cache.codec import JsonFields
+from cache.digest import digest_file
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Source(JsonFields):
     """A media file's content, and the part of it that is the clip.
 
     Args:
@@ -29,15 +29,6 @@ class Source:
     sha256: str
     start_seconds: float | None = None
     end_seconds: float | None = None
-
-    def to_json(self) -> dict[str, JSON]:
-        """Return the fields, ready for JSON."""
-        return {name: getattr(self, name) for name in self.__slots__}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Source:
-        """Build a source from what ``to_json`` returned."""
-        return cls(**values)
 
     def same_content(self, other: Source) -> bool:
         """Whether both stand for the same part of the same bytes."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from cache.commit import whole_file
 from cache.manifest.clip import COLUMNS, SPLITS, Clip
 from cache.manifest.files import ManifestFiles, absolute
 from cache.manifest.rows import RowParser, check_header
@@ -165,21 +165,15 @@ def write_manifest(path: Path, clips: Iterable[Clip], *, overwrite: bool = False
         for position, name in enumerate(COLUMNS)
         if position < _NUM_USUAL_COLUMNS or any(getattr(clip, name) is not None for clip in clips)
     ]
-    temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
-    try:
+    with whole_file(path) as temporary:
         with temporary.open("x", encoding="utf-8", errors="surrogateescape", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(columns)
             writer.writerows(_to_row(clip, files, columns) for clip in clips)
-            file.flush()
-            os.fsync(file.fileno())
         try:
             read_manifest(temporary, check_files=False)
         except ManifestError as error:
             raise ManifestError(path, error.problems) from error
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 
+from cache.codec import JsonFields
 from cache.entries.sealed import HEADER_BYTES, Header, SealError
 
 PAGE = 4096
@@ -28,7 +28,7 @@ _READERS = 4  # on two cores two and four are alike
 
 
 @dataclass(frozen=True)
-class PackSums:
+class PackSums(JsonFields):
     """Where a pack's values are and what its bytes add up to.
 
     Args:
@@ -43,10 +43,6 @@ class PackSums:
     values: str
     rest: str
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what the header keeps."""
-        return asdict(self)
-
     @classmethod
     def of(cls, header: Header) -> PackSums:
         """Read them from a pack's header.
@@ -55,7 +51,7 @@ class PackSums:
             SealError: an older version wrote it, or it is not one of ours.
         """
         try:
-            stated = cls(**header.fields["sums"])
+            stated = cls.from_json(header.fields["sums"])
             inside = HEADER_BYTES <= stated.offset <= header.bytes - stated.bytes
         except (KeyError, TypeError) as error:
             raise SealError("its header states no sums") from error

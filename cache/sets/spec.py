@@ -10,15 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+from cache.codec import JsonFields
 from cache.commit import (
     CacheWriteError,
     make_folder,
     sync_folder,
     temporary_path,
     write_error,
-    write_text,
+    write_whole,
 )
 from cache.digest import JSON, canonical_json, digest_json
 from cache.entries.failure import utc_now
@@ -34,7 +35,7 @@ class SetError(ValueError):
 
 
 @dataclass(frozen=True)
-class SetSpec:
+class SetSpec(JsonFields):
     """Everything that can change a feature set's numbers, and nothing else.
 
     Device, workers and batch size are left out; so are dates and library versions, which are
@@ -69,6 +70,7 @@ class SetSpec:
         for name, key in self.upstream.items():
             if not _KEY.fullmatch(key):
                 raise ValueError(f"set {self.name}: the key of {name} is not 64 hex digits: {key}")
+        canonical_json(self.settings)  # a path would become text unnoticed
         canonical_json(self.to_json())
 
     @cached_property
@@ -81,26 +83,15 @@ class SetSpec:
         """The name of the set's folder in a cache."""
         return f"{self.name}-{self.key[:KEY_IN_NAME]}"
 
-    def to_json(self) -> dict[str, JSON]:
-        """Return the fields, ready for JSON."""
-        return {
-            "name": self.name,
-            "settings": dict(self.settings),
-            "version": self.version,
-            "weights": self.weights,
-            "upstream": dict(self.upstream),
-            "untrained": self.untrained,
-        }
-
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> SetSpec:
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Build a spec from what ``to_json`` returned.
 
         Raises:
             SetError: a field is unknown, missing or refused.
         """
         try:
-            return cls(**values)
+            return super().from_json(values)
         except (TypeError, ValueError, AttributeError) as error:
             raise SetError(f"the spec of a feature set is damaged: {error}") from error
 
@@ -188,13 +179,13 @@ def write_spec_file(folder: Path, spec: SetSpec, provenance: Mapping[str, JSON])
     }
     text = json.dumps({**values, "checksum": digest_json(values)}, indent=2, sort_keys=True) + "\n"
     if folder.is_dir():
-        write_text(folder / SPEC_FILE, text, what=what)
+        write_whole(folder / SPEC_FILE, text, what=what)
         return
     aside = temporary_path(folder)
     try:
         make_folder(folder.parent)
         aside.mkdir()
-        write_text(aside / SPEC_FILE, text, what=what)
+        write_whole(aside / SPEC_FILE, text, what=what)
         aside.rename(folder)
         sync_folder(folder.parent)
     except CacheWriteError:

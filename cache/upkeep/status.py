@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cache.codec import fields_to_json
 from cache.digest import JSON
 from cache.entries.coverage import CorpusCoverage, Coverage, add_coverage, read_coverage
 from cache.entries.entry import EntryError, read_entry_header
@@ -68,9 +69,8 @@ class SetStatus:
         return self.ok + self.partial
 
     def to_json(self) -> dict[str, JSON]:
-        """Return the fields, ready for JSON."""
-        coverage = None if self.coverage is None else self.coverage.to_json()
-        return {**vars(self), "entries": self.entries, "coverage": coverage}
+        """Return the fields and the number of entries, ready for JSON."""
+        return {**fields_to_json(self), "entries": self.entries}
 
 
 @dataclass(frozen=True)
@@ -103,13 +103,8 @@ class CacheStatus:
         return not self.broken and not any(item.failed or item.damaged for item in self.sets)
 
     def to_json(self) -> dict[str, JSON]:
-        """Return the fields, ready for JSON."""
-        return {
-            **vars(self),
-            "cache": str(self.cache),
-            "sets": [item.to_json() for item in self.sets],
-            "healthy": self.healthy,
-        }
+        """Return the fields and whether all is well, ready for JSON."""
+        return {**fields_to_json(self), "healthy": self.healthy}
 
 
 def read_status(cache: Path, clips: Sequence[str] | None = None) -> CacheStatus:

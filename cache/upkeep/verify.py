@@ -10,7 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
-from cache.digest import JSON
+from cache.codec import JsonFields
 from cache.entries.entry import EntryError, verify_entry
 from cache.entries.failure import FailureRecordError, read_failure
 from cache.entries.sealed import SealError, read_header, read_unchanged, verify_body
@@ -39,7 +39,7 @@ class Damage:
 
 
 @dataclass(frozen=True)
-class VerifyReport:
+class VerifyReport(JsonFields):
     """What verification found.
 
     Args:
@@ -61,16 +61,6 @@ class VerifyReport:
     removed: tuple[Path, ...]
     stale_packs: dict[str, str]
     temporaries: tuple[Path, ...]
-
-    def to_json(self) -> dict[str, JSON]:
-        """Return the fields, ready for JSON."""
-        return {
-            **vars(self),
-            "cache": str(self.cache),
-            "damage": [{**vars(item), "path": str(item.path)} for item in self.damage],
-            "removed": [str(path) for path in self.removed],
-            "temporaries": [str(path) for path in self.temporaries],
-        }
 
 
 def verify_cache(

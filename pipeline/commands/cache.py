@@ -19,7 +19,7 @@ from cache.digest import JSON
 from cache.entries.entry import EntryError
 from cache.manifest.manifest import ManifestError, read_manifest
 from cache.packs.pack import Pack, PackError, open_pack
-from cache.progress import show_bar
+from cache.progress import Progress
 from cache.sets.feature_set import SetError, find_set
 from cache.sets.scan import NotACacheError, check_cache
 from cache.upkeep.gc import DAY_SECONDS, SetInUseError, find_garbage, remove_garbage
@@ -80,10 +80,10 @@ def status(cache: Path, manifest: Path | None, as_json: bool) -> None:
 @_json
 def verify(cache: Path, names: Sequence[str], remove: bool, jobs: int, as_json: bool) -> None:
     """Read everything through and recompute every checksum."""
-    with _plain_errors(), show_bar("file") as progress:
+    with _plain_errors(), Progress("files") as progress:
         check_cache(cache)
         sets = [find_set(cache, name) for name in names] or None
-        report = verify_cache(cache, sets=sets, remove=remove, jobs=jobs, progress=progress)
+        report = verify_cache(cache, sets=sets, remove=remove, jobs=jobs, progress=progress.show)
     if as_json:
         _print_json(report.to_json())
     else:
@@ -173,7 +173,7 @@ def pack(
         clips = feature_set.clip_ids() if clips is None else clips
         packs: list[Pack] = []
         for array in arrays:
-            with show_bar("entry") as progress:
+            with Progress("entries") as progress:
                 packs.append(
                     open_pack(
                         feature_set,
@@ -182,7 +182,7 @@ def pack(
                         dtype=dtype,
                         missing="skip" if skip_missing else "error",
                         in_memory=False,
-                        progress=progress,
+                        progress=progress.show,
                     )
                 )
     if as_json:

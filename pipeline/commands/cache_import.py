@@ -9,7 +9,7 @@ import click
 
 from cache.commit import CacheWriteError
 from cache.manifest.manifest import ManifestError, read_manifest
-from cache.progress import show_bar
+from cache.progress import Progress
 from cache.sets.feature_set import list_sets
 from cache.settings import settings_from
 from pipeline.exchange.importing import ImportReport, import_features
@@ -79,7 +79,7 @@ def import_command(
     try:
         clips = [clip.id for clip in read_manifest(manifest, check_files=False).clips]
         settings = settings_from(ImportSettings, {**options, "format": form})
-        with show_bar("clip") as progress:
+        with Progress("clips") as progress:
             report = import_features(
                 cache,
                 name,
@@ -88,7 +88,7 @@ def import_command(
                 settings,
                 allow_missing=allow_missing,
                 command=sys.argv,
-                progress=progress,
+                progress=progress.show,
             )
     except CacheWriteError as error:
         click.echo(f"Error: {error}", err=True)

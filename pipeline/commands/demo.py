@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from cache.commit import write_whole
 from cache.manifest.manifest import read_manifest
 
 SYNTHETIC = (
@@ -64,7 +65,7 @@ def demo(corpus: Path | None, out: Path, speakers: int, epochs: int) -> None:
     clip = _held_out(manifest)
     click.echo(f"\nAny video file can be asked about now: {clip}")
     answer = json.loads(_avfuse("predict", run, clip, quiet=True))
-    (out / "prediction.json").write_text(json.dumps(answer, indent=2))
+    write_whole(out / "prediction.json", json.dumps(answer, indent=2))
     video = answer["videos"][0]
     for name, probability in sorted((video["probabilities"] or {}).items(), key=lambda p: -p[1]):
         click.echo(f"  {name:12} {probability:.3f} {'#' * round(40 * probability)}")

@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 import click
-from tqdm import tqdm
 
 from cache.manifest.manifest import ManifestError, read_manifest
+from cache.progress import Progress
 from pipeline.doctor.diagnosis import Finding, format_diagnosis, format_findings
 from pipeline.doctor.doctor import diagnose, examine_corpus
-from pipeline.extract.run import PLAIN_LINE_SECONDS, num_cores
+from pipeline.doctor.examine import Examination
+from pipeline.extract.run import num_cores
 from pipeline.workers.pool import WorkersFailedError
 
 
@@ -48,13 +49,14 @@ def doctor(
             else format_findings(findings)
         )
         sys.exit(1)
-    # A bar on a terminal; elsewhere a line now and then.
-    seconds = 0.1 if sys.stderr.isatty() else PLAIN_LINE_SECONDS
     jobs = num_cores() if jobs is None else jobs
-    stream = examine_corpus(clips, sample=sample, jobs=jobs)
-    bar = tqdm(stream, total=len(clips), unit="clip", mininterval=seconds, dynamic_ncols=True)
+    examined: dict[str, Examination] = {}
     try:
-        examined = {found.clip: found for found in bar}
+        with Progress("clips") as progress:
+            progress.show(0, len(clips))
+            for found in examine_corpus(clips, sample=sample, jobs=jobs):
+                examined[found.clip] = found
+                progress.show(len(examined), len(clips))
     except WorkersFailedError as error:
         raise click.ClickException(str(error)) from error
     diagnosis = diagnose(clips, examined, problems)

@@ -19,7 +19,7 @@ from cache.settings import (
     settings_from,
     settings_to_dict,
 )
-from cache.stop_request import StopRequest
+from cache.signals import StopRequest
 from extractors.views import VIEW_SETS
 from extractors.weights.files import WeightsError
 from pipeline.extract.clusters import Engine, EngineError, EngineName

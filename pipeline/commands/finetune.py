@@ -12,8 +12,8 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from cache.progress import StillsDisplay
-from cache.stop_request import StopRequest
+from cache.progress import Progress
+from cache.signals import StopRequest
 from extractors.networks import NETWORKS
 from extractors.running.device import choose_device
 from trainer.commands import options
@@ -78,7 +78,7 @@ def finetune(
     """
     if overwrite and resume:
         raise click.UsageError("choose one of --overwrite and --resume")
-    request, reader, display = StopRequest(), StillsDisplay("image"), StillsDisplay("update")
+    request, reader, display = StopRequest(), Progress("images"), Progress("updates")
     try:
         chosen = (*overrides, *([f'network="{network}"'] if network else []))
         settings = load_config(preset, config, chosen)
@@ -96,7 +96,7 @@ def finetune(
             size,
             settings.training.grey,
             align=make_aligner(size) if align else None,
-            hear=reader.advance,
+            hear=reader.show,
         )
         parts = read_stills(data, found.name, reading)
         reader.close()
@@ -110,8 +110,11 @@ def finetune(
                 f"{row.loss:.4f}{valid}"
             )
 
+        def show(done: int, total: int, loss: float) -> None:
+            display.show(done, total, f"loss {loss:.4f}")
+
         report = None
-        with request.noted(), request.hurried(hurry=True):
+        with request.noted(), request.breaks_off(at=2):
             report = run_finetuning(
                 parts,
                 settings.training,
@@ -125,7 +128,7 @@ def finetune(
                 half=half,
                 overwrite=overwrite,
                 resume=resume,
-                watcher=Watcher(display.advance, hear, request.asked),
+                watcher=Watcher(show, hear, request.asked),
             )
     except Stopped as stop:
         display.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from cache.manifest.manifest import Clip, Manifest, ManifestError, read_manifest
-from cache.progress import show_bar
+from cache.progress import Progress
 from cache.sets.scan import NotACacheError
 from cache.sets.spec import SetError
 from pipeline.faces.choice import POLICIES
@@ -94,10 +94,10 @@ def faces(
         by_hand = read_overrides(overrides, set(table.by_id)) if overrides else None
         shown = find_shown(cache, name, policy=policy, overrides=by_hand)
         clips = _pick(table, wanted)
-        with show_bar("clip") as progress:
+        with Progress("clips") as progress:
             title = f"Faces of {manifest.name}: {shown.chosen.folder.name}, {shown.policy}"
             made = make_sheets(
-                clips, shown, output, settings, only=only, title=title, progress=progress
+                clips, shown, output, settings, only=only, title=title, progress=progress.show
             )
     except (ManifestError, NotACacheError, SetError, OverrideError, ValueError) as error:
         raise click.UsageError(str(error)) from error

@@ -13,9 +13,9 @@ from typing import Any
 import click
 import numpy as np
 
-from cache.end_by_signal import ends_by_signal
 from cache.manifest.clip import Clip
 from cache.sets.feature_set import FeatureSet, SetError, SetSpec
+from cache.signals import ends_by_signal
 from extractors.weights.files import WeightsError
 from pipeline.extract.job import ClipResult
 from pipeline.extract.plan import PlanError, parse_weights
@@ -43,7 +43,7 @@ from trainer.training.trained import CheckpointError, TrainedHead, load_checkpoi
     type=click.Path(path_type=Path),
     help="Without RUN: also write every frame's probabilities to a .csv or .png.",
 )
-@ends_by_signal("nothing was answered.")
+@ends_by_signal("Nothing was predicted.")
 def predict(
     paths: tuple[Path, ...],
     weights: tuple[str, ...],

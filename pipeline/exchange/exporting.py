@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cache.commit import sync_folder, temporary_path
+from cache.commit import whole_file
 from cache.entries.entry import Entry
 from cache.sets.feature_set import FeatureSet
 
@@ -65,19 +65,16 @@ def _read(feature_set: FeatureSet, clips: Sequence[str], array: str) -> Features
 
 
 def _write_npz(features: Features, out: Path) -> None:
-    temporary = temporary_path(out)
-    try:
-        with zipfile.ZipFile(temporary, "x", zipfile.ZIP_STORED, allowZip64=True) as archive:
-            for clip, times, values in features:
-                for name, array in ((clip, values), (f"times/{clip}", times)):
-                    # A fixed date, so that the same features make the same bytes.
-                    member = zipfile.ZipInfo(f"{name}.npy")
-                    with archive.open(member, "w", force_zip64=True) as file:
-                        np.lib.format.write_array(file, array, allow_pickle=False)
-        temporary.replace(out)
-        sync_folder(out.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with (
+        whole_file(out) as temporary,
+        zipfile.ZipFile(temporary, "x", zipfile.ZIP_STORED, allowZip64=True) as archive,
+    ):
+        for clip, times, values in features:
+            for name, array in ((clip, values), (f"times/{clip}", times)):
+                # A fixed date, so that the same features make the same bytes.
+                member = zipfile.ZipInfo(f"{name}.npy")
+                with archive.open(member, "w", force_zip64=True) as file:
+                    np.lib.format.write_array(file, array, allow_pickle=False)
 
 
 def _write_npy_folder(features: Features, out: Path) -> None:
@@ -88,23 +85,20 @@ def _write_npy_folder(features: Features, out: Path) -> None:
 
 
 def _write_csv(features: Features, out: Path) -> None:
-    temporary = temporary_path(out)
-    try:
-        with temporary.open("x", newline="", encoding="utf-8") as file:
-            writer: Any = csv.writer(file)
-            width = None
-            for clip, times, values in features:
-                rows = values.reshape(len(values), -1)
-                if width is None:
-                    width = rows.shape[1]
-                    names = [f"v{number}" for number in range(width)]
-                    writer.writerow(["clip", "time_seconds", *names])
-                for seconds, row in zip(times.tolist(), rows.tolist(), strict=True):
-                    writer.writerow([clip, repr(seconds), *map(repr, row)])
-        temporary.replace(out)
-        sync_folder(out.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with (
+        whole_file(out) as temporary,
+        temporary.open("x", newline="", encoding="utf-8") as file,
+    ):
+        writer: Any = csv.writer(file)
+        width = None
+        for clip, times, values in features:
+            rows = values.reshape(len(values), -1)
+            if width is None:
+                width = rows.shape[1]
+                names = [f"v{number}" for number in range(width)]
+                writer.writerow(["clip", "time_seconds", *names])
+            for seconds, row in zip(times.tolist(), rows.tolist(), strict=True):
+                writer.writerow([clip, repr(seconds), *map(repr, row)])
 
 
 FORMS: dict[str, Callable[[Features, Path], None]] = {

@@ -6,19 +6,17 @@ import contextlib
 import functools
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from tqdm import tqdm
-
-from cache.commit import CacheWriteError, write_text
+from cache.commit import CacheWriteError, write_whole
 from cache.manifest.manifest import Clip
+from cache.progress import Progress
 from cache.sets.feature_set import FeatureSet
-from cache.stop_request import StopRequest
+from cache.signals import StopRequest
 from cache.upkeep.gc import find_garbage, remove_garbage
 from pipeline.extract.clip import extract_clip
 from pipeline.extract.clusters import Engine
@@ -110,7 +108,6 @@ def _size(clip: Clip) -> float:
 
 
 REPORT_NAME = "extract-report.json"
-PLAIN_LINE_SECONDS = 30.0  # where nobody watches a terminal, a line this often
 
 
 class CacheFullError(Exception):
@@ -173,15 +170,19 @@ def run_extract(
                 FeatureSet(plan.cache, planned.spec).create(
                     {**plan.provenance, **planned.facts, "weights": str(planned.weights or "")}
                 )
-            with stop.hurried(hurry=share.jobs == 0), _serving(plan, share) as setup:
+            with stop.breaks_off(at=0 if share.jobs else 2), _serving(plan, share) as setup:
                 stream = (
                     engine.map_clips(len(clips))
                     if engine
                     else _map_here(clips, plan, share, stop, setup)
                 )
-                with contextlib.closing(stream):
-                    for result in _shown(stream, len(clips)):
+                with contextlib.closing(stream), Progress("clips") as progress:
+                    progress.show(0, len(clips))
+                    for result in stream:
                         results.append(result)
+                        if result.state == "failed":
+                            progress.say(f"{result.clip}: failed: {result.reason}")
+                        progress.show(len(results), len(clips))
                         if engine and stop.asked():
                             break
             if stop.asked():  # the workers were killed in the middle of what they wrote
@@ -206,7 +207,7 @@ def run_extract(
     )
     try:
         text = json.dumps(summary.to_json(), indent=2) + "\n"
-        write_text(report or plan.cache / REPORT_NAME, text, what="the report")
+        write_whole(report or plan.cache / REPORT_NAME, text, what="the report")
     except OSError as error:
         raise CacheFullError(f"the report can't be written: {error}") from error
     return summary
@@ -244,30 +245,3 @@ def _serving(plan: Plan, share: Share) -> Iterator[Callable[[], None] | None]:
 
 def _died(clip: Clip, died: WorkerDied, *, plan: Plan) -> ClipResult:
     return fail_clip(clip, plan, "worker", str(died))
-
-
-def _shown(results: Iterator[ClipResult], total: int) -> Iterator[ClipResult]:
-    """Pass results on, with a bar on a terminal and plain lines elsewhere."""
-    if sys.stderr.isatty():
-        with tqdm(total=total, unit="clip", dynamic_ncols=True) as bar:
-            for result in results:
-                if result.state == "failed":
-                    bar.write(f"{result.clip}: failed: {result.reason}", file=sys.stderr)
-                bar.update()
-                yield result
-        return
-    started = last = time.monotonic()
-    for number, result in enumerate(results, start=1):
-        now = time.monotonic()
-        if result.state == "failed":
-            print(f"{result.clip}: failed: {result.reason}", file=sys.stderr, flush=True)
-        if now - last >= PLAIN_LINE_SECONDS or number == total:
-            rate = number / (now - started)
-            left = (total - number) / rate
-            print(
-                f"{number} of {total} clips, {rate:.2f} clips/s, {left:.0f} s left",
-                file=sys.stderr,
-                flush=True,
-            )
-            last = now
-        yield result

@@ -7,19 +7,17 @@ it was made.
 from __future__ import annotations
 
 import base64
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
 
 import cv2
 import jinja2
 import numpy as np
 from PIL import Image, ImageDraw
 
+from cache.commit import whole_file
 from pipeline.faces.tracks import Rung
 from pipeline.inspect.drawing import BLACK, GREY, LINE_HEIGHT, RUNG_COLOURS, WHITE, wrap, write
 from pipeline.inspect.rows import Row
@@ -48,7 +46,7 @@ def write_picture(path: Path, title: str, rows: Iterable[Row]) -> list[Path]:
     Raises:
         OSError: it can't be written.
     """
-    with _replacing(path) as file:
+    with whole_file(path) as temporary, temporary.open("xb") as file:
         parts: list[np.ndarray] = []
         for row in rows:
             width = row.picture.shape[1] if row.picture is not None else PICTURE_WIDTH
@@ -130,22 +128,10 @@ def _write_html(path: Path, template: str, **values: object) -> None:
     environment.filters["page_name"] = page_name
     rungs = [(_name(rung), f"rgb{colour}") for rung, colour in RUNG_COLOURS.items()]
     pieces = environment.get_template(template).generate(legend=LEGEND, rungs=rungs, **values)
-    with _replacing(path) as file:
+    with whole_file(path) as temporary, temporary.open("xb") as file:
         for piece in pieces:
             # A file name that is no Unicode reaches a reason as lone surrogates.
             file.write(piece.encode("utf-8", "backslashreplace"))
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """Write a file aside and put it in its place when it is whole."""
-    temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _embed(picture: np.ndarray) -> str:

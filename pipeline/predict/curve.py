@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cache.commit import write_whole
 from extractors.weights.facts import plain
 from pipeline.faces.tracks import Rung
 from pipeline.predict.by_default import SEVEN, Answer, Curve
@@ -81,7 +82,7 @@ def write_curves(path: Path, answers: Sequence[Answer]) -> None:
     """
     check_suffix(path)
     content = _as_csv(answers).encode() if path.suffix == ".csv" else _as_png(answers)
-    path.write_bytes(content)
+    write_whole(path, content)
 
 
 def check_suffix(path: Path) -> None:

@@ -19,16 +19,17 @@ from cache.commit import (
     temporary_path,
     temporary_writer,
     this_writer,
+    whole_file,
     write_error,
-    write_text,
+    write_whole,
 )
 from tests.cache.conftest import names_in
 
 
 def test_a_text_replaces_what_was_there_and_leaves_no_temporary_file(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    write_text(path, "one", what="the file")
-    write_text(path, "two", what="the file")
+    write_whole(path, "one", what="the file")
+    write_whole(path, "two", what="the file")
     assert path.read_text() == "two"
     assert names_in(tmp_path) == ["a.json"]
 
@@ -37,7 +38,7 @@ def test_a_failed_write_leaves_what_was_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.json"
-    write_text(path, "one", what="the list")
+    write_whole(path, "one", what="the list")
 
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -46,9 +47,27 @@ def test_a_failed_write_leaves_what_was_there(
     with pytest.raises(
         CacheWriteError, match=r"the list can't be written to .*a\.json.*free space"
     ):
-        write_text(path, "two", what="the list")
+        write_whole(path, "two", what="the list")
     assert path.read_text() == "one"
     assert names_in(tmp_path) == ["a.json"]
+
+
+def test_a_file_that_is_written_in_parts_appears_only_when_it_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    with whole_file(path) as temporary, temporary.open("x") as file:
+        file.write("one\n")
+        assert not path.exists()
+        assert temporary_writer(temporary) == this_writer()
+    assert path.read_text() == "one\n"
+    with pytest.raises(KeyError), whole_file(path) as temporary:
+        raise KeyError(temporary.write_text("two"))
+    assert (path.read_text(), names_in(tmp_path)) == ("one\n", ["a.csv"])
+
+
+def test_the_longest_file_name_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / ("\u00e9" * 125 + ".json")
+    assert write_whole(path, b"\x00\xff").read_bytes() == b"\x00\xff"
+    assert names_in(tmp_path) == [path.name]
 
 
 def test_a_write_error_survives_the_way_back_from_a_worker() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from cache.sets.feature_set import FeatureSet
 from cache.sets.scan import find_temporaries
-from cache.signals import hold_signals
+from cache.signals import StopRequest, ends_by_signal, hold_signals
 from cache.upkeep.verify import verify_cache
 
 ROOT = Path(__file__).parent.parent.parent
@@ -138,3 +138,63 @@ def test_interrupts_at_any_moment_neither_crash_nor_leave_anything(
     assert int(run.stdout) > 50
     assert verify_cache(feature_set.cache).damage == ()
     assert list(find_temporaries(feature_set.cache)) == []
+
+
+def test_a_stop_request_notes_the_first_signal_and_raises_nothing() -> None:
+    stop = StopRequest()
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with stop.noted(), stop.noted():
+        assert not stop.asked()
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+    assert (stop.asked(), stop.number) == (True, signal.SIGTERM)
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_second_signal_breaks_off_what_does_not_wait_for_the_end() -> None:
+    stop, reached = StopRequest(), []
+    with stop.noted():
+        with stop.breaks_off(at=2):
+            signal.raise_signal(signal.SIGTERM)
+            reached.append("after the first")
+            signal.raise_signal(signal.SIGTERM)
+            reached.append("after the second")
+        signal.raise_signal(signal.SIGTERM)  # outside nothing breaks off any more
+    assert reached == ["after the first"]
+
+
+def test_an_interruption_that_is_none_of_ours_passes_through() -> None:
+    stop = StopRequest()
+    with pytest.raises(KeyboardInterrupt), stop.noted(), stop.breaks_off(at=2):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_command_that_a_signal_ends_cleans_up_and_says_what_follows(
+    number: signal.Signals, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = []
+
+    @ends_by_signal("Nothing is lost.")
+    def command() -> None:
+        try:
+            signal.raise_signal(number)
+            steps.append("went on")
+        finally:
+            signal.raise_signal(signal.SIGTERM)  # ignored: clean-up is not cut off
+            steps.append("cleaned up")
+
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with pytest.raises(SystemExit) as ended:
+            command()
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    assert (ended.value.code, steps) == (code, ["cleaned up"])
+    assert capsys.readouterr().err == f"\nStopped ({number.name}). Nothing is lost.\n"
+
+
+def test_an_error_without_a_signal_stays_what_it_is() -> None:
+    with pytest.raises(ValueError, match="bad"), ends_by_signal("Nothing is lost."):
+        raise ValueError("bad")

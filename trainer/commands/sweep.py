@@ -9,9 +9,9 @@ from typing import Any
 import click
 from joblib import cpu_count
 from joblib.externals.loky.process_executor import TerminatedWorkerError
-from tqdm import tqdm
 
-from cache.end_by_signal import ends_by_signal
+from cache.progress import Progress
+from cache.signals import ends_by_signal
 from extractors.running.device import choose_device
 from trainer.commands import options
 from trainer.runs.folder import to_json
@@ -40,7 +40,9 @@ from trainer.sweeps.table import to_json as table_to_json
 @click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @options.PACKS
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
-@ends_by_signal("all but its last seconds is kept. Run the same command again to go on.")
+@ends_by_signal(
+    "At most the last 5 seconds of each cell's work are lost. Run the same command again to go on."
+)
 def sweep(
     file: str,
     manifest: Path,
@@ -67,16 +69,15 @@ def sweep(
     try:
         found = read_sweep(file, base=given, overrides=overrides, let=let)
         place = Place(manifest, cache, output, choose_device(device), threads, packs)
-        with tqdm(
-            total=len(found.cells), unit="cell", disable=not sys.stderr.isatty(), dynamic_ncols=True
-        ) as bar:
-            done = 0
+        with Progress("cells") as progress:
+            done, total = 0, len(found.cells)
+            progress.show(done, total)
 
             def show(result: CellResult) -> None:
                 nonlocal done
                 done += 1
-                bar.write(f"{done}/{len(found.cells)} {_describe(result)}", file=sys.stderr)
-                bar.update()
+                progress.say(f"{done}/{total} {_describe(result)}")
+                progress.show(done, total)
 
             results = run_sweep(found, place, jobs=jobs or cpu_count(), on_cell=show)
     except TerminatedWorkerError as error:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from cache.end_by_signal import ends_by_signal
 from cache.manifest.manifest import read_manifest
+from cache.signals import ends_by_signal
 from extractors.running.device import choose_device
 from trainer.commands import options
 from trainer.runs.display import Display
@@ -40,8 +40,8 @@ from trainer.training.train import TrainingError
 @options.RESUME
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @ends_by_signal(
-    "all but its last seconds is kept. To go on, run the same command with --resume (and without "
-    "--overwrite)."
+    "At most the last 5 seconds of work are lost. To go on, run the same command with --resume "
+    "(and without --overwrite)."
 )
 def train(
     manifest: Path,

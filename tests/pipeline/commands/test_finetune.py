@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from safetensors.torch import load_file
 
-from cache.progress import StillsDisplay
+from cache.progress import Progress
 from extractors.networks import NETWORKS
 from pipeline.cli import main
 from pipeline.commands import finetune as commands
@@ -125,15 +125,15 @@ def test_unreadable_images_are_counted_and_named_in_the_run_folder(tmp_path: Pat
 def test_a_signal_saves_the_state_and_says_how_to_go_on(
     signals: int, told: str, ferplus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = commands.StillsDisplay.advance
+    real = commands.Progress.show
 
-    def advance(display: StillsDisplay, done: int, total: int, loss: float | None = None) -> None:
-        real(display, done, total, loss)
-        if done == 2:
+    def show(progress: Progress, done: int, total: int, detail: str = "") -> None:
+        real(progress, done, total, detail)
+        if done == 2 and progress.unit == "updates":
             for _ in range(signals):
                 os.kill(os.getpid(), signal.SIGTERM)  # a real one, to the handler that is there
 
-    monkeypatch.setattr(commands.StillsDisplay, "advance", advance)
+    monkeypatch.setattr(commands.Progress, "show", show)
     run = tmp_path / "run"
     result = finetune(ferplus, "--run", run, *NARROW)
     assert result.exit_code == 128 + signal.SIGTERM

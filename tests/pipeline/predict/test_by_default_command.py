@@ -158,6 +158,6 @@ def test_a_signal_ends_a_prediction_and_removes_its_cache(
         at_work, number, ["predict", str(clip)], {**os.environ, "TMPDIR": str(tmp_path)}
     )
     assert ended.returncode == code, ended.stderr
-    assert f"stopped by {signal.Signals(number).name}: nothing was answered" in ended.stderr
+    assert f"Stopped ({signal.Signals(number).name}). Nothing was predicted." in ended.stderr
     assert "Traceback" not in ended.stderr
     assert list(tmp_path.iterdir()) == []

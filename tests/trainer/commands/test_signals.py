@@ -48,7 +48,9 @@ def test_a_signal_ends_a_training_with_a_word_and_it_goes_on_to_the_same_bytes(
     ended = stop_when(lambda: any(heads.glob("*.safetensors")), number, command("stopped"))
     assert ended.returncode == code, ended.stderr
     name = signal.Signals(number).name
-    assert f"stopped by {name}: all but its last seconds is kept. To go on" in ended.stderr
+    assert (
+        f"Stopped ({name}). At most the last 5 seconds of work are lost. To go on" in ended.stderr
+    )
     assert "Traceback" not in ended.stderr
     assert read_json(tmp_path / "stopped" / "run.json")["state"] == "failed"
     result = CliRunner().invoke(main, [*command("stopped"), "--resume"])
@@ -69,7 +71,10 @@ def test_a_signal_ends_a_sweep_with_a_word_and_its_workers_with_it(
     command += ["--cache", str(source / "cache"), "-o", str(output), *SETTINGS]
     ended = stop_when(lambda: len(list(output.glob("cells/*/entries.csv"))) == 2, 15, command)
     assert ended.returncode == 143, ended.stderr
-    assert "all but its last seconds is kept. Run the same command again" in ended.stderr
+    assert (
+        "At most the last 5 seconds of each cell's work are lost. Run the same command"
+        in ended.stderr
+    )
     assert "Traceback" not in ended.stderr
     size = {path: path.stat().st_mtime_ns for path in output.rglob("*")}
     time.sleep(4)  # a worker that lived on would have written its first head by now

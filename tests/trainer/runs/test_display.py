@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import io
 
-import pytest
-
-from cache.progress import StillsDisplay
 from trainer.runs.display import Display
 from trainer.training.trained import EpochRecord
 
@@ -39,24 +36,12 @@ def test_on_a_terminal_a_bar_counts_epochs_and_jumps_over_those_not_needed() -> 
     stream = Terminal()
     display = Display(stages=2, stream=stream)
     display.start(2, 3)
-    assert display.bar is not None
     display.epoch("seed-0", "choose", record(1))
-    assert (display.bar.n, display.bar.total) == (1, 12)
+    assert display.progress.bar is not None
+    assert (display.progress.bar.n, display.progress.bar.total) == (1, 12)
     display.head("seed-0", record(2), resumed=False)
-    assert display.bar.n == 6
+    assert display.progress.bar.n == 6
     display.head("seed-1", record(3), resumed=True)
-    assert display.bar.n == 12
+    assert display.progress.bar.n == 12
     assert "seed-0, choosing epochs" in stream.getvalue()
     display.close()
-
-
-def test_plain_lines_say_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    display = StillsDisplay("update")
-    display.advance(7, 9, 1.5)
-    display.say("epoch 1")
-    display.advance(9, 9, 0.25)
-    display.close()
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "epoch 1"
-    assert lines[1].startswith("9 of 9 updates, loss 0.2500, ")
-    assert len(lines) == 2
