@@ -17,15 +17,16 @@ MOST_ENTRIES = 16  # on the first level of a package
 
 # A room: a folder, or a module on a package's first level. What stands beside it is all that it may
 # import of ours besides itself. "cache", "extractors" and "trainer" stand for every room of theirs.
-CACHE_TOOLS = {"cache/commit", "cache/digest", "cache/settings", "cache/signals", "cache/progress"}
+CACHE_TOOLS = {
+    f"cache/{name}" for name in ("codec", "commit", "digest", "settings", "signals", "progress")
+}
 NETWORKS = {"extractors", "extractors/weights", "extractors/running"}
 STAGE_ONE = {"pipeline/faces", "pipeline/media", "pipeline/workers"}
 MAY_IMPORT: dict[str, set[str]] = {
     "cache/digest": set(),
+    "cache/codec": set(),
     "cache/signals": set(),
     "cache/progress": set(),
-    "cache/end_by_signal": set(),
-    "cache/stop_request": set(),
     "cache/commit": {"cache/signals", "cache/digest"},
     "cache/settings": {"cache/digest"},
     "cache/manifest": CACHE_TOOLS,
