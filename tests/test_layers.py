@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cache/signals": set(),
     "cache/progress": set(),
     "cache/commit": {"cache/signals", "cache/digest"},
-    "cache/settings": {"cache/digest"},
+    "cache/settings": {"cache/codec"},
     "cache/manifest": CACHE_TOOLS,
     "cache/entries": {*CACHE_TOOLS, "cache/manifest"},
     "cache/sets": {*CACHE_TOOLS, "cache/manifest", "cache/entries"},
