@@ -31,7 +31,7 @@ class EntryChangedError(Exception):
 
 @dataclass(frozen=True)
 class PackPlan:
-    """What a pack shall hold, and where.
+    """Plan of a pack: what it shall hold, and where.
 
     Args:
         feature_set: the set.

@@ -7,6 +7,7 @@ anew when any differs, an entry came or went, or it is damaged; entries are veri
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,13 +15,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import h5py
 import numpy as np
 
 from cache.digest import digest_json
+from cache.entries.datasets import find_datasets
 from cache.entries.entry import EntryState
 from cache.entries.sealed import Header, SealError, read_header
 from cache.packs.build import KIND, EntryChangedError, PackError, PackPlan, build_pack
-from cache.packs.frame import PackFrame, read_frame
 from cache.packs.sums import PackSums, check_mapped, check_rest, read_values
 from cache.sets.feature_set import FeatureSet
 from cache.sets.scan import PACKS
@@ -74,6 +76,29 @@ class Pack:
         return slice(int(self.offsets[number]), int(self.offsets[number + 1]))
 
 
+@dataclass(frozen=True)
+class PackTables:
+    """Tables of a pack: all that it holds beside its values.
+
+    Args:
+        header: of the file.
+        index: lists by clip: ids, states, what is missing, checksums.
+        entry_stats: (N, 2) size and time of each entry's file when the pack was made.
+        times: (sum T,), see ``Pack``.
+        offsets: (N + 1,), see there.
+        shape: of the values.
+        dtype: of the values.
+    """
+
+    header: Header
+    index: dict[str, Any]
+    entry_stats: np.ndarray
+    times: np.ndarray
+    offsets: np.ndarray
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
 def open_pack(
     feature_set: FeatureSet,
     clip_ids: Sequence[str],
@@ -113,18 +138,18 @@ def open_pack(
     built = ""
     for _ in range(_ATTEMPTS):
         try:
-            reason, frame = _find_reason_to_build(plan, verify=verify)
-            if frame and not reason:
+            reason, tables = _find_reason_to_build(plan, verify=verify)
+            if tables and not reason:
                 try:
                     return _load(
-                        plan.path, frame, skipped, built, verify=verify, in_memory=in_memory
+                        plan.path, tables, skipped, built, verify=verify, in_memory=in_memory
                     )
                 except SealError as error:
                     reason = f"it was damaged: {error}"
             build_pack(plan, progress=progress)
             built = reason
-            frame = read_frame(plan.path, read_header(plan.path, KIND))
-            return _load(plan.path, frame, skipped, built, verify=False, in_memory=in_memory)
+            tables = _read_tables(plan.path, read_header(plan.path, KIND))
+            return _load(plan.path, tables, skipped, built, verify=False, in_memory=in_memory)
         except (EntryChangedError, FileNotFoundError):
             # Another process replaced an entry or the pack meanwhile: look again.
             plan = _plan(feature_set, clip_ids, array, dtype, plan.path.parent)
@@ -152,12 +177,12 @@ def pack_problem(path: Path, sets: Mapping[str, FeatureSet]) -> str | None:
         OSError: it can't be read.
     """
     header = read_header(path, KIND)
-    frame = read_frame(path, header)
-    clips = frame.index["clips"]
+    tables = _read_tables(path, header)
+    clips = tables.index["clips"]
     feature_set = sets.get(header.fields["set"])
     if feature_set is None or feature_set.spec.key != header.fields["key"]:
         return f"its feature set {header.fields['set']} is gone"
-    return _compare(clips, frame.entry_stats, _stat_entries(feature_set, clips))
+    return _compare(clips, tables.entry_stats, _stat_entries(feature_set, clips))
 
 
 def _plan(
@@ -215,8 +240,8 @@ def _explain_absent(plan: PackPlan, missing: str) -> dict[str, str]:
     return absent
 
 
-def _find_reason_to_build(plan: PackPlan, *, verify: bool) -> tuple[str, PackFrame | None]:
-    """Return why the pack must be built; if the file there can be used, no reason and its frame."""
+def _find_reason_to_build(plan: PackPlan, *, verify: bool) -> tuple[str, PackTables | None]:
+    """Return why the pack must be built; no reason and its tables if the file there can be used."""
     try:
         header = read_header(plan.path, KIND)
         stated = PackSums.of(header)
@@ -224,12 +249,37 @@ def _find_reason_to_build(plan: PackPlan, *, verify: bool) -> tuple[str, PackFra
             check_rest(plan.path, stated)  # the values are checked as they are read
         if _without_sums(header) != plan.header_fields(header.fields["steps"]):
             return "the file there is another pack", None
-        frame = read_frame(plan.path, header)
+        tables = _read_tables(plan.path, header)
     except (FileNotFoundError, NotADirectoryError):
         return "there was none", None
     except SealError as error:
         return f"it was damaged: {error}", None
-    return _compare(frame.index["clips"], frame.entry_stats, plan.entry_stats) or "", frame
+    return _compare(tables.index["clips"], tables.entry_stats, plan.entry_stats) or "", tables
+
+
+def _read_tables(path: Path, header: Header) -> PackTables:
+    """Read all of a pack but its values, with one look into the file.
+
+    Raises:
+        FileNotFoundError: it is gone.
+        SealError: it is damaged.
+    """
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            datasets = find_datasets(file, header.bytes)
+            return PackTables(
+                header=header,
+                index=json.loads(bytes(datasets["index"][...])),
+                entry_stats=datasets["entry_stats"][...],
+                times=datasets["times"][...],
+                offsets=datasets["offsets"][...],
+                shape=datasets["values"].shape,
+                dtype=datasets["values"].dtype,
+            )
+    except FileNotFoundError:
+        raise
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        raise SealError(str(error)) from error
 
 
 def _without_sums(header: Header) -> dict[str, Any]:
@@ -247,34 +297,34 @@ def _compare(clips: Sequence[str], before: np.ndarray, now: np.ndarray) -> str |
 
 def _load(
     path: Path,
-    frame: PackFrame,
+    tables: PackTables,
     skipped: Mapping[str, str],
     built: str,
     *,
     verify: bool,
     in_memory: bool,
 ) -> Pack:
-    stated = PackSums.of(frame.header)
-    size = frame.dtype.itemsize * math.prod(frame.shape)
+    stated = PackSums.of(tables.header)
+    size = tables.dtype.itemsize * math.prod(tables.shape)
     if size != stated.bytes:
         raise SealError(f"its values have {size} bytes, its header says {stated.bytes}")
     # Past HDF5: one read of the whole, or none.
-    if in_memory or 0 in frame.shape:
-        values = read_values(path, stated, verify=verify).view(frame.dtype).reshape(frame.shape)
+    if in_memory or 0 in tables.shape:
+        values = read_values(path, stated, verify=verify).view(tables.dtype).reshape(tables.shape)
     else:
-        values = np.memmap(path, frame.dtype, "r", stated.offset, frame.shape)
+        values = np.memmap(path, tables.dtype, "r", stated.offset, tables.shape)
         if verify:
             check_mapped(values.reshape(-1).view(np.uint8), stated)
-    if read_header(path, KIND).body_sha256 != frame.header.body_sha256:
+    if read_header(path, KIND).body_sha256 != tables.header.body_sha256:
         raise EntryChangedError(f"{path} was replaced while it was read")
     values.flags.writeable = False
-    index = frame.index
+    index = tables.index
     present = [number for number, state in enumerate(index["states"]) if state is not None]
     return Pack(
         clip_ids=tuple(index["clips"][number] for number in present),
         values=values,
-        times=frame.times,
-        offsets=frame.offsets,
+        times=tables.times,
+        offsets=tables.offsets,
         states=tuple(index["states"][number] for number in present),
         missing=tuple(tuple(index["missing"][number]) for number in present),
         entry_checksums=tuple(index["checksums"][number] for number in present),

@@ -29,7 +29,7 @@ _READERS = 4  # on two cores two and four are alike
 
 @dataclass(frozen=True)
 class PackSums(JsonFields):
-    """Where a pack's values are and what its bytes add up to.
+    """Place of a pack's values in its file, and the sums that its bytes must have.
 
     Args:
         offset: of the values in the file.
