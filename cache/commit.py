@@ -133,7 +133,7 @@ def sync_folder(folder: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """Who writes a temporary file: a process, and since when, on one host."""
+    """Process that writes a temporary file: its host, number and start."""
 
     host: str
     pid: int
@@ -198,7 +198,7 @@ def _started(pid: int) -> int:
 
 
 def _is_zombie(pid: int) -> bool:
-    """Whether a process has ended and only its parent's look at its exit code is missing."""
+    """Whether a process has ended and only waits for its parent to ask for the exit code."""
     return _status(pid)[:1] == ["Z"]
 
 

@@ -1,5 +1,7 @@
-"""Settings: frozen dataclasses, read from TOML and ``key=value`` overrides, unknown keys refused.
+"""Settings: frozen dataclasses, read from TOML and ``key=value``, checked, and written as TOML.
 
+An unknown key is refused with the nearest known one; ``check_at_least`` and ``check_shares`` are
+the range checks that classes make of their own fields.
 A settings class stands beside what it configures and is the only place that states a default.
 Nested settings are fields whose type is another settings class.
 """

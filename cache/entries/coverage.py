@@ -1,4 +1,4 @@
-"""Coverage: in how many frames of a clip, and of a corpus, there was a face, and how it was had.
+"""Coverage: the frames of a clip, and of a corpus, that have a face, by how it was found.
 
 Stage one states it in the headers of the entries that it makes from faces; ``cache status`` and the
 metrics of a run read it from there, without opening one entry with HDF5.
@@ -19,7 +19,7 @@ WHOLE = "whole"  # the rung of a frame without a face
 
 
 class _Rungs:
-    """What follows from the frames per rung, of a clip or of a corpus."""
+    """Figures that follow from the frames per rung, of a clip or of a corpus."""
 
     rungs: Mapping[str, int]
 
@@ -30,7 +30,7 @@ class _Rungs:
 
     @property
     def num_with_face(self) -> int:
-        """Frames in which the face was had in any way."""
+        """Frames with a face, however it was found."""
         return self.num_frames - self.rungs.get(WHOLE, 0)
 
     @property

@@ -3,7 +3,7 @@
 Root attributes, all ASCII: ``clip``, ``key``, ``state``, and as JSON ``missing``, ``source``,
 ``attributes``, ``provenance``; ``checksum`` is the SHA-256 over all of these and over the
 ``sha256`` that each dataset carries. The header in front (``cache.entries.sealed``) repeats clip,
-key, state, source and the number of steps, so that they can be had without HDF5.
+key, state, source and the number of steps, so that they can be read without HDF5.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class EntryHeader:
-    """What an entry states in its first bytes, to be had without HDF5.
+    """Header of an entry: what its first bytes state, readable without HDF5.
 
     Args:
         clip: the clip's id.
@@ -85,7 +85,7 @@ class EntryHeader:
         steps: length T of ``times``.
         source: the file that it was made from.
         seal: the general header: size, time, digest.
-        facts: those of its attributes that its writer wanted to be had from here.
+        facts: those of its attributes that its writer put here too.
     """
 
     clip: str

@@ -12,6 +12,7 @@ from cache.codec import JsonFields
 from cache.commit import write_whole
 from cache.digest import JSON, canonical_json, digest_json
 from cache.entries.source import Source, same
+from cache.span import WHOLE_FILE, Span
 
 
 class FailureRecordError(ValueError):
@@ -43,9 +44,7 @@ class Failure(JsonFields):
     date: str = field(default_factory=utc_now)
     provenance: Mapping[str, JSON] = field(default_factory=dict)
 
-    def still_counts(
-        self, path: Path, *, start_seconds: float | None = None, end_seconds: float | None = None
-    ) -> bool:
+    def still_counts(self, path: Path, span: Span = WHOLE_FILE) -> bool:
         """Whether the failure is one of the file as it is now, so that a new try is pointless.
 
         A failure to read the file counts as long as the file can't be read.
@@ -56,7 +55,7 @@ class Failure(JsonFields):
             except OSError:
                 return True
             return False
-        if (start_seconds, end_seconds) != (self.source.start_seconds, self.source.end_seconds):
+        if span != self.source.span:
             return False
         try:
             return same(path, self.source)

@@ -39,7 +39,7 @@ class SealError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a sealed file's first bytes state.
+    """Header of a sealed file, read from its first bytes.
 
     Args:
         fields: what its kind keeps there.

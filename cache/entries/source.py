@@ -6,10 +6,10 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cache.codec import JsonFields
 from cache.digest import digest_file
+from cache.span import WHOLE_FILE, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +30,22 @@ class Source(JsonFields):
     start_seconds: float | None = None
     end_seconds: float | None = None
 
+    @property
+    def span(self) -> Span:
+        """The part of the file that is the clip."""
+        return Span(self.start_seconds, self.end_seconds)
+
     def same_content(self, other: Source) -> bool:
         """Whether both stand for the same part of the same bytes."""
-        return self._content() == other._content()
-
-    def _content(self) -> tuple[Any, ...]:
-        return (self.size, self.sha256, self.start_seconds, self.end_seconds)
+        return (self.size, self.sha256, self.span) == (other.size, other.sha256, other.span)
 
 
-def read_source(
-    path: Path, start_seconds: float | None = None, end_seconds: float | None = None
-) -> Source:
+def read_source(path: Path, span: Span = WHOLE_FILE) -> Source:
     """Read a file through and return its source.
+
+    Args:
+        path: the file.
+        span: the part of it that is the clip.
 
     Raises:
         OSError: the file is missing, is no regular file, can't be read, or changed meanwhile.
@@ -51,7 +55,7 @@ def read_source(
     after = _stat(path)
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise OSError(f"{path} changed while it was read; wait until it is complete, then go on")
-    return Source(after.st_size, after.st_mtime_ns, digest, start_seconds, end_seconds)
+    return Source(after.st_size, after.st_mtime_ns, digest, span.start, span.end)
 
 
 def same(path: Path, source: Source) -> bool:

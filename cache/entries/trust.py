@@ -1,26 +1,29 @@
-"""Trust: whether an entry that is there can be used as it is, or must be made again."""
+"""Trust: decide whether an entry that is there can be used as it is."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cache.entries.entry import EntryError, EntryHeader, EntryState, read_entry_header
 from cache.entries.sealed import SealError, read_unchanged, verify_body
 from cache.entries.source import same
+from cache.span import WHOLE_FILE, Span
 
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Whether an entry can be used as it is.
+    """Verdict on an entry: usable as it is, or to be made again.
 
     Args:
         state: the entry's state; None: it must be made again.
         reason: why it must be; empty if it need not.
+        header: what a trusted entry states about itself.
     """
 
     state: EntryState | None
     reason: str = ""
+    header: EntryHeader | None = field(default=None, compare=False)
 
 
 def trust_entry(
@@ -29,8 +32,7 @@ def trust_entry(
     clip: str,
     key: str,
     source: Path,
-    start_seconds: float | None = None,
-    end_seconds: float | None = None,
+    span: Span = WHOLE_FILE,
     verify: bool = False,
 ) -> Trust:
     """Decide whether an entry can be used as it is, and say why not; never raises.
@@ -40,8 +42,7 @@ def trust_entry(
         clip: the clip's id.
         key: its set's key.
         source: the clip's media file.
-        start_seconds: where the clip starts in the file.
-        end_seconds: where it ends.
+        span: the part of it that is the clip.
         verify: also read the entry through and compare its SHA-256.
     """
     try:
@@ -58,13 +59,15 @@ def trust_entry(
         return Trust(None, f"the entry is clip {header.clip}'s")
     if header.key != key:
         return Trust(None, f"the entry has key {header.key[:12]}, not {key[:12]}")
-    if (header.source.start_seconds, header.source.end_seconds) != (start_seconds, end_seconds):
+    if header.source.span != span:
         return Trust(None, "the clip's start or end has changed")
     try:
         unchanged = same(source, header.source)
     except OSError as error:
         return Trust(None, f"its file can't be read: {error}")
-    return Trust(header.state) if unchanged else Trust(None, f"{source} has changed")
+    if not unchanged:
+        return Trust(None, f"{source} has changed")
+    return Trust(header.state, header=header)
 
 
 def _read_through(path: Path) -> EntryHeader:

@@ -1,4 +1,4 @@
-"""Writing an entry: arrays come in parts, the file appears when all is there.
+"""Write an entry: arrays come in parts, the file appears when all is there.
 
 Each array is held back until it fills a chunk of ``CHUNK_BYTES``, so that memory does not depend on
 a clip's length. An array that never fills a chunk, as most don't, is stored contiguously.
@@ -122,7 +122,7 @@ class EntryWriter:
         Args:
             missing: what the entry lacks, for a user: ``no audio stream``. Makes it ``partial``.
             attributes: facts about the clip, as JSON.
-            facts: more of them, a few short ones, that shall also be had from the header.
+            facts: more of them, a few short ones, which the header repeats.
 
         Returns:
             The entry's path.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from cache.span import Span
+
 COLUMNS = (
     "clip",
     "path",
@@ -42,3 +44,8 @@ class Clip:
     fold: int | None = None
     start_seconds: float | None = None
     end_seconds: float | None = None
+
+    @property
+    def span(self) -> Span:
+        """The part of the file that is the clip."""
+        return Span(self.start_seconds, self.end_seconds)

@@ -1,4 +1,4 @@
-"""Where a manifest's files lie: what may be written relative to it, and what is wrong with a path.
+"""Paths of a manifest: written relative to its folder where that is safe, and checked when read.
 
 Strings and ``os.path`` throughout, for a table of a million rows; folders are resolved once each.
 """

@@ -23,6 +23,7 @@ from cache.manifest.table import TableError, read_table
 __all__ = ["SPLITS", "Clip", "Manifest", "ManifestError", "read_manifest", "write_manifest"]
 
 MAX_PROBLEMS_SHOWN = 20
+_NUM_USUAL_COLUMNS = COLUMNS.index("fold")  # the columns before it are written even when empty
 
 
 class ManifestError(ValueError):
@@ -175,9 +176,6 @@ def write_manifest(path: Path, clips: Iterable[Clip], *, overwrite: bool = False
         except ManifestError as error:
             raise ManifestError(path, error.problems) from error
     return path
-
-
-_NUM_USUAL_COLUMNS = COLUMNS.index("fold")  # the columns before it are written even when empty
 
 
 def _to_row(clip: Clip, files: ManifestFiles, columns: Sequence[str]) -> list[str]:

@@ -25,6 +25,7 @@ from cache.sets.spec import (
     spec_difference,
     write_spec_file,
 )
+from cache.span import WHOLE_FILE, Span
 
 __all__ = [
     "FeatureSet",
@@ -111,35 +112,20 @@ class FeatureSet:
         return self.folder / FAILURES / f"{check_clip_id(clip)}.json"
 
     def trusted(
-        self,
-        clip: str,
-        path: Path,
-        *,
-        start_seconds: float | None = None,
-        end_seconds: float | None = None,
-        verify: bool = False,
+        self, clip: str, path: Path, span: Span = WHOLE_FILE, *, verify: bool = False
     ) -> EntryState | None:
         """Return the state of a clip's entry, or None if it must be made; see ``trust``."""
-        return self.trust(
-            clip, path, start_seconds=start_seconds, end_seconds=end_seconds, verify=verify
-        ).state
+        return self.trust(clip, path, span, verify=verify).state
 
     def trust(
-        self,
-        clip: str,
-        path: Path,
-        *,
-        start_seconds: float | None = None,
-        end_seconds: float | None = None,
-        verify: bool = False,
+        self, clip: str, path: Path, span: Span = WHOLE_FILE, *, verify: bool = False
     ) -> Trust:
         """Decide whether a clip's entry can be used as it is, and say why not.
 
         Args:
             clip: the clip's id.
             path: the clip's media file.
-            start_seconds: where the clip starts in the file.
-            end_seconds: where it ends.
+            span: the part of it that is the clip.
             verify: also read the entry through and compare its SHA-256. Without it, what is
                 checked costs no more than reading 1,024 bytes: layout, size, clip, key, source.
         """
@@ -148,8 +134,7 @@ class FeatureSet:
             clip=clip,
             key=self.spec.key,
             source=path,
-            start_seconds=start_seconds,
-            end_seconds=end_seconds,
+            span=span,
             verify=verify,
         )
 

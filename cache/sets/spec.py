@@ -1,4 +1,8 @@
-"""Specs: what a feature set was made with, its key, and how two of them differ."""
+"""Specs: everything that a feature set's numbers depend on, its key, and the file it lies in.
+
+``SPEC_FILE`` stands in each set's folder and holds the spec with its key, provenance and a
+checksum. Two specs are compared setting by setting, so that a user sees why two sets differ.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +29,7 @@ from cache.digest import JSON, canonical_json, digest_json
 from cache.entries.failure import utc_now
 from cache.entries.sealed import LAYOUT
 
+SPEC_FILE = "set.json"
 KEY_IN_NAME = 16  # hex digits of the key that a folder's name shows
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _KEY = re.compile(r"[0-9a-f]{64}")
@@ -128,9 +133,6 @@ def _readable(values: Mapping[str, JSON], name: str) -> str:
     if isinstance(value, str):
         return value[:12] if _KEY.fullmatch(value) else value
     return canonical_json(value)
-
-
-SPEC_FILE = "set.json"
 
 
 def read_spec_file(folder: Path) -> tuple[SetSpec, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Status: what a cache holds, set by set, and which sets look stale or orphaned, and why."""
+"""Status: the contents of a cache, set by set, and the sets that look stale or orphaned."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from cache.sets.spec import KEY_IN_NAME, SetSpec, spec_difference
 
 @dataclass(frozen=True)
 class SetStatus:
-    """What a feature set holds.
+    """Contents and health of a feature set.
 
     Args:
         name: the set's name.
@@ -75,7 +75,7 @@ class SetStatus:
 
 @dataclass(frozen=True)
 class CacheStatus:
-    """What a cache holds.
+    """Contents and health of a cache.
 
     Args:
         cache: its folder.

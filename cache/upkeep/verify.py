@@ -40,7 +40,7 @@ class Damage:
 
 @dataclass(frozen=True)
 class VerifyReport(JsonFields):
-    """What verification found.
+    """Findings of a verification.
 
     Args:
         cache: the cache's folder.

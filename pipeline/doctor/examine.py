@@ -15,6 +15,7 @@ import numpy as np
 
 from cache.entries.source import read_source
 from cache.manifest.clip import Clip
+from cache.span import Span
 from pipeline.faces.detect import HogDetector
 from pipeline.media.container import MediaError, MediaInfo, check_limits, probe
 from pipeline.media.frames import DecodeSettings, Frames, VideoReader
@@ -87,7 +88,7 @@ def _examine(clip: Clip, sample: int) -> Examination:
         info = probe(clip.path, settings)
     if not info.has_video and not info.has_audio:
         raise MediaError(f"{clip.path} has neither picture nor sound")
-    check_limits(info, settings, clip.start_seconds, clip.end_seconds)
+    check_limits(info, settings, clip.span)
     source = read_source(clip.path)
     sound, sound_sha256, notes = _listen(clip, settings) if info.has_audio else ("missing", "", ())
     looked, faces = _look(clip, info, sample) if info.has_video and sample else (0, 0)
@@ -116,7 +117,7 @@ def _duration(clip: Clip, info: MediaInfo) -> float | None:
 
 def _listen(clip: Clip, settings: DecodeSettings) -> tuple[Sound, str, tuple[str, ...]]:
     """Decode a clip's sound; return whether it is silent, its digest and what was repaired."""
-    reader = WaveformReader(clip.path, settings, clip.start_seconds, clip.end_seconds)
+    reader = WaveformReader(clip.path, settings, clip.span)
     digest, loudest = hashlib.sha256(), 0.0
     for block in guarded(reader, HANG_SECONDS):
         loudest = max(loudest, float(np.abs(block).max(initial=0.0)))
@@ -157,7 +158,7 @@ def _frame_at(clip: Clip, seconds: float, begin: float) -> Frames:
     """Decode the first frame from ``seconds`` on."""
     one_frame = DecodeSettings(chunk_bytes=1)
     start = seconds if seconds > begin else clip.start_seconds
-    reader = VideoReader(clip.path, one_frame, start, clip.end_seconds)
+    reader = VideoReader(clip.path, one_frame, Span(start, clip.end_seconds))
     with closing(guarded(reader, HANG_SECONDS)) as chunks:  # type: ignore[type-var]  # a generator
         for frames in chunks:
             return frames

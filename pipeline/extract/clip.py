@@ -1,28 +1,37 @@
-"""Stage one for one clip: video -> faces -> crops -> views -> embeddings -> entries.
+"""Extract one clip: video -> faces -> crops -> views -> embeddings -> entries.
 
-``extract_clip`` brings every planned set of a clip up to date and says what became of each. It
-streams: frames arrive in chunks, features leave in chunks, and memory doesn't grow with length.
-What looks at the picture is in ``pipeline.extract.picture``.
+``extract_clip`` brings every planned set of a clip up to date. What the cache knows of the clip is
+looked up in ``pipeline.extract.known``, the stages are in ``picture`` and ``sound``, and what they
+share of the clip is in ``job``. All of it streams: frames arrive in chunks, features leave in
+chunks, and memory doesn't grow with length.
 """
 
 from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cache.commit import CacheWriteError
+from cache.entries.coverage import Coverage
 from cache.entries.source import Source, read_source
 from cache.manifest.manifest import Clip
 from pipeline.extract.job import ClipResult, Compute, Job, SetResult
-from pipeline.extract.known import find_coverage, find_known, record_failures
+from pipeline.extract.known import find_known, record_failures
 from pipeline.extract.picture import extract_faces, extract_networks
 from pipeline.extract.plan import Kind, Plan, PlannedSet
-from pipeline.extract.sound import _extract_audio, _extract_grids
+from pipeline.extract.sound import extract_audio, extract_grids
 from pipeline.faces.choice import MisfitError
 from pipeline.media.frames import MediaError, probe
 from pipeline.workers.pool import time_limit
+
+STAGES: tuple[tuple[Kind, Compute], ...] = (
+    ("faces", extract_faces),
+    ("network", extract_networks),
+    ("audio", extract_audio),
+    ("grid", extract_grids),
+)
 
 
 def extract_clip(clip: Clip, plan: Plan) -> ClipResult:
@@ -34,13 +43,11 @@ def extract_clip(clip: Clip, plan: Plan) -> ClipResult:
         cache.commit.CacheWriteError: the cache can't be written; going on would lose every clip.
     """
     started = time.monotonic()
-    results = {p.name: r for p in plan.sets if (r := find_known(clip, plan, p)) is not None}
+    results = find_known(clip, plan)
     if len(results) < len(plan.sets):
         source: Source | None = None
         try:
-            source = read_source(
-                clip.path, start_seconds=clip.start_seconds, end_seconds=clip.end_seconds
-            )
+            source = read_source(clip.path, clip.span)
             with time_limit(plan.settings.hang_seconds):
                 info = probe(clip.path, plan.settings.decode)
             job = Job(clip, plan, source, info)
@@ -56,17 +63,8 @@ def extract_clip(clip: Clip, plan: Plan) -> ClipResult:
                     if todo:
                         results |= _attempt(job, stage, todo, compute, results)
             finally:
-                job.settle()
-    coverage = find_coverage(clip, plan)
-    return ClipResult(clip.id, results, coverage, time.monotonic() - started)
-
-
-STAGES: tuple[tuple[Kind, Compute], ...] = (
-    ("faces", extract_faces),
-    ("network", extract_networks),
-    ("audio", _extract_audio),
-    ("grid", _extract_grids),
-)
+                job.wait_for_commits()
+    return ClipResult(clip.id, results, _coverage(plan, results), time.monotonic() - started)
 
 
 def _attempt(
@@ -89,6 +87,13 @@ def _attempt(
         raise
     except Exception as error:  # noqa: BLE001 - see _reason
         return record_failures(job.clip, job.plan, todo, job.source, stage, _reason(error))
+
+
+def _coverage(plan: Plan, results: Mapping[str, SetResult]) -> Coverage | None:
+    """Return a clip's coverage: of the faces that networks were given, else of all its faces."""
+    sets = (*plan.of_kind("network")[:1], *plan.of_kind("faces"))
+    found = [results[planned.name].coverage for planned in sets]
+    return next((coverage for coverage in found if coverage is not None), None)
 
 
 def _reason(error: Exception) -> str:

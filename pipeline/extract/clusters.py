@@ -34,7 +34,7 @@ class EngineError(Exception):
 
 @dataclass
 class Engine:
-    """Where the shards of a run are worked on.
+    """Cluster that works on the shards of a run.
 
     Args:
         name: ``dask`` takes the cluster of ``DASK_SCHEDULER_ADDRESS``, ``ray`` that of

@@ -1,4 +1,4 @@
-"""One clip on its way through the stages of stage one."""
+"""One clip on its way through the stages, and the results that it ends with."""
 
 from __future__ import annotations
 
@@ -7,36 +7,44 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
+from cache.codec import fields_from_json
 from cache.entries.coverage import Coverage
 from cache.entries.entry import Entry, EntryError
 from cache.entries.source import Source
 from cache.entries.writer import EntryWriter
 from cache.manifest.manifest import Clip
-from cache.sets.feature_set import FeatureSet
 from pipeline.extract.plan import Plan, PlannedSet
-from pipeline.media.frames import MediaInfo, VideoReader
+from pipeline.media.container import MediaInfo
+from pipeline.media.frames import VideoReader
 
 
 @dataclass(frozen=True)
 class SetResult:
-    """What became of one set of one clip.
+    """Outcome of one set of one clip.
 
     Args:
         state: ``ok``, ``partial`` or ``failed``.
         why: what a partial entry lacks, or why there is none.
         fresh: computed now; False where a trusted entry, or a failure not to be retried, was there.
+        coverage: frames with a face, of a set that is made from faces.
     """
 
     state: str
     why: tuple[str, ...] = ()
     fresh: bool = True
+    coverage: Coverage | None = field(default=None, compare=False)
+
+    @classmethod
+    def made(cls, missing: Sequence[str], coverage: Coverage | None = None) -> Self:
+        """Return the result of an entry that was written now and lacks ``missing``."""
+        return cls("partial" if missing else "ok", tuple(missing), coverage=coverage)
 
 
 @dataclass(frozen=True)
 class ClipResult:
-    """What became of a clip: a result per set, coverage by faces if any are used, seconds spent."""
+    """Outcome of a clip: a result per set, coverage by faces if any are used, seconds spent."""
 
     clip: str
     sets: dict[str, SetResult]
@@ -49,8 +57,14 @@ class ClipResult:
         states = {result.state for result in self.sets.values()}
         return next((state for state in ("failed", "partial") if state in states), "ok")
 
+    @property
+    def reason(self) -> str:
+        """Why the clip isn't ok: each reason once."""
+        worst = [result for result in self.sets.values() if result.state == self.state]
+        return "; ".join(dict.fromkeys(why for result in worst for why in result.why))
+
     def to_json(self) -> dict[str, Any]:
-        """The clip's row of a report, as JSON types."""
+        """Return the clip's row of a report."""
         return {
             "clip": self.clip,
             "state": self.state,
@@ -69,92 +83,76 @@ class ClipResult:
         gap = row["longest_gap_seconds"]
         return cls(
             row["clip"],
-            {
-                name: SetResult(result["state"], tuple(result["why"]), fresh=result["fresh"])
-                for name, result in row["sets"].items()
-            },
+            {name: fields_from_json(SetResult, result) for name, result in row["sets"].items()},
             None if gap is None else Coverage(dict(row["frames"]), gap),
             row["seconds"],
         )
 
-    @property
-    def reason(self) -> str:
-        """Why the clip isn't ok: each reason once."""
-        worst = [result for result in self.sets.values() if result.state == self.state]
-        return "; ".join(dict.fromkeys(why for result in worst for why in result.why))
-
 
 @dataclass(frozen=True)
 class Job:
-    """A clip on its way through the stages: its file as it was found, and the plan.
+    """One clip in work: its file as it was found, and the plan.
 
-    ``fresh`` holds what this job made a moment ago, so that a later stage needs not read it.
+    Attributes:
+        entries: the entries of this clip that this job has made, by set, so that a later stage
+            needs not read them.
     """
 
     clip: Clip
     plan: Plan
     source: Source
     info: MediaInfo
-    fresh: dict[str, Entry] = field(default_factory=dict)
-    _beside: list[Future[Path]] = field(default_factory=list)
+    entries: dict[str, Entry] = field(default_factory=dict, init=False)
+    _commits: list[Future[Path]] = field(default_factory=list, init=False)
 
     def frames(self) -> VideoReader:
         """Return a reader of the clip's picture."""
-        return VideoReader(
-            self.clip.path,
-            self.plan.settings.decode,
-            start_seconds=self.clip.start_seconds,
-            end_seconds=self.clip.end_seconds,
-        )
+        return VideoReader(self.clip.path, self.plan.settings.decode, self.clip.span)
 
     def writer(self, planned: PlannedSet) -> EntryWriter:
         """Return a writer of the clip's entry in a set."""
-        feature_set = FeatureSet(self.plan.cache, planned.spec)
-        return feature_set.writer(self.clip.id, source=self.source, provenance=self.plan.provenance)
+        return self.plan.feature_sets[planned.name].writer(
+            self.clip.id, source=self.source, provenance=self.plan.provenance
+        )
 
-    def beside(self, commit: Callable[[], Path]) -> None:
+    def commit_in_background(self, commit: Callable[[], Path]) -> None:
         """Commit an entry on a thread while the next stage works: disks take milliseconds."""
-        self._beside.append(_thread().submit(commit))
+        self._commits.append(_commit_thread().submit(commit))
 
-    def settle(self) -> None:
-        """Wait until what is committed beside is on the disk.
+    def wait_for_commits(self) -> None:
+        """Wait until what is committed in the background is on the disk.
 
         Raises:
             cache.commit.CacheWriteError: a commit failed.
         """
-        while self._beside:
-            self._beside.pop().result()
+        while self._commits:
+            self._commits.pop().result()
+
+    def read_upstream(
+        self, planned: PlannedSet, compute: Compute
+    ) -> tuple[Entry, dict[str, SetResult]]:
+        """Read the entry that another is made from, every bit verified.
+
+        One that this job has made is taken from memory; a damaged one is computed again.
+
+        Returns:
+            The entry, and the result of its set if it was computed again.
+        """
+        if planned.name in self.entries:
+            return self.entries[planned.name], {}
+        feature_set = self.plan.feature_sets[planned.name]
+        try:
+            return feature_set.read(self.clip.id, verify=True), {}
+        except EntryError:
+            again = compute(self, [planned])
+            self.wait_for_commits()
+            return feature_set.read(self.clip.id, verify=True), again
+
+
+# A stage: computes some sets of a clip and returns the result of each.
+Compute: TypeAlias = Callable[[Job, Sequence[PlannedSet]], dict[str, SetResult]]
 
 
 @cache
-def _thread() -> ThreadPoolExecutor:
+def _commit_thread() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, thread_name_prefix="commit")
-
-
-Compute = Callable[[Job, Sequence[PlannedSet]], dict[str, SetResult]]
-
-
-def made(missing: Sequence[str]) -> SetResult:
-    """Return the result of an entry that was written now."""
-    return SetResult("partial" if missing else "ok", tuple(missing))
-
-
-def read_upstream(
-    job: Job, planned: PlannedSet, compute: Compute
-) -> tuple[Entry, dict[str, SetResult]]:
-    """Read the entry that another is made from, every bit verified; a damaged one is made again.
-
-    One that this very job made is taken from memory.
-
-    Returns:
-        The entry, and what became of its set if it was made again.
-    """
-    if planned.name in job.fresh:
-        return job.fresh[planned.name], {}
-    feature_set = FeatureSet(job.plan.cache, planned.spec)
-    try:
-        return feature_set.read(job.clip.id, verify=True), {}
-    except EntryError:
-        again = compute(job, [planned])
-        job.settle()
-        return feature_set.read(job.clip.id, verify=True), again

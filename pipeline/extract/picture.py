@@ -17,7 +17,7 @@ from cache.digest import JSON
 from cache.entries.coverage import FACT
 from cache.entries.entry import Entry
 from cache.settings import settings_from
-from pipeline.extract.job import Job, SetResult, made, read_upstream
+from pipeline.extract.job import Job, SetResult
 from pipeline.extract.networks import use_network, use_second
 from pipeline.extract.plan import PlannedSet
 from pipeline.faces.choice import FaceArrays, choose_faces, place_given
@@ -53,7 +53,8 @@ def extract_faces(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
         "problems": list(missing),
     }
     missing += _without_face(found.rung)
-    facts = {FACT: measure_coverage(found.rung, found.times).to_json()}
+    coverage = measure_coverage(found.rung, found.times)
+    facts = {FACT: coverage.to_json()}
     arrays = found.arrays()
     with ExitStack() as stack:
         writer = stack.enter_context(job.writer(todo[0]))
@@ -65,10 +66,10 @@ def extract_faces(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
             return writer.finish(missing=missing, attributes=attributes, facts=facts)
 
     if job.plan.of_kind("network"):
-        job.beside(commit)
+        job.commit_in_background(commit)
     else:
         commit()
-    job.fresh[todo[0].name] = Entry(
+    job.entries[todo[0].name] = Entry(
         job.clip.id,
         arrays,
         "partial" if missing else "ok",
@@ -78,19 +79,20 @@ def extract_faces(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
         dict(job.plan.provenance),
         checksums={},
     )
-    return {todo[0].name: made(missing)}
+    return {todo[0].name: SetResult.made(missing, coverage)}
 
 
 def extract_networks(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
     """Decode once, choose the face and crop it, and run every network on the crops."""
     settings, plan = job.plan.settings, job.plan
-    entry, again = read_upstream(job, plan.of_kind("faces")[0], extract_faces)
+    entry, again = job.read_upstream(plan.of_kind("faces")[0], extract_faces)
     overrides = plan.overrides.get(job.clip.id, ())
     faces = choose_faces(read_tracks(entry), settings.faces.policy, overrides)
     size = settings.crops.size
     networks = [use_network(planned, plan) for planned in todo]
     missing = [*entry.attributes["problems"], *_without_face(faces.rung)]
-    facts: dict[str, JSON] = {FACT: measure_coverage(faces.rung, faces.times).to_json()}
+    coverage = measure_coverage(faces.rung, faces.times)
+    facts: dict[str, JSON] = {FACT: coverage.to_json()}
     if overrides:
         facts[OVERRIDES] = digest_overrides(overrides)
     with ExitStack() as stack:
@@ -102,11 +104,11 @@ def extract_networks(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResul
         for rows, crops in _crops(job, faces, framings):
             for writer, network, framing in zip(writers, networks, framings, strict=True):
                 writer.append(**_rows(faces, rows), **network.extract(crops[framing]))
-        job.settle()  # no embeddings are in the cache before their faces
+        job.wait_for_commits()  # no embeddings are in the cache before their faces
         for writer, network in zip(writers, networks, strict=True):
             attributes = {**_about(entry, overrides), **_precision(network)}
             writer.finish(missing=missing, attributes=attributes, facts=facts)
-    return again | {planned.name: made(missing) for planned in todo}
+    return again | {planned.name: SetResult.made(missing, coverage) for planned in todo}
 
 
 def _framing(planned: PlannedSet) -> CropSettings:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from cache.digest import digest_file
+from cache.sets.feature_set import FeatureSet
 from cache.sets.spec import SetSpec
 from cache.settings import settings_to_dict
 from extractors.networks import NETWORKS
@@ -88,6 +90,11 @@ class Plan:
     retry_failed: bool = False
     provenance: Mapping[str, Any] = field(default_factory=dict)
     overrides: Mapping[str, tuple[Override, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def feature_sets(self) -> Mapping[str, FeatureSet]:
+        """The cache's feature set of each of the sets, by name."""
+        return {planned.name: FeatureSet(self.cache, planned.spec) for planned in self.sets}
 
     def of_kind(self, kind: Kind) -> tuple[PlannedSet, ...]:
         """The sets of one kind."""

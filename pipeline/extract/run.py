@@ -1,4 +1,8 @@
-"""A run of stage one over the clips of a manifest: workers, progress, interruption, summary."""
+"""Extract all clips: share them out, show progress, stop when asked, and sum up.
+
+Each clip ends in a *result*; a run's results are its *summary*, which a person reads at the end and
+which lies in the cache as the *report*, as JSON. A *record* is of a failure, beside the entries.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,6 @@ from typing import Literal, get_args
 from cache.commit import CacheWriteError, write_whole
 from cache.manifest.manifest import Clip
 from cache.progress import Progress
-from cache.sets.feature_set import FeatureSet
 from cache.signals import StopRequest
 from cache.upkeep.gc import find_garbage, remove_garbage
 from pipeline.extract.clip import extract_clip
@@ -31,11 +34,16 @@ from pipeline.workers.pool import WorkerDied, map_clips
 ConsumerChoice = Literal["auto", "shared", "own"]
 # Of a clip cut out of a longer file, so that it has a place among whole files: a common bit rate.
 BYTES_PER_SECOND = 125_000
+REPORT_NAME = "extract-report.json"
+
+
+class CacheFullError(Exception):
+    """The cache can't be written; the message says how far the run came and how to go on."""
 
 
 @dataclass(frozen=True)
 class Resources:
-    """How a run uses the cores and the GPU.
+    """Cores and GPU of a run, with what ``auto`` leaves open.
 
     Measured on two cores (benchmarks/NOTES.md): a process a core, each with one thread, one decoder
     thread and networks of its own, beats fewer processes with more threads.
@@ -80,52 +88,11 @@ class Resources:
 
 @dataclass(frozen=True)
 class Share:
-    """What ``Resources`` come to."""
+    """Worker and thread counts after ``auto`` is resolved; whether networks are shared."""
 
     jobs: int
     threads: int
     shared: bool
-
-
-def num_cores() -> int:
-    """The number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def largest_first(clips: Sequence[Clip]) -> list[Clip]:
-    """Sort clips by falling size, so that at the end no worker is left alone with a long one."""
-    return sorted(clips, key=_size, reverse=True)
-
-
-def _size(clip: Clip) -> float:
-    try:
-        size = clip.path.stat().st_size
-    except (OSError, ValueError):
-        return 0.0  # its turn tells
-    if clip.end_seconds is None:
-        return size
-    return min(size, (clip.end_seconds - (clip.start_seconds or 0.0)) * BYTES_PER_SECOND)
-
-
-REPORT_NAME = "extract-report.json"
-
-
-class CacheFullError(Exception):
-    """The cache can't be written; the message says how far the run came and how to go on."""
-
-
-def shard(clips: Sequence[Clip], text: str | None) -> tuple[Clip, ...]:
-    """Take every N-th clip from the I-th on, for ``I/N`` with I from 1 to N.
-
-    Raises:
-        PlanError: the text is not of that form.
-    """
-    if text is None:
-        return tuple(clips)
-    part, _, parts = text.partition("/")
-    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
-        raise PlanError(f"--shard {text}: expected I/N with I from 1 to N, such as 3/8")
-    return tuple(clips[int(part) - 1 :: int(parts)])
 
 
 def run_extract(
@@ -167,7 +134,7 @@ def run_extract(
     try:
         with stop.noted():
             for planned in plan.sets:
-                FeatureSet(plan.cache, planned.spec).create(
+                plan.feature_sets[planned.name].create(
                     {**plan.provenance, **planned.facts, "weights": str(planned.weights or "")}
                 )
             with stop.breaks_off(at=0 if share.jobs else 2), _serving(plan, share) as setup:
@@ -245,3 +212,37 @@ def _serving(plan: Plan, share: Share) -> Iterator[Callable[[], None] | None]:
 
 def _died(clip: Clip, died: WorkerDied, *, plan: Plan) -> ClipResult:
     return fail_clip(clip, plan, "worker", str(died))
+
+
+def shard(clips: Sequence[Clip], text: str | None) -> tuple[Clip, ...]:
+    """Take every N-th clip from the I-th on, for ``I/N`` with I from 1 to N.
+
+    Raises:
+        PlanError: the text is not of that form.
+    """
+    if text is None:
+        return tuple(clips)
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise PlanError(f"--shard {text}: expected I/N with I from 1 to N, such as 3/8")
+    return tuple(clips[int(part) - 1 :: int(parts)])
+
+
+def largest_first(clips: Sequence[Clip]) -> list[Clip]:
+    """Sort clips by falling size, so that at the end no worker is left alone with a long one."""
+    return sorted(clips, key=_size, reverse=True)
+
+
+def _size(clip: Clip) -> float:
+    try:
+        size = clip.path.stat().st_size
+    except (OSError, ValueError):
+        return 0.0  # its turn tells
+    if clip.span.end is None:
+        return size
+    return min(size, (clip.span.end - clip.span.begin) * BYTES_PER_SECOND)
+
+
+def num_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

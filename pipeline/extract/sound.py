@@ -1,4 +1,4 @@
-"""TODO."""
+"""Stages of the sound: spectrograms decoded in blocks, and grids encoded from the cached ones."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import numpy as np
 
 from cache.entries.entry import EntryError
 from cache.manifest.manifest import Clip
-from cache.sets.feature_set import FeatureSet
 from extractors.alexnet import min_steps
 from extractors.spectrogram import LogMelStream, SpectrogramStream, step_times
-from pipeline.extract.job import Job, SetResult, made
+from pipeline.extract.job import Job, SetResult
 from pipeline.extract.networks import use_encoder
 from pipeline.extract.plan import PlannedSet
 from pipeline.extract.settings import StageOneSettings
@@ -25,6 +24,23 @@ STREAMS: dict[str, Callable[[int, Any], SpectrogramStream | LogMelStream]] = {
     "spectrogram": SpectrogramStream,
     "logmel": LogMelStream,
 }
+NO_AUDIO = "no audio stream"
+
+
+def extract_audio(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
+    """Decode the sound and compute what is wanted of it."""
+    results: dict[str, SetResult] = {}
+    for planned in todo:
+        steps = AudioSteps(planned.name, job.clip, job.info, job.plan.settings)
+        with job.writer(planned) as writer:
+            for arrays in steps:
+                writer.append(**arrays)
+            missing = [NO_AUDIO] if job.info.audio is None else steps.problems
+            writer.finish(
+                missing=missing, attributes={"duration_seconds": job.info.duration_seconds}
+            )
+        results[planned.name] = SetResult.made(missing)
+    return results
 
 
 class AudioSteps:
@@ -54,12 +70,7 @@ class AudioSteps:
         """Decode from the beginning."""
         own = getattr(self.settings, self.name)
         stream = STREAMS[self.name](SAMPLE_RATE, own)
-        reader = WaveformReader(
-            self.clip.path,
-            self.settings.decode,
-            start_seconds=self.clip.start_seconds,
-            end_seconds=self.clip.end_seconds,
-        )
+        reader = WaveformReader(self.clip.path, self.settings.decode, self.clip.span)
         done = 0
 
         def block(steps: np.ndarray) -> dict[str, np.ndarray]:
@@ -81,26 +92,7 @@ class AudioSteps:
                 )
 
 
-NO_AUDIO = "no audio stream"
-
-
-def _extract_audio(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
-    """Decode the sound and compute what is wanted of it."""
-    results: dict[str, SetResult] = {}
-    for planned in todo:
-        steps = AudioSteps(planned.name, job.clip, job.info, job.plan.settings)
-        with job.writer(planned) as writer:
-            for arrays in steps:
-                writer.append(**arrays)
-            missing = [NO_AUDIO] if job.info.audio is None else steps.problems
-            writer.finish(
-                missing=missing, attributes={"duration_seconds": job.info.duration_seconds}
-            )
-        results[planned.name] = made(missing)
-    return results
-
-
-def _extract_grids(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
+def extract_grids(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
     """Encode the spectrograms that the cache holds, window by window; nothing is decoded."""
     results: dict[str, SetResult] = {}
     for planned in todo:
@@ -108,11 +100,11 @@ def _extract_grids(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]
         name = encoder.features
         upstream = next(other for other in job.plan.sets if other.name == name)
         with ExitStack() as stack:
-            sounds = FeatureSet(job.plan.cache, upstream.spec)
+            sounds = job.plan.feature_sets[name]
             try:
                 sound = stack.enter_context(sounds.open_entry(job.clip.id, verify=True))
             except EntryError:  # damaged: it is made again
-                results |= _extract_audio(job, [upstream])
+                results |= extract_audio(job, [upstream])
                 sound = stack.enter_context(sounds.open_entry(job.clip.id, verify=True))
             missing, attributes = sound.entry.missing, sound.entry.attributes
             times = sound.rows["times"][:]
@@ -121,5 +113,5 @@ def _extract_grids(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]
                 writer.append(times=at, grid=grid)
             lengthened = 0 < len(times) < min_steps()
             writer.finish(missing=missing, attributes={**attributes, "lengthened": lengthened})
-        results[planned.name] = made(missing)
+        results[planned.name] = SetResult.made(missing)
     return results

@@ -1,4 +1,4 @@
-"""What a run of stage one did, for people and for programs."""
+"""Summary of a run of stage one, for people and, as the JSON report, for programs."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class Summary:
 
     @property
     def coverage(self) -> CorpusCoverage:
-        """How many of the corpus's frames had a face, and how."""
+        """Coverage of all clips together."""
         return add_coverage({one.clip: one.coverage for one in self.clips if one.coverage})
 
     def to_json(self) -> dict[str, Any]:
-        """The report, as JSON types."""
+        """Return the report, ready for JSON."""
         return {
             "sets": dict(self.sets),
             "untrained": list(self.untrained),
@@ -64,7 +64,7 @@ class Summary:
 
 
 def format_summary(summary: Summary) -> str:
-    """The end of a run as a person reads it: counts, coverage, what is missing and why."""
+    """Write a summary for people: counts, coverage, what is missing and why."""
     states = Counter(clip.state for clip in summary.clips)
     fresh = sum(any(result.fresh for result in clip.sets.values()) for clip in summary.clips)
     lines = [
@@ -92,7 +92,7 @@ def format_summary(summary: Summary) -> str:
 
 
 def peak_memory() -> int:
-    """Largest resident size in bytes that this process, or one it started, has had."""
+    """Return the largest resident size in bytes that this process, or one it started, reached."""
     unit = 1 if sys.platform == "darwin" else 1024
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cache.manifest.clip import Clip
+from cache.span import Span
 from pipeline.faces.choice import FaceArrays
 from pipeline.faces.tracks import Rung, TrackArrays
 from pipeline.media.frames import TIME_TOLERANCE, DecodeSettings, Frames, MediaError, VideoReader
@@ -65,8 +66,7 @@ def _seek(clip: Clip, seconds: float, settings: DecodeSettings) -> Frames | None
     reader = VideoReader(
         clip.path,
         replace(settings, chunk_bytes=1),
-        start_seconds=(clip.start_seconds or 0.0) + seconds,
-        end_seconds=clip.end_seconds,
+        Span(clip.span.begin + seconds, clip.span.end),
     )
     try:
         found = next(iter(reader), None)
@@ -78,9 +78,7 @@ def _seek(clip: Clip, seconds: float, settings: DecodeSettings) -> Frames | None
 def _stream(
     clip: Clip, times: np.ndarray, wanted: Sequence[int], settings: DecodeSettings
 ) -> Iterator[tuple[int, np.ndarray]]:
-    reader = VideoReader(
-        clip.path, settings, start_seconds=clip.start_seconds, end_seconds=clip.end_seconds
-    )
+    reader = VideoReader(clip.path, settings, clip.span)
     done, left = 0, list(wanted)
     for frames in reader:
         known = times[done : done + len(frames)]

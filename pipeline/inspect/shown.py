@@ -122,9 +122,7 @@ def list_clip(clip: Clip, feature_set: FeatureSet) -> Listed:
     An entry whose video is gone counts as it is: what it says can be shown, without a picture.
     """
     path = feature_set.entry_path(clip.id)
-    trust = feature_set.trust(
-        clip.id, clip.path, start_seconds=clip.start_seconds, end_seconds=clip.end_seconds
-    )
+    trust = feature_set.trust(clip.id, clip.path, clip.span)
     failure = feature_set.failure(clip.id)
     if failure is not None and not path.exists():
         return Listed(clip, "failed", (f"{failure.stage}: {failure.reason}",))
@@ -134,12 +132,10 @@ def list_clip(clip: Clip, feature_set: FeatureSet) -> Listed:
         return Listed(clip, "missing", ("no entry yet; extract it",))
     except (EntryError, OSError) as error:
         return Listed(clip, "stale", (f"the entry is damaged: {error}",))
-    span = (header.source.start_seconds, header.source.end_seconds)
-    whole = (header.clip, header.key, *span) == (
+    whole = (header.clip, header.key, header.source.span) == (
         clip.id,
         feature_set.spec.key,
-        clip.start_seconds,
-        clip.end_seconds,
+        clip.span,
     )
     if trust.state is None and (clip.path.is_file() or not whole):
         return Listed(clip, "stale", (f"{trust.reason}; extract it again",))

@@ -17,6 +17,8 @@ from av.error import FFmpegError
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from cache.span import Span
+
 __all__ = ["DecodeSettings", "MediaError", "MediaInfo", "NoAudioError", "NoVideoError", "probe"]
 
 
@@ -252,9 +254,7 @@ def audio_stream(container: InputContainer) -> AudioStream | None:
     )
 
 
-def check_limits(
-    info: MediaInfo, settings: DecodeSettings, start: float | None, end: float | None
-) -> None:
+def check_limits(info: MediaInfo, settings: DecodeSettings, span: Span) -> None:
     """Refuse a clip whose headers declare more than the settings allow.
 
     Raises:
@@ -262,7 +262,7 @@ def check_limits(
             ``max_duration_seconds``; frames have more than ``max_pixels``; or a whole file
             declares more than ``max_frames``.
     """
-    begin = start or 0.0
+    begin, end = span.begin, span.end
     if end is not None and end <= begin:
         raise MediaError(f"{info.path}: end_seconds {end} is not after start_seconds {begin}")
     stop = end if end is not None else info.duration_seconds
@@ -281,7 +281,7 @@ def check_limits(
             "pixels are read (max_pixels)"
         )
     declared = info.video.declared_frames or 0
-    if start is None and end is None and declared > settings.max_frames:
+    if span.is_whole and declared > settings.max_frames:
         raise MediaError(
             f"{info.path} declares {declared} frames; a clip may have {settings.max_frames} "
             "(max_frames); cut it with start_seconds and end_seconds, or raise the limit"

@@ -12,6 +12,7 @@ from av.error import FFmpegError
 from av.sidedata.sidedata import SideData, SideDataContainer
 from av.video.reformatter import VideoReformatter
 
+from cache.span import WHOLE_FILE, Span
 from pipeline.media.container import (
     DecodeSettings,
     MediaError,
@@ -119,7 +120,7 @@ class VideoReader:
 
     Iterate over it to get ``Frames``. Rotation and mirroring that the file asks for are applied.
     Times count from the clip's start: the start of the file's earliest stream, so that sound and
-    picture share one zero, or ``start_seconds`` where the clip is cut out of a longer file.
+    picture share one zero, or the span's start where the clip is cut out of a longer file.
     Damaged packets are skipped and reported. After the iteration ``problems`` says what is
     missing or was repaired, ``notes`` what is odd but harmless, ``decoded_frames`` the number of
     frames and ``frame_size`` their (height, width).
@@ -127,8 +128,7 @@ class VideoReader:
     Args:
         path: the video file.
         settings: limits and threads.
-        start_seconds: the clip starts here in the file, first frame at or after it.
-        end_seconds: the clip ends before this.
+        span: the part of the file that is the clip: frames from its start to before its end.
 
     Raises:
         NoVideoError: on iteration: the file has no moving picture.
@@ -140,13 +140,11 @@ class VideoReader:
         self,
         path: Path,
         settings: DecodeSettings | None = None,
-        start_seconds: float | None = None,
-        end_seconds: float | None = None,
+        span: Span = WHOLE_FILE,
     ) -> None:
         self.path = path
         self.settings = settings or DecodeSettings()
-        self.start_seconds = start_seconds
-        self.end_seconds = end_seconds
+        self.span = span
         self.problems: list[str] = []
         self.notes: list[str] = []
         self.decoded_frames = 0
@@ -185,19 +183,19 @@ class VideoReader:
 
     def _images(self) -> Iterator[tuple[np.ndarray, float]]:
         try:
-            yield from self._read(seek=(self.start_seconds or 0.0) > SEEK_FROM)
+            yield from self._read(seek=self.span.begin > SEEK_FROM)
         except SeekMissedError:
             yield from self._read(seek=False)
 
     def _read(self, *, seek: bool) -> Iterator[tuple[np.ndarray, float]]:
         """Yield upright RGB images of one size with their times in the clip."""
-        start, end = self.start_seconds or 0.0, self.end_seconds
+        start, end = self.span.begin, self.span.end
         with open_media(self.path, self.settings) as container:
             stream = video_stream(container)
             info = self._info = read_info(self.path, container)
             if stream is None:
                 raise NoVideoError(f"{self.path} has no video stream")
-            check_limits(info, self.settings, self.start_seconds, end)
+            check_limits(info, self.settings, self.span)
             time_base = stream.time_base or 1
             if seek:
                 container.seek(int((start + info.origin) / time_base), stream=stream)
@@ -273,12 +271,12 @@ class VideoReader:
         decoded, hidden = self.decoded_frames, met.faults.hidden
         if not decoded:
             part = ""
-            if self.start_seconds is not None or self.end_seconds is not None:
-                part = f" between {self.start_seconds or 0} s and {self.end_seconds or 'its end'} s"
+            if not self.span.is_whole:
+                part = f" between {self.span.start or 0} s and {self.span.end or 'its end'} s"
             reasons = "; ".join(met.faults.problems() or ([met.stopped or "no reason given"]))
             raise MediaError(f"{self.path}: no frame could be decoded{part} ({reasons})")
         declared = info.video.declared_frames if info.video else None
-        whole = self.start_seconds is None and self.end_seconds is None and not met.stopped
+        whole = self.span.is_whole and not met.stopped
         if whole and declared and decoded < declared - hidden:
             self.problems.append(f"decoded {decoded} of {declared} declared frames")
         elif whole and declared and hidden:

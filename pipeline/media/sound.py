@@ -12,6 +12,7 @@ import numpy as np
 from av.audio.resampler import AudioResampler
 from av.error import FFmpegError
 
+from cache.span import WHOLE_FILE, Span
 from pipeline.media.container import (
     DecodeSettings,
     MediaError,
@@ -172,8 +173,7 @@ class WaveformReader:
     Args:
         path: the media file.
         settings: limits and threads.
-        start_seconds: the clip starts here in the file.
-        end_seconds: the clip ends before this.
+        span: the part of the file that is the clip.
 
     Raises:
         NoAudioError: on iteration: the file has no audio stream.
@@ -185,13 +185,11 @@ class WaveformReader:
         self,
         path: Path,
         settings: DecodeSettings | None = None,
-        start_seconds: float | None = None,
-        end_seconds: float | None = None,
+        span: Span = WHOLE_FILE,
     ) -> None:
         self.path = path
         self.settings = settings or DecodeSettings()
-        self.start_seconds = start_seconds
-        self.end_seconds = end_seconds
+        self.span = span
         self.problems: list[str] = []
         self.sound_start = 0.0
         self.decoded_samples = 0
@@ -212,7 +210,7 @@ class WaveformReader:
 
     def _pieces(self) -> Iterator[np.ndarray]:
         try:
-            yield from self._cut(self._read(seek=(self.start_seconds or 0.0) > LEAD_IN))
+            yield from self._cut(self._read(seek=self.span.begin > LEAD_IN))
         except SeekMissedError:
             yield from self._cut(self._read(seek=False))
 
@@ -225,11 +223,11 @@ class WaveformReader:
         """
         limit = round(self.settings.max_duration_seconds * SAMPLE_RATE)
         end = None
-        if self.end_seconds is not None:
-            end = round((self.end_seconds - (self.start_seconds or 0.0)) * SAMPLE_RATE)
+        if self.span.end is not None:
+            end = round((self.span.end - self.span.begin) * SAMPLE_RATE)
         with closing(sound):
             for position, samples in sound:
-                begin = max(0, -position) if self.start_seconds is not None else 0
+                begin = max(0, -position) if self.span.start is not None else 0
                 stop = len(samples) if end is None else min(len(samples), end - position)
                 room = limit - self.decoded_samples
                 kept = samples[begin : min(stop, begin + room)]
@@ -249,13 +247,13 @@ class WaveformReader:
 
     def _read(self, *, seek: bool) -> Generator[tuple[int, np.ndarray]]:
         """Yield mono 16 kHz sound in pieces with the position of each."""
-        start = self.start_seconds or 0.0
+        start = self.span.begin
         with open_media(self.path, self.settings) as container:
             stream = audio_stream(container)
             info = read_info(self.path, container)
             if stream is None or info.audio is None:
                 raise NoAudioError(f"{self.path} has no audio stream")
-            check_limits(info, self.settings, self.start_seconds, self.end_seconds)
+            check_limits(info, self.settings, self.span)
             if info.audio.num_channels > self.settings.max_channels:
                 raise MediaError(
                     f"{self.path} has {info.audio.num_channels} audio channels; at most "
@@ -283,16 +281,14 @@ class WaveformReader:
 def read_waveform(
     path: Path,
     settings: DecodeSettings | None = None,
-    start_seconds: float | None = None,
-    end_seconds: float | None = None,
+    span: Span = WHOLE_FILE,
 ) -> Waveform | None:
     """Decode a clip's sound whole.
 
     Args:
         path: the media file.
         settings: limits and threads.
-        start_seconds: the clip starts here in the file.
-        end_seconds: the clip ends before this.
+        span: the part of the file that is the clip.
 
     Returns:
         The waveform, or None where the file has no audio stream.
@@ -300,7 +296,7 @@ def read_waveform(
     Raises:
         MediaError: the file can't be opened, exceeds a limit, or is encrypted.
     """
-    reader = WaveformReader(path, settings, start_seconds, end_seconds)
+    reader = WaveformReader(path, settings, span)
     try:
         blocks = list(reader)
     except NoAudioError:

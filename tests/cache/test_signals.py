@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 class StopError(Exception):
-    """What the handler raises."""
+    """Raised by the handler."""
 
 
 @pytest.fixture

@@ -151,12 +151,8 @@ def _warnings(plan: FoldPlan) -> Iterator[str]:
 
 
 def _doubled_files(fold: Fold) -> list[str]:
-    trained = {(clip.path, clip.start_seconds, clip.end_seconds) for clip in fold.train}
-    return [
-        clip.id
-        for clip in fold.test
-        if (clip.path, clip.start_seconds, clip.end_seconds) in trained
-    ]
+    trained = {(clip.path, clip.span) for clip in fold.train}
+    return [clip.id for clip in fold.test if (clip.path, clip.span) in trained]
 
 
 SPLITS = ("train", "val", "test")

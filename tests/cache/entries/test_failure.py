@@ -8,6 +8,7 @@ import pytest
 from cache.commit import CacheWriteError
 from cache.entries.failure import Failure, FailureRecordError, read_failure, utc_now, write_failure
 from cache.entries.source import Source, read_source
+from cache.span import Span
 
 
 def test_a_failure_is_read_back_as_it_was_written(tmp_path: Path, source: Source) -> None:
@@ -25,7 +26,7 @@ def test_a_failure_counts_while_the_file_is_the_one_that_failed(video: Path) -> 
     assert failure.still_counts(video)
     os.utime(video, ns=(1, 1))
     assert failure.still_counts(video)
-    assert not failure.still_counts(video, start_seconds=0.5)
+    assert not failure.still_counts(video, Span(0.5))
     video.write_bytes(b"another one")
     assert not failure.still_counts(video)
     video.unlink()

@@ -8,10 +8,11 @@ import pytest
 
 from cache.entries import source as module
 from cache.entries.source import Source, read_source, same
+from cache.span import Span
 
 
 def test_a_source_holds_size_time_and_digest(video: Path) -> None:
-    found = read_source(video, 0.5, 2.0)
+    found = read_source(video, Span(0.5, 2.0))
     assert found == Source(
         11, video.stat().st_mtime_ns, hashlib.sha256(b"eleven byte").hexdigest(), 0.5, 2.0
     )
@@ -36,7 +37,7 @@ def test_an_untouched_file_is_not_read_again(video: Path, monkeypatch: pytest.Mo
 
 
 def test_another_part_of_a_file_is_other_content(video: Path) -> None:
-    whole, part = read_source(video), read_source(video, 0.5)
+    whole, part = read_source(video), read_source(video, Span(0.5))
     os.utime(video, ns=(1, 1))
     assert whole.same_content(read_source(video))
     assert not whole.same_content(part)

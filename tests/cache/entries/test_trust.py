@@ -6,6 +6,7 @@ import pytest
 
 from cache.entries.trust import Trust, trust_entry
 from cache.sets.feature_set import FeatureSet
+from cache.span import Span
 from tests.cache.conftest import WriteEntry
 
 
@@ -18,8 +19,8 @@ def test_trust_is_a_state_without_a_reason_or_a_reason_without_a_state(
     for changed, reason in [
         ({"clip": "b"}, "the entry is clip a's"),
         ({"key": "0" * 64}, f"the entry has key {key[:12]}, not 000000000000"),
-        ({"start_seconds": 0.5}, "the clip's start or end has changed"),
-        ({"end_seconds": 0.5}, "the clip's start or end has changed"),
+        ({"span": Span(0.5)}, "the clip's start or end has changed"),
+        ({"span": Span(end=0.5)}, "the clip's start or end has changed"),
     ]:
         arguments = {"clip": "a", "key": key, "source": video, **changed}
         assert trust_entry(path, **arguments) == Trust(None, reason)  # type: ignore[arg-type]  # values of several types

@@ -16,6 +16,7 @@ from cache.entries.entry import EntryError, verify_entry
 from cache.entries.failure import Failure
 from cache.entries.source import Source, read_source
 from cache.sets.feature_set import FeatureSet, SetError, SetSpec, find_set, list_sets
+from cache.span import Span
 from tests.cache.conftest import WriteEntry, arrays_of, names_in
 
 
@@ -81,12 +82,14 @@ def test_an_entry_is_trusted_while_its_file_is_the_same(
 
 
 def test_another_part_of_the_file_is_not_trusted(feature_set: FeatureSet, video: Path) -> None:
-    with feature_set.writer("a", source=read_source(video, 0.5, 2.0), provenance={}) as writer:
+    with feature_set.writer(
+        "a", source=read_source(video, Span(0.5, 2.0)), provenance={}
+    ) as writer:
         writer.append(**arrays_of())
         writer.finish()
-    assert feature_set.trusted("a", video, start_seconds=0.5, end_seconds=2.0) == "ok"
+    assert feature_set.trusted("a", video, Span(0.5, 2.0)) == "ok"
     assert feature_set.trust("a", video).reason == "the clip's start or end has changed"
-    assert not feature_set.trusted("a", video, start_seconds=0.5, end_seconds=2.5)
+    assert not feature_set.trusted("a", video, Span(0.5, 2.5))
 
 
 def test_a_truncated_entry_is_not_trusted_and_a_flipped_bit_only_if_not_verified(

@@ -1,4 +1,4 @@
-"""Entries that are committed beside the next stage: nothing is lost, and errors are heard."""
+"""Entries that are committed in the background: nothing is lost, and errors are heard."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def job(folder: Path) -> Job:
     return Job(Clip("a", info.path), Plan(folder, StageOneSettings(), ()), Source(3, 5, "7"), info)
 
 
-def test_settling_waits_for_what_is_committed_beside_and_says_what_failed(tmp_path: Path) -> None:
+def test_waiting_ends_when_the_background_commits_are_done_and_says_what_failed(
+    tmp_path: Path,
+) -> None:
     done: list[str] = []
 
     def slow() -> Path:
@@ -42,17 +44,17 @@ def test_settling_waits_for_what_is_committed_beside_and_says_what_failed(tmp_pa
         raise CacheWriteError("no space left")
 
     one = job(tmp_path)
-    one.beside(slow)
+    one.commit_in_background(slow)
     assert done == []
-    one.settle()
+    one.wait_for_commits()
     assert done == ["slow"]
-    one.beside(full)
+    one.commit_in_background(full)
     with pytest.raises(CacheWriteError, match="no space left"):
-        one.settle()
-    one.settle()  # told once
+        one.wait_for_commits()
+    one.wait_for_commits()  # told once
 
 
-def test_faces_that_cannot_be_committed_beside_the_network_end_the_run(
+def test_faces_that_cannot_be_committed_in_the_background_end_the_run(
     corpus: Path, tmp_path: Path
 ) -> None:
     manifest = corpus.parent / f"{tmp_path.name}.csv"

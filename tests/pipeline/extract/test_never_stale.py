@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ import numpy as np
 import pytest
 
 import pipeline.extract.picture
+from cache.entries.coverage import read_coverage
+from cache.entries.entry import read_entry_header
 from cache.manifest.clip import Clip
 from cache.sets.feature_set import find_set
 from extractors.resnet18 import ResNet18
 from extractors.weights.load import initialise, save_weights
+from pipeline.extract.clip import extract_clip
 from pipeline.extract.plan import WeightsChoice
 from pipeline.extract.run import run_extract
 from pipeline.faces.crops import crop_faces
@@ -72,6 +76,28 @@ def test_touching_copying_and_renaming_a_video_recompute_nothing(corpus: Corpus)
     shutil.copy(moved, copied)
     clips = (first, dataclasses.replace(second, path=copied))
     assert corpus.extract(corpus.plan(), clips) == set()
+
+
+def test_going_on_reads_the_header_of_a_whole_entry_once_and_knows_its_coverage(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, clip = corpus.plan(), corpus.clips[0]
+    path = plan.feature_sets["resnet18"].entry_path(clip.id)
+    coverage = read_coverage(read_entry_header(path))
+    opened: Counter[str] = Counter()
+    real = os.open
+
+    def count(path: str | Path, *arguments: Any, **options: Any) -> int:
+        opened[Path(path).parent.parent.name] += 1
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", count)
+    result = extract_clip(clip, plan)
+    for planned in plan.sets:  # what a partial entry lacks stands behind its header
+        partial = result.sets[planned.name].state == "partial"
+        assert opened[planned.spec.folder] == 1 + partial
+    assert {one.fresh for one in result.sets.values()} == {False}
+    assert result.coverage == coverage is not None
 
 
 def test_another_part_of_a_video_recomputes_that_clip_and_another_label_nothing(

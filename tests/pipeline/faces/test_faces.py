@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cache.span import Span
 from pipeline.faces.detect import Detection, FivePointPredictor
 from pipeline.faces.search import KEPT_BYTES, FaceSearch, find_faces, track_faces
 from pipeline.faces.settings import FaceSettings
@@ -185,7 +186,7 @@ def test_nothing_is_taken_for_a_face_where_none_is(data: Path, name: str) -> Non
 
 def test_a_face_leaves_with_its_shot(data: Path) -> None:
     path = data / "clips" / "faces" / "face_leaves_vfr_hevc.mov"
-    faces = find_faces(VideoReader(path, None, 2.1, 3.0))
+    faces = find_faces(VideoReader(path, None, Span(2.1, 3.0)))
     last = int(np.flatnonzero(faces.rung)[-1])
     assert all(rung in DETECTED for rung in rungs(faces)[: last + 1])
     assert faces.times[last] + 2.1 == pytest.approx(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cache.span import Span
 from pipeline.faces.choice import choose_faces
 from pipeline.faces.crops import CropSettings, crop_faces
 from pipeline.faces.overrides import Override
@@ -101,7 +102,7 @@ def test_a_video_that_asks_to_be_turned_has_its_face_where_one_sees_it(
 
 
 def test_a_portrait_video_has_an_upright_face(data: Path) -> None:
-    reader = VideoReader(data / "clips" / "faces" / "portrait_720x1080.mp4", None, 0.0, 0.1)
+    reader = VideoReader(data / "clips" / "faces" / "portrait_720x1080.mp4", None, Span(0.0, 0.1))
     faces = find_faces(reader)
     assert reader.frame_size == (1080, 720)
     assert Rung.WHOLE not in faces.rung

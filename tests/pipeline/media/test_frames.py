@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 
+from cache.span import Span
 from pipeline.media.container import open_media
 from pipeline.media.frames import DecodeSettings, Frames, MediaError, VideoReader
 from tests.pipeline.videos import (
@@ -68,24 +69,24 @@ def test_a_cut_is_exact_wherever_key_frames_are(tmp_path: Path, rate: int, key_e
         rate=rate,
         key_every=key_every,
     )
-    frames = read_all(VideoReader(path, None, 31 / rate, 37 / rate))
+    frames = read_all(VideoReader(path, None, Span(31 / rate, 37 / rate)))
     assert numbers_of(frames) == [i % 20 for i in range(31, 37)]
     assert frames.times == pytest.approx(np.arange(6) / rate)
 
 
 def test_an_open_cut_reaches_the_end(video: Path) -> None:
-    assert numbers_of(read_all(VideoReader(video, None, 0.8))) == [20, 21, 22]
-    assert numbers_of(read_all(VideoReader(video, None, None, 0.1))) == [0, 1, 2]
+    assert numbers_of(read_all(VideoReader(video, None, Span(0.8)))) == [20, 21, 22]
+    assert numbers_of(read_all(VideoReader(video, None, Span(None, 0.1)))) == [0, 1, 2]
 
 
 def test_a_cut_behind_the_end_says_so(video: Path) -> None:
     with pytest.raises(MediaError, match=r"no frame could be decoded between 5\.0 s and 6\.0 s"):
-        read_all(VideoReader(video, None, 5.0, 6.0))
+        read_all(VideoReader(video, None, Span(5.0, 6.0)))
 
 
 def test_a_cut_that_ends_before_it_starts_is_refused(video: Path) -> None:
     with pytest.raises(MediaError, match=r"end_seconds 1\.0 is not after start_seconds 2\.0"):
-        read_all(VideoReader(video, None, 2.0, 1.0))
+        read_all(VideoReader(video, None, Span(2.0, 1.0)))
 
 
 def test_a_seek_that_lands_too_late_is_made_good(
@@ -114,7 +115,7 @@ def test_a_seek_that_lands_too_late_is_made_good(
             seek(self._container, offset + 400, **how)  # type: ignore[arg-type]  # passed on
 
     monkeypatch.setattr("pipeline.media.frames.open_media", lambda *args: Late(open_media(*args)))
-    assert numbers_of(read_all(VideoReader(path, None, 0.32, 0.44))) == [8, 9, 10]
+    assert numbers_of(read_all(VideoReader(path, None, Span(0.32, 0.44)))) == [8, 9, 10]
 
 
 def test_times_count_from_the_earliest_stream(tmp_path: Path) -> None:

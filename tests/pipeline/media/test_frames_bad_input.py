@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from av.error import InvalidDataError
 
+from cache.span import Span
 from pipeline.media.frames import DecodeSettings, MediaError, NoVideoError, VideoReader
 from tests.pipeline.videos import (
     HEIGHT,
@@ -86,9 +87,8 @@ def test_a_longer_clip_than_the_limit_is_refused(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", [grey_frame(0)] * 60)
     with pytest.raises(MediaError, match=r"declares 2\.4 s; a clip may have 1\.5 s \(max_duration"):
         read_all(VideoReader(path, DecodeSettings(max_duration_seconds=1.5)))
-    assert (
-        len(read_all(VideoReader(path, DecodeSettings(max_duration_seconds=1.5), 0.5, 1.5))) == 25
-    )
+    reader = VideoReader(path, DecodeSettings(max_duration_seconds=1.5), Span(0.5, 1.5))
+    assert len(read_all(reader)) == 25
 
 
 def test_undeclared_frames_beyond_the_limits_end_the_clip_with_a_reason(tmp_path: Path) -> None:

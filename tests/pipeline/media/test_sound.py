@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cache.span import Span
 from pipeline.media.container import NoAudioError
 from pipeline.media.frames import DecodeSettings, MediaError
 from pipeline.media.sound import SAMPLE_RATE, Waveform, WaveformReader, read_waveform
@@ -28,7 +29,7 @@ def onset(waveform: Waveform) -> float:
 
 
 def read(path: Path, *cut: float | None) -> Waveform:
-    waveform = read_waveform(path, None, *cut)
+    waveform = read_waveform(path, None, Span(*cut))
     assert waveform is not None
     return waveform
 
