@@ -2,6 +2,7 @@
 
 An unknown key is refused with the nearest known one; ``check_at_least`` and ``check_shares`` are
 the range checks that classes make of their own fields.
+
 A settings class stands beside what it configures and is the only place that states a default.
 Nested settings are fields whose type is another settings class.
 """

@@ -1,4 +1,4 @@
-"""Failures: why a clip has no entry, recorded beside the entries."""
+"""Failures: the reason why a clip has no entry, recorded beside the entries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Entries whose arrays are too long to be held: rows are read from the disk as they are wanted."""
+"""Rows of entries too long for the memory, read from the disk as they are asked for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sources: which bytes of which file an entry was made from."""
+"""Sources: the bytes of a media file that an entry was made from."""
 
 from __future__ import annotations
 

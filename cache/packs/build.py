@@ -1,4 +1,4 @@
-"""Building a pack: every entry is verified, copied, and let go before the next."""
+"""Build a pack: every entry is verified, copied, and let go before the next."""
 
 from __future__ import annotations
 

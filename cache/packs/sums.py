@@ -1,4 +1,4 @@
-"""Checking a pack as fast as it is read: sums of its values, SHA-256 of all else.
+"""Check a pack as fast as it is read: sums of its values, SHA-256 of all else.
 
 SHA-256 reads 1 to 2 gigabytes a second, memory ten times as many. So the values, nearly all of a
 pack, are checked by one 64-bit sum per 4,096 bytes; the sums in turn are checked by SHA-256. A

@@ -1,4 +1,4 @@
-"""Walking a cache's folders: is it one, which sets are broken, which files are temporary."""
+"""Scan a cache's folders: check that it is one, find broken sets and temporary files."""
 
 from __future__ import annotations
 

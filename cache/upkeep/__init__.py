@@ -1,1 +1,1 @@
-"""Upkeep of a cache: its state, its checksums, and what nothing refers to any more."""
+"""Upkeep of a cache: its state, its checksums, and its garbage."""

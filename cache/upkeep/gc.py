@@ -1,4 +1,4 @@
-"""Garbage: what nothing refers to any more, found first and removed on request."""
+"""Garbage: files and folders that nothing refers to any more, found first, removed on request."""
 
 from __future__ import annotations
 

@@ -237,7 +237,7 @@ def _size(clip: Clip) -> float:
     try:
         size = clip.path.stat().st_size
     except (OSError, ValueError):
-        return 0.0  # its turn tells
+        return 0.0  # extracting it records the failure
     if clip.span.end is None:
         return size
     return min(size, (clip.span.end - clip.span.begin) * BYTES_PER_SECOND)

@@ -9,14 +9,11 @@ from typing import Any
 import numpy as np
 
 from cache.entries.entry import EntryError
-from cache.manifest.manifest import Clip
 from extractors.alexnet import min_steps
 from extractors.spectrogram import LogMelStream, SpectrogramStream, step_times
 from pipeline.extract.job import Job, SetResult
 from pipeline.extract.networks import use_encoder
 from pipeline.extract.plan import PlannedSet
-from pipeline.extract.settings import StageOneSettings
-from pipeline.media.container import MediaInfo
 from pipeline.media.sound import SAMPLE_RATE, WaveformReader
 from pipeline.workers.pool import guarded
 
@@ -31,7 +28,7 @@ def extract_audio(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
     """Decode the sound and compute what is wanted of it."""
     results: dict[str, SetResult] = {}
     for planned in todo:
-        steps = AudioSteps(planned.name, job.clip, job.info, job.plan.settings)
+        steps = AudioSteps(planned.name, job)
         with job.writer(planned) as writer:
             for arrays in steps:
                 writer.append(**arrays)
@@ -51,26 +48,23 @@ class AudioSteps:
 
     Args:
         name: the set, a key of ``STREAMS``.
-        clip: the clip.
-        info: what its file holds.
-        settings: all settings of stage one.
+        job: the clip in work.
 
     Raises:
         pipeline.media.container.MediaError: on iteration: the sound can't be decoded.
     """
 
-    def __init__(self, name: str, clip: Clip, info: MediaInfo, settings: StageOneSettings) -> None:
+    def __init__(self, name: str, job: Job) -> None:
         self.name = name
-        self.clip = clip
-        self.has_sound = info.audio is not None
-        self.settings = settings
+        self.job = job
         self.problems: list[str] = []
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         """Decode from the beginning."""
-        own = getattr(self.settings, self.name)
+        settings = self.job.plan.settings
+        own = getattr(settings, self.name)
         stream = STREAMS[self.name](SAMPLE_RATE, own)
-        reader = WaveformReader(self.clip.path, self.settings.decode, self.clip.span)
+        reader = WaveformReader(self.job.clip.path, settings.decode, self.job.clip.span)
         done = 0
 
         def block(steps: np.ndarray) -> dict[str, np.ndarray]:
@@ -80,8 +74,8 @@ class AudioSteps:
             return {"times": times, self.name: steps}
 
         yield block(stream.push(np.zeros(0, np.float32)))
-        if self.has_sound:
-            for samples in guarded(reader, self.settings.hang_seconds):
+        if self.job.info.audio is not None:
+            for samples in guarded(reader, settings.hang_seconds):
                 yield block(stream.push(samples))
             yield block(stream.finish())
             self.problems = list(reader.problems)
