@@ -18,7 +18,8 @@ MOST_ENTRIES = 16  # on the first level of a package
 # A room: a folder, or a module on a package's first level. What stands beside it is all that it may
 # import of ours besides itself. "cache", "extractors" and "trainer" stand for every room of theirs.
 CACHE_TOOLS = {
-    f"cache/{name}" for name in ("codec", "commit", "digest", "settings", "signals", "progress")
+    f"cache/{name}"
+    for name in ("codec", "commit", "digest", "settings", "signals", "span", "progress")
 }
 NETWORKS = {"extractors", "extractors/weights", "extractors/running"}
 STAGE_ONE = {"pipeline/faces", "pipeline/media", "pipeline/workers"}
@@ -27,6 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cache/codec": set(),
     "cache/signals": set(),
     "cache/progress": set(),
+    "cache/span": set(),
     "cache/commit": {"cache/signals", "cache/digest"},
     "cache/settings": {"cache/codec"},
     "cache/manifest": CACHE_TOOLS,
