@@ -21,8 +21,8 @@ from safetensors import safe_open
 from cache.settings import parse_overrides, settings_from, settings_to_dict
 from extractors.weights.default import DEFAULT_FILES
 from extractors.weights.facts import KEY, Framing, WeightFacts
-from extractors.weights.identify import COUNTER
 from extractors.weights.load import load_weights
+from extractors.weights.tensors import COUNTER
 from trainer.runs.metrics import wilson_interval
 from trainer.stills.beginning import RANDOM
 from trainer.stills.classifier import FaceClassifier, predict_stills, score_stills

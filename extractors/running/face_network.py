@@ -20,7 +20,9 @@ from extractors.running.settings import PRECISIONS, NetworkSettings, resolve_set
 from extractors.views import make_views, resize_crops, view_statistics
 from extractors.weights.facts import WeightFacts, read_facts
 from extractors.weights.files import WeightsError
-from extractors.weights.load import initialise, load_weights, weights_digest
+from extractors.weights.load import load_weights
+from extractors.weights.random import initialise
+from extractors.weights.tensors import weights_digest
 
 __all__ = ["FaceNetwork", "NetworkSettings", "load_face_network"]
 

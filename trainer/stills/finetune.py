@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-from extractors.weights.load import load_weights, weights_digest
+from extractors.weights.load import load_weights
+from extractors.weights.tensors import weights_digest
 from trainer.stills.augment import SEEDS_APART, draw_batch, epoch_order
 from trainer.stills.beginning import RANDOM, resolve, training_identity
 from trainer.stills.classifier import (

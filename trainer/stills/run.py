@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from cache.settings import format_toml, settings_to_dict
-from extractors.weights.load import weights_digest
+from extractors.weights.tensors import weights_digest
 from trainer.runs.folder import CONFIG, CONFUSION, CURVES, HISTORY, RunWriter
 from trainer.stills.beginning import (
     PROGRESS,

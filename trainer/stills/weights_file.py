@@ -110,15 +110,15 @@ def load_classifier(path: Path) -> FinetunedFile:
         for name, value in classifier.classifier.state_dict().items():
             key = classifier.file_prefix + name
             stored = file.tensors.get(key)
-            if stored is None or stored.shape != value.shape:
+            if stored is None or stored.shape != tuple(value.shape):
                 shape = "nothing" if stored is None else list(stored.shape)
                 raise WeightsError(
                     f"{path}: for its {len(classes)} classes ({', '.join(classes)}) {key} must be "
                     f"{list(value.shape)}, got {shape}"
                 )
-            if not bool(stored.isfinite().all()):
+            value.copy_(stored.read())
+            if not bool(value.isfinite().all()):
                 raise WeightsError(f"{path}: {key} holds nan or inf")
-            value.copy_(stored)
     facts = json.loads(file.metadata[KEY])
     return FinetunedFile(path, classifier.eval(), classes, found.image_size, found.grey, facts)
 

@@ -14,7 +14,8 @@ from extractors.running import batch_sizes
 from extractors.running.face_network import FaceNetwork, NetworkSettings, load_face_network
 from extractors.views import VIEW_SETS, ViewSettings
 from extractors.weights.files import WeightsError
-from extractors.weights.load import initialise, weights_digest
+from extractors.weights.random import initialise
+from extractors.weights.tensors import weights_digest
 from tests.extractors.small import ROUNDING, give_statistics, small_specs, use_small_networks
 
 Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]

@@ -8,7 +8,7 @@ from torch import nn
 
 from extractors.running import ordered_weights as packing
 from extractors.running.ordered_weights import PackedConv2d, pack
-from extractors.weights.load import initialise
+from extractors.weights.random import initialise
 from tests.extractors.small import ROUNDING, give_statistics, small_specs
 
 SPECS = small_specs()

@@ -16,7 +16,8 @@ import pipeline.extract.picture
 from cache.manifest.clip import Clip
 from cache.sets.feature_set import find_set
 from extractors.resnet18 import ResNet18
-from extractors.weights.load import initialise, save_weights
+from extractors.weights.load import save_weights
+from extractors.weights.random import initialise
 from pipeline.extract.plan import WeightsChoice
 from pipeline.extract.run import run_extract
 from pipeline.faces.crops import crop_faces

@@ -22,7 +22,7 @@ from cache.manifest.manifest import read_manifest
 from cache.sets.feature_set import find_set
 from extractors.running.face_network import FaceNetwork, NetworkSettings
 from extractors.views import ViewSettings
-from extractors.weights.load import initialise
+from extractors.weights.random import initialise
 from pipeline.cli import main
 from pipeline.workers.consumer import Consumer
 from pipeline.workers.pool import WorkerDied, map_clips
