@@ -90,8 +90,9 @@ def fit(module: nn.Module, file: WeightFile) -> Match:
         raise WeightsError(
             f"{file.path} does not fit {name}{suggestion(match, file)}{differences(match)}"
         )
+    state = module.state_dict()
     for key in match.matched:
-        expected, found = module.state_dict()[key].dtype, file.tensors[key].dtype
+        expected, found = state[key].dtype, file.tensors[key].dtype
         if expected.is_floating_point != found.is_floating_point:
             raise WeightsError(f"{file.path}: {key} is {found}, expected {expected}")
     return match

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from extractors.weights.tensors import COUNTER, PIECE_BYTES, LazyTensor, in_memory
+from extractors.weights.tensors import COUNTER, PIECE, LazyTensor, in_memory
 
 
 def initialise(module: nn.Module, seed: int) -> None:
@@ -84,9 +84,8 @@ def uniform(seed: int, skipped: int, limit: float, shape: torch.Size) -> LazyTen
         bits.advance(skipped // 2)  # a step yields 64 bits, a number takes 32
         generator = np.random.Generator(bits)
         generator.random(skipped % 2, dtype=np.float32)
-        most = PIECE_BYTES // 4
-        for start in range(0, shape.numel(), most):
-            draws = generator.random(min(most, shape.numel() - start), dtype=np.float32)
+        for start in range(0, shape.numel(), PIECE):
+            draws = generator.random(min(PIECE, shape.numel() - start), dtype=np.float32)
             yield torch.from_numpy((2 * draws - 1) * np.float32(limit))
 
     return LazyTensor(torch.float32, tuple(shape), pieces)

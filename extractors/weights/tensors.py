@@ -10,7 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-PIECE_BYTES = 1 << 20  # stays in a processor's cache from reading to hashing
+# Values of a piece: they stay in a processor's cache from reading to hashing, and PyTorch computes
+# with so few (below 32,768) on the calling thread.
+PIECE = 32_000
 # A counter of training steps: older files lack it, and no output depends on it.
 COUNTER = "num_batches_tracked"
 
@@ -56,7 +58,7 @@ def in_memory(values: Tensor) -> LazyTensor:
     """Return a tensor that is there already."""
 
     def pieces() -> Iterator[Tensor]:
-        yield from torch.split(values.detach().cpu().reshape(-1), PIECE_BYTES // values.itemsize)
+        yield from torch.split(values.detach().cpu().reshape(-1), PIECE)
 
     return LazyTensor(values.dtype, tuple(values.shape), pieces)
 
@@ -66,7 +68,7 @@ def in_file(path: Path, place: int, dtype: torch.dtype, shape: tuple[int, ...]) 
     count = torch.Size(shape).numel()
 
     def pieces() -> Iterator[Tensor]:
-        buffer = torch.empty(min(count, PIECE_BYTES // dtype.itemsize), dtype=dtype)
+        buffer = torch.empty(min(count, PIECE), dtype=dtype)
         room = buffer.view(torch.uint8).numpy().data
         with path.open("rb", buffering=0) as file:
             file.seek(place)

@@ -18,8 +18,8 @@ from cache.sets.feature_set import find_set
 from extractors.resnet18 import ResNet18
 from extractors.weights.load import save_weights
 from extractors.weights.random import initialise
-from pipeline.extract.plan import WeightsChoice
 from pipeline.extract.run import run_extract
+from pipeline.extract.weights import WeightsChoice
 from pipeline.faces.crops import crop_faces
 from tests.pipeline.watched_corpus import ALL, SETS, Corpus, make_corpus, settings_with
 
