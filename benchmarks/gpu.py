@@ -27,7 +27,8 @@ from benchmarks.machine import describe_machine, write_result
 from benchmarks.ratio import Row
 from benchmarks.stage_two.ratios import measure_on_gpu
 from cache.manifest.manifest import read_manifest, write_manifest
-from extractors.running.face_network import NetworkSettings, load_face_network
+from extractors.running.face_network import load_face_network
+from extractors.running.settings import NetworkSettings
 from extractors.views import VIEW_SETS
 from pipeline.commands.extract import PRECISION_NAMES
 from pipeline.demo_corpus import DemoSettings, make_demo_corpus

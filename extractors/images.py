@@ -1,4 +1,4 @@
-"""The one check that every face network makes of its input."""
+"""Images as face networks take them: their check, and their luma."""
 
 from __future__ import annotations
 
@@ -26,3 +26,9 @@ def check_images(images: Tensor, size: int | None = None) -> None:
         )
     if not torch.is_floating_point(images):
         raise ValueError(f"images must be float and normalised, got {images.dtype}")
+
+
+def luma(pixels: Tensor) -> Tensor:
+    """Return the grey level of RGB pixels, (N, 3, H, W) to (N, 1, H, W) (ITU-R BT.601)."""
+    weights = pixels.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    return (pixels * weights).sum(dim=1, keepdim=True)

@@ -20,9 +20,9 @@ from safetensors import safe_open
 
 from cache.settings import parse_overrides, settings_from, settings_to_dict
 from extractors.weights.default import DEFAULT_FILES
-from extractors.weights.facts import KEY, Framing, WeightFacts
-from extractors.weights.identify import COUNTER
+from extractors.weights.facts import Framing, WeightFacts
 from extractors.weights.load import load_weights
+from extractors.weights.tensors import COUNTER
 from trainer.runs.metrics import wilson_interval
 from trainer.stills.beginning import RANDOM
 from trainer.stills.classifier import FaceClassifier, predict_stills, score_stills
@@ -51,10 +51,11 @@ def read_source(
     state = {n.removeprefix(MEAN): t for n, t in tensors.items() if n.startswith(MEAN)}
     if not state and says_something:
         found = load_classifier(path)
-        settings = settings_from(FinetuneSettings, dict(found.facts["settings"]))
-        if found.classes != FERPLUS_CLASSES:
-            raise click.ClickException(f"{path} has the classes {', '.join(found.classes)}")
-        return found.classifier, settings, str(found.facts.get("from", RANDOM))
+        settings = settings_from(FinetuneSettings, dict(found.facts.settings))
+        classes = found.facts.classes
+        if classes != FERPLUS_CLASSES:
+            raise click.ClickException(f"{path} has the classes {', '.join(classes)}")
+        return found.classifier, settings, found.facts.start or RANDOM
     classifier = FaceClassifier(settings.network, len(FERPLUS_CLASSES)).eval()
     prefix = classifier.file_prefix
     state = state or {
@@ -211,8 +212,7 @@ def main(
     valid = {k: scores["valid"][k] for k in ("num_images", "accuracy")}
     metrics = {"split": "FER+ test", **scores["test"], "valid": valid}
     facts = replace(facts, metrics=metrics)
-    values = json.loads(facts.to_metadata()[KEY])
-    save_classifier(classifier, out, values, half=True)
+    save_classifier(classifier, out, facts, half=True)
     out.chmod(0o644)
     size = out.stat().st_size
     if size > MAX_BYTES:

@@ -50,7 +50,7 @@ def main(
     torch.set_num_threads(threads)
     if network is None:
         file = load_classifier(weights)
-        classifier, image_size, grey = file.classifier, file.image_size, file.grey
+        classifier, image_size, grey = file.classifier, file.facts.image_size, file.facts.grey
     else:
         classifier = FaceClassifier(network, 2).eval()
         load_weights(classifier.network, weights)

@@ -28,8 +28,9 @@ from cache.manifest.manifest import read_manifest
 from cache.sets.feature_set import FeatureSet
 from pipeline.extract import picture as face_stages
 from pipeline.extract.clip import extract_clip
-from pipeline.extract.plan import parse_weights, plan_sets
+from pipeline.extract.plan import plan_sets
 from pipeline.extract.settings import StageOneSettings
+from pipeline.extract.weights import parse_weights
 from pipeline.media.frames import VideoReader
 
 

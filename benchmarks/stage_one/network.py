@@ -4,8 +4,8 @@
 
 As many processes as cores with one thread each, as ``avfuse extract`` runs them, begin together on
 crops that lie in memory, with that command's settings of threads and memory. Beside it one process
-with a thread per core, and the plain module: PyTorch's own layout, norms not folded,
-weights not packed.
+with a thread per core, and the plain module: PyTorch's own layout, norms not merged,
+weights not ordered.
 """
 
 from __future__ import annotations
@@ -33,11 +33,14 @@ def work(
     """Load, warm up, wait for the others, embed."""
     import torch
 
-    from extractors.running.face_network import NetworkSettings, load_face_network
+    from extractors.running.face_network import load_face_network
+    from extractors.running.settings import NetworkSettings
     from extractors.views import VIEW_SETS
 
     torch.set_num_threads(threads)
-    options = {"channels_last": False, "folded": False, "packed": False} if plain else {}
+    options = (
+        {"channels_last": False, "merge_norms": False, "order_weights": False} if plain else {}
+    )
     network = load_face_network(name, None, NetworkSettings(views=VIEW_SETS[views]), **options)
     images = np.random.default_rng(0).integers(0, 256, (crops, 224, 224, 3), np.uint8)
     network.extract(images[: network.batch_size])

@@ -33,8 +33,9 @@ from pipeline.extract import picture as face_stages
 from pipeline.extract.clip import extract_clip
 from pipeline.extract.job import Job
 from pipeline.extract.networks import load_here
-from pipeline.extract.plan import parse_weights, plan_sets
+from pipeline.extract.plan import plan_sets
 from pipeline.extract.settings import NetworkSettings, StageOneSettings
+from pipeline.extract.weights import parse_weights
 from pipeline.media.frames import VideoReader
 
 

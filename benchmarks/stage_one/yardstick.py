@@ -31,7 +31,7 @@ import torch
 from cache.manifest.clip import Clip
 from cache.manifest.manifest import read_manifest
 from extractors.ir50 import IR50
-from extractors.weights.load import initialise
+from extractors.weights.random import initialise
 
 SIZE = 112
 ROTATIONS, SCALES, FLIPS = (-2, 0, 2), (1.0, 1.03, 1.07), (False, True)

@@ -1,31 +1,28 @@
-"""A face network at work: crops in, embeddings and their view statistics out."""
+"""Face networks at work: crops in, embeddings and their view statistics out."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from extractors.images import luma
 from extractors.networks import NETWORKS, NetworkSpec
+from extractors.running import merged_norms, ordered_weights
 from extractors.running.batch_sizes import pick_sizes
-from extractors.running.merged_norms import fold
-from extractors.running.ordered_weights import pack
 from extractors.running.settings import PRECISIONS, NetworkSettings, resolve_settings
 from extractors.views import make_views, resize_crops, view_statistics
 from extractors.weights.facts import WeightFacts, read_facts
 from extractors.weights.files import WeightsError
-from extractors.weights.load import initialise, load_weights, weights_digest
-
-__all__ = ["FaceNetwork", "NetworkSettings", "load_face_network"]
-
-# Luma (ITU-R BT.601), as in fine-tuning on grey images.
-LUMA = (0.299, 0.587, 0.114)
+from extractors.weights.load import WeightsReport, examine_weights, load_weights
+from extractors.weights.random import initialise, random_weights
+from extractors.weights.tensors import digest_tensors, weights_digest
 
 
 class FaceNetwork:
@@ -38,19 +35,20 @@ class FaceNetwork:
 
     Args:
         spec: one of ``NETWORKS``.
-        module: the network with its parameters loaded; it is frozen, folded and moved.
+        module: the network with its parameters loaded; it is frozen, changed and moved.
         settings: what is computed.
         device: where.
         batch_size: crops in one forward pass; 0 picks by the device and the number of views.
         channels_last: lay pixels out with their channels together: on a CPU 8.2 against 6.4 faces/s
             a core with IR-50.
-        folded: put norms into the convolutions before them, see
+        merge_norms: put norms into the convolutions before them, see
             ``extractors.running.merged_norms``. Off only to compare: values differ by less
             than 1e-5 of the largest.
-        packed: order weights for the processor beforehand, see
+        order_weights: order weights for the processor beforehand, see
             ``extractors.running.ordered_weights``; float32 on a CPU only. Values differ by
             less than 1e-5 of the largest, if at all.
-        facts: what the weights say of themselves; decides what ``settings`` leave open.
+        facts: what the weight file says of itself; decides what ``settings`` leave open.
+        digest: ``weights_digest`` of ``module``, where it is known already.
 
     Attributes:
         deviation: what another precision than float32 cost on the first batch, as
@@ -70,9 +68,10 @@ class FaceNetwork:
         device: str | torch.device = "cpu",
         batch_size: int = 0,
         channels_last: bool = True,
-        folded: bool = True,
-        packed: bool = True,
+        merge_norms: bool = True,
+        order_weights: bool = True,
         facts: WeightFacts | None = None,
+        digest: str | None = None,
     ) -> None:
         settings = NetworkSettings() if settings is None else settings
         if batch_size < 0:
@@ -80,7 +79,7 @@ class FaceNetwork:
         self.spec = spec
         self.settings = resolve_settings(settings, spec, facts)
         self.facts = facts
-        self.weights_digest = weights_digest(module)
+        self.weights_digest = digest or weights_digest(module)
         self.device = torch.device(device)
         self.batch_size, self._images_at_once = pick_sizes(
             spec,
@@ -91,12 +90,14 @@ class FaceNetwork:
         )
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.module = module.eval().requires_grad_(False)
-        if folded:
-            fold(self.module)
+        if merge_norms:
+            merged_norms.merge_norms(self.module)
         self.module = self.module.to(self.device)
         self.module = self.module.to(memory_format=self.memory_format)  # type: ignore[call-overload]  # a stub lacks it
-        if packed and self.device.type == "cpu" and self.settings.precision == "float32":
-            pack(self.module, self._images_at_once, self.settings.image_size)
+        if order_weights and self.device.type == "cpu" and self.settings.precision == "float32":
+            ordered_weights.order_weights(
+                self.module, self._images_at_once, self.settings.image_size
+            )
         mean, deviation = (
             torch.tensor(values, dtype=torch.float32, device=self.device).view(3, 1, 1)
             for values in (spec.mean, spec.deviation)
@@ -177,8 +178,7 @@ class FaceNetwork:
                 return views.new_zeros(0, num_views, self.dim)
             images = views.flatten(0, 1)
             if self.settings.colour == "grey":  # broadcast to three channels below
-                weights = images.new_tensor(LUMA).view(1, 3, 1, 1)
-                images = (images * weights).sum(dim=1, keepdim=True)
+                images = luma(images)
             images = (images - self._mean) / self._spread
             images = images.contiguous(memory_format=self.memory_format)
             embeddings = torch.cat(
@@ -230,49 +230,90 @@ def collect(found: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
     return {name: values.cpu().numpy() for name, values in found.items()}
 
 
+@dataclass(frozen=True)
+class ExaminedNetwork:
+    """What is known of a face network before it is loaded.
+
+    Attributes:
+        settings: resolved.
+        weights_digest: of its parameters.
+        facts: what its weight file says of itself.
+    """
+
+    settings: NetworkSettings
+    weights_digest: str
+    facts: WeightFacts | None
+
+
+def examine_face_network(
+    name: str, weight_file: Path | None, settings: NetworkSettings | None = None, *, seed: int = 0
+) -> ExaminedNetwork:
+    """Find out what ``load_face_network`` would load, or refuse what it would; load nothing.
+
+    Args:
+        name: in ``NETWORKS``.
+        weight_file: see ``load_face_network``; a piece of it at a time is in memory.
+        settings: see ``FaceNetwork``.
+        seed: of random weights.
+
+    Raises:
+        ValueError: see ``load_face_network``.
+        WeightsError: see ``load_face_network``.
+        OSError: the file can't be read.
+    """
+    spec = find_network(name)
+    with torch.device("meta"):
+        module = spec.build()
+    facts = None
+    if weight_file is None:
+        digest = digest_tensors(random_weights(module, seed))
+    else:
+        report = examine_weights(module, weight_file)
+        digest, facts = report.digest, facts_of(spec, report)
+    resolved = resolve_settings(settings or NetworkSettings(), spec, facts)
+    return ExaminedNetwork(resolved, digest, facts)
+
+
 def load_face_network(
     name: str,
-    weights: Path | None,
+    weight_file: Path | None,
     settings: NetworkSettings | None = None,
     *,
     seed: int = 0,
     device: str | torch.device = "cpu",
     batch_size: int = 0,
     channels_last: bool = True,
-    folded: bool = True,
-    packed: bool = True,
+    merge_norms: bool = True,
+    order_weights: bool = True,
 ) -> FaceNetwork:
     """Build a network of ``NETWORKS`` and fill it.
 
     Args:
         name: in ``NETWORKS``.
-        weights: the file; None fills it with random numbers from ``seed``, which only makes sense
-            for trying things out, and what comes of it has to be marked as untrained.
+        weight_file: None fills it with random numbers from ``seed``, which only makes sense for
+            trying things out, and what is made with it has to be marked as untrained.
         settings: see ``FaceNetwork``, as the rest; what they leave open is taken from the file
             where it says so.
         seed: of random weights.
         device: where it runs.
         batch_size: crops in one forward pass.
         channels_last: the layout of pixels.
-        folded: whether norms go into the convolutions.
-        packed: whether weights are ordered for the processor beforehand.
+        merge_norms: whether norms are put into the convolutions.
+        order_weights: whether weights are ordered for the processor beforehand.
 
     Raises:
         ValueError: ``name`` is unknown, or as ``FaceNetwork``.
-        WeightsError: see ``load_weights``.
+        WeightsError: see ``load_weights``; or the file says that it is of another network.
         OSError: the file can't be read.
     """
-    if name not in NETWORKS:
-        raise ValueError(f"no network is called {name!r}; there are {', '.join(NETWORKS)}")
-    spec = NETWORKS[name]
+    spec = find_network(name)
     module = spec.build()
-    facts = None
-    if weights is None:
+    facts = digest = None
+    if weight_file is None:
         initialise(module, seed)
     else:
-        facts = read_facts(load_weights(module, weights).metadata, weights)
-    if facts and facts.network != name:
-        raise WeightsError(f"{weights} says that it is of {facts.network}, not of {name}")
+        report = load_weights(module, weight_file)
+        digest, facts = report.digest, facts_of(spec, report)
     return FaceNetwork(
         spec,
         module,
@@ -280,7 +321,23 @@ def load_face_network(
         device=device,
         batch_size=batch_size,
         channels_last=channels_last,
-        folded=folded,
-        packed=packed,
+        merge_norms=merge_norms,
+        order_weights=order_weights,
         facts=facts,
+        digest=digest,
     )
+
+
+def find_network(name: str) -> NetworkSpec:
+    """Return a network of ``NETWORKS``."""
+    if name not in NETWORKS:
+        raise ValueError(f"no network is called {name!r}; there are {', '.join(NETWORKS)}")
+    return NETWORKS[name]
+
+
+def facts_of(spec: NetworkSpec, report: WeightsReport) -> WeightFacts | None:
+    """Read what a weight file says of itself; it has to be of this network."""
+    facts = read_facts(report.metadata, report.path)
+    if facts and facts.network != spec.name:
+        raise WeightsError(f"{report.path} says that it is of {facts.network}, not of {spec.name}")
+    return facts

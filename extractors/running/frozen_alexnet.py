@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from extractors.alexnet import AlexNetFCN, grid_steps, min_steps, step_times
 from extractors.weights.files import WeightsError, read_safetensors
-from extractors.weights.load import weights_digest
+from extractors.weights.tensors import weights_digest
 
 FORMAT = "avfuse head 1"  # what checkpoints of heads say of themselves
 PREFIX = "head.branches.audio.encoder.network."
@@ -154,10 +154,10 @@ def load_frozen_alexnet(path: Path, *, device: str = "cpu") -> FrozenEncoder:
                 "for instance with fusion.kind=audio"
             )
         names = {n.removeprefix(PREFIX): n for n in tensors if n.startswith(PREFIX)}
-        state = {f"network.{name}": tensors[full] for name, full in names.items()}
+        state = {f"network.{name}": tensors[full].read() for name, full in names.items()}
         for part in ("mean", "deviation"):
             if f"normalisation.audio.{part}" in tensors:
-                state[part] = tensors[f"normalisation.audio.{part}"]
+                state[part] = tensors[f"normalisation.audio.{part}"].read()
         with torch.random.fork_rng(devices=[]):
             module = FrozenAlexNet(tuple(facts["shapes"]["audio"]), normalised="mean" in state)
         module.load_state_dict(state)

@@ -1,4 +1,4 @@
-"""Folding: the same function of a trained network with fewer passes over its maps.
+"""Merged norms: the same function of a trained network with fewer passes over its maps.
 
 In evaluation a batch norm is a scale and a shift per channel. Where it follows a convolution both
 go into that convolution's parameters, and one pass over the map is saved.
@@ -32,8 +32,8 @@ class EveryNth(nn.Module):
         return images[:, :, :: self.stride, :: self.stride]
 
 
-def fold(module: nn.Module) -> int:
-    """Fold what can be folded, in place.
+def merge_norms(module: nn.Module) -> int:
+    """Merge what can be merged, in place.
 
     Batch norms that are registered right after a convolution with as many channels become part of
     it, computed in float64 and rounded once; max pools over single pixels become plain indexing.
@@ -44,13 +44,13 @@ def fold(module: nn.Module) -> int:
             names are no longer those of published weights afterwards.
 
     Returns:
-        The number of norms folded.
+        The number of norms merged.
 
     Raises:
         ValueError: ``module`` is in training mode, where a norm depends on the batch.
     """
     if module.training:
-        raise ValueError("only a network in evaluation mode can be folded; call eval() first")
+        raise ValueError("only a network in evaluation mode can be merged; call eval() first")
     count = 0
     for parent in list(module.modules()):
         children = list(parent.named_children())
@@ -84,7 +84,7 @@ def _with_norm(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     dtype = convolution.weight.dtype
     weight = convolution.weight.detach().double() * scale.view(-1, 1, 1, 1)
     with torch.device("meta"):  # its own random parameters are never needed
-        folded = nn.Conv2d(
+        merged = nn.Conv2d(
             convolution.in_channels,
             convolution.out_channels,
             convolution.kernel_size,  # type: ignore[arg-type]  # two, as these three are
@@ -94,6 +94,6 @@ def _with_norm(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
             convolution.groups,
             padding_mode=convolution.padding_mode,
         )
-    folded.weight = nn.Parameter(weight.to(dtype), requires_grad=False)
-    folded.bias = nn.Parameter(shift.to(dtype), requires_grad=False)
-    return folded.eval()
+    merged.weight = nn.Parameter(weight.to(dtype), requires_grad=False)
+    merged.bias = nn.Parameter(shift.to(dtype), requires_grad=False)
+    return merged.eval()

@@ -1,4 +1,4 @@
-"""Packing: the weights of convolutions in the order in which a processor reads them.
+"""Ordered weights: those of convolutions, in the order in which a processor reads them.
 
 oneDNN puts them into its own order at each forward pass otherwise. That is little beside a large
 batch; beside the small ones whose maps stay near the processor it is 3 to 7 % of the time
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 
-class PackedConv2d(nn.Module):
+class OrderedConv2d(nn.Module):
     """A convolution that is only evaluated, in float32 on a processor.
 
     Shapes (N images):
@@ -48,8 +48,8 @@ class PackedConv2d(nn.Module):
         return result
 
 
-def can_pack() -> bool:
-    """Whether this PyTorch has what packing takes; it promises neither that nor its form."""
+def can_order_weights() -> bool:
+    """Whether this PyTorch has what ordering takes; it promises neither that nor its form."""
     return (
         torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # torch's
         and hasattr(torch._C._nn, "mkldnn_reorder_conv2d_weight")
@@ -57,8 +57,8 @@ def can_pack() -> bool:
     )
 
 
-def pack(module: nn.Module, num_images: int, image_size: int) -> int:
-    """Pack every convolution of a network in place.
+def order_weights(module: nn.Module, num_images: int, image_size: int) -> int:
+    """Order the weights of every convolution of a network in place.
 
     Args:
         module: a network in evaluation mode, in float32 on a processor. Its state dict lacks the
@@ -67,14 +67,14 @@ def pack(module: nn.Module, num_images: int, image_size: int) -> int:
         image_size: height and width of the images.
 
     Returns:
-        The number of convolutions packed; 0 where ``can_pack`` says no.
+        The number of convolutions changed; 0 where ``can_order_weights`` says no.
 
     Raises:
-        ValueError: ``module`` is in training mode: packed weights can't learn.
+        ValueError: ``module`` is in training mode: ordered weights can't learn.
     """
     if module.training:
-        raise ValueError("only a network in evaluation mode can be packed; call eval() first")
-    if not can_pack():
+        raise ValueError("weights are ordered in evaluation mode only; call eval() first")
+    if not can_order_weights():
         return 0
     shapes: dict[nn.Module, torch.Size] = {}
 
@@ -93,5 +93,5 @@ def pack(module: nn.Module, num_images: int, image_size: int) -> int:
     for hook in hooks:
         hook.remove()
     for parent, name, child in places:
-        setattr(parent, name, PackedConv2d(child, shapes[child]))
+        setattr(parent, name, OrderedConv2d(child, shapes[child]))
     return len(places)

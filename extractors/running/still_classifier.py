@@ -86,12 +86,12 @@ def load_still_classifier(path: Path) -> StillClassifier:
     for name, shape in shapes.items():
         tensor = file.tensors.get(prefix + name)
         found = None if tensor is None else tuple(tensor.shape)
-        if tensor is None or found != shape or not torch.is_floating_point(tensor):
+        if tensor is None or found != shape or not tensor.dtype.is_floating_point:
             raise WeightsError(
                 f"{path}: its {len(facts.classes)} classes need {prefix}{name} of shape "
                 f"{list(shape)}, got {'none' if found is None else list(found)}"
             )
-        parts[name] = tensor.float().numpy()
+        parts[name] = tensor.read().float().numpy()
         if not np.isfinite(parts[name]).all():
             raise WeightsError(f"{path}: {prefix}{name} holds nan or inf; the file is damaged")
     return StillClassifier(parts["weight"], parts["bias"], facts)

@@ -1,17 +1,19 @@
-"""What a weight file says of itself: what its network was trained on, takes and tells."""
+"""Facts in a weight file's header: what its network was trained on, takes and tells apart."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from extractors.weights.files import WeightsError
 
 KEY = "avfuse"  # the name of the facts in a safetensors file's header, one JSON text
+ALIASES = {"start": "from"}  # attributes whose key is no name in Python
+OPTIONAL = frozenset({"from", "half", "versions"})
 MAX_TEXT = 200_000
 MAX_CLASSES = 1_000
 MAX_NAME = 100
@@ -20,7 +22,7 @@ MAX_SIZE = 4_096  # pixels
 
 @dataclass(frozen=True)
 class Framing:
-    """How the faces were framed that a network was trained on, in the terms of ``CropSettings``.
+    """Framing of the faces that a network was trained on, in the terms of ``CropSettings``.
 
     Attributes:
         extend: how much larger the images were than the aligned face, in total.
@@ -33,7 +35,11 @@ class Framing:
 
 @dataclass(frozen=True)
 class WeightFacts:
-    """What has to be known of fine-tuned weights to feed them as they were trained.
+    """Statement of a fine-tuned weight file about itself, so that it is fed as it was trained.
+
+    This is the schema of the file's header: each attribute is a key of one JSON object. A key that
+    is missing is refused, as is one that is not listed here; only those of ``OPTIONAL`` may be left
+    out, which are None then.
 
     Attributes:
         network: name in ``NETWORKS``.
@@ -43,10 +49,13 @@ class WeightFacts:
         detail: height and width in pixels of what those images were enlarged from; 0 if they
             were not enlarged.
         framing: how much of a face and its surroundings they showed; None where that is unknown.
-        seed: of the training.
+        seed: of the training; None where that is unknown.
         settings: of the training.
         data: what it was trained on, and under which licence.
         metrics: measured; ``accuracy`` is a share, with ``split`` and ``num_images``.
+        start: what the training started from; the key is ``from``.
+        half: whether matrices and kernels are stored in half precision.
+        versions: of the programs that trained it.
     """
 
     network: str
@@ -59,11 +68,15 @@ class WeightFacts:
     settings: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    start: str | None = None
+    half: bool | None = None
+    versions: Mapping[str, Any] | None = None
 
     def to_metadata(self) -> dict[str, str]:
         """Return the header of a safetensors file that states these facts."""
-        values = asdict(self) | {"classes": list(self.classes)}
-        return {KEY: json.dumps(values, allow_nan=False, sort_keys=True)}
+        values = {ALIASES.get(name, name): value for name, value in asdict(self).items()}
+        stated = {k: v for k, v in values.items() if v is not None or k not in OPTIONAL}
+        return {KEY: json.dumps(stated, ensure_ascii=False, allow_nan=False, sort_keys=True)}
 
     @property
     def accuracy(self) -> str:
@@ -75,6 +88,9 @@ class WeightFacts:
         split, count = self.metrics.get("split"), self.metrics.get("num_images")
         of = f" of {count:,} images" if isinstance(count, int) else ""
         return f"{text}{of}" + (f" of {plain(split)}" if isinstance(split, str) and split else "")
+
+
+KEYS = frozenset(ALIASES.get(attribute.name, attribute.name) for attribute in fields(WeightFacts))
 
 
 def read_facts(metadata: Mapping[str, str], path: Path) -> WeightFacts | None:
@@ -103,18 +119,30 @@ def read_facts(metadata: Mapping[str, str], path: Path) -> WeightFacts | None:
         raise WeightsError(f"{path}: what its header says of itself is not JSON: {error}") from None
     if not isinstance(values, dict):
         raise WeightsError(f"{path}: expected a JSON object under {KEY!r}, got {values!r:.40}")
+    missing = KEYS - OPTIONAL - set(values)
+    if missing:
+        raise WeightsError(f"{path}: its header states no {', '.join(sorted(missing))}")
+    unknown = set(values) - KEYS
+    if unknown:
+        raise WeightsError(
+            f"{path}: its header states {plain(', '.join(sorted(unknown)))}, which this version of "
+            "avfuse does not know"
+        )
     try:
         return WeightFacts(
             network=_name(values, "network"),
-            classes=_classes(values.get("classes", [])),
+            classes=_classes(values["classes"]),
             image_size=_whole(values, "image_size", low=1),
             grey=_flag(values, "grey"),
-            detail=_whole(values, "detail", low=0, default=0),
-            framing=_framing(values.get("framing")),
-            seed=_whole(values, "seed", low=0, high=2**63, default=None),
+            detail=_whole(values, "detail", low=0),
+            framing=None if values["framing"] is None else _framing(values["framing"]),
+            seed=None if values["seed"] is None else _whole(values, "seed", low=0, high=2**63),
             settings=_table(values, "settings"),
             data=_table(values, "data"),
             metrics=_table(values, "metrics"),
+            start=_text(values, "from") if "from" in values else None,
+            half=_flag(values, "half") if "half" in values else None,
+            versions=_table(values, "versions") if "versions" in values else None,
         )
     except ValueError as error:
         raise WeightsError(f"{path}: its header states {error}") from None
@@ -129,8 +157,15 @@ def _refuse(constant: str) -> float:
     raise ValueError(f"{constant} is no number")
 
 
+def _text(values: Mapping[str, Any], key: str) -> str:
+    value = values[key]
+    if not isinstance(value, str):
+        raise ValueError(f"{key} {value!r:.40}, expected a text")
+    return value
+
+
 def _name(values: Mapping[str, Any], key: str) -> str:
-    value = values.get(key)
+    value = values[key]
     if not isinstance(value, str) or not value.isprintable() or not 0 < len(value) <= MAX_NAME:
         raise ValueError(f"{key} {value!r:.40}, expected a name")
     return value
@@ -145,35 +180,28 @@ def _classes(values: Any) -> tuple[str, ...]:
     return names
 
 
-def _whole(
-    values: Mapping[str, Any], key: str, *, low: int, high: int = MAX_SIZE, default: Any = ...
-) -> Any:
-    value = values.get(key, default)
-    if value is default and default is not ...:
-        return value
+def _whole(values: Mapping[str, Any], key: str, *, low: int, high: int = MAX_SIZE) -> int:
+    value = values[key]
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        shown = "nothing" if value is ... else f"{value!r:.40}"
-        raise ValueError(f"{key} {shown}, expected a whole number from {low} to {high}")
+        raise ValueError(f"{key} {value!r:.40}, expected a whole number from {low} to {high}")
     return value
 
 
 def _flag(values: Mapping[str, Any], key: str) -> bool:
-    value = values.get(key)
+    value = values[key]
     if not isinstance(value, bool):
         raise ValueError(f"{key} {value!r:.40}, expected true or false")
     return value
 
 
 def _table(values: Mapping[str, Any], key: str) -> dict[str, Any]:
-    value = values.get(key, {})
+    value = values[key]
     if not isinstance(value, dict):
         raise ValueError(f"{key} {value!r:.40}, expected an object")
     return value
 
 
-def _framing(value: Any) -> Framing | None:
-    if value is None:
-        return None
+def _framing(value: Any) -> Framing:
     if not isinstance(value, dict) or set(value) != {"extend", "lift"}:
         raise ValueError(f"framing {value!r:.60}, expected extend and lift")
     numbers = [value["extend"], value["lift"]]

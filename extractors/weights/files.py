@@ -1,28 +1,37 @@
-"""Weight files: read tensors, and only tensors, out of what was downloaded from somewhere."""
+"""Weight files: find tensors, and only tensors, in what was downloaded from somewhere."""
 
 from __future__ import annotations
 
+import json
+import mmap
 import re
+import sys
 import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from extractors.weights.onnx_graph import OnnxError
 from extractors.weights.onnx_iresnet50 import read_iresnet50
+from extractors.weights.tensors import LazyTensor, WeightsError, in_file, in_memory
+
+__all__ = ["WeightFile", "WeightsError", "read_safetensors", "read_weight_file"]
 
 MAX_BYTES = 4 * 2**30
 MAX_HEADER_BYTES = 16 * 2**20
 MAX_PICKLE_BYTES = 64 * 2**20
 MAX_TENSORS = 100_000
 MAX_DEPTH = 4
+NAME_LENGTH_AT = 26  # byte of a zip entry's header; then the extra field's, name, extra field
 MAX_NAME = 300
+T = TypeVar("T", Tensor, LazyTensor)
 # Where training scripts put the parameters, in the order in which they are looked for.
 CONTAINERS = ("state_dict", "model_state_dict", "model", "net", "backbone", "weights", "params")
 PREFIXES = ("module.", "model.", "net.", "backbone.", "encoder.", "_orig_mod.")
@@ -34,35 +43,34 @@ MISTAKES = (
 )
 
 
-class WeightsError(ValueError):
-    """A weight file can't be read safely, or does not fit the network; the text says why."""
-
-
 @dataclass(frozen=True)
 class WeightFile:
-    """The tensors of one file.
+    """The tensors of one file, of which only types, shapes and places have been read.
 
     Attributes:
         path: the file.
         kind: ``safetensors``, ``pytorch`` or ``onnx``.
-        tensors: parameter name to tensor, on the CPU, prefixes that all names share removed.
+        tensors: parameter name to tensor, prefixes that all names share removed.
         unwrapped: the dictionary keys and the prefixes that were taken off, outermost first.
         metadata: what a safetensors file says of itself.
     """
 
     path: Path
     kind: str
-    tensors: Mapping[str, Tensor]
+    tensors: Mapping[str, LazyTensor]
     unwrapped: tuple[str, ...]
     metadata: Mapping[str, str]
 
 
 def read_weight_file(path: Path, *, max_bytes: int = MAX_BYTES) -> WeightFile:
-    """Read the tensors of a safetensors, PyTorch or ONNX file; the content decides which it is.
+    """Find the tensors of a safetensors, PyTorch or ONNX file; the content decides which it is.
 
     Nothing but tensors is unpickled: a file that holds another object is refused and none of it
     is run. A training checkpoint (``state_dict`` and its kin, ``module.``) is unwrapped. Of ONNX,
     InsightFace's iresnet50 is read, under the names of its ``.pth``.
+
+    Values are read when they are asked for; only files whose values don't lie in them as they are
+    (PyTorch's format before 1.6, compressed ones) are loaded at once.
 
     Args:
         path: the file.
@@ -84,52 +92,97 @@ def read_weight_file(path: Path, *, max_bytes: int = MAX_BYTES) -> WeightFile:
         raise WeightsError(f"{path} has {size} bytes; at most {max_bytes} are read")
     with path.open("rb") as stream:
         start = stream.read(64)
-    metadata: dict[str, str] = {}
     if start[8:9] == b"{":  # eight bytes of header length, then a JSON object
         content, metadata = read_safetensors(path)
-        kind = "safetensors"
-    elif start[:1] == b"\x08":  # the version that an ONNX model begins with
-        try:
-            content = read_iresnet50(path.read_bytes())
-        except OnnxError as error:
-            raise WeightsError(f"{path} {error}") from error
-        kind = "onnx"
-    else:
-        for magic, meaning in MISTAKES:
-            if start.startswith(magic):
-                raise WeightsError(f"{path} {meaning}")
-        content = read_pytorch(path, start, max_bytes)
-        kind = "pytorch"
-    tensors, unwrapped = unwrap(content, path)
-    return WeightFile(path, kind, tensors, unwrapped, metadata)
+        return WeightFile(path, "safetensors", *unwrap(content, path, LazyTensor), metadata)
+    if start[:1] == b"\x08":  # the version that an ONNX model begins with
+        return WeightFile(path, "onnx", *unwrap(read_onnx(path), path, LazyTensor), {})
+    for magic, meaning in MISTAKES:
+        if start.startswith(magic):
+            raise WeightsError(f"{path} {meaning}")
+    return WeightFile(path, "pytorch", *read_pytorch(path, start, max_bytes), {})
 
 
-def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read a safetensors file; its library checks names, shapes and offsets against the file."""
+def read_safetensors(path: Path) -> tuple[dict[str, LazyTensor], dict[str, str]]:
+    """Read a safetensors file's header.
+
+    The library checks names, shapes and offsets against the file, and maps types to PyTorch's.
+
+    Returns:
+        The tensors, and what the file says of itself.
+
+    Raises:
+        WeightsError: the file is damaged.
+        OSError: it can't be read.
+    """
     with path.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
-    available = path.stat().st_size - 8
-    if length > min(MAX_HEADER_BYTES, available):
-        raise WeightsError(
-            f"{path} claims a header of {length} bytes, but {min(MAX_HEADER_BYTES, available)} "
-            "are the most it can have; it is cut off or damaged"
-        )
+        available = path.stat().st_size - 8
+        if length > min(MAX_HEADER_BYTES, available):
+            raise WeightsError(
+                f"{path} claims a header of {length} bytes, but "
+                f"{min(MAX_HEADER_BYTES, available)} are the most it can have; it is cut off or "
+                "damaged"
+            )
+        header = stream.read(length)
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            names = list(file.keys())
-            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
-    except (SafetensorError, ValueError, RuntimeError) as error:
+            mapped = {name: file.get_tensor(name) for name in list(file.keys())}
+            metadata = file.metadata() or {}
+        stated = json.loads(header)
+        tensors = {}
+        for name, tensor in mapped.items():  # mapped from the file; their values stay there
+            first, last = stated[name]["data_offsets"]
+            if last - first != tensor.nbytes:  # types that are narrower than a byte
+                tensors[name] = in_memory(tensor)
+                continue
+            tensors[name] = in_file(path, 8 + length + first, tensor.dtype, tuple(tensor.shape))
+    except (SafetensorError, ValueError, RuntimeError, KeyError) as error:
         raise WeightsError(f"{path} is no sound safetensors file: {error}") from error
+    return tensors, metadata
 
 
-def read_pytorch(path: Path, start: bytes, max_bytes: int) -> Any:
-    """Read what torch.save wrote, tensors only."""
-    if start.startswith(b"PK"):
-        check_archive(path, max_bytes)
+def read_onnx(path: Path) -> dict[str, LazyTensor]:
+    """Find the tensors of an iresnet50 in an ONNX file."""
+    with path.open("rb") as stream:
+        content = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    try:
+        arrays = read_iresnet50(content)
+    except OnnxError as error:
+        raise WeightsError(f"{path} {error}") from error
+    first = np.frombuffer(content, np.uint8).ctypes.data
+    tensors = {}
+    for name, values in arrays.items():
+        place = values.ctypes.data - first
+        if values.flags.c_contiguous and 0 <= place < len(content):
+            dtype = torch.from_numpy(np.empty(0, values.dtype)).dtype
+            tensors[name] = in_file(path, place, dtype, values.shape)
+        else:  # computed, or turned round
+            tensors[name] = in_memory(torch.from_numpy(np.array(values, np.float32)))
+    return tensors
+
+
+def read_pytorch(
+    path: Path, start: bytes, max_bytes: int
+) -> tuple[dict[str, LazyTensor], tuple[str, ...]]:
+    """Find the tensors in what ``torch.save`` wrote."""
+    records = check_archive(path, max_bytes) if start.startswith(b"PK") else {}
+    if records:
+        tensors, unwrapped = unwrap(unpickle(path, "meta"), path, Tensor)
+        found = {name: in_record(path, tensor, records) for name, tensor in tensors.items()}
+        stored = {name: tensor for name, tensor in found.items() if tensor is not None}
+        if len(stored) == len(found):
+            return stored, unwrapped
+    tensors, unwrapped = unwrap(unpickle(path, "cpu"), path, Tensor)
+    return {name: in_memory(tensor) for name, tensor in tensors.items()}, unwrapped
+
+
+def unpickle(path: Path, device: str) -> Any:
+    """Read what ``torch.save`` wrote, tensors only; on ``meta`` without their values."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of old storage classes; nothing a reader can act on
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location=device, weights_only=True)
     except OSError:
         raise
     except Exception as error:  # a damaged or hostile stream fails in any way
@@ -146,13 +199,57 @@ def read_pytorch(path: Path, start: bytes, max_bytes: int) -> Any:
         ) from error
 
 
-def check_archive(path: Path, max_bytes: int) -> None:
-    """Refuse an archive that unpacks to too much, or that holds code."""
+def in_record(path: Path, tensor: Tensor, records: Mapping[int, int]) -> LazyTensor | None:
+    """Return a tensor on ``meta`` as the part of a record that it is.
+
+    None where it is not one: it is not laid out row by row, or not all within a record. Also where
+    this PyTorch (before 2.6) does not say where a storage lies.
+    """
+    storage = tensor.untyped_storage()
+    record: int | None = getattr(storage, "_checkpoint_offset", None)
+    first = int(tensor.storage_offset()) * tensor.itemsize
+    if record is None or not tensor.is_contiguous():
+        return None
+    if first + tensor.nbytes > records.get(record, -1):
+        return None
+    return in_file(path, record + first, tensor.dtype, tuple(tensor.shape))
+
+
+def check_archive(path: Path, max_bytes: int) -> dict[int, int]:
+    """Refuse an archive that unpacks to too much, or that holds code.
+
+    Returns:
+        Where in the file each record begins, and its bytes; nothing if they don't lie there as they
+        are, because they are compressed or of a machine with another order of bytes.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        check_entries(path, entries, max_bytes)
+        # As PyTorch itself sees it: it reverses values on meta too, where it then crashes.
+        reader = torch._C.PyTorchFileReader(str(path))
+        native = sys.byteorder.encode()
+        order = reader.get_record("byteorder") if reader.has_record("byteorder") else native  # type: ignore[attr-defined]  # a stub lacks it
+        if order != native or any(e.compress_type != zipfile.ZIP_STORED for e in entries):
+            return {}
+        return dict(find_record(path, entry) for entry in entries)
+    except WeightsError:
+        raise
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError) as error:
         raise WeightsError(f"{path} is cut off or damaged: {error}") from error
+
+
+def find_record(path: Path, entry: zipfile.ZipInfo) -> tuple[int, int]:
+    """Return where a record begins, past the header that precedes it, and its bytes."""
+    with path.open("rb") as file:
+        file.seek(entry.header_offset + NAME_LENGTH_AT)
+        lengths = file.read(4)
+    name, extra = int.from_bytes(lengths[:2], "little"), int.from_bytes(lengths[2:], "little")
+    return entry.header_offset + NAME_LENGTH_AT + 4 + name + extra, entry.file_size
+
+
+def check_entries(path: Path, entries: list[zipfile.ZipInfo], max_bytes: int) -> None:
+    """Refuse too many parts, too large ones, and code."""
     unpacked = sum(entry.file_size for entry in entries)
     if len(entries) > MAX_TENSORS or unpacked > max_bytes:
         raise WeightsError(
@@ -172,8 +269,13 @@ def check_archive(path: Path, max_bytes: int) -> None:
             )
 
 
-def unwrap(content: Any, path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+def unwrap(content: Any, path: Path, kind: type[T]) -> tuple[dict[str, T], tuple[str, ...]]:
     """Find the parameters in a checkpoint and take off the prefixes that all of them share.
+
+    Args:
+        content: of the file.
+        path: the file, for messages.
+        kind: of its tensors.
 
     Returns:
         The tensors by name, and the keys and prefixes that were taken off, outermost first.
@@ -189,7 +291,9 @@ def unwrap(content: Any, path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]
             break
         unwrapped.append(inner[0])
         content = content[inner[0]]
-    if not isinstance(content, Mapping) or not holds_tensors(content):
+    if not isinstance(content, Mapping) or not any(
+        isinstance(value, kind) for value in content.values()
+    ):
         what = type(content).__name__
         if isinstance(content, Mapping):
             what = f"a dictionary with {', '.join(map(repr, list(content)[:10])) or 'nothing'}"
@@ -197,12 +301,12 @@ def unwrap(content: Any, path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]
             f"{path} holds no tensors by name: expected a state_dict, or one under "
             f"{', '.join(CONTAINERS)}, got {what}"
         )
-    tensors = {key: value.detach() for key, value in content.items() if isinstance(value, Tensor)}
+    tensors = {key: value for key, value in content.items() if isinstance(value, kind)}
     for name, tensor in tensors.items():
         # Names end up in messages, where a hostile one could move the terminal's cursor.
         if not isinstance(name, str) or not name.isprintable() or len(name) > MAX_NAME:
             raise WeightsError(f"{path} names a tensor {str(name)[:40]!r}: expected plain text")
-        if tensor.layout != torch.strided or tensor.is_quantized:
+        if isinstance(tensor, Tensor) and (tensor.layout != torch.strided or tensor.is_quantized):
             raise WeightsError(f"{path}: {name} is sparse or quantized; only dense ones are read")
     stripping = True
     while stripping:
@@ -213,8 +317,3 @@ def unwrap(content: Any, path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]
                 unwrapped.append(prefix)
                 stripping = True
     return tensors, tuple(unwrapped)
-
-
-def holds_tensors(content: Mapping[Any, Any]) -> bool:
-    """Whether any value is a tensor."""
-    return any(isinstance(value, Tensor) for value in content.values())

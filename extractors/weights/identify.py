@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from extractors.networks import NETWORKS
 from extractors.weights.files import read_weight_file
+from extractors.weights.tensors import COUNTER, LazyTensor
 
-# A counter of training steps: older files lack it, and no output depends on it.
-COUNTER = "num_batches_tracked"
 # Where a file may keep a classifier of ours, and does if its network's source names none.
 CLASSIFIER = "classifier."
 NAMES_SHOWN = 10
@@ -61,7 +60,7 @@ def identify(path: Path) -> list[Match]:
     return compare_with_all(read_weight_file(path).tensors)
 
 
-def compare_with_all(tensors: Mapping[str, Tensor]) -> list[Match]:
+def compare_with_all(tensors: Mapping[str, Tensor | LazyTensor]) -> list[Match]:
     """Compare tensors with every network, the likeliest first."""
     matches = []
     for spec in NETWORKS.values():
@@ -70,7 +69,7 @@ def compare_with_all(tensors: Mapping[str, Tensor]) -> list[Match]:
     return sorted(matches, key=lambda match: (-match.share, match.network))
 
 
-def compare(network: str, module: nn.Module, tensors: Mapping[str, Tensor]) -> Match:
+def compare(network: str, module: nn.Module, tensors: Mapping[str, Tensor | LazyTensor]) -> Match:
     """Compare the names and shapes of tensors with a module's own.
 
     Args:

@@ -1,24 +1,23 @@
-"""Weights: load a file strictly, name what does not fit, digest, initialise, save."""
+"""Weight files of a network: loaded or examined strictly, saved, converted."""
 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from extractors.networks import NETWORKS
 from extractors.weights.facts import KEY
 from extractors.weights.files import WeightFile, WeightsError, read_weight_file
-from extractors.weights.identify import COUNTER, Match, compare, compare_with_all, differences
+from extractors.weights.identify import Match, compare, compare_with_all, differences
+from extractors.weights.tensors import LazyTensor, digest_tensors, in_memory, weights_digest
 
 
 @dataclass(frozen=True)
@@ -61,36 +60,85 @@ def load_weights(module: nn.Module, path: Path) -> WeightsReport:
         OSError: the file can't be read.
     """
     file = read_weight_file(path)
+    match = fit(module, file)
+    state = {name: file.tensors[name].read() for name in match.matched}
+    report = examine(module, match, file, {name: in_memory(t) for name, t in state.items()})
+    module.load_state_dict(state, strict=False)
+    return report
+
+
+def examine_weights(module: nn.Module, path: Path) -> WeightsReport:
+    """Report what ``load_weights`` would, or refuse what it would, without loading.
+
+    Args:
+        module: may lie on the meta device. A piece of the file at a time is in memory.
+        path: see ``load_weights``.
+
+    Raises:
+        WeightsError: see ``load_weights``.
+        OSError: the file can't be read.
+    """
+    file = read_weight_file(path)
+    return examine(module, fit(module, file), file, file.tensors)
+
+
+def fit(module: nn.Module, file: WeightFile) -> Match:
+    """Compare a file with a network, and refuse what does not fit."""
     name = type(module).__name__
     match = compare(name, module, file.tensors)
     if not match.fits:
         raise WeightsError(
-            f"{path} does not fit {name}{suggestion(match, file)}{differences(match)}"
+            f"{file.path} does not fit {name}{suggestion(match, file)}{differences(match)}"
         )
     state = module.state_dict()
     for key in match.matched:
-        tensor = file.tensors[key]
-        if torch.is_floating_point(state[key]) != torch.is_floating_point(tensor):
-            raise WeightsError(f"{path}: {key} is {tensor.dtype}, expected {state[key].dtype}")
-        # In the network's own type: what float64 holds may be inf in float32.
-        bad = int((~tensor.to(state[key].dtype).isfinite()).sum())
-        if key.endswith("running_var"):
-            bad += int((tensor < 0).sum())
-        if bad:
-            raise WeightsError(
-                f"{path}: {key} holds nan, inf or a negative variance ({bad} of {tensor.numel()} "
-                "values); the training that wrote it diverged, or the file is damaged"
-            )
-    module.load_state_dict({key: file.tensors[key] for key in match.matched}, strict=False)
+        expected, found = state[key].dtype, file.tensors[key].dtype
+        if expected.is_floating_point != found.is_floating_point:
+            raise WeightsError(f"{file.path}: {key} is {found}, expected {expected}")
+    return match
+
+
+def examine(
+    module: nn.Module, match: Match, file: WeightFile, tensors: Mapping[str, LazyTensor]
+) -> WeightsReport:
+    """Check and digest the values of a file that fits, in the network's own types."""
+    state = module.state_dict()
+    checked = {
+        key: check_values(file.path, key, tensors[key], state[key].dtype) for key in match.matched
+    }
     return WeightsReport(
-        path=path,
+        path=file.path,
         kind=file.kind,
         matched=len(match.matched),
         dropped=match.dropped,
         unwrapped=file.unwrapped,
-        digest=weights_digest(module),
+        digest=digest_tensors(checked),
         metadata=file.metadata,
     )
+
+
+def check_values(path: Path, key: str, tensor: LazyTensor, dtype: torch.dtype) -> LazyTensor:
+    """Convert a tensor to another type, and refuse values that no network can have at its end."""
+
+    def pieces() -> Iterator[Tensor]:
+        bad = 0
+        for piece in tensor.pieces():
+            value = piece.to(dtype)
+            # In the network's own type: what float64 holds may be inf in float32. A sum is nan or
+            # inf if a value is, and by itself only where values are near the largest there are.
+            if not bool(value.sum().isfinite()):
+                bad += int((~value.isfinite()).sum())
+            if key.endswith("running_var"):
+                bad += int((piece < 0).sum())
+            yield value
+        if bad:
+            raise WeightsError(
+                f"{path}: {key} holds nan, inf or a negative variance ({bad} of "
+                f"{torch.Size(tensor.shape).numel()} values); the training that wrote it diverged, "
+                "or the file is damaged"
+            )
+
+    return LazyTensor(dtype, tensor.shape, pieces)
 
 
 def suggestion(match: Match, file: WeightFile) -> str:
@@ -99,66 +147,6 @@ def suggestion(match: Match, file: WeightFile) -> str:
     if best.share <= match.share or best.share < 0.5:
         return ""
     return f": this file looks like {best.network}"
-
-
-def weights_digest(module: nn.Module) -> str:
-    """Digest everything learned in a module: 64 hex digits of SHA-256.
-
-    Over parameters and buffers in the order of their names: name, type, shape and bytes, as they
-    are loaded. The container, prefixes and a dropped classifier therefore don't matter, nor does
-    the counter of training steps.
-    """
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        if name.endswith(COUNTER):
-            continue
-        value = tensor.detach().cpu().contiguous()
-        digest.update(f"{name} {value.dtype} {list(value.shape)}\n".encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def initialise(module: nn.Module, seed: int) -> None:
-    """Fill a network with random weights: the same for a seed on every machine.
-
-    Uniform after He, so that activations keep their size from layer to layer; the last norm of
-    each residual unit is scaled down by the root of their number, so that the sum over units keeps
-    it too although the norms have no statistics yet. PyTorch's random state is left alone.
-
-    Args:
-        module: any network of ``NETWORKS``, on the CPU.
-        seed: not negative.
-
-    Raises:
-        ValueError: ``seed`` is negative.
-    """
-    if seed < 0:
-        raise ValueError(f"seed must not be negative, got {seed}")
-    generator = np.random.Generator(np.random.PCG64(seed))
-    with torch.no_grad():
-        for layer in module.modules():
-            if isinstance(layer, (nn.Conv2d, nn.Linear)):
-                limit = math.sqrt(6.0 / layer.weight[0].numel())
-                draws = generator.random(layer.weight.numel(), dtype=np.float32)
-                values = (2 * draws - 1) * np.float32(limit)
-                layer.weight.copy_(torch.from_numpy(values).view(layer.weight.shape))
-                if layer.bias is not None:
-                    layer.bias.zero_()
-            elif isinstance(layer, nn.modules.batchnorm._BatchNorm):
-                layer.reset_parameters()
-            elif isinstance(layer, nn.PReLU):
-                layer.weight.fill_(0.25)
-        norms = list(last_norms(module))
-        for norm in norms:
-            norm.weight.fill_(1 / math.sqrt(len(norms)))
-
-
-def last_norms(module: nn.Module) -> Iterator[nn.BatchNorm2d]:
-    """Yield the last norm of each residual unit."""
-    for layer in module.modules():
-        norm = getattr(layer, "last_norm", None)
-        if isinstance(norm, nn.BatchNorm2d):
-            yield norm
 
 
 def save_weights(module: nn.Module, path: Path, metadata: Mapping[str, str]) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
+
 import numpy as np
-import torch
-from torch import Tensor
 
 from extractors.iresnet50 import UNITS
 from extractors.weights.onnx_graph import Graph, Node, OnnxError, read_graph
@@ -14,13 +14,16 @@ EPSILON = 1e-5  # of every norm of the network
 RENAMES = ("Identity", "Dropout", "Unsqueeze")
 
 
-def read_iresnet50(content: bytes) -> dict[str, Tensor]:
-    """Read the weights of an iresnet50 out of an ONNX file, under the names of its ``.pth``.
+def read_iresnet50(content: bytes | mmap.mmap) -> dict[str, np.ndarray]:
+    """Find the weights of an iresnet50 in an ONNX file, under the names of its ``.pth``.
 
-    An exporter renames the tensors and folds a norm into the convolution before it. So the graph is
-    followed from its input, operation by operation, as the network is built. Where a norm was
-    folded, the convolution's bias becomes the norm's, which then does nothing else: the same
+    An exporter renames the tensors and merges a norm into the convolution before it. So the graph
+    is followed from its input, operation by operation, as the network is built. Where a norm was
+    merged, the convolution's bias becomes the norm's, which then does nothing else: the same
     function up to rounding.
+
+    Returns:
+        Arrays of floats. Most lie in ``content``.
 
     Raises:
         OnnxError: the bytes are no ONNX graph, or not that of an iresnet50: the text says which
@@ -64,7 +67,7 @@ class Walk:
     def __init__(self, graph: Graph) -> None:
         if len(graph.inputs) != 1:
             raise OnnxError(f"takes {len(graph.inputs)} inputs; a face network takes one")
-        self.found: dict[str, Tensor] = {}
+        self.found: dict[str, np.ndarray] = {}
         self.place = graph.inputs[0]
         self._tensors = dict(graph.tensors)
         self._consumers: dict[str, list[Node]] = {}
@@ -79,7 +82,7 @@ class Walk:
                 self._consumers.setdefault(same.get(name, name), []).append(node)
 
     def convolve(self, conv: str, norm: str, *, stride: int) -> None:
-        """Take a 3x3 or 1x1 convolution, and its norm whether it was folded or not."""
+        """Take a 3x3 or 1x1 convolution, and its norm whether it was merged or not."""
         node = self._step("Conv", conv)
         strides = node.attributes.get("strides", (1, 1))
         if strides != (stride, stride):
@@ -87,30 +90,31 @@ class Walk:
         weight = self._tensor(node, 1, conv)
         if weight.ndim != 4:
             raise OnnxError(f"has weights of shape {list(weight.shape)} at {conv}, expected 4 axes")
-        self._store(f"{conv}.weight", weight)
+        self.found[f"{conv}.weight"] = weight
         if len(node.inputs) < 3:
             self.norm(norm)
             return
         ones = np.ones(len(weight), np.float32)
-        self._store(f"{norm}.weight", ones)
-        self._store(f"{norm}.bias", self._tensor(node, 2, conv))
-        self._store(f"{norm}.running_mean", 0 * ones)
-        self._store(f"{norm}.running_var", ones - np.float32(EPSILON))
+        self.found[f"{norm}.weight"] = ones
+        self.found[f"{norm}.bias"] = self._tensor(node, 2, conv)
+        self.found[f"{norm}.running_mean"] = 0 * ones
+        self.found[f"{norm}.running_var"] = ones - np.float32(EPSILON)
 
     def norm(self, key: str) -> None:
         """Take a batch norm."""
         node = self._step("BatchNormalization", key)
         for index, name in enumerate(("weight", "bias", "running_mean", "running_var"), start=1):
-            self._store(f"{key}.{name}", self._tensor(node, index, key))
+            self.found[f"{key}.{name}"] = self._tensor(node, index, key)
         epsilon = node.attributes.get("epsilon", EPSILON)
         if not isinstance(epsilon, float):
             raise OnnxError(f"has no number as epsilon of {key}")
-        self.found[f"{key}.running_var"] += epsilon - EPSILON
+        variance = self.found[f"{key}.running_var"].astype(np.float32)
+        self.found[f"{key}.running_var"] = variance + np.float32(epsilon - EPSILON)
 
     def prelu(self, key: str) -> None:
         """Take a PReLU; its slopes are stored with the axes of an image."""
         node = self._step("PRelu", key)
-        self._store(f"{key}.weight", self._tensor(node, 1, key).reshape(-1))
+        self.found[f"{key}.weight"] = self._tensor(node, 1, key).reshape(-1)
 
     def add(self, inner: str, shortcut: str) -> None:
         """Take the sum that ends a unit."""
@@ -133,8 +137,8 @@ class Walk:
         """Take a linear layer."""
         node = self._step("Gemm", key)
         weight = self._tensor(node, 1, key)
-        self._store(f"{key}.weight", weight if node.attributes.get("transB") else weight.T)
-        self._store(f"{key}.bias", self._tensor(node, 2, key))
+        self.found[f"{key}.weight"] = weight if node.attributes.get("transB") else weight.T
+        self.found[f"{key}.bias"] = self._tensor(node, 2, key)
 
     def _step(self, op: str, key: str) -> Node:
         """Go on by the one operation of this kind that takes what is here."""
@@ -153,9 +157,6 @@ class Walk:
         if name not in self._tensors:
             raise OnnxError(f"has no tensor for {key}: {node.op} lacks input {index}")
         return self._tensors[name]
-
-    def _store(self, name: str, values: np.ndarray) -> None:
-        self.found[name] = torch.from_numpy(np.array(values, dtype=np.float32))
 
 
 def operations(nodes: list[Node]) -> str:

@@ -23,10 +23,11 @@ from cache.signals import StopRequest
 from extractors.views import VIEW_SETS
 from extractors.weights.files import WeightsError
 from pipeline.extract.clusters import Engine, EngineError, EngineName
-from pipeline.extract.plan import PlanError, parse_weights, plan_sets, tell_default
+from pipeline.extract.plan import plan_sets, tell_default
 from pipeline.extract.run import CacheFullError, ConsumerChoice, run_extract, shard
 from pipeline.extract.settings import StageOneSettings
 from pipeline.extract.summary import format_summary
+from pipeline.extract.weights import PlanError, parse_weights
 from pipeline.faces.overrides import OverrideError, read_overrides
 from pipeline.workers.pool import WorkersFailedError
 
@@ -133,7 +134,7 @@ def extract(
     except (ManifestError, SettingsError, PlanError, WeightsError, OverrideError, OSError) as error:
         raise click.UsageError(str(error)) from error
     for planned in plan.sets:
-        if planned.weights and planned.weights.default:
+        if planned.choice and planned.choice.default:
             click.echo(tell_default(planned), err=True)
         if planned.spec.untrained:
             click.echo(

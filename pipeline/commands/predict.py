@@ -18,8 +18,8 @@ from cache.sets.feature_set import FeatureSet, SetError, SetSpec
 from cache.signals import ends_by_signal
 from extractors.weights.files import WeightsError
 from pipeline.extract.job import ClipResult
-from pipeline.extract.plan import PlanError, parse_weights
 from pipeline.extract.run import run_extract
+from pipeline.extract.weights import PlanError, parse_weights
 from pipeline.faces.tracks import Rung
 from pipeline.predict.by_default import ask_default_network
 from pipeline.predict.curve import CurveError, check_suffix, format_answer, write_curves

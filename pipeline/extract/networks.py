@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from extractors.running.face_network import FaceNetwork
+from extractors.running.face_network import FaceNetwork, load_face_network
 from extractors.running.frozen_alexnet import FrozenEncoder, load_frozen_alexnet
-from pipeline.extract.plan import Plan, PlannedSet, WeightsChoice, load_network
+from pipeline.extract.plan import Plan, PlannedSet
 from pipeline.extract.settings import StageOneSettings
+from pipeline.extract.weights import WeightsChoice
 from pipeline.faces.detect import Detector
 from pipeline.faces.second import load_second
 from pipeline.workers.remote import Network, RemoteNetwork, is_connected
@@ -25,18 +26,18 @@ def load_here(planned: PlannedSet, plan: Plan) -> FaceNetwork:
     Raises:
         ValueError: its weights are not those of the plan.
     """
-    choice = planned.weights or WeightsChoice()
+    choice = planned.choice or WeightsChoice()
     network = _load(planned.name, choice, plan.settings, plan.device, plan.batch_size)
     if network.weights_digest != planned.spec.weights:
         raise ValueError(
-            f"the weights of {planned.name} changed since the run began: {planned.weights}"
+            f"the weights of {planned.name} changed since the run began: {planned.choice}"
         )
     return network
 
 
 def use_second(planned: PlannedSet, plan: Plan) -> Detector | None:
     """Load the second detector of the faces, once per process; None where none is asked for."""
-    model, digest = planned.weights, planned.spec.weights
+    model, digest = planned.choice, planned.spec.weights
     if model is None or model.file is None or digest is None:
         return None
     return load_second(plan.settings.faces.second, model.file, digest)
@@ -44,7 +45,7 @@ def use_second(planned: PlannedSet, plan: Plan) -> Detector | None:
 
 def use_encoder(planned: PlannedSet, plan: Plan) -> FrozenEncoder:
     """Load a trained encoder once per process."""
-    choice = planned.weights or WeightsChoice()
+    choice = planned.choice or WeightsChoice()
     if choice.file is None:
         raise ValueError(f"{planned.name} has no checkpoint")
     encoder = _load_encoder(choice.file, plan.device)
@@ -64,4 +65,11 @@ def _load_encoder(path: Path, device: str) -> FrozenEncoder:
 def _load(
     name: str, choice: WeightsChoice, settings: StageOneSettings, device: str, batch_size: int
 ) -> FaceNetwork:
-    return load_network(name, choice, settings, device=device, batch_size=batch_size)
+    return load_face_network(
+        name,
+        choice.file,
+        settings.network,
+        seed=choice.seed,
+        device=device,
+        batch_size=batch_size,
+    )

@@ -1,12 +1,14 @@
-"""From the names on a command line to the feature sets of one run: settings, weights, keys.
+"""The plan of a run: from names on a command line to feature sets with settings, weights and keys.
 
 The key of a set covers everything that can change its numbers, here and nowhere else: see
-``plan_sets``. Device, workers and batch size are not in it.
+``plan_sets``. Device, workers and batch size are not in it. Nothing is loaded: digests are of the
+weight files' bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,8 +20,9 @@ from cache.sets.spec import SetSpec
 from cache.settings import settings_to_dict
 from extractors.networks import NETWORKS
 from extractors.running.device import choose_device
-from extractors.running.face_network import FaceNetwork
+from extractors.running.face_network import ExaminedNetwork, examine_face_network
 from extractors.running.frozen_alexnet import load_frozen_alexnet
+from extractors.weights.files import WeightsError
 from pipeline.extract.settings import StageOneSettings, make_provenance
 from pipeline.extract.weights import (
     ALEXNET,
@@ -27,28 +30,10 @@ from pipeline.extract.weights import (
     WeightsChoice,
     choose_default,
     describe_training,
-    load_network,
-    parse_weights,
 )
 from pipeline.faces.crops import resolve_framing
 from pipeline.faces.overrides import Override, digest_overrides
 from pipeline.faces.second import DETECTORS, find_model, load_second
-
-__all__ = [
-    "ALEXNET",
-    "ALGORITHM_VERSIONS",
-    "AUDIO_SETS",
-    "Kind",
-    "Plan",
-    "PlanError",
-    "PlannedSet",
-    "WeightsChoice",
-    "choose_default",
-    "load_network",
-    "parse_weights",
-    "plan_sets",
-    "tell_default",
-]
 
 Kind = Literal["faces", "network", "audio", "grid"]
 
@@ -65,11 +50,18 @@ ALGORITHM_VERSIONS: dict[str, int] = {
 
 @dataclass(frozen=True)
 class PlannedSet:
-    """One feature set of a run; ``facts`` are added to its provenance."""
+    """One feature set of a run.
+
+    Attributes:
+        kind: decides the stage that makes it.
+        spec: everything that its key covers.
+        choice: the weights of its network, encoder or detector.
+        facts: added to its provenance.
+    """
 
     kind: Kind
     spec: SetSpec
-    weights: WeightsChoice | None = None
+    choice: WeightsChoice | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -80,7 +72,7 @@ class PlannedSet:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run makes, in the order in which a clip goes through it. Sent to every worker."""
+    """The sets of a run, in the order in which a clip goes through them. Sent to every worker."""
 
     cache: Path
     settings: StageOneSettings
@@ -108,7 +100,7 @@ class Plan:
 def plan_sets(
     names: Sequence[str],
     settings: StageOneSettings,
-    weights: Mapping[str, WeightsChoice],
+    choices: Mapping[str, WeightsChoice],
     *,
     cache: Path,
     device: str = "auto",
@@ -123,7 +115,7 @@ def plan_sets(
         names: sets asked for; ``faces`` is added where a network needs it, and the spectrogram
             that ``alexnet`` was trained on.
         settings: all settings of stage one.
-        weights: parameters per network; without them, those that avfuse ships.
+        choices: weights by network, encoder or detector; without one, those that avfuse ships.
         cache: the cache's folder; not touched here.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         batch_size: crops per forward pass; 0 picks by device and views.
@@ -137,48 +129,36 @@ def plan_sets(
             not asked for, a second detector that can't be had, or a device that isn't there.
         extractors.weights.files.WeightsError: a weight file doesn't fit its network.
     """
-    known = ["faces", *NETWORKS, *AUDIO_SETS, ALEXNET]
-    for name in names:
-        if name not in known:
-            raise PlanError(f"no set {name!r}; there are {', '.join(known)}")
+    wanted = _wanted(names, choices)
     try:
         device = choose_device(device)
     except ValueError as error:
         raise PlanError(str(error)) from error
-    if not names:
-        raise PlanError(f"no set asked for; there are {', '.join(known)}")
-    for name in weights:
-        if name not in names and name not in DETECTORS:
-            raise PlanError(
-                f"--weights {name}=... but {name} is not among --sets {','.join(names)}"
-            )
-    wanted = [name for name in known if name in names]
+    if batch_size < 0:
+        raise PlanError(f"batch_size must not be negative, got {batch_size}")
     networks = [name for name in wanted if name in NETWORKS]
     sets: list[PlannedSet] = []
     if networks or "faces" in wanted:
-        settings = _with_second(settings, weights)
-        sets.append(_planned_faces(settings, weights))
-    elif any(name in DETECTORS for name in weights):
+        settings = _with_second(settings, choices)
+        sets.append(_planned_faces(settings, choices))
+    elif any(name in DETECTORS for name in choices):
         raise PlanError("a second detector, but no set that is made from faces")
     if overrides and not networks:
         raise PlanError(
             "overrides choose the face that a network is given, and no network is among --sets "
             f"{','.join(names)}"
         )
-    for name in networks:
-        choice = weights[name] if name in weights else choose_default(name)
-        network = load_network(name, choice, settings, device="cpu", batch_size=batch_size)
-        sets.append(_planned_network(name, choice, settings, network, sets[0].spec))
-    grids = [_planned_grid(weights, settings)] if ALEXNET in wanted else []
+    if networks:
+        sets += _planned_networks(networks, choices, settings, sets[0].spec)
+    grids = [_planned_grid(choices, settings)] if ALEXNET in wanted else []
     upstream = {name for planned in grids for name in planned.spec.upstream}
     for name in AUDIO_SETS:
         if name in wanted or name in upstream:
-            sets.append(_planned(name, "audio", settings_to_dict(getattr(settings, name))))
-    sets += grids
+            sets.append(_planned_audio(name, settings))
     return Plan(
         cache=cache,
         settings=settings,
-        sets=tuple(sets),
+        sets=(*sets, *grids),
         device=device,
         batch_size=batch_size,
         retry_failed=retry_failed,
@@ -187,11 +167,37 @@ def plan_sets(
     )
 
 
+def tell_default(planned: PlannedSet) -> str:
+    """Say that a set is made with the weights that avfuse ships, and how good they are."""
+    measured = planned.facts.get("accuracy_of_default")
+    return (
+        f"{planned.name}: the default weights that come with avfuse"
+        + (f", right on {measured}" if measured else "")
+        + "; `avfuse weights list` tells more"
+    )
+
+
+def _wanted(names: Sequence[str], choices: Mapping[str, WeightsChoice]) -> list[str]:
+    """Return the sets asked for, upstream first."""
+    known = ["faces", *NETWORKS, *AUDIO_SETS, ALEXNET]
+    for name in names:
+        if name not in known:
+            raise PlanError(f"no set {name!r}; there are {', '.join(known)}")
+    if not names:
+        raise PlanError(f"no set asked for; there are {', '.join(known)}")
+    for name in choices:
+        if name not in names and name not in DETECTORS:
+            raise PlanError(
+                f"--weights {name}=... but {name} is not among --sets {','.join(names)}"
+            )
+    return [name for name in known if name in names]
+
+
 def _with_second(
-    settings: StageOneSettings, weights: Mapping[str, WeightsChoice]
+    settings: StageOneSettings, choices: Mapping[str, WeightsChoice]
 ) -> StageOneSettings:
     """Take a second detector whose file is named as asked for."""
-    named = [name for name in DETECTORS if name in weights]
+    named = [name for name in DETECTORS if name in choices]
     second = settings.faces.second
     if len(named) > 1 or (named and second not in ("none", named[0], f"{named[0]}-cpu")):
         asked = ", ".join([*named, *({second} - {"none"})])
@@ -205,9 +211,9 @@ def _with_second(
     return settings
 
 
-def _planned_faces(settings: StageOneSettings, weights: Mapping[str, WeightsChoice]) -> PlannedSet:
+def _planned_faces(settings: StageOneSettings, choices: Mapping[str, WeightsChoice]) -> PlannedSet:
     second = settings.faces.second.removesuffix("-cpu")
-    choice = weights.get(second)
+    choice = choices.get(second)
     try:
         model = find_model(settings.faces, choice.file if choice else None)
         digest = digest_file(model) if model else None
@@ -224,15 +230,35 @@ def _planned_faces(settings: StageOneSettings, weights: Mapping[str, WeightsChoi
     return PlannedSet("faces", spec, WeightsChoice(model) if model else None)
 
 
-def _planned(name: str, kind: Kind, settings: dict[str, Any]) -> PlannedSet:
-    return PlannedSet(kind, SetSpec(name=name, settings=settings, version=ALGORITHM_VERSIONS[name]))
+def _planned_networks(
+    names: Sequence[str],
+    choices: Mapping[str, WeightsChoice],
+    settings: StageOneSettings,
+    faces: SetSpec,
+) -> list[PlannedSet]:
+    chosen = [choices[name] if name in choices else choose_default(name) for name in names]
+    with ThreadPoolExecutor(len(names)) as threads:  # digesting leaves the interpreter free
+        examined = threads.map(_examine, names, chosen, [settings] * len(names))
+        return [
+            _planned_network(name, choice, settings, network, faces)
+            for name, choice, network in zip(names, chosen, examined, strict=True)
+        ]
+
+
+def _examine(name: str, choice: WeightsChoice, settings: StageOneSettings) -> ExaminedNetwork:
+    try:
+        return examine_face_network(name, choice.file, settings.network, seed=choice.seed)
+    except WeightsError:
+        raise
+    except ValueError as error:
+        raise PlanError(str(error)) from error
 
 
 def _planned_network(
     name: str,
     choice: WeightsChoice,
     settings: StageOneSettings,
-    network: FaceNetwork,
+    network: ExaminedNetwork,
     faces: SetSpec,
 ) -> PlannedSet:
     spec = SetSpec(
@@ -251,30 +277,23 @@ def _planned_network(
     return PlannedSet("network", spec, choice, facts if choice.default else {})
 
 
-def tell_default(planned: PlannedSet) -> str:
-    """Say that a set is made with the weights that avfuse ships, and how good they are."""
-    measured = planned.facts.get("accuracy_of_default")
-    return (
-        f"{planned.name}: the default weights that come with avfuse"
-        + (f", right on {measured}" if measured else "")
-        + "; `avfuse weights list` tells more"
-    )
+def _planned_audio(name: str, settings: StageOneSettings) -> PlannedSet:
+    own = settings_to_dict(getattr(settings, name))
+    return PlannedSet("audio", SetSpec(name=name, settings=own, version=ALGORITHM_VERSIONS[name]))
 
 
-def _planned_grid(weights: Mapping[str, WeightsChoice], settings: StageOneSettings) -> PlannedSet:
-    choice = weights.get(ALEXNET)
+def _planned_grid(choices: Mapping[str, WeightsChoice], settings: StageOneSettings) -> PlannedSet:
+    choice = choices.get(ALEXNET)
     if choice is None or choice.file is None:
         raise PlanError(
             f"{ALEXNET} needs the audio encoder of a trained run: pass --weights {ALEXNET}=RUN, or "
             "one of its checkpoints/*.safetensors"
         )
     encoder = load_frozen_alexnet(choice.file)
-    if encoder.features not in AUDIO_SETS:
-        raise PlanError(
-            f"{choice.file} was trained on {encoder.features}, which can't be made from a video"
-        )
     name = encoder.features
-    audio = _planned(name, "audio", settings_to_dict(getattr(settings, name))).spec
+    if name not in AUDIO_SETS:
+        raise PlanError(f"{choice.file} was trained on {name}, which can't be made from a video")
+    audio = _planned_audio(name, settings).spec
     if audio.key != encoder.features_key:
         raise PlanError(
             f"{choice.file} was trained on the set {name}-{encoder.features_key[:16]}, not on "

@@ -26,8 +26,9 @@ from pipeline.extract.clusters import Engine
 from pipeline.extract.job import ClipResult
 from pipeline.extract.known import fail_clip
 from pipeline.extract.networks import load_here
-from pipeline.extract.plan import Plan, PlanError
+from pipeline.extract.plan import Plan
 from pipeline.extract.summary import Summary, peak_memory
+from pipeline.extract.weights import PlanError
 from pipeline.workers.consumer import Consumer
 from pipeline.workers.pool import WorkerDied, map_clips
 
@@ -135,7 +136,7 @@ def run_extract(
         with stop.noted():
             for planned in plan.sets:
                 plan.feature_sets[planned.name].create(
-                    {**plan.provenance, **planned.facts, "weights": str(planned.weights or "")}
+                    {**plan.provenance, **planned.facts, "weights": str(planned.choice or "")}
                 )
             with stop.breaks_off(at=0 if share.jobs else 2), _serving(plan, share) as setup:
                 stream = (

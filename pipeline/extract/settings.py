@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from cache.settings import settings_to_dict
-from extractors.running.face_network import NetworkSettings
+from extractors.running.settings import NetworkSettings
 from extractors.spectrogram import LogMelSettings, SpectrogramSettings
 from pipeline.faces.crops import CropSettings
 from pipeline.faces.settings import FaceSettings

@@ -1,4 +1,4 @@
-"""Which weights a run's networks, encoders and detectors are given."""
+"""Choice of the weights that a run's networks, encoders and detectors are given."""
 
 from __future__ import annotations
 
@@ -9,66 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from extractors.networks import NETWORKS
-from extractors.running.face_network import FaceNetwork, load_face_network
 from extractors.weights.default import default_weights
-from extractors.weights.files import WeightsError
-from pipeline.extract.settings import StageOneSettings
 from pipeline.faces.second import DETECTORS
-
-
-class EncoderChoiceError(ValueError):
-    """A path that does not name one checkpoint."""
-
-
-def find_checkpoint(path: Path) -> Path:
-    """Return the one checkpoint that ``path`` stands for: the file itself, or that of a run.
-
-    Raises:
-        EncoderChoiceError: there is none, or the run has several, one for each fold and seed.
-    """
-    if path.is_file():
-        return path.resolve()
-    if not path.is_dir():
-        raise EncoderChoiceError(f"{path} is neither a checkpoint nor a run folder")
-    files = sorted((path / "checkpoints").glob("*.safetensors"))
-    if len(files) == 1:
-        return files[0].resolve()
-    if not files:
-        raise EncoderChoiceError(f"{path} has no checkpoints/*.safetensors; train the run first")
-    raise EncoderChoiceError(
-        f"{path} has {len(files)} checkpoints, each trained on other clips or another seed; name "
-        f"one of them: {', '.join(str(file) for file in files[:5])}"
-        + (", ..." if len(files) > 5 else "")
-    )
-
-
-def describe_training(checkpoint: Path) -> dict[str, Any] | None:
-    """Say which clips a checkpoint's encoder was trained on, from the run folder around it.
-
-    Features of an encoder leak the labels of the clips that it was trained on: a head may only
-    be reported on the fold that the encoder did not see.
-
-    Returns:
-        For the provenance: run, fold, and the digests of the training and the test clips, as in
-        ``run.json``; None for a checkpoint that was taken out of its run.
-    """
-    run = checkpoint.parent.parent
-    try:
-        info = json.loads((run / "run.json").read_text(encoding="utf-8"))
-        name = f"{checkpoint.parent.name}/{checkpoint.name}"
-        fold = next(c["fold"] for c in info["checkpoints"] if c["file"] == name)
-        part = next(p for p in info["plan"]["folds"] if p["number"] == fold)
-        return {
-            "run": str(run),
-            "fold": part["name"],
-            "plan": info["plan"]["spec"],
-            "train_clips": part["train_clips"],
-            "test_clips": part["test_clips"],
-            "train": part["train"],
-        }
-    except (OSError, ValueError, KeyError, TypeError, StopIteration):
-        return None  # not in its run folder any more, or the run is not finished
-
 
 DEFAULT = "default"  # in place of a weight file's name: the one that avfuse ships
 ALEXNET = "alexnet"  # grids of the audio encoder of a trained head
@@ -80,7 +22,7 @@ class PlanError(ValueError):
 
 @dataclass(frozen=True)
 class WeightsChoice:
-    """Where a network's parameters come from: a file, which may be ours, or a seed for random ones.
+    """Source of a network's parameters: a file, which may be ours, or a seed for random ones.
 
     Attributes:
         file: of the parameters; None draws random ones.
@@ -163,29 +105,59 @@ def _choose_encoder(source: str) -> WeightsChoice:
         raise PlanError(f"--weights {ALEXNET}={source}: {error}") from error
 
 
-def load_network(
-    name: str, choice: WeightsChoice, settings: StageOneSettings, *, device: str, batch_size: int
-) -> FaceNetwork:
-    """Build a network with its parameters and views.
-
-    Raises:
-        extractors.weights.files.WeightsError: the file doesn't hold this network's parameters.
-        PlanError: the network has no such layer or takes no such image size.
-    """
-    try:
-        return load_face_network(
-            name,
-            choice.file,
-            settings.network,
-            seed=choice.seed,
-            device=device,
-            batch_size=batch_size,
-        )
-    except WeightsError:
-        raise
-    except ValueError as error:
-        raise PlanError(str(error)) from error
-
-
 def _networks() -> str:
     return ", ".join([*NETWORKS, ALEXNET, *DETECTORS])
+
+
+class EncoderChoiceError(ValueError):
+    """A path that does not name one checkpoint."""
+
+
+def find_checkpoint(path: Path) -> Path:
+    """Return the one checkpoint that ``path`` stands for: the file itself, or that of a run.
+
+    Raises:
+        EncoderChoiceError: there is none, or the run has several, one for each fold and seed.
+    """
+    if path.is_file():
+        return path.resolve()
+    if not path.is_dir():
+        raise EncoderChoiceError(f"{path} is neither a checkpoint nor a run folder")
+    files = sorted((path / "checkpoints").glob("*.safetensors"))
+    if len(files) == 1:
+        return files[0].resolve()
+    if not files:
+        raise EncoderChoiceError(f"{path} has no checkpoints/*.safetensors; train the run first")
+    raise EncoderChoiceError(
+        f"{path} has {len(files)} checkpoints, each trained on other clips or another seed; name "
+        f"one of them: {', '.join(str(file) for file in files[:5])}"
+        + (", ..." if len(files) > 5 else "")
+    )
+
+
+def describe_training(checkpoint: Path) -> dict[str, Any] | None:
+    """Say which clips a checkpoint's encoder was trained on, from the run folder around it.
+
+    Features of an encoder leak the labels of the clips that it was trained on: a head may only
+    be reported on the fold that the encoder did not see.
+
+    Returns:
+        For the provenance: run, fold, and the digests of the training and the test clips, as in
+        ``run.json``; None for a checkpoint that was taken out of its run.
+    """
+    run = checkpoint.parent.parent
+    try:
+        info = json.loads((run / "run.json").read_text(encoding="utf-8"))
+        name = f"{checkpoint.parent.name}/{checkpoint.name}"
+        fold = next(c["fold"] for c in info["checkpoints"] if c["file"] == name)
+        part = next(p for p in info["plan"]["folds"] if p["number"] == fold)
+        return {
+            "run": str(run),
+            "fold": part["name"],
+            "plan": info["plan"]["spec"],
+            "train_clips": part["train_clips"],
+            "test_clips": part["test_clips"],
+            "train": part["train"],
+        }
+    except (OSError, ValueError, KeyError, TypeError, StopIteration):
+        return None  # not in its run folder any more, or the run is not finished

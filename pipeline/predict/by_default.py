@@ -23,9 +23,10 @@ from extractors.running.still_classifier import StillClassifier, load_still_clas
 from extractors.views import VIEW_SETS
 from extractors.weights.default import DEFAULT_NETWORK
 from pipeline.extract.job import ClipResult
-from pipeline.extract.plan import Plan, PlanError, WeightsChoice, choose_default, plan_sets
+from pipeline.extract.plan import Plan, plan_sets
 from pipeline.extract.run import run_extract
 from pipeline.extract.settings import StageOneSettings
+from pipeline.extract.weights import PlanError, WeightsChoice, choose_default
 from pipeline.faces.tracks import Rung
 
 # FER+'s names for the seven classes of AFEW. Contempt is none of them. It isn't joined to one: on

@@ -14,16 +14,9 @@ from typing import Any
 from cache.sets.spec import SetSpec, spec_difference
 from cache.settings import settings_from
 from extractors.networks import NETWORKS
-from pipeline.extract.plan import (
-    ALEXNET,
-    AUDIO_SETS,
-    Plan,
-    PlanError,
-    WeightsChoice,
-    parse_weights,
-    plan_sets,
-)
+from pipeline.extract.plan import AUDIO_SETS, Plan, plan_sets
 from pipeline.extract.settings import StageOneSettings
+from pipeline.extract.weights import ALEXNET, PlanError, WeightsChoice, parse_weights
 from pipeline.faces.second import has_cuda
 
 

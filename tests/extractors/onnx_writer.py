@@ -55,13 +55,13 @@ def model(nodes: list[bytes], tensors: dict[str, np.ndarray], inputs: list[str])
 
 
 class Exporter:
-    """Follows an iresnet50 and writes its nodes; ``folded`` puts norms into convolutions."""
+    """Follows an iresnet50 and writes its nodes; ``merged`` puts norms into convolutions."""
 
     def __init__(
         self,
         module: IResNet50,
         *,
-        folded: bool,
+        merged: bool,
         dtype: str = "float32",
         epsilon: float = 1e-5,
         transposed: bool = False,
@@ -69,7 +69,7 @@ class Exporter:
         self.module = module
         self.epsilon = epsilon
         self.transposed = transposed
-        self.folded = folded
+        self.merged = merged
         self.dtype = dtype
         self.nodes: list[bytes] = []
         self.tensors: dict[str, np.ndarray] = {}
@@ -91,7 +91,7 @@ class Exporter:
 
     def conv(self, x: str, conv: nn.Conv2d, norm: nn.Module) -> str:
         attributes = {"strides": list(conv.stride), "kernel_shape": list(conv.kernel_size)}
-        if not self.folded:
+        if not self.merged:
             x = self.emit("Conv", [x, self.name(conv.weight)], **attributes)
             return self.norm(x, norm)
         scale = norm.weight / (norm.running_var + norm.eps).sqrt()

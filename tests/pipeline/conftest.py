@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import pipeline.extract.plan
 from cache.manifest.clip import Clip
 from cache.manifest.manifest import read_manifest, write_manifest
-from pipeline.extract.plan import WeightsChoice
+from pipeline.extract import networks, plan
 from pipeline.extract.settings import StageOneSettings
+from pipeline.extract.weights import WeightsChoice
 from tests.pipeline.default_weights import ship_small_default
 from tests.pipeline.known_faces import write_clip
 from tests.pipeline.sheets import STEADY
@@ -51,23 +51,24 @@ def steady(tmp_path: Path) -> Clip:
 
 @pytest.fixture(scope="module")
 def networks_built_once() -> Iterator[None]:
-    """Build a network anew only where its own settings differ, not for every plan."""
-    built: dict[Any, Any] = {}
-    real = pipeline.extract.plan.load_network
+    """Examine and load a network anew only where its own settings differ, not for every plan."""
+    found: dict[Any, Any] = {}
 
-    def load(name: str, choice: WeightsChoice, settings: StageOneSettings, **options: Any) -> Any:
-        content = choice.file.read_bytes() if choice.file else b""
-        key = (name, choice, content, settings.network, tuple(options.items()))
-        if key not in built:
-            built[key] = real(name, choice, settings, **options)
-        return built[key]
+    def once(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(
+            name: str, choice: WeightsChoice, settings: StageOneSettings, *options: Any
+        ) -> Any:
+            content = choice.file.read_bytes() if choice.file else b""
+            key = (real, name, choice, content, settings.network, options)
+            if key not in found:
+                found[key] = real(name, choice, settings, *options)
+            return found[key]
+
+        return call
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline.extract.plan, "load_network", load)
-        patch.setattr(
-            "pipeline.extract.networks._load",
-            lambda n, c, s, d, b: load(n, c, s, device=d, batch_size=b),
-        )
+        for module, name in ((plan, "_examine"), (networks, "_load")):
+            patch.setattr(module, name, once(getattr(module, name)))
         yield
 
 

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from extractors.networks import NETWORKS
 from extractors.weights import default as default_network
 from extractors.weights.facts import Framing, WeightFacts
-from extractors.weights.load import initialise
+from extractors.weights.random import initialise
 from tests.extractors.small import use_small_networks
 
 CLASSES = (

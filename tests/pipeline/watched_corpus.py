@@ -11,9 +11,10 @@ import numpy as np
 from cache.manifest.clip import Clip
 from cache.settings import merge, settings_from
 from pipeline.extract.job import ClipResult
-from pipeline.extract.plan import Plan, WeightsChoice, plan_sets
+from pipeline.extract.plan import Plan, plan_sets
 from pipeline.extract.run import run_extract
 from pipeline.extract.settings import StageOneSettings
+from pipeline.extract.weights import WeightsChoice
 from tests.pipeline.extracting import entries
 from tests.pipeline.videos import grey_frame, write_video
 

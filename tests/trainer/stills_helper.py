@@ -10,6 +10,7 @@ import numpy as np
 
 from extractors.networks import NETWORKS, NetworkSpec
 from extractors.resnet18 import ResNet18
+from extractors.weights.facts import WeightFacts
 from trainer.stills.images.parts import StillParts
 from trainer.stills.images.stills import Stills
 from trainer.stills.settings import FinetuneSettings
@@ -26,7 +27,7 @@ TINY = FinetuneSettings(
 )
 QUICK = replace(TINY, epochs=2)
 # What the header of a weight file of that network states.
-FACTS = {"network": "narrow", "classes": ["a", "b", "c"], "image_size": 17, "grey": True}
+FACTS = WeightFacts("narrow", ("a", "b", "c"), 17, grey=True)
 # ``TINY`` for the command line, with a network that every process knows: for tests that kill it.
 # An epoch takes about a second; saving the state of the real width takes most of it.
 TINY_OPTIONS = (

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from extractors.images import luma
 from trainer.stills.images.stills import Stills
 from trainer.stills.settings import FinetuneSettings, ImageAugmentSettings
 
@@ -28,12 +29,6 @@ def to_float(images: Tensor, *, grey: bool) -> Tensor:
         return images.unsqueeze(1).float()
     pixels = images.permute(0, 3, 1, 2).float()
     return luma(pixels) if grey else pixels
-
-
-def luma(pixels: Tensor) -> Tensor:
-    """Return the grey level of RGB pixels, (N, 3, H, W) to (N, 1, H, W) (ITU-R BT.601)."""
-    weights = pixels.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
-    return (pixels * weights).sum(dim=1, keepdim=True)
 
 
 def vary(

@@ -15,7 +15,8 @@ from cache.commit import write_whole
 from cache.digest import digest_array, digest_json
 from cache.settings import settings_to_dict
 from extractors.networks import NETWORKS
-from extractors.weights.load import load_weights, weights_digest
+from extractors.weights.load import load_weights
+from extractors.weights.tensors import weights_digest
 from trainer.runs.folder import (
     CONFIG,
     CONFUSION,

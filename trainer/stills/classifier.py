@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from extractors.networks import NETWORKS
 from extractors.running.still_classifier import classifier_prefix
-from extractors.weights.load import initialise
+from extractors.weights.random import initialise
 from trainer.stills.augment import resize, to_float
 from trainer.stills.images.stills import Stills
 from trainer.stills.settings import FinetuneSettings

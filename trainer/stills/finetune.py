@@ -10,7 +10,9 @@ from pathlib import Path
 
 import torch
 
-from extractors.weights.load import load_weights, weights_digest
+from extractors.running.settings import PRECISIONS
+from extractors.weights.load import load_weights
+from extractors.weights.tensors import weights_digest
 from trainer.stills.augment import SEEDS_APART, draw_batch, epoch_order
 from trainer.stills.beginning import RANDOM, resolve, training_identity
 from trainer.stills.classifier import (
@@ -27,7 +29,6 @@ from trainer.stills.settings import FinetuneSettings
 from trainer.training.optim import learning_rate_at
 from trainer.training.stills_state import TrainingState, load_state, save_state
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # A kill costs at most this much work.
 SAVE_EVERY_SECONDS = 60.0
 
@@ -132,7 +133,7 @@ def finetune(
     if progress is not None and progress.exists():
         load_state(progress, identity, state)
     class_weights = balance(train, settings).to(device)
-    dtype = DTYPES[settings.precision]
+    dtype = PRECISIONS[settings.precision]
     device_type = torch.device(device).type
     # Half precision on a GPU loses small gradients unless the loss is scaled up.
     scaler = torch.amp.GradScaler(device_type, enabled=dtype is torch.float16)

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from cache.settings import format_toml, settings_to_dict
-from extractors.weights.load import weights_digest
+from extractors.weights.facts import Framing, WeightFacts
+from extractors.weights.tensors import weights_digest
 from trainer.runs.folder import CONFIG, CONFUSION, CURVES, HISTORY, RunWriter
 from trainer.stills.beginning import (
     PROGRESS,
@@ -204,22 +205,23 @@ def write(
     curves = draw_curves(trained.history, report["title"], tested=len(parts.valid) > 0)
     writer.write(curves, CURVES)
     writer.write(format_confusion(report), CONFUSION_TABLE)
-    facts = {
-        "network": settings.network,
-        "classes": list(parts.classes),
-        "image_size": settings.image_size,
-        "grey": settings.grey,
-        "settings": settings_to_dict(settings),
-        "data": info["data"],
-        "from": info["from"],
-        "seed": settings.seed,
-        "half": info["half"],
-        "framing": framing,
-        # Images smaller than the input are enlarged, which extraction has to do alike.
-        "detail": side if (side := parts.train.images.shape[1]) < settings.image_size else 0,
-        "metrics": header_metrics(report),
-        "versions": {"avfuse": info["version"], "torch": info["torch"]},
-    }
+    # Images smaller than the input are enlarged, which extraction has to do alike.
+    side = parts.train.images.shape[1]
+    facts = WeightFacts(
+        network=settings.network,
+        classes=parts.classes,
+        image_size=settings.image_size,
+        grey=settings.grey,
+        detail=side if side < settings.image_size else 0,
+        framing=Framing(**framing) if framing else None,
+        seed=settings.seed,
+        settings=settings_to_dict(settings),
+        data=info["data"],
+        metrics=header_metrics(report),
+        start=info["from"],
+        half=info["half"],
+        versions={"avfuse": info["version"], "torch": info["torch"]},
+    )
     save_classifier(trained.classifier, writer.file(WEIGHTS), facts, half=info["half"])
     writer.finish(
         report,

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import safetensors.torch
 import torch
@@ -14,7 +11,7 @@ from torch import Tensor
 
 from cache.commit import write_whole
 from extractors.networks import NETWORKS
-from extractors.weights.facts import KEY, read_facts
+from extractors.weights.facts import WeightFacts, read_facts
 from extractors.weights.files import WeightsError, read_weight_file
 from extractors.weights.load import load_weights
 from trainer.stills.classifier import FaceClassifier
@@ -27,18 +24,12 @@ class FinetunedFile:
     Attributes:
         path: the file.
         classifier: in evaluation mode.
-        classes: names of its outputs.
-        image_size: side in pixels of the input that it was trained for.
-        grey: whether colours are to be turned to grey first.
-        facts: all that the file says of itself.
+        facts: what the file says of itself.
     """
 
     path: Path
     classifier: FaceClassifier
-    classes: tuple[str, ...]
-    image_size: int
-    grey: bool
-    facts: Mapping[str, Any]
+    facts: WeightFacts
 
 
 def halve(classifier: FaceClassifier) -> None:
@@ -62,14 +53,14 @@ def is_halved(value: Tensor) -> bool:
 
 
 def save_classifier(
-    classifier: FaceClassifier, path: Path, facts: Mapping[str, Any], *, half: bool = False
+    classifier: FaceClassifier, path: Path, facts: WeightFacts, *, half: bool = False
 ) -> Path:
     """Write a network and its classifier under the key names of the network's source.
 
     Args:
         classifier: what to write.
         path: where to; written whole or not at all, an older file is replaced.
-        facts: JSON that goes into the file's header, as one text under ``avfuse``.
+        facts: go into the file's header.
         half: store matrices and kernels in half precision.
 
     Raises:
@@ -79,8 +70,7 @@ def save_classifier(
     for name, value in classifier.file_state(classifier.state_dict()).items():
         stored = value.detach().cpu().contiguous()
         state[name] = stored.half() if half and is_halved(stored) else stored
-    text = json.dumps(facts, ensure_ascii=False, allow_nan=False, sort_keys=True)
-    return write_whole(path, safetensors.torch.save(state, {KEY: text}))
+    return write_whole(path, safetensors.torch.save(state, facts.to_metadata()))
 
 
 def load_classifier(path: Path) -> FinetunedFile:
@@ -110,17 +100,16 @@ def load_classifier(path: Path) -> FinetunedFile:
         for name, value in classifier.classifier.state_dict().items():
             key = classifier.file_prefix + name
             stored = file.tensors.get(key)
-            if stored is None or stored.shape != value.shape:
+            if stored is None or stored.shape != tuple(value.shape):
                 shape = "nothing" if stored is None else list(stored.shape)
                 raise WeightsError(
                     f"{path}: for its {len(classes)} classes ({', '.join(classes)}) {key} must be "
                     f"{list(value.shape)}, got {shape}"
                 )
-            if not bool(stored.isfinite().all()):
+            value.copy_(stored.read())
+            if not bool(value.isfinite().all()):
                 raise WeightsError(f"{path}: {key} holds nan or inf")
-            value.copy_(stored)
-    facts = json.loads(file.metadata[KEY])
-    return FinetunedFile(path, classifier.eval(), classes, found.image_size, found.grey, facts)
+    return FinetunedFile(path, classifier.eval(), found)
 
 
 def describe_start(path: Path, classes: tuple[str, ...]) -> str:

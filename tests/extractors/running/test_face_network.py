@@ -11,16 +11,18 @@ from safetensors.torch import save_file
 
 from extractors.networks import NETWORKS, NetworkSpec
 from extractors.running import batch_sizes
-from extractors.running.face_network import FaceNetwork, NetworkSettings, load_face_network
+from extractors.running.face_network import FaceNetwork, load_face_network
+from extractors.running.settings import NetworkSettings
 from extractors.views import VIEW_SETS, ViewSettings
 from extractors.weights.files import WeightsError
-from extractors.weights.load import initialise, weights_digest
+from extractors.weights.random import initialise
+from extractors.weights.tensors import weights_digest
 from tests.extractors.small import ROUNDING, give_statistics, small_specs, use_small_networks
 
 Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
 FEW = ViewSettings(rotations=(0.0, 5.0), scales=(1.0,))
 SPECS = small_specs()
-PLAIN = {"batch_size": 2, "channels_last": False, "folded": False, "packed": False}
+PLAIN = {"batch_size": 2, "channels_last": False, "merge_norms": False, "order_weights": False}
 
 
 @pytest.fixture
@@ -60,7 +62,7 @@ def test_it_yields_the_statistics_of_the_views_embeddings(
 
 
 @pytest.mark.parametrize("name", list(SPECS))
-def test_batches_pixel_layout_and_folding_change_nothing_beyond_rounding(
+def test_batches_pixel_layout_and_merged_norms_change_nothing_beyond_rounding(
     name: str, crops: np.ndarray
 ) -> None:
     spec = SPECS[name]
@@ -220,7 +222,7 @@ def test_bfloat16_stays_near_float32_and_says_how_near(crops: np.ndarray) -> Non
 
 
 def test_embeddings_that_are_not_finite_are_refused(crops: np.ndarray) -> None:
-    net = network(SPECS["resnet18"], packed=False)
+    net = network(SPECS["resnet18"], order_weights=False)
     with torch.no_grad():
         net.module.conv1.weight.mul_(1e38)
     with pytest.raises(ValueError, match="resnet18 in float32 gave values that are nan or inf"):

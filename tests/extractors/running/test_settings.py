@@ -16,7 +16,7 @@ from extractors.running.settings import NetworkSettings, resolve_settings
 from extractors.views import VIEW_SETS, resize_crops
 from extractors.weights.facts import WeightFacts
 from extractors.weights.files import WeightsError
-from extractors.weights.load import initialise
+from extractors.weights.random import initialise
 from tests.extractors.small import small_specs, use_small_networks
 
 SPECS = small_specs()

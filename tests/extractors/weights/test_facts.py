@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from extractors.weights.facts import KEY, Framing, WeightFacts, plain, read_facts
+from extractors.weights.facts import KEY, KEYS, Framing, WeightFacts, plain, read_facts
 from extractors.weights.files import WeightsError
 
 FILE = Path("w.safetensors")
@@ -38,9 +39,24 @@ def test_a_file_that_says_nothing_has_no_facts() -> None:
     assert read_facts({"format": "pt"}, FILE) is None
 
 
-def test_only_network_image_size_and_grey_must_be_stated() -> None:
-    least = {"network": "ir50", "image_size": 112, "grey": False, "something": "newer"}
-    assert read_facts({KEY: json.dumps(least)}, FILE) == WeightFacts("ir50", (), 112, grey=False)
+def test_only_start_half_and_versions_may_be_left_out() -> None:
+    more = replace(FACTS, start="random weights", half=True, versions={"avfuse": "0.1.0"})
+    assert json.loads(more.to_metadata()[KEY])["from"] == "random weights"
+    assert read_facts(more.to_metadata(), FILE) == more
+    assert set(json.loads(FACTS.to_metadata()[KEY])) == KEYS - {"from", "half", "versions"}
+
+
+@pytest.mark.parametrize("key", sorted(json.loads(FACTS.to_metadata()[KEY])))
+def test_a_key_that_is_missing_or_renamed_is_refused_by_name(key: str) -> None:
+    with pytest.raises(WeightsError, match=f"w.safetensors: its header states no {key}$"):
+        read_facts(stated(**{key: ...}), FILE)
+    with pytest.raises(WeightsError, match=f"w.safetensors: its header states no {key}$"):
+        read_facts(stated(**{key: ..., f"{key}_": 0}), FILE)
+
+
+def test_a_key_of_another_version_is_refused_by_name() -> None:
+    with pytest.raises(WeightsError, match=r"states a\\x1b, form, which this version of avfuse"):
+        read_facts(stated(**{"form": "here", "a\x1b": 1}), FILE)
 
 
 def test_the_accuracy_is_told_with_what_it_was_measured_on() -> None:
@@ -59,13 +75,11 @@ def test_text_from_a_file_cannot_move_the_cursor() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"network": ...}, "network None, expected a name"),
         ({"network": "a\x1b[2J"}, "expected a name"),
         ({"classes": "happy"}, "classes 'happy', expected at most 1000 names"),
         ({"classes": ["x"] * 1001}, "expected at most 1000 names"),
         ({"classes": ["x", 3]}, "classes 3, expected a name"),
         ({"classes": ["x", "x"]}, "a class twice: x, x"),
-        ({"image_size": ...}, "image_size nothing, expected a whole number from 1 to 4096"),
         ({"image_size": 0}, "image_size 0, expected a whole number from 1 to 4096"),
         ({"image_size": 10**9}, "image_size 1000000000"),
         ({"image_size": 96.0}, "image_size 96.0"),
@@ -73,6 +87,9 @@ def test_text_from_a_file_cannot_move_the_cursor() -> None:
         ({"grey": 1}, "grey 1, expected true or false"),
         ({"detail": -1}, "detail -1, expected a whole number from 0"),
         ({"seed": "0"}, "seed '0'"),
+        ({"from": None}, "from None, expected a text"),
+        ({"half": 1}, "half 1, expected true or false"),
+        ({"versions": "1"}, "versions '1', expected an object"),
         ({"metrics": []}, r"metrics \[\], expected an object"),
         ({"framing": {"extend": 0.5}}, "framing .* expected extend and lift"),
         ({"framing": {"extend": 5, "lift": 0}}, "extend from 0 to 4 and lift from -1 to 1"),

@@ -29,7 +29,7 @@ def saved(folder: Path, content: Any, **options: Any) -> Path:
 
 def names_and_values(path: Path) -> dict[str, list[float]]:
     tensors = read_weight_file(path).tensors
-    return {name: value.reshape(-1).tolist() for name, value in tensors.items()}
+    return {name: value.read().reshape(-1).tolist() for name, value in tensors.items()}
 
 
 EXPECTED = {"conv.weight": [0, 1, 2, 3, 4, 5], "conv.bias": [5, 7]}

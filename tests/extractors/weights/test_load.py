@@ -15,16 +15,13 @@ from torch import Tensor, nn
 from extractors.ir50 import IR50
 from extractors.networks import NETWORKS, NetworkSpec
 from extractors.resnet18 import ResNet18
-from extractors.running.face_network import FaceNetwork, NetworkSettings
+from extractors.running.face_network import FaceNetwork
+from extractors.running.settings import NetworkSettings
 from extractors.views import VIEW_SETS
 from extractors.weights.files import WeightsError
-from extractors.weights.load import (
-    convert_weights,
-    initialise,
-    load_weights,
-    save_weights,
-    weights_digest,
-)
+from extractors.weights.load import convert_weights, load_weights, save_weights
+from extractors.weights.random import initialise
+from extractors.weights.tensors import weights_digest
 from tests.extractors.small import use_small_networks
 
 

@@ -25,10 +25,10 @@ def test_nodes_tensors_and_inputs_are_those_written() -> None:
     assert graph.inputs == ("x",)
 
 
-def test_packed_numbers_and_the_old_float_field_are_read() -> None:
-    packed = chunk(1, b"\x02\x03") + number(2, 1) + chunk(8, "w")
-    packed += chunk(4, np.arange(6, dtype=np.float32).tobytes())
-    content = number(1, 7) + chunk(7, chunk(5, packed))
+def test_numbers_written_in_one_and_the_old_float_field_are_read() -> None:
+    joined = chunk(1, b"\x02\x03") + number(2, 1) + chunk(8, "w")
+    joined += chunk(4, np.arange(6, dtype=np.float32).tobytes())
+    content = number(1, 7) + chunk(7, chunk(5, joined))
     assert read_graph(content).tensors["w"].tolist() == [[0, 1, 2], [3, 4, 5]]
 
 

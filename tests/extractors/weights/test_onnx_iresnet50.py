@@ -10,8 +10,10 @@ import torch
 
 from extractors.iresnet50 import IResNet50
 from extractors.weights.files import WeightsError, read_weight_file
+from extractors.weights.load import load_weights
 from extractors.weights.onnx_graph import OnnxError
 from extractors.weights.onnx_iresnet50 import read_iresnet50
+from extractors.weights.tensors import weights_digest
 from tests.extractors.onnx_writer import Exporter, model, node
 from tests.extractors.reference import randomise
 
@@ -23,12 +25,17 @@ def network(seed: int) -> IResNet50:
     return module
 
 
-@pytest.mark.parametrize("folded", [True, False])
-def test_an_exported_network_computes_the_same_again(folded: bool) -> None:
-    # The same files as PyTorch's own exporter writes at opset 11 and 17, folded and not, with which
+def read(content: bytes) -> dict[str, torch.Tensor]:
+    found = read_iresnet50(content)
+    return {name: torch.from_numpy(np.array(values, np.float32)) for name, values in found.items()}
+
+
+@pytest.mark.parametrize("merged", [True, False])
+def test_an_exported_network_computes_the_same_again(merged: bool) -> None:
+    # The same files as PyTorch's own exporter writes at opset 11 and 17, merged and not, with which
     # this was compared by hand: the onnx package that it needs is no dependency.
     source = network(3)
-    tensors = read_iresnet50(Exporter(source, folded=folded).write())
+    tensors = read(Exporter(source, merged=merged).write())
     loaded = network(4)
     missing = loaded.load_state_dict(tensors, strict=False).missing_keys
     assert all(name.endswith("num_batches_tracked") for name in missing)
@@ -36,7 +43,7 @@ def test_an_exported_network_computes_the_same_again(folded: bool) -> None:
     with torch.inference_mode():
         expected, found = source(images), loaded(images)
     assert (found - expected).abs().max() < 2e-6 * expected.abs().max()
-    if not folded:
+    if not merged:
         for name, value in tensors.items():
             torch.testing.assert_close(value, source.state_dict()[name], rtol=0, atol=1e-7)
 
@@ -47,8 +54,8 @@ def test_a_norm_with_another_epsilon_and_a_transposed_matrix_compute_the_same() 
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
             module.eps = 0.25
     loaded = network(4)
-    exporter = Exporter(source, folded=False, epsilon=0.25, transposed=True)
-    loaded.load_state_dict(read_iresnet50(exporter.write()), strict=False)
+    exporter = Exporter(source, merged=False, epsilon=0.25, transposed=True)
+    loaded.load_state_dict(read(exporter.write()), strict=False)
     images = torch.rand(3, 3, 19, 19) - 0.5
     with torch.inference_mode():
         torch.testing.assert_close(loaded(images), source(images), rtol=1e-4, atol=1e-5)
@@ -56,7 +63,7 @@ def test_a_norm_with_another_epsilon_and_a_transposed_matrix_compute_the_same() 
 
 def test_a_file_is_recognised_and_read_by_its_content(tmp_path: Path) -> None:
     path = tmp_path / "w600k_r50.onnx"
-    path.write_bytes(Exporter(network(3), folded=True).write())
+    path.write_bytes(Exporter(network(3), merged=True).write())
     file = read_weight_file(path)
     assert file.kind == "onnx"
     assert file.tensors["layer3.13.prelu.weight"].shape == (8,)
@@ -65,9 +72,14 @@ def test_a_file_is_recognised_and_read_by_its_content(tmp_path: Path) -> None:
         read_weight_file(path)
 
 
-def test_half_precision_is_read_as_float32() -> None:
-    tensors = read_iresnet50(Exporter(network(3), folded=True, dtype="float16").write())
-    assert all(value.dtype == torch.float32 for value in tensors.values())
+def test_half_precision_is_loaded_as_float32(tmp_path: Path) -> None:
+    halved = network(3).half().float()
+    path = tmp_path / "half.onnx"
+    path.write_bytes(Exporter(halved, merged=False, dtype="float16").write())
+    loaded = network(4)
+    load_weights(loaded, path)
+    assert all(value.dtype == torch.float32 for value in loaded.parameters())
+    assert weights_digest(loaded) == weights_digest(halved)
 
 
 def test_another_graph_is_refused_with_what_was_expected() -> None:
@@ -89,7 +101,7 @@ def test_another_graph_is_refused_with_what_was_expected() -> None:
 
 
 def test_a_unit_without_its_shortcut_is_refused() -> None:
-    exporter = Exporter(network(3), folded=True)
+    exporter = Exporter(network(3), merged=True)
     exporter.write()
     index = next(i for i, content in enumerate(exporter.nodes) if b"Add" in content)
     output = f"out{index}"
@@ -100,7 +112,7 @@ def test_a_unit_without_its_shortcut_is_refused() -> None:
 
 
 def test_a_norm_without_a_number_and_a_map_that_is_not_flattened_are_refused() -> None:
-    exporter = Exporter(network(3), folded=True)
+    exporter = Exporter(network(3), merged=True)
     whole = exporter.write()
     number = b"\x0a\x07epsilon\x15" + struct.pack("<f", 1e-5)
     assert number in whole
@@ -111,7 +123,7 @@ def test_a_norm_without_a_number_and_a_map_that_is_not_flattened_are_refused() -
 
 
 def test_damage_anywhere_ends_in_a_refusal_or_in_tensors() -> None:
-    whole = Exporter(network(3), folded=True).write()
+    whole = Exporter(network(3), merged=True).write()
     generator = np.random.default_rng(7)
     for _ in range(40):
         damaged = bytearray(whole)

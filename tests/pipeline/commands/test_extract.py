@@ -13,7 +13,7 @@ from cache.manifest.clip import Clip
 from cache.manifest.manifest import read_manifest, write_manifest
 from cache.sets.feature_set import find_set
 from extractors.resnet18 import ResNet18
-from pipeline.extract.plan import parse_weights
+from pipeline.extract.weights import parse_weights
 from tests.pipeline.extracting import EXTRACT, entries, extract, write_tone
 from tests.pipeline.rights import no_rights
 from tests.stopping import stop_when

@@ -12,7 +12,8 @@ from click.testing import CliRunner, Result
 
 from extractors.networks import NETWORKS
 from extractors.running.face_network import load_face_network
-from extractors.weights.load import initialise, weights_digest
+from extractors.weights.random import initialise
+from extractors.weights.tensors import weights_digest
 from pipeline.cli import main
 from tests.extractors.small import use_small_networks
 from tests.pipeline.default_weights import FACTS, ship_small_default

@@ -14,9 +14,9 @@ from cache.manifest.clip import Clip
 from cache.manifest.manifest import read_manifest, write_manifest
 from cache.sets.feature_set import FeatureSet, find_set
 from cache.settings import settings_from
+from extractors.running.face_network import load_face_network
+from extractors.running.settings import NetworkSettings
 from pipeline.cli import main
-from pipeline.extract.plan import WeightsChoice, load_network
-from pipeline.extract.settings import StageOneSettings
 from pipeline.faces.choice import choose_faces
 from pipeline.faces.crops import CropSettings, crop_faces
 from pipeline.faces.tracks import Rung, read_tracks
@@ -50,13 +50,8 @@ def test_an_entry_holds_what_its_parts_yield_one_after_another(
     (frames,) = VideoReader(clip.path)
     crops = crop_faces(frames.images, faces.landmarks, faces.box, faces.rung, CropSettings())
     basic = {"rotations": [0.0], "scales": [1.0], "flip": False}
-    network = load_network(
-        "resnet18",
-        WeightsChoice(),
-        settings_from(StageOneSettings, {"network": {"image_size": 64, "views": basic}}),
-        device="cpu",
-        batch_size=0,
-    )
+    settings = settings_from(NetworkSettings, {"image_size": 64, "views": basic})
+    network = load_face_network("resnet18", None, settings)
     stored = find_set(extracted, "resnet18").read(clip.id).arrays["basic"]
     expected = network.extract(crops)["basic"]
     # The worker computes on one thread, this test on all: the order of summation differs.

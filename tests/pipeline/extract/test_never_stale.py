@@ -19,10 +19,11 @@ from cache.entries.entry import read_entry_header
 from cache.manifest.clip import Clip
 from cache.sets.feature_set import find_set
 from extractors.resnet18 import ResNet18
-from extractors.weights.load import initialise, save_weights
+from extractors.weights.load import save_weights
+from extractors.weights.random import initialise
 from pipeline.extract.clip import extract_clip
-from pipeline.extract.plan import WeightsChoice
 from pipeline.extract.run import run_extract
+from pipeline.extract.weights import WeightsChoice
 from pipeline.faces.crops import crop_faces
 from tests.pipeline.watched_corpus import ALL, SETS, Corpus, make_corpus, settings_with
 

@@ -17,8 +17,9 @@ from cache.manifest.manifest import write_manifest
 from cache.sets.feature_set import find_set, list_sets
 from cache.settings import settings_from
 from pipeline.cli import main
-from pipeline.extract.plan import PlanError, parse_weights, plan_sets
+from pipeline.extract.plan import plan_sets
 from pipeline.extract.settings import StageOneSettings
+from pipeline.extract.weights import PlanError, parse_weights
 from pipeline.faces.detect import MmodDetector, YuNetDetector
 from pipeline.faces.second import SecondDetectorError, find_model, has_cuda, load_second
 from pipeline.faces.settings import FaceSettings
@@ -171,7 +172,7 @@ def test_a_set_made_with_a_second_detector_can_be_planned_again(
     choices = parse_weights(["resnet18=random"])
     plan = plan_sets(["resnet18"], settings, choices, cache=tmp_path, device="cpu")
     recorded = {
-        planned.spec.key: (planned.spec, {"weights": str(planned.weights)}) for planned in plan.sets
+        planned.spec.key: (planned.spec, {"weights": str(planned.choice)}) for planned in plan.sets
     }
     key = plan.sets[-1].spec.key
     again = replay_plan(recorded, key, {}, cache=tmp_path, device="cpu")

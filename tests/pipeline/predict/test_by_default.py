@@ -15,8 +15,9 @@ from cache.sets.feature_set import find_set
 from cache.settings import settings_from
 from extractors.weights import default as default_network
 from extractors.weights.files import WeightsError
-from pipeline.extract.plan import Plan, PlanError, plan_sets, tell_default
+from pipeline.extract.plan import Plan, plan_sets, tell_default
 from pipeline.extract.settings import StageOneSettings
+from pipeline.extract.weights import PlanError
 from pipeline.faces.crops import CropSettings, resolve_framing
 from pipeline.predict.replay import replay_plan
 from tests.pipeline.command import avfuse
@@ -33,7 +34,7 @@ def test_without_weights_the_default_is_planned_as_its_file_says(
 ) -> None:
     made = plan(tmp_path).sets[-1]
     assert not made.spec.untrained
-    assert str(made.weights) == "default"
+    assert str(made.choice) == "default"
     assert (made.spec.settings["image_size"], made.spec.settings["colour"]) == (24, "grey")
     assert made.spec.settings["detail"] == 12
     crops = made.spec.settings["crops"]
@@ -133,7 +134,7 @@ def test_a_run_finds_the_default_again_wherever_avfuse_is_installed_and_no_other
     default: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorded = {
-        made.spec.key: (made.spec, {"weights": str(made.weights or "")})
+        made.spec.key: (made.spec, {"weights": str(made.choice or "")})
         for made in plan(tmp_path, crops={"size": 64}).sets
     }
     key = list(recorded)[-1]

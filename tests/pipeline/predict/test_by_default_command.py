@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.extract.plan import PlanError
+from pipeline.extract.weights import PlanError
 from pipeline.predict.by_default import SEVEN, ask_default_network, seven_of
 from pipeline.predict.curve import CurveError, write_curves
 from tests.pipeline.command import avfuse

@@ -20,9 +20,10 @@ from click.testing import CliRunner
 
 from cache.manifest.manifest import read_manifest
 from cache.sets.feature_set import find_set
-from extractors.running.face_network import FaceNetwork, NetworkSettings
+from extractors.running.face_network import FaceNetwork
+from extractors.running.settings import NetworkSettings
 from extractors.views import ViewSettings
-from extractors.weights.load import initialise
+from extractors.weights.random import initialise
 from pipeline.cli import main
 from pipeline.workers.consumer import Consumer
 from pipeline.workers.pool import WorkerDied, map_clips
@@ -34,13 +35,13 @@ FEW = ViewSettings(rotations=(0.0, 5.0), scales=(1.0,))
 BATCH = 5
 
 
-def make_network(name: str = "resnet18", *, packed: bool = True, **settings: Any) -> FaceNetwork:
+def make_network(name: str = "resnet18", *, ordered: bool = True, **settings: Any) -> FaceNetwork:
     # Pixels as they are, so that a black crop is 0 whatever the weights.
     spec = replace(small_specs()[name], mean=(0.0,) * 3, deviation=(1.0,) * 3)
     module = spec.build()
     initialise(module, 3)
     own = NetworkSettings(views=FEW, **settings)
-    return FaceNetwork(spec, module, own, batch_size=BATCH, packed=packed)
+    return FaceNetwork(spec, module, own, batch_size=BATCH, order_weights=ordered)
 
 
 def make_crops(count: int, seed: int) -> np.ndarray:
@@ -107,7 +108,7 @@ def test_batches_are_filled_across_clips(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_what_fails_is_told_to_the_clip_that_it_is_of_and_to_no_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    network = make_network(packed=False)
+    network = make_network(ordered=False)
     with torch.no_grad():
         network.module.conv1.weight.mul_(1e38)
     black = np.zeros((2, 32, 32, 3), np.uint8)

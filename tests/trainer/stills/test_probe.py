@@ -14,6 +14,7 @@ from benchmarks.science.probe import main as probe
 from benchmarks.science.probe_layers import STAGES, embed_layers, plot_plane, probe_layer, project
 from extractors.networks import NETWORKS
 from extractors.resnet18 import ResNet18
+from extractors.weights.facts import WeightFacts
 from tests.trainer.stills_helper import TINY, make_ferplus, make_stills
 from trainer.runs.folder import RunError
 from trainer.stills.augment import to_float
@@ -96,9 +97,7 @@ def test_a_plane_keeps_classes_apart_and_becomes_a_small_picture() -> None:
 
 def test_the_probe_command_writes_a_table_and_a_picture(narrow: str, tmp_path: Path) -> None:
     make_ferplus(tmp_path / "data", train=23, valid=17, test=19)
-    facts = {
-        "network": narrow, "classes": [str(n) for n in range(8)], "image_size": 13, "grey": True,
-    }  # fmt: skip
+    facts = WeightFacts(narrow, tuple(str(n) for n in range(8)), 13, grey=True)
     weights = save_classifier(FaceClassifier(narrow, 8), tmp_path / "weights.safetensors", facts)
     output, picture = tmp_path / "probe.json", tmp_path / "plane.png"
     arguments = [weights, tmp_path / "data", "-o", output, "--picture", picture, "--how", "pca"]
