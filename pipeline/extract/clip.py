@@ -22,7 +22,7 @@ from pipeline.extract.plan import Kind, Plan, PlannedSet
 from pipeline.extract.sound import _extract_audio, _extract_grids
 from pipeline.faces.choice import MisfitError
 from pipeline.media.frames import MediaError, probe
-from pipeline.workers.pool import time_limit
+from pipeline.workers.watchdog import time_limit
 
 
 def extract_clip(clip: Clip, plan: Plan) -> ClipResult:

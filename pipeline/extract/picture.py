@@ -27,8 +27,8 @@ from pipeline.faces.overrides import OVERRIDES, Override, digest_overrides
 from pipeline.faces.search import track_faces
 from pipeline.faces.tracks import BoxSource, measure_coverage, read_tracks
 from pipeline.media.frames import Frames, MediaError
-from pipeline.workers.pool import guarded
 from pipeline.workers.remote import Network
+from pipeline.workers.watchdog import guarded
 
 NO_VIDEO = "no video stream"
 

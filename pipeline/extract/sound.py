@@ -19,7 +19,7 @@ from pipeline.extract.plan import PlannedSet
 from pipeline.extract.settings import StageOneSettings
 from pipeline.media.container import MediaInfo
 from pipeline.media.sound import SAMPLE_RATE, WaveformReader
-from pipeline.workers.pool import guarded
+from pipeline.workers.watchdog import guarded
 
 STREAMS: dict[str, Callable[[int, Any], SpectrogramStream | LogMelStream]] = {
     "spectrogram": SpectrogramStream,
