@@ -1,4 +1,4 @@
-"""Faces found per rung, compared with plain dlib in every frame and with YuNet.
+"""Faces found, by source of the box, compared with plain dlib in every frame and with YuNet.
 
     python -m benchmarks.science.faces FOLDER... --work FOLDER [--yunet FILE] [--sface FILE]
 
@@ -40,7 +40,7 @@ Boxes = list[list[list[float]]]  # per frame, per face: left, top, right, bottom
 
 
 def every_frame(path: Path, work: Path, name: str, detect: Any) -> tuple[Boxes, float]:
-    """What a detector finds in every frame, and the CPU seconds it took; computed once."""
+    """Faces that a detector finds in every frame, and its CPU seconds; computed once."""
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     kept = work / f"{path.name}-{digest}-{name}.json"
     if not kept.exists():
@@ -168,7 +168,12 @@ def add_up(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--work", required=True, type=click.Path(path_type=Path), help="What dlib finds.")
+@click.option(
+    "--work",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Keeps what dlib finds.",
+)
 @click.option("--yunet", type=click.Path(exists=True, path_type=Path), help="ONNX file.")
 @click.option("--sface", type=click.Path(exists=True, path_type=Path), help="ONNX file.")
 @click.option("--second", is_flag=True, help="Use YuNet as the second detector, too.")

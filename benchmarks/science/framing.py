@@ -1,8 +1,8 @@
-"""How the faces of FER+ are framed, and how much detail they have, beside avfuse's crops.
+"""Framing and detail of the faces of FER+, beside avfuse's crops.
 
     python -m benchmarks.science.framing --ferplus DIR [--clips labelled.csv] [-o FILE]
 
-What the default network's file states of its framing comes from here: dlib finds the landmarks of
+The framing that the default network's file states was measured here: dlib finds the landmarks of
 training images that are enlarged four times, and a similarity takes dlib's mean face to them. No
 label and no answer of a network plays a part.
 """

@@ -1,11 +1,11 @@
-"""A network alone on ready crops: what stage one could do if all else cost nothing.
+"""A network alone on ready crops: the most that stage one could do.
 
     python -m benchmarks.stage_one.network --network ir50 --views default [-o FILE.json]
 
 As many processes as cores with one thread each, as ``avfuse extract`` runs them, begin together on
 crops that lie in memory, with that command's settings of threads and memory. Beside it one process
-with a thread per core, and the plain module: PyTorch's own layout, norms not folded,
-weights not packed.
+with a thread per core, and the plain module: PyTorch's own layout, norms not merged,
+weights not ordered.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def measure(name: str, views: str, crops: int, way: str) -> float:
 @click.command()
 @click.option("--network", default="ir50", show_default=True)
 @click.option("--views", default="default", show_default=True)
-@click.option("--crops", default=8, show_default=True, help="For each core.")
+@click.option("--crops", default=8, show_default=True, help="Crops for each core.")
 @click.option("--ways", default=",".join(WAYS), show_default=True)
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="JSON file for the result.")
 def main(network: str, views: str, crops: int, ways: str, out: Path | None) -> None:
