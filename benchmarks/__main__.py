@@ -45,7 +45,7 @@ def measure(module: str, *arguments: object) -> dict[str, Any]:
 @click.command()
 @click.option("--only", help=f"Some of {','.join(SUITES)}, separated by commas.")
 @click.option("--full", is_flag=True, help="All labelled clips instead of every second one.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Where the result goes.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="JSON file for the result.")
 def main(only: str | None, full: bool, out: Path | None) -> None:
     """Measure both stages and write benchmarks/results/<date>-<host>.json."""
     names = only.split(",") if only else list(SUITES)

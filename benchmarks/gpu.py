@@ -3,9 +3,9 @@
     python -m benchmarks.gpu [MANIFEST] [--precision bf16] [--jobs N] -o FILE.json
 
 IR-50 with 18 views; the workers decode, find faces and crop, one consumer feeds the GPU. Without a
-manifest a corpus is generated. Target on one H100 with 16
-cores: 1,000 frames/s (18,000 crops/s), GPU busy at least 90 %. Beside it the network alone on ready
-crops, in each precision with what it costs against float32. Without CUDA it says so and ends.
+manifest a corpus is generated. Target on one H100 with 16 cores: 1,000 frames/s (18,000 crops/s),
+GPU busy at least 90 %. Beside it the network alone on ready crops, in each precision with what it
+costs against float32. Without CUDA it says so and ends.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def extract(
 @click.argument("manifest", type=click.Path(exists=True, path_type=Path), required=False)
 @click.option("--precision", type=click.Choice(list(PRECISION_NAMES)), default="bf16")
 @click.option("--jobs", type=int, help="Worker processes; default: every core.")
-@click.option("--speakers", default=200, show_default=True, help="Of the generated corpus.")
+@click.option("--speakers", default=200, show_default=True, help="In a generated corpus.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="JSON file for the result.")
 def main(
     manifest: Path | None, precision: str, jobs: int | None, speakers: int, out: Path | None

@@ -1,4 +1,4 @@
-"""Which machine a figure comes from, and the file that both go to."""
+"""Description of the machine that a figure comes from, and the file that holds both."""
 
 from __future__ import annotations
 

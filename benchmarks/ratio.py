@@ -1,4 +1,4 @@
-"""One line of the table of ratios: what was measured beside what was wanted."""
+"""Row of the table of ratios: a measured value beside its target."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured, and what was wanted.
+    """A measured value beside its target.
 
     Args:
         what: the task, for a reader.

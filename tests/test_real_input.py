@@ -10,7 +10,7 @@ import pytest
 
 from cache.manifest.manifest import read_manifest
 from cache.sets.feature_set import find_set
-from pipeline.faces.tracks import Rung
+from pipeline.faces.tracks import BoxSource
 from tests.pipeline.command import avfuse
 
 
@@ -38,7 +38,7 @@ def test_the_twenty_labelled_clips_become_whole_entries(work: Path) -> None:
     faces = find_set(work / "c", "faces")
     for clip in clips:
         entry = faces.read(clip.id, ("rung",))
-        share = float(np.mean(entry.arrays["rung"] != Rung.WHOLE))
+        share = float(np.mean(entry.arrays["rung"] != BoxSource.WHOLE))
         print(f"{clip.id}: {len(entry.arrays['rung'])} frames, {share:.0%} with a face")
     assert avfuse("cache", "verify", work / "c").exit_code == 0
     status = json.loads(avfuse("cache", "status", work / "c", "--json").stdout)

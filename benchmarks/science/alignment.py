@@ -1,4 +1,4 @@
-"""Align takes of the same sentences: what a voice does at each place of a sentence.
+"""Alignment of takes of the same sentences, so that voices are compared place by place.
 
 RAVDESS has two sentences, so a take's steps can be laid along a template of what is said; a vowel
 is then compared with the same vowel. A template is made of training clips alone, whose sentence is
@@ -33,7 +33,7 @@ FAR = 1e9
 
 
 class Alignment(NamedTuple):
-    """Where the steps of N takes lie along a template of S steps.
+    """Places of the steps of N takes along a template of S steps.
 
     Args:
         places: (N, T) step of the template, -1 past a take's end.
@@ -61,7 +61,7 @@ def contour(waveform: np.ndarray, logmel: np.ndarray) -> np.ndarray:
 
 
 def steps_to_align(logmel: np.ndarray) -> np.ndarray:
-    """What an alignment sees of a take: cepstra freed of level and voice, and slopes, (T/2, 28)."""
+    """Return the features to align by: cepstra freed of level and voice, and slopes, (T/2, 28)."""
     steps = logmel[: len(logmel) // SHORTENED * SHORTENED]
     steps = steps.reshape(-1, SHORTENED, steps.shape[1]).mean(axis=1)
     cepstra = dct(steps, axis=1, norm="ortho")[:, :NUM_CEPSTRA].copy()

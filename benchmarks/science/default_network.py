@@ -1,4 +1,4 @@
-"""What the default network alone says of labelled clips: a demonstration, no accuracy.
+"""Answers of the default network alone on labelled clips: a demonstration, no accuracy.
 
     python -m benchmarks.science.default_network MANIFEST [--cache FOLDER] [--compare]
         [-o FILE.json] [--docs docs/default-network.md]
@@ -94,10 +94,14 @@ def format_rows(rows: list[dict[str, Any]]) -> str:
 
 @click.command()
 @click.argument("manifest", type=click.Path(path_type=Path, exists=True))
-@click.option("--cache", type=click.Path(path_type=Path), help="Where faces stay.")
-@click.option("--compare", is_flag=True, help="Also ask it with other crops.")
+@click.option("--cache", type=click.Path(path_type=Path), help="Cache in which the faces stay.")
+@click.option("--compare", is_flag=True, help="Also count its answers on other crops.")
 @click.option("-o", "--out", type=click.Path(path_type=Path))
-@click.option("--docs", type=click.Path(path_type=Path, exists=True), help="A page to bring up.")
+@click.option(
+    "--docs",
+    type=click.Path(path_type=Path, exists=True),
+    help="Page to update.",
+)
 def main(
     manifest: Path, cache: Path | None, compare: bool, out: Path | None, docs: Path | None
 ) -> None:

@@ -165,7 +165,7 @@ def write_card(path: Path, facts: WeightFacts, size: int, digest: str) -> None:
 @click.argument("source", type=click.Path(path_type=Path, exists=True))
 @click.option("--ferplus", required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=DEFAULT_FILES["resnet18"])
-@click.option("--set", "overrides", multiple=True, help="A setting of a training's state.")
+@click.option("--set", "overrides", multiple=True, help="A setting of the state's training.")
 @click.option("--command", default="", help="The command that made SOURCE, for the card.")
 @click.option("--detail", default=48, show_default=True, help="Pixels of the images; 0: none.")
 @click.option("--extend", default=0.46, show_default=True, help="Framing; see docs.")

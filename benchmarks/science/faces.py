@@ -1,4 +1,4 @@
-"""Faces found per rung, compared with plain dlib in every frame and with YuNet.
+"""Faces found, by source of the box, compared with plain dlib in every frame and with YuNet.
 
     python -m benchmarks.science.faces FOLDER... --work FOLDER [--yunet FILE] [--sface FILE]
 
@@ -28,7 +28,7 @@ from pipeline.faces.crops import CropSettings, crop_faces
 from pipeline.faces.detect import FivePointPredictor, HogDetector, YuNetDetector
 from pipeline.faces.search import find_faces
 from pipeline.faces.settings import FaceSettings
-from pipeline.faces.tracks import Rung, measure_coverage, overlap
+from pipeline.faces.tracks import BoxSource, measure_coverage, overlap
 from pipeline.media.frames import VideoReader
 
 SUFFIXES = {".mp4", ".mov", ".mkv", ".mpg", ".avi", ".webm"}
@@ -40,7 +40,7 @@ Boxes = list[list[list[float]]]  # per frame, per face: left, top, right, bottom
 
 
 def every_frame(path: Path, work: Path, name: str, detect: Any) -> tuple[Boxes, float]:
-    """What a detector finds in every frame, and the CPU seconds it took; computed once."""
+    """Faces that a detector finds in every frame, and its CPU seconds; computed once."""
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     kept = work / f"{path.name}-{digest}-{name}.json"
     if not kept.exists():
@@ -79,11 +79,11 @@ def cosines(path: Path, faces: FaceArrays, plain: Boxes, sface: Path) -> list[fl
             mine = faces.box[index].tolist()
             ranked = sorted(plain[index], key=lambda box: -overlap(box, mine))
             same = ranked and overlap(ranked[0], mine) >= SAME
-            if index % CROPS_EVERY == 0 and same and faces.rung[index] != Rung.WHOLE:
+            if index % CROPS_EVERY == 0 and same and faces.rung[index] != BoxSource.WHOLE:
                 left, top, right, bottom, _ = ranked[0]
                 theirs = predictor.predict(image, (left, top, right, bottom))
                 points = np.stack([theirs, faces.landmarks[index]])
-                rungs = np.full(2, Rung.DETECT)
+                rungs = np.full(2, BoxSource.DETECT)
                 crops = crop_faces(np.stack([image] * 2), points, np.zeros((2, 4)), rungs, settings)
                 one, other = (embed(network, crop) for crop in crops)
                 found.append(float(one @ other / np.linalg.norm(one) / np.linalg.norm(other)))
@@ -104,7 +104,7 @@ def measure(
     faces = find_faces(VideoReader(path), settings, second=other if second else None)
     seconds = time.process_time() - started
     coverage = measure_coverage(faces.rung, faces.times)
-    both = [i for i, boxes in enumerate(plain) if boxes and faces.rung[i] != Rung.WHOLE]
+    both = [i for i, boxes in enumerate(plain) if boxes and faces.rung[i] != BoxSource.WHOLE]
     shares = [hit(faces.box[i], plain[i]) for i in both]
     row = {
         "clip": path.name,
@@ -123,7 +123,7 @@ def measure(
         seen, _ = every_frame(path, work, "yunet", lambda image: other.detect(image, YUNET_SURE))
         row["yunet"] = sum(bool(boxes) for boxes in seen)
         row["yunet_shared"] = sum(
-            int(faces.rung[i]) != Rung.WHOLE and hit(faces.box[i], boxes) >= SAME
+            int(faces.rung[i]) != BoxSource.WHOLE and hit(faces.box[i], boxes) >= SAME
             for i, boxes in enumerate(seen)
         )
         row["yunet_dlib"] = sum(
@@ -160,7 +160,7 @@ def add_up(rows: list[dict[str, Any]]) -> dict[str, Any]:
     total: dict[str, Any] = {"clip": "all", "rungs": {}, "gap": max(row["gap"] for row in rows)}
     for name in rows[0].keys() - {"clip", "rungs", "gap"}:
         total[name] = sum((row[name] for row in rows[1:]), rows[0][name])
-    for kind in Rung:
+    for kind in BoxSource:
         count = sum(row["rungs"].get(kind.name.lower(), 0) for row in rows)
         total["rungs"] |= {kind.name.lower(): count} if count else {}
     return total
@@ -168,7 +168,12 @@ def add_up(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--work", required=True, type=click.Path(path_type=Path), help="What dlib finds.")
+@click.option(
+    "--work",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Keeps what dlib finds.",
+)
 @click.option("--yunet", type=click.Path(exists=True, path_type=Path), help="ONNX file.")
 @click.option("--sface", type=click.Path(exists=True, path_type=Path), help="ONNX file.")
 @click.option("--second", is_flag=True, help="Use YuNet as the second detector, too.")

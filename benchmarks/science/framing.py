@@ -1,8 +1,8 @@
-"""How the faces of FER+ are framed, and how much detail they have, beside avfuse's crops.
+"""Framing and detail of the faces of FER+, beside avfuse's crops.
 
     python -m benchmarks.science.framing --ferplus DIR [--clips labelled.csv] [-o FILE]
 
-What the default network's file states of its framing comes from here: dlib finds the landmarks of
+The framing that the default network's file states was measured here: dlib finds the landmarks of
 training images that are enlarged four times, and a similarity takes dlib's mean face to them. No
 label and no answer of a network plays a part.
 """
@@ -23,7 +23,7 @@ from pipeline.faces.choice import choose_faces
 from pipeline.faces.crops import MEAN_SHAPE, CropSettings, crop_faces, fit_similarity
 from pipeline.faces.detect import FivePointPredictor, HogDetector
 from pipeline.faces.search import track_faces
-from pipeline.faces.tracks import Rung
+from pipeline.faces.tracks import BoxSource
 from pipeline.media.frames import Frames, VideoReader
 
 ZOOM, PAD = 4, 40
@@ -94,7 +94,7 @@ def crops_of(manifest: Path) -> np.ndarray:
         for frames in VideoReader(clip.path):
             image = frames.images[:1]
             faces = choose_faces(track_faces([Frames(image, frames.times[:1])]), "largest")
-            if faces.rung[0] != Rung.WHOLE:
+            if faces.rung[0] != BoxSource.WHOLE:
                 crop = crop_faces(image, faces.landmarks, faces.box, faces.rung, CropSettings())
                 crops.append(cv2.cvtColor(crop[0], cv2.COLOR_RGB2GRAY))
             break

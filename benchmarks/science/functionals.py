@@ -1,4 +1,4 @@
-"""Functionals of a log-mel spectrogram: what a classifier without a network sees of a clip."""
+"""Functionals of a log-mel spectrogram: the features of a classifier without a network."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def format_rows(rows: Sequence[Mapping[str, Any]]) -> str:
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON file for the result.")
 def main(runs: tuple[Path, ...], output: Path | None) -> None:
     rows = [row_of(run) for run in runs]
     if output is not None:

@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 
 
 class Pitch(NamedTuple):
-    """What the voice does at each of T steps of 10 ms.
+    """Pitch and loudness of a voice at each of T steps of 10 ms.
 
     Args:
         hertz: (T,) pitch, 0 where the step is unvoiced.

@@ -1,4 +1,4 @@
-"""What every layer of a face network knows of expressions: linear probes on still images.
+"""Linear probes on still images: the expressions that each layer of a face network tells apart.
 
 python -m benchmarks.science.probe WEIGHTS DATA -o FILE.json --picture FILE.png
 """
@@ -27,13 +27,24 @@ from trainer.stills.weights_file import load_classifier
 @click.command()
 @click.argument("weights", type=click.Path(exists=True, path_type=Path))
 @click.argument("data", type=click.Path(exists=True, path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="JSON.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="JSON file.",
+)
 @click.option("--picture", type=click.Path(path_type=Path), help="PNG of the test embeddings.")
 @click.option("--how", type=click.Choice(["tsne", "pca"]), default="tsne", show_default=True)
-@click.option("--network", type=click.Choice(list(NETWORKS)), help="If WEIGHTS don't say it.")
-@click.option("--image-size", type=int, default=0, help="With --network; default: its own.")
-@click.option("--grey", is_flag=True, help="With --network.")
-@click.option("--layers", help="Only these, separated by commas.")
+@click.option("--network", type=click.Choice(list(NETWORKS)), help="If WEIGHTS don't name it.")
+@click.option(
+    "--image-size",
+    type=int,
+    default=0,
+    help="In pixels, with --network.",
+)
+@click.option("--grey", is_flag=True, help="The network takes grey images; with --network.")
+@click.option("--layers", help="Layers to probe, separated by commas; default: all.")
 @click.option("--threads", type=int, default=1, show_default=True)
 def main(
     weights: Path,

@@ -1,4 +1,4 @@
-"""What each layer of a face network knows of expressions: a linear probe, and a picture.
+"""Linear probe of each layer of a face network for expressions, and a picture of one.
 
 A probe trains a logistic regression on frozen embeddings. It says what a head can get out of a
 layer at best without changing the network.
@@ -42,7 +42,7 @@ TSNE_COMPONENTS = 50
 
 @dataclass(frozen=True)
 class Probe:
-    """What one layer's embeddings are worth.
+    """Accuracy that one layer's embeddings allow.
 
     Attributes:
         layer: its name, as ``network.layer`` has it, or that of an earlier stage.

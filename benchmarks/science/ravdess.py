@@ -152,7 +152,7 @@ def ablations() -> dict[str, dict[str, Any]]:
 
 
 def run_folder(work: Path, name: str) -> Path:
-    """Where a system's run stands."""
+    """Return the run folder of a system."""
     return work / "runs" / re.sub(r"[^a-zA-Z]+", "-", name)
 
 

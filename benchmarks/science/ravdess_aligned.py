@@ -35,7 +35,7 @@ FACE_WEIGHT = 3.0  # of 35 action units against 794 numbers of sound, in one ker
 
 @dataclass(frozen=True)
 class Takes:
-    """What is known of N clips.
+    """Facts of N clips.
 
     Args:
         clips: their ids.

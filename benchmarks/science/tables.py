@@ -1,4 +1,4 @@
-"""What the accuracy benchmarks share: importing, figures of predictions, Markdown tables."""
+"""Shared by the accuracy benchmarks: importing, figures of predictions, Markdown tables."""
 
 from __future__ import annotations
 

@@ -194,7 +194,7 @@ def _shake(hertz: Array, amplitude: Array) -> Array:
 
 
 def _rhythm(voiced: NDArray[np.bool_], loudness: Array, inside: slice) -> Array:
-    """How long and how often: voiced and unvoiced runs in seconds, peaks of loudness a second."""
+    """Measure the rhythm: voiced and unvoiced runs in seconds, peaks of loudness a second."""
     part = voiced[inside]
     edges = np.flatnonzero(np.diff(np.concatenate([[False], part, [False]]).astype(int)))
     runs = (edges[1::2] - edges[::2]) / 100

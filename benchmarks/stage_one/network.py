@@ -1,4 +1,4 @@
-"""A network alone on ready crops: what stage one could do if all else cost nothing.
+"""A network alone on ready crops: the most that stage one could do.
 
     python -m benchmarks.stage_one.network --network ir50 --views default [-o FILE.json]
 
@@ -74,7 +74,7 @@ def measure(name: str, views: str, crops: int, way: str) -> float:
 @click.command()
 @click.option("--network", default="ir50", show_default=True)
 @click.option("--views", default="default", show_default=True)
-@click.option("--crops", default=8, show_default=True, help="For each core.")
+@click.option("--crops", default=8, show_default=True, help="Crops for each core.")
 @click.option("--ways", default=",".join(WAYS), show_default=True)
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="JSON file for the result.")
 def main(network: str, views: str, crops: int, ways: str, out: Path | None) -> None:

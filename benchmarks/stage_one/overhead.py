@@ -1,4 +1,4 @@
-"""What a clip of 25 frames costs beside its pictures: milliseconds above decoding and faces.
+"""Overhead of a clip of 25 frames: milliseconds above decoding and faces.
 
     python -m benchmarks.stage_one.overhead [-o FILE.json] [--profile]
 

@@ -1,4 +1,4 @@
-"""Where the time of stage one goes: the share of each step, of processor time in one process.
+"""Profile of stage one: the share of each step, of processor time in one process.
 
     python -m benchmarks.stage_one.profile MANIFEST [--network ir50] [--views basic]
 

@@ -42,7 +42,7 @@ START_SECONDS = 0.04
 
 
 class Bench:
-    """What the parts share: a folder, manifests, and results kept for one another."""
+    """Things the parts share: a folder, manifests, and results kept for one another."""
 
     def __init__(self, folder: Path, *, full: bool) -> None:
         self.folder = folder
@@ -195,7 +195,7 @@ class Bench:
         return rows
 
     def overhead(self) -> list[Row]:
-        """What a clip costs beside its pictures."""
+        """Measure the overhead of a clip, beside its pictures."""
         row = self.run("benchmarks.stage_one.overhead")["rows"][0]
         self.details["overhead"] = row
         return [
@@ -209,7 +209,7 @@ class Bench:
         ]
 
     def command_line(self) -> list[Row]:
-        """How long one waits for a page of help and for a cache's status."""
+        """Measure the wait for a page of help and for a cache's status."""
         cache = self.folder / "many"
         make_cache(cache, MANY)
         rows = []

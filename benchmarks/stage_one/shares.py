@@ -1,4 +1,4 @@
-"""How to share out the cores: processes against threads, batch sizes, decoder threads, a consumer.
+"""Ways to share out the cores: processes against threads, batch sizes, decoder threads, a consumer.
 
     python -m benchmarks.stage_one.shares MANIFEST [--only own] [-o FILE.json]
 

@@ -1,4 +1,4 @@
-"""What stage two does with a cache: how fast it reads one, and that it never asks for more."""
+"""Reads of a cache by stage two: their speed, and that training changes none of its entries."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def read_plainly(path: Path) -> int:
 
 
 def count_changed_entries(folder: Path, settings: TrainSettings) -> tuple[int, int]:
-    """Train a head, then another on another enhancement; how many entries that touched, of all.
+    """Train three heads on one cache; count the files of entries that changed, and all of them.
 
     A run that would need something extracted refuses: stage two has nothing to extract with.
     """

@@ -56,7 +56,7 @@ class Seconds:
         self._last: tuple[float, float] | None = None
 
     def begin(self) -> None:
-        """What comes next is not timed: a start, or another turn."""
+        """Leave the time up to the next call out: it is a start, or another turn."""
         self._last = None
 
     def lap(self, *_: object) -> None:
@@ -71,7 +71,7 @@ class Seconds:
 
 
 def compare(times: Mapping[str, Seconds], slow: str, fast: str) -> tuple[float, dict[str, Any]]:
-    """How many times as fast, and the figures behind it."""
+    """Return how many times as fast it is, and the figures behind it."""
     return times[slow].wall / times[fast].wall, {
         "seconds": {name: round(of.wall, 4) for name, of in times.items()},
         "processor_seconds": {name: round(of.processor, 4) for name, of in times.items()},
@@ -80,7 +80,7 @@ def compare(times: Mapping[str, Seconds], slow: str, fast: str) -> tuple[float, 
 
 
 class Bench:
-    """What the parts share: a folder, a device, and what they found beside their rows."""
+    """Things the parts share: a folder, a device, and details beside their rows."""
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
         self.folder = folder

@@ -101,7 +101,9 @@ def measure(manifest: Path, cache: Path, *options: str) -> dict[str, float]:
 
 
 @click.command()
-@click.option("--folder", type=click.Path(path_type=Path), required=True, help="New; it is kept.")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), required=True, help="A new folder; it stays."
+)
 @click.option("--minutes", multiple=True, default=(1.0, 20.0), show_default=True)
 @click.option("--clips", multiple=True, default=(50, 1_000), show_default=True)
 @click.option(

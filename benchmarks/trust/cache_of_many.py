@@ -1,4 +1,4 @@
-"""A cache of ten thousand entries in seconds, for what only reads their headers.
+"""A cache of ten thousand entries, made in seconds, for code that reads only their headers.
 
 One real entry is written and then copied under other clips' names, each with a header of its own.
 """

@@ -146,7 +146,9 @@ print(json.dumps({"seconds": round(seconds, 1), "before": before * 1024, "peak":
 @click.command()
 @click.option("--rows", default=1_000_000, show_default=True)
 @click.option("--seed", default=0, show_default=True)
-@click.option("--folder", type=click.Path(path_type=Path), required=True, help="New; it is kept.")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), required=True, help="A new folder; it stays."
+)
 def main(rows: int, seed: int, folder: Path) -> None:
     """Read a hostile manifest and print what it took as JSON."""
     folder.mkdir(parents=True)

@@ -52,7 +52,7 @@ FORMATS = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the mutated files."""
+    """Outcome of extracting the mutated files."""
 
     files: int
     states: dict[str, int]
@@ -236,7 +236,9 @@ def extract_mutants(clips: list[Clip], folder: Path, *, jobs: int, hang_seconds:
 @click.option("--jobs", default=2, show_default=True)
 @click.option("--hang-seconds", default=30.0, show_default=True)
 @click.option("--data", type=click.Path(path_type=Path), help="Small real clips are seeds too.")
-@click.option("--folder", type=click.Path(path_type=Path), required=True, help="New; it is kept.")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), required=True, help="A new folder; it stays."
+)
 def main(
     files: int, seed: int, jobs: int, hang_seconds: float, data: Path | None, folder: Path
 ) -> None:

@@ -61,7 +61,7 @@ for line in sys.stdin:
 
 @dataclass
 class Outcome:
-    """What the kills did."""
+    """Outcome of the kills."""
 
     kills: int = 0
     kills_with_workers: int = 0
@@ -271,7 +271,9 @@ def _compare(cache: Path, undisturbed: Path, outcome: Outcome) -> None:
 @click.option("--kills", default=300, show_default=True)
 @click.option("--clips", default=60, show_default=True)
 @click.option("--seed", default=0, show_default=True)
-@click.option("--folder", type=click.Path(path_type=Path), required=True, help="New; it is kept.")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), required=True, help="A new folder; it stays."
+)
 def main(kills: int, clips: int, seed: int, folder: Path) -> None:
     """Kill extractions many times and print what was lost as JSON."""
     outcome = torture(folder, kills=kills, clips=clips, seed=seed)

@@ -178,7 +178,7 @@ def make_aligner(size: int) -> Aligner:
     # dlib and OpenCV, for those who ask for alignment alone.
     from pipeline.faces.crops import CropSettings, crop_faces
     from pipeline.faces.detect import FivePointPredictor, HogDetector
-    from pipeline.faces.tracks import Rung
+    from pipeline.faces.tracks import BoxSource
 
     detector, predictor, settings = HogDetector(), FivePointPredictor(), CropSettings(size=size)
 
@@ -188,7 +188,7 @@ def make_aligner(size: int) -> Aligner:
             return None
         box = max((face.box for face in found), key=lambda b: (b[2] - b[0]) * (b[3] - b[1]))
         landmarks = predictor.predict(image, box)[None]
-        rungs = np.array([Rung.DETECT])
+        rungs = np.array([BoxSource.DETECT])
         crops = crop_faces(image[None], landmarks, np.array([box]), rungs, settings)
         return np.asarray(crops[0], np.uint8)
 

@@ -20,7 +20,7 @@ from extractors.weights.files import WeightsError
 from pipeline.extract.job import ClipResult
 from pipeline.extract.run import run_extract
 from pipeline.extract.weights import PlanError, parse_weights
-from pipeline.faces.tracks import Rung
+from pipeline.faces.tracks import BoxSource
 from pipeline.predict.by_default import ask_default_network
 from pipeline.predict.curve import CurveError, check_suffix, format_answer, write_curves
 from pipeline.predict.replay import replay_plan
@@ -247,7 +247,7 @@ def _describe(
     rungs: list[str] = []
     if faces is not None and len(attention.get("video", Attention(*[np.zeros(0)] * 2)).times):
         stored = faces.read(clip.id, ("rung",)).arrays["rung"]
-        rungs = [Rung(number).name.lower() for number in stored]
+        rungs = [BoxSource(number).name.lower() for number in stored]
     for modality, part in attention.items():
         weights = np.mean([answer[1][modality].weights for answer in answers], axis=0)
         described["attention"][modality] = [

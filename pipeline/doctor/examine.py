@@ -20,7 +20,7 @@ from pipeline.faces.detect import HogDetector
 from pipeline.media.container import MediaError, MediaInfo, check_limits, probe
 from pipeline.media.frames import DecodeSettings, Frames, VideoReader
 from pipeline.media.sound import SILENCE, WaveformReader
-from pipeline.workers.pool import guarded, time_limit
+from pipeline.workers.watchdog import guarded, time_limit
 
 HANG_SECONDS = 60.0
 LONGEST_SIDE = 960  # pixels; larger frames are shrunk before a face is looked for

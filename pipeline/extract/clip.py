@@ -24,7 +24,7 @@ from pipeline.extract.plan import Kind, Plan, PlannedSet
 from pipeline.extract.sound import extract_audio, extract_grids
 from pipeline.faces.choice import MisfitError
 from pipeline.media.frames import MediaError, probe
-from pipeline.workers.pool import time_limit
+from pipeline.workers.watchdog import time_limit
 
 STAGES: tuple[tuple[Kind, Compute], ...] = (
     ("faces", extract_faces),

@@ -25,10 +25,10 @@ from pipeline.faces.crops import CropSettings, crop_faces
 from pipeline.faces.detect import FivePointPredictor
 from pipeline.faces.overrides import OVERRIDES, Override, digest_overrides
 from pipeline.faces.search import track_faces
-from pipeline.faces.tracks import Rung, measure_coverage, read_tracks
+from pipeline.faces.tracks import BoxSource, measure_coverage, read_tracks
 from pipeline.media.frames import Frames, MediaError
-from pipeline.workers.pool import guarded
 from pipeline.workers.remote import Network
+from pipeline.workers.watchdog import guarded
 
 NO_VIDEO = "no video stream"
 
@@ -161,7 +161,7 @@ def _precision(network: Network) -> dict[str, JSON]:
 
 
 def _without_face(rung: np.ndarray) -> list[str]:
-    lost = int((rung == Rung.WHOLE).sum())
+    lost = int((rung == BoxSource.WHOLE).sum())
     return [f"{lost} of {len(rung)} frames without a face"] if lost else []
 
 

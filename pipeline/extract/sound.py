@@ -15,7 +15,7 @@ from pipeline.extract.job import Job, SetResult
 from pipeline.extract.networks import use_encoder
 from pipeline.extract.plan import PlannedSet
 from pipeline.media.sound import SAMPLE_RATE, WaveformReader
-from pipeline.workers.pool import guarded
+from pipeline.workers.watchdog import guarded
 
 STREAMS: dict[str, Callable[[int, Any], SpectrogramStream | LogMelStream]] = {
     "spectrogram": SpectrogramStream,

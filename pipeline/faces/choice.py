@@ -1,7 +1,7 @@
-"""The choice of one face per frame among the tracks of a clip; no picture is needed for it.
+"""Choice of one face per frame among the tracks of a clip; the picture isn't needed for it.
 
-The ``faces`` set holds every track. Which one a network sees is decided here, when crops are made:
-by a policy for all clips, and by hand for some.
+The ``faces`` set holds every track. The one that a network sees is chosen here, when crops are
+made: by a policy for all clips, and by hand for some.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pipeline.faces.detect import LandmarkPredictor
 from pipeline.faces.landmarks import place_landmarks
 from pipeline.faces.overrides import Override
 from pipeline.faces.regions import PLAIN, Look, is_dark
-from pipeline.faces.tracks import Box, ClipTracks, Rung, TrackArrays
+from pipeline.faces.tracks import Box, BoxSource, ClipTracks, TrackArrays
 
 
 class MisfitError(ValueError):
@@ -29,7 +29,7 @@ class FaceArrays:
     Shapes (T frames):
         ``times``: (T,), float64, seconds. ``box``: (T, 4), float32: left, top, right, bottom.
         ``landmarks``: (T, 5, 2), float32, x and y. ``score``: (T,), float32.
-        ``rung``: (T,), uint8, ``Rung``. ``track``: (T,), int32, number of the track.
+        ``rung``: (T,), uint8, ``BoxSource``. ``track``: (T,), int32, number of the track.
         Where ``rung`` is ``WHOLE``, the box is the whole frame, landmarks and score are 0 and
         ``track`` is -1. Where it is ``GIVEN``, landmarks are 0 until ``place_given``.
     """
@@ -74,7 +74,7 @@ def choose_faces(found: ClipTracks, policy: str, overrides: Sequence[Override] =
         box=np.tile(np.array([0, 0, width, height], np.float32), (num, 1)),
         landmarks=np.zeros((num, 5, 2), np.float32),
         score=np.zeros(num, np.float32),
-        rung=np.full(num, Rung.WHOLE, np.uint8),
+        rung=np.full(num, BoxSource.WHOLE, np.uint8),
         track=np.full(num, -1, np.int32),
     )
     at = rows >= 0
@@ -84,7 +84,7 @@ def choose_faces(found: ClipTracks, policy: str, overrides: Sequence[Override] =
     faces.rung[at] = tracks.rung[rows[at]]
     faces.track[at] = tracks.number[rows[at]]
     for where, box in given:
-        faces.box[where], faces.rung[where], faces.score[where] = box, Rung.GIVEN, 1.0
+        faces.box[where], faces.rung[where], faces.score[where] = box, BoxSource.GIVEN, 1.0
     return faces
 
 
@@ -129,7 +129,7 @@ def place_given(
     """
     rows = slice(start, start + len(images))
     points: np.ndarray = faces.landmarks[rows].copy()
-    for row in np.flatnonzero(faces.rung[rows] == Rung.GIVEN):
+    for row in np.flatnonzero(faces.rung[rows] == BoxSource.GIVEN):
         image, box = images[row], faces.box[start + row]
         left, top, right, bottom = (max(0, round(float(side))) for side in box)
         dark = is_dark(image[top:bottom, left:right])

@@ -1,4 +1,4 @@
-"""Aligning and cropping faces: a square image in which the eyes and nose always sit alike."""
+"""Aligned crops of faces: a square image in which the eyes and nose always sit alike."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from extractors.weights.facts import WeightFacts
-from pipeline.faces.tracks import Rung
+from pipeline.faces.tracks import BoxSource
 
 # Mean positions of the five landmarks in a unit square, x then y, as dlib aligns to them
 # (get_face_chip_details in dlib/image_transforms/interpolation.h): outer and inner corner of the
@@ -29,7 +29,7 @@ MARGIN = 8  # pixels around the region that is filtered before it is shrunk
 
 @dataclass(frozen=True)
 class CropSettings:
-    """How a face is cut out of its frame.
+    """Settings of a crop: its size, its framing, and what it is aligned to.
 
     Args:
         size: side of the crop in pixels.
@@ -83,7 +83,7 @@ def crop_faces(
     images: np.ndarray,
     landmarks: np.ndarray,
     boxes: np.ndarray,
-    rungs: np.ndarray,
+    sources: np.ndarray,
     settings: CropSettings,
 ) -> np.ndarray:
     """Cut the face out of every frame; a frame without a face is shrunk to the crop's size whole.
@@ -92,7 +92,7 @@ def crop_faces(
         ``images``: (N, H, W, 3), uint8.
         ``landmarks``: (N, 5, 2), x and y in pixels, in dlib's order (see ``MEAN_SHAPE``).
         ``boxes``: (N, 4), left, top, right, bottom in pixels.
-        ``rungs``: (N,), ``Rung``; only ``Rung.WHOLE`` matters here.
+        ``sources``: (N,), ``BoxSource``; only ``BoxSource.WHOLE`` matters here.
         result: (N, S, S, 3), uint8.
 
     Raises:
@@ -103,15 +103,16 @@ def crop_faces(
         extended by 30 %, the entire frame where no face is found. Differs from them: nothing
         is known of their filter; here a face that is shrunk by 2 or more is smoothed first.
     """
-    lengths = {len(images), len(landmarks), len(boxes), len(rungs)}
+    lengths = {len(images), len(landmarks), len(boxes), len(sources)}
     if len(lengths) != 1:
         raise ValueError(
-            f"images, landmarks, boxes and rungs must be of one length, got {len(images)}, "
-            f"{len(landmarks)}, {len(boxes)} and {len(rungs)}"
+            f"images, landmarks, boxes and sources must be of one length, got {len(images)}, "
+            f"{len(landmarks)}, {len(boxes)} and {len(sources)}"
         )
     crops = np.empty((len(images), settings.size, settings.size, 3), np.uint8)
-    for crop, image, points, box, rung in zip(crops, images, landmarks, boxes, rungs, strict=True):
-        if rung == Rung.WHOLE:
+    chosen = zip(crops, images, landmarks, boxes, sources, strict=True)
+    for crop, image, points, box, source in chosen:
+        if source == BoxSource.WHOLE:
             crop[:] = shrink_whole(image, settings.size)
         elif settings.align == "box":
             crop[:] = warp(image, box_transform(box, settings), settings)

@@ -1,4 +1,8 @@
-"""Detecting faces and their landmarks: dlib behind two small protocols."""
+"""Detectors of faces and the predictor of landmarks, behind two small protocols.
+
+dlib's HOG detector and five-point predictor are the papers'; YuNet and dlib's network (MMOD) are
+second detectors, for frames in which the first sees no face.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +35,7 @@ class Detection:
 
 
 class Detector(Protocol):
-    """Finds faces in an image."""
+    """Detector of faces in an image."""
 
     def detect(self, image: np.ndarray, threshold: float) -> list[Detection]:
         """Find faces that score above ``threshold``, best first.
@@ -42,7 +46,7 @@ class Detector(Protocol):
 
 
 class LandmarkPredictor(Protocol):
-    """Places landmarks in a box."""
+    """Predictor of the landmarks of the face in a box."""
 
     def predict(self, image: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
         """Predict the five landmarks of the face in ``box``.
@@ -150,8 +154,8 @@ class MmodDetector:
     """dlib's face network, which sees turned faces and is meant for GPUs.
 
     Larger frames are shrunk, so that memory is bounded: dlib keeps a network's buffers for the
-    largest image that it has seen. What it costs, of a frame of 720x576: 3 s on a processor's core,
-    and with a GPU some 10 to 20 ms.
+    largest image that it has seen. A frame of 720x576 takes 3 s on a processor's core, some 10 to
+    20 ms on a GPU.
 
     Args:
         model: ``mmod_human_face_detector.dat`` (CC0), which ``face_recognition_models`` holds.

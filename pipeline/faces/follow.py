@@ -1,4 +1,4 @@
-"""Following a face from frame to frame by the motion of its texture."""
+"""Motion of a face from one frame to the next, by its texture, and its likeness to itself."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ LIKENESS = 0.5  # correlation with the face when it was last detected
 
 
 class Likeness:
-    """How a face looked when it was last detected, to tell whether it is still followed.
+    """Picture of a face when it was last detected, to tell whether the same face is still followed.
 
-    Most faces are detected again in the next frame, and nobody asks; so their surroundings are
-    copied now and brought to the working size when somebody does.
+    Most faces are detected again in the next frame and never compared; so their surroundings are
+    copied now, and brought to the working size at the first comparison.
     """
 
     def __init__(self, image: np.ndarray, box: Box) -> None:

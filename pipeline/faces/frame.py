@@ -1,4 +1,4 @@
-"""TODO."""
+"""A frame to look at: its copy for looking back, and the cuts between one frame and the next."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.faces.pyramid import Pyramid
 
+KEPT_SIDE = 960  # frames kept to look back at are shrunk to this many pixels along the longer side
 THUMBNAIL_WIDTH = 64
 # Measured on 35 real clips: camera moves change the thumbnail by up to 20 grey levels a frame and
 # build up over several frames, cuts change it by 28 to 144 at once.
@@ -19,8 +20,40 @@ BINS = 16  # of grey levels
 MEMORY = 0.2  # weight of the newest frame in the usual change
 
 
+@dataclass(frozen=True)
+class Frame:
+    """One decoded frame in which faces are looked for.
+
+    Args:
+        index: number of the frame in its clip, from 0.
+        seconds: time from the clip's start.
+        image: (H, W, 3), uint8, RGB; shrunk by ``scale``.
+        scale: size of ``image`` over that of the decoded frame.
+        pyramid: levels of the decoded frame.
+    """
+
+    index: int
+    seconds: float
+    image: np.ndarray
+    scale: float
+    pyramid: Pyramid
+
+
+def shrink(frame: Frame) -> Frame:
+    """Make a copy of a frame that is small enough to be kept."""
+    height, width = frame.image.shape[:2]
+    scale = min(1.0, KEPT_SIDE / max(height, width))
+    if scale == 1.0:
+        return replace(frame, image=frame.image.copy())
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    # Above half the size plain interpolation aliases little and is ten times faster.
+    how = cv2.INTER_LINEAR if scale > 0.5 else cv2.INTER_AREA
+    small = cv2.resize(frame.image, size, interpolation=how)
+    return replace(frame, image=small, scale=scale)
+
+
 class CutFinder:
-    """Compares each frame of a clip with the one before it."""
+    """Comparison of each frame of a clip with the one before it, to tell where a shot begins."""
 
     def __init__(self) -> None:
         self._last: np.ndarray | None = None
@@ -47,30 +80,3 @@ class CutFinder:
         if cut:
             self._usual = 0.0
         return cut
-
-
-@dataclass(frozen=True)
-class View:
-    """A frame to look at: number, time, and the image shrunk by ``scale``."""
-
-    index: int
-    seconds: float
-    image: np.ndarray
-    scale: float
-    pyramid: Pyramid
-
-
-KEPT_SIDE = 960  # frames kept to look back at are shrunk to this many pixels along the longer side
-
-
-def shrink(view: View) -> View:
-    """Make a copy of a frame that is small enough to be kept."""
-    height, width = view.image.shape[:2]
-    scale = min(1.0, KEPT_SIDE / max(height, width))
-    if scale == 1.0:
-        return replace(view, image=view.image.copy())
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    # Above half the size plain interpolation aliases little and is ten times faster.
-    how = cv2.INTER_LINEAR if scale > 0.5 else cv2.INTER_AREA
-    small = cv2.resize(view.image, size, interpolation=how)
-    return replace(view, image=small, scale=scale)

@@ -1,21 +1,19 @@
-"""The ladder: how one face that was in one frame is found in the next, rung by rung."""
+"""Ladder from one frame to the next: find a face near its last box, or follow it, or hold it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.faces.detect import Detection, LandmarkPredictor
 from pipeline.faces.follow import LIKENESS, Likeness, follow
-from pipeline.faces.frame import View
+from pipeline.faces.frame import Frame
 from pipeline.faces.landmarks import place_landmarks, unsteadiness
 from pipeline.faces.regions import PLAIN, Look, is_dark, look_near
-from pipeline.faces.tracks import Box, Rung, Sighting, TrackRows
+from pipeline.faces.settings import FaceSettings
+from pipeline.faces.tracks import Box, BoxSource, Sighting, TrackRows
 
-if TYPE_CHECKING:
-    from pipeline.faces.settings import FaceSettings
 RETRY_EVERY = 5  # frames, for a face that isn't certain yet
 RETRY_BELOW = -0.15  # score of the plain look below which others are tried
 DOUBTFUL = -0.4  # score below which a find must look like the face as it was last
@@ -34,10 +32,10 @@ SURE_SUM, SURE_SHARE = 3.0, 0.25
 class Track:
     """A face on its way through the clip, or what may be one.
 
-    ``rows`` has a sighting per frame; ``last`` is the one to go on from, ``seen`` the frame of
-    the last one that a detector made and ``seen_at`` its time, ``look`` how that was made,
-    ``settled`` whether it was looked for in the frames before, ``certain`` whether a detector that
-    needs no further evidence found it.
+    ``rows`` has a sighting per frame; ``last`` is the one to go on from. ``seen`` and ``seen_at``
+    are number and time of the frame in which a detector last found it, ``look`` the way it looked
+    then. ``settled`` says that the kept frames before were searched too, ``certain`` that a
+    detector found it whose word is enough.
     """
 
     rows: TrackRows
@@ -75,7 +73,7 @@ class Track:
 
 
 class Ladder:
-    """Finds a known face in another frame.
+    """Search for a known face in another frame, one way of looking after another.
 
     Args:
         settings: thresholds, and how long a face is followed or held.
@@ -86,9 +84,13 @@ class Ladder:
         self.settings = settings
         self.predictor = predictor
 
-    def begin(self, face: Detection, now: View, shot: int, rung: Rung, look: Look = PLAIN) -> Track:
+    def begin(
+        self, face: Detection, now: Frame, shot: int, source: BoxSource, look: Look = PLAIN
+    ) -> Track:
         """Start a track from a find."""
-        nothing = Sighting(now.index, 0, face.box, np.zeros((5, 2), np.float32), 0.0, Rung.WHOLE)
+        nothing = Sighting(
+            now.index, 0, face.box, np.zeros((5, 2), np.float32), 0.0, BoxSource.WHOLE
+        )
         track = Track(
             TrackRows(),
             nothing,
@@ -97,13 +99,15 @@ class Ladder:
             Likeness(now.image, _scaled(face.box, now.scale)),
             shot=shot,
         )
-        self.see(track, face, now, rung, look)
+        self.see(track, face, now, source, look)
         return track
 
-    def see(self, track: Track, face: Detection, now: View, rung: Rung, look: Look = PLAIN) -> None:
+    def see(
+        self, track: Track, face: Detection, now: Frame, source: BoxSource, look: Look = PLAIN
+    ) -> None:
         """Record that a detector found the track's face in a frame."""
         track.seen, track.seen_at, track.look = now.index, now.seconds, look
-        if rung == Rung.SECOND:
+        if source == BoxSource.SECOND:
             track.certain = track.certain or face.score >= self.settings.second_threshold
         else:
             track.num_detected += 1
@@ -118,9 +122,9 @@ class Ladder:
             place = _scaled(face.box, now.scale)
             track.num_steady += unsteadiness(self.predictor, now.image, place, look.tilt) <= STEADY
         track.likeness = Likeness(now.image, _scaled(face.box, now.scale))
-        self._record(track, now, face.box, face.score, rung)
+        self._record(track, now, face.box, face.score, source)
 
-    def advance(self, track: Track, before: View, now: View) -> bool:
+    def advance(self, track: Track, before: Frame, now: Frame) -> bool:
         """Find the track's face in the next frame, later or earlier.
 
         Returns:
@@ -129,7 +133,7 @@ class Ladder:
         settings, box = self.settings, track.last.box
         face, look = self._look(track, now)
         if face is not None:
-            self.see(track, face, now, self.rung(face, look), look)
+            self.see(track, face, now, self.source_of(face, look), look)
             return True
         if not track.is_face and not track.num_positive:
             return abs(now.index - track.seen) <= settings.hold_frames
@@ -137,32 +141,32 @@ class Ladder:
         if abs(now.seconds - track.seen_at) <= settings.follow_seconds:
             moved = follow(before.image, now.image, _scaled(box, now.scale))
             if moved is not None and track.likeness.of(now.image, moved) >= LIKENESS:
-                self._record(track, now, _scaled(moved, 1 / now.scale), 0.0, Rung.FOLLOW)
+                self._record(track, now, _scaled(moved, 1 / now.scale), 0.0, BoxSource.FOLLOW)
                 return True
         if abs(now.index - track.seen) <= settings.hold_frames:
             # A head that turns away looks like itself no more, and still takes its box along.
             place = box if moved is None else _scaled(moved, 1 / now.scale)
-            self._record(track, now, place, 0.0, Rung.HOLD)
+            self._record(track, now, place, 0.0, BoxSource.HOLD)
             return True
         return False
 
-    def rewind(self, track: Track, first: View) -> None:
+    def rewind(self, track: Track, first: Frame) -> None:
         """Go to a track's first row, to look for its face in earlier frames."""
         track.last = track.rows[first.index]
         track.seen, track.seen_at = first.index, first.seconds
         track.likeness = Likeness(first.image, _scaled(track.last.box, first.scale))
 
-    def survives(self, track: Track, now: View) -> bool:
+    def survives(self, track: Track, now: Frame) -> bool:
         """Say whether a track's face is in the same place although everything else changed."""
         box = track.last.box
         face = look_near(now.image, box, now.pyramid, threshold=self.settings.threshold)
         return face is not None and track.likeness.of(now.image, face.box) >= LIKENESS
 
-    def _look(self, track: Track, now: View) -> tuple[Detection | None, Look]:
+    def _look(self, track: Track, now: Frame) -> tuple[Detection | None, Look]:
         """Search the region around the last box, in other ways too where the plain one fails."""
         settings, box = self.settings, track.last.box
         # What leant or was in the dark a frame ago is seen that way again, not further away.
-        far = track.look == PLAIN or track.last.rung in (Rung.FOLLOW, Rung.HOLD)
+        far = track.look == PLAIN or track.last.rung in (BoxSource.FOLLOW, BoxSource.HOLD)
         plain = look_near(
             now.image,
             box,
@@ -193,26 +197,26 @@ class Ladder:
                     return face, look
         return plain, PLAIN
 
-    def _record(self, track: Track, now: View, box: Box, score: float, rung: Rung) -> None:
+    def _record(self, track: Track, now: Frame, box: Box, score: float, source: BoxSource) -> None:
         place = _scaled(box, now.scale)
         look = track.look
         if look == PLAIN and self.settings.ladder == "full" and is_dark(_inside(now.image, place)):
             look = Look(contrast=True)
         points = place_landmarks(self.predictor, now.image, place, look)
-        track.last = Sighting(now.index, 0, box, points / np.float32(now.scale), score, rung)
+        track.last = Sighting(now.index, 0, box, points / np.float32(now.scale), score, source)
         track.rows[now.index] = track.last
 
-    def rung(self, face: Detection, look: Look = PLAIN) -> Rung:
-        """Say on which rung a find of dlib's detector stands."""
+    def source_of(self, face: Detection, look: Look = PLAIN) -> BoxSource:
+        """Name the source of a box that dlib's detector found: its score and the look decide."""
         if look.contrast:
-            return Rung.CONTRAST
+            return BoxSource.CONTRAST
         if look.tilt:
-            return Rung.TILT
-        return Rung.DETECT if face.score >= self.settings.threshold else Rung.REGION
+            return BoxSource.TILT
+        return BoxSource.DETECT if face.score >= self.settings.threshold else BoxSource.REGION
 
 
 def _worth(row: Sighting) -> tuple[int, float]:
-    order = {Rung.HOLD: 0, Rung.FOLLOW: 1, Rung.REGION: 2, Rung.DETECT: 4}
+    order = {BoxSource.HOLD: 0, BoxSource.FOLLOW: 1, BoxSource.REGION: 2, BoxSource.DETECT: 4}
     return order.get(row.rung, 3), row.score
 
 

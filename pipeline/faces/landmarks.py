@@ -1,4 +1,4 @@
-"""Landmarks on turned faces, and what their steadiness says."""
+"""Landmarks on leaning and dark faces, and the steadiness that tells a face from a stone."""
 
 from __future__ import annotations
 

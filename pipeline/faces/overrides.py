@@ -1,4 +1,4 @@
-"""Choosing the face of a clip by hand: a table of clips, times and tracks or boxes."""
+"""Overrides: faces chosen by hand, in a table of clips, times and tracks or boxes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Looking for a face again next to where it was: a small part of the work of a whole frame."""
+"""Search of regions: a face looked for next to where it was, at a small part of a frame's cost.
+
+Whole frames that leave out the smallest sizes of faces are searched here too, on the same pyramid.
+"""
 
 from __future__ import annotations
 

@@ -1,16 +1,13 @@
-"""Searching whole frames: when it is time to, how far down in size, and how."""
+"""Scans of whole frames: the times for one, and the sizes of faces that it looks for."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from pipeline.faces.detect import Detection, Detector, HogDetector
-from pipeline.faces.frame import View
+from pipeline.faces.frame import Frame
 from pipeline.faces.regions import PLAIN, Look, find_all, is_dark, raise_contrast
-
-if TYPE_CHECKING:
-    from pipeline.faces.settings import FaceSettings
+from pipeline.faces.settings import FaceSettings
 
 COARSE_PIXELS = 900_000  # of the pyramid level that a coarse scan of a frame starts from
 MAX_CANDIDATES = 3
@@ -22,7 +19,7 @@ Find = tuple[Detection, Look]
 
 
 class Scanner:
-    """Searches whole frames of a clip, at stated intervals.
+    """Search of whole frames of a clip, at stated intervals.
 
     Args:
         settings: thresholds and intervals.
@@ -43,7 +40,7 @@ class Scanner:
         self.scanned_at = self.searched_at = -math.inf
         self.lost_at = math.inf
 
-    def scan(self, now: View, *, lost: bool) -> list[Find] | None:
+    def scan(self, now: Frame, *, lost: bool) -> list[Find] | None:
         """Search a frame if it is time to.
 
         Args:

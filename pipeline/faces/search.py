@@ -1,4 +1,4 @@
-"""The search for faces through a clip: whole frames now and then, regions in between.
+"""Search for faces through a whole clip: whole frames now and then, regions in between.
 
 Frames are given one by one. A whole frame is searched at the start, behind every cut, while no
 face is in sight and at stated intervals. A face that was found is looked for near its last place in
@@ -9,25 +9,22 @@ is remembered, beside a bounded number of frames.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.faces.choice import FaceArrays, choose_faces
 from pipeline.faces.detect import Detection, Detector, FivePointPredictor, LandmarkPredictor
-from pipeline.faces.frame import CutFinder, View, shrink
+from pipeline.faces.frame import CutFinder, Frame, shrink
 from pipeline.faces.ladder import Ladder, Track
 from pipeline.faces.pyramid import Pyramid
 from pipeline.faces.regions import PLAIN, Look
 from pipeline.faces.scanner import Scanner
 from pipeline.faces.settings import FaceSettings
-from pipeline.faces.tracks import ClipTracks, Rung, TrackArrays, gather_tracks, link, overlap
+from pipeline.faces.tracks import BoxSource, ClipTracks, TrackArrays, gather_tracks, link, overlap
 from pipeline.media.frames import Frames
 
-if TYPE_CHECKING:
-    from pipeline.faces.settings import FaceSettings
-KEPT_BYTES = 64_000_000
-BACK_SECONDS = 2.0
+KEPT_BYTES = 64_000_000  # of frames to look back at
+BACK_SECONDS = 2.0  # for how long frames are kept
 LOST_SECONDS = 0.2  # without a detection, after which a face counts as out of sight
 SECOND_NEAR = 0.5  # score from which the second detector confirms a face that is known
 SAME_FACE = 0.5  # overlap of two tracks from which they follow one face
@@ -38,7 +35,7 @@ RESUME_GROWTH = 1.5
 
 
 class FaceSearch:
-    """Finds and follows faces through the frames of one clip.
+    """Search that finds and follows faces through the frames of one clip.
 
     Args:
         settings: the ladder, thresholds and intervals.
@@ -63,8 +60,8 @@ class FaceSearch:
         self.cuts = CutFinder()
         self.active: list[Track] = []
         self.ended: list[Track] = []
-        self.before: View | None = None
-        self.kept: list[View] = []
+        self.before: Frame | None = None
+        self.kept: list[Frame] = []
         self.shot = 0
 
     def add(self, index: int, seconds: float, image: np.ndarray) -> None:
@@ -74,7 +71,7 @@ class FaceSearch:
             ``image``: (H, W, 3), uint8, RGB, of one size throughout.
         """
         pyramid = Pyramid((image.shape[0], image.shape[1]), self.settings.upsample)
-        now = View(index, seconds, image, 1.0, pyramid)
+        now = Frame(index, seconds, image, 1.0, pyramid)
         if self.cuts.is_cut(image):
             self._cut(now)
         found = self.scanner.scan(now, lost=self._is_lost(now)) or []
@@ -88,12 +85,12 @@ class FaceSearch:
         for number, track in enumerate(self.active):
             if number in places:
                 face, look = places[number]
-                self.ladder.see(track, face, now, self.ladder.rung(face, look), look)
+                self.ladder.see(track, face, now, self.ladder.source_of(face, look), look)
             elif not (self.full and self.before and self.ladder.advance(track, self.before, now)):
                 lost.append(track)
         for new, (face, look) in enumerate(found):
             if new not in matched:
-                self._begin(face, now, self.ladder.rung(face, look), look)
+                self._begin(face, now, self.ladder.source_of(face, look), look)
         self._ask_second(now)
         for track in lost:
             if track.seen != index:
@@ -109,7 +106,7 @@ class FaceSearch:
                 self._look_back(track)
         self.before = now
 
-    def _is_lost(self, now: View) -> bool:
+    def _is_lost(self, now: Frame) -> bool:
         return not any(
             track.is_face and now.seconds - track.seen_at <= LOST_SECONDS for track in self.active
         )
@@ -120,7 +117,7 @@ class FaceSearch:
         tracks.sort(key=lambda track: min(track.rows))
         return gather_tracks([track.rows for track in tracks])
 
-    def _ask_second(self, now: View) -> None:
+    def _ask_second(self, now: Frame) -> None:
         """Let the second detector look, where the first sees no face."""
         if self.second is None or any(
             track.is_face and track.seen == now.index for track in self.active
@@ -134,33 +131,33 @@ class FaceSearch:
         )
         for new, face in enumerate(found):
             if new in matched:
-                self.ladder.see(self.active[matched[new]], face, now, Rung.SECOND)
+                self.ladder.see(self.active[matched[new]], face, now, BoxSource.SECOND)
             elif face.score >= self.settings.second_threshold:
-                self._begin(face, now, Rung.SECOND)
+                self._begin(face, now, BoxSource.SECOND)
 
-    def _begin(self, face: Detection, now: View, rung: Rung, look: Look = PLAIN) -> None:
+    def _begin(self, face: Detection, now: Frame, source: BoxSource, look: Look = PLAIN) -> None:
         """Start a track from a find in a whole frame, unless one is there already."""
         if any(
             now.index in track.rows and overlap(face.box, track.last.box) > 0.2
             for track in self.active
         ):
             return
-        track = self.ladder.begin(face, now, self.shot, rung, look)
+        track = self.ladder.begin(face, now, self.shot, source, look)
         self.active.append(track)
 
     def _look_back(self, track: Track) -> None:
         """Find a track's face in the kept frames before its first, and join it to its past."""
         start = min(track.rows)
         here = (track.last, track.seen, track.seen_at, track.likeness, track.look)
-        later = next((view for view in self.kept if view.index == start), None)
+        later = next((frame for frame in self.kept if frame.index == start), None)
         if later is not None:
             self.ladder.rewind(track, later)
-            for view in reversed(self.kept):
-                if view.index >= start:
+            for frame in reversed(self.kept):
+                if frame.index >= start:
                     continue
-                if not self.ladder.advance(track, later, view):
+                if not self.ladder.advance(track, later, frame):
                     break
-                later = view
+                later = frame
             track.last, track.seen, track.seen_at, track.likeness, track.look = here
         for other in reversed(self.ended):
             if self._continues(track, other):
@@ -168,7 +165,7 @@ class FaceSearch:
                 track.absorb(other)
                 return
 
-    def _cut(self, now: View) -> None:
+    def _cut(self, now: Frame) -> None:
         """Begin a new shot; a face that is still there, as behind a flash, goes on."""
         stay = [track for track in self.active if self.ladder.survives(track, now)]
         self.ended += [track for track in self.active if track not in stay]
@@ -178,14 +175,14 @@ class FaceSearch:
         for track in stay:
             track.shot = self.shot
 
-    def _keep(self, now: View) -> None:
+    def _keep(self, now: Frame) -> None:
         """Remember a frame to look back at, and forget the oldest ones."""
         self.kept.append(shrink(now))
-        total = sum(view.image.nbytes for view in self.kept)
+        total = sum(frame.image.nbytes for frame in self.kept)
         while total > KEPT_BYTES or now.seconds - self.kept[0].seconds > BACK_SECONDS:
             total -= self.kept.pop(0).image.nbytes
 
-    def _forget(self, now: View, lost: Sequence[Track]) -> None:
+    def _forget(self, now: Frame, lost: Sequence[Track]) -> None:
         """Drop tracks that ended long ago without having become a face; they never will."""
         if lost:
             self.ended = [

@@ -1,4 +1,4 @@
-"""The second detector: which model file it is, whether this machine can run it, and loading it."""
+"""The second detector: its model file, whether this machine can run it, and its loading."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ YUNET_FILES = "models/face_detection_yunet*.onnx"
 
 
 class SecondDetectorError(ValueError):
-    """The second detector that the settings ask for can't be had here."""
+    """The second detector that the settings ask for can't run here."""
 
 
 def find_model(settings: FaceSettings, file: Path | None) -> Path | None:
@@ -46,8 +46,8 @@ def find_model(settings: FaceSettings, file: Path | None) -> Path | None:
     if settings.second == "mmod" and not has_cuda():
         raise SecondDetectorError(
             "faces.second=mmod needs a dlib built with CUDA and a GPU, and this dlib "
-            f"{dlib.__version__} has none; faces.second=mmod-cpu takes it all the same, with 3 s a "
-            "frame and core, and faces.second=yunet is 200 times faster"
+            f"{dlib.__version__} has none; faces.second=mmod-cpu runs it on the "
+            "processor, 3 s a frame; faces.second=yunet is 200 times faster"
         )
     if file is not None:
         return file

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Settings of the search for faces, and those of them that a ``faces`` set's key covers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cache.settings import settings_to_dict
 
 @dataclass(frozen=True)
 class FaceSettings:
-    """How faces are found and which one is used.
+    """Settings of the search for faces, and of the choice of one per frame.
 
     Args:
         ladder: ``papers`` is detect or the whole frame, in every frame, as both papers do;

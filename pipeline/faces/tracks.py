@@ -1,4 +1,9 @@
-"""Tracks: the faces of a clip, linked over its frames, as arrays and as an entry holds them."""
+"""Tracks: the faces of a clip, linked over its frames.
+
+A track grows frame by frame (``TrackRows``), becomes arrays when its clip is done
+(``gather_tracks``) and is read back from a ``faces`` entry (``read_tracks``). ``measure_coverage``
+counts the frames with a face by the source of its box.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +16,27 @@ import numpy as np
 from cache.entries.coverage import Coverage
 from cache.entries.entry import Entry
 
+Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
+BLOCK_FRAMES = 32  # most of what may be a face is gone after a few
+_ROW = np.dtype(
+    [
+        ("there", np.bool_),
+        ("box", np.float64, 4),
+        ("landmarks", np.float32, (5, 2)),
+        ("score", np.float64),
+        ("rung", np.uint8),
+    ]
+)
 
-class Rung(IntEnum):
-    """How a frame's box was had. The numbers are stored in entries and never change meaning.
+
+class BoxSource(IntEnum):
+    """Source of a frame's face box. Numbers are stored and fixed; ``SUREST_LAST`` ranks them.
+
+    Entries store the number under the name ``rung``; tables and reports the name in lower case.
 
     ``WHOLE``: no face; the box is the whole frame.
     ``DETECT``: dlib's detector at its published threshold.
-    ``HOLD``: the last box, a few frames old, moved with what is in it where that can be told.
+    ``HOLD``: the last box, a few frames old, moved along where the motion in it can be told.
     ``REGION``: dlib's detector at a lower threshold, next to a face that was certain.
     ``CONTRAST``: dlib's detector on a frame whose contrast was raised.
     ``FOLLOW``: the face's motion was followed from a frame in which it was detected.
@@ -38,16 +57,15 @@ class Rung(IntEnum):
 
 
 SUREST_LAST = (
-    Rung.HOLD,
-    Rung.FOLLOW,
-    Rung.REGION,
-    Rung.TILT,
-    Rung.CONTRAST,
-    Rung.SECOND,
-    Rung.GIVEN,
-    Rung.DETECT,
+    BoxSource.HOLD,
+    BoxSource.FOLLOW,
+    BoxSource.REGION,
+    BoxSource.TILT,
+    BoxSource.CONTRAST,
+    BoxSource.SECOND,
+    BoxSource.GIVEN,
+    BoxSource.DETECT,
 )
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -58,7 +76,7 @@ class TrackArrays:
         ``frame``: (K,), int32; number of the frame, from 0.
         ``number``: (K,), int32; number of the track, from 0 in order of appearance.
         ``box``: (K, 4), float32. ``landmarks``: (K, 5, 2), float32. ``score``: (K,), float32.
-        ``rung``: (K,), uint8; never ``Rung.WHOLE``.
+        ``rung``: (K,), uint8; never ``BoxSource.WHOLE``.
     """
 
     frame: np.ndarray
@@ -88,12 +106,12 @@ class ClipTracks:
 
     @property
     def rung(self) -> np.ndarray:
-        """How the surest face of each frame was had: (T,), uint8, ``Rung``; 0 without a face."""
+        """Source of the surest face of each frame: (T,), uint8, ``BoxSource``; 0 without a face."""
         worth = np.zeros(len(self.times), np.int64)
-        order = np.zeros(max(Rung) + 1, np.int64)
+        order = np.zeros(max(BoxSource) + 1, np.int64)
         order[list(SUREST_LAST)] = np.arange(1, len(SUREST_LAST) + 1)
         np.maximum.at(worth, self.tracks.frame, order[self.tracks.rung])
-        return np.array([Rung.WHOLE, *SUREST_LAST], np.uint8)[worth]
+        return np.array([BoxSource.WHOLE, *SUREST_LAST], np.uint8)[worth]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays by the names under which an entry stores them; see ``read_tracks``."""
@@ -110,7 +128,7 @@ class Sighting:
     box: Box
     landmarks: np.ndarray
     score: float
-    rung: Rung
+    rung: BoxSource
 
 
 def overlap(one: Sequence[float], other: Sequence[float]) -> float:
@@ -153,8 +171,10 @@ def link(boxes: Sequence[Box], last: Sequence[Box], least: float) -> dict[int, i
 def read_tracks(entry: Entry) -> ClipTracks:
     """Return all faces of a clip as its entry in the ``faces`` set holds them.
 
-    The entry is one that ``FeatureSet.read(clip)`` returned, with all its arrays. Which face a
-    network is given, ``pipeline.faces.choice.choose_faces`` says for any policy, without a picture.
+    ``pipeline.faces.choice.choose_faces`` picks one of them per frame, by any policy.
+
+    Args:
+        entry: what ``FeatureSet.read(clip)`` returned, with all its arrays.
 
     Raises:
         ValueError: the entry lacks an array: it isn't one of a ``faces`` set, or was read in part.
@@ -171,22 +191,10 @@ def read_tracks(entry: Entry) -> ClipTracks:
     return ClipTracks(entry.arrays["times"], (int(height), int(width)), tracks)
 
 
-BLOCK_FRAMES = 32  # most of what may be a face is gone after a few
-_ROW = np.dtype(
-    [
-        ("there", np.bool_),
-        ("box", np.float64, 4),
-        ("landmarks", np.float32, (5, 2)),
-        ("score", np.float64),
-        ("rung", np.uint8),
-    ]
-)
-
-
 class TrackRows(MutableMapping[int, Sighting]):
-    """Number of the frame to sighting, sorted by frame; what is read equals what was written.
+    """Sightings of one track by number of the frame, sorted; what is read equals what was written.
 
-    The sightings that are read have the number 0: a track has its number in the end.
+    The sightings that are read have the number 0: tracks are numbered when the clip is done.
     """
 
     def __init__(self) -> None:
@@ -212,7 +220,7 @@ class TrackRows(MutableMapping[int, Sighting]):
             (left, top, right, bottom),
             row["landmarks"].copy(),
             float(row["score"]),
-            Rung(int(row["rung"])),
+            BoxSource(int(row["rung"])),
         )
 
     def __delitem__(self, frame: int) -> None:
@@ -235,7 +243,7 @@ class TrackRows(MutableMapping[int, Sighting]):
     def __len__(self) -> int:
         return self._count
 
-    # Tracks are told apart by being another, not by what they hold.
+    # Two tracks are two, even if they hold the same.
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
@@ -265,10 +273,12 @@ def gather_tracks(tracks: Sequence[TrackRows]) -> TrackArrays:
 
 
 def measure_coverage(rung: np.ndarray, times: np.ndarray) -> Coverage:
-    """Count the rungs of a clip; the gap is given to the millisecond.
+    """Count a clip's frames by source of the face box, and find the longest time without a face.
+
+    The time is rounded to the millisecond.
 
     Shapes (T frames):
-        ``rung``: (T,), ``Rung``.
+        ``rung``: (T,), ``BoxSource``.
         ``times``: (T,), seconds, increasing.
 
     Raises:
@@ -276,14 +286,14 @@ def measure_coverage(rung: np.ndarray, times: np.ndarray) -> Coverage:
     """
     if len(rung) != len(times):
         raise ValueError(f"rung and times must be of one length, got {len(rung)} and {len(times)}")
-    counts = {kind.name.lower(): int((rung == kind).sum()) for kind in Rung}
+    counts = {kind.name.lower(): int((rung == kind).sum()) for kind in BoxSource}
     longest = 0.0
     start: float | None = None
     for kind, seconds in zip(rung, times, strict=True):
-        if kind == Rung.WHOLE and start is None:
+        if kind == BoxSource.WHOLE and start is None:
             start = float(seconds)
         if start is not None:
             longest = max(longest, float(seconds) - start)
-        if kind != Rung.WHOLE:
+        if kind != BoxSource.WHOLE:
             start = None
     return Coverage({name: count for name, count in counts.items() if count}, round(longest, 3))

@@ -14,7 +14,7 @@ from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.faces.choice import FaceArrays
-from pipeline.faces.tracks import Rung
+from pipeline.faces.tracks import BoxSource
 
 Colour = tuple[int, int, int]
 BLACK, GREY, WHITE = (25, 25, 25), (110, 110, 110), (255, 255, 255)
@@ -87,16 +87,16 @@ TRACK_COLOURS: tuple[Colour, ...] = (
     (0, 200, 210),
     (190, 110, 40),
 )
-RUNG_COLOURS: dict[Rung, Colour] = {
-    Rung.WHOLE: (220, 30, 30),
-    Rung.DETECT: (40, 150, 60),
-    Rung.HOLD: (245, 160, 40),
-    Rung.REGION: (140, 200, 70),
-    Rung.CONTRAST: (90, 130, 120),
-    Rung.FOLLOW: (70, 130, 220),
-    Rung.SECOND: (0, 190, 200),
-    Rung.GIVEN: (190, 60, 200),
-    Rung.TILT: (120, 120, 40),
+RUNG_COLOURS: dict[BoxSource, Colour] = {
+    BoxSource.WHOLE: (220, 30, 30),
+    BoxSource.DETECT: (40, 150, 60),
+    BoxSource.HOLD: (245, 160, 40),
+    BoxSource.REGION: (140, 200, 70),
+    BoxSource.CONTRAST: (90, 130, 120),
+    BoxSource.FOLLOW: (70, 130, 220),
+    BoxSource.SECOND: (0, 190, 200),
+    BoxSource.GIVEN: (190, 60, 200),
+    BoxSource.TILT: (120, 120, 40),
 }
 GAP = 6  # pixels between the frames of a row
 STRIP_HEIGHT, TRACK_STRIP_HEIGHT = 10, 4
@@ -111,7 +111,7 @@ class Mark:
     """A face in a frame: its track (-1 for a box given by hand), how it was had, and where."""
 
     track: int
-    rung: Rung
+    rung: BoxSource
     box: np.ndarray
     landmarks: np.ndarray
     chosen: bool
@@ -233,7 +233,7 @@ def _list_marks(
             "whole frame",
             room=width,
             bold=True,
-            colour=RUNG_COLOURS[Rung.WHOLE],
+            colour=RUNG_COLOURS[BoxSource.WHOLE],
             size=size,
         )
         top += LINE_HEIGHT
@@ -276,7 +276,7 @@ def _draw_strip(picture: np.ndarray, faces: FaceArrays, frames: Sequence[int]) -
     """Colour every frame by its rung and its track; black ticks are the frames shown."""
     num, width = len(faces.times), picture.shape[1]
     at = np.arange(width) * num // width
-    rungs = np.zeros((max(Rung) + 1, 3), np.uint8)
+    rungs = np.zeros((max(BoxSource) + 1, 3), np.uint8)
     for rung, colour in RUNG_COLOURS.items():
         rungs[rung] = colour
     tracks = np.array([BLANK, *TRACK_COLOURS], np.uint8)
@@ -284,11 +284,11 @@ def _draw_strip(picture: np.ndarray, faces: FaceArrays, frames: Sequence[int]) -
     number = np.where(faces.track[at] < 0, 0, faces.track[at] % len(TRACK_COLOURS) + 1)
     picture[STRIP_HEIGHT:] = tracks[number]
     for lost in np.flatnonzero(
-        faces.rung == Rung.WHOLE
+        faces.rung == BoxSource.WHOLE
     ).tolist():  # one of thousands shall be seen too
         first = lost * width // num
         picture[:STRIP_HEIGHT, first : max(first + 1, (lost + 1) * width // num)] = RUNG_COLOURS[
-            Rung.WHOLE
+            BoxSource.WHOLE
         ]
     for frame in frames:
         x = min(width - 2, (2 * frame + 1) * width // (2 * num))

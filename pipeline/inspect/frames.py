@@ -12,7 +12,7 @@ import numpy as np
 from cache.manifest.clip import Clip
 from cache.span import Span
 from pipeline.faces.choice import FaceArrays
-from pipeline.faces.tracks import Rung, TrackArrays
+from pipeline.faces.tracks import BoxSource, TrackArrays
 from pipeline.media.frames import TIME_TOLERANCE, DecodeSettings, Frames, MediaError, VideoReader
 
 SEEK_FROM_FRAMES = 500  # between two wanted frames; nearer ones are reached sooner by decoding on
@@ -168,9 +168,9 @@ def _find_events(
     track, rung = faces.track, faces.rung
     changes = np.flatnonzero((np.diff(track) != 0) | (np.diff(rung) != 0)) + 1
     for frame in changes.tolist():
-        before, now = Rung(int(rung[frame - 1])), Rung(int(rung[frame]))
-        if now == Rung.WHOLE or before == Rung.WHOLE:
-            event = (LOST_OR_FOUND, "lost" if now == Rung.WHOLE else "found")
+        before, now = BoxSource(int(rung[frame - 1])), BoxSource(int(rung[frame]))
+        if now == BoxSource.WHOLE or before == BoxSource.WHOLE:
+            event = (LOST_OR_FOUND, "lost" if now == BoxSource.WHOLE else "found")
         elif track[frame - 1] != track[frame]:
             event = (SWITCHES, f"{track[frame - 1]} gives way to {track[frame]}")
         else:

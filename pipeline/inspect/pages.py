@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from cache.commit import whole_file
-from pipeline.faces.tracks import Rung
+from pipeline.faces.tracks import BoxSource
 from pipeline.inspect.drawing import BLACK, GREY, LINE_HEIGHT, RUNG_COLOURS, WHITE, wrap, write
 from pipeline.inspect.rows import Row
 
@@ -193,5 +193,5 @@ def _widen(part: np.ndarray, width: int) -> np.ndarray:
     return result
 
 
-def _name(rung: Rung) -> str:
-    return "no face" if rung == Rung.WHOLE else rung.name.lower()
+def _name(rung: BoxSource) -> str:
+    return "no face" if rung == BoxSource.WHOLE else rung.name.lower()

@@ -15,7 +15,7 @@ from pipeline.faces.choice import FaceArrays, MisfitError, choose_faces, place_g
 from pipeline.faces.crops import crop_faces
 from pipeline.faces.detect import FivePointPredictor
 from pipeline.faces.overrides import Override
-from pipeline.faces.tracks import ClipTracks, Rung, measure_coverage, read_tracks
+from pipeline.faces.tracks import BoxSource, ClipTracks, measure_coverage, read_tracks
 from pipeline.inspect.drawing import Cell, Mark, draw_frame, draw_row
 from pipeline.inspect.frames import Sample, choose_samples, decode_wanted, limits_of
 from pipeline.inspect.shown import Listed, Shown
@@ -169,7 +169,7 @@ def _draw_cells(
     problem = ""
     by_frame = {sample.frame: sample for sample in samples}
     wanted = list(by_frame)
-    predictor = FivePointPredictor() if (faces.rung[wanted] == Rung.GIVEN).any() else None
+    predictor = FivePointPredictor() if (faces.rung[wanted] == BoxSource.GIVEN).any() else None
     limits = limits_of(entry.provenance)
     try:
         for frame, image in decode_wanted(
@@ -196,14 +196,19 @@ def _draw_cells(
 def _blank_cell(sample: Sample, found: ClipTracks, faces: FaceArrays, points: np.ndarray) -> Cell:
     """Return a cell without its picture: the faces of a frame, the chosen one last."""
     frame, tracks = sample.frame, found.tracks
-    chosen, rung = int(faces.track[frame]), Rung(int(faces.rung[frame]))
+    chosen, rung = int(faces.track[frame]), BoxSource(int(faces.rung[frame]))
     marks = [
-        Mark(int(tracks.number[i]), Rung(int(tracks.rung[i])), tracks.box[i], tracks.landmarks[i],
-             chosen=False)
+        Mark(
+            int(tracks.number[i]),
+            BoxSource(int(tracks.rung[i])),
+            tracks.box[i],
+            tracks.landmarks[i],
+            chosen=False,
+        )
         for i in np.flatnonzero(tracks.frame == frame)
         if int(tracks.number[i]) != chosen
-    ]  # fmt: skip
-    if rung != Rung.WHOLE:
+    ]
+    if rung != BoxSource.WHOLE:
         marks.append(Mark(chosen, rung, faces.box[frame], points, chosen=True))
     caption = f"{found.times[frame]:.2f} s"
     if sample.why:

@@ -1,4 +1,4 @@
-"""Opening media files: what is in a clip, and why it can't be read.
+"""Containers: media files opened and described, or refused with the reason.
 
 Everything that touches a container goes through here, so that a hostile file meets the same
 limits everywhere and sound and picture share one origin of time.
@@ -21,6 +21,17 @@ from cache.span import Span
 
 __all__ = ["DecodeSettings", "MediaError", "MediaInfo", "NoAudioError", "NoVideoError", "probe"]
 
+LFS_HEADER = b"version https://git-lfs.github.com/spec/"
+# Streams of one clip that start further apart than this carry a damaged clock.
+MAX_START_DIFFERENCE = 600.0
+# Containers that hold media themselves. Playlists (HLS, DASH, concat) are left out on purpose: such
+# a text file named clip.mp4 makes FFmpeg read other files, and so are still pictures.
+CONTAINERS = (
+    "aac,ac3,aiff,amr,amrnb,amrwb,asf,au,av1,avi,caf,dv,f4v,flac,flv,gif,gxf,h261,h263,h264,hevc,ivf,"
+    "m4v,matroska,mjpeg,mov,mp3,mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,swf,vc1,vvc,w64,wav,"
+    "webm,wtv,yuv4mpegpipe"
+)
+
 
 class MediaError(Exception):
     """A clip can't be used; the message is the reason."""
@@ -36,23 +47,6 @@ class NoAudioError(MediaError):
 
 class SeekMissedError(Exception):
     """A seek landed behind the wanted time; decode from the beginning instead."""
-
-
-def reason(error: BaseException) -> str:
-    """Return an error's own words, without its number and the call it came from."""
-    return getattr(error, "strerror", None) or str(error)
-
-
-LFS_HEADER = b"version https://git-lfs.github.com/spec/"
-# Streams of one clip that start further apart than this carry a damaged clock.
-MAX_START_DIFFERENCE = 600.0
-# Containers that hold media themselves. Playlists (HLS, DASH, concat) are left out on purpose: such
-# a text file named clip.mp4 makes FFmpeg read other files, and so are still pictures.
-CONTAINERS = (
-    "aac,ac3,aiff,amr,amrnb,amrwb,asf,au,av1,avi,caf,dv,f4v,flac,flv,gif,gxf,h261,h263,h264,hevc,ivf,"
-    "m4v,matroska,mjpeg,mov,mp3,mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,swf,vc1,vvc,w64,wav,"
-    "webm,wtv,yuv4mpegpipe"
-)
 
 
 @dataclass(frozen=True)
@@ -88,7 +82,7 @@ class DecodeSettings:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What the header says of the picture; ``frame_size`` is (height, width) before rotation."""
+    """The picture as the header declares it; ``frame_size`` is (height, width) before rotation."""
 
     codec: str
     frame_size: tuple[int, int]
@@ -99,7 +93,7 @@ class VideoInfo:
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What the header says of the sound."""
+    """The sound as the header declares it."""
 
     codec: str
     sample_rate: int
@@ -109,7 +103,7 @@ class AudioInfo:
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """What a file's headers declare; starts are in seconds from ``origin``, the clip's zero."""
+    """A file as its headers declare it; starts are in seconds from ``origin``, the clip's zero."""
 
     path: Path
     container: str
@@ -286,6 +280,11 @@ def check_limits(info: MediaInfo, settings: DecodeSettings, span: Span) -> None:
             f"{info.path} declares {declared} frames; a clip may have {settings.max_frames} "
             "(max_frames); cut it with start_seconds and end_seconds, or raise the limit"
         )
+
+
+def reason(error: BaseException) -> str:
+    """Return an error's own words, without its number and the call it came from."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _start(stream: Any) -> float:

@@ -1,4 +1,4 @@
-"""Decoding a clip's picture: RGB frames with their times, in chunks of bounded size."""
+"""A clip's picture: upright RGB frames with their times, in chunks of bounded size."""
 
 from __future__ import annotations
 
@@ -36,50 +36,11 @@ __all__ = [
     "VideoReader",
     "probe",
 ]
-IDENTITY = ((1, 0), (0, 1))
-
-
-def display_matrix(frame: av.VideoFrame) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return the linear part of a frame's display matrix, rounded to quarter turns and mirrors.
-
-    Row vectors: a stored pixel (x, y) is shown at (x, y) times the matrix, up to a shift. A matrix
-    that isn't a quarter turn (with or without mirror) is taken as the identity.
-    """
-    # Not frame.side_data: the frame would keep it, and it the frame, until a garbage collection,
-    # which a few hundred frames don't bring on. A string, as the stubs know no other key.
-    data = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # a stub lacks it
-    if not isinstance(data, SideData):
-        return IDENTITY
-    values = np.frombuffer(bytes(data), dtype="<i4")
-    if values.size != 9:
-        return IDENTITY
-    linear = values.reshape(3, 3)[:2, :2].astype(np.float64)
-    scale = np.abs(linear).max()
-    if scale == 0:
-        return IDENTITY
-    (a, b), (c, d) = np.rint(linear / scale).astype(int).tolist()
-    if abs(a * d - b * c) != 1 or abs(a) + abs(b) != 1:
-        return IDENTITY
-    return (a, b), (c, d)
-
-
-def upright(image: np.ndarray, matrix: tuple[tuple[int, int], tuple[int, int]]) -> np.ndarray:
-    """Show an image as ``display_matrix`` says.
-
-    Shapes:
-        ``image``: (H, W, 3).
-        result: (H, W, 3), or (W, H, 3) after a quarter turn; a view where that is enough.
-    """
-    (a, b), (c, d) = matrix
-    if a == 0:  # x goes to y: transpose, then x is shown along c and y along b
-        image = image.swapaxes(0, 1)
-        return image[:: 1 if b > 0 else -1, :: 1 if c > 0 else -1]
-    return image[:: 1 if d > 0 else -1, :: 1 if a > 0 else -1]
-
 
 TIME_TOLERANCE = 1e-6  # seconds; decimal cuts and fractions of a time base differ in the last bit
 SEEK_FROM = 1.0  # seconds; below this decoding from the start is as fast
 MISSING_SECONDS = 1.0  # of undeclared frames, before a picture counts as cut off
+IDENTITY = ((1, 0), (0, 1))  # a display matrix that changes nothing
 
 
 @dataclass(frozen=True)
@@ -116,7 +77,7 @@ class Frames:
 
 
 class VideoReader:
-    """Decodes one clip's picture, chunk by chunk.
+    """Reader of one clip's picture, chunk by chunk.
 
     Iterate over it to get ``Frames``. Rotation and mirroring that the file asks for are applied.
     Times count from the clip's start: the start of the file's earliest stream, so that sound and
@@ -154,7 +115,7 @@ class VideoReader:
 
     @property
     def info(self) -> MediaInfo:
-        """What the headers declare; known as soon as the iteration has begun.
+        """The file as its headers declare it; known as soon as the iteration has begun.
 
         Raises:
             RuntimeError: nothing was read yet.
@@ -298,7 +259,7 @@ class VideoReader:
 
 @dataclass
 class Counts:
-    """What one pass over a file met."""
+    """Counts of what one pass over a file met."""
 
     faults: Faults
     clock: Clock
@@ -310,3 +271,41 @@ class Counts:
 def _interval(info: MediaInfo) -> float:
     rate = info.video.frame_rate if info.video else None
     return 1.0 / (rate or 25.0)
+
+
+def display_matrix(frame: av.VideoFrame) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the linear part of a frame's display matrix, rounded to quarter turns and mirrors.
+
+    Row vectors: a stored pixel (x, y) is shown at (x, y) times the matrix, up to a shift. A matrix
+    that isn't a quarter turn (with or without mirror) is taken as the identity.
+    """
+    # Not frame.side_data: the frame would keep it, and it the frame, until a garbage collection,
+    # which a few hundred frames don't bring on. A string, as the stubs know no other key.
+    data = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # a stub lacks it
+    if not isinstance(data, SideData):
+        return IDENTITY
+    values = np.frombuffer(bytes(data), dtype="<i4")
+    if values.size != 9:
+        return IDENTITY
+    linear = values.reshape(3, 3)[:2, :2].astype(np.float64)
+    scale = np.abs(linear).max()
+    if scale == 0:
+        return IDENTITY
+    (a, b), (c, d) = np.rint(linear / scale).astype(int).tolist()
+    if abs(a * d - b * c) != 1 or abs(a) + abs(b) != 1:
+        return IDENTITY
+    return (a, b), (c, d)
+
+
+def upright(image: np.ndarray, matrix: tuple[tuple[int, int], tuple[int, int]]) -> np.ndarray:
+    """Show an image as ``display_matrix`` says.
+
+    Shapes:
+        ``image``: (H, W, 3).
+        result: (H, W, 3), or (W, H, 3) after a quarter turn; a view where that is enough.
+    """
+    (a, b), (c, d) = matrix
+    if a == 0:  # x goes to y: transpose, then x is shown along c and y along b
+        image = image.swapaxes(0, 1)
+        return image[:: 1 if b > 0 else -1, :: 1 if c > 0 else -1]
+    return image[:: 1 if d > 0 else -1, :: 1 if a > 0 else -1]

@@ -1,4 +1,4 @@
-"""Decoding a stream to its end, whatever is damaged on the way."""
+"""A stream decoded to its end, whatever is damaged: its packets, faults and clock."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pipeline.media.container import MediaError, reason
 
 MAX_DEMUX_ERRORS = 10  # in a row; some demuxers report the same bad spot for ever
 MAX_LISTED_FAULTS = 3
+RESTART_SECONDS = 1.0  # a clock that jumps back further than this has been started again
 
 
 @dataclass
@@ -86,11 +87,8 @@ def _packet_seconds(packet: Packet[Any]) -> float | None:
     return None if stamp is None or not packet.time_base else float(stamp * packet.time_base)
 
 
-RESTART_SECONDS = 1.0  # a clock that jumps back further than this has been started again
-
-
 class Clock:
-    """Makes the times of consecutive frames strictly increasing, and counts what it changed.
+    """Clock that makes the times of consecutive frames strictly increasing, and counts repairs.
 
     A frame without a stamp comes one interval after the frame before it. A stamp that doesn't
     increase is moved to half an interval after the frame before it, so that the good stamps

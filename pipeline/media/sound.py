@@ -1,4 +1,4 @@
-"""Decoding a clip's sound: mono 16 kHz samples on the same time axis as its frames."""
+"""A clip's sound: mono 16 kHz samples on the same time axis as its frames."""
 
 from __future__ import annotations
 
@@ -31,108 +31,6 @@ BLOCK_SAMPLES = 1 << 18  # 16 s: a block is 1 MiB
 # Stamps of sound jitter by a frame or two (mpeg, flv, streams cut without encoding); only a larger
 # step is lost sound. FFmpeg's own limit (aresample min_hard_comp) is the same.
 MAX_JITTER = 0.1
-
-
-class SoundLine:
-    """Lays mono sound of any rate onto one time axis at 16 kHz, without gaps.
-
-    Args:
-        longest_gap: seconds of missing sound that are replaced by silence; a stamp further
-            ahead is damaged and ignored.
-    """
-
-    def __init__(self, longest_gap: float) -> None:
-        self.longest_gap = longest_gap
-        self.position: int | None = None  # of the next sample to come out
-        self.problems: list[str] = []
-        self._resampler: AudioResampler | None = None
-        self._rate = 0
-        self._expected = 0.0  # time of the next sample to come in
-        self._shift = 0.0
-
-    def add(
-        self, seconds: float | None, rate: int, samples: np.ndarray
-    ) -> Iterator[tuple[int, np.ndarray]]:
-        """Take samples that claim to start at ``seconds``; yield those that are ready.
-
-        Yields:
-            Position of the first sample, counted at 16 kHz from the clip's start, and samples.
-        """
-        if self.position is None:
-            self._expected = seconds or 0.0
-            self.position = round(self._expected * SAMPLE_RATE)
-        elif seconds is not None:
-            seconds += self._shift
-            gap = seconds - self._expected
-            if -MAX_JITTER <= gap <= MAX_JITTER:
-                pass
-            elif 0 < gap <= self.longest_gap:
-                self._note(f"{gap:.2f} s of sound are missing at {self._expected:.2f} s: silence")
-                yield from self.flush()
-                yield from self._silence(until=round(seconds * SAMPLE_RATE))
-                self._expected = seconds
-            else:
-                self._note(f"the clock of the sound jumps by {gap:.2f} s at {self._expected:.2f} s")
-                self._shift -= gap
-        if rate != self._rate:
-            yield from self.flush()
-            self._rate = rate
-        if self._resampler is None:
-            self._resampler = AudioResampler(format="fltp", layout="mono", rate=SAMPLE_RATE)
-        self._expected += len(samples) / rate
-        frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
-        frame.sample_rate = rate
-        yield from self._emit(self._resampler.resample(frame))
-
-    def flush(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield what the resampler still holds."""
-        if self._resampler is not None:
-            yield from self._emit(self._resampler.resample(None))
-        self._resampler = None
-
-    def _emit(self, frames: list[av.AudioFrame]) -> Iterator[tuple[int, np.ndarray]]:
-        for frame in frames:
-            yield self._advance(frame.to_ndarray()[0].astype(np.float32).clip(-1.0, 1.0))
-
-    def _silence(self, *, until: int) -> Iterator[tuple[int, np.ndarray]]:
-        while (left := until - (self.position or 0)) > 0:
-            yield self._advance(np.zeros(min(left, BLOCK_SAMPLES), np.float32))
-
-    def _advance(self, samples: np.ndarray) -> tuple[int, np.ndarray]:
-        position = self.position or 0
-        self.position = position + len(samples)
-        return position, samples
-
-    def _note(self, problem: str) -> None:
-        if len(self.problems) < MAX_LISTED_FAULTS:
-            self.problems.append(problem)
-
-
-def mono(frame: av.AudioFrame) -> np.ndarray:
-    """Average the channels of a decoded piece of sound.
-
-    The plain mean of all channels, written out because FFmpeg's own downmix weighs them by
-    layout and knows no layout beyond eight channels.
-
-    Shapes (n samples):
-        result: (n,), float32; full scale of the sample format becomes 1, nan and inf become 0.
-
-    Raises:
-        ValueError: the sample format is unknown.
-    """
-    samples = frame.to_ndarray()
-    if not frame.format.is_planar:
-        samples = samples.reshape(-1, frame.layout.nb_channels).T
-    if samples.dtype == np.uint8:
-        values = (samples.astype(np.float32) - 128.0) / 128.0
-    elif samples.dtype.kind == "i":
-        values = samples.astype(np.float32) / 2.0 ** (8 * samples.dtype.itemsize - 1)
-    else:
-        values = np.nan_to_num(samples.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    result: np.ndarray = values.mean(axis=0)
-    return result
-
-
 LEAD_IN = 0.5  # seconds; decoders need a little sound before a cut until what they yield is right
 SILENCE = 1e-4  # -80 dB of full scale
 
@@ -162,8 +60,35 @@ class Waveform:
         return not bool((np.abs(self.samples) > SILENCE).any())
 
 
+def read_waveform(
+    path: Path,
+    settings: DecodeSettings | None = None,
+    span: Span = WHOLE_FILE,
+) -> Waveform | None:
+    """Decode a clip's sound whole.
+
+    Args:
+        path: the media file.
+        settings: limits and threads.
+        span: the part of the file that is the clip.
+
+    Returns:
+        The waveform, or None where the file has no audio stream.
+
+    Raises:
+        MediaError: the file can't be opened, exceeds a limit, or is encrypted.
+    """
+    reader = WaveformReader(path, settings, span)
+    try:
+        blocks = list(reader)
+    except NoAudioError:
+        return None
+    samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+    return Waveform(samples, SAMPLE_RATE, reader.sound_start, tuple(reader.problems))
+
+
 class WaveformReader:
-    """Decodes one clip's sound, block by block: the mean of all channels at 16 kHz.
+    """Reader of one clip's sound, block by block: the mean of all channels at 16 kHz.
 
     Iterate over it to get blocks of samples, (n,) float32 in [-1, 1], which follow each other
     without a gap: sound that is lost in the middle of a file is replaced by silence and reported.
@@ -278,28 +203,101 @@ class WaveformReader:
                 self.problems += line.problems + faults.problems()
 
 
-def read_waveform(
-    path: Path,
-    settings: DecodeSettings | None = None,
-    span: Span = WHOLE_FILE,
-) -> Waveform | None:
-    """Decode a clip's sound whole.
+class SoundLine:
+    """Line of time at 16 kHz onto which mono sound of any rate is laid, without gaps.
 
     Args:
-        path: the media file.
-        settings: limits and threads.
-        span: the part of the file that is the clip.
+        longest_gap: seconds of missing sound that are replaced by silence; a stamp further
+            ahead is damaged and ignored.
+    """
 
-    Returns:
-        The waveform, or None where the file has no audio stream.
+    def __init__(self, longest_gap: float) -> None:
+        self.longest_gap = longest_gap
+        self.position: int | None = None  # of the next sample to come out
+        self.problems: list[str] = []
+        self._resampler: AudioResampler | None = None
+        self._rate = 0
+        self._expected = 0.0  # time of the next sample to come in
+        self._shift = 0.0
+
+    def add(
+        self, seconds: float | None, rate: int, samples: np.ndarray
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """Take samples that claim to start at ``seconds``; yield those that are ready.
+
+        Yields:
+            Position of the first sample, counted at 16 kHz from the clip's start, and samples.
+        """
+        if self.position is None:
+            self._expected = seconds or 0.0
+            self.position = round(self._expected * SAMPLE_RATE)
+        elif seconds is not None:
+            seconds += self._shift
+            gap = seconds - self._expected
+            if -MAX_JITTER <= gap <= MAX_JITTER:
+                pass
+            elif 0 < gap <= self.longest_gap:
+                self._note(f"{gap:.2f} s of sound are missing at {self._expected:.2f} s: silence")
+                yield from self.flush()
+                yield from self._silence(until=round(seconds * SAMPLE_RATE))
+                self._expected = seconds
+            else:
+                self._note(f"the clock of the sound jumps by {gap:.2f} s at {self._expected:.2f} s")
+                self._shift -= gap
+        if rate != self._rate:
+            yield from self.flush()
+            self._rate = rate
+        if self._resampler is None:
+            self._resampler = AudioResampler(format="fltp", layout="mono", rate=SAMPLE_RATE)
+        self._expected += len(samples) / rate
+        frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
+        frame.sample_rate = rate
+        yield from self._emit(self._resampler.resample(frame))
+
+    def flush(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield what the resampler still holds."""
+        if self._resampler is not None:
+            yield from self._emit(self._resampler.resample(None))
+        self._resampler = None
+
+    def _emit(self, frames: list[av.AudioFrame]) -> Iterator[tuple[int, np.ndarray]]:
+        for frame in frames:
+            yield self._advance(frame.to_ndarray()[0].astype(np.float32).clip(-1.0, 1.0))
+
+    def _silence(self, *, until: int) -> Iterator[tuple[int, np.ndarray]]:
+        while (left := until - (self.position or 0)) > 0:
+            yield self._advance(np.zeros(min(left, BLOCK_SAMPLES), np.float32))
+
+    def _advance(self, samples: np.ndarray) -> tuple[int, np.ndarray]:
+        position = self.position or 0
+        self.position = position + len(samples)
+        return position, samples
+
+    def _note(self, problem: str) -> None:
+        if len(self.problems) < MAX_LISTED_FAULTS:
+            self.problems.append(problem)
+
+
+def mono(frame: av.AudioFrame) -> np.ndarray:
+    """Average the channels of a decoded piece of sound.
+
+    The plain mean of all channels, written out because FFmpeg's own downmix weighs them by
+    layout and knows no layout beyond eight channels.
+
+    Shapes (n samples):
+        result: (n,), float32; full scale of the sample format becomes 1, nan and inf become 0.
 
     Raises:
-        MediaError: the file can't be opened, exceeds a limit, or is encrypted.
+        ValueError: the sample format is unknown.
     """
-    reader = WaveformReader(path, settings, span)
-    try:
-        blocks = list(reader)
-    except NoAudioError:
-        return None
-    samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
-    return Waveform(samples, SAMPLE_RATE, reader.sound_start, tuple(reader.problems))
+    samples = frame.to_ndarray()
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, frame.layout.nb_channels).T
+    if samples.dtype == np.uint8:
+        values = (samples.astype(np.float32) - 128.0) / 128.0
+    elif samples.dtype.kind == "i":
+        values = samples.astype(np.float32) / 2.0 ** (8 * samples.dtype.itemsize - 1)
+    else:
+        values = np.nan_to_num(samples.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    result: np.ndarray = values.mean(axis=0)
+    return result

@@ -27,7 +27,7 @@ from pipeline.extract.plan import Plan, plan_sets
 from pipeline.extract.run import run_extract
 from pipeline.extract.settings import StageOneSettings
 from pipeline.extract.weights import PlanError, WeightsChoice, choose_default
-from pipeline.faces.tracks import Rung
+from pipeline.faces.tracks import BoxSource
 
 # FER+'s names for the seven classes of AFEW. Contempt is none of them. It isn't joined to one: on
 # the faces of FER+ whose majority says contempt, the other votes go to neutral (42 %), disgust
@@ -49,7 +49,7 @@ class Curve:
     """What a video's frames look like to a network of stills.
 
     Shapes (T frames, C classes):
-        ``times``: (T,), seconds. ``rung``: (T,), ``Rung``.
+        ``times``: (T,), seconds. ``rung``: (T,), ``BoxSource``.
         ``probabilities``: (T, C); rows of frames without a face mean nothing.
 
     Attributes:
@@ -67,7 +67,7 @@ class Curve:
     @property
     def has_face(self) -> NDArray[np.bool_]:
         """Which frames have a face, (T,)."""
-        result: NDArray[np.bool_] = self.rung != Rung.WHOLE
+        result: NDArray[np.bool_] = self.rung != BoxSource.WHOLE
         return result
 
     def mean(self) -> dict[str, float] | None:
@@ -82,10 +82,10 @@ class Curve:
         return [
             {
                 "time_seconds": round(float(time), 6),
-                "face": Rung(rung).name.lower(),
+                "face": BoxSource(rung).name.lower(),
                 "probabilities": (
                     None
-                    if rung == Rung.WHOLE
+                    if rung == BoxSource.WHOLE
                     else {
                         name: round(float(value), 4)
                         for name, value in zip(self.classes, row, strict=True)

@@ -11,7 +11,7 @@ import numpy as np
 
 from cache.commit import write_whole
 from extractors.weights.facts import plain
-from pipeline.faces.tracks import Rung
+from pipeline.faces.tracks import BoxSource
 from pipeline.predict.by_default import SEVEN, Answer, Curve
 
 LEVELS = "▁▂▃▄▅▆▇█"
@@ -104,8 +104,8 @@ def _as_csv(answers: Sequence[Answer]) -> str:
         curve = answer.curve
         rows = zip(curve.times, curve.rung, curve.probabilities, strict=True)
         for time, rung, probabilities in rows:
-            values = [""] * len(classes) if rung == Rung.WHOLE else np.round(probabilities, 4)
-            face = Rung(rung).name.lower()
+            values = [""] * len(classes) if rung == BoxSource.WHOLE else np.round(probabilities, 4)
+            face = BoxSource(rung).name.lower()
             writer.writerow([answer.video, f"{time:.3f}", face, *values])
     return text.getvalue()
 

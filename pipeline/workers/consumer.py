@@ -1,13 +1,13 @@
-"""One network for all workers: crops of many clips in, full batches, embeddings back to each.
+"""Consumer of the workers' crops: one network for all, full batches, embeddings back to each.
 
 On a GPU every worker process with a network of its own would cost memory as often, and batches as
 small as a clip. So the workers decode, find faces and crop, and send the crops to one consumer, a
 thread of the parent process, which fills batches across clips. Each worker waits for its answer
 with at most one piece of a clip (``chunk_bytes``) in flight: that bounds the queue.
 
-What a crop yields depends on the crops beside it by rounding only, see ``FaceNetwork``. What fails
-is told to the clip that it is of: a batch that can't be computed is tried again clip by clip, and
-one that doesn't fit into the GPU's memory in halves.
+What a crop yields depends on the crops beside it by rounding only, see ``FaceNetwork``. A
+failure reaches only the clip it belongs to: a batch that can't be computed is tried again clip by
+clip, and one that doesn't fit into the GPU's memory in halves.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class _Batch:
 
 
 class Consumer:
-    """Serves the networks of a plan to worker processes, for as long as the ``with`` lasts.
+    """Server of a plan's networks to worker processes, for as long as the ``with`` lasts.
 
     Args:
         load: makes the network of a set's name; called in the consumer's thread when the first
@@ -90,7 +90,7 @@ class Consumer:
 
     @property
     def setup(self) -> Callable[[], None]:
-        """What a worker calls when it starts; pickles."""
+        """Call for a worker to make when it starts; pickles."""
         return functools.partial(connect, self._address, self._key)
 
     def __enter__(self) -> Self:

@@ -1,70 +1,38 @@
-"""Clips over worker processes: each in a process that may die without taking the run with it.
+"""Pool of worker processes that may die: each death costs at most the clip in that worker's hands.
 
-A worker makes a marker file when it begins a clip, and the parent removes it when it has the
-result. When a worker dies (killed for its memory, or by its own watchdog because a decoder hung)
-the markers left over say which clips were in flight. A clip whose decoder hung is failed; the
-others are tried once more, each alone, and only one that kills its worker again is failed. Nothing
-else is lost: entries are committed one by one.
+Every worker is a Python process of its own at the end of a pipe, and holds one clip at a time. When
+a worker dies, a clip whose decoder hung (the watchdog's last words say so) is failed; any other is
+tried once more, alone, after all the rest, and only if it kills its worker again is it failed. The
+other workers go on, and their entries are committed one by one.
+
+Pebble's pool was tried against the tests of this module and rejected. Its workers share one pipe
+and its locks: one that was killed while it handed over a result kept them, and the other clips
+waited 124 s (here 4 s); its workers are spawned by multiprocessing, which imports the main script
+again, so that a script without ``if __name__ == "__main__"`` failed.
 """
 
 from __future__ import annotations
 
-import faulthandler
-import itertools
+import contextlib
 import os
+import pickle
 import shutil
-import signal
+import subprocess
+import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, Generic, Protocol, TextIO, TypeVar
+from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
-import torch
-from joblib.externals.loky import ProcessPoolExecutor, process_executor
+from pipeline.workers.watchdog import LAST_WORDS, watch
 
-LAST_WORDS = "Timeout"  # how the interpreter's timer begins what it writes
-Chunk = TypeVar("Chunk")
-_watched: list[TextIO] = []  # the marker of the clip in this process, while it is watched
-
-
-def watch(marker: TextIO | None) -> None:
-    """Watch this process from now on, last words going to ``marker``; None stops it."""
-    _watched[:] = [] if marker is None else [marker]
-
-
-@contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """End a watched process if what is inside the ``with`` takes longer than ``seconds``."""
-    if _watched:
-        faulthandler.dump_traceback_later(seconds, exit=True, file=_watched[0])
-    try:
-        yield
-    finally:
-        if _watched:
-            faulthandler.cancel_dump_traceback_later()
-
-
-def guarded(chunks: Iterable[Chunk], limit_seconds: float) -> Iterator[Chunk]:
-    """Yield from ``chunks``, ending a watched process if one chunk takes longer than the limit."""
-    iterator = iter(chunks)
-    while True:
-        try:
-            with time_limit(limit_seconds):
-                chunk = next(iterator)
-        except StopIteration:
-            return
-        yield chunk
-
-
-# Clips handed over ahead of the workers: none of them waits, and a million are never queued.
-AHEAD_PER_WORKER = 2
 # Chunks of frames go back to the system when they are freed: kept in pieces among what is small,
 # they would let a worker grow with a clip's length. A network's maps, which are smaller
 # (``MAP_BYTES_ON_CPU``) and three or four at a time, are kept.
@@ -72,8 +40,18 @@ ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(21 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
 }
+# Ctrl-C reaches workers too, and the parent decides what it ends: ignore it before long imports.
+PROGRAM = (
+    "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+    "from pipeline.workers.pool import serve; serve({link}, {start!r})"
+)
 LOOK_SECONDS = 0.2  # from one look whether to stop to the next, while no result comes
 PARENT_SECONDS = 0.5  # from one look whether the parent still runs to the next
+KILLED_TWICE = (
+    "the worker process was killed twice while it held this clip, the second time alone (out of "
+    "memory, or a crash in a decoder)"
+)
+HUNG = "decoding hung: no frame or sound within the limit (hang_seconds)"
 
 
 class Item(Protocol):
@@ -111,7 +89,7 @@ def map_clips(
 
     Args:
         work: called in a worker process; must pickle. Its exceptions end the run.
-        clips: read only as far ahead as the workers need.
+        clips: read one by one, when a worker is free.
         jobs: number of worker processes, a core each; 0 works in this process, unwatched.
         failed: called here for a clip that ended its worker, instead of ``work``.
         stopped: asked several times a second; once it is true the workers are ended and the clips
@@ -128,126 +106,181 @@ def map_clips(
                 return
             yield work(clip)
         return
-    source = iter(clips)
     with tempfile.TemporaryDirectory(prefix="avfuse-workers-") as folder:
-        while True:
-            start = _Start(os.getpid(), Path(folder), threads, setup)
-            pool = _Pool(work, jobs, start, stopped)
-            yield from pool.run(source)
-            if stopped() or not (pool.in_flight or pool.not_begun):
-                return
-            if not pool.in_flight and not pool.num_done:
-                raise WorkersFailedError(
-                    "the worker processes end before they take a clip; run with --jobs 0 to see why"
-                )
-            source = itertools.chain(pool.not_begun, source)
-            for clip in pool.in_flight:
-                if (reason := _last_words(Path(folder), clip)) is not None:
-                    yield failed(clip, WorkerDied(reason))
-                    continue
-                alone = _Pool(work, 1, start, stopped)
-                yield from alone.run([clip])
-                if stopped():
-                    return
-                if not alone.num_done:
-                    reason = _last_words(Path(folder), clip) or (
-                        "the worker process was killed twice while it held this clip, the second "
-                        "time alone (out of memory, or a crash in a decoder)"
-                    )
-                    yield failed(clip, WorkerDied(reason))
+        start = _Start(os.getpid(), Path(folder), threads, setup, work)
+        pool = _Pool(start, failed, stopped)
+        yield from pool.run(iter(clips), jobs)
+        yield from pool.run(iter(pool.again), 1, alone=True)
+
+
+@dataclass
+class _Worker(Generic[T]):
+    """A worker process and the clip that it holds, or will as soon as it is ready."""
+
+    process: subprocess.Popen[bytes]
+    clip: T
+    ready: bool = False
 
 
 class _Pool(Generic[T, R]):
-    """Worker processes until the clips are done or one of the workers dies.
-
-    After a death ``in_flight`` holds the clips that a worker had begun, ``not_begun`` those that
-    were handed over but not begun.
-    """
+    """Worker processes, known by this end of their pipes; ``again`` are clips to try alone."""
 
     def __init__(
-        self, work: Callable[[T], R], jobs: int, start: _Start, stopped: Callable[[], bool]
+        self, start: _Start, failed: Callable[[T, WorkerDied], R], stopped: Callable[[], bool]
     ) -> None:
-        self.work = work
-        self.jobs = jobs
-        self.start = start
         self.markers = start.markers
+        self.file = start.save()
+        self.failed = failed
         self.stopped = stopped
-        self.in_flight: list[T] = []
-        self.not_begun: list[T] = []
-        self.num_done = 0
+        self.again: list[T] = []
+        self._workers: dict[Connection, _Worker[T]] = {}
+        self._handed_back: list[T] = []
+        self._num_done = 0
+        self._num_done_before = 0  # when a worker last ended before it was ready
 
-    def run(self, clips: Iterable[T]) -> Iterator[R]:
-        """Yield results as they come."""
-        source = iter(clips)
-        running: dict[Future[R], T] = {}
-        executor = ProcessPoolExecutor(
-            max_workers=self.jobs,
-            initializer=self.start,
-            env=ENVIRONMENT,
-        )
+    def run(self, clips: Iterator[T], jobs: int, *, alone: bool = False) -> Iterator[R]:
+        """Yield results as they come; ``alone`` fails a clip whose worker dies."""
         try:
             while not self.stopped():
-                room = self.jobs * AHEAD_PER_WORKER - len(running)
-                for clip in itertools.islice(source, room):
-                    running[executor.submit(_hold, self.work, clip, self.markers)] = clip
-                if not running:
+                while len(self._workers) < jobs and (clip := self._next(clips)) is not None:
+                    self._begin(clip)
+                if not self._workers:
                     return
                 # A wait without end would sleep through a signal, whose handler only makes a note.
-                for future in wait(running, LOOK_SECONDS, FIRST_COMPLETED).done:
-                    result = future.result()
-                    yield self._done(running.pop(future), result)
-        except BrokenProcessPool:
-            wait(running)
-            for future, clip in running.items():
-                if future.exception() is None:
-                    yield self._done(clip, future.result())
-                elif _marker(self.markers, clip).exists():
-                    self.in_flight.append(clip)
-                else:
-                    self.not_begun.append(clip)
+                heard = wait(self._workers, LOOK_SECONDS)
+                for link in [link for link in self._workers if link in heard]:
+                    try:
+                        answer = link.recv()
+                    except (EOFError, OSError):
+                        yield from self._bury(link, alone=alone)
+                        continue
+                    if answer is not None:
+                        self._num_done += 1
+                    self._hand_over(link, clips)
+                    if answer is not None:
+                        result, error = answer
+                        if error is not None:
+                            raise error
+                        yield result
         finally:
-            executor.shutdown(wait=True, kill_workers=True)
+            for link in list(self._workers):
+                self._end(link)
 
-    def _done(self, clip: T, result: R) -> R:
-        self.num_done += 1
-        _marker(self.markers, clip).unlink(missing_ok=True)
-        return result
+    def _next(self, clips: Iterator[T]) -> T | None:
+        return self._handed_back.pop() if self._handed_back else next(clips, None)
+
+    def _begin(self, clip: T) -> None:
+        """Start a worker that will take a clip."""
+        link, other = Pipe()
+        paths = os.pathsep.join(sys.path)
+        with other:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-c", PROGRAM.format(link=other.fileno(), start=self.file)],
+                stdin=subprocess.DEVNULL,
+                env=os.environ | ENVIRONMENT | {"PYTHONPATH": paths},
+                pass_fds=[other.fileno()],
+            )
+        self._workers[link] = _Worker(process, clip)
+
+    def _hand_over(self, link: Connection, clips: Iterator[T]) -> None:
+        """Give a worker its first clip, or the next; end it where none is left."""
+        worker = self._workers[link]
+        if worker.ready:
+            clip = self._next(clips)
+            if clip is None:
+                self._end(link)
+                return
+            worker.clip = clip
+        worker.ready = True
+        with contextlib.suppress(OSError):  # it died meanwhile, as the next look at its pipe shows
+            link.send(worker.clip)
+
+    def _bury(self, link: Connection, *, alone: bool) -> Iterator[R]:
+        """Decide what becomes of the clip of a worker that died."""
+        worker = self._end(link)
+        if not worker.ready:
+            others = any(other.ready for other in self._workers.values())
+            if not others and self._num_done == self._num_done_before:
+                raise WorkersFailedError(
+                    "the worker processes end before they take a clip; run with --jobs 0 to see why"
+                )
+            self._num_done_before = self._num_done
+            self._handed_back.append(worker.clip)
+            return
+        hung = _has_hung(self.markers, worker.clip)
+        if self.stopped():
+            return
+        if hung or alone:
+            yield self.failed(worker.clip, WorkerDied(HUNG if hung else KILLED_TWICE))
+        else:
+            self.again.append(worker.clip)
+
+    def _end(self, link: Connection) -> _Worker[T]:
+        worker = self._workers.pop(link)
+        worker.process.kill()
+        worker.process.wait()
+        link.close()
+        return worker
 
 
 @dataclass(frozen=True)
 class _Start:
-    """What a worker does before its first clip."""
+    """All that a worker needs before its first clip."""
 
     parent: int
     markers: Path
     threads: int
     setup: Callable[[], None] | None
+    work: Callable[[Any], Any]
 
-    def __call__(self) -> None:
+    def save(self) -> str:
+        """Write this where a worker reads it; return the file."""
+        path = self.markers / "start"
+        path.write_bytes(pickle.dumps(self))
+        return str(path)
+
+    def prepare(self) -> None:
+        """Settle threads and connections of this worker, and end it when its parent is gone."""
+        import torch  # here, as only workers need it
+
         # As many whatever the number of workers, so that the numbers a clip yields do not depend
         # on it either.
         torch.set_num_threads(self.threads)
-        # loky replaces a worker that has grown by 300 MB, taking growth for a leak. Large frames
-        # need more than that, and a new worker would load every network again.
-        process_executor._USE_PSUTIL = False
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C ends
-        threading.Thread(target=_end_with, args=(self.parent, self.markers), daemon=True).start()
+        threading.Thread(target=self._end_with_parent, daemon=True).start()
         if self.setup is not None:
             self.setup()
 
+    def _end_with_parent(self) -> None:
+        """End this worker when its parent is gone: at work it would write beside the next run."""
+        while os.getppid() == self.parent:
+            time.sleep(PARENT_SECONDS)
+        self.end()
 
-def _end_with(parent: int, markers: Path) -> None:
-    """End this worker when its parent is gone: killed alone, it leaves workers that wait for ever.
+    def end(self) -> NoReturn:
+        """End this worker, whose parent is gone, and remove what the parent left."""
+        shutil.rmtree(self.markers, ignore_errors=True)
+        os._exit(1)
 
-    A worker at work would also go on writing into the cache, beside the next run.
-    """
-    while os.getppid() == parent:
-        time.sleep(PARENT_SECONDS)
-    shutil.rmtree(markers, ignore_errors=True)
-    os.kill(os.getpid(), signal.SIGKILL)
+
+def serve(link: int, start_file: str) -> None:
+    """Work on the clips that come through a pipe: what a worker process runs until it is killed."""
+    pipe = Connection(link)
+    start: _Start = pickle.loads(Path(start_file).read_bytes())  # noqa: S301 - of our parent
+    start.prepare()
+    pipe.send(None)  # ready
+    while True:
+        try:
+            clip = pipe.recv()
+        except (EOFError, OSError):
+            start.end()
+        try:
+            pipe.send((_hold(start.work, clip, start.markers), None))
+        except Exception as error:  # noqa: BLE001 - the parent raises it
+            pipe.send((None, _portable(error)))
 
 
 def _hold(work: Callable[[T], R], clip: T, markers: Path) -> R:
+    """Work on a clip while its marker lies there, open to the watchdog's last words."""
     path = _marker(markers, clip)
     with path.open("w") as marker:
         watch(marker)
@@ -255,20 +288,30 @@ def _hold(work: Callable[[T], R], clip: T, markers: Path) -> R:
             return work(clip)
         finally:
             watch(None)
+            path.unlink(missing_ok=True)
 
 
-def _marker(markers: Path, clip: Any) -> Path:
+def _portable(error: Exception) -> Exception:
+    """Return an error that can be sent, with the traceback it had here as a note."""
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - made here
+        portable = error
+    except Exception:  # noqa: BLE001 - whatever its class does
+        portable = RuntimeError(f"{type(error).__name__}: {error}")
+    portable.add_note("".join(traceback.format_exception(error)))
+    return portable
+
+
+def _marker(markers: Path, clip: Item) -> Path:
     return markers / sha256(clip.id.encode()).hexdigest()[:32]
 
 
-def _last_words(markers: Path, clip: Any) -> str | None:
-    """Why the worker ended itself, or None if something else ended it."""
+def _has_hung(markers: Path, clip: Item) -> bool:
+    """Say whether a worker that died had ended itself because the clip's decoder hung."""
     path = _marker(markers, clip)
     try:
         text = path.read_text()
     except FileNotFoundError:
-        return None  # its worker died before it began
+        return False  # it died before it began the clip, or after
     path.unlink()
-    if not text.startswith(LAST_WORDS):
-        return None
-    return "decoding hung: no frame or sound within the limit (hang_seconds)"
+    return text.startswith(LAST_WORDS)

@@ -1,4 +1,4 @@
-"""A network that another process runs: how a worker sends crops to it and gets embeddings back.
+"""Network that another process runs: a worker sends crops to it and gets embeddings back.
 
 The other end is ``pipeline.workers.consumer``, in the process that started the worker.
 """
@@ -15,7 +15,7 @@ import numpy as np
 
 
 class Network(Protocol):
-    """What a stage needs of a network, wherever it runs."""
+    """Network as a stage uses it, wherever it runs."""
 
     @property
     def deviation(self) -> dict[str, float] | None:
@@ -46,7 +46,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What became of a request.
+    """Answer to a request.
 
     Args:
         arrays: as ``FaceNetwork.extract`` yields them; empty where it failed.

@@ -14,7 +14,14 @@ from cache.manifest.manifest import write_manifest
 from cache.sets.feature_set import FeatureSet, SetSpec
 from pipeline.extract.plan import ALGORITHM_VERSIONS
 from pipeline.faces.settings import FaceSettings
-from pipeline.faces.tracks import Box, ClipTracks, Rung, Sighting, TrackArrays, measure_coverage
+from pipeline.faces.tracks import (
+    Box,
+    BoxSource,
+    ClipTracks,
+    Sighting,
+    TrackArrays,
+    measure_coverage,
+)
 from tests.pipeline.videos import HEIGHT, WIDTH, grey_frame, write_video
 
 SPEC = SetSpec(name="faces", settings=FaceSettings().keyed(), version=ALGORITHM_VERSIONS["faces"])
@@ -23,7 +30,7 @@ RATE = 25
 FEATURES = np.array([(0.86, 0.21), (0.65, 0.23), (0.12, 0.21), (0.33, 0.23), (0.49, 0.63)])
 
 
-def see(frame: int, number: int, box: Box, rung: Rung = Rung.DETECT) -> Sighting:
+def see(frame: int, number: int, box: Box, rung: BoxSource = BoxSource.DETECT) -> Sighting:
     left, top, right, bottom = box
     points = FEATURES * (right - left, bottom - top) + (left, top)
     return Sighting(frame, number, box, points.astype(np.float32), 0.5, rung)

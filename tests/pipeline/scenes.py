@@ -11,7 +11,7 @@ import numpy as np
 import skimage
 
 from pipeline.faces.choice import FaceArrays
-from pipeline.faces.tracks import Rung
+from pipeline.faces.tracks import BoxSource
 from pipeline.media.frames import Frames
 
 # The head of scikit-image's astronaut (NASA, public domain): dlib's box in the photograph.
@@ -83,5 +83,5 @@ def moving(frame: int) -> tuple[float, float]:
     return 90 + 3.0 * frame, 110 + 15 * np.sin(frame / 5)
 
 
-def rungs(faces: FaceArrays) -> list[Rung]:
-    return [Rung(int(rung)) for rung in faces.rung]
+def rungs(faces: FaceArrays) -> list[BoxSource]:
+    return [BoxSource(int(rung)) for rung in faces.rung]

@@ -16,13 +16,13 @@ from cache.entries.source import read_source
 from cache.manifest.clip import Clip
 from cache.sets.feature_set import FeatureSet
 from pipeline.cli import main
-from pipeline.faces.tracks import Box, Rung
+from pipeline.faces.tracks import Box, BoxSource
 from tests.pipeline.known_faces import SPEC, see, write_table
 
 SMALL: Box = (5, 5, 26, 26)
 LARGE: Box = (40, 10, 81, 51)
 STEADY = [see(frame, 0, LARGE) for frame in range(7)]
-TWO = [*STEADY, *(see(frame, 1, SMALL, Rung.FOLLOW) for frame in range(7))]
+TWO = [*STEADY, *(see(frame, 1, SMALL, BoxSource.FOLLOW) for frame in range(7))]
 
 
 def inspect(manifest: Path, cache: Path, output: Path, *options: str) -> Result:

@@ -19,7 +19,7 @@ from extractors.running.settings import NetworkSettings
 from pipeline.cli import main
 from pipeline.faces.choice import choose_faces
 from pipeline.faces.crops import CropSettings, crop_faces
-from pipeline.faces.tracks import Rung, read_tracks
+from pipeline.faces.tracks import BoxSource, read_tracks
 from pipeline.media.frames import VideoReader
 from tests.pipeline.extracting import EXTRACT, entries, extract, report, write_tone
 
@@ -230,5 +230,5 @@ def test_a_real_clip_with_a_face_is_whole(data: Path, tmp_path: Path) -> None:
     rungs = (
         FeatureSet.open(find_set(tmp_path / "cache", "faces").folder).read("face").arrays["rung"]
     )
-    assert (rungs != Rung.WHOLE).all()
+    assert (rungs != BoxSource.WHOLE).all()
     assert len(rungs) == 15

@@ -17,8 +17,8 @@ from pipeline.faces.settings import FaceSettings
 from pipeline.faces.tracks import (
     SUREST_LAST,
     Box,
+    BoxSource,
     ClipTracks,
-    Rung,
     Sighting,
     TrackArrays,
     read_tracks,
@@ -30,7 +30,7 @@ SIZE = (100, 200)  # height, width
 
 
 def sighting(frame: int, number: int, box: Box) -> Sighting:
-    return Sighting(frame, number, box, np.full((5, 2), number), 0.5, Rung.DETECT)
+    return Sighting(frame, number, box, np.full((5, 2), number), 0.5, BoxSource.DETECT)
 
 
 def square(x: float, y: float, side: float) -> Box:
@@ -117,7 +117,7 @@ def test_the_policy_chooses_among_two_faces(policy: str, last: tuple[int, int]) 
     faces = choose_faces(found(), policy)
     x, y = (faces.box[-1, :2] + faces.box[-1, 2:]) / 2
     assert np.hypot(x - last[0], y - last[1]) < 15
-    assert Rung.WHOLE not in faces.rung  # where the large face is absent, the other is used
+    assert BoxSource.WHOLE not in faces.rung  # where the large face is absent, the other is used
 
 
 def test_a_track_chosen_by_hand_is_used_in_its_time_only() -> None:
@@ -129,9 +129,9 @@ def test_a_track_chosen_by_hand_is_used_in_its_time_only() -> None:
 
 def test_a_track_chosen_by_hand_leaves_frames_without_it_whole() -> None:
     faces = choose_faces(found(), "largest", [Override(-math.inf, math.inf, track=1)])
-    assert set(faces.rung[:6]) == {Rung.WHOLE}
+    assert set(faces.rung[:6]) == {BoxSource.WHOLE}
     assert (faces.box[0] == [0, 0, FRAME[1], FRAME[0]]).all()
-    assert Rung.WHOLE not in faces.rung[12:]
+    assert BoxSource.WHOLE not in faces.rung[12:]
 
 
 def test_of_two_overrides_of_one_time_the_last_counts() -> None:
@@ -139,18 +139,18 @@ def test_of_two_overrides_of_one_time_the_last_counts() -> None:
     first, second = Override(0.2, 0.6, box=box), Override(0.4, 0.8, track=0)
     faces = choose_faces(found(), "largest", [first, second])
     at = {seconds: int(np.searchsorted(faces.times, seconds + 1e-6)) for seconds in (0.2, 0.4)}
-    assert faces.rung[at[0.2]] == Rung.GIVEN
-    assert faces.rung[at[0.4]] != Rung.GIVEN
+    assert faces.rung[at[0.2]] == BoxSource.GIVEN
+    assert faces.rung[at[0.4]] != BoxSource.GIVEN
     faces = choose_faces(found(), "largest", [second, first])
-    assert faces.rung[at[0.4]] == Rung.GIVEN
+    assert faces.rung[at[0.4]] == BoxSource.GIVEN
 
 
 def test_a_box_given_by_hand_is_used_with_landmarks_of_its_own() -> None:
     box = true_box(SMALL, 50)
     faces = choose_faces(found(), "largest", [Override(0.8, 1.0, box=box)])
     by_hand = (faces.times >= 0.8) & (faces.times < 1.0)
-    assert set(faces.rung[by_hand]) == {Rung.GIVEN}
-    assert Rung.GIVEN not in faces.rung[~by_hand]
+    assert set(faces.rung[by_hand]) == {BoxSource.GIVEN}
+    assert BoxSource.GIVEN not in faces.rung[~by_hand]
     assert set(faces.track[by_hand]) == {-1}
     assert faces.box[by_hand] == pytest.approx(np.array([box] * by_hand.sum()))
     points = place_given(faces, 17, np.stack(images()[17:29]), FivePointPredictor())
@@ -204,11 +204,22 @@ def test_stored_tracks_are_read_back(tmp_path: Path) -> None:
 
 
 def test_the_rung_of_a_frame_is_that_of_its_surest_face() -> None:
-    rows = [(0, Rung.HOLD), (0, Rung.DETECT), (1, Rung.FOLLOW), (3, Rung.REGION), (3, Rung.TILT)]
+    rows = [
+        (0, BoxSource.HOLD),
+        (0, BoxSource.DETECT),
+        (1, BoxSource.FOLLOW),
+        (3, BoxSource.REGION),
+        (3, BoxSource.TILT),
+    ]
     sightings = [
         Sighting(frame, number, square(20, 20, 9), np.zeros((5, 2)), 0.0, rung)
         for number, (frame, rung) in enumerate(rows)
     ]
     tracks = ClipTracks(np.arange(4.0), FRAME, gather(sightings))
-    assert tracks.rung.tolist() == [Rung.DETECT, Rung.FOLLOW, Rung.WHOLE, Rung.TILT]
-    assert set(SUREST_LAST) == set(Rung) - {Rung.WHOLE}
+    assert tracks.rung.tolist() == [
+        BoxSource.DETECT,
+        BoxSource.FOLLOW,
+        BoxSource.WHOLE,
+        BoxSource.TILT,
+    ]
+    assert set(SUREST_LAST) == set(BoxSource) - {BoxSource.WHOLE}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.faces.tracks import Rung, measure_coverage
+from pipeline.faces.tracks import BoxSource, measure_coverage
 
 
 def test_rungs_are_counted_and_the_longest_gap_is_measured() -> None:
@@ -22,7 +22,7 @@ def test_a_gap_at_the_end_reaches_to_the_last_frame() -> None:
 
 
 def test_a_clip_full_of_faces_has_no_gap() -> None:
-    coverage = measure_coverage(np.array([Rung.DETECT, Rung.HOLD]), np.array([0.0, 0.5]))
+    coverage = measure_coverage(np.array([BoxSource.DETECT, BoxSource.HOLD]), np.array([0.0, 0.5]))
     assert coverage.longest_gap_seconds == 0.0
 
 

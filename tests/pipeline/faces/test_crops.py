@@ -17,7 +17,7 @@ from pipeline.faces.crops import (
     fit_similarity,
     landmark_transform,
 )
-from pipeline.faces.tracks import Rung
+from pipeline.faces.tracks import BoxSource
 from pipeline.media.frames import VideoReader
 
 NO_POINTS, NO_BOX = np.zeros((1, 5, 2)), np.zeros((1, 4))
@@ -30,7 +30,7 @@ def astronaut() -> np.ndarray:
 
 
 def crop(image: np.ndarray, points: np.ndarray, settings: CropSettings) -> np.ndarray:
-    return crop_faces(image[None], points[None], NO_BOX, np.array([Rung.DETECT]), settings)[0]
+    return crop_faces(image[None], points[None], NO_BOX, np.array([BoxSource.DETECT]), settings)[0]
 
 
 def dlib_shape(image: np.ndarray, upsample: int = 0) -> dlib.full_object_detection:
@@ -138,7 +138,7 @@ def test_a_frame_without_a_face_is_shrunk_whole() -> None:
     image = np.zeros((30, 50, 3), np.uint8)
     image[:, 25:] = 100
     result = crop_faces(
-        image[None], NO_POINTS, NO_BOX, np.array([Rung.WHOLE]), CropSettings(size=10)
+        image[None], NO_POINTS, NO_BOX, np.array([BoxSource.WHOLE]), CropSettings(size=10)
     )[0]
     assert result.shape == (10, 10, 3)
     assert (result[:, :5].max(), result[:, 5:].min()) == (0, 100)
@@ -170,7 +170,7 @@ def test_a_box_can_be_cropped_upright() -> None:
     image[30:50, 40:60] = 255
     settings = CropSettings(size=40, extend=1.0, align="box")
     box = np.array([[40, 30, 60, 50]])
-    result = crop_faces(image[None], NO_POINTS, box, np.array([Rung.DETECT]), settings)[0]
+    result = crop_faces(image[None], NO_POINTS, box, np.array([BoxSource.DETECT]), settings)[0]
     expected = np.zeros((40, 40, 3), np.uint8)
     expected[10:30, 10:30] = 255
     assert np.array_equal(result, expected)
@@ -181,7 +181,7 @@ def test_a_lift_moves_the_crop_up_by_a_share_of_the_face() -> None:
     image[30:50, 40:60] = 255
     settings = CropSettings(size=40, extend=1.0, lift=0.25, align="box")
     box = np.array([[40, 30, 60, 50]])
-    result = crop_faces(image[None], NO_POINTS, box, np.array([Rung.DETECT]), settings)[0]
+    result = crop_faces(image[None], NO_POINTS, box, np.array([BoxSource.DETECT]), settings)[0]
     expected = np.zeros((40, 40, 3), np.uint8)
     expected[15:35, 10:30] = 255  # a quarter of its 20 pixels further down
     assert np.array_equal(result, expected)
@@ -201,7 +201,7 @@ def test_landmarks_stand_where_extend_and_lift_put_them(degrees: int) -> None:
 def test_each_frame_is_cropped_by_its_own_row(astronaut: np.ndarray) -> None:
     points = np.stack([MEAN_SHAPE * 100 + (60 * i, 40) for i in range(3)])
     images = np.stack([astronaut] * 3)
-    rungs = np.array([Rung.DETECT, Rung.WHOLE, Rung.HOLD])
+    rungs = np.array([BoxSource.DETECT, BoxSource.WHOLE, BoxSource.HOLD])
     settings = CropSettings(size=32)
     result = crop_faces(images, points, np.zeros((3, 4)), rungs, settings)
     assert np.array_equal(result[0], crop(astronaut, points[0], settings))

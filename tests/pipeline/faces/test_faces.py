@@ -12,11 +12,11 @@ from cache.span import Span
 from pipeline.faces.detect import Detection, FivePointPredictor
 from pipeline.faces.search import KEPT_BYTES, FaceSearch, find_faces, track_faces
 from pipeline.faces.settings import FaceSettings
-from pipeline.faces.tracks import Rung, overlap
+from pipeline.faces.tracks import BoxSource, overlap
 from pipeline.media.frames import VideoReader
 from tests.pipeline.scenes import SIZE, background, clip, moving, rungs, scene, true_box
 
-DETECTED = {Rung.DETECT, Rung.REGION, Rung.CONTRAST, Rung.TILT}
+DETECTED = {BoxSource.DETECT, BoxSource.REGION, BoxSource.CONTRAST, BoxSource.TILT}
 
 
 # ---- what comes out
@@ -24,7 +24,7 @@ DETECTED = {Rung.DETECT, Rung.REGION, Rung.CONTRAST, Rung.TILT}
 
 def test_a_moving_face_is_found_in_every_frame_where_it_is() -> None:
     faces = find_faces(clip(scene(40, moving)))
-    assert set(rungs(faces)) == {Rung.DETECT}
+    assert set(rungs(faces)) == {BoxSource.DETECT}
     shares = [overlap(box, true_box(moving(i), 60)) for i, box in enumerate(faces.box)]
     assert min(shares) > 0.55
     assert np.median(shares) > 0.75
@@ -58,7 +58,7 @@ def test_a_clip_without_frames_has_rows_of_no_length() -> None:
 @pytest.mark.parametrize("ladder", ["papers", "full"])
 def test_a_clip_without_a_face_is_passed_whole(ladder: str) -> None:
     faces = find_faces(clip(scene(30, lambda _: None)), FaceSettings(ladder=ladder))  # type: ignore[arg-type]  # one of its values, as text
-    assert set(rungs(faces)) == {Rung.WHOLE}
+    assert set(rungs(faces)) == {BoxSource.WHOLE}
     assert (faces.box == [0, 0, 320, 240]).all()
     assert not faces.landmarks.any()
     assert not faces.score.any()
@@ -74,7 +74,7 @@ def test_how_frames_are_cut_into_chunks_changes_nothing(chunk: int) -> None:
 
 
 def test_a_clip_of_one_frame_has_its_face() -> None:
-    assert rungs(find_faces(clip(scene(1, moving)))) == [Rung.DETECT]
+    assert rungs(find_faces(clip(scene(1, moving)))) == [BoxSource.DETECT]
 
 
 # ---- other detectors
@@ -104,14 +104,14 @@ def test_a_second_detector_is_asked_only_where_the_first_sees_nothing() -> None:
     second = Scripted(lambda _: (150, 110), 0.9)
     faces = find_faces(clip(covered), second=second)
     assert second.asked == 20
-    assert rungs(faces) == [Rung.DETECT] * 10 + [Rung.SECOND] * 20
+    assert rungs(faces) == [BoxSource.DETECT] * 10 + [BoxSource.SECOND] * 20
 
 
 def test_a_second_detector_must_be_sure_to_bring_in_a_face_of_its_own() -> None:
     empty = clip(scene(10, lambda _: None))
     unsure, sure = Scripted(lambda _: (150, 110), 0.79), Scripted(lambda _: (150, 110), 0.81)
-    assert set(rungs(find_faces(empty, second=unsure))) == {Rung.WHOLE}
-    assert set(rungs(find_faces(empty, second=sure))) == {Rung.SECOND}
+    assert set(rungs(find_faces(empty, second=unsure))) == {BoxSource.WHOLE}
+    assert set(rungs(find_faces(empty, second=sure))) == {BoxSource.SECOND}
 
 
 def test_the_papers_ladder_asks_no_second_detector() -> None:
@@ -134,7 +134,7 @@ def test_kept_frames_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     search = FaceSearch(FaceSettings(), FivePointPredictor())
     for index, image in enumerate(scene(30, lambda _: None)):
         search.add(index, index / 25, image)
-        assert sum(view.image.nbytes for view in search.kept) <= 5 * frame
+        assert sum(kept.image.nbytes for kept in search.kept) <= 5 * frame
     assert KEPT_BYTES < 100_000_000
 
 
@@ -181,7 +181,7 @@ def test_faces_are_found_in_at_least_the_frames_in_which_plain_dlib_finds_them(
 @pytest.mark.parametrize("name", ["no_face.mp4", "cartoon_6_channels.mp4"])
 def test_nothing_is_taken_for_a_face_where_none_is(data: Path, name: str) -> None:
     faces = find_faces(VideoReader(data / "clips" / "odd" / name))
-    assert set(rungs(faces)) == {Rung.WHOLE}
+    assert set(rungs(faces)) == {BoxSource.WHOLE}
 
 
 def test_a_face_leaves_with_its_shot(data: Path) -> None:

@@ -13,7 +13,7 @@ from pipeline.faces.crops import CropSettings, crop_faces
 from pipeline.faces.overrides import Override
 from pipeline.faces.search import find_faces, track_faces
 from pipeline.faces.settings import FaceSettings
-from pipeline.faces.tracks import Rung
+from pipeline.faces.tracks import BoxSource
 from pipeline.media.frames import VideoReader
 from tests.pipeline.scenes import background, clip, place, true_box
 from tests.pipeline.videos import write_video
@@ -32,7 +32,7 @@ def test_a_face_that_the_border_cuts_is_found_and_cropped_with_black_beyond(
 ) -> None:
     images = [place(background(160, 200), centre, 60)] * 3
     faces = find_faces(clip(images))
-    assert Rung.WHOLE not in faces.rung
+    assert BoxSource.WHOLE not in faces.rung
     assert np.abs(middle(faces.box) - centre).max() < 12
     settings = CropSettings(size=61)
     crops = crop_faces(np.stack(images), faces.landmarks, faces.box, faces.rung, settings)
@@ -55,7 +55,7 @@ def test_a_face_that_leaves_and_another_that_comes_are_two_tracks() -> None:
     found = track_faces(clip(images), FaceSettings(scan_seconds=0.2, lost_seconds=0.1))
     faces = choose_faces(found, "largest")
     assert set(faces.track[:6]) == {0}
-    assert set(faces.rung[12:16]) == {Rung.WHOLE}  # each is held for 5 frames on its side
+    assert set(faces.rung[12:16]) == {BoxSource.WHOLE}  # each is held for 5 frames on its side
     assert set(faces.track[22:]) == {1}
     assert np.abs(middle(faces.box[22:]) - (250, 120)).max() < 12
 
@@ -97,7 +97,7 @@ def test_a_video_that_asks_to_be_turned_has_its_face_where_one_sees_it(
     reader = VideoReader(path)
     faces = find_faces(reader)
     assert reader.frame_size == (200, 144)
-    assert Rung.WHOLE not in faces.rung
+    assert BoxSource.WHOLE not in faces.rung
     assert np.abs(middle(faces.box) - (60, 84)).max() < 12
 
 
@@ -105,6 +105,6 @@ def test_a_portrait_video_has_an_upright_face(data: Path) -> None:
     reader = VideoReader(data / "clips" / "faces" / "portrait_720x1080.mp4", None, Span(0.0, 0.1))
     faces = find_faces(reader)
     assert reader.frame_size == (1080, 720)
-    assert Rung.WHOLE not in faces.rung
+    assert BoxSource.WHOLE not in faces.rung
     eyes, nose = faces.landmarks[:, :4].mean(1), faces.landmarks[:, 4]
     assert (nose[:, 1] - eyes[:, 1] > np.abs(nose[:, 0] - eyes[:, 0])).all()

@@ -4,27 +4,27 @@ import numpy as np
 import pytest
 
 from pipeline.faces.detect import Detection, FivePointPredictor
-from pipeline.faces.frame import View
+from pipeline.faces.frame import Frame
 from pipeline.faces.ladder import Ladder, Track
 from pipeline.faces.pyramid import Pyramid
 from pipeline.faces.regions import PLAIN, Look
 from pipeline.faces.settings import FaceSettings
-from pipeline.faces.tracks import Rung
+from pipeline.faces.tracks import BoxSource
 from tests.pipeline.scenes import background, place, true_box
 
 SIZE = (240, 320)
 CENTRE, FACE = (150.0, 110.0), 70.0
 
 
-def view(index: int, image: np.ndarray) -> View:
-    return View(index, index / 25, image, 1.0, Pyramid(SIZE, 1))
+def frame_at(index: int, image: np.ndarray) -> Frame:
+    return Frame(index, index / 25, image, 1.0, Pyramid(SIZE, 1))
 
 
 def begin(score: float = 1.0, image: np.ndarray | None = None) -> tuple[Ladder, Track]:
     ladder = Ladder(FaceSettings(), FivePointPredictor())
     scene = place(background(*SIZE), CENTRE, FACE) if image is None else image
     face = Detection(true_box(CENTRE, FACE), score)
-    return ladder, ladder.begin(face, view(0, scene), 0, ladder.rung(face))
+    return ladder, ladder.begin(face, frame_at(0, scene), 0, ladder.source_of(face))
 
 
 def test_a_steady_face_above_the_threshold_is_a_face_at_once() -> None:
@@ -37,7 +37,9 @@ def test_a_steady_face_below_the_threshold_must_be_steady_three_times() -> None:
     seen = []
     for index in range(1, 6):
         seen.append(track.is_face)
-        ladder.see(track, Detection(true_box(CENTRE, FACE), -0.1), view(index, scene), Rung.REGION)
+        ladder.see(
+            track, Detection(true_box(CENTRE, FACE), -0.1), frame_at(index, scene), BoxSource.REGION
+        )
     assert seen == [False] * 4 + [True]  # it is measured in every other frame
 
 
@@ -45,7 +47,9 @@ def test_what_slides_is_no_face_however_often_it_is_found() -> None:
     empty = background(*SIZE)
     ladder, track = begin(score=0.2, image=empty)
     for index in range(1, 12):
-        ladder.see(track, Detection(true_box(CENTRE, FACE), 0.2), view(index, empty), Rung.DETECT)
+        ladder.see(
+            track, Detection(true_box(CENTRE, FACE), 0.2), frame_at(index, empty), BoxSource.DETECT
+        )
     assert not track.is_face
 
 
@@ -60,36 +64,36 @@ def test_a_detector_that_is_sure_for_long_needs_no_landmarks(
     ladder, track = begin(score=scores[0], image=empty)
     for index, score in enumerate(scores[1:], 1):
         face = Detection(true_box(CENTRE, FACE), score)
-        ladder.see(track, face, view(index, empty), ladder.rung(face))
+        ladder.see(track, face, frame_at(index, empty), ladder.source_of(face))
     assert track.is_face is expected
 
 
 @pytest.mark.parametrize(
     ("score", "look", "rung"),
     [
-        (0.0, Look(), Rung.DETECT),
-        (-0.01, Look(), Rung.REGION),
-        (0.5, Look(tilt=25), Rung.TILT),
-        (0.5, Look(contrast=True), Rung.CONTRAST),
+        (0.0, Look(), BoxSource.DETECT),
+        (-0.01, Look(), BoxSource.REGION),
+        (0.5, Look(tilt=25), BoxSource.TILT),
+        (0.5, Look(contrast=True), BoxSource.CONTRAST),
     ],
 )
-def test_the_rung_says_how_a_face_was_found(score: float, look: Look, rung: Rung) -> None:
+def test_the_rung_says_how_a_face_was_found(score: float, look: Look, rung: BoxSource) -> None:
     ladder = Ladder(FaceSettings(), FivePointPredictor())
-    assert ladder.rung(Detection((0, 0, 1, 1), score), look) == rung
+    assert ladder.source_of(Detection((0, 0, 1, 1), score), look) == rung
 
 
 def test_of_two_tracks_of_one_face_the_better_rows_stay() -> None:
     ladder, one = begin()
     _, other = begin(score=2.0)
     scene = place(background(*SIZE), CENTRE, FACE)
-    ladder.see(other, Detection(true_box(CENTRE, FACE), 0.5), view(1, scene), Rung.DETECT)
-    ladder.see(one, Detection(true_box(CENTRE, FACE), -0.3), view(1, scene), Rung.REGION)
-    ladder.see(one, Detection(true_box(CENTRE, FACE), -0.2), view(2, scene), Rung.REGION)
+    ladder.see(other, Detection(true_box(CENTRE, FACE), 0.5), frame_at(1, scene), BoxSource.DETECT)
+    ladder.see(one, Detection(true_box(CENTRE, FACE), -0.3), frame_at(1, scene), BoxSource.REGION)
+    ladder.see(one, Detection(true_box(CENTRE, FACE), -0.2), frame_at(2, scene), BoxSource.REGION)
     one.absorb(other)
     assert [(row.rung, row.score) for row in one.rows.values()] == [
-        (Rung.DETECT, 2.0),
-        (Rung.DETECT, 0.5),
-        (Rung.REGION, -0.2),
+        (BoxSource.DETECT, 2.0),
+        (BoxSource.DETECT, 0.5),
+        (BoxSource.REGION, -0.2),
     ]
 
 
@@ -98,27 +102,27 @@ def test_what_covers_a_face_is_not_followed_in_its_place() -> None:
     rng = np.random.default_rng(0)
     board = np.repeat(np.repeat(rng.integers(0, 255, (30, 16, 3), np.uint8), 8, 0), 8, 1)
     ladder, track = begin()
-    before = view(0, place(background(*SIZE), CENTRE, FACE))
+    before = frame_at(0, place(background(*SIZE), CENTRE, FACE))
     rungs = []
     for index in range(1, 40):
         image = place(background(*SIZE), CENTRE, FACE)
         left = min(10 * index, 110)
         image[:, left : left + 128] = board
-        now = view(index, image)
+        now = frame_at(index, image)
         if not ladder.advance(track, before, now):
             break
         rungs.append(track.last.rung)
         before = now
-    assert rungs[-1] == Rung.HOLD
+    assert rungs[-1] == BoxSource.HOLD
     assert len(rungs) < 25
 
 
 @pytest.mark.parametrize(
     ("shift", "score", "rung"),
-    [(0, -0.5, Rung.REGION), (45, -0.5, Rung.FOLLOW), (45, -0.2, Rung.REGION)],
+    [(0, -0.5, BoxSource.REGION), (45, -0.5, BoxSource.FOLLOW), (45, -0.2, BoxSource.REGION)],
 )
 def test_a_doubtful_find_must_look_like_the_face(
-    monkeypatch: pytest.MonkeyPatch, shift: int, score: float, rung: Rung
+    monkeypatch: pytest.MonkeyPatch, shift: int, score: float, rung: BoxSource
 ) -> None:
     def find(*_: object, look: Look = PLAIN, **__: object) -> Detection | None:
         box = true_box((CENTRE[0], CENTRE[1] + shift), FACE)
@@ -127,7 +131,7 @@ def test_a_doubtful_find_must_look_like_the_face(
     ladder, track = begin()
     monkeypatch.setattr("pipeline.faces.ladder.look_near", find)
     scene = place(background(*SIZE), CENTRE, FACE)
-    assert ladder.advance(track, view(0, scene), view(1, scene))
+    assert ladder.advance(track, frame_at(0, scene), frame_at(1, scene))
     assert track.last.rung == rung
 
 
@@ -136,15 +140,15 @@ def test_a_held_box_moves_with_what_is_in_it(monkeypatch: pytest.MonkeyPatch) ->
     ladder, track = begin()
     monkeypatch.setattr("pipeline.faces.ladder.look_near", lambda *_, **__: None)
     monkeypatch.setattr("pipeline.faces.ladder.LIKENESS", 2.0)  # it looks like itself no more
-    before = view(0, place(background(*SIZE), CENTRE, FACE))
+    before = frame_at(0, place(background(*SIZE), CENTRE, FACE))
     for index in range(1, 6):
         moved = (CENTRE[0] + 5 * index, CENTRE[1])
-        now = view(index, place(background(*SIZE), moved, FACE))
+        now = frame_at(index, place(background(*SIZE), moved, FACE))
         assert ladder.advance(track, before, now)
-        assert track.last.rung == Rung.HOLD
+        assert track.last.rung == BoxSource.HOLD
         assert track.last.box == pytest.approx(true_box(moved, FACE), abs=4)
         before = now
-    assert not ladder.advance(track, before, view(6, before.image))
+    assert not ladder.advance(track, before, frame_at(6, before.image))
 
 
 @pytest.mark.parametrize(("look", "far"), [(PLAIN, True), (Look(tilt=25), False)])
@@ -159,9 +163,9 @@ def test_further_away_is_searched_only_for_a_face_that_was_seen_plainly(
 
     ladder, track = begin()
     scene = place(background(*SIZE), CENTRE, FACE)
-    rung = Rung.TILT if look.tilt else Rung.DETECT
-    ladder.see(track, Detection(true_box(CENTRE, FACE), 0.5), view(1, scene), rung, look)
+    rung = BoxSource.TILT if look.tilt else BoxSource.DETECT
+    ladder.see(track, Detection(true_box(CENTRE, FACE), 0.5), frame_at(1, scene), rung, look)
     monkeypatch.setattr("pipeline.faces.ladder.look_near", find)
-    ladder.advance(track, view(1, scene), view(2, scene))  # not found: followed
-    ladder.advance(track, view(2, scene), view(3, scene))
+    ladder.advance(track, frame_at(1, scene), frame_at(2, scene))  # not found: followed
+    ladder.advance(track, frame_at(2, scene), frame_at(3, scene))
     assert asked == [far, True]

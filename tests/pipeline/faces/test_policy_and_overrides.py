@@ -16,7 +16,7 @@ from cache.manifest.clip import Clip
 from cache.manifest.manifest import write_manifest
 from cache.sets.feature_set import FeatureSet, find_set, list_sets
 from pipeline.cli import main
-from pipeline.faces.tracks import Rung
+from pipeline.faces.tracks import BoxSource
 from tests.conftest import SMALL
 from tests.pipeline.scenes import background, place
 from tests.pipeline.videos import write_video
@@ -133,7 +133,7 @@ def test_a_box_by_hand_is_cropped_and_a_track_that_is_absent_leaves_the_frame_wh
 ) -> None:
     extract(manifest, *overrides(manifest, 'a,,0.15,,"130 95 180 145"'))
     entry = network(manifest, "a")
-    assert entry["rung"][:2].tolist() == [Rung.GIVEN] * 2
+    assert entry["rung"][:2].tolist() == [BoxSource.GIVEN] * 2
     assert entry["track"][:2].tolist() == [-1, -1]
     central = extract(manifest, "--set", "faces.policy=central")
     assert central.exit_code == 0

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.faces.frame import View
+from pipeline.faces.frame import Frame
 from pipeline.faces.pyramid import Pyramid
 from pipeline.faces.scanner import Scanner
 from pipeline.faces.settings import FaceSettings
@@ -12,8 +12,8 @@ IMAGE = np.full((90, 110, 3), 128, np.uint8)
 
 def scanned(scanner: Scanner, seconds: np.ndarray, *, lost: bool) -> list[float]:
     """At which of the given times the scanner searches."""
-    views = [View(i, float(t), IMAGE, 1.0, Pyramid((90, 110), 0)) for i, t in enumerate(seconds)]
-    return [now.seconds for now in views if scanner.scan(now, lost=lost) is not None]
+    frames = [Frame(i, float(t), IMAGE, 1.0, Pyramid((90, 110), 0)) for i, t in enumerate(seconds)]
+    return [now.seconds for now in frames if scanner.scan(now, lost=lost) is not None]
 
 
 SETTINGS = FaceSettings(scan_seconds=2.0, lost_seconds=0.5)

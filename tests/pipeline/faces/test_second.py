@@ -23,7 +23,7 @@ from pipeline.extract.weights import PlanError, parse_weights
 from pipeline.faces.detect import MmodDetector, YuNetDetector
 from pipeline.faces.second import SecondDetectorError, find_model, has_cuda, load_second
 from pipeline.faces.settings import FaceSettings
-from pipeline.faces.tracks import Rung
+from pipeline.faces.tracks import BoxSource
 from pipeline.predict.replay import replay_plan
 from tests.pipeline.scenes import astronaut, background, place, true_box
 from tests.pipeline.videos import write_video
@@ -63,7 +63,7 @@ def test_a_second_detector_finds_what_the_first_does_not_and_is_in_the_key(
     assert extract(manifest).exit_code == 0
     plain = find_set(cache, "faces")
     assert plain.spec.weights is None  # the package is installed, and changes nothing by itself
-    assert set(plain.read("a")["rung"]) == {Rung.WHOLE}
+    assert set(plain.read("a")["rung"]) == {BoxSource.WHOLE}
     copy = manifest.parent / "copy.onnx"
     shutil.copy(yunet, copy)
     result = extract(manifest, "--weights", f"yunet={copy}")
@@ -72,7 +72,7 @@ def test_a_second_detector_finds_what_the_first_does_not_and_is_in_the_key(
     assert second.spec.weights == digest_file(yunet)
     assert second.spec.settings["second"] == "yunet"
     assert second.provenance["weights"] == str(copy)
-    assert set(second.read("a")["rung"]) == {Rung.SECOND}
+    assert set(second.read("a")["rung"]) == {BoxSource.SECOND}
     # Said as a setting, with the package's file: the same numbers, so the same set.
     assert "0 computed now" in extract(manifest, "--set", "faces.second=yunet").output
     content = bytearray(copy.read_bytes())

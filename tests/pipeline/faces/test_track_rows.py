@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from pipeline.faces.detect import Detection, FivePointPredictor
-from pipeline.faces.frame import View
+from pipeline.faces.frame import Frame
 from pipeline.faces.pyramid import Pyramid
 from pipeline.faces.search import FORGET_SECONDS, FaceSearch
 from pipeline.faces.settings import FaceSettings
-from pipeline.faces.tracks import BLOCK_FRAMES, Rung, Sighting, TrackRows, gather_tracks
+from pipeline.faces.tracks import BLOCK_FRAMES, BoxSource, Sighting, TrackRows, gather_tracks
 from tests.pipeline.known_faces import gather
 
 GENERATOR = np.random.default_rng(43)
@@ -22,7 +22,7 @@ def sighting(frame: int, number: int = 0) -> Sighting:
     left, top, right, bottom = GENERATOR.normal(size=4).tolist()
     points = GENERATOR.normal(size=(5, 2)).astype(np.float32)
     box = (left, top, right, bottom)
-    return Sighting(frame, number, box, points, float(GENERATOR.normal()), Rung.FOLLOW)
+    return Sighting(frame, number, box, points, float(GENERATOR.normal()), BoxSource.FOLLOW)
 
 
 def equal(one: Sighting, two: Sighting) -> bool:
@@ -102,10 +102,10 @@ def test_an_hour_of_a_face_costs_under_a_hundred_bytes_a_frame() -> None:
 def test_what_never_became_a_face_is_forgotten_and_a_face_is_not() -> None:
     search = FaceSearch(FaceSettings(), FivePointPredictor())
     image = GENERATOR.integers(0, 256, (94, 62, 3), np.uint8)
-    first = View(0, 0.0, image, 1.0, Pyramid((94, 62), 1))
+    first = Frame(0, 0.0, image, 1.0, Pyramid((94, 62), 1))
     find = Detection((10.0, 10.0, 50.0, 50.0), 0.1)
-    doubtful = search.ladder.begin(find, first, 0, Rung.DETECT)
-    face = search.ladder.begin(find, first, 0, Rung.DETECT)
+    doubtful = search.ladder.begin(find, first, 0, BoxSource.DETECT)
+    face = search.ladder.begin(find, first, 0, BoxSource.DETECT)
     face.certain = True
     search.ended = [doubtful, face]
     for seconds, left in [(FORGET_SECONDS - 1, 2), (FORGET_SECONDS + 1, 1)]:

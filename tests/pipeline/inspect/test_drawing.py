@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from pipeline.faces.choice import choose_faces
-from pipeline.faces.tracks import Rung
+from pipeline.faces.tracks import BoxSource
 from pipeline.inspect.drawing import (
     BLANK,
     GAP,
@@ -32,7 +32,7 @@ from tests.pipeline.known_faces import FEATURES, known_tracks, see
 def mark(track: int, box: tuple[float, ...], *, chosen: bool) -> Mark:
     sides = np.array(box, np.float32)
     points = FEATURES * (sides[2:] - sides[:2]) + sides[:2]
-    return Mark(track, Rung.DETECT, sides, points, chosen)
+    return Mark(track, BoxSource.DETECT, sides, points, chosen)
 
 
 def grey(height: int, width: int) -> np.ndarray:
@@ -87,7 +87,7 @@ def test_landmarks_are_drawn_where_they_are() -> None:
 def test_a_box_by_hand_without_landmarks_has_none() -> None:
     box = np.array((40, 40, 240, 240), np.float32)
     small = draw_frame(
-        grey(302, 404), [Mark(-1, Rung.GIVEN, box, np.zeros((5, 2)), chosen=True)], 404
+        grey(302, 404), [Mark(-1, BoxSource.GIVEN, box, np.zeros((5, 2)), chosen=True)], 404
     )
     assert not near(small[0, 0], (255, 0, 0))
 
@@ -115,9 +115,11 @@ def test_a_row_holds_each_frame_and_its_crop_below() -> None:
     assert (picture[top + 5, 250] == BLANK).all()
 
 
-@pytest.mark.parametrize("rung", [rung for rung in Rung if rung != Rung.WHOLE])
+@pytest.mark.parametrize("rung", [rung for rung in BoxSource if rung != BoxSource.WHOLE])
 @pytest.mark.parametrize(("size", "wider"), [(200, 260), (320, 640)])
-def test_the_name_of_a_rung_has_room_beside_the_crop(rung: Rung, size: int, wider: int) -> None:
+def test_the_name_of_a_rung_has_room_beside_the_crop(
+    rung: BoxSource, size: int, wider: int
+) -> None:
     cell = Cell("", (replace(mark(10, (5, 5, 41, 41), chosen=True), rung=rung),), None, None)
     seen = [see(0, 10, (5, 5, 41, 41), rung)]
     faces = choose_faces(known_tracks(1, seen, (62, 94)), "largest")
@@ -132,8 +134,8 @@ def test_the_name_of_a_rung_has_room_beside_the_crop(rung: Rung, size: int, wide
 def test_the_strip_shows_the_rung_and_the_track_of_every_frame() -> None:
     picture = row_of([Cell("", (), None, None)] * 4)  # 818 pixels, 20.45 a frame
     rungs, tracks = picture[-STRIP_HEIGHT - TRACK_STRIP_HEIGHT], picture[-1]
-    assert (rungs[100] == RUNG_COLOURS[Rung.DETECT]).all()
-    assert (rungs[154] == RUNG_COLOURS[Rung.WHOLE]).all()  # frame 7: 143 to 163
+    assert (rungs[100] == RUNG_COLOURS[BoxSource.DETECT]).all()
+    assert (rungs[154] == RUNG_COLOURS[BoxSource.WHOLE]).all()  # frame 7: 143 to 163
     assert (tracks[100] == TRACK_COLOURS[0]).all()
     assert (tracks[154] == BLANK).all()
     assert (tracks[600] == TRACK_COLOURS[1]).all()
@@ -145,7 +147,7 @@ def test_one_lost_frame_of_thousands_is_seen_in_the_strip() -> None:
     faces = choose_faces(known_tracks(7001, seen, (62, 94)), "largest")
     picture = draw_row([Cell("", (), None, None)], faces, [0], 200)
     strip = picture[-STRIP_HEIGHT - TRACK_STRIP_HEIGHT]
-    assert (strip == RUNG_COLOURS[Rung.WHOLE]).all(axis=1).sum() == 1
+    assert (strip == RUNG_COLOURS[BoxSource.WHOLE]).all(axis=1).sum() == 1
 
 
 def ink(text: str, room: float) -> tuple[float, np.ndarray]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from pipeline.faces.choice import choose_faces
-from pipeline.faces.tracks import Box, Rung, Sighting
+from pipeline.faces.tracks import Box, BoxSource, Sighting
 from pipeline.inspect.frames import Sample, choose_samples
 from tests.pipeline.known_faces import known_tracks, see
 
@@ -59,14 +59,16 @@ def test_the_frame_where_another_track_is_chosen_is_shown_and_named() -> None:
 
 def test_the_frame_where_the_rung_changes_is_shown_and_named() -> None:
     seen = [
-        see(frame, 0, LARGE, Rung.DETECT if frame < 61 else Rung.FOLLOW) for frame in range(101)
+        see(frame, 0, LARGE, BoxSource.DETECT if frame < 61 else BoxSource.FOLLOW)
+        for frame in range(101)
     ]
     assert Sample(61, ("was detect",)) in sample(101, seen, 5)
 
 
 def test_a_track_that_begins_goes_before_a_rung_that_changes() -> None:
     seen = [
-        see(frame, 0, LARGE, (Rung.DETECT, Rung.REGION)[frame // 20 % 2]) for frame in range(101)
+        see(frame, 0, LARGE, (BoxSource.DETECT, BoxSource.REGION)[frame // 20 % 2])
+        for frame in range(101)
     ]
     seen += [see(frame, 1, SMALL) for frame in range(67, 70)]
     shown = sample(101, seen, 4)  # two evenly, two where something happens: changes at 20 40 60 80
@@ -77,7 +79,7 @@ def test_a_track_that_begins_goes_before_a_rung_that_changes() -> None:
 def test_a_rung_that_flickers_does_not_fill_the_row_with_one_moment() -> None:
     seen = [see(frame, 0, LARGE) for frame in range(200)]
     for frame in range(150, 160):
-        seen[frame] = see(frame, 0, LARGE, (Rung.FOLLOW, Rung.REGION)[frame % 2])
+        seen[frame] = see(frame, 0, LARGE, (BoxSource.FOLLOW, BoxSource.REGION)[frame % 2])
     shown = frames(sample(200, seen, 8))
     assert shown == [0, 33, 66, 99, 133, 150, 157, 199]  # evenly, two of the flicker, middles
 

@@ -11,7 +11,7 @@ import numpy as np
 from cache.entries.source import read_source
 from cache.manifest.clip import Clip
 from cache.sets.feature_set import FeatureSet, SetSpec
-from pipeline.faces.tracks import Rung
+from pipeline.faces.tracks import BoxSource
 from tests.pipeline.known_faces import SPEC, see, write_clip, write_table
 from tests.pipeline.sheets import LARGE, SMALL, STEADY, TWO, inspect, show
 
@@ -33,7 +33,7 @@ def test_a_policy_and_overrides_can_be_tried_without_extracting(tmp_path: Path) 
     assert result.exit_code == 2
     assert "no clip 'nobody'" in result.stderr
     late = [see(frame, 1, LARGE) for frame in range(5, 7)]
-    early = [see(frame, 0, SMALL, Rung.HOLD) for frame in range(7)]
+    early = [see(frame, 0, SMALL, BoxSource.HOLD) for frame in range(7)]
     clip = write_clip(tmp_path / "cache", tmp_path / "late.mp4", [*early, *late])
     assert "hold 5, detect 2;" in show([clip], tmp_path)
     assert "hold 7;" in show([clip], tmp_path, "--policy", "first")
@@ -47,7 +47,7 @@ def network(faces_key: str) -> SetSpec:
 def test_a_networks_set_shows_the_faces_that_it_was_given(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     late = [see(frame, 1, LARGE) for frame in range(5, 7)]
-    early = [see(frame, 0, SMALL, Rung.HOLD) for frame in range(7)]
+    early = [see(frame, 0, SMALL, BoxSource.HOLD) for frame in range(7)]
     clip = write_clip(cache, tmp_path / "late.mp4", [*early, *late])
     features = FeatureSet(cache, network(SPEC.key)).create({})
     by_hand: list[dict[str, Any]] = [

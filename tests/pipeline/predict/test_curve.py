@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.faces.tracks import Rung
+from pipeline.faces.tracks import BoxSource
 from pipeline.predict.by_default import Answer, Curve
 from pipeline.predict.curve import ASCII_LEVELS, draw_line, format_answer
 
@@ -16,7 +16,9 @@ from pipeline.predict.curve import ASCII_LEVELS, draw_line, format_answer
 def curve(*rows: float, faces: Sequence[int] | None = None) -> Curve:
     """A curve of two classes, the first with these probabilities."""
     times = np.arange(len(rows)) / 10
-    rung = np.array([Rung.DETECT if on else Rung.WHOLE for on in faces or [1] * len(rows)])
+    rung = np.array(
+        [BoxSource.DETECT if on else BoxSource.WHOLE for on in faces or [1] * len(rows)]
+    )
     return Curve(times, rung, np.array([(row, 1 - row) for row in rows]), ("anger", "contempt"))
 
 

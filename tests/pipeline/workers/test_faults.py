@@ -179,7 +179,7 @@ def workers_of(parent: int) -> list[int]:
             command = (folder / "cmdline").read_text()
         except OSError:
             continue
-        if fields[0] != "Z" and int(fields[1]) == parent and "popen_loky_posix" in command:
+        if fields[0] != "Z" and int(fields[1]) == parent and "pipeline.workers.pool" in command:
             found.append(int(folder.name))
     return found
 

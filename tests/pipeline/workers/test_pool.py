@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.workers.pool import WorkerDied, WorkersFailedError, guarded, map_clips, watch
+from pipeline.workers.pool import WorkerDied, WorkersFailedError, map_clips
+from pipeline.workers.watchdog import guarded, watch
 
 ROOT = Path(__file__).parent.parent.parent.parent
 
@@ -23,6 +24,9 @@ from pipeline.workers.pool import map_clips
 from tests.pipeline.workers.test_pool import Clip, failed, work
 list(map_clips(work, [Clip("sleep", sys.argv[1])], jobs=1, failed=failed))
 """
+
+
+grown: list[bytes] = []  # what a worker took and keeps
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,12 @@ def work(clip: Clip) -> str:
         if not seen.exists():
             seen.touch()
             os.kill(os.getpid(), signal.SIGKILL)
+    if clip.id.startswith("wait"):
+        with (Path(clip.folder) / "wait").open("a") as log:
+            log.write("begun\n")
+        while not (Path(clip.folder) / "once").exists():
+            time.sleep(0.01)
+        time.sleep(0.5)  # as long as its neighbour's death takes to be noticed
     if clip.id.startswith("hang"):
         for _ in guarded(endless(), limit_seconds=0.3):
             pass
@@ -48,9 +58,22 @@ def work(clip: Clip) -> str:
     if "sleep" in clip.id:
         (Path(clip.folder) / "pid").write_text(str(os.getpid()))
         time.sleep(60)
+    if clip.id.startswith("grow"):
+        grown.append(b"x" * 211_000_000)
+        time.sleep(1.1)
+        return f"{os.getpid()}"
+    if clip.id.startswith("unpicklable"):
+        raise UnsendableError("a bug in the work")
     if clip.id.startswith("raise"):
         raise RuntimeError("a bug in the work")
     return f"{clip.id} done"
+
+
+class UnsendableError(Exception):
+    """An error that can be sent and not received, as those of some libraries are."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, "a second argument, which __init__ doesn't take")
 
 
 class Parcel:
@@ -127,6 +150,31 @@ def test_a_worker_that_dies_with_a_result_in_hand_loses_no_clip(tmp_path: Path) 
 def test_an_exception_of_the_work_itself_ends_the_run() -> None:
     with pytest.raises(RuntimeError, match="a bug in the work"):
         list(map_clips(work, [Clip("raise")], jobs=1, failed=failed))
+
+
+def test_an_exception_that_cannot_be_sent_ends_the_run_in_its_own_words() -> None:
+    with pytest.raises(RuntimeError, match=r"UnsendableError: .*a bug in the work"):
+        list(map_clips(work, [Clip("unpicklable")], jobs=1, failed=failed))
+
+
+def test_an_exception_of_the_work_tells_where_in_the_worker_it_was_raised() -> None:
+    with pytest.raises(RuntimeError, match="a bug in the work") as raised:
+        list(map_clips(work, [Clip("raise")], jobs=1, failed=failed))
+    assert "test_pool.py" in raised.value.__notes__[0]
+    assert ", in work" in raised.value.__notes__[0]
+
+
+def test_a_worker_that_grows_by_what_large_frames_need_is_not_replaced() -> None:
+    """loky took growth by 300 MB for a leak, and a new worker loads every network again."""
+    clips = [Clip(f"grow{number}") for number in range(4)]
+    assert len(set(map_clips(work, clips, jobs=1, failed=failed))) == 1
+
+
+def test_a_worker_that_dies_costs_the_others_nothing(tmp_path: Path) -> None:
+    """All workers were ended when one died, and the clips in their hands begun anew."""
+    clips = [Clip("wait", str(tmp_path)), Clip("once", str(tmp_path))]
+    assert sorted(map_clips(work, clips, jobs=2, failed=failed)) == ["once done", "wait done"]
+    assert (tmp_path / "wait").read_text() == "begun\n"
 
 
 def test_no_jobs_means_this_process_and_no_watchdog(tmp_path: Path) -> None:
