@@ -18,10 +18,10 @@ from extractors.networks import NETWORKS
 from extractors.running.device import choose_device
 from trainer.commands import options
 from trainer.runs.folder import INFO, check_writable, to_json
-from trainer.stills.beginning import PROGRESS
 from trainer.stills.finetune import DivergedError, StillEpoch, Stopped
 from trainer.stills.images.files import Aligner, Reading
 from trainer.stills.images.layouts import LAYOUTS, find_layout, read_stills
+from trainer.stills.prepare import PROGRESS
 from trainer.stills.results import format_results
 from trainer.stills.run import Watcher, run_finetuning
 from trainer.stills.settings import load_config, preset_names

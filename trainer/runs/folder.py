@@ -25,6 +25,7 @@ from trainer.runs.predictions import (
     format_predictions,
     read_predictions,
 )
+from trainer.training.identity import check_identity
 
 FORMAT = 1
 INFO, CONFIG, METRICS, PREDICTIONS = "run.json", "config.toml", "metrics.json", "predictions.csv"
@@ -143,6 +144,7 @@ class RunWriter:
         RunError: ``path`` holds a run and neither ``overwrite`` nor ``resume`` applies, a
             process still writes it, or it is something else than a run or an empty folder,
             which is never replaced.
+        OtherTrainingError: ``resume``, and ``path`` holds an unfinished run of another identity.
         OSError: the folder can't be written.
     """
 
@@ -156,7 +158,8 @@ class RunWriter:
     ) -> None:
         check_writable(path, overwrite=overwrite, resume=resume)
         if resume and (path / INFO).exists():
-            _check_identity(path, info)
+            there = read_json(path / INFO).get("identity")
+            check_identity(path, there, info.get("identity"))
         self.path = path
         self.info = {
             "format": FORMAT,
@@ -278,15 +281,6 @@ def state_of_same(path: Path, info: Mapping[str, Any]) -> str | None:
     except (RunError, OSError):
         return None  # none, or damaged: replaced either way
     return str(there.get("state")) if there.get("identity") == info.get("identity") else None
-
-
-def _check_identity(path: Path, info: Mapping[str, Any]) -> None:
-    """Refuse to go on with a run that is not the same."""
-    if read_json(path / INFO).get("identity") != info.get("identity"):
-        raise RunError(
-            f"{path} holds an unfinished run with other settings, clips, entries, seeds, device "
-            "or threads; give those it was started with, or pass --overwrite to replace it"
-        )
 
 
 def is_being_written(info: Mapping[str, Any]) -> bool:

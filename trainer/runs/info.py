@@ -21,6 +21,7 @@ from trainer.data.corpus import Available
 from trainer.data.folds import natural_key
 from trainer.data.splits import Fold, FoldPlan
 from trainer.settings import TrainSettings
+from trainer.training.identity import digest_identity
 
 
 def describe_run(
@@ -50,7 +51,7 @@ def describe_run(
     """
     digest = manifest.digest()
     folds = [_describe_fold(fold) for fold in plan.folds]
-    identity = {
+    decides = {
         "settings": settings_to_dict(settings),
         "manifest": digest,
         "folds": [[fold["train_clips"], fold["test_clips"]] for fold in folds],
@@ -64,7 +65,7 @@ def describe_run(
         "version": importlib.metadata.version("avfuse"),
         "torch": torch.__version__,
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "identity": digest_json(identity),
+        "identity": digest_identity(decides),
         "classes": list(plan.classes),
         "manifest": {"path": str(manifest.path), "sha256": digest, "clips": len(manifest.clips)},
         "cache": str(cache.resolve()),

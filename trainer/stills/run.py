@@ -12,7 +12,9 @@ import torch
 from cache.settings import format_toml, settings_to_dict
 from extractors.weights.load import weights_digest
 from trainer.runs.folder import CONFIG, CONFUSION, CURVES, HISTORY, RunWriter
-from trainer.stills.beginning import (
+from trainer.stills.finetune import Finetuned, StillEpoch, finetune
+from trainer.stills.images.parts import Copies, StillParts, check_parts, find_copies
+from trainer.stills.prepare import (
     PROGRESS,
     WEIGHTS,
     adopt,
@@ -21,8 +23,6 @@ from trainer.stills.beginning import (
     starting_point,
     training_identity,
 )
-from trainer.stills.finetune import Finetuned, StillEpoch, finetune
-from trainer.stills.images.parts import Copies, StillParts, check_parts, find_copies
 from trainer.stills.results import (
     CONFUSION_TABLE,
     UNREADABLE,
@@ -37,7 +37,7 @@ from trainer.stills.results import (
 )
 from trainer.stills.settings import DataSettings, FinetuneSettings
 from trainer.stills.weights_file import halve, save_classifier
-from trainer.training.stills_state import read_facts
+from trainer.training.state import read_progress
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,8 @@ def run_finetuning(
         Stopped: the watcher asked to stop; the state is saved.
         RunError: the folder can't be written to; see ``RunWriter``.
         StillsError: the images can't be trained on; see ``check_parts``.
-        StateError: the folder's state is damaged or of another training.
+        OtherTrainingError: the folder holds another unfinished training.
+        StateError: the folder's state is damaged.
         WeightsError: ``weights`` does not fit the network.
         DivergedError: a loss, a parameter or an answer is not finite.
         ValueError: settings that don't fit the network.
@@ -160,7 +161,8 @@ def train(
     progress = writer.file(PROGRESS)
     rows: list[StillEpoch] = []
     if progress.is_file():
-        rows = [StillEpoch(**row) for row in read_facts(progress)["history"]]
+        kept = read_progress(progress, writer.info["training"])
+        rows = [StillEpoch(**row) for row in kept["history"]]
 
     def hear(row: StillEpoch) -> None:
         rows.append(row)

@@ -17,8 +17,7 @@ from cache.settings import (
     settings_from,
 )
 from extractors.networks import NETWORKS
-
-PRECISIONS = ("float32", "bfloat16", "float16")
+from extractors.running.settings import PRECISIONS
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import pytest
 from cache.commit import temporary_path
 from tests.trainer.run_helper import TABLE, make_run
 from trainer.runs.folder import RunError, RunWriter, check_writable, read_run
+from trainer.training.identity import OtherTrainingError
 
 
 def test_a_run_says_that_it_runs_until_it_is_finished(tmp_path: Path) -> None:
@@ -144,7 +145,7 @@ def test_an_unfinished_run_is_resumed_with_its_checkpoints_and_history(tmp_path:
 
 def test_only_the_same_unfinished_run_is_resumed(tmp_path: Path) -> None:
     leave_unfinished(tmp_path / "run", "same")
-    with pytest.raises(RunError, match="holds an unfinished run with other settings"):
+    with pytest.raises(OtherTrainingError, match="holds an unfinished training with other"):
         RunWriter(tmp_path / "run", {"identity": "other"}, resume=True)
     with pytest.raises(RunError, match=r"\(failed\); pass --overwrite to replace it or --resume"):
         RunWriter(tmp_path / "run", {"identity": "same"})

@@ -28,7 +28,8 @@ from trainer.stills.results import format_results, predictions_of
 from trainer.stills.run import Watcher, run_finetuning
 from trainer.stills.settings import DataSettings, load_config
 from trainer.stills.weights_file import halve, load_classifier, save_classifier
-from trainer.training.stills_state import StateError
+from trainer.training.identity import OtherTrainingError
+from trainer.training.state import StateError
 
 
 @pytest.fixture
@@ -128,7 +129,7 @@ def test_the_state_of_a_training_by_python_is_taken_over(tmp_path: Path) -> None
         )  # fmt: skip
     other = tmp_path / "other"
     shutil.copytree(run, other)
-    with pytest.raises(RunError, match="is the state of another training"):
+    with pytest.raises(OtherTrainingError, match="unfinished training with other settings"):
         run_finetuning(parts, replace(QUICK, seed=5), other, resume=True)
     assert {file.name for file in other.iterdir()} == {"log", "progress.safetensors"}
     updates: list[int] = []
@@ -168,10 +169,10 @@ def test_a_run_is_replaced_only_when_asked_and_resumed_only_as_itself(tmp_path: 
         )
     assert not (tmp_path / "weights.safetensors").exists()
     for changed in ({"half": True}, {"threads": torch.get_num_threads() + 1}):
-        with pytest.raises(RunError, match="holds an unfinished run with other settings"):
+        with pytest.raises(OtherTrainingError, match="holds an unfinished training with other"):
             run_finetuning(make_parts(), QUICK, tmp_path, resume=True, **changed)
     other = make_parts(test=make_stills(7, 5))
-    with pytest.raises(RunError, match="holds an unfinished run with other settings"):
+    with pytest.raises(OtherTrainingError, match="holds an unfinished training with other"):
         run_finetuning(other, QUICK, tmp_path, resume=True)
     assert (tmp_path / "progress.safetensors").exists()
 
