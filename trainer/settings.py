@@ -1,4 +1,4 @@
-"""What a training is made from: frozen dataclasses, the only place that states a default.
+"""Settings of heads and their training: frozen dataclasses, the only place that states a default.
 
 The tables ``video``, ``audio``, ``fusion`` and ``optim`` stand at the top level, so that
 ``--set video.set=resnet18`` reads as it is written. ``presets/*.toml`` hold the papers' systems.
@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import tomli_w
+
 from cache.settings import (
     SettingsError,
     check_at_least,
@@ -20,6 +22,8 @@ from cache.settings import (
     read_toml,
     settings_from,
 )
+
+PRESETS = Path(__file__).parent / "presets"
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,6 @@ class AugmentSettings:
         check_at_least(0, self, "gain", "audio_noise", "video_noise", "mixup")
 
 
-PRESETS = Path(__file__).parent / "presets"
 Attention = Literal["mean", "self", "relation", "transformer", "statistics"]
 
 
@@ -257,27 +260,42 @@ def inner_share(selection: str) -> float | None:
     return share
 
 
-def preset_names() -> list[str]:
-    """Name the presets that come with avfuse."""
-    return sorted(path.stem for path in PRESETS.glob("*.toml"))
+def list_toml(folder: Path) -> list[str]:
+    """Name the TOML files of a folder, without their ending."""
+    return sorted(path.stem for path in folder.glob("*.toml"))
+
+
+def find_toml(folder: Path, name: str, kind: str) -> Path:
+    """Find a TOML file that comes with avfuse, or one of the user's own.
+
+    Args:
+        folder: where those of avfuse are.
+        name: the name of one of them, or the path of a TOML file.
+        kind: what messages call it, such as ``preset``.
+
+    Raises:
+        SettingsError: there is neither; names the known ones.
+    """
+    known = list_toml(folder)
+    if name in known:
+        return folder / f"{name}.toml"
+    if name.endswith(".toml") and Path(name).is_file():
+        return Path(name)
+    raise SettingsError(
+        f"unknown {kind} {name!r}; known: {', '.join(known)}, or the path of a TOML file"
+    )
 
 
 def load_preset(name: str) -> dict[str, Any]:
     """Read a preset's tables.
 
     Args:
-        name: one of ``preset_names()``, or the path of a TOML file.
+        name: see ``find_toml``.
 
     Raises:
         SettingsError: no preset has that name (the known ones are listed), or it is not TOML.
     """
-    if name in preset_names():
-        return read_toml(PRESETS / f"{name}.toml")
-    if name.endswith(".toml") and Path(name).is_file():
-        return read_toml(Path(name))
-    raise SettingsError(
-        f"unknown preset {name!r}; known: {', '.join(preset_names())}, or the path of a TOML file"
-    )
+    return read_toml(find_toml(PRESETS, name, "preset"))
 
 
 def load_settings(
@@ -305,3 +323,16 @@ def settings_from_dict(values: Mapping[str, Any]) -> TrainSettings:
         SettingsError: an unknown key, or a refused value.
     """
     return settings_from(TrainSettings, values)
+
+
+def format_toml(values: Mapping[str, Any]) -> str:
+    """Write nested dicts as TOML; a ``None`` is left out, because TOML has no null."""
+    return tomli_w.dumps(_without_none(values))
+
+
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_none(value) if isinstance(value, Mapping) else value
+        for key, value in values.items()
+        if value is not None
+    }

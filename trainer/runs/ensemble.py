@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from cache.digest import digest_file
-from cache.settings import format_toml
 from trainer.runs.folder import (
     CONFIG,
     PREDICTIONS,
@@ -20,6 +19,7 @@ from trainer.runs.folder import (
 )
 from trainer.runs.predictions import mean_predictions
 from trainer.runs.report import MissingClip, write_results
+from trainer.settings import format_toml
 
 WEIGHTS_WARNING = (
     "the weights of the ensemble were given by hand; "

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from cache.manifest.manifest import Manifest
-from cache.settings import format_toml, settings_to_dict
+from cache.settings import settings_to_dict
 from trainer.data.corpus import Available, Corpus, load_available, used_set_names
 from trainer.data.splits import FoldPlan, find_leaks, make_plan, restrict_plan
 from trainer.runs.folder import (
@@ -30,7 +30,7 @@ from trainer.runs.history import plot_history
 from trainer.runs.info import describe_run, measure_run_coverage
 from trainer.runs.predictions import mean_predictions, pool_predictions
 from trainer.runs.report import MissingClip, write_results
-from trainer.settings import TrainSettings, inner_share
+from trainer.settings import TrainSettings, format_toml, inner_share
 from trainer.wording import name_by_reason
 
 AFEW_WARNING = "prior afew-test: its class weights were made from the test labels of AFEW, a leak"

@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 
-from cache.settings import format_toml, settings_to_dict
+from cache.settings import settings_to_dict
 from extractors.weights.load import weights_digest
 from trainer.runs.folder import CONFIG, CONFUSION, CURVES, HISTORY, RunWriter
+from trainer.settings import format_toml
 from trainer.stills.finetune import Finetuned, StillEpoch, finetune
 from trainer.stills.images.parts import Copies, StillParts, check_parts, find_copies
 from trainer.stills.prepare import (

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cache.settings import read_toml
 from tests.trainer.predictions_helper import predictions_of
 from trainer.runs.ensemble import WEIGHTS_WARNING, ensemble_runs
 from trainer.runs.folder import RunError, RunWriter, read_members, read_run
@@ -59,9 +60,8 @@ def test_an_ensemble_is_a_run_with_the_mean_of_the_probabilities(tmp_path: Path)
     assert report["members_are"] == "runs"
     assert list(read_members(run)) == ["1-a", "2-b"]
     assert [member["path"] for member in run.info["runs"]] == ["../a", "../b"]
-    assert (run.path / "config.toml").read_text() == (
-        '[ensemble]\nruns = ["../a", "../b"]\nweights = [1.0, 1.0]\n'
-    )
+    stated = read_toml(run.path / "config.toml")
+    assert stated == {"ensemble": {"runs": ["../a", "../b"], "weights": [1.0, 1.0]}}
     assert (run.path / "confusion.png").exists()
 
 
