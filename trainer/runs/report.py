@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cache.codec import JsonFields
 from trainer.runs.folder import CONFUSION, Run, RunWriter, read_members
 from trainer.runs.metrics import Metrics, measure, spread_of, wilson_interval
 from trainer.runs.plots import plot_confusion
@@ -14,7 +15,7 @@ from trainer.runs.text import format_interval, format_percent
 
 
 @dataclass(frozen=True)
-class MissingClip:
+class MissingClip(JsonFields):
     """A clip to report on that no head could answer for.
 
     Args:
@@ -28,10 +29,6 @@ class MissingClip:
     label: str
     fold: int | None
     reason: str
-
-    def to_json(self) -> dict[str, Any]:
-        """The clip as it is written to ``metrics.json``."""
-        return {"clip": self.clip, "label": self.label, "fold": self.fold, "reason": self.reason}
 
 
 def make_report(
