@@ -8,17 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from cache.digest import digest_file
-from trainer.runs.folder import (
-    CONFIG,
-    PREDICTIONS,
-    Run,
-    RunError,
-    RunWriter,
-    check_writable,
-    read_run,
-)
+from trainer.runs.folder import CONFIG, PREDICTIONS, Run, RunError, read_run
 from trainer.runs.predictions import mean_predictions
-from trainer.runs.report import MissingClip, write_results
+from trainer.runs.report import MissingClip, finish_run
+from trainer.runs.run_writer import RunWriter, check_writable
 from trainer.settings import format_toml
 
 WEIGHTS_WARNING = (
@@ -92,7 +85,7 @@ def ensemble_runs(
             "weights": [member["weight"] for member in members],
         }
         writer.write(format_toml({"ensemble": table}), CONFIG)
-        return write_results(
+        return finish_run(
             writer,
             title=f"ensemble of {len(runs)} runs",
             pooled=pooled,

@@ -16,20 +16,13 @@ from cache.manifest.manifest import Manifest
 from cache.settings import settings_to_dict
 from trainer.data.corpus import Available, Corpus, load_available, used_set_names
 from trainer.data.splits import FoldPlan, find_leaks, make_plan, restrict_plan
-from trainer.runs.folder import (
-    CONFIG,
-    CURVES,
-    ENTRIES,
-    RunWriter,
-    check_writable,
-    read_run,
-    state_of_same,
-)
+from trainer.runs.folder import CONFIG, CURVES, ENTRIES, read_run
 from trainer.runs.head_trainer import HeadTrainer, Watch
 from trainer.runs.history import plot_history
 from trainer.runs.info import describe_run, measure_run_coverage
 from trainer.runs.predictions import mean_predictions, pool_predictions
-from trainer.runs.report import MissingClip, write_results
+from trainer.runs.report import MissingClip, finish_run
+from trainer.runs.run_writer import RunWriter, check_writable, state_of_same
 from trainer.settings import TrainSettings, format_toml, inner_share
 from trainer.wording import name_by_reason
 
@@ -163,7 +156,7 @@ def run_experiment(
                 plot_history(trainer.rows, title=title, untrained=found.corpus.untrained), CURVES
             )
             writer.info.update(checkpoints=trainer.checkpoints, lengthened=trainer.lengthened)
-            return write_results(
+            return finish_run(
                 writer,
                 title=title,
                 pooled=mean_predictions(list(members.values())),

@@ -14,9 +14,10 @@ from trainer.data.corpus import Corpus
 from trainer.data.folds import inner_split
 from trainer.data.splits import Fold
 from trainer.heads.stack import why_not_stacked
-from trainer.runs.folder import CHECKPOINTS, HISTORY, RunWriter
+from trainer.runs.folder import CHECKPOINTS, HISTORY
 from trainer.runs.history import HistoryRow, Stage, format_history, read_history
 from trainer.runs.predictions import Predictions
+from trainer.runs.run_writer import RunWriter
 from trainer.settings import TrainSettings, inner_share
 from trainer.training.predict import predict_head
 from trainer.training.train import choose_epochs, train_head, train_heads

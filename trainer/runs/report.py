@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from cache.codec import JsonFields
-from trainer.runs.folder import CONFUSION, Run, RunWriter, read_members
+from trainer.runs.folder import CONFUSION, Run, read_members
 from trainer.runs.metrics import Metrics, measure, spread_of, wilson_interval
 from trainer.runs.plots import plot_confusion
 from trainer.runs.predictions import BOTH, Predictions
-from trainer.runs.text import format_interval, format_percent
+from trainer.runs.run_writer import RunWriter
+from trainer.runs.terminal import format_interval, format_percent
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ UNTRAINED_WARNING = (
 )
 
 
-def write_results(
+def finish_run(
     writer: RunWriter,
     *,
     title: str,

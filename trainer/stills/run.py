@@ -11,7 +11,8 @@ import torch
 
 from cache.settings import settings_to_dict
 from extractors.weights.load import weights_digest
-from trainer.runs.folder import CONFIG, CONFUSION, CURVES, HISTORY, RunWriter
+from trainer.runs.folder import CONFIG, CONFUSION, CURVES, HISTORY
+from trainer.runs.run_writer import RunWriter
 from trainer.settings import format_toml
 from trainer.stills.finetune import Finetuned, StillEpoch, finetune
 from trainer.stills.images.parts import Copies, StillParts, check_parts, find_copies
@@ -24,7 +25,7 @@ from trainer.stills.prepare import (
     starting_point,
     training_identity,
 )
-from trainer.stills.results import (
+from trainer.stills.run_files import (
     CONFUSION_TABLE,
     UNREADABLE,
     draw_confusion,
@@ -32,11 +33,9 @@ from trainer.stills.results import (
     format_confusion,
     format_history,
     format_unreadable,
-    header_metrics,
-    make_results,
-    predictions_of,
 )
 from trainer.stills.settings import DataSettings, FinetuneSettings
+from trainer.stills.still_report import header_metrics, make_still_report, predict_part
 from trainer.stills.weights_file import halve, save_classifier
 from trainer.training.state import read_progress
 
@@ -197,10 +196,10 @@ def write(
 ) -> dict[str, Any]:
     """Score, write the results and the weights, and mark the run finished."""
     tables = {
-        name: predictions_of(trained.classifier, part, name, settings, info["device"])
+        name: predict_part(trained.classifier, part, name, settings, info["device"])
         for name, part in (("valid", parts.valid), ("test", parts.test))
     }
-    report = make_results(tables, settings, parts, info, copies)
+    report = make_still_report(tables, settings, parts, info, copies)
     reported = tables["test"] if tables["test"].clips else tables["valid"]
     writer.write_predictions(reported)
     writer.write(draw_confusion(report), CONFUSION)

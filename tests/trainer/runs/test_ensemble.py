@@ -11,14 +11,15 @@ import pytest
 from cache.settings import read_toml
 from tests.trainer.predictions_helper import predictions_of
 from trainer.runs.ensemble import WEIGHTS_WARNING, ensemble_runs
-from trainer.runs.folder import RunError, RunWriter, read_members, read_run
+from trainer.runs.folder import RunError, read_members, read_run
 from trainer.runs.predictions import (
     Predictions,
     PredictionsError,
     format_predictions,
     mean_predictions,
 )
-from trainer.runs.report import UNTRAINED_WARNING, MissingClip, evaluate_run, write_results
+from trainer.runs.report import UNTRAINED_WARNING, MissingClip, evaluate_run, finish_run
+from trainer.runs.run_writer import RunWriter
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -36,7 +37,7 @@ def make_run(
     missing: Sequence[MissingClip] = (),
 ) -> Path:
     with RunWriter(path, {"kind": "train", "speaker_independent": independent}) as writer:
-        write_results(
+        finish_run(
             writer,
             title="t",
             pooled=table,

@@ -13,7 +13,8 @@ import pytest
 
 from cache.commit import temporary_path
 from tests.trainer.run_helper import TABLE, make_run
-from trainer.runs.folder import RunError, RunWriter, check_writable, read_run
+from trainer.runs.folder import RunError, read_run
+from trainer.runs.run_writer import RunWriter, check_writable
 from trainer.training.identity import OtherTrainingError
 
 
@@ -42,7 +43,7 @@ def test_a_killed_run_never_looks_finished(tmp_path: Path) -> None:
     make_run(tmp_path / "run")
     code = (
         "import os, signal, sys; from pathlib import Path\n"
-        "from trainer.runs.folder import RunWriter\n"
+        "from trainer.runs.run_writer import RunWriter\n"
         "writer = RunWriter(Path(sys.argv[1]), {'kind': 'second'}, overwrite=True)\n"
         "writer.write('clip', 'predictions.csv')\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -61,7 +62,7 @@ def test_a_run_killed_while_a_file_appears_can_be_begun_or_resumed_and_leaves_no
     """Killed before run.json appeared, its folder was taken for somebody's own files."""
     code = (
         "import os, signal, sys; from pathlib import Path\n"
-        "from trainer.runs.folder import RunWriter\n"
+        "from trainer.runs.run_writer import RunWriter\n"
         "left = [int(sys.argv[2])]\n"
         "def kill(event, _):\n"
         "    left[0] -= event == 'os.rename'\n"

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from trainer.stills.images.class_folders import files_below
 from trainer.stills.images.divide import divide_files
-from trainer.stills.images.files import Box, ImageFile, Reading, is_image_name
-from trainer.stills.images.folders import files_below
+from trainer.stills.images.image_files import Box, ImageFile, Reading, is_image_name
 from trainer.stills.images.parts import StillParts, StillsError
 
 CLASSES = (

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from trainer.stills.images.ferplus_votes import FERPLUS_CLASSES, majority_labels, vote_targets
 from trainer.stills.images.parts import StillsError
 from trainer.stills.images.stills import Stills
-from trainer.stills.images.votes import FERPLUS_CLASSES, majority_labels, vote_targets
 
 PIXELS = ("fer2013.csv", "icml_face_data.csv")  # as on its own page, and as Kaggle has it
 VOTES = "fer2013new.csv"

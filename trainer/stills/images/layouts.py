@@ -7,24 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainer.stills.images.affectnet import fits_affectnet, read_affectnet
-from trainer.stills.images.arrays import (
+from trainer.stills.images.class_folders import PART_NAMES, fits_folder, read_folder
+from trainer.stills.images.divide import divide_stills
+from trainer.stills.images.ferplus_csv import fits_ferplus_csv, read_ferplus_csv
+from trainer.stills.images.image_files import Reading
+from trainer.stills.images.npz_files import (
     NUM_FERPLUS_VOTES,
     ferplus_stills,
     labelled_stills,
     read_arrays,
     read_part,
 )
-from trainer.stills.images.divide import divide_stills
-from trainer.stills.images.ferplus_csv import fits_ferplus_csv, read_ferplus_csv
-from trainer.stills.images.files import Reading
-from trainer.stills.images.folders import (
-    PART_NAMES,
-    fits_folder,
-    fits_raf_db,
-    read_folder,
-    read_raf_db,
-)
 from trainer.stills.images.parts import StillParts, StillsError
+from trainer.stills.images.raf_db import fits_raf_db, read_raf_db
 
 
 @dataclass(frozen=True)
