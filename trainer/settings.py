@@ -28,7 +28,7 @@ PRESETS = Path(__file__).parent / "presets"
 
 @dataclass(frozen=True)
 class AugmentSettings:
-    """What is done to training clips; everything is off by default, as in both papers.
+    """Augmentation of training clips; all of it is off by default, as in both papers.
 
     Lengths are shares of a clip's steps, sizes are in normalised units, where features have
     deviation 1. What is said of bands is for sound that goes through an encoder only.
@@ -70,7 +70,7 @@ Attention = Literal["mean", "self", "relation", "transformer", "statistics"]
 
 @dataclass(frozen=True)
 class ModalitySettings:
-    """One modality's way from the cache to one embedding a clip.
+    """Settings of one modality, from the cache to one embedding a clip.
 
     Args:
         set: the feature set's name; ``a+b`` joins two sets step by step.
@@ -110,7 +110,7 @@ class ModalitySettings:
 
 @dataclass(frozen=True)
 class AudioSettings(ModalitySettings):
-    """The same for sound, which may pass through an encoder that is trained with the head.
+    """Settings of sound, which may pass through an encoder that is trained with the head.
 
     Args:
         encoder: "alexnet" turns a spectrogram into a grid of steps; "cnn", a smaller network
@@ -123,7 +123,7 @@ class AudioSettings(ModalitySettings):
 
 @dataclass(frozen=True)
 class FusionSettings:
-    """How an audio and a video embedding become logits.
+    """Fusion of an audio and a video embedding into logits.
 
     Args:
         kind: "fbp" and "concat" fuse embeddings; "late" means the probabilities of a classifier
@@ -151,7 +151,7 @@ class FusionSettings:
 
 @dataclass(frozen=True)
 class OptimSettings:
-    """How a head is trained. The papers give none of this; the values are ours.
+    """Optimisation of a head. The papers give none of this; the values are ours.
 
     Args:
         epochs: passes over the training clips.

@@ -180,5 +180,5 @@ def _like(values: Tensor, features: Tensor) -> Tensor:
 
 
 def _clear(features: Tensor, keep: Tensor) -> Tensor:
-    """Set to 0 what is not kept; not by a product, which would keep a nan."""
+    """Fill with 0 where ``keep`` is False; a product would keep a nan."""
     return features.masked_fill(~_like(keep, features), 0.0)

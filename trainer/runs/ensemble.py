@@ -1,4 +1,4 @@
-"""An ensemble of finished runs: the mean of their probabilities, as a run of its own."""
+"""Ensemble of finished runs: the mean of their probabilities, as a run of its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from trainer.settings import format_toml
 
 WEIGHTS_WARNING = (
     "the weights of the ensemble were given by hand; "
-    "if they were chosen on these clips, its figures are too good"
+    "if they were tuned on these clips, the accuracy is too optimistic"
 )
 
 
@@ -97,7 +97,7 @@ def ensemble_runs(
 
 
 def _join_missing(runs: Sequence[Run]) -> list[MissingClip]:
-    """Clips without features in any of the runs; all runs have the same clips with features."""
+    """List the clips that lack features; all runs have the same clips with features."""
     joined: dict[str, MissingClip] = {}
     for run in runs:
         for clip in run.metrics["missing"]["clips"]:

@@ -1,4 +1,4 @@
-"""Run folder of one training or ensemble: the names of its files, and how they are read.
+"""Run folder of one training or ensemble: names of its files, and their reading.
 
 ``trainer.runs.run_writer`` writes it.
 """
@@ -91,7 +91,7 @@ def read_members(run: Run) -> dict[str, Predictions]:
 
 
 def to_json(values: Mapping[str, Any]) -> str:
-    """JSON for people and programs: indented, and never NaN."""
+    """Write JSON for people and programs: indented, and never NaN."""
     return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 

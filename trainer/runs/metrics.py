@@ -113,7 +113,7 @@ def measure(labels: Sequence[str], predictions: Sequence[str], classes: Sequence
 
 
 def wilson_interval(correct: int, n: int) -> tuple[float, float] | None:
-    """95 % interval of a share of ``n`` independent clips; None without clips.
+    """Compute the 95 % interval of a share of ``n`` independent clips; None without clips.
 
     Source:
         Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
@@ -125,7 +125,7 @@ def wilson_interval(correct: int, n: int) -> tuple[float, float] | None:
 
 
 def spread(values: Sequence[float | None]) -> Spread:
-    """Mean and sample deviation of the values that are defined."""
+    """Compute mean and sample deviation of the values that are defined."""
     defined = np.array([value for value in values if value is not None], dtype=np.float64)
     return Spread(
         mean=float(defined.mean()) if defined.size else None,
@@ -135,10 +135,10 @@ def spread(values: Sequence[float | None]) -> Spread:
     )
 
 
-def spread_of(results: Sequence[Metrics]) -> dict[str, Spread]:
-    """Spread of each headline figure over several results."""
+def spread_of(metrics: Sequence[Metrics]) -> dict[str, Spread]:
+    """Compute the spread of accuracy, UAR and macro F1 over several metrics."""
     return {
-        "accuracy": spread([result.accuracy for result in results]),
-        "uar": spread([result.uar for result in results]),
-        "macro_f1": spread([result.macro_f1 for result in results]),
+        "accuracy": spread([one.accuracy for one in metrics]),
+        "uar": spread([one.uar for one in metrics]),
+        "macro_f1": spread([one.macro_f1 for one in metrics]),
     }

@@ -1,4 +1,4 @@
-"""A run as one HTML page that needs no other file: figures, pictures, mistakes, provenance."""
+"""Page of a run: one HTML file with its figures, pictures, mistakes and provenance."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _embed(path: Path) -> str:
 
 
 def _mistakes(run: Run) -> list[dict[str, Any]]:
-    """The clips that are predicted wrong, the surest mistakes first."""
+    """List the clips that are predicted wrong, the surest mistakes first."""
     table = run.predictions
     rows = [
         {

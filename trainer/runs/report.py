@@ -1,4 +1,4 @@
-"""The report of a run: every figure, computed from predictions alone."""
+"""Report of a run: every figure of ``metrics.json``, computed from predictions alone."""
 
 from __future__ import annotations
 
@@ -14,10 +14,14 @@ from trainer.runs.predictions import BOTH, Predictions
 from trainer.runs.run_writer import RunWriter
 from trainer.runs.terminal import format_interval, format_percent
 
+UNTRAINED_WARNING = (
+    "untrained: random weights stand behind these features; no figure of this run means anything"
+)
+
 
 @dataclass(frozen=True)
 class MissingClip(JsonFields):
-    """A clip to report on that no head could answer for.
+    """Clip to report on that has no features, so that no head could answer for it.
 
     Args:
         clip: its id.
@@ -112,11 +116,6 @@ def _measure(table: Predictions) -> Metrics:
 
 def _spreads(results: Iterable[Metrics]) -> dict[str, Any]:
     return {name: value.to_json() for name, value in spread_of(list(results)).items()}
-
-
-UNTRAINED_WARNING = (
-    "untrained: random weights stand behind these features; no figure of this run means anything"
-)
 
 
 def finish_run(

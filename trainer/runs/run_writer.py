@@ -43,7 +43,7 @@ _KEPT_ON_RESUME = (HISTORY, CHECKPOINTS)
 
 
 class RunWriter:
-    """Writes a run folder; used as a context manager, so that an error is recorded in it.
+    """Writer of a run folder; used as a context manager, so that an error is recorded in it.
 
     Args:
         path: the folder; made with its parents.
@@ -109,7 +109,7 @@ class RunWriter:
             self._write_info()
 
     def file(self, *names: str) -> Path:
-        """Path of a file in the run folder whose folders exist."""
+        """Return the path of a file in the run folder, and make its folders."""
         path = self.path.joinpath(*names)
         path.parent.mkdir(parents=True, exist_ok=True)
         return path

@@ -39,7 +39,7 @@ RANDOM = "random weights"
 
 
 def resolve(train: Stills, settings: FinetuneSettings) -> tuple[Stills, FinetuneSettings]:
-    """Choose the images that are learned, and write the sizes out, so that one training is one.
+    """Choose the images that are learned, and fill in the sizes that the settings leave open.
 
     Raises:
         ValueError: there is nothing to train on, or the network takes no images of that size.
@@ -63,7 +63,7 @@ def resolve(train: Stills, settings: FinetuneSettings) -> tuple[Stills, Finetune
 
 
 def training_identity(train: Stills, settings: FinetuneSettings, started_from: str) -> str:
-    """Digest all that decides a training's result.
+    """Digest everything that decides a fine-tuning's result.
 
     Args:
         train: the images that are learned, as ``resolve`` chooses them.
@@ -82,7 +82,7 @@ def training_identity(train: Stills, settings: FinetuneSettings, started_from: s
 
 
 def starting_point(network: str, weights: Path | None) -> str:
-    """Return what the identity of a training says of its first weights.
+    """Digest the weights that a training starts from; ``RANDOM`` without any.
 
     Raises:
         WeightsError: they do not fit the network.
@@ -143,7 +143,7 @@ def describe(
 
 
 def adopt(run: Path, info: Mapping[str, Any], identity: str) -> None:
-    """Make a run of a folder in which ``finetune`` alone left the state of this very training.
+    """Turn a folder in which ``finetune`` left its state into a run that can be resumed.
 
     Nothing happens in a folder that is a run, or that holds no such state.
 

@@ -1,4 +1,4 @@
-"""A fine-tuning from images in memory to a finished run folder."""
+"""Fine-tune a face network on images in memory, and write the run folder."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from trainer.training.state import read_progress
 
 @dataclass(frozen=True)
 class Watcher:
-    """Who hears how a fine-tuning goes on, and who may stop it; None hears nothing.
+    """Callbacks of a fine-tuning: two that hear how it goes on, one that may stop it.
 
     Attributes:
         update: hears the number of updates done, of all, and the loss.
@@ -194,7 +194,7 @@ def write(
     copies: Copies,
     framing: Mapping[str, float] | None,
 ) -> dict[str, Any]:
-    """Score, write the results and the weights, and mark the run finished."""
+    """Score the images, write report, pictures and weights, and mark the run finished."""
     tables = {
         name: predict_part(trained.classifier, part, name, settings, info["device"])
         for name, part in (("valid", parts.valid), ("test", parts.test))

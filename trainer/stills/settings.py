@@ -29,7 +29,7 @@ TOO_SMALL_FOR_BFLOAT16 = 16
 
 @dataclass(frozen=True)
 class ImageAugmentSettings:
-    """How a training image is varied; every range is drawn from anew for each image and epoch.
+    """Ranges by which training images are varied, drawn anew for each image and epoch.
 
     Attributes:
         flip: mirror half of the images.
@@ -61,7 +61,7 @@ class ImageAugmentSettings:
 
 @dataclass(frozen=True)
 class FinetuneSettings:
-    """A fine-tuning.
+    """Settings that decide a fine-tuning's result.
 
     Attributes:
         network: a face network, by its name in ``extractors.networks``.
@@ -143,7 +143,7 @@ class FinetuneSettings:
 
 @dataclass(frozen=True)
 class DataSettings:
-    """What is made of a folder of still images before the training.
+    """Settings for reading still images and dividing them.
 
     Attributes:
         size: side in pixels of the stored images; 0 takes the network's input, rounded up to a
@@ -189,7 +189,7 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class FinetuneConfig:
-    """The settings of a fine-tuning, in three parts as the file has them.
+    """Settings of a fine-tuning in three parts, as its file has them.
 
     Attributes:
         training: the top level of the file.

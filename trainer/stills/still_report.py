@@ -104,7 +104,7 @@ def make_still_report(
 
 
 def measured(table: Predictions, copies: frozenset[str]) -> dict[str, Any]:
-    """Measure all of a part's predictions, and those for images that training has not."""
+    """Measure the predictions for all images of a part, and for those that are not in training."""
     new = table.select(lambda row: table.clips[row] not in copies)
     figures = measure(table.labels, table.predictions, table.classes).to_json()
     figures["new"] = measure(new.labels, new.predictions, new.classes).to_json()

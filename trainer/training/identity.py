@@ -10,7 +10,7 @@ from cache.digest import digest_json
 
 
 class OtherTrainingError(ValueError):
-    """What is to be continued is another training; the text names the file or folder."""
+    """Unfinished training with another identity than was asked for; names its file or folder."""
 
 
 def digest_identity(decides: Mapping[str, Any]) -> str:

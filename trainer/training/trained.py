@@ -1,4 +1,4 @@
-"""Trained heads, and the checkpoints that keep them: safetensors, never pickled."""
+"""Trained heads and their checkpoints: safetensors files, never pickled."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class CheckpointError(ValueError):
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What one epoch of a training did.
+    """Figures of one epoch of a training.
 
     Args:
         epoch: its number, from 1.

@@ -1,4 +1,4 @@
-"""AffectNet, in the layouts in which it was given out: lists with face boxes, or cut-out faces.
+"""Layout ``affectnet``: lists with face boxes, or cut-out faces with their annotations.
 
 Source: Mollahosseini, Hasani, Mahoor, "AffectNet: A Database for Facial Expression, Valence, and
 Arousal Computing in the Wild", IEEE TAC 2017. Its test images were never published: as in the

@@ -19,7 +19,7 @@ Pieces = list[tuple[str, NDArray[np.int64]]]
 
 @dataclass(frozen=True)
 class Division:
-    """Where the images of ``train``, ``valid`` and ``test`` come from, and notes on that."""
+    """Choice of the images of ``train``, ``valid`` and ``test``, and notes on it."""
 
     parts: Mapping[str, Pieces]
     notes: tuple[str, ...]

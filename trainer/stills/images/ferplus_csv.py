@@ -1,4 +1,4 @@
-"""FER+ as it was given out: pixels in ``fer2013.csv``, votes in ``fer2013new.csv``.
+"""Layout ``ferplus-csv``: pixels in ``fer2013.csv``, votes in ``fer2013new.csv``.
 
 Source: Goodfellow et al., "Challenges in Representation Learning", ICONIP 2013, for the pixels;
 Barsoum et al., ICMI 2016, for the votes, row by row in the same order.

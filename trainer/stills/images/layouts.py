@@ -1,4 +1,4 @@
-"""Which layout a folder of still images has, and its images in three parts."""
+"""Layouts of corpora of still images: recognised, and read into three parts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from trainer.stills.images.raf_db import fits_raf_db, read_raf_db
 
 @dataclass(frozen=True)
 class Layout:
-    """One layout.
+    """Layout of a corpus: its name, how it is recognised, and its reader.
 
     Attributes:
         name: as ``--layout`` calls it.

@@ -1,4 +1,4 @@
-"""Still images that come as arrays: ``.npz`` files with FER+'s votes, or with labels or votes."""
+"""Layouts ``ferplus`` and ``npz``: images as arrays, with FER+'s votes, or labels or votes."""
 
 from __future__ import annotations
 
