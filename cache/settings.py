@@ -133,37 +133,6 @@ def settings_to_dict(settings: Any) -> dict[str, Any]:
     return fields_to_json(settings)
 
 
-def format_toml(values: Mapping[str, Any]) -> str:
-    """Write nested dicts as TOML; a ``None`` is left out, because TOML has no null."""
-    lines: list[str] = []
-    _format_table(values, "", lines)
-    return "\n".join(lines).strip() + "\n"
-
-
-def _format_table(values: Mapping[str, Any], prefix: str, lines: list[str]) -> None:
-    for key, value in values.items():
-        if value is not None and not isinstance(value, Mapping):
-            lines.append(f"{key} = {_format_value(value)}")
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            lines.extend(["", f"[{prefix}{key}]"])
-            _format_table(value, f"{prefix}{key}.", lines)
-
-
-def _format_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (int, float)):
-        return repr(value)
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_format_value(item) for item in value) + "]"
-    escaped = "".join(
-        f"\\u{ord(c):04x}" if ord(c) < 0x20 or ord(c) == 0x7F else "\\" + c if c in '"\\' else c
-        for c in str(value)
-    )
-    return f'"{escaped}"'
-
-
 def _convert(hint: Any, value: Any, name: str) -> Any:
     """Check ``value`` against the annotation ``hint``; ints become floats, lists tuples."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)

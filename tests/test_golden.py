@@ -91,9 +91,13 @@ def test_a_training_of_then_is_repeated_on_the_cache_of_then(golden: Path, tmp_p
     code, output = avfuse(
         *("train", golden / "corpus" / "manifest.csv", "--cache", golden / "cache"),
         *("--config", golden / "run" / "config.toml", "--run", tmp_path / "run"),
-        *("--seeds", 2, "--device", "cpu"),
+        *("--seeds", 2, "--device", "cpu", "--threads", 2),
     )
     assert code == 0, output
+    infos = (
+        json.loads((run / "run.json").read_text()) for run in (golden / "run", tmp_path / "run")
+    )
+    assert len({info["identity"] for info in infos}) == 1
     old, new = (read_probabilities(run) for run in (golden / "run", tmp_path / "run"))
     assert new.keys() == old.keys()
     for clip, probabilities in old.items():

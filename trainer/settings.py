@@ -1,4 +1,4 @@
-"""What a training is made from: frozen dataclasses, the only place that states a default.
+"""Settings of heads and their training: frozen dataclasses, the only place that states a default.
 
 The tables ``video``, ``audio``, ``fusion`` and ``optim`` stand at the top level, so that
 ``--set video.set=resnet18`` reads as it is written. ``presets/*.toml`` hold the papers' systems.
@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import tomli_w
+
 from cache.settings import (
     SettingsError,
     check_at_least,
@@ -21,10 +23,12 @@ from cache.settings import (
     settings_from,
 )
 
+PRESETS = Path(__file__).parent / "presets"
+
 
 @dataclass(frozen=True)
 class AugmentSettings:
-    """What is done to training clips; everything is off by default, as in both papers.
+    """Augmentation of training clips; all of it is off by default, as in both papers.
 
     Lengths are shares of a clip's steps, sizes are in normalised units, where features have
     deviation 1. What is said of bands is for sound that goes through an encoder only.
@@ -61,13 +65,12 @@ class AugmentSettings:
         check_at_least(0, self, "gain", "audio_noise", "video_noise", "mixup")
 
 
-PRESETS = Path(__file__).parent / "presets"
 Attention = Literal["mean", "self", "relation", "transformer", "statistics"]
 
 
 @dataclass(frozen=True)
 class ModalitySettings:
-    """One modality's way from the cache to one embedding a clip.
+    """Settings of one modality, from the cache to one embedding a clip.
 
     Args:
         set: the feature set's name; ``a+b`` joins two sets step by step.
@@ -107,7 +110,7 @@ class ModalitySettings:
 
 @dataclass(frozen=True)
 class AudioSettings(ModalitySettings):
-    """The same for sound, which may pass through an encoder that is trained with the head.
+    """Settings of sound, which may pass through an encoder that is trained with the head.
 
     Args:
         encoder: "alexnet" turns a spectrogram into a grid of steps; "cnn", a smaller network
@@ -120,7 +123,7 @@ class AudioSettings(ModalitySettings):
 
 @dataclass(frozen=True)
 class FusionSettings:
-    """How an audio and a video embedding become logits.
+    """Fusion of an audio and a video embedding into logits.
 
     Args:
         kind: "fbp" and "concat" fuse embeddings; "late" means the probabilities of a classifier
@@ -148,7 +151,7 @@ class FusionSettings:
 
 @dataclass(frozen=True)
 class OptimSettings:
-    """How a head is trained. The papers give none of this; the values are ours.
+    """Optimisation of a head. The papers give none of this; the values are ours.
 
     Args:
         epochs: passes over the training clips.
@@ -257,27 +260,42 @@ def inner_share(selection: str) -> float | None:
     return share
 
 
-def preset_names() -> list[str]:
-    """Name the presets that come with avfuse."""
-    return sorted(path.stem for path in PRESETS.glob("*.toml"))
+def list_toml(folder: Path) -> list[str]:
+    """Name the TOML files of a folder, without their ending."""
+    return sorted(path.stem for path in folder.glob("*.toml"))
+
+
+def find_toml(folder: Path, name: str, kind: str) -> Path:
+    """Find a TOML file that comes with avfuse, or one of the user's own.
+
+    Args:
+        folder: where those of avfuse are.
+        name: the name of one of them, or the path of a TOML file.
+        kind: what messages call it, such as ``preset``.
+
+    Raises:
+        SettingsError: there is neither; names the known ones.
+    """
+    known = list_toml(folder)
+    if name in known:
+        return folder / f"{name}.toml"
+    if name.endswith(".toml") and Path(name).is_file():
+        return Path(name)
+    raise SettingsError(
+        f"unknown {kind} {name!r}; known: {', '.join(known)}, or the path of a TOML file"
+    )
 
 
 def load_preset(name: str) -> dict[str, Any]:
     """Read a preset's tables.
 
     Args:
-        name: one of ``preset_names()``, or the path of a TOML file.
+        name: see ``find_toml``.
 
     Raises:
         SettingsError: no preset has that name (the known ones are listed), or it is not TOML.
     """
-    if name in preset_names():
-        return read_toml(PRESETS / f"{name}.toml")
-    if name.endswith(".toml") and Path(name).is_file():
-        return read_toml(Path(name))
-    raise SettingsError(
-        f"unknown preset {name!r}; known: {', '.join(preset_names())}, or the path of a TOML file"
-    )
+    return read_toml(find_toml(PRESETS, name, "preset"))
 
 
 def load_settings(
@@ -305,3 +323,16 @@ def settings_from_dict(values: Mapping[str, Any]) -> TrainSettings:
         SettingsError: an unknown key, or a refused value.
     """
     return settings_from(TrainSettings, values)
+
+
+def format_toml(values: Mapping[str, Any]) -> str:
+    """Write nested dicts as TOML; a ``None`` is left out, because TOML has no null."""
+    return tomli_w.dumps(_without_none(values))
+
+
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_none(value) if isinstance(value, Mapping) else value
+        for key, value in values.items()
+        if value is not None
+    }

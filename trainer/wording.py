@@ -1,4 +1,4 @@
-"""Lists of clips and speakers as they stand in messages and reports."""
+"""Wording of lists of clips and speakers in messages and reports."""
 
 from __future__ import annotations
 

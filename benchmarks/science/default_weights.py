@@ -24,10 +24,10 @@ from extractors.weights.facts import Framing, WeightFacts
 from extractors.weights.load import load_weights
 from extractors.weights.tensors import COUNTER
 from trainer.runs.metrics import wilson_interval
-from trainer.stills.beginning import RANDOM
 from trainer.stills.classifier import FaceClassifier, predict_stills, score_stills
+from trainer.stills.images.ferplus_votes import FERPLUS_CLASSES, majority_labels, vote_targets
 from trainer.stills.images.stills import Stills
-from trainer.stills.images.votes import FERPLUS_CLASSES, majority_labels, vote_targets
+from trainer.stills.prepare import RANDOM
 from trainer.stills.settings import FinetuneSettings
 from trainer.stills.weights_file import halve, load_classifier, save_classifier
 

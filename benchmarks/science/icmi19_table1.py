@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from trainer.runs.folder import RunError, read_run
-from trainer.runs.text import format_interval, format_percent
+from trainer.runs.terminal import format_interval, format_percent
 
 # Percent right, as printed. Both networks started from face recognition (MS-Celeb-1M, VGGFace);
 # on FER+ the validation images were learned too.

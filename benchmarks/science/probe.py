@@ -16,9 +16,9 @@ from benchmarks.machine import describe_machine
 from benchmarks.science.probe_layers import embed_layers, plot_plane, probe_layer, project
 from extractors.networks import NETWORKS
 from extractors.weights.load import load_weights
-from trainer.runs.text import format_interval, format_percent
+from trainer.runs.terminal import format_interval, format_percent
 from trainer.stills.classifier import FaceClassifier
-from trainer.stills.images.files import Reading
+from trainer.stills.images.image_files import Reading
 from trainer.stills.images.layouts import read_stills
 from trainer.stills.settings import DataSettings
 from trainer.stills.weights_file import load_classifier

@@ -17,14 +17,16 @@ from cache.signals import StopRequest
 from extractors.networks import NETWORKS
 from extractors.running.device import choose_device
 from trainer.commands import options
-from trainer.runs.folder import INFO, check_writable, to_json
-from trainer.stills.beginning import PROGRESS
+from trainer.runs.folder import INFO, to_json
+from trainer.runs.run_writer import check_writable
+from trainer.settings import list_toml
 from trainer.stills.finetune import DivergedError, StillEpoch, Stopped
-from trainer.stills.images.files import Aligner, Reading
+from trainer.stills.images.image_files import Aligner, Reading
 from trainer.stills.images.layouts import LAYOUTS, find_layout, read_stills
-from trainer.stills.results import format_results
+from trainer.stills.prepare import PROGRESS
 from trainer.stills.run import Watcher, run_finetuning
-from trainer.stills.settings import load_config, preset_names
+from trainer.stills.settings import PRESETS, load_config
+from trainer.stills.still_report import format_still_report
 from trainer.stills.weights_file import describe_start
 
 
@@ -40,7 +42,7 @@ from trainer.stills.weights_file import describe_start
 )
 @click.option("--network", type=click.Choice(list(NETWORKS)), help="Default: the settings' own.")
 @click.option("--weights", type=click.Path(path_type=Path), help="Start here, not at random.")
-@click.option("--preset", type=click.Choice(preset_names()), help="Settings to start from.")
+@click.option("--preset", type=click.Choice(list_toml(PRESETS)), help="Settings to start from.")
 @click.option("--config", type=click.Path(path_type=Path), help="Settings over those, as TOML.")
 @options.OVERRIDES
 @click.option("--align", is_flag=True, help="Find and align faces; not where boxes are given.")
@@ -153,7 +155,7 @@ def finetune(
             err=True,
         )
         sys.exit(128 + request.number)
-    click.echo(to_json(report).rstrip("\n") if as_json else format_results(report))
+    click.echo(to_json(report).rstrip("\n") if as_json else format_still_report(report))
 
 
 def framing_of(layout: str) -> dict[str, float] | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from trainer.stills.images.files import Reading
+from trainer.stills.images.image_files import Reading
 from trainer.stills.settings import DataSettings
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.trainer.predictions_helper import predictions_of
-from trainer.runs.folder import RunWriter
+from trainer.runs.run_writer import RunWriter
 
 TABLE = predictions_of("ahs", "ahh")
 

@@ -8,15 +8,17 @@ from typing import Any
 
 import pytest
 
-from cache.settings import SettingsError, format_toml, settings_to_dict
+from cache.settings import SettingsError, read_toml, settings_to_dict
 from trainer.settings import (
+    PRESETS,
     FusionSettings,
     HeadSettings,
     TrainSettings,
+    format_toml,
     inner_share,
+    list_toml,
     load_preset,
     load_settings,
-    preset_names,
     settings_from_dict,
 )
 
@@ -30,10 +32,10 @@ def names(settings: Any, prefix: str = "") -> set[str]:
 
 
 def test_the_presets_of_both_papers_come_with_the_package() -> None:
-    assert preset_names() == ["deep-fusion", "icmi19"]
+    assert list_toml(PRESETS) == ["deep-fusion", "icmi19"]
 
 
-@pytest.mark.parametrize("preset", preset_names())
+@pytest.mark.parametrize("preset", list_toml(PRESETS))
 def test_a_preset_states_every_setting_so_that_one_page_shows_the_whole_choice(
     preset: str,
 ) -> None:
@@ -76,6 +78,18 @@ def test_a_preset_may_be_a_file_of_ones_own(tmp_path: Path) -> None:
 def test_settings_survive_being_written_and_read() -> None:
     settings = load_settings("deep-fusion", ["prior=sqrt-train", "selection=inner:0.25"])
     assert settings_from_dict(settings_to_dict(settings)) == settings
+
+
+def test_numbers_and_text_of_any_kind_are_read_back_from_toml_and_none_is_left_out(
+    tmp_path: Path,
+) -> None:
+    values = {
+        "rate": 1e-05, "third": 1 / 3, "huge": 1e300, "limit": float("inf"), "whole": 7, "on": True,
+        "text": 'día "1"\\\n\x7f', "sets": ["a+b", "c"], "runs": {"weights": [0.5, 2.0]},
+    }  # fmt: skip
+    path = tmp_path / "all.toml"
+    path.write_text(format_toml({**values, "threads": None}), encoding="utf-8")
+    assert read_toml(path) == values
 
 
 def test_an_unknown_setting_is_refused_and_the_nearest_named() -> None:

@@ -9,7 +9,7 @@ import click
 from trainer.runs.compare import compare_predictions
 from trainer.runs.folder import RunError, read_run, to_json
 from trainer.runs.predictions import PredictionsError
-from trainer.runs.text import format_comparison
+from trainer.runs.terminal import format_comparison
 
 
 @click.command()

@@ -10,7 +10,7 @@ from trainer.commands import options
 from trainer.runs.ensemble import ensemble_runs
 from trainer.runs.folder import RunError, to_json
 from trainer.runs.predictions import PredictionsError
-from trainer.runs.text import format_report
+from trainer.runs.terminal import format_report
 
 
 @click.command()

@@ -8,7 +8,7 @@ import click
 
 from trainer.runs.folder import RunError, read_run, to_json
 from trainer.runs.report import evaluate_run
-from trainer.runs.text import format_report
+from trainer.runs.terminal import format_report
 
 
 @click.command()

@@ -8,7 +8,7 @@ import click
 
 from cache.commit import write_whole
 from trainer.runs.folder import RunError, read_run
-from trainer.runs.html import format_html
+from trainer.runs.page import format_html
 
 
 @click.command()

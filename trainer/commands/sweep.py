@@ -15,7 +15,7 @@ from cache.signals import ends_by_signal
 from extractors.running.device import choose_device
 from trainer.commands import options
 from trainer.runs.folder import to_json
-from trainer.runs.text import format_percent
+from trainer.runs.terminal import format_percent
 from trainer.sweeps.cell import CellResult, Place
 from trainer.sweeps.file import read_sweep, sweep_names
 from trainer.sweeps.sweep import TABLE_MARKDOWN, run_sweep

@@ -14,7 +14,7 @@ from trainer.commands import options
 from trainer.runs.display import Display
 from trainer.runs.experiment import Protocol, run_experiment
 from trainer.runs.folder import to_json
-from trainer.runs.text import format_report
+from trainer.runs.terminal import format_report
 from trainer.settings import inner_share, load_settings
 from trainer.training.train import TrainingError
 

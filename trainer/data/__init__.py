@@ -1,1 +1,1 @@
-"""Data: a cache's features as sequences, divided by folds, normalised and batched."""
+"""Features of a cache as sequences: divided into folds, normalised, augmented and batched."""

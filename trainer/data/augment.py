@@ -159,8 +159,19 @@ def drop_modality(batch: Mapping[str, Steps], probability: float) -> dict[str, S
 def mix(steps: Steps, partner: Tensor, share: float) -> Steps:
     """Add up each clip and its partner, step by step; a step is real where one of both is."""
     partner = partner.to(steps.mask.device)
-    features = share * steps.features + (1.0 - share) * steps.features[partner]
+    features = blend(steps.features, partner, share)
     return steps._replace(features=features, mask=steps.mask | steps.mask[partner])
+
+
+def blend(values: Tensor, partner: Tensor, share: Tensor | float) -> Tensor:
+    """Mix each row with its partner's (Zhang et al., "mixup", ICLR 2018).
+
+    Args:
+        values: (B, ...), of clips or of images.
+        partner: (B,) the row that each row is mixed with.
+        share: of the row itself, in [0, 1]: one number, or one a row, with the axes of ``values``.
+    """
+    return share * values + (1.0 - share) * values[partner]
 
 
 def _like(values: Tensor, features: Tensor) -> Tensor:
@@ -169,5 +180,5 @@ def _like(values: Tensor, features: Tensor) -> Tensor:
 
 
 def _clear(features: Tensor, keep: Tensor) -> Tensor:
-    """Set to 0 what is not kept; not by a product, which would keep a nan."""
+    """Fill with 0 where ``keep`` is False; a product would keep a nan."""
     return features.masked_fill(~_like(keep, features), 0.0)

@@ -1,4 +1,8 @@
-"""Corpus: what a head is trained on, the steps of every clip of every modality in memory."""
+"""Corpus: the steps of every clip and modality in memory, read from a cache.
+
+``load_corpus`` refuses a clip that was never extracted; ``load_available`` leaves it out and names
+it.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +20,10 @@ from trainer.data.sequences import Sequences
 from trainer.settings import HeadSettings
 
 UNLABELLED = -1
-# What an encoder can't take: these are embeddings already.
+# Embeddings already: an encoder can't take them.
 EMBEDDINGS = {"basic", "mean", "mean_std", "norm_fft", "grid"}
+NEVER_EXTRACTED = "never extracted into {folder}; run avfuse extract with the same manifest"
+_NO_STEPS = "it has no steps"
 
 
 class CorpusError(ValueError):
@@ -75,7 +81,7 @@ class Corpus:
         return {name: part.shape for name, part in self.sequences.items()}
 
     def has(self, modality: str) -> NDArray[np.bool_]:
-        """Say which clips have at least one step of a modality, (N,)."""
+        """Mark the clips that have at least one step of a modality, (N,)."""
         if modality not in self.sequences:
             return np.zeros(len(self), np.bool_)
         return self.sequences[modality].lengths > 0
@@ -170,13 +176,9 @@ def _check_encoder(part: SetFeatures, settings: HeadSettings) -> None:
         )
 
 
-_NO_STEPS = "it has no steps"
-NEVER_EXTRACTED = "never extracted into {folder}; run avfuse extract with the same manifest"
-
-
 @dataclass(frozen=True)
 class Available:
-    """The corpus of the clips that were extracted, and what is not in it.
+    """Corpus of the clips that were extracted, and the clips that it lacks.
 
     Args:
         corpus: clips with an entry or a recorded failure in every set.
@@ -240,7 +242,7 @@ def load_available(
 
 
 def _reasons(corpus: Corpus, i: int) -> str:
-    """What a clip lacks in each modality; said once where both lack the same."""
+    """Name what a clip lacks in each modality; once where both lack the same."""
     reasons = {
         modality: ", ".join(corpus.missing[modality][i]) or _NO_STEPS
         for modality, part in corpus.sequences.items()
@@ -278,7 +280,7 @@ def _find_unextracted(sets: Sequence[FeatureSet], clip_ids: Sequence[str]) -> di
 
 
 def _describe_sets(cache: Path, used: Sequence[FeatureSet]) -> list[dict[str, Any]]:
-    """The used sets, then those that they are built on, as far as the cache still has them."""
+    """Describe the used sets, then those that they are built on, where the cache still has them."""
     by_key = {item.spec.key: item for item in list_sets(cache)}
     todo, described = list(used), {}
     while todo:

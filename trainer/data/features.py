@@ -1,4 +1,4 @@
-"""Features: what a head sees of a feature set, derived when read and never stored twice.
+"""Features that a head sees of a feature set, derived when they are read and never stored twice.
 
 icmi19's enhancements (its Table 3) are "mean", "mean_std" and "norm_fft"; F-AR-Mean is "mean" of
 two sets joined, F-MeanStd-2 is "mean_std" of a set extracted with the wide views.
@@ -22,6 +22,10 @@ Array = NDArray[np.float32]
 CHUNK = 16384
 # Arrays of a network's set beside its features.
 NOT_FEATURES = ("times", "rung", "track")
+FAILED = "failed"
+_BY_SEVERITY = ("ok", "partial", FAILED)
+_NO_ENTRY = "no entry"  # a pack's word for a clip that was never extracted
+_SHOWN = 10
 
 
 class FeaturesError(ValueError):
@@ -58,7 +62,7 @@ DERIVED: dict[str, tuple[tuple[str, ...], Callable[..., Array]]] = {
 
 
 def choose_features(features: str, offered: Sequence[str], name: str) -> str:
-    """Say which features "auto" means for a set, and check that a set offers those asked for.
+    """Choose the features of a set that "auto" means; check that it offers those asked for.
 
     Args:
         features: a key of ``DERIVED``, the name of an array, or "auto".
@@ -104,12 +108,6 @@ def derive(features: str, arrays: Mapping[str, Array]) -> Array:
 def chunks(n: int) -> list[slice]:
     """Cut n rows into pieces of ``CHUNK``."""
     return [slice(start, start + CHUNK) for start in range(0, n, CHUNK)]
-
-
-FAILED = "failed"
-_BY_SEVERITY = ("ok", "partial", FAILED)
-_NO_ENTRY = "no entry"  # what a pack says of a clip that was never extracted
-_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -212,7 +210,7 @@ def _read_set(
 
 
 def _offered(feature_set: FeatureSet, clip_ids: Sequence[str]) -> list[str]:
-    """Arrays of the set's entries, as the first clip that has one says."""
+    """Name the arrays of the set's entries, by the first clip that has one."""
     for clip in clip_ids:
         try:
             return list(feature_set.read(clip, []).checksums)

@@ -1,4 +1,4 @@
-"""Groups of clips for cross-validation: by speaker, by clip, or as the manifest says."""
+"""Groups of clips: those that folds are tested on, and those held out to choose the epochs."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _check_count(num_folds: int, available: int, what: str) -> None:
 
 
 def natural_key(text: str) -> tuple[list[str | int], str]:
-    """Sort key that puts ``actor 2`` before ``actor 10``."""
+    """Make a sort key that puts ``actor 2`` before ``actor 10``."""
     parts = re.split(r"([0-9]+)", text)
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], text
 
@@ -160,7 +160,7 @@ def inner_split(
 
 
 def _hold_out_clips(clips: Sequence[Clip], fraction: float, seed: int) -> set[str]:
-    """Ids of about ``fraction`` of the clips, each label alike."""
+    """Choose about ``fraction`` of the clips, each label alike; their ids."""
     count = min(max(1, round(fraction * len(clips))), len(clips) - 1)
     # Deal every clip a turn of its own: neighbours in the deal are of one label, so every
     # 1/fraction-th turn spreads the held-out clips over the labels.

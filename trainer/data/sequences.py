@@ -1,4 +1,4 @@
-"""Sequences: one modality of many clips, their steps written behind each other."""
+"""Sequences of one modality: the steps of many clips, one clip behind the other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Sequences:
-    """Steps of N clips with their times, without padding; the pair checks itself.
+    """Steps of N clips with their times, without padding; their lengths are checked.
 
     Args:
         values: (sum T, ...) features of every step.

@@ -1,8 +1,8 @@
-"""Which clips train a head and which it is reported on: splits, folds, and the speaker guard.
+"""Division of clips into those that train a head and those it is reported on, and its checks.
 
-A plan is made from the manifest alone, before any feature is looked at, so that which clips stand
-in a fold never depends on which extraction failed. ``restrict_plan`` then leaves out the clips
-without features and checks again.
+Folds are planned from the manifest alone, before any feature is looked at, so that which clips
+stand in a fold never depends on which extraction failed. ``restrict_folds`` then leaves out the
+clips without features and checks again.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from cache.digest import digest_json
 from cache.manifest.manifest import Clip
 from trainer.data.folds import SplitError, group_clips, natural_key
 from trainer.wording import name_some
+
+SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,13 @@ class Fold:
 
     @property
     def name(self) -> str:
-        """How messages and tables call this fold."""
+        """Name of this fold in messages and tables."""
         return f"split {self.split}" if self.number is None else f"fold {self.number}"
 
 
 @dataclass(frozen=True)
 class FoldPlan:
-    """Every fold of a run, and what a reader must know about them.
+    """Folds of a run, and the facts about them that belong beside its figures.
 
     Args:
         kind: ``split``, ``speaker``, ``clip`` or ``manifest``.
@@ -70,10 +72,156 @@ class FoldPlan:
     warnings: tuple[str, ...]
 
 
-def check_speakers(
+def plan_folds(
+    clips: Sequence[Clip],
+    *,
+    folds: str | None = None,
+    report_on: str | None = None,
+    train_on: Sequence[str] = ("train",),
+    seed: int = 0,
+    allow_shared_speakers: bool = False,
+) -> FoldPlan:
+    """Divide the labelled clips of a manifest into training and test clips.
+
+    Args:
+        clips: the clips of a manifest; those without a label are left out and counted.
+        folds: None for the manifest's own splits; ``speaker:K`` for K groups of neighbouring
+            speakers in natural order, ``speaker:all`` for one speaker a fold, ``clip:K`` for K
+            groups of clips drawn per label, ``manifest`` for the manifest's fold column.
+        report_on: split to report on, without ``folds``; None takes ``test`` where labelled
+            clips are in it and ``val`` otherwise.
+        train_on: splits to train on, without ``folds``.
+        seed: seed of ``clip:K``. The order of ``clips`` never matters.
+        allow_shared_speakers: accept a speaker in both training and test clips, and say so in
+            the plan. Folds by clip always accept it.
+
+    Returns:
+        The plan, with at least one fold, each with training and test clips.
+
+    Raises:
+        SplitError: no clip has a label; ``folds`` or a split is not one of the above; a split
+            has no clip; folds by speaker and a clip without one, or fewer speakers than folds;
+            folds by the manifest and a clip without one, or only one; fewer clips than folds;
+            a speaker in both training and test clips; training clips of one class only; with
+            splits, a test clip whose label no training clip has.
+    """
+    labelled = sorted((clip for clip in clips if clip.label), key=lambda clip: clip.id)
+    unlabelled = tuple(sorted(clip.id for clip in clips if not clip.label))
+    if not labelled:
+        raise SplitError(
+            f"none of the manifest's {len(clips)} clips has a label; fill in its column label"
+        )
+    if folds is None:
+        parts = [_split_fold(labelled, report_on, train_on)]
+        kind, spec = "split", f"{'+'.join(train_on)} -> {parts[0].split}"
+    else:
+        kind, spec = folds.partition(":")[0], folds
+        parts = _cross_folds(group_clips(labelled, folds, seed=seed))
+    shared, independent = _check_speakers(parts, kind, allow=allow_shared_speakers)
+    in_folds = {clip.id for part in parts for clip in (*part.train, *part.test)}
+    plan = FoldPlan(
+        kind=kind,
+        spec=spec,
+        folds=tuple(parts),
+        classes=(),
+        unlabelled=unlabelled,
+        unused=tuple(clip.id for clip in labelled if clip.id not in in_folds),
+        shared_speakers=shared,
+        speaker_independent=independent,
+        warnings=(),
+    )
+    return _check_classes(plan)
+
+
+def restrict_folds(plan: FoldPlan, keep: Callable[[Clip], bool]) -> FoldPlan:
+    """Leave clips out of the folds, such as those without features, and check them again.
+
+    Args:
+        plan: the folds of the whole manifest.
+        keep: whether a clip stays.
+
+    Returns:
+        The same folds with fewer clips; a fold may be left without test clips. Classes are
+        those of ``plan``, so that runs on other features stay comparable; one that no clip is
+        left of is warned about.
+
+    Raises:
+        SplitError: a fold has no training clip left, or training clips of one class only; with
+            splits, a test clip whose label no training clip has, or no test clip at all.
+    """
+    folds = tuple(
+        replace(
+            fold,
+            train=tuple(filter(keep, fold.train)),
+            test=tuple(filter(keep, fold.test)),
+        )
+        for fold in plan.folds
+    )
+    if not any(fold.test for fold in folds):
+        raise SplitError(
+            f"none of the {sum(len(fold.test) for fold in plan.folds)} clips to report on has "
+            "features; extract them first"
+        )
+    for old, new in zip(plan.folds, folds, strict=True):
+        if not new.train:
+            raise SplitError(
+                f"{new.name}: none of its {len(old.train)} training clips has features; "
+                "extract them first"
+            )
+    checked = _check_classes(replace(plan, folds=folds))
+    lost = [name for name in plan.classes if name not in checked.classes]
+    warnings = checked.warnings
+    if lost:
+        warnings += (f"no clip with features has the class {', '.join(lost)}",)
+    return replace(checked, classes=plan.classes, warnings=warnings)
+
+
+def _split_fold(clips: Sequence[Clip], report_on: str | None, train_on: Sequence[str]) -> Fold:
+    counts = Counter(clip.split for clip in clips)
+    if report_on is None:
+        report_on = "test" if counts["test"] else "val"
+    for split in (report_on, *train_on):
+        if split not in SPLITS:
+            raise SplitError(f"a split is one of {', '.join(SPLITS)}, got {split!r}")
+    if report_on in train_on:
+        raise SplitError(
+            f"can't train on split {report_on} and report on it; "
+            "choose another split, or folds such as --folds speaker:6"
+        )
+    for wanted in ((report_on,), train_on):
+        if not any(counts[split] for split in wanted):
+            found = ", ".join(f"{split} {counts[split]}" for split in SPLITS if counts[split])
+            raise SplitError(
+                f"no labelled clip of the manifest is in split {' or '.join(wanted)} "
+                f"(found: {found or 'no split at all'}); fill in its column split, "
+                "or use folds such as --folds speaker:6"
+            )
+    return Fold(
+        number=None,
+        split=report_on,
+        train=tuple(clip for clip in clips if clip.split in train_on),
+        test=tuple(clip for clip in clips if clip.split == report_on),
+    )
+
+
+def _cross_folds(groups: dict[int, list[Clip]]) -> list[Fold]:
+    return [
+        Fold(
+            number=number,
+            split=None,
+            train=tuple(
+                clip for other, clips in groups.items() if other != number for clip in clips
+            ),
+            test=tuple(test),
+        )
+        for number, test in groups.items()
+    ]
+
+
+def _check_speakers(
     folds: Sequence[Fold], kind: str, *, allow: bool
 ) -> tuple[tuple[str, ...], bool | None]:
-    """Speakers in both parts of a fold, and whether the plan is speaker-independent."""
+    """Find the speakers in both parts of a fold, and whether the folds are speaker-independent."""
     shared: set[str] = set()
     unknown = False
     for fold in folds:
@@ -94,7 +242,7 @@ def check_speakers(
     return tuple(sorted(shared, key=natural_key)), independent
 
 
-def check_classes(plan: FoldPlan) -> FoldPlan:
+def _check_classes(plan: FoldPlan) -> FoldPlan:
     """Fill in the classes, each fold's absent ones and the warnings."""
     folds = []
     for fold in plan.folds:
@@ -153,155 +301,6 @@ def _warnings(plan: FoldPlan) -> Iterator[str]:
 def _doubled_files(fold: Fold) -> list[str]:
     trained = {(clip.path, clip.span) for clip in fold.train}
     return [clip.id for clip in fold.test if (clip.path, clip.span) in trained]
-
-
-SPLITS = ("train", "val", "test")
-
-
-def make_plan(
-    clips: Sequence[Clip],
-    *,
-    folds: str | None = None,
-    report_on: str | None = None,
-    train_on: Sequence[str] = ("train",),
-    seed: int = 0,
-    allow_shared_speakers: bool = False,
-) -> FoldPlan:
-    """Divide the labelled clips of a manifest into training and test clips.
-
-    Args:
-        clips: the clips of a manifest; those without a label are left out and counted.
-        folds: None for the manifest's own splits; ``speaker:K`` for K groups of neighbouring
-            speakers in natural order, ``speaker:all`` for one speaker a fold, ``clip:K`` for K
-            groups of clips drawn per label, ``manifest`` for the manifest's fold column.
-        report_on: split to report on, without ``folds``; None takes ``test`` where labelled
-            clips are in it and ``val`` otherwise.
-        train_on: splits to train on, without ``folds``.
-        seed: seed of ``clip:K``. The order of ``clips`` never matters.
-        allow_shared_speakers: accept a speaker in both training and test clips, and say so in
-            the plan. Folds by clip always accept it.
-
-    Returns:
-        The plan, with at least one fold, each with training and test clips.
-
-    Raises:
-        SplitError: no clip has a label; ``folds`` or a split is not one of the above; a split
-            has no clip; folds by speaker and a clip without one, or fewer speakers than folds;
-            folds by the manifest and a clip without one, or only one; fewer clips than folds;
-            a speaker in both training and test clips; training clips of one class only; with
-            splits, a test clip whose label no training clip has.
-    """
-    labelled = sorted((clip for clip in clips if clip.label), key=lambda clip: clip.id)
-    unlabelled = tuple(sorted(clip.id for clip in clips if not clip.label))
-    if not labelled:
-        raise SplitError(
-            f"none of the manifest's {len(clips)} clips has a label; fill in its column label"
-        )
-    if folds is None:
-        parts = [_split_fold(labelled, report_on, train_on)]
-        kind, spec = "split", f"{'+'.join(train_on)} -> {parts[0].split}"
-    else:
-        kind, spec = folds.partition(":")[0], folds
-        parts = _cross_folds(group_clips(labelled, folds, seed=seed))
-    shared, independent = check_speakers(parts, kind, allow=allow_shared_speakers)
-    in_folds = {clip.id for part in parts for clip in (*part.train, *part.test)}
-    plan = FoldPlan(
-        kind=kind,
-        spec=spec,
-        folds=tuple(parts),
-        classes=(),
-        unlabelled=unlabelled,
-        unused=tuple(clip.id for clip in labelled if clip.id not in in_folds),
-        shared_speakers=shared,
-        speaker_independent=independent,
-        warnings=(),
-    )
-    return check_classes(plan)
-
-
-def restrict_plan(plan: FoldPlan, keep: Callable[[Clip], bool]) -> FoldPlan:
-    """Leave out clips, such as those without features, and check the plan again.
-
-    Args:
-        plan: the plan of the whole manifest.
-        keep: whether a clip stays.
-
-    Returns:
-        The same folds with fewer clips; a fold may be left without test clips. Classes are
-        those of ``plan``, so that runs on other features stay comparable; one that no clip is
-        left of is warned about.
-
-    Raises:
-        SplitError: a fold has no training clip left, or training clips of one class only; with
-            splits, a test clip whose label no training clip has, or no test clip at all.
-    """
-    folds = tuple(
-        replace(
-            fold,
-            train=tuple(filter(keep, fold.train)),
-            test=tuple(filter(keep, fold.test)),
-        )
-        for fold in plan.folds
-    )
-    if not any(fold.test for fold in folds):
-        raise SplitError(
-            f"none of the {sum(len(fold.test) for fold in plan.folds)} clips to report on has "
-            "features; extract them first"
-        )
-    for old, new in zip(plan.folds, folds, strict=True):
-        if not new.train:
-            raise SplitError(
-                f"{new.name}: none of its {len(old.train)} training clips has features; "
-                "extract them first"
-            )
-    checked = check_classes(replace(plan, folds=folds))
-    lost = [name for name in plan.classes if name not in checked.classes]
-    warnings = checked.warnings
-    if lost:
-        warnings += (f"no clip with features has the class {', '.join(lost)}",)
-    return replace(checked, classes=plan.classes, warnings=warnings)
-
-
-def _split_fold(clips: Sequence[Clip], report_on: str | None, train_on: Sequence[str]) -> Fold:
-    counts = Counter(clip.split for clip in clips)
-    if report_on is None:
-        report_on = "test" if counts["test"] else "val"
-    for split in (report_on, *train_on):
-        if split not in SPLITS:
-            raise SplitError(f"a split is one of {', '.join(SPLITS)}, got {split!r}")
-    if report_on in train_on:
-        raise SplitError(
-            f"can't train on split {report_on} and report on it; "
-            "choose another split, or folds such as --folds speaker:6"
-        )
-    for wanted in ((report_on,), train_on):
-        if not any(counts[split] for split in wanted):
-            found = ", ".join(f"{split} {counts[split]}" for split in SPLITS if counts[split])
-            raise SplitError(
-                f"no labelled clip of the manifest is in split {' or '.join(wanted)} "
-                f"(found: {found or 'no split at all'}); fill in its column split, "
-                "or use folds such as --folds speaker:6"
-            )
-    return Fold(
-        number=None,
-        split=report_on,
-        train=tuple(clip for clip in clips if clip.split in train_on),
-        test=tuple(clip for clip in clips if clip.split == report_on),
-    )
-
-
-def _cross_folds(groups: dict[int, list[Clip]]) -> list[Fold]:
-    return [
-        Fold(
-            number=number,
-            split=None,
-            train=tuple(
-                clip for other, clips in groups.items() if other != number for clip in clips
-            ),
-            test=tuple(test),
-        )
-        for number, test in groups.items()
-    ]
 
 
 def find_leaks(sets: Sequence[Mapping[str, Any]], plan: FoldPlan) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Two runs on the same clips: is one better, and on which clips do they differ."""
+"""Paired comparison of two runs on the same clips: test, interval and differing clips."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A paired comparison of run b with run a.
+    """Paired comparison of run b with run a.
 
     Args:
         n: clips in both.
@@ -51,7 +51,7 @@ class Comparison:
     left_out: tuple[int, int]
 
     def to_json(self) -> dict[str, Any]:
-        """The comparison for programs."""
+        """Return the comparison as JSON, with the accuracy of both runs."""
         return {
             "n": self.n,
             "left_out": {"only_a": self.left_out[0], "only_b": self.left_out[1]},
@@ -121,7 +121,7 @@ def compare_predictions(
 
 
 def mcnemar(only_a: int, only_b: int) -> float:
-    """Two-sided exact probability of discordant pairs at least as uneven, were both runs alike.
+    """Compute McNemar's exact p value: of pairs at least as uneven, were both runs equally good.
 
     Source:
         McNemar, "Note on the sampling error of the difference between correlated proportions or
@@ -133,7 +133,7 @@ def mcnemar(only_a: int, only_b: int) -> float:
 
 
 def paired_interval(both: int, first: int, second: int, neither: int) -> tuple[float, float]:
-    """95 % interval of a difference of two shares of the same clips.
+    """Compute the 95 % interval of a difference of two shares of the same clips.
 
     Each share's Wilson interval is widened or narrowed by how much the two go together. Unlike
     the normal interval it has width where no pair is discordant, and stays within [-1, 1].

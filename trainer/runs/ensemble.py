@@ -1,4 +1,4 @@
-"""An ensemble of finished runs: the mean of their probabilities, as a run of its own."""
+"""Ensemble of finished runs: the mean of their probabilities, as a run of its own."""
 
 from __future__ import annotations
 
@@ -8,22 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from cache.digest import digest_file
-from cache.settings import format_toml
-from trainer.runs.folder import (
-    CONFIG,
-    PREDICTIONS,
-    Run,
-    RunError,
-    RunWriter,
-    check_writable,
-    read_run,
-)
+from trainer.runs.folder import CONFIG, PREDICTIONS, Run, RunError, read_run
 from trainer.runs.predictions import mean_predictions
-from trainer.runs.report import MissingClip, write_results
+from trainer.runs.report import MissingClip, finish_run
+from trainer.runs.run_writer import RunWriter, check_writable
+from trainer.settings import format_toml
 
 WEIGHTS_WARNING = (
     "the weights of the ensemble were given by hand; "
-    "if they were chosen on these clips, its figures are too good"
+    "if they were tuned on these clips, the accuracy is too optimistic"
 )
 
 
@@ -92,7 +85,7 @@ def ensemble_runs(
             "weights": [member["weight"] for member in members],
         }
         writer.write(format_toml({"ensemble": table}), CONFIG)
-        return write_results(
+        return finish_run(
             writer,
             title=f"ensemble of {len(runs)} runs",
             pooled=pooled,
@@ -104,7 +97,7 @@ def ensemble_runs(
 
 
 def _join_missing(runs: Sequence[Run]) -> list[MissingClip]:
-    """Clips without features in any of the runs; all runs have the same clips with features."""
+    """List the clips that lack features; all runs have the same clips with features."""
     joined: dict[str, MissingClip] = {}
     for run in runs:
         for clip in run.metrics["missing"]["clips"]:

@@ -13,24 +13,17 @@ from typing import Any
 import torch
 
 from cache.manifest.manifest import Manifest
-from cache.settings import format_toml, settings_to_dict
+from cache.settings import settings_to_dict
 from trainer.data.corpus import Available, Corpus, load_available, used_set_names
-from trainer.data.splits import FoldPlan, find_leaks, make_plan, restrict_plan
-from trainer.runs.folder import (
-    CONFIG,
-    CURVES,
-    ENTRIES,
-    RunWriter,
-    check_writable,
-    read_run,
-    state_of_same,
-)
+from trainer.data.splits import FoldPlan, find_leaks, plan_folds, restrict_folds
+from trainer.runs.folder import CONFIG, CURVES, ENTRIES, read_run
 from trainer.runs.head_trainer import HeadTrainer, Watch
 from trainer.runs.history import plot_history
 from trainer.runs.info import describe_run, measure_run_coverage
 from trainer.runs.predictions import mean_predictions, pool_predictions
-from trainer.runs.report import MissingClip, write_results
-from trainer.settings import TrainSettings, inner_share
+from trainer.runs.report import MissingClip, finish_run
+from trainer.runs.run_writer import RunWriter, check_writable, state_of_same
+from trainer.settings import TrainSettings, format_toml, inner_share
 from trainer.wording import name_by_reason
 
 AFEW_WARNING = "prior afew-test: its class weights were made from the test labels of AFEW, a leak"
@@ -42,10 +35,10 @@ TRANSDUCTIVE_WARNING = (
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a run divides the clips, and how many heads it trains on each division.
+    """Division of the clips of a run, and the number of heads trained on each fold.
 
     Args:
-        folds: ``speaker:6``, ``clip:5`` ...; None for the manifest's splits. See ``make_plan``.
+        folds: ``speaker:6``, ``clip:5`` ...; None for the manifest's splits. See ``plan_folds``.
         report_on: the split to report on, without ``folds``.
         train_on: the splits to train on, without ``folds``.
         split_seed: seed of folds by clip.
@@ -104,7 +97,7 @@ def run_experiment(
 
     Raises:
         RunError: the folder can't be written to; see ``RunWriter``.
-        SplitError: the clips can't be divided as asked; see ``make_plan``, ``restrict_plan``.
+        SplitError: the clips can't be divided as asked; see ``plan_folds``, ``restrict_folds``.
         SetError, FeaturesError, CorpusError, PackError, EntryError: see ``load_available``.
         TrainingError: a loss is no longer finite.
         ValueError: settings that don't fit the features.
@@ -112,7 +105,7 @@ def run_experiment(
     """
     check_writable(run, overwrite=overwrite or keep, resume=resume)
     watch = watch or Watch()
-    plan = make_plan(
+    fold_plan = plan_folds(
         manifest.clips,
         folds=protocol.folds,
         report_on=protocol.report_on,
@@ -120,15 +113,17 @@ def run_experiment(
         seed=protocol.split_seed,
         allow_shared_speakers=protocol.allow_shared_speakers,
     )
-    clips = {clip.id: clip for fold in plan.folds for clip in (*fold.train, *fold.test)}
+    clips = {clip.id: clip for fold in fold_plan.folds for clip in (*fold.train, *fold.test)}
     labels = {name: clip.label or "" for name, clip in clips.items()}
     speakers = {name: clip.speaker for name, clip in clips.items()}
     found = load_available(
-        cache, labels, settings, classes=plan.classes, speakers=speakers, packs=packs
+        cache, labels, settings, classes=fold_plan.classes, speakers=speakers, packs=packs
     )
-    usable = restrict_plan(plan, lambda clip: clip.id not in found.without)
+    usable = restrict_folds(fold_plan, lambda clip: clip.id not in found.without)
     seeds = [settings.seed + number for number in range(protocol.num_seeds)]
-    title = f"{preset or 'settings'}, {_count(seeds)}, {plan.spec}, {_describe_epochs(settings)}"
+    title = (
+        f"{preset or 'settings'}, {_count(seeds)}, {fold_plan.spec}, {_describe_epochs(settings)}"
+    )
     with _torch_threads(threads) as used_threads:
         info = describe_run(
             manifest,
@@ -163,31 +158,31 @@ def run_experiment(
                 plot_history(trainer.rows, title=title, untrained=found.corpus.untrained), CURVES
             )
             writer.info.update(checkpoints=trainer.checkpoints, lengthened=trainer.lengthened)
-            return write_results(
+            return finish_run(
                 writer,
                 title=title,
                 pooled=mean_predictions(list(members.values())),
                 members=members,
                 members_are="seeds",
-                missing=_missing_clips(plan, found.without),
-                warnings=list(_warnings(plan, usable, found, settings)),
+                missing=_missing_clips(fold_plan, found.without),
+                warnings=list(_warnings(fold_plan, usable, found, settings)),
                 coverage=measure_run_coverage(
                     cache, used_set_names(settings), found.corpus.clip_ids
                 ),
             )
 
 
-def _missing_clips(plan: FoldPlan, without: Mapping[str, str]) -> list[MissingClip]:
+def _missing_clips(fold_plan: FoldPlan, without: Mapping[str, str]) -> list[MissingClip]:
     return [
         MissingClip(clip.id, clip.label or "", fold.number, without[clip.id])
-        for fold in plan.folds
+        for fold in fold_plan.folds
         for clip in fold.test
         if clip.id in without
     ]
 
 
 def _warnings(
-    plan: FoldPlan, usable: FoldPlan, found: Available, settings: TrainSettings
+    fold_plan: FoldPlan, usable: FoldPlan, found: Available, settings: TrainSettings
 ) -> Iterator[str]:
     yield from usable.warnings
     yield from find_leaks(found.sets, usable)
@@ -196,8 +191,8 @@ def _warnings(
     for name in settings.modalities:
         if settings.modality(name).normalise == "per-speaker":
             yield TRANSDUCTIVE_WARNING.format(modality=name)
-    tested = {clip.id for fold in plan.folds for clip in fold.test}
-    if plan.kind != "split" and found.without:
+    tested = {clip.id for fold in fold_plan.folds for clip in fold.test}
+    if fold_plan.kind != "split" and found.without:
         # The report names them as missing test clips.
         yield f"{len(found.without)} clips without features are left out of training too"
     elif trained := {c: reason for c, reason in found.without.items() if c not in tested}:
@@ -208,7 +203,7 @@ def _warnings(
 
 
 def _format_entries(corpus: Corpus) -> str:
-    """One row per clip: the SHA-256 of every array that was read, empty where there is none."""
+    """Write a CSV row per clip: the SHA-256 of every array that was read, empty without one."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["clip", *corpus.checksums])

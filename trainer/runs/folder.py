@@ -1,30 +1,17 @@
-"""The run folder: what one training or ensemble wrote; ``trainer.runs.folder`` writes it."""
+"""Run folder of one training or ensemble: names of its files, and their reading.
+
+``trainer.runs.run_writer`` writes it.
+"""
 
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from cache.commit import (
-    Writer,
-    is_alive,
-    temporary_writer,
-    this_host,
-    this_writer,
-    write_whole,
-)
-from cache.entries.failure import utc_now
-from trainer.runs.predictions import (
-    Predictions,
-    PredictionsError,
-    format_predictions,
-    read_predictions,
-)
+from trainer.runs.predictions import Predictions, PredictionsError, read_predictions
 
 FORMAT = 1
 INFO, CONFIG, METRICS, PREDICTIONS = "run.json", "config.toml", "metrics.json", "predictions.csv"
@@ -104,7 +91,7 @@ def read_members(run: Run) -> dict[str, Predictions]:
 
 
 def to_json(values: Mapping[str, Any]) -> str:
-    """JSON for people and programs: indented, and never NaN."""
+    """Write JSON for people and programs: indented, and never NaN."""
     return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -122,181 +109,3 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise RunError(f"{path} is damaged: expected a JSON object")
     return values
-
-
-_FILES = (CONFIG, METRICS, PREDICTIONS, HISTORY, ENTRIES, CONFUSION, CURVES)
-_FOLDERS = {CHECKPOINTS: ("*.safetensors", "*.progress"), MEMBERS: ("*.csv",)}
-_KEPT_ON_RESUME = (HISTORY, CHECKPOINTS)
-
-
-class RunWriter:
-    """Writes a run folder; used as a context manager, so that an error is recorded in it.
-
-    Args:
-        path: the folder; made with its parents.
-        info: first contents of ``run.json``; ``finish`` adds to them.
-        overwrite: replace the run that ``path`` holds. Files that no run writes stay.
-        resume: go on with the unfinished run that ``path`` holds, if it has the same
-            ``identity``: its checkpoints and history stay.
-
-    Raises:
-        RunError: ``path`` holds a run and neither ``overwrite`` nor ``resume`` applies, a
-            process still writes it, or it is something else than a run or an empty folder,
-            which is never replaced.
-        OSError: the folder can't be written.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        info: Mapping[str, Any],
-        *,
-        overwrite: bool = False,
-        resume: bool = False,
-    ) -> None:
-        check_writable(path, overwrite=overwrite, resume=resume)
-        if resume and (path / INFO).exists():
-            _check_identity(path, info)
-        self.path = path
-        self.info = {
-            "format": FORMAT,
-            "state": "running",
-            "started": utc_now(),
-            "host": socket.gethostname(),
-            "writer": asdict(this_writer()),
-            **info,
-        }
-        path.mkdir(parents=True, exist_ok=True)
-        # The state changes before anything of the old run goes, and before anything new comes.
-        self._write_info()
-        for left in _left_over(path):
-            left.unlink(missing_ok=True)
-        kept = _KEPT_ON_RESUME if resume else ()
-        for name in _FILES:
-            if name not in kept:
-                (path / name).unlink(missing_ok=True)
-        for folder, patterns in _FOLDERS.items():
-            for pattern in patterns if folder not in kept else ():
-                for old in (path / folder).glob(pattern):
-                    old.unlink()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is not None:
-            self.info.update(state="failed", reason=f"{type(error).__name__}: {error}")
-            self._write_info()
-
-    def file(self, *names: str) -> Path:
-        """Path of a file in the run folder whose folders exist."""
-        path = self.path.joinpath(*names)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
-
-    def write(self, content: str | bytes, *names: str) -> Path:
-        """Write one file, complete or not at all."""
-        return write_whole(self.file(*names), content)
-
-    def write_predictions(
-        self, pooled: Predictions, members: Mapping[str, Predictions] | None = None
-    ) -> None:
-        """Write the run's predictions, and each member's under ``members/``."""
-        for name, table in (members or {}).items():
-            self.write(format_predictions(table), MEMBERS, f"{name}.csv")
-        self.write(format_predictions(pooled), PREDICTIONS)
-
-    def finish(self, metrics: Mapping[str, Any], **info: Any) -> None:
-        """Write the metrics, then mark the run finished."""
-        self.write(to_json(metrics), METRICS)
-        self.info.update(info, state="finished", finished=utc_now())
-        self._write_info()
-
-    def _write_info(self) -> None:
-        self.write(to_json(self.info), INFO)
-
-
-def check_writable(path: Path, *, overwrite: bool, resume: bool = False) -> None:
-    """Check that a run can be written to ``path``, before any work is done for it.
-
-    Raises:
-        RunError: as ``RunWriter``, except that the identity is not known yet.
-    """
-    if not path.exists():
-        return
-    if not path.is_dir():
-        raise RunError(f"{path} is a file; a run is written to a folder")
-    if not set(path.iterdir()) - set(_left_over(path)):
-        return
-    if not (path / INFO).is_file():
-        raise RunError(
-            f"{path} holds files and no {INFO}, so it is not a run and is not replaced; "
-            "choose another folder"
-        )
-    try:
-        info = read_json(path / INFO)
-    except RunError:
-        info = {"state": "damaged"}
-    state = info.get("state")
-    if state == "running" and is_being_written(info):
-        raise RunError(
-            f"{path} is being written by process {info['writer']['pid']}; "
-            "wait for it or choose another folder"
-        )
-    if resume and state not in ("running", "failed"):
-        raise RunError(f"{path} holds a run ({state}), which can't be resumed; use --overwrite")
-    if not overwrite and not resume:
-        hint = " or --resume to go on with it" if state in ("running", "failed") else ""
-        raise RunError(f"{path} holds a run ({state}); pass --overwrite to replace it{hint}")
-
-
-def _left_over(path: Path) -> list[Path]:
-    """Find the temporary files that killed writers left in a run folder."""
-    found = [item for folder in ("", *_FOLDERS) for item in (path / folder).glob(".*.tmp")]
-    writers = [(item, temporary_writer(item)) for item in found]
-    return [
-        item
-        for item, writer in writers
-        if writer and writer.host == this_host() and not is_alive(writer)
-    ]
-
-
-def state_of_same(path: Path, info: Mapping[str, Any]) -> str | None:
-    """Return the state of the run in a folder if it is the same run; None if there is none such.
-
-    Args:
-        path: the folder.
-        info: first contents of ``run.json`` of the run that is to be there.
-    """
-    try:
-        there = read_json(path / INFO)
-    except (RunError, OSError):
-        return None  # none, or damaged: replaced either way
-    return str(there.get("state")) if there.get("identity") == info.get("identity") else None
-
-
-def _check_identity(path: Path, info: Mapping[str, Any]) -> None:
-    """Refuse to go on with a run that is not the same."""
-    if read_json(path / INFO).get("identity") != info.get("identity"):
-        raise RunError(
-            f"{path} holds an unfinished run with other settings, clips, entries, seeds, device "
-            "or threads; give those it was started with, or pass --overwrite to replace it"
-        )
-
-
-def is_being_written(info: Mapping[str, Any]) -> bool:
-    """Whether the process that began a run still lives, as far as this host can tell.
-
-    Args:
-        info: the contents of ``run.json``.
-    """
-    try:
-        writer = Writer(**info["writer"])
-    except (KeyError, TypeError):
-        return False
-    return writer.host == this_host() and is_alive(writer)

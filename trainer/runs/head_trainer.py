@@ -14,9 +14,10 @@ from trainer.data.corpus import Corpus
 from trainer.data.folds import inner_split
 from trainer.data.splits import Fold
 from trainer.heads.stack import why_not_stacked
-from trainer.runs.folder import CHECKPOINTS, HISTORY, RunWriter
+from trainer.runs.folder import CHECKPOINTS, HISTORY
 from trainer.runs.history import HistoryRow, Stage, format_history, read_history
 from trainer.runs.predictions import Predictions
+from trainer.runs.run_writer import RunWriter
 from trainer.settings import TrainSettings, inner_share
 from trainer.training.predict import predict_head
 from trainer.training.train import choose_epochs, train_head, train_heads
@@ -27,20 +28,20 @@ MOST_TOGETHER = 16
 
 
 class Watch:
-    """Hears how a run goes on; this one keeps it to itself."""
+    """Listener to a run; this one shows nothing."""
 
     def start(self, num_heads: int, epochs: int) -> None:
-        """The clips are divided and read; ``num_heads`` of at most ``epochs`` epochs follow."""
+        """Hear that the clips are read; ``num_heads`` of at most ``epochs`` epochs follow."""
 
     def epoch(self, head: str, stage: Stage, record: EpochRecord) -> None:
-        """One epoch of a head is done."""
+        """Hear that one epoch of a head is done."""
 
     def head(self, head: str, last: EpochRecord, *, resumed: bool) -> None:
-        """A head is trained, or was before the run was resumed."""
+        """Hear that a head is trained, or was before the run was resumed."""
 
 
 class HeadTrainer:
-    """Trains the heads of one run and keeps what they leave behind.
+    """Trainer of the heads of one run; keeps their checkpoints, history and progress.
 
     The seeds of a fold are trained as one where ``optim.stack`` and the settings allow it, else
     one after the other.
@@ -189,7 +190,7 @@ class HeadTrainer:
         return self.writer.file(CHECKPOINTS, f"{_name(fold, seed)}.safetensors")
 
     def _progress(self, fold: Fold, seeds: Sequence[int]) -> Path:
-        """Where an unfinished training of one head, or of several as one, is kept."""
+        """Return the file of an unfinished training of one head, or of several as one."""
         last = f"-to-{seeds[-1]}" if len(seeds) > 1 else ""
         return self.writer.file(CHECKPOINTS, f"{_name(fold, seeds[0])}{last}.progress")
 
@@ -216,5 +217,5 @@ class HeadTrainer:
 
 
 def _name(fold: Fold, seed: int) -> str:
-    """What a head is called, in files and messages."""
+    """Name a head in files and messages."""
     return f"seed-{seed}" if fold.number is None else f"fold-{fold.number}-seed-{seed}"

@@ -1,4 +1,4 @@
-"""The history of a run: one row per epoch of every head, as a CSV table and as curves."""
+"""History of a run: one row per epoch of every head, as a CSV table and as curves."""
 
 from __future__ import annotations
 

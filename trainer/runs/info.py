@@ -1,4 +1,4 @@
-"""What ``run.json`` says of a training: what from, how clips were divided, which are left out."""
+"""Facts of a run beside its predictions: those of ``run.json``, and the coverage of its clips."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from trainer.data.corpus import Available
 from trainer.data.folds import natural_key
 from trainer.data.splits import Fold, FoldPlan
 from trainer.settings import TrainSettings
+from trainer.training.identity import digest_identity
 
 
 def describe_run(
     manifest: Manifest,
     cache: Path,
     settings: TrainSettings,
-    plan: FoldPlan,
+    fold_plan: FoldPlan,
     found: Available,
     *,
     seeds: Sequence[int],
@@ -39,7 +40,7 @@ def describe_run(
         manifest: the manifest.
         cache: the cache's folder.
         settings: the settings as they are resolved.
-        plan: the folds, without clips that have no features.
+        fold_plan: the folds, without clips that have no features.
         found: the corpus and what is not in it.
         seeds: the seeds of the heads of each fold.
         machine: the device and the number of threads.
@@ -49,12 +50,12 @@ def describe_run(
         that an interrupted run is only resumed as the same run.
     """
     digest = manifest.digest()
-    folds = [_describe_fold(fold) for fold in plan.folds]
-    identity = {
+    folds = [_describe_fold(fold) for fold in fold_plan.folds]
+    decides = {
         "settings": settings_to_dict(settings),
         "manifest": digest,
         "folds": [[fold["train_clips"], fold["test_clips"]] for fold in folds],
-        "classes": list(plan.classes),
+        "classes": list(fold_plan.classes),
         "seeds": list(seeds),
         "entries": {name: list(values) for name, values in found.corpus.checksums.items()},
         "machine": dict(machine),
@@ -64,21 +65,21 @@ def describe_run(
         "version": importlib.metadata.version("avfuse"),
         "torch": torch.__version__,
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "identity": digest_json(identity),
-        "classes": list(plan.classes),
+        "identity": digest_identity(decides),
+        "classes": list(fold_plan.classes),
         "manifest": {"path": str(manifest.path), "sha256": digest, "clips": len(manifest.clips)},
         "cache": str(cache.resolve()),
         "sets": list(found.sets),
         "features": dict(found.corpus.features),
         "untrained": found.corpus.untrained,
-        "plan": {"kind": plan.kind, "spec": plan.spec, "folds": folds},
-        "speaker_independent": plan.speaker_independent,
-        "shared_speakers": list(plan.shared_speakers),
+        "plan": {"kind": fold_plan.kind, "spec": fold_plan.spec, "folds": folds},
+        "speaker_independent": fold_plan.speaker_independent,
+        "shared_speakers": list(fold_plan.shared_speakers),
         "seeds": list(seeds),
         "selection": settings.selection,
         **machine,
-        "unlabelled": list(plan.unlabelled),
-        "unused": list(plan.unused),
+        "unlabelled": list(fold_plan.unlabelled),
+        "unused": list(fold_plan.unused),
         "without_features": dict(found.without),
         "partial": dict(found.partial),
     }

@@ -1,22 +1,23 @@
-"""Figures from predictions: accuracy with its interval, UAR, macro F1, recall, confusion."""
+"""Metrics of predictions: accuracy with its interval, UAR, macro F1, recall, confusion."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, f1_score
 
+from cache.codec import JsonFields
+
 CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
-class Metrics:
-    """What predictions on ``n`` clips are worth. None stands for a figure that is not defined.
+class Metrics(JsonFields):
+    """Metrics of the predictions for ``n`` clips; None stands for a figure that is not defined.
 
     Args:
         n: number of clips.
@@ -40,23 +41,9 @@ class Metrics:
     without_clips: tuple[str, ...]
     confusion: tuple[tuple[int, ...], ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """The figures as they are written to ``metrics.json``."""
-        return {
-            "n": self.n,
-            "correct": self.correct,
-            "accuracy": self.accuracy,
-            "interval": None if self.interval is None else list(self.interval),
-            "uar": self.uar,
-            "macro_f1": self.macro_f1,
-            "recall": self.recall,
-            "without_clips": list(self.without_clips),
-            "confusion": [list(row) for row in self.confusion],
-        }
-
 
 @dataclass(frozen=True)
-class Spread:
+class Spread(JsonFields):
     """Mean and deviation of one figure over seeds, folds or runs.
 
     Args:
@@ -70,15 +57,6 @@ class Spread:
     deviation: float | None
     count: int
     values: tuple[float | None, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """The figures as they are written to ``metrics.json``."""
-        return {
-            "mean": self.mean,
-            "deviation": self.deviation,
-            "count": self.count,
-            "values": list(self.values),
-        }
 
 
 def measure(labels: Sequence[str], predictions: Sequence[str], classes: Sequence[str]) -> Metrics:
@@ -135,7 +113,7 @@ def measure(labels: Sequence[str], predictions: Sequence[str], classes: Sequence
 
 
 def wilson_interval(correct: int, n: int) -> tuple[float, float] | None:
-    """95 % interval of a share of ``n`` independent clips; None without clips.
+    """Compute the 95 % interval of a share of ``n`` independent clips; None without clips.
 
     Source:
         Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
@@ -147,7 +125,7 @@ def wilson_interval(correct: int, n: int) -> tuple[float, float] | None:
 
 
 def spread(values: Sequence[float | None]) -> Spread:
-    """Mean and sample deviation of the values that are defined."""
+    """Compute mean and sample deviation of the values that are defined."""
     defined = np.array([value for value in values if value is not None], dtype=np.float64)
     return Spread(
         mean=float(defined.mean()) if defined.size else None,
@@ -157,10 +135,10 @@ def spread(values: Sequence[float | None]) -> Spread:
     )
 
 
-def spread_of(results: Sequence[Metrics]) -> dict[str, Spread]:
-    """Spread of each headline figure over several results."""
+def spread_of(metrics: Sequence[Metrics]) -> dict[str, Spread]:
+    """Compute the spread of accuracy, UAR and macro F1 over several metrics."""
     return {
-        "accuracy": spread([result.accuracy for result in results]),
-        "uar": spread([result.uar for result in results]),
-        "macro_f1": spread([result.macro_f1 for result in results]),
+        "accuracy": spread([one.accuracy for one in metrics]),
+        "uar": spread([one.uar for one in metrics]),
+        "macro_f1": spread([one.macro_f1 for one in metrics]),
     }

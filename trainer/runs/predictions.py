@@ -1,4 +1,4 @@
-"""The table of a run's predictions: one row per clip, with the probability of every class."""
+"""Table of a run's predictions, in memory and as CSV: the probability of every class per clip."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 BOTH = "audio+video"
+# Of the CSV file: the first columns, and those behind the probabilities.
+COLUMNS = ("clip", "label", "prediction")
+LAST_COLUMNS = ("fold", "split", "modalities", "untrained")
 T = TypeVar("T")
 
 
@@ -200,10 +203,6 @@ def _reorder(columns: Sequence[Sequence[T]], order: Sequence[int]) -> tuple[T, .
 
 def _agreed(values: Sequence[T]) -> T | None:
     return values[0] if all(value == values[0] for value in values) else None
-
-
-COLUMNS = ("clip", "label", "prediction")
-LAST_COLUMNS = ("fold", "split", "modalities", "untrained")
 
 
 def format_predictions(table: Predictions) -> str:

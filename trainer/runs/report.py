@@ -1,4 +1,4 @@
-"""The report of a run: every figure, computed from predictions alone."""
+"""Report of a run: every figure of ``metrics.json``, computed from predictions alone."""
 
 from __future__ import annotations
 
@@ -6,16 +6,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trainer.runs.folder import CONFUSION, Run, RunWriter, read_members
+from cache.codec import JsonFields
+from trainer.runs.folder import CONFUSION, Run, read_members
 from trainer.runs.metrics import Metrics, measure, spread_of, wilson_interval
 from trainer.runs.plots import plot_confusion
 from trainer.runs.predictions import BOTH, Predictions
-from trainer.runs.text import format_interval, format_percent
+from trainer.runs.run_writer import RunWriter
+from trainer.runs.terminal import format_interval, format_percent
+
+UNTRAINED_WARNING = (
+    "untrained: random weights stand behind these features; no figure of this run means anything"
+)
 
 
 @dataclass(frozen=True)
-class MissingClip:
-    """A clip to report on that no head could answer for.
+class MissingClip(JsonFields):
+    """Clip to report on that has no features, so that no head could answer for it.
 
     Args:
         clip: its id.
@@ -28,10 +34,6 @@ class MissingClip:
     label: str
     fold: int | None
     reason: str
-
-    def to_json(self) -> dict[str, Any]:
-        """The clip as it is written to ``metrics.json``."""
-        return {"clip": self.clip, "label": self.label, "fold": self.fold, "reason": self.reason}
 
 
 def make_report(
@@ -116,12 +118,7 @@ def _spreads(results: Iterable[Metrics]) -> dict[str, Any]:
     return {name: value.to_json() for name, value in spread_of(list(results)).items()}
 
 
-UNTRAINED_WARNING = (
-    "untrained: random weights stand behind these features; no figure of this run means anything"
-)
-
-
-def write_results(
+def finish_run(
     writer: RunWriter,
     *,
     title: str,

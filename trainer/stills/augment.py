@@ -11,11 +11,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from extractors.images import luma
+from trainer.data.augment import blend
 from trainer.stills.images.stills import Stills
 from trainer.stills.settings import FinetuneSettings, ImageAugmentSettings
 
 ERASE_AREA = (0.02, 0.2)
 ERASE_ASPECT = (0.5, 2.0)
+# More than a training has updates, so that no two seeds share the draws of one.
+SEEDS_APART = 1_000_003
 
 
 def to_float(images: Tensor, *, grey: bool) -> Tensor:
@@ -102,27 +105,22 @@ def rectangles(count: int, size: int, probability: float, draw: torch.Generator)
 def mix(
     images: Tensor, targets: Tensor, alpha: float, draw: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Mix every image and target with another of the batch (Zhang et al., "mixup", ICLR 2018)."""
+    """Mix every image and target with another of the batch, each in a share of its own."""
     # Two gamma draws make a Beta one; PyTorch's own Beta takes no generator.
     gammas = torch._standard_gamma(torch.full((2, len(images)), alpha), generator=draw)
     share = gammas[0] / gammas.sum(dim=0).clamp_min(1e-12)
     share = torch.maximum(share, 1 - share)
     other = torch.randperm(len(images), generator=draw).to(images.device)
     share = share.to(images.device)
-    weights = share.view(-1, 1, 1, 1)
     return (
-        weights * images + (1 - weights) * images[other],
-        share.unsqueeze(1) * targets + (1 - share).unsqueeze(1) * targets[other],
+        blend(images, other, share.view(-1, 1, 1, 1)),
+        blend(targets, other, share.unsqueeze(1)),
     )
 
 
 def symmetric(count: int, limit: float, draw: torch.Generator) -> Tensor:
     """Draw ``count`` numbers from -``limit`` to ``limit``."""
     return (2 * torch.rand(count, generator=draw) - 1) * limit
-
-
-# More than a training has updates, so that no two seeds share the draws of one.
-SEEDS_APART = 1_000_003
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:

@@ -18,9 +18,11 @@ from trainer.stills.images.stills import Stills
 from trainer.stills.settings import FinetuneSettings
 from trainer.training.optim import make_optimiser
 
+IMAGES_PER_FORWARD = 256
+
 
 class FaceClassifier(nn.Module):
-    """Turns face images into logits: embedding, dropout, one linear layer.
+    """Network from face images to logits: embedding, dropout, one linear layer.
 
     Shapes (N images, C classes):
         ``images``: (N, 3, S, S), float, normalised as the network expects.
@@ -83,9 +85,6 @@ def balance(train: Stills, settings: FinetuneSettings) -> Tensor:
     power = {"none": 0.0, "sqrt": 0.5, "full": 1.0}[settings.balance]
     weights = mass.clamp_min(1.0) ** -power
     return (weights * mass.sum() / (weights * mass).sum()).float()
-
-
-IMAGES_PER_FORWARD = 256
 
 
 def normalise(classifier: FaceClassifier, images: Tensor) -> Tensor:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from extractors.running.settings import PRECISIONS
 from extractors.weights.load import load_weights
 from extractors.weights.tensors import weights_digest
 from trainer.stills.augment import SEEDS_APART, draw_batch, epoch_order
-from trainer.stills.beginning import RANDOM, resolve, training_identity
 from trainer.stills.classifier import (
     FaceClassifier,
     balance,
@@ -25,12 +27,14 @@ from trainer.stills.classifier import (
     soft_cross_entropy,
 )
 from trainer.stills.images.stills import Stills
+from trainer.stills.prepare import RANDOM, resolve, training_identity
 from trainer.stills.settings import FinetuneSettings
-from trainer.training.optim import learning_rate_at
-from trainer.training.stills_state import TrainingState, load_state, save_state
+from trainer.training.optim import learning_rate_at, set_learning_rate
+from trainer.training.state import Unfinished
 
 # A kill costs at most this much work.
 SAVE_EVERY_SECONDS = 60.0
+PROGRESS_FIELDS = ("update", "loss_sum", "history", "scaler")
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,74 @@ class Finetuned:
 
     classifier: FaceClassifier
     history: tuple[StillEpoch, ...]
+
+
+class TrainingState:
+    """What changes in the course of a fine-tuning, besides the optimiser.
+
+    Args:
+        module: the parameters that are trained.
+        ema: decay per update of the averaged parameters; 0 averages nothing.
+
+    Attributes:
+        mean: the averaged parameters, and the averaged statistics of norms, by name.
+        update: updates done.
+        loss_sum: of the epoch so far.
+        history: one row an epoch.
+        scaler: the loss's scale, of half precision on a GPU.
+    """
+
+    def __init__(self, module: nn.Module, ema: float) -> None:
+        self.module = module
+        self.ema = ema
+        self.update = 0
+        self.loss_sum = 0.0
+        self.history: list[dict[str, Any]] = []
+        self.scaler: dict[str, Any] = {}
+        self.mean = {name: value.detach().clone() for name, value in self._floats().items()}
+
+    def progress(self) -> dict[str, Any]:
+        """Return the numbers, as JSON that reads back to the same bits."""
+        return {name: getattr(self, name) for name in PROGRESS_FIELDS}
+
+    def restore(self, progress: Mapping[str, Any]) -> None:
+        """Put back what ``progress`` returned."""
+        for name in PROGRESS_FIELDS:
+            setattr(self, name, progress[name])
+
+    def average(self) -> None:
+        """Take the present parameters into the mean; sooner while there are few of them."""
+        decay = min(self.ema, self.update / (10 + self.update)) if self.ema else 0.0
+        with torch.no_grad():
+            for name, value in self._floats().items():
+                self.mean[name].lerp_(value, 1 - decay)
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Put the mean in the place of the parameters for a while."""
+        kept = {name: value.detach().clone() for name, value in self._floats().items()}
+        self._set(self.mean)
+        try:
+            yield
+        finally:
+            self._set(kept)
+
+    def keep_average(self) -> None:
+        """Put the mean in the place of the parameters for good."""
+        self._set(self.mean)
+
+    def _floats(self) -> dict[str, Tensor]:
+        """Parameters and the norms' statistics."""
+        return {
+            name: value
+            for name, value in self.module.state_dict().items()
+            if value.is_floating_point()
+        }
+
+    def _set(self, values: Mapping[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, value in self._floats().items():
+                value.copy_(values[name])
 
 
 class DivergedError(ValueError):
@@ -104,7 +176,8 @@ def finetune(
             images of that size.
         DivergedError: the loss, or a parameter at the end, is not finite.
         WeightsError: ``weights`` does not fit the network.
-        StateError: ``progress`` is damaged or of another training.
+        StateError: ``progress`` is damaged.
+        OtherTrainingError: ``progress`` is of another training.
         OSError: ``progress`` can't be written.
 
     Source:
@@ -128,10 +201,11 @@ def finetune(
     updates_per_epoch = max(1, len(train) // settings.batch_size)
     total = updates_per_epoch * settings.epochs
     optimiser = finetune_optimiser(classifier, settings)
-    state = TrainingState(classifier, optimiser, settings.ema)
+    state = TrainingState(classifier, settings.ema)
     identity = training_identity(train, settings, started_from)
-    if progress is not None and progress.exists():
-        load_state(progress, identity, state)
+    unfinished = Unfinished(progress, identity, classifier, optimiser, state.mean)
+    if kept := unfinished.resume():
+        state.restore(kept)
     class_weights = balance(train, settings).to(device)
     dtype = PRECISIONS[settings.precision]
     device_type = torch.device(device).type
@@ -148,10 +222,10 @@ def finetune(
         order = epoch_order(len(train), settings.seed, epoch)
         chosen = order[place * settings.batch_size : (place + 1) * settings.batch_size]
         images, targets = draw_batch(train, chosen, settings, epoch, state.update, device)
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate_at(
-                state.update, total, highest=settings.learning_rate, warmup=settings.warmup
-            )
+        rate = learning_rate_at(
+            state.update, total, highest=settings.learning_rate, warmup=settings.warmup
+        )
+        set_learning_rate(optimiser, rate)
         images = normalise(classifier, images)
         with (
             torch.random.fork_rng(),
@@ -184,14 +258,11 @@ def finetune(
             state.history.append(asdict(row))
             if on_epoch is not None:
                 on_epoch(row)
-        if progress is not None and (
-            place + 1 == updates_per_epoch or time.monotonic() - saved > SAVE_EVERY_SECONDS
-        ):
-            save_state(progress, identity, state)
+        if place + 1 == updates_per_epoch or time.monotonic() - saved > SAVE_EVERY_SECONDS:
+            unfinished.keep(state.progress())
             saved = time.monotonic()
         if state.update < total and stopped is not None and stopped():
-            if progress is not None:
-                save_state(progress, identity, state)
+            unfinished.keep(state.progress())
             raise Stopped(state.update, total)
     state.keep_average()
     broken = [name for name, value in classifier.state_dict().items() if not finite(value)]
@@ -203,7 +274,7 @@ def finetune(
     return Finetuned(classifier.eval(), tuple(StillEpoch(**row) for row in state.history))
 
 
-def finite(values: torch.Tensor) -> bool:
+def finite(values: Tensor) -> bool:
     """Whether all values are finite."""
     return bool(values.isfinite().all())
 

@@ -1,4 +1,4 @@
-"""A fine-tuning from images in memory to a finished run folder."""
+"""Fine-tune a face network on images in memory, and write the run folder."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from typing import Any
 
 import torch
 
-from cache.settings import format_toml, settings_to_dict
+from cache.settings import settings_to_dict
 from extractors.weights.facts import Framing, WeightFacts
 from extractors.weights.tensors import weights_digest
-from trainer.runs.folder import CONFIG, CONFUSION, CURVES, HISTORY, RunWriter
-from trainer.stills.beginning import (
+from trainer.runs.folder import CONFIG, CONFUSION, CURVES, HISTORY
+from trainer.runs.run_writer import RunWriter
+from trainer.settings import format_toml
+from trainer.stills.finetune import Finetuned, StillEpoch, finetune
+from trainer.stills.images.parts import Copies, StillParts, check_parts, find_copies
+from trainer.stills.prepare import (
     PROGRESS,
     WEIGHTS,
     adopt,
@@ -22,9 +26,7 @@ from trainer.stills.beginning import (
     starting_point,
     training_identity,
 )
-from trainer.stills.finetune import Finetuned, StillEpoch, finetune
-from trainer.stills.images.parts import Copies, StillParts, check_parts, find_copies
-from trainer.stills.results import (
+from trainer.stills.run_files import (
     CONFUSION_TABLE,
     UNREADABLE,
     draw_confusion,
@@ -32,18 +34,16 @@ from trainer.stills.results import (
     format_confusion,
     format_history,
     format_unreadable,
-    header_metrics,
-    make_results,
-    predictions_of,
 )
 from trainer.stills.settings import DataSettings, FinetuneSettings
+from trainer.stills.still_report import header_metrics, make_still_report, predict_part
 from trainer.stills.weights_file import halve, save_classifier
-from trainer.training.stills_state import read_facts
+from trainer.training.state import read_progress
 
 
 @dataclass(frozen=True)
 class Watcher:
-    """Who hears how a fine-tuning goes on, and who may stop it; None hears nothing.
+    """Callbacks of a fine-tuning: two that hear how it goes on, one that may stop it.
 
     Attributes:
         update: hears the number of updates done, of all, and the loss.
@@ -101,7 +101,8 @@ def run_finetuning(
         Stopped: the watcher asked to stop; the state is saved.
         RunError: the folder can't be written to; see ``RunWriter``.
         StillsError: the images can't be trained on; see ``check_parts``.
-        StateError: the folder's state is damaged or of another training.
+        OtherTrainingError: the folder holds another unfinished training.
+        StateError: the folder's state is damaged.
         WeightsError: ``weights`` does not fit the network.
         DivergedError: a loss, a parameter or an answer is not finite.
         ValueError: settings that don't fit the network.
@@ -161,7 +162,8 @@ def train(
     progress = writer.file(PROGRESS)
     rows: list[StillEpoch] = []
     if progress.is_file():
-        rows = [StillEpoch(**row) for row in read_facts(progress)["history"]]
+        kept = read_progress(progress, writer.info["training"])
+        rows = [StillEpoch(**row) for row in kept["history"]]
 
     def hear(row: StillEpoch) -> None:
         rows.append(row)
@@ -193,12 +195,12 @@ def write(
     copies: Copies,
     framing: Mapping[str, float] | None,
 ) -> dict[str, Any]:
-    """Score, write the results and the weights, and mark the run finished."""
+    """Score the images, write report, pictures and weights, and mark the run finished."""
     tables = {
-        name: predictions_of(trained.classifier, part, name, settings, info["device"])
+        name: predict_part(trained.classifier, part, name, settings, info["device"])
         for name, part in (("valid", parts.valid), ("test", parts.test))
     }
-    report = make_results(tables, settings, parts, info, copies)
+    report = make_still_report(tables, settings, parts, info, copies)
     reported = tables["test"] if tables["test"].clips else tables["valid"]
     writer.write_predictions(reported)
     writer.write(draw_confusion(report), CONFUSION)

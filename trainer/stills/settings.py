@@ -1,4 +1,4 @@
-"""What decides a fine-tuning's result, and nothing else."""
+"""Settings of a fine-tuning: images, augmentation, network and training."""
 
 from __future__ import annotations
 
@@ -18,11 +18,18 @@ from cache.settings import (
 )
 from extractors.networks import NETWORKS
 from extractors.running.settings import PRECISIONS
+from trainer.settings import find_toml
+
+PRESETS = Path(__file__).parent / "presets"
+ROUNDING = 8  # of the side of stored images, in pixels
+# Up to here a ResNet's last stage sees a single pixel, and on a processor PyTorch 2.13 makes the
+# gradient of a strided kernel there out of whatever its memory holds.
+TOO_SMALL_FOR_BFLOAT16 = 16
 
 
 @dataclass(frozen=True)
 class ImageAugmentSettings:
-    """How a training image is varied; every range is drawn from anew for each image and epoch.
+    """Ranges by which training images are varied, drawn anew for each image and epoch.
 
     Attributes:
         flip: mirror half of the images.
@@ -52,14 +59,9 @@ class ImageAugmentSettings:
             raise ValueError(f"erase must be between 0 and 1, got {self.erase}")
 
 
-# Up to here a ResNet's last stage sees a single pixel, and on a processor PyTorch 2.13 makes the
-# gradient of a strided kernel there out of whatever its memory holds.
-TOO_SMALL_FOR_BFLOAT16 = 16
-
-
 @dataclass(frozen=True)
 class FinetuneSettings:
-    """A fine-tuning.
+    """Settings that decide a fine-tuning's result.
 
     Attributes:
         network: a face network, by its name in ``extractors.networks``.
@@ -141,7 +143,7 @@ class FinetuneSettings:
 
 @dataclass(frozen=True)
 class DataSettings:
-    """What is made of a folder of still images before the training.
+    """Settings for reading still images and dividing them.
 
     Attributes:
         size: side in pixels of the stored images; 0 takes the network's input, rounded up to a
@@ -185,13 +187,9 @@ class DataSettings:
             raise ValueError(f"max_pixels must be from 1 to 150000000, got {self.max_pixels}")
 
 
-PRESETS = Path(__file__).parent / "presets"
-ROUNDING = 8  # of the side of stored images, in pixels
-
-
 @dataclass(frozen=True)
 class FinetuneConfig:
-    """The settings of a fine-tuning, in three parts as the file has them.
+    """Settings of a fine-tuning in three parts, as its file has them.
 
     Attributes:
         training: the top level of the file.
@@ -210,18 +208,13 @@ class FinetuneConfig:
         return self.data.size or -(-size // ROUNDING) * ROUNDING
 
 
-def preset_names() -> list[str]:
-    """Name the presets of fine-tunings that come with avfuse."""
-    return sorted(path.stem for path in PRESETS.glob("*.toml"))
-
-
 def load_config(
     preset: str | None = None, file: Path | None = None, overrides: Sequence[str] = ()
 ) -> FinetuneConfig:
     """Put settings together, the later before the earlier.
 
     Args:
-        preset: one of ``preset_names()``; None starts from the defaults.
+        preset: see ``trainer.settings.find_toml``; None starts from the defaults.
         file: settings as TOML, such as the ``config.toml`` of a run.
         overrides: each ``key=value``.
 
@@ -231,9 +224,7 @@ def load_config(
     """
     values: dict[str, Any] = {}
     if preset is not None:
-        if preset not in preset_names():
-            raise SettingsError(f"unknown preset {preset!r}; known: {', '.join(preset_names())}")
-        values = read_toml(PRESETS / f"{preset}.toml")
+        values = read_toml(find_toml(PRESETS, preset, "preset"))
     if file is not None:
         values = merge(values, read_toml(file))
     values = merge(values, parse_overrides(overrides))

@@ -48,7 +48,7 @@ def halve(classifier: FaceClassifier) -> None:
 
 
 def is_halved(value: Tensor) -> bool:
-    """Whether half precision is for this tensor: what has several dimensions is nearly all."""
+    """Whether a tensor is stored in half precision: matrices and kernels, nearly all there is."""
     return value.is_floating_point() and value.ndim > 1
 
 
@@ -113,7 +113,7 @@ def load_classifier(path: Path) -> FinetunedFile:
 
 
 def describe_start(path: Path, classes: tuple[str, ...]) -> str:
-    """Say what a file to start from was trained for, and that its classifier is left out.
+    """Describe the file to start from in a sentence, and say that its classifier is left out.
 
     Raises:
         WeightsError: the file can't be read safely, or what it says of itself makes no sense.

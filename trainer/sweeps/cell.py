@@ -15,7 +15,8 @@ from cache.manifest.manifest import read_manifest
 from cache.settings import merge, settings_from
 from trainer.runs.ensemble import ensemble_runs
 from trainer.runs.experiment import Protocol, run_experiment
-from trainer.runs.folder import INFO, RunError, is_being_written, read_json
+from trainer.runs.folder import INFO, RunError, read_json
+from trainer.runs.run_writer import is_being_written
 from trainer.settings import TrainSettings, load_preset
 from trainer.sweeps.file import CellText, Sweep
 

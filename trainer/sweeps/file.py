@@ -34,6 +34,7 @@ from typing import Any
 import numpy as np
 
 from cache.settings import SettingsError, merge, parse_overrides, read_toml, settings_from
+from trainer.settings import find_toml, list_toml
 
 
 class SweepError(ValueError):
@@ -145,7 +146,7 @@ _VARIABLE = re.compile(r"\{(\w+)\}")
 
 def sweep_names() -> list[str]:
     """Name the sweeps that come with avfuse."""
-    return sorted(path.stem for path in SWEEPS.glob("*.toml"))
+    return list_toml(SWEEPS)
 
 
 def read_sweep(
@@ -170,14 +171,10 @@ def read_sweep(
         SettingsError: the file is not TOML, or an override is no setting.
         OSError: the file can't be read.
     """
-    if name in sweep_names():
-        path = SWEEPS / f"{name}.toml"
-    elif name.endswith(".toml") and Path(name).is_file():
-        path = Path(name)
-    else:
-        raise SweepError(
-            f"unknown sweep {name!r}; known: {', '.join(sweep_names())}, or the path of a TOML file"
-        )
+    try:
+        path = find_toml(SWEEPS, name, "sweep")
+    except SettingsError as error:
+        raise SweepError(str(error)) from error
     values, over = read_toml(path), parse_overrides(overrides)
     try:
         return _parse(path.stem, values, base or {}, over, let)

@@ -108,7 +108,7 @@ def _reason_to_skip(sweep: Sweep, cell: CellText, reported: str) -> str:
 
 
 def _default_split(manifest: Manifest) -> str:
-    """The split that is reported on unless one is asked for; see ``make_plan``."""
+    """The split that is reported on unless one is asked for; see ``plan_folds``."""
     return "test" if any(clip.label for clip in manifest.splits.get("test", ())) else "val"
 
 

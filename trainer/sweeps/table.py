@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from trainer.runs.text import format_interval, format_percent
+from trainer.runs.terminal import format_interval, format_percent
 from trainer.sweeps.cell import CellResult
 from trainer.sweeps.file import CellText, Sweep
 

@@ -1,113 +1,124 @@
-"""Progress: an unfinished training on disk, so that a killed one continues with the same result."""
+"""Unfinished training on disk, so that a killed one continues with the same result."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import safetensors.torch
 import torch
-from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from cache.commit import write_whole
-from cache.digest import digest_array, digest_json
-from cache.settings import settings_to_dict
-from trainer.data.corpus import Corpus
-from trainer.settings import TrainSettings
+from trainer.training.identity import check_identity
 from trainer.training.optim import load_optimiser_tensors, optimiser_tensors
-from trainer.training.trained import CheckpointError, EpochRecord, read_tensors
+from trainer.training.trained import open_tensors
 
-FORMAT = "avfuse training 2"
+FORMAT = "avfuse training 3"
 
 
-def training_identity(
-    corpus: Corpus,
-    clips: Sequence[NDArray[np.int64]],
-    heads: Sequence[tuple[TrainSettings, int]],
-    stop: int,
-    *,
-    kind: str,
-) -> str:
-    """Digest everything that decides a training's bits on one machine.
+class StateError(ValueError):
+    """A file that is not the state of an unfinished training, or a damaged one."""
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A training on its way, and the file that keeps it.
+
+    Parameters, optimiser and mean are tensors named ``<part>/<name>``. The identity and what the
+    training says of its progress are JSON in the file's metadata under ``avfuse``.
 
     Args:
-        corpus: the features, by what was read of each clip, and the labels.
-        clips: the training clips, and those that are reported on.
-        heads: settings and seed of each head that is trained.
-        stop: the epoch after which it stops.
-        kind: how: by itself, or as one of a stack.
+        path: the file; None keeps nothing.
+        identity: see ``trainer.training.identity``.
+        module: the parameters that are trained.
+        optimiser: theirs.
+        mean: averaged parameters by name, kept along; empty without averaging.
     """
-    return digest_json(
-        {
-            "heads": [[settings_to_dict(settings), seed] for settings, seed in heads],
-            "kind": kind,
-            "stop": stop,
-            "classes": list(corpus.classes),
-            "clips": [[corpus.clip_ids[i] for i in part] for part in clips],
-            "labels": [corpus.labels[part].tolist() for part in clips],
-            "set_keys": dict(corpus.set_keys),
-            "read": {key: digest_json(sums) for key, sums in corpus.checksums.items()},
-            "steps": {name: digest_array(part.offsets) for name, part in corpus.sequences.items()},
+
+    path: Path | None
+    identity: str
+    module: nn.Module
+    optimiser: torch.optim.Optimizer
+    mean: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def keep(self, progress: Mapping[str, Any]) -> None:
+        """Write where the training stands, complete or not at all, replacing what was kept.
+
+        Args:
+            progress: how far it is, as JSON values by name.
+
+        Raises:
+            OSError: the file can't be written.
+        """
+        if self.path is None:
+            return
+        parts = {
+            "module": self.module.state_dict(),
+            "optimiser": optimiser_tensors(self.module, self.optimiser),
+            "mean": self.mean,
         }
-    )
+        tensors = {
+            f"{part}/{name}": value.detach().cpu().contiguous()
+            for part, values in parts.items()
+            for name, value in values.items()
+        }
+        facts = {"format": FORMAT, "identity": self.identity, "progress": dict(progress)}
+        write_whole(self.path, safetensors.torch.save(tensors, {"avfuse": json.dumps(facts)}))
+
+    def resume(self) -> dict[str, Any] | None:
+        """Put parameters, optimiser and mean where the file has them.
+
+        Returns:
+            The progress that was kept; None if nothing was.
+
+        Raises:
+            StateError: the file is damaged, or no state that this version can read.
+            OtherTrainingError: it belongs to a training with another identity.
+            OSError: it can't be read.
+        """
+        if self.path is None or not self.path.exists():
+            return None
+        facts, tensors = _read(self.path, values=True)
+        check_identity(self.path, facts["identity"], self.identity)
+        parts: dict[str, dict[str, Tensor]] = {"module": {}, "optimiser": {}, "mean": {}}
+        for full_name, value in tensors.items():
+            part, _, name = full_name.partition("/")
+            parts[part][name] = value
+        self.module.load_state_dict(parts["module"])
+        load_optimiser_tensors(self.module, self.optimiser, parts["optimiser"])
+        for name, value in self.mean.items():
+            value.copy_(parts["mean"][name])
+        return dict(facts["progress"])
 
 
-def save_progress(
-    path: Path,
-    identity: str,
-    module: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    history: Sequence[EpochRecord],
-) -> None:
-    """Write where a training stands after an epoch, complete or not at all.
-
-    Args:
-        path: the file, replaced if it is there.
-        identity: digest of everything that decides the training.
-        module: the head as it is.
-        optimiser: its optimiser.
-        history: the epochs so far; of several heads epoch by epoch.
+def read_progress(path: Path, identity: str) -> dict[str, Any]:
+    """Read how far an unfinished training is, without its tensors.
 
     Raises:
-        OSError: it can't be written.
+        StateError, OtherTrainingError, OSError: as ``Unfinished.resume``.
     """
-    tensors = {f"head.{name}": value for name, value in module.state_dict().items()}
-    for name, value in optimiser_tensors(module, optimiser).items():
-        tensors[f"optimiser.{name}"] = value
-    facts = {
-        "format": FORMAT,
-        "identity": identity,
-        "history": [asdict(record) for record in history],
-    }
-    contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    write_whole(path, safetensors.torch.save(contiguous, {"avfuse": json.dumps(facts)}))
+    facts, _ = _read(path, values=False)
+    check_identity(path, facts["identity"], identity)
+    return dict(facts["progress"])
 
 
-def load_progress(
-    path: Path | None, identity: str, module: nn.Module, optimiser: torch.optim.Optimizer
-) -> tuple[EpochRecord, ...]:
-    """Put a module and its optimiser where a killed training left them.
-
-    Returns:
-        The epochs that are done; none if there is no file, if it is damaged, or if it belongs to
-        another training, which then starts afresh.
-    """
-    if path is None:
-        return ()
+def _read(path: Path, *, values: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read the facts of a state, with its tensors if ``values``."""
     try:
-        tensors, facts = read_tensors(path, FORMAT)
-    except (OSError, CheckpointError):
-        return ()
-    if facts.get("identity") != identity:
-        return ()
-    parts: dict[str, dict[str, torch.Tensor]] = {"head": {}, "optimiser": {}}
-    for full_name, value in tensors.items():
-        part, _, name = full_name.partition(".")
-        parts[part][name] = value
-    module.load_state_dict(parts["head"])
-    load_optimiser_tensors(module, optimiser, parts["optimiser"])
-    return tuple(EpochRecord(**record) for record in facts["history"])
+        with open_tensors(path) as (file, facts):
+            names = file.keys() if values else ()
+            tensors = {name: file.get_tensor(name) for name in names}
+    except ValueError as error:
+        raise StateError(
+            f"{path} is damaged ({error}); delete it to start the training anew"
+        ) from error
+    if facts.get("format") != FORMAT:
+        raise StateError(
+            f"{path} is not the state of a training that this version can read: its format is "
+            f"{facts.get('format')!r}, expected {FORMAT!r}; delete it to start the training anew"
+        )
+    return facts, tensors

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cache.digest import digest_array, digest_json
+from cache.settings import settings_to_dict
 from trainer.data.batches import BatchMaker, ordered_batches
 from trainer.data.corpus import UNLABELLED, Corpus, CorpusError
 from trainer.data.normalisation import Normalisation, fit_normalisations, normalise
@@ -22,11 +24,12 @@ from trainer.heads.head import Head, make_head
 from trainer.heads.stack import why_not_stacked
 from trainer.heads.stack_batches import StackedBatchMaker
 from trainer.settings import TrainSettings
+from trainer.training.identity import OtherTrainingError, digest_identity
 from trainer.training.loss import class_weights, prior_weights
 from trainer.training.optim import mix_seed
 from trainer.training.plain import PlainTraining
 from trainer.training.stack import StackedTraining
-from trainer.training.state import load_progress, save_progress, training_identity
+from trainer.training.state import StateError, Unfinished
 from trainer.training.trained import EpochRecord, TrainedHead
 
 
@@ -195,8 +198,9 @@ def train_heads(
         stop = min(epochs or settings.optim.epochs, settings.optim.epochs)
         clips = train, validation
         identity = training_identity(corpus, clips, pairs, stop, kind=training.name)
-        done = load_progress(progress, identity, training.module, training.optimiser)
-        history = [list(done[number :: len(pairs)]) for number in range(len(pairs))]
+        unfinished = Unfinished(progress, identity, training.module, training.optimiser)
+        done = _resume(unfinished)
+        history = [done[number :: len(pairs)] for number in range(len(pairs))]
         saved = time.monotonic()
         for epoch in range(len(history[0]) + 1, stop + 1):
             started = time.perf_counter()
@@ -214,8 +218,8 @@ def train_heads(
                 past.append(replace(record, seconds=seconds))
             late = time.monotonic() - saved >= PROGRESS_SECONDS
             if progress and (late or epoch == stop):
-                flat = [record for of_epoch in zip(*history, strict=True) for record in of_epoch]
-                save_progress(progress, identity, training.module, training.optimiser, flat)
+                flat = [asdict(record) for row in zip(*history, strict=True) for record in row]
+                unfinished.keep({"history": flat})
                 saved = time.monotonic()
             if on_epoch:
                 for number, past in enumerate(history):
@@ -236,6 +240,50 @@ def train_heads(
         )
         for (own, seed), head, past in zip(pairs, training.heads, history, strict=True)
     ]
+
+
+def training_identity(
+    corpus: Corpus,
+    clips: Sequence[NDArray[np.int64]],
+    heads: Sequence[tuple[TrainSettings, int]],
+    stop: int,
+    *,
+    kind: str,
+) -> str:
+    """Digest everything that decides the bits of heads on one machine.
+
+    Args:
+        corpus: the features, by what was read of each clip, and the labels.
+        clips: the training clips, and those that are reported on.
+        heads: settings and seed of each head that is trained.
+        stop: the epoch after which it stops.
+        kind: "plain" or "stacked".
+    """
+    return digest_identity(
+        {
+            "heads": [[settings_to_dict(settings), seed] for settings, seed in heads],
+            "kind": kind,
+            "stop": stop,
+            "classes": list(corpus.classes),
+            "clips": [[corpus.clip_ids[i] for i in part] for part in clips],
+            "labels": [corpus.labels[part].tolist() for part in clips],
+            "set_keys": dict(corpus.set_keys),
+            "read": {key: digest_json(sums) for key, sums in corpus.checksums.items()},
+            "steps": {name: digest_array(part.offsets) for name, part in corpus.sequences.items()},
+        }
+    )
+
+
+def _resume(unfinished: Unfinished) -> list[EpochRecord]:
+    """Return the epochs that are done, of several heads epoch by epoch.
+
+    A head is trained in seconds: one whose progress is damaged or another's starts afresh.
+    """
+    try:
+        progress = unfinished.resume() or {"history": []}
+    except (StateError, OtherTrainingError, OSError):
+        return []
+    return [EpochRecord(**record) for record in progress["history"]]
 
 
 def _check_finite(record: EpochRecord, settings: TrainSettings) -> None:

@@ -1,9 +1,10 @@
-"""Trained heads, and the checkpoints that keep them: safetensors, never pickled."""
+"""Trained heads and their checkpoints: safetensors files, never pickled."""
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ class CheckpointError(ValueError):
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What one epoch of a training did.
+    """Figures of one epoch of a training.
 
     Args:
         epoch: its number, from 1.
@@ -128,7 +129,15 @@ def load_checkpoint(path: Path) -> TrainedHead:
             or does not hold exactly the parameters of its head.
         OSError: it can't be read.
     """
-    tensors, facts = read_tensors(path, FORMAT)
+    try:
+        with open_tensors(path) as (file, facts):
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not a checkpoint of avfuse: {error}") from error
+    if facts.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} has format {facts.get('format')!r}, expected {FORMAT!r}; train the head again"
+        )
     try:
         modalities = {name.split(".")[1] for name in tensors if name.startswith("normalisation.")}
         head = TrainedHead(
@@ -156,25 +165,19 @@ def load_checkpoint(path: Path) -> TrainedHead:
     return head
 
 
-def read_tensors(path: Path, form: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read the tensors and the JSON facts of a safetensors file of ours.
-
-    Args:
-        path: the file.
-        form: the ``format`` that its facts must state.
+@contextlib.contextmanager
+def open_tensors(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Open a safetensors file of ours, together with the JSON facts of its header.
 
     Raises:
-        CheckpointError: it is not such a file.
+        ValueError: it is damaged, or no safetensors file.
         OSError: it can't be read.
     """
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {}).get("avfuse", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
-    except (safetensors.SafetensorError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is not a checkpoint of avfuse: {error}") from error
-    if facts.get("format") != form:
-        raise CheckpointError(
-            f"{path} has format {facts.get('format')!r}, expected {form!r}; train the head again"
-        )
-    return tensors, facts
+            if not isinstance(facts, dict):
+                raise ValueError(f"its facts are {type(facts).__name__}, expected a JSON object")
+            yield file, facts
+    except (safetensors.SafetensorError, RecursionError) as error:
+        raise ValueError(str(error)) from error

@@ -19,7 +19,7 @@ from pipeline.cli import main
 from pipeline.commands import finetune as commands
 from pipeline.commands.finetune import make_aligner
 from tests.trainer.stills_helper import TINY_OPTIONS, make_ferplus, narrow_spec
-from trainer.stills.images.files import Reading
+from trainer.stills.images.image_files import Reading
 from trainer.stills.images.layouts import read_stills
 from trainer.stills.run import run_finetuning
 from trainer.stills.settings import load_config

@@ -17,7 +17,6 @@ from cache.manifest.clip import Clip
 from cache.manifest.manifest import write_manifest
 from cache.settings import (
     SettingsError,
-    format_toml,
     merge,
     parse_overrides,
     read_toml,
@@ -29,6 +28,7 @@ from pipeline.extract.settings import StageOneSettings
 from pipeline.media.frames import DecodeSettings
 from tests.pipeline.extracting import extract
 from tests.pipeline.videos import write_wav
+from trainer.settings import format_toml
 
 BOMBS = {
     "nested arrays": "a = " + "[" * 50_000 + "]" * 50_000,

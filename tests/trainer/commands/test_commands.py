@@ -10,9 +10,10 @@ from click.testing import CliRunner, Result
 
 from pipeline.cli import main
 from tests.trainer.predictions_helper import predictions_of
-from trainer.runs.folder import RunWriter, read_run
+from trainer.runs.folder import read_run
 from trainer.runs.predictions import Predictions
-from trainer.runs.report import write_results
+from trainer.runs.report import finish_run
+from trainer.runs.run_writer import RunWriter
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -21,7 +22,7 @@ LABELS = "aa" + "h" + "ssssss" + "aaa"
 
 def make_run(path: Path, table: Predictions) -> Path:
     with RunWriter(path, {"kind": "train"}) as writer:
-        write_results(
+        finish_run(
             writer, title="a title", pooled=table, members={"seed-0": table}, members_are="seeds"
         )
     return path

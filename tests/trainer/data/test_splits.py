@@ -8,7 +8,7 @@ import pytest
 
 from cache.manifest.manifest import Clip
 from trainer.data.folds import SplitError
-from trainer.data.splits import make_plan, restrict_plan
+from trainer.data.splits import plan_folds, restrict_folds
 
 
 def clip(
@@ -31,7 +31,7 @@ SPLIT_CLIPS = (
 
 
 def test_a_head_trains_on_train_and_is_reported_on_test_where_it_has_labels() -> None:
-    plan = make_plan(SPLIT_CLIPS)
+    plan = plan_folds(SPLIT_CLIPS)
     (fold,) = plan.folds
     assert (ids(fold.train), ids(fold.test)) == (["a", "b"], ["d"])
     assert (fold.name, fold.split, fold.number) == ("split test", "test", None)
@@ -42,13 +42,13 @@ def test_a_head_trains_on_train_and_is_reported_on_test_where_it_has_labels() ->
 
 
 def test_without_labelled_test_clips_the_validation_split_is_reported_on() -> None:
-    plan = make_plan([one for one in SPLIT_CLIPS if one.id != "d"])
+    plan = plan_folds([one for one in SPLIT_CLIPS if one.id != "d"])
     assert ids(plan.folds[0].test) == ["c"]
 
 
 def test_the_split_reported_on_and_the_splits_trained_on_can_be_chosen() -> None:
-    assert ids(make_plan(SPLIT_CLIPS, report_on="val").folds[0].test) == ["c"]
-    joined = make_plan(SPLIT_CLIPS, train_on=("train", "val"))
+    assert ids(plan_folds(SPLIT_CLIPS, report_on="val").folds[0].test) == ["c"]
+    joined = plan_folds(SPLIT_CLIPS, train_on=("train", "val"))
     assert ids(joined.folds[0].train) == ["a", "b", "c"]
     assert joined.spec == "train+val -> test"
 
@@ -56,47 +56,47 @@ def test_the_split_reported_on_and_the_splits_trained_on_can_be_chosen() -> None
 def test_the_order_of_the_manifest_changes_nothing() -> None:
     clips = [clip(f"c{i}", "ab"[i % 2], None, f"s{i % 5}") for i in range(23)]
     for folds in ("clip:3", "speaker:2"):
-        assert make_plan(clips, folds=folds) == make_plan(clips[::-1], folds=folds)
+        assert plan_folds(clips, folds=folds) == plan_folds(clips[::-1], folds=folds)
 
 
 def test_a_manifest_without_any_label_is_refused() -> None:
     with pytest.raises(SplitError, match="none of the manifest's 2 clips has a label"):
-        make_plan([clip("a", None), clip("b", None)])
+        plan_folds([clip("a", None), clip("b", None)])
 
 
 def test_an_unknown_split_is_refused() -> None:
     with pytest.raises(SplitError, match="one of train, val, test, got 'dev'"):
-        make_plan(SPLIT_CLIPS, report_on="dev")
+        plan_folds(SPLIT_CLIPS, report_on="dev")
 
 
 def test_a_split_can_not_be_trained_on_and_reported_on() -> None:
     with pytest.raises(SplitError, match="can't train on split val and report on it"):
-        make_plan(SPLIT_CLIPS, report_on="val", train_on=("train", "val"))
+        plan_folds(SPLIT_CLIPS, report_on="val", train_on=("train", "val"))
 
 
 def test_a_split_without_a_clip_is_refused_with_what_was_found() -> None:
     with pytest.raises(SplitError, match=r"is in split val \(found: train 2\)"):
-        make_plan(SPLIT_CLIPS[:2])
+        plan_folds(SPLIT_CLIPS[:2])
     with pytest.raises(SplitError, match="found: no split at all"):
-        make_plan([clip("a", "happy"), clip("b", "sad")])
+        plan_folds([clip("a", "happy"), clip("b", "sad")])
     with pytest.raises(SplitError, match=r"is in split train \(found: val 1, test 1\)"):
-        make_plan(SPLIT_CLIPS[2:])
+        plan_folds(SPLIT_CLIPS[2:])
 
 
 def test_training_clips_of_one_class_are_refused() -> None:
     clips = [clip("a", "happy", "train"), clip("b", "happy", "train"), clip("c", "sad", "test")]
     with pytest.raises(SplitError, match="its 2 training clips have only the label 'happy'"):
-        make_plan(clips)
+        plan_folds(clips)
 
 
 def test_a_label_that_no_training_clip_has_is_refused_naming_the_clips() -> None:
     clips = [*SPLIT_CLIPS, clip("f", "worried", "test"), clip("g", "worried", "test")]
     with pytest.raises(SplitError, match="has the label 'worried' of 2 test clips: f, g;"):
-        make_plan(clips)
+        plan_folds(clips)
 
 
 def test_a_test_split_of_one_class_is_said() -> None:
-    plan = make_plan(SPLIT_CLIPS)
+    plan = plan_folds(SPLIT_CLIPS)
     assert any("every test clip has the label 'happy'" in text for text in plan.warnings)
 
 
@@ -104,8 +104,8 @@ def test_a_speaker_in_training_and_test_clips_is_refused_by_name() -> None:
     clips = [*SPLIT_CLIPS, clip("f", "sad", "test", "s10"), clip("g", "sad", "train", "s10")]
     clips += [clip("h", "sad", "test", "s2")]
     with pytest.raises(SplitError, match="2 speakers are in both training and test clips: s2, s10"):
-        make_plan(clips)
-    plan = make_plan(clips, allow_shared_speakers=True)
+        plan_folds(clips)
+    plan = plan_folds(clips, allow_shared_speakers=True)
     assert plan.shared_speakers == ("s2", "s10")
     assert plan.speaker_independent is False
     assert "not speaker-independent: 2 speakers are in both" in plan.warnings[0]
@@ -113,7 +113,7 @@ def test_a_speaker_in_training_and_test_clips_is_refused_by_name() -> None:
 
 def test_unknown_speakers_leave_independence_unknown() -> None:
     clips = [*SPLIT_CLIPS[:3], clip("d", "happy", "test", None)]
-    plan = make_plan(clips)
+    plan = plan_folds(clips)
     assert plan.speaker_independent is None
     assert any("speaker independence is not known" in text for text in plan.warnings)
 
@@ -122,14 +122,14 @@ def test_folds_by_clip_say_that_they_are_not_speaker_independent() -> None:
     shared = [clip(f"c{i}", "ab"[i % 2], None, "s1") for i in range(7)]
     unknown = [clip(f"c{i}", "ab"[i % 2]) for i in range(7)]
     for clips in (shared, unknown):
-        plan = make_plan(clips, folds="clip:3")
+        plan = plan_folds(clips, folds="clip:3")
         assert plan.speaker_independent is False
         assert plan.warnings[0].startswith("not speaker-independent")
 
 
 def test_a_class_absent_from_a_folds_training_clips_is_a_warning() -> None:
     clips = [clip(f"c{i}", "ab"[i % 2]) for i in range(6)] + [clip("odd", "worried")]
-    plan = make_plan(clips, folds="clip:3")
+    plan = plan_folds(clips, folds="clip:3")
     fold = next(fold for fold in plan.folds if "odd" in ids(fold.test))
     assert fold.absent == ("worried",)
     assert plan.classes == ("a", "b", "worried")
@@ -139,14 +139,14 @@ def test_a_class_absent_from_a_folds_training_clips_is_a_warning() -> None:
 
 def test_one_file_under_two_ids_is_said() -> None:
     clips = [*SPLIT_CLIPS, Clip("f", Path("/corpus/a.mp4"), "sad", "test", "s9")]
-    plan = make_plan(clips)
+    plan = plan_folds(clips)
     assert "1 test clips are the same file as a training clip: f" in plan.warnings
 
 
 def test_every_clip_is_tested_once_and_never_trained_on_in_its_fold() -> None:
     clips = [clip(f"c{i}", "abc"[i % 3], None, f"s{i % 7}") for i in range(29)]
     for folds in ("clip:5", "speaker:3", "speaker:all"):
-        plan = make_plan(clips, folds=folds)
+        plan = plan_folds(clips, folds=folds)
         assert sorted(i for f in plan.folds for i in ids(f.test)) == sorted(ids(tuple(clips)))
         for fold in plan.folds:
             assert not set(ids(fold.train)) & set(ids(fold.test))
@@ -155,30 +155,30 @@ def test_every_clip_is_tested_once_and_never_trained_on_in_its_fold() -> None:
 
 def test_clips_without_features_leave_the_folds_and_the_classes_stay() -> None:
     clips = [*SPLIT_CLIPS, clip("f", "sad", "test", "s6")]
-    plan = restrict_plan(make_plan(clips), lambda one: one.id != "f")
+    plan = restrict_folds(plan_folds(clips), lambda one: one.id != "f")
     assert ids(plan.folds[0].test) == ["d"]
     assert plan.classes == ("happy", "sad")
 
 
 def test_a_class_that_lost_its_last_clip_stays_and_is_said() -> None:
     clips = [clip(f"c{i}", "ab"[i % 2]) for i in range(6)] + [clip("odd", "worried")]
-    plan = restrict_plan(make_plan(clips, folds="clip:3"), lambda one: one.id != "odd")
+    plan = restrict_folds(plan_folds(clips, folds="clip:3"), lambda one: one.id != "odd")
     assert plan.classes == ("a", "b", "worried")
     assert plan.warnings[-1] == "no clip with features has the class worried"
     assert not any(fold.absent for fold in plan.folds)
 
 
 def test_a_fold_without_training_clips_with_features_is_refused() -> None:
-    plan = make_plan(SPLIT_CLIPS)
+    plan = plan_folds(SPLIT_CLIPS)
     with pytest.raises(SplitError, match="none of its 2 training clips has features"):
-        restrict_plan(plan, lambda one: one.split == "test")
+        restrict_folds(plan, lambda one: one.split == "test")
     with pytest.raises(SplitError, match="none of the 1 clips to report on has features"):
-        restrict_plan(plan, lambda one: one.split == "train")
+        restrict_folds(plan, lambda one: one.split == "train")
     with pytest.raises(SplitError, match="its 1 training clips have only the label 'sad'"):
-        restrict_plan(plan, lambda one: one.id != "a")
+        restrict_folds(plan, lambda one: one.id != "a")
 
 
 def test_a_label_whose_training_clips_all_lack_features_is_refused() -> None:
     clips = [*SPLIT_CLIPS, clip("f", "fear", "train", "s6"), clip("g", "fear", "test", "s7")]
     with pytest.raises(SplitError, match="has the label 'fear' of 1 test clips: g;"):
-        restrict_plan(make_plan(clips), lambda one: one.id != "f")
+        restrict_folds(plan_folds(clips), lambda one: one.id != "f")

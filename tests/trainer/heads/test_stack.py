@@ -16,8 +16,7 @@ import trainer.training.train
 from tests.trainer.corpus_helper import small_settings, toy_corpus
 from trainer.heads.stack import STACKABLE, why_not_stacked
 from trainer.settings import TrainSettings
-from trainer.training.state import training_identity
-from trainer.training.train import train_head, train_heads
+from trainer.training.train import train_head, train_heads, training_identity
 from trainer.training.trained import EpochRecord, TrainedHead
 
 TRAIN, TEST = np.arange(19), np.arange(20, 30)

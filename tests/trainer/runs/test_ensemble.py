@@ -8,16 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from cache.settings import read_toml
 from tests.trainer.predictions_helper import predictions_of
 from trainer.runs.ensemble import WEIGHTS_WARNING, ensemble_runs
-from trainer.runs.folder import RunError, RunWriter, read_members, read_run
+from trainer.runs.folder import RunError, read_members, read_run
 from trainer.runs.predictions import (
     Predictions,
     PredictionsError,
     format_predictions,
     mean_predictions,
 )
-from trainer.runs.report import UNTRAINED_WARNING, MissingClip, evaluate_run, write_results
+from trainer.runs.report import UNTRAINED_WARNING, MissingClip, evaluate_run, finish_run
+from trainer.runs.run_writer import RunWriter
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -35,7 +37,7 @@ def make_run(
     missing: Sequence[MissingClip] = (),
 ) -> Path:
     with RunWriter(path, {"kind": "train", "speaker_independent": independent}) as writer:
-        write_results(
+        finish_run(
             writer,
             title="t",
             pooled=table,
@@ -59,9 +61,8 @@ def test_an_ensemble_is_a_run_with_the_mean_of_the_probabilities(tmp_path: Path)
     assert report["members_are"] == "runs"
     assert list(read_members(run)) == ["1-a", "2-b"]
     assert [member["path"] for member in run.info["runs"]] == ["../a", "../b"]
-    assert (run.path / "config.toml").read_text() == (
-        '[ensemble]\nruns = ["../a", "../b"]\nweights = [1.0, 1.0]\n'
-    )
+    stated = read_toml(run.path / "config.toml")
+    assert stated == {"ensemble": {"runs": ["../a", "../b"], "weights": [1.0, 1.0]}}
     assert (run.path / "confusion.png").exists()
 
 

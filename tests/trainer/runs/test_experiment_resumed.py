@@ -12,6 +12,7 @@ from trainer.runs.experiment import Protocol
 from trainer.runs.folder import RunError, read_run
 from trainer.runs.head_trainer import Watch
 from trainer.runs.history import read_history
+from trainer.training.identity import OtherTrainingError
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -55,10 +56,10 @@ def test_an_interrupted_run_is_resumed_with_the_same_result(
         read_run(path)
     with pytest.raises(RunError, match="or --resume to go on with it"):
         train(manifest, cache, path, protocol, stacked)
-    with pytest.raises(RunError, match="unfinished run with other settings"):
+    with pytest.raises(OtherTrainingError, match="unfinished training with other settings"):
         train(manifest, cache, path, protocol, ["optim.epochs=5"], resume=True)
     other = Protocol(folds="speaker:2", num_seeds=3)
-    with pytest.raises(RunError, match="unfinished run with other settings, clips, entries, seeds"):
+    with pytest.raises(OtherTrainingError, match="with other settings, clips, entries, seeds"):
         train(manifest, cache, path, other, stacked, resume=True)
     watch = Interrupted(epochs=-1)
     resumed = train(manifest, cache, path, protocol, stacked, resume=True, watch=watch)

@@ -13,7 +13,9 @@ import pytest
 
 from cache.commit import temporary_path
 from tests.trainer.run_helper import TABLE, make_run
-from trainer.runs.folder import RunError, RunWriter, check_writable, read_run
+from trainer.runs.folder import RunError, read_run
+from trainer.runs.run_writer import RunWriter, check_writable
+from trainer.training.identity import OtherTrainingError
 
 
 def test_a_run_says_that_it_runs_until_it_is_finished(tmp_path: Path) -> None:
@@ -41,7 +43,7 @@ def test_a_killed_run_never_looks_finished(tmp_path: Path) -> None:
     make_run(tmp_path / "run")
     code = (
         "import os, signal, sys; from pathlib import Path\n"
-        "from trainer.runs.folder import RunWriter\n"
+        "from trainer.runs.run_writer import RunWriter\n"
         "writer = RunWriter(Path(sys.argv[1]), {'kind': 'second'}, overwrite=True)\n"
         "writer.write('clip', 'predictions.csv')\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -60,7 +62,7 @@ def test_a_run_killed_while_a_file_appears_can_be_begun_or_resumed_and_leaves_no
     """Killed before run.json appeared, its folder was taken for somebody's own files."""
     code = (
         "import os, signal, sys; from pathlib import Path\n"
-        "from trainer.runs.folder import RunWriter\n"
+        "from trainer.runs.run_writer import RunWriter\n"
         "left = [int(sys.argv[2])]\n"
         "def kill(event, _):\n"
         "    left[0] -= event == 'os.rename'\n"
@@ -144,7 +146,7 @@ def test_an_unfinished_run_is_resumed_with_its_checkpoints_and_history(tmp_path:
 
 def test_only_the_same_unfinished_run_is_resumed(tmp_path: Path) -> None:
     leave_unfinished(tmp_path / "run", "same")
-    with pytest.raises(RunError, match="holds an unfinished run with other settings"):
+    with pytest.raises(OtherTrainingError, match="holds an unfinished training with other"):
         RunWriter(tmp_path / "run", {"identity": "other"}, resume=True)
     with pytest.raises(RunError, match=r"\(failed\); pass --overwrite to replace it or --resume"):
         RunWriter(tmp_path / "run", {"identity": "same"})

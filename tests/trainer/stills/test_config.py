@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from cache.settings import SettingsError, read_toml, settings_to_dict
-from trainer.stills.settings import PRESETS, FinetuneSettings, load_config, preset_names
+from trainer.settings import list_toml
+from trainer.stills.settings import PRESETS, FinetuneSettings, load_config
 
 
 def test_the_preset_is_the_recipe_of_the_default_network_with_every_setting_written_out() -> None:
@@ -17,7 +18,7 @@ def test_the_preset_is_the_recipe_of_the_default_network_with_every_setting_writ
         precision="bfloat16",
     )  # fmt: skip
     assert config.threads == 1
-    assert preset_names() == ["ferplus"]
+    assert list_toml(PRESETS) == ["ferplus"]
     written = read_toml(PRESETS / "ferplus.toml")
     assert set(written) == {*settings_to_dict(config.training), "threads"}
     assert set(written["augment"]) == set(settings_to_dict(config.training.augment))

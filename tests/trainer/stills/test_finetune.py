@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,12 +13,13 @@ from extractors.weights.files import WeightsError
 from extractors.weights.load import save_weights
 from tests.trainer.stills_helper import TINY, make_stills
 from trainer.stills import finetune as module
-from trainer.stills.beginning import RANDOM, resolve, training_identity
 from trainer.stills.classifier import FaceClassifier, predict_stills, score_stills
 from trainer.stills.finetune import DivergedError, Finetuned, Stopped, finetune
 from trainer.stills.images.stills import Stills
+from trainer.stills.prepare import RANDOM, resolve, training_identity
 from trainer.stills.settings import FinetuneSettings
-from trainer.training.stills_state import StateError, read_facts
+from trainer.training.identity import OtherTrainingError
+from trainer.training.state import StateError, read_progress
 
 TRAIN, VALID = make_stills(19, 0), make_stills(7, 1)
 UPDATES = 3 * (19 // 5)
@@ -25,6 +27,10 @@ UPDATES = 3 * (19 // 5)
 
 def state_of(trained: Finetuned) -> dict[str, torch.Tensor]:
     return dict(trained.classifier.state_dict())
+
+
+def progress_of(path: Path, settings: FinetuneSettings) -> dict[str, Any]:
+    return read_progress(path, training_identity(*resolve(TRAIN, settings), RANDOM))
 
 
 def assert_same(a: Finetuned, b: Finetuned) -> None:
@@ -58,7 +64,7 @@ def test_a_stopped_training_goes_on_to_the_same_bits(
     progress = tmp_path / "progress.safetensors"
     with pytest.raises(Stopped, match=f"stopped after update {stop} of {UPDATES}"):
         finetune(TRAIN, VALID, settings, progress=progress, stopped=after(stop))
-    assert read_facts(progress)["update"] == stop
+    assert progress_of(progress, settings)["update"] == stop
     assert_same(finetune(TRAIN, VALID, settings, progress=progress), whole)
 
 
@@ -68,7 +74,7 @@ def test_the_scale_of_half_precision_goes_on_too(narrow: str, tmp_path: Path) ->
     progress = tmp_path / "progress.safetensors"
     with pytest.raises(Stopped):
         finetune(TRAIN, VALID, settings, progress=progress, stopped=after(3))
-    assert read_facts(progress)["scaler"]["scale"] > 0
+    assert progress_of(progress, settings)["scaler"]["scale"] > 0
     assert_same(finetune(TRAIN, VALID, settings, progress=progress), whole)
 
 
@@ -154,7 +160,7 @@ def test_the_state_of_another_training_is_refused(
     progress = tmp_path / "progress.safetensors"
     with pytest.raises(Stopped):
         finetune(TRAIN, VALID, TINY, progress=progress, stopped=lambda: True)
-    with pytest.raises(StateError, match="is the state of another training"):
+    with pytest.raises(OtherTrainingError, match="unfinished training with other settings"):
         finetune(TRAIN, VALID, replace(TINY, **change), progress=progress)
 
 
@@ -193,13 +199,13 @@ def test_a_damaged_state_is_refused(damage: str, narrow: str, tmp_path: Path) ->
     with pytest.raises(StateError, match=r"is damaged .* delete it to start the training anew"):
         finetune(TRAIN, VALID, TINY, progress=progress)
     with pytest.raises(StateError, match="is damaged"):
-        read_facts(progress)
+        progress_of(progress, TINY)
 
 
 def test_a_file_that_is_no_state_says_so(tmp_path: Path, narrow: str) -> None:
     save_weights(FaceClassifier(narrow, 2).network, tmp_path / "weights.safetensors", {})
-    with pytest.raises(StateError, match="is not the state of a fine-tuning"):
-        read_facts(tmp_path / "weights.safetensors")
+    with pytest.raises(StateError, match="is not the state of a training"):
+        progress_of(tmp_path / "weights.safetensors", TINY)
 
 
 def test_a_state_that_cannot_be_written_is_an_error(narrow: str, tmp_path: Path) -> None:

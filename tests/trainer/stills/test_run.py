@@ -24,11 +24,12 @@ from trainer.stills.classifier import FaceClassifier, predict_stills
 from trainer.stills.finetune import DivergedError, Stopped, finetune
 from trainer.stills.images.parts import StillsError, Unreadable
 from trainer.stills.images.stills import Stills
-from trainer.stills.results import format_results, predictions_of
 from trainer.stills.run import Watcher, run_finetuning
 from trainer.stills.settings import DataSettings, load_config
+from trainer.stills.still_report import format_still_report, predict_part
 from trainer.stills.weights_file import halve, load_classifier, save_classifier
-from trainer.training.stills_state import StateError
+from trainer.training.identity import OtherTrainingError
+from trainer.training.state import StateError
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_a_run_folder_holds_the_settings_figures_predictions_and_weights(tmp_pat
     lines = (tmp_path / "run" / "history.csv").read_text().splitlines()
     assert lines[0] == "epoch,image_size,loss,valid_accuracy,valid_loss"
     assert len(lines) == 3
-    text = format_results(report)
+    text = format_still_report(report)
     assert "test: accuracy" in text
     assert "1 images can't be read; see unreadable.csv" in text
 
@@ -125,7 +126,7 @@ def test_the_state_of_a_training_by_python_is_taken_over(tmp_path: Path) -> None
         )  # fmt: skip
     other = tmp_path / "other"
     shutil.copytree(run, other)
-    with pytest.raises(RunError, match="is the state of another training"):
+    with pytest.raises(OtherTrainingError, match="unfinished training with other settings"):
         run_finetuning(parts, replace(QUICK, seed=5), other, resume=True)
     assert {file.name for file in other.iterdir()} == {"log", "progress.safetensors"}
     updates: list[int] = []
@@ -165,10 +166,10 @@ def test_a_run_is_replaced_only_when_asked_and_resumed_only_as_itself(tmp_path: 
         )
     assert not (tmp_path / "weights.safetensors").exists()
     for changed in ({"half": True}, {"threads": torch.get_num_threads() + 1}):
-        with pytest.raises(RunError, match="holds an unfinished run with other settings"):
+        with pytest.raises(OtherTrainingError, match="holds an unfinished training with other"):
             run_finetuning(make_parts(), QUICK, tmp_path, resume=True, **changed)
     other = make_parts(test=make_stills(7, 5))
-    with pytest.raises(RunError, match="holds an unfinished run with other settings"):
+    with pytest.raises(OtherTrainingError, match="holds an unfinished training with other"):
         run_finetuning(other, QUICK, tmp_path, resume=True)
     assert (tmp_path / "progress.safetensors").exists()
 
@@ -177,13 +178,13 @@ def test_test_images_are_not_looked_at_before_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scored: list[tuple[str, int]] = []
-    real = module.predictions_of
+    real = module.predict_part
 
     def note(classifier: FaceClassifier, part: Stills, name: str, *rest: Any) -> Any:
         scored.append((name, len(part)))
         return real(classifier, part, name, *rest)
 
-    monkeypatch.setattr(module, "predictions_of", note)
+    monkeypatch.setattr(module, "predict_part", note)
     run_finetuning(make_parts(), QUICK, tmp_path / "a")
     assert scored == [("valid", 5), ("test", 11)]
     # Other test images change neither the training nor its history.
@@ -202,7 +203,7 @@ def test_images_that_stand_in_training_too_are_counted_and_left_out_beside(tmp_p
     assert report["data"]["valid"]["also_in_train"] == 0
     assert report["test"]["new"]["n"] == 9
     assert report["warnings"] == ["2 test images stand in training too, pixel for pixel"]
-    assert "without copies of training images" in format_results(report)
+    assert "without copies of training images" in format_still_report(report)
 
 
 def test_without_test_images_the_figures_are_of_validation_images_and_say_so(
@@ -212,7 +213,7 @@ def test_without_test_images_the_figures_are_of_validation_images_and_say_so(
     report = run_finetuning(make_parts(test=none), replace(QUICK, epochs=1), tmp_path / "a")
     assert report["test"] is None
     assert "these figures are of the validation images" in report["warnings"][-1]
-    assert "test: no images" in format_results(report)
+    assert "test: no images" in format_still_report(report)
     both = run_finetuning(make_parts(valid=none), replace(QUICK, epochs=1), tmp_path / "b")
     assert both["valid"] is None
     last = (tmp_path / "b" / "history.csv").read_text().splitlines()[-1]
@@ -240,7 +241,7 @@ def test_a_network_that_exploded_is_refused_although_norms_keep_its_loss_finite(
     with torch.no_grad():
         classifier.classifier.weight.fill_(3e38)
     with pytest.raises(DivergedError, match=r"answers to the test images are not finite; lower"):
-        predictions_of(classifier, make_stills(5), "test", QUICK)
+        predict_part(classifier, make_stills(5), "test", QUICK)
 
 
 def test_images_that_cannot_be_trained_on_leave_no_run(tmp_path: Path) -> None:

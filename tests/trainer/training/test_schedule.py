@@ -15,10 +15,10 @@ from trainer.stills.classifier import (
     finetune_optimiser,
     soft_cross_entropy,
 )
+from trainer.stills.finetune import TrainingState
 from trainer.stills.images.stills import Stills
 from trainer.stills.settings import FinetuneSettings
 from trainer.training.optim import learning_rate_at
-from trainer.training.stills_state import TrainingState
 
 
 def stills_of(counts: dict[str, int]) -> Stills:
@@ -94,7 +94,7 @@ def test_the_mean_of_parameters_follows_its_decay_and_sooner_at_first() -> None:
     module = torch.nn.Linear(1, 1, bias=False)
     with torch.no_grad():
         module.weight.fill_(0.0)
-    state = TrainingState(module, torch.optim.SGD(module.parameters(), lr=1), ema=0.5)
+    state = TrainingState(module, ema=0.5)
     expected = 0.0
     for update, value in enumerate([8.0, 16.0, 4.0], start=1):
         with torch.no_grad():
@@ -111,7 +111,7 @@ def test_the_mean_of_parameters_follows_its_decay_and_sooner_at_first() -> None:
 
 def test_without_averaging_the_mean_is_the_last() -> None:
     module = torch.nn.Linear(2, 3)
-    state = TrainingState(module, torch.optim.SGD(module.parameters(), lr=1), ema=0)
+    state = TrainingState(module, ema=0)
     with torch.no_grad():
         module.weight.fill_(7.0)
     state.update = 50
@@ -121,7 +121,7 @@ def test_without_averaging_the_mean_is_the_last() -> None:
 
 def test_the_mean_stands_in_for_a_while_and_then_for_good() -> None:
     module = torch.nn.Linear(2, 3)
-    state = TrainingState(module, torch.optim.SGD(module.parameters(), lr=1), ema=0.9)
+    state = TrainingState(module, ema=0.9)
     before = module.weight.detach().clone()
     state.mean["weight"] = torch.full((3, 2), 5.0)
     with state.averaged():

@@ -1,4 +1,4 @@
-"""AffectNet, in the layouts in which it was given out: lists with face boxes, or cut-out faces.
+"""Layout ``affectnet``: lists with face boxes, or cut-out faces with their annotations.
 
 Source: Mollahosseini, Hasani, Mahoor, "AffectNet: A Database for Facial Expression, Valence, and
 Arousal Computing in the Wild", IEEE TAC 2017. Its test images were never published: as in the
@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from trainer.stills.images.class_folders import files_below
 from trainer.stills.images.divide import divide_files
-from trainer.stills.images.files import Box, ImageFile, Reading, is_image_name
-from trainer.stills.images.folders import files_below
+from trainer.stills.images.image_files import Box, ImageFile, Reading, is_image_name
 from trainer.stills.images.parts import StillParts, StillsError
 
 CLASSES = (

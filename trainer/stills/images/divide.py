@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.stills.images.files import ImageFile, Reading, read_images
+from trainer.stills.images.image_files import ImageFile, Reading, read_images
 from trainer.stills.images.parts import StillParts, StillsError, hold_out
 from trainer.stills.images.stills import Stills
 from trainer.stills.settings import DataSettings
@@ -19,7 +19,7 @@ Pieces = list[tuple[str, NDArray[np.int64]]]
 
 @dataclass(frozen=True)
 class Division:
-    """Where the images of ``train``, ``valid`` and ``test`` come from, and notes on that."""
+    """Choice of the images of ``train``, ``valid`` and ``test``, and notes on it."""
 
     parts: Mapping[str, Pieces]
     notes: tuple[str, ...]

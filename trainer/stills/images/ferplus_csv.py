@@ -1,4 +1,4 @@
-"""FER+ as it was given out: pixels in ``fer2013.csv``, votes in ``fer2013new.csv``.
+"""Layout ``ferplus-csv``: pixels in ``fer2013.csv``, votes in ``fer2013new.csv``.
 
 Source: Goodfellow et al., "Challenges in Representation Learning", ICONIP 2013, for the pixels;
 Barsoum et al., ICMI 2016, for the votes, row by row in the same order.
@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from trainer.stills.images.ferplus_votes import FERPLUS_CLASSES, majority_labels, vote_targets
 from trainer.stills.images.parts import StillsError
 from trainer.stills.images.stills import Stills
-from trainer.stills.images.votes import FERPLUS_CLASSES, majority_labels, vote_targets
 
 PIXELS = ("fer2013.csv", "icml_face_data.csv")  # as on its own page, and as Kaggle has it
 VOTES = "fer2013new.csv"

@@ -1,4 +1,4 @@
-"""Which layout a folder of still images has, and its images in three parts."""
+"""Layouts of corpora of still images: recognised, and read into three parts."""
 
 from __future__ import annotations
 
@@ -7,29 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainer.stills.images.affectnet import fits_affectnet, read_affectnet
-from trainer.stills.images.arrays import (
+from trainer.stills.images.class_folders import PART_NAMES, fits_folder, read_folder
+from trainer.stills.images.divide import divide_stills
+from trainer.stills.images.ferplus_csv import fits_ferplus_csv, read_ferplus_csv
+from trainer.stills.images.image_files import Reading
+from trainer.stills.images.npz_files import (
     NUM_FERPLUS_VOTES,
     ferplus_stills,
     labelled_stills,
     read_arrays,
     read_part,
 )
-from trainer.stills.images.divide import divide_stills
-from trainer.stills.images.ferplus_csv import fits_ferplus_csv, read_ferplus_csv
-from trainer.stills.images.files import Reading
-from trainer.stills.images.folders import (
-    PART_NAMES,
-    fits_folder,
-    fits_raf_db,
-    read_folder,
-    read_raf_db,
-)
 from trainer.stills.images.parts import StillParts, StillsError
+from trainer.stills.images.raf_db import fits_raf_db, read_raf_db
 
 
 @dataclass(frozen=True)
 class Layout:
-    """One layout.
+    """Layout of a corpus: its name, how it is recognised, and its reader.
 
     Attributes:
         name: as ``--layout`` calls it.

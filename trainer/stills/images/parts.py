@@ -1,4 +1,4 @@
-"""The images of one fine-tuning in three parts: to learn from, to watch, and to report on."""
+"""Training, validation and test images of a fine-tuning: their checks, digests and copies."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class StillParts:
 
 
 def check_parts(parts: StillParts, target: str) -> None:
-    """Refuse what no training should start on.
+    """Check that a training can start on the images.
 
     Args:
         parts: the images.

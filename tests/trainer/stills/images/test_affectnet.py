@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.trainer.layouts_helper import picture, reading
 from trainer.stills.images.affectnet import CLASSES as AFFECTNET
-from trainer.stills.images.files import Reading
+from trainer.stills.images.image_files import Reading
 from trainer.stills.images.layouts import read_stills
 from trainer.stills.images.parts import StillsError
 from trainer.stills.settings import DataSettings

@@ -9,9 +9,9 @@ import pytest
 
 from tests.trainer.layouts_helper import reading
 from tests.trainer.stills_helper import make_images, make_votes
+from trainer.stills.images.ferplus_votes import FERPLUS_CLASSES, vote_targets
 from trainer.stills.images.layouts import read_stills
 from trainer.stills.images.parts import StillsError
-from trainer.stills.images.votes import FERPLUS_CLASSES, vote_targets
 
 
 def write_tables(root: Path, *, spaces: bool = False) -> tuple[np.ndarray, np.ndarray]:

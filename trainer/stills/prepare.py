@@ -1,4 +1,4 @@
-"""What a fine-tuning is before it begins: where it starts, what it is of, what is there already."""
+"""Identity of a fine-tuning run, and the checks before it starts or resumes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from cache.commit import write_whole
-from cache.digest import digest_array, digest_json
+from cache.digest import digest_array
 from cache.settings import settings_to_dict
 from extractors.networks import NETWORKS
 from extractors.weights.load import load_weights
@@ -31,14 +31,16 @@ from trainer.runs.folder import (
 from trainer.stills.images.parts import Copies, StillParts, describe_parts
 from trainer.stills.images.stills import Stills
 from trainer.stills.settings import FinetuneSettings
-from trainer.training.stills_state import read_facts
+from trainer.training.identity import digest_identity
+from trainer.training.state import read_progress
 
-# What the identity of a training without weights to start from says of them.
+WEIGHTS, PROGRESS = "weights.safetensors", "progress.safetensors"
+# Stands in the identity of a training that starts from no weights.
 RANDOM = "random weights"
 
 
 def resolve(train: Stills, settings: FinetuneSettings) -> tuple[Stills, FinetuneSettings]:
-    """Choose the images that are learned, and write the sizes out, so that one training is one.
+    """Choose the images that are learned, and fill in the sizes that the settings leave open.
 
     Raises:
         ValueError: there is nothing to train on, or the network takes no images of that size.
@@ -62,14 +64,14 @@ def resolve(train: Stills, settings: FinetuneSettings) -> tuple[Stills, Finetune
 
 
 def training_identity(train: Stills, settings: FinetuneSettings, started_from: str) -> str:
-    """Digest all that decides a training's result.
+    """Digest everything that decides a fine-tuning's result.
 
     Args:
         train: the images that are learned, as ``resolve`` chooses them.
         settings: as ``resolve`` writes them out.
         started_from: ``RANDOM``, or the digest of the network's first weights.
     """
-    return digest_json(
+    return digest_identity(
         {
             "settings": settings_to_dict(settings),
             "images": digest_array(train.images),
@@ -80,11 +82,8 @@ def training_identity(train: Stills, settings: FinetuneSettings, started_from: s
     )
 
 
-WEIGHTS, PROGRESS = "weights.safetensors", "progress.safetensors"
-
-
 def starting_point(network: str, weights: Path | None) -> str:
-    """Return what the identity of a training says of its first weights.
+    """Digest the weights that a training starts from; ``RANDOM`` without any.
 
     Raises:
         WeightsError: they do not fit the network.
@@ -130,7 +129,7 @@ def describe(
         "version": importlib.metadata.version("avfuse"),
         "torch": torch.__version__,
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "identity": digest_json(
+        "identity": digest_identity(
             {"training": identity, "tested": tested, "half": half, "machine": dict(machine)}
         ),
         "training": identity,
@@ -145,22 +144,19 @@ def describe(
 
 
 def adopt(run: Path, info: Mapping[str, Any], identity: str) -> None:
-    """Make a run of a folder in which ``finetune`` alone left the state of this very training.
+    """Turn a folder in which ``finetune`` left its state into a run that can be resumed.
 
     Nothing happens in a folder that is a run, or that holds no such state.
 
     Raises:
-        RunError: the state is of another training.
-        StateError: the state is damaged.
+        OtherTrainingError: the state is of another training.
+        StateError: it is damaged.
+        RunError: the folder holds files of a run beside it.
         OSError: it can't be read.
     """
     if (run / INFO).exists() or not (run / PROGRESS).is_file():
         return
-    if read_facts(run / PROGRESS)["identity"] != identity:
-        raise RunError(
-            f"{run / PROGRESS} is the state of another training: its settings, images or first "
-            "weights differ from these; give those it was started with"
-        )
+    read_progress(run / PROGRESS, identity)
     check_only_state(run)
     begun = {"format": FORMAT, "state": "failed", "reason": "begun without a run folder", **info}
     write_whole(run / INFO, to_json(begun))

@@ -1,4 +1,4 @@
-"""Image files of any kind as square RGB or grey arrays of one size."""
+"""Image files of any kind, read into square RGB or grey arrays of one size."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ImageFile:
 
 @dataclass(frozen=True)
 class Reading:
-    """How images are read.
+    """Settings and helpers for reading images.
 
     Attributes:
         data: the settings.
@@ -70,7 +70,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class ImagesRead:
-    """What became of image files.
+    """Images that were read, and the files that could not be.
 
     Shapes (N images read, S = ``Reading.size``):
         ``images``: (N, S, S) or (N, S, S, 3), uint8.

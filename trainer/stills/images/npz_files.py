@@ -1,4 +1,4 @@
-"""Still images that come as arrays: ``.npz`` files with FER+'s votes, or with labels or votes."""
+"""Layouts ``ferplus`` and ``npz``: images as arrays, with FER+'s votes, or labels or votes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.stills.images.ferplus_votes import (
+    FERPLUS_CLASSES,
+    NUM_OTHER,
+    majority_labels,
+    vote_targets,
+)
 from trainer.stills.images.parts import StillsError
 from trainer.stills.images.stills import Stills
-from trainer.stills.images.votes import FERPLUS_CLASSES, NUM_OTHER, majority_labels, vote_targets
 
 NUM_FERPLUS_VOTES = len(FERPLUS_CLASSES) + NUM_OTHER
 ARRAYS = ("images", "votes", "labels", "classes")
@@ -74,7 +79,7 @@ def read_part(path: Path) -> ArrayPart:
 
 
 def ferplus_stills(part: ArrayPart) -> Stills:
-    """Make images of FER+'s votes, after its authors' protocol (``trainer.stills.images.votes``).
+    """Make images of FER+'s votes, after its authors' protocol; see ``ferplus_votes``.
 
     Raises:
         StillsError: ``votes`` is not (N, 10) or holds no counts, or the images are not uint8.

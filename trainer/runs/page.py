@@ -1,4 +1,4 @@
-"""A run as one HTML page that needs no other file: figures, pictures, mistakes, provenance."""
+"""Page of a run: one HTML file with its figures, pictures, mistakes and provenance."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import jinja2
 
 from trainer.runs.folder import CONFIG, CONFUSION, CURVES, Run, RunError
 from trainer.runs.report import evaluate_run
-from trainer.runs.text import format_interval, format_percent
+from trainer.runs.terminal import format_interval, format_percent
 
 MAX_MISTAKES = 200
 
@@ -40,7 +40,7 @@ def format_html(run: Run) -> str:
         }
     except OSError as error:
         raise RunError(f"{run.path} is damaged: {error}") from error
-    return environment.get_template("report.html").render(
+    return environment.get_template("page.html").render(
         run=run,
         info=run.info,
         report=evaluate_run(run),
@@ -60,7 +60,7 @@ def _embed(path: Path) -> str:
 
 
 def _mistakes(run: Run) -> list[dict[str, Any]]:
-    """The clips that are predicted wrong, the surest mistakes first."""
+    """List the clips that are predicted wrong, the surest mistakes first."""
     table = run.predictions
     rows = [
         {

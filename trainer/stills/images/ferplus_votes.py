@@ -1,4 +1,4 @@
-"""FER+: ten people's votes on a face, and what its authors make of them.
+"""Votes of FER+: ten people's opinions of a face, as labels and targets.
 
 Source: Barsoum, Zhang, Canton Ferrer, Zhang, "Training Deep Networks for Facial Expression
 Recognition with Crowd-Sourced Label Distribution", ICMI 2016, section 3, and its published code.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.trainer.predictions_helper import predictions_of
 from trainer.runs.predictions import mean_predictions
 from trainer.runs.report import MissingClip, make_report
-from trainer.runs.text import format_interval, format_percent, format_report
+from trainer.runs.terminal import format_interval, format_percent, format_report
 
 A = predictions_of("ahsah", "ahsha", folds=(0, 0, 0, 1, 1))
 B = predictions_of("ahsah", "aasss", folds=(0, 0, 0, 1, 1), sure=0.9)

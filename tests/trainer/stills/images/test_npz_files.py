@@ -9,12 +9,12 @@ import pytest
 
 from tests.trainer.layouts_helper import reading
 from tests.trainer.stills_helper import make_ferplus, make_images, make_votes
-from trainer.stills.beginning import RANDOM, resolve, training_identity
-from trainer.stills.images.files import Reading
+from trainer.stills.images.ferplus_votes import FERPLUS_CLASSES, majority_labels, vote_targets
+from trainer.stills.images.image_files import Reading
 from trainer.stills.images.layouts import read_stills
 from trainer.stills.images.parts import StillsError
 from trainer.stills.images.stills import Stills
-from trainer.stills.images.votes import FERPLUS_CLASSES, majority_labels, vote_targets
+from trainer.stills.prepare import RANDOM, resolve, training_identity
 from trainer.stills.settings import load_config
 
 

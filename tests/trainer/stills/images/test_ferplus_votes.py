@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer.stills.images.votes import (
+from trainer.stills.images.ferplus_votes import (
     FERPLUS_CLASSES,
     majority_labels,
     vote_targets,

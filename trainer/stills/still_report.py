@@ -1,32 +1,28 @@
-"""What a fine-tuned network is worth, as figures, tables and pictures."""
+"""Report of a fine-tuning: its figures as JSON, for the weight file, and as text."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from trainer.runs.metrics import measure
-from trainer.runs.plots import plot_confusion, plot_curves
 from trainer.runs.predictions import Predictions
 from trainer.runs.report import make_report
-from trainer.runs.text import format_interval, format_percent
+from trainer.runs.terminal import format_interval, format_percent
 from trainer.stills.classifier import FaceClassifier, predict_stills
-from trainer.stills.finetune import DivergedError, StillEpoch
-from trainer.stills.images.parts import Copies, StillParts, Unreadable
+from trainer.stills.finetune import DivergedError
+from trainer.stills.images.parts import Copies, StillParts
 from trainer.stills.images.stills import Stills
+from trainer.stills.run_files import UNREADABLE
 from trainer.stills.settings import FinetuneSettings
 
 # With more, a confusion matrix is too large for a file's header.
 MOST_CLASSES = 30
-CONFUSION_TABLE, UNREADABLE = "confusion.csv", "unreadable.csv"
-COLUMNS = ("epoch", "image_size", "loss", "valid_accuracy", "valid_loss")
 
 
-def predictions_of(
+def predict_part(
     classifier: FaceClassifier,
     part: Stills,
     name: str,
@@ -67,7 +63,7 @@ def predictions_of(
     )
 
 
-def make_results(
+def make_still_report(
     tables: Mapping[str, Predictions],
     settings: FinetuneSettings,
     parts: StillParts,
@@ -108,7 +104,7 @@ def make_results(
 
 
 def measured(table: Predictions, copies: frozenset[str]) -> dict[str, Any]:
-    """Measure all of a part's predictions, and those for images that training has not."""
+    """Measure the predictions for all images of a part, and for those that are not in training."""
     new = table.select(lambda row: table.clips[row] not in copies)
     figures = measure(table.labels, table.predictions, table.classes).to_json()
     figures["new"] = measure(new.labels, new.predictions, new.classes).to_json()
@@ -133,8 +129,8 @@ def header_metrics(report: Mapping[str, Any]) -> dict[str, Any]:
     return stated | parts
 
 
-def format_results(report: Mapping[str, Any]) -> str:
-    """Write the figures of ``make_results`` as lines of text."""
+def format_still_report(report: Mapping[str, Any]) -> str:
+    """Write the figures of ``make_still_report`` as lines of text."""
     data = report["data"]
     counts = ", ".join(f"{name} {data[name]['images']}" for name in ("train", "valid", "test"))
     lines = [report["title"], f"images: {counts} ({data['layout']})"]
@@ -160,73 +156,3 @@ def format_results(report: Mapping[str, Any]) -> str:
     lines += [f"note: {note}" for note in data["notes"]]
     lines += [f"warning: {warning}" for warning in report["warnings"]]
     return "\n".join(lines)
-
-
-def draw_confusion(report: Mapping[str, Any]) -> bytes:
-    """Draw the confusion matrix of the reported images, as PNG."""
-    figures = report["all"]["ensemble"]
-    return plot_confusion(
-        figures["confusion"],
-        report["classes"],
-        title=(
-            f"{report['title']}\naccuracy {format_percent(figures['accuracy'])} "
-            f"{format_interval(figures['interval'])}, n {figures['n']}"
-        ),
-    )
-
-
-def draw_curves(rows: Sequence[StillEpoch], title: str, *, tested: bool) -> bytes:
-    """Draw loss and accuracy over the epochs, as PNG; without validation images the loss alone."""
-    points = [
-        {
-            "epoch": row.epoch,
-            "training images": row.loss,
-            "validation images": row.valid_loss if tested else None,
-            "validation images ": row.valid_accuracy if tested else None,
-        }
-        for row in rows
-    ]
-    figures = {
-        "loss": ["training images", "validation images"],
-        "accuracy": ["validation images "],
-    }
-    return plot_curves(points, figures=figures, title=title)
-
-
-def format_confusion(report: Mapping[str, Any]) -> str:
-    """Write the confusion matrix as CSV: a row per label, a column per prediction."""
-    classes = report["classes"]
-    rows = report["all"]["ensemble"]["confusion"]
-    return _table(
-        ["label", *classes], [[name, *row] for name, row in zip(classes, rows, strict=True)]
-    )
-
-
-def format_history(rows: Sequence[StillEpoch], *, tested: bool) -> str:
-    """Write the epochs as CSV; figures of validation images are empty where there are none."""
-    return _table(
-        COLUMNS,
-        [
-            [
-                row.epoch,
-                row.image_size,
-                repr(row.loss),
-                repr(row.valid_accuracy) if tested else "",
-                repr(row.valid_loss) if tested else "",
-            ]
-            for row in rows
-        ],
-    )
-
-
-def format_unreadable(images: Sequence[Unreadable]) -> str:
-    """Write which images were skipped, and why, as CSV."""
-    return _table(["image", "reason"], [[image.name, image.reason] for image in images])
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainer.stills.images.files import (
+from trainer.stills.images.image_files import (
     ImageError,
     ImageFile,
     Reading,
@@ -59,7 +59,7 @@ def test_sixteen_bits_are_scaled_and_not_cut_off(suffix: str, tmp_path: Path) ->
 
 
 def test_an_image_of_32_bit_integers_is_taken_as_16_bits() -> None:
-    from trainer.stills.images.files import to_rgb
+    from trainer.stills.images.image_files import to_rgb
 
     values = np.array([[0, 257 * 100], [65535, 70000]], np.int32)
     assert np.asarray(to_rgb(Image.fromarray(values)))[..., 0].tolist() == [[0, 100], [255, 255]]

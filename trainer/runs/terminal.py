@@ -1,4 +1,4 @@
-"""A report as lines of text for a terminal."""
+"""Reports and comparisons as lines of text for the terminal."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ def format_comparison(
 
 
 def format_percent(value: float | None, digits: int = 1) -> str:
-    """A share in percent; a dash where it is not defined."""
+    """Format a share in percent; a dash where it is not defined."""
     return "-" if value is None else f"{100 * value:.{digits}f} %"
 
 
 def format_interval(interval: list[float] | None) -> str:
-    """An interval in percent; a dash where it is not defined."""
+    """Format an interval in percent; a dash where it is not defined."""
     return "-" if interval is None else f"[{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
 
 
