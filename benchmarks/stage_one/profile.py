@@ -115,7 +115,9 @@ def main(manifest: Path, network: str, views: str, out: Path | None) -> None:
         decoding = watch.iterated("decode, twice", VideoReader.__iter__)
         stack.enter_context(mock.patch.object(VideoReader, "__iter__", decoding))
         # On a thread beside the network, as it is, it would be charged to both.
-        stack.enter_context(mock.patch.object(Job, "beside", lambda _, commit: commit()))
+        stack.enter_context(
+            mock.patch.object(Job, "commit_in_background", lambda _, commit: commit())
+        )
         watch.switch()
         watch.spent.clear()
         results = [extract_clip(clip, plan) for clip in clips]

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,11 +17,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from benchmarks.trust.torture import SETS, Launcher, make_corpus
+from cache.progress import Progress
 from cache.sets.feature_set import find_set, list_sets
 from cache.sets.scan import find_temporaries
 from cache.upkeep.verify import verify_cache
 from pipeline.cli import main
-from pipeline.extract.clip import ClipResult
 
 ROOT = Path(__file__).parent.parent.parent.parent
 CLIPS = 13
@@ -128,14 +127,12 @@ def test_a_cache_that_vanishes_is_named_and_not_made_anew_in_its_place(
 ) -> None:
     cache, elsewhere = tmp_path / "cache", tmp_path / "unmounted"
 
-    def unmount_after_three(results: Iterator[ClipResult], total: int) -> Iterator[ClipResult]:
-        for number, result in enumerate(results, start=1):
-            yield result
-            if number == 3:
-                cache.rename(elsewhere)
+    def unmount_after_three(progress: Progress, done: int, total: int) -> None:
+        if done == 3:
+            cache.rename(elsewhere)
 
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.extract.run._shown", unmount_after_three)
+        patch.setattr(Progress, "show", unmount_after_three)
         result = extract(manifest, cache, "--jobs", "0")
     assert result.exit_code == 1
     assert "the folder is gone: was it removed, or the disk unmounted?" in result.stderr
