@@ -5,10 +5,11 @@ a worker dies, a clip whose decoder hung (the watchdog's last words say so) is f
 tried once more, alone, after all the rest, and only if it kills its worker again is it failed. The
 other workers go on, and their entries are committed one by one.
 
-Pebble's pool was tried against the tests of this module and rejected. Its workers share one pipe
+Pools of libraries break promises that this module's tests hold. Pebble's workers share one pipe
 and its locks: one that was killed while it handed over a result kept them, and the other clips
-waited 124 s (here 4 s); its workers are spawned by multiprocessing, which imports the main script
-again, so that a script without ``if __name__ == "__main__"`` failed.
+waited 124 s (here 3 s); and a script without ``if __name__ == "__main__"`` fails there. Loky's ends
+every worker when one dies, and takes one that grew by 300 MB for a leak unless a private flag says
+otherwise; a new worker would load every network again.
 """
 
 from __future__ import annotations
