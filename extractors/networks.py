@@ -1,16 +1,18 @@
-"""The table of face networks: how each is built, what it takes and which layers it offers."""
+"""The table of face networks: how each is built, what it takes and which layers it offers.
+
+The table itself loads no PyTorch, so that a command can refuse an unknown name at once.
+"""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, cast
 
-from torch import nn
-
-from extractors.ir50 import IR50
-from extractors.iresnet50 import IResNet50
-from extractors.resnet18 import ResNet18
-from extractors.vggface import VGGFace
+if TYPE_CHECKING:
+    from torch import nn
 
 Triple = tuple[float, float, float]
 
@@ -54,6 +56,11 @@ class NetworkSpec:
         return 64 * 4 * (image_size // self.first_stride) ** 2
 
 
+def _build(module: str, name: str, **sizes: int) -> nn.Module:
+    """Build a network; its module, and PyTorch with it, is imported by the first call."""
+    return cast("nn.Module", getattr(importlib.import_module(module), name)(**sizes))
+
+
 HALF_RANGE = (127.5, 127.5, 127.5)
 
 NETWORKS: dict[str, NetworkSpec] = {
@@ -61,7 +68,7 @@ NETWORKS: dict[str, NetworkSpec] = {
     for spec in (
         NetworkSpec(
             name="ir50",
-            build=IR50,
+            build=partial(_build, "extractors.ir50", "IR50"),
             image_size=112,
             layers={"embedding": 512, "pooled": 512},
             mean=HALF_RANGE,
@@ -70,7 +77,7 @@ NETWORKS: dict[str, NetworkSpec] = {
         ),
         NetworkSpec(
             name="iresnet50",
-            build=IResNet50,
+            build=partial(_build, "extractors.iresnet50", "IResNet50"),
             image_size=112,
             layers={"embedding": 512, "pooled": 512},
             mean=HALF_RANGE,
@@ -79,7 +86,7 @@ NETWORKS: dict[str, NetworkSpec] = {
         ),
         NetworkSpec(
             name="resnet18",
-            build=ResNet18,
+            build=partial(_build, "extractors.resnet18", "ResNet18"),
             image_size=224,
             # Its embedding is the pooled map, under both names.
             layers={"embedding": 512, "pooled": 512},
@@ -91,7 +98,7 @@ NETWORKS: dict[str, NetworkSpec] = {
         ),
         NetworkSpec(
             name="vggface",
-            build=VGGFace,
+            build=partial(_build, "extractors.vggface", "VGGFace"),
             image_size=224,
             layers={"fc6": 4096, "pooled": 512},
             # vgg_face_dag's own figures; its published evaluation feeds RGB from 0 to 255.

@@ -39,7 +39,7 @@ class DemoError(RuntimeError):
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """How large the corpus is.
+    """Size of the demo's corpus.
 
     Args:
         speakers: how many; the last third of them is held out as ``val``.
@@ -161,7 +161,7 @@ def _express(photograph: np.ndarray, label: str, amount: float) -> np.ndarray:
 
 
 def _waveform(label: str, speaker: int, rng: np.random.Generator) -> np.ndarray:
-    """A voiced sound whose melody tells the class and whose pitch the speaker."""
+    """Make a voiced sound whose melody tells the class and whose pitch the speaker."""
     seconds = NUM_FRAMES / FRAME_RATE
     time = np.arange(int(seconds * SOUND_RATE)) / SOUND_RATE
     base = 120.0 * 2 ** (speaker / 6) * rng.uniform(0.97, 1.03)

@@ -39,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "extractors": set(),
     "extractors/weights": {"extractors"},
     "extractors/running": {"extractors", "extractors/weights"},
-    "pipeline/cli": set(),
+    "pipeline/cli": {"pipeline/commands"},
     "pipeline/__main__": {"pipeline/cli"},
     "pipeline/demo_corpus": {"cache/manifest"},
     "pipeline/media": {"cache"},
@@ -51,6 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline/exchange": {"cache"},
     "pipeline/inspect": {"cache", "pipeline/extract", *STAGE_ONE},
     "pipeline/predict": {"cache", *NETWORKS, "pipeline/extract", *STAGE_ONE},
+    "pipeline/stills": {"pipeline/faces"},
     "pipeline/commands": {"cache", *NETWORKS, "pipeline"},
     "trainer/settings": {"cache"},
     "trainer/wording": set(),
@@ -79,9 +80,10 @@ MAY_IMPORT: dict[str, set[str]] = {
 # The only modules of stage one that use stage two: they answer for one video, show the whole job,
 # and align still faces before a face network learns them.
 COMPOSE = {
+    "pipeline/predict/by_run.py",
     "pipeline/commands/predict.py",
-    "pipeline/commands/demo.py",
     "pipeline/commands/finetune.py",
+    "pipeline/stills.py",
 }
 STAGE_ONE_LIBRARIES = {"av", "cv2", "dlib", "face_recognition_models"}
 THIRD_PARTY = {

@@ -24,7 +24,8 @@ from extractors.running.settings import NetworkSettings
 from extractors.views import VIEW_SETS
 from pipeline.extract.settings import StageOneSettings
 from pipeline.faces.crops import CropSettings
-from pipeline.predict.by_default import SEVEN, Answers, ask_default_network
+from pipeline.predict.answer import SEVEN
+from pipeline.predict.by_default import Answers, ask_default_network
 
 BEGIN, END = "<!-- begin: clips -->", "<!-- end: clips -->"
 BASIC = NetworkSettings(views=VIEW_SETS["basic"])

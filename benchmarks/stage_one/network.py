@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks.machine import describe_machine, write_result
 from pipeline.cli import prepare_process
-from pipeline.extract.run import num_cores
+from pipeline.workers.cores import num_cores
 
 WAYS = ("processes", "threads", "plain")
 

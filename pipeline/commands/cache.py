@@ -1,4 +1,4 @@
-"""``avfuse cache``: look after a cache. Options, one call into the package, printing.
+"""``avfuse cache``: check, clean, pack, import into or export from a cache.
 
 Exit codes: 0 all is well, 1 something is damaged, failed or missing, 2 wrong use.
 """
@@ -20,7 +20,7 @@ from cache.entries.entry import EntryError
 from cache.manifest.manifest import ManifestError, read_manifest
 from cache.packs.pack import Pack, PackError, open_pack
 from cache.progress import Progress
-from cache.sets.feature_set import SetError, find_set
+from cache.sets.feature_set import FeatureSet, SetError, find_set
 from cache.sets.scan import NotACacheError, check_cache
 from cache.upkeep.gc import DAY_SECONDS, SetInUseError, find_garbage, remove_garbage
 from cache.upkeep.status import read_status
@@ -28,29 +28,27 @@ from cache.upkeep.verify import verify_cache
 from pipeline.commands.cache_export import export_command
 from pipeline.commands.cache_import import import_command
 from pipeline.commands.cache_report import format_size, format_status
+from pipeline.commands.group import Group
 
 HOUR_SECONDS = 3600.0
 MAX_SHOWN = 20
 
 _cache = click.argument("cache", type=click.Path(path_type=Path))
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _manifest = click.option(
     "--manifest",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Count or take the clips of this manifest.",
-)
-_sets = click.option(
-    "--set",
-    "names",
-    multiple=True,
-    metavar="NAME",
-    help="Only this set: resnet18, or with the first digits of its key, resnet18-3fa9.",
+    help="Manifest of the clips to count or take (default: every clip in the cache).",
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def cache() -> None:
-    """Look after a cache: what it holds, whether it is whole, what can go."""
+    """Check, clean, pack, import into or export from a cache.
+
+    A set is named resnet18 or, where there are several of that name, with the first digits of its
+    key: resnet18-3fa9.
+    """
 
 
 cache.add_command(import_command)
@@ -74,16 +72,24 @@ def status(cache: Path, manifest: Path | None, as_json: bool) -> None:
 
 @cache.command()
 @_cache
-@_sets
-@click.option("--remove", is_flag=True, help="Remove what is damaged, so that it is made anew.")
-@click.option("--jobs", default=1, type=click.IntRange(1), help="Processes that read.")
+@click.option("--sets", metavar="NAME,NAME", help="Feature sets to read (default: all, and packs).")
+@click.option(
+    "--remove", is_flag=True, help="Remove damaged files, so that extract makes them again."
+)
+@click.option(
+    "--jobs",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Number of processes that read.",
+)
 @_json
-def verify(cache: Path, names: Sequence[str], remove: bool, jobs: int, as_json: bool) -> None:
-    """Read everything through and recompute every checksum."""
+def verify(cache: Path, sets: str | None, remove: bool, jobs: int, as_json: bool) -> None:
+    """Read every file through and recompute its checksums."""
     with _plain_errors(), Progress("files") as progress:
         check_cache(cache)
-        sets = [find_set(cache, name) for name in names] or None
-        report = verify_cache(cache, sets=sets, remove=remove, jobs=jobs, progress=progress.show)
+        chosen = _find_sets(cache, sets) or None
+        report = verify_cache(cache, sets=chosen, remove=remove, jobs=jobs, progress=progress.show)
     if as_json:
         _print_json(report.to_json())
     else:
@@ -106,35 +112,33 @@ def verify(cache: Path, names: Sequence[str], remove: bool, jobs: int, as_json: 
 
 @cache.command()
 @_cache
-@click.option("--dry-run", is_flag=True, help="List what would be removed, remove nothing.")
-@click.option("--orphaned", is_flag=True, help="Also sets made from sets that are gone.")
-@click.option(
-    "--set", "names", multiple=True, metavar="NAME", help="Also this set, whatever it holds."
-)
+@click.option("--dry-run", is_flag=True, help="List what would be removed, and remove nothing.")
+@click.option("--orphaned", is_flag=True, help="Remove sets, too, that were made from lost sets.")
+@click.option("--sets", metavar="NAME,NAME", help="Remove these feature sets, too.")
 @click.option(
     "--older-than-hours",
     default=DAY_SECONDS / HOUR_SECONDS,
     show_default=True,
     type=click.FloatRange(0),
-    help="Age of another host's temporary file from which on its writer counts as dead.",
+    help="Age at which the writer of another host's temporary file counts as dead.",
 )
 @_json
 def gc(
     cache: Path,
     dry_run: bool,
     orphaned: bool,
-    names: Sequence[str],
+    sets: str | None,
     older_than_hours: float,
     as_json: bool,
 ) -> None:
-    """Remove temporary files of dead writers and stale packs; sets on request."""
+    """Remove temporary files of dead writers, stale packs and, on request, sets."""
     with _plain_errors():
         check_cache(cache)
         garbage = find_garbage(
             cache,
             older_than_seconds=older_than_hours * HOUR_SECONDS,
             orphaned=orphaned,
-            sets=[find_set(cache, name) for name in names],
+            sets=_find_sets(cache, sets),
         )
         freed = 0 if dry_run else remove_garbage(garbage)
     if as_json:
@@ -150,11 +154,24 @@ def gc(
 
 @cache.command()
 @_cache
-@click.option("--set", "name", required=True, metavar="NAME", help="The feature set.")
-@click.option("--array", "arrays", multiple=True, required=True, help="Array of the entries.")
+@click.argument("name", metavar="SET")
+@click.option(
+    "--array",
+    "arrays",
+    multiple=True,
+    required=True,
+    help="Array to pack, such as basic or mean; may be given several times.",
+)
 @_manifest
-@click.option("--dtype", default="float32", show_default=True, help="float32 or float16.")
-@click.option("--skip-missing", is_flag=True, help="Leave out clips without an entry; lists them.")
+@click.option(
+    "--dtype",
+    default="float32",
+    show_default=True,
+    help="Precision of the stored numbers: float32 or float16.",
+)
+@click.option(
+    "--skip-missing", is_flag=True, help="Leave out clips without an entry, and list them."
+)
 @_json
 def pack(
     cache: Path,
@@ -165,7 +182,7 @@ def pack(
     skip_missing: bool,
     as_json: bool,
 ) -> None:
-    """Build the packs that training reads, unless they are there and fresh."""
+    """Build the packs of SET that training reads, unless they are there and fresh."""
     with _plain_errors():
         check_cache(cache)
         feature_set = find_set(cache, name)
@@ -213,6 +230,11 @@ def _describe(item: Pack, array: str) -> dict[str, JSON]:
 
 def _print_json(value: JSON) -> None:
     click.echo(json.dumps(value, indent=2, default=dict))
+
+
+def _find_sets(cache: Path, names: str | None) -> list[FeatureSet]:
+    """Find the sets that ``--sets`` names; none if it isn't given."""
+    return [find_set(cache, name.strip()) for name in (names or "").split(",") if name.strip()]
 
 
 def _read_clips(manifest: Path | None) -> list[str] | None:

@@ -15,33 +15,43 @@ from pipeline.exchange.exporting import FORMS, ExportError, export_features
 
 @click.command("export")
 @click.argument("cache", type=click.Path(path_type=Path))
-@click.argument("name")
+@click.argument("name", metavar="SET")
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="File or folder to write.",
+)
 @click.option(
     "--to",
-    "target",
+    "form",
     required=True,
-    metavar="FORMAT OUT",
-    type=(click.Choice(list(FORMS)), click.Path(path_type=Path)),
-    help="npz FILE, npy-folder FOLDER or csv FILE.",
+    type=click.Choice(list(FORMS)),
+    help="Form of the output: an npz or csv file, or a folder with an npy file a clip.",
 )
-@click.option("--array", required=True, help="Which array, such as basic, mean or spectrogram.")
+@click.option("--array", required=True, help="Array to export, such as basic, mean or spectrogram.")
 @click.option(
-    "--manifest", type=click.Path(path_type=Path), help="Only the clips of this manifest."
+    "--manifest",
+    type=click.Path(path_type=Path),
+    help="Manifest of the clips to export (default: every clip in the set).",
 )
-@click.option("--skip-missing", is_flag=True, help="Leave out clips without an entry; lists them.")
+@click.option(
+    "--skip-missing", is_flag=True, help="Leave out clips without an entry, and list them."
+)
 def export_command(
     cache: Path,
     name: str,
-    target: tuple[str, Path],
+    out: Path,
+    form: str,
     array: str,
     manifest: Path | None,
     skip_missing: bool,
 ) -> None:
-    """Write one ARRAY of the set NAME of CACHE for other tools.
+    """Export one array of SET from CACHE for other tools.
 
     Arrays are named by clip; their times in seconds stand beside them.
     """
-    form, out = target
     try:
         feature_set = find_set(cache, name)
         clips = feature_set.clip_ids()

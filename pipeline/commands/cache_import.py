@@ -1,4 +1,4 @@
-"""``avfuse cache import``: features that were made elsewhere become a feature set."""
+"""``avfuse cache import``: import features made elsewhere as a feature set."""
 
 from __future__ import annotations
 
@@ -15,42 +15,70 @@ from cache.settings import settings_from
 from pipeline.exchange.importing import ImportReport, import_features
 from pipeline.exchange.settings import ImportSettings
 
-_SHOWN = 10
+MAX_SHOWN = 10
 
 
 @click.command("import")
 @click.argument("cache", type=click.Path(path_type=Path))
-@click.argument("name")
+@click.argument("name", metavar="SET")
 @click.option(
     "--from",
     "origin",
     required=True,
     metavar="FORMAT SOURCE",
     type=(click.Choice(["npz", "npy-folder", "csv"]), click.Path(path_type=Path, exists=True)),
-    help="npz FILE, npy-folder FOLDER (a file a clip), csv FILE or FOLDER (a file a clip).",
+    help="Features to import: npz FILE, npy-folder FOLDER, csv FILE or csv FOLDER (file a clip).",
 )
-@click.option("--manifest", required=True, type=click.Path(path_type=Path), help="The clips.")
-@click.option("--columns", default="", help="Features: names, AU*_r, 3 or 2:9, by commas.")
-@click.option("--time-column", default="", metavar="COLUMN", help="Seconds; with --rate, frames.")
-@click.option("--rate", type=float, help="Rows a second, or frames of --time-column.")
-@click.option("--first-frame", type=int, default=0, show_default=True, help="Number at 0 s.")
 @click.option(
-    "--where", multiple=True, metavar="COLUMN=NUMBER", help="Keep these rows; also >= and <=."
+    "--manifest", required=True, type=click.Path(path_type=Path), help="Manifest of the clips."
+)
+@click.option(
+    "--columns",
+    default="",
+    help="Columns that hold features, such as AU*_r,3 or 2:9 (default: all others).",
+)
+@click.option(
+    "--time-column",
+    default="",
+    metavar="COLUMN",
+    help="Column of the time in seconds; with --rate, in frames.",
+)
+@click.option("--rate", type=float, help="Rows per second; with --time-column, frames per second.")
+@click.option(
+    "--first-frame", type=int, default=0, show_default=True, help="Number of the frame at 0 s."
+)
+@click.option(
+    "--where",
+    multiple=True,
+    metavar="COLUMN=NUMBER",
+    help="Keep only rows with this value; also >= and <=; may be given several times.",
 )
 @click.option(
     "--same-time",
     type=click.Choice(["refuse", "mean", "first"]),
     default="refuse",
     show_default=True,
-    help="Rows of a clip at one time, such as several faces.",
+    help="Treatment of several rows of a clip at one time, such as several faces.",
 )
-@click.option("--id-column", default="", help="Column or array of the ids.  [default: clip]")
-@click.option("--array", default="", help="Of an npz with an array of ids: the features.")
+@click.option("--id-column", default="", help="Column or array of the clip ids.  [default: clip]")
+@click.option("--array", default="", help="Array of the features, in an npz with an array of ids.")
 @click.option(
-    "--id-pattern", default="", metavar="REGEX", help="Compare what its group finds in both ids."
+    "--id-pattern",
+    default="",
+    metavar="REGEX",
+    help="Part of an id to compare by: the pattern's group, in both ids.",
 )
-@click.option("--clip-pattern", default="", metavar="REGEX", help="Another one for the clips.")
-@click.option("--allow-missing", is_flag=True, help="Record clips that SOURCE lacks as failed.")
+@click.option(
+    "--clip-pattern",
+    default="",
+    metavar="REGEX",
+    help="Pattern for the manifest's ids, if another.",
+)
+@click.option(
+    "--allow-missing",
+    is_flag=True,
+    help="Record clips that the source lacks as failed, instead of refusing.",
+)
 def import_command(
     cache: Path,
     name: str,
@@ -59,7 +87,7 @@ def import_command(
     allow_missing: bool,
     **options: object,
 ) -> None:
-    """Import features made elsewhere into CACHE as the set NAME; they train like any other.
+    """Import features made elsewhere into CACHE as the set SET; they train like any other.
 
     \b
     A vector a clip; ids are compared without their first field:
@@ -101,7 +129,7 @@ def import_command(
     if len(others) > 1:
         click.echo(
             f"{len(others)} sets are called {name}: {', '.join(others)}; name this one "
-            f"{report.folder.name[: len(name) + 7]}, or remove others with avfuse cache gc --set"
+            f"{report.folder.name[: len(name) + 7]}, or remove others with avfuse cache gc --sets"
         )
 
 
@@ -116,6 +144,6 @@ def _lines(report: ImportReport) -> list[str]:
         (report.unused, "ids of the source belong to no clip"),
     ):
         if clips:
-            more = ", ..." if len(clips) > _SHOWN else ""
-            lines.append(f"{len(clips)} {what}: {', '.join(clips[:_SHOWN])}{more}")
+            more = ", ..." if len(clips) > MAX_SHOWN else ""
+            lines.append(f"{len(clips)} {what}: {', '.join(clips[:MAX_SHOWN])}{more}")
     return lines

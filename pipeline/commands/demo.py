@@ -1,4 +1,4 @@
-"""``avfuse demo``: the whole job, one real command after another, on a small corpus."""
+"""``avfuse demo``: go through every stage, one real command after another, on a small corpus."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ SYNTHETIC = (
 @click.command()
 @click.argument("corpus", required=False, type=click.Path(path_type=Path))
 @click.option(
+    "-o",
     "--out",
     type=click.Path(path_type=Path),
     default=Path("demo"),
     show_default=True,
-    help="Folder for everything the demo writes.",
+    help="Folder for everything that the demo writes.",
 )
 @click.option("--speakers", type=click.IntRange(min=3), default=6, show_default=True, hidden=True)
 @click.option("--epochs", type=click.IntRange(min=1), default=15, show_default=True, hidden=True)

@@ -5,74 +5,106 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
 from click.core import ParameterSource
 
-from cache.manifest.manifest import ManifestError, read_manifest
-from cache.settings import (
-    SettingsError,
-    merge,
-    parse_overrides,
-    read_toml,
-    settings_from,
-    settings_to_dict,
-)
+from cache.manifest.manifest import read_manifest
 from cache.signals import StopRequest
-from extractors.views import VIEW_SETS
-from extractors.weights.files import WeightsError
-from pipeline.extract.clusters import Engine, EngineError, EngineName
-from pipeline.extract.plan import plan_sets, tell_default
-from pipeline.extract.run import CacheFullError, ConsumerChoice, run_extract, shard
-from pipeline.extract.settings import StageOneSettings
-from pipeline.extract.summary import format_summary
+from extractors.view_settings import VIEW_SETS
+from pipeline.extract.choices import ConsumerChoice, EngineName, check_sets, shard
 from pipeline.extract.weights import PlanError, parse_weights
-from pipeline.faces.overrides import OverrideError, read_overrides
-from pipeline.workers.pool import WorkersFailedError
+
+if TYPE_CHECKING:
+    from pipeline.extract.clusters import Engine
 
 PRECISION_NAMES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+# Options that a shard on another machine gets from its engine instead.
+NOT_HANDED_ON = ("engine", "jobs", "out", "as_json")
 
 
 @click.command()
 @click.argument("manifest", type=click.Path(path_type=Path))
-@click.option("--cache", required=True, type=click.Path(path_type=Path), help="The cache's folder.")
-@click.option("--sets", required=True, help="Feature sets, separated by commas: ir50,spectrogram.")
 @click.option(
-    "--weights", multiple=True, metavar="NAME=FILE", help="A network's weights; NAME=random to try."
+    "--cache", required=True, type=click.Path(path_type=Path), help="Folder of the cache."
 )
-@click.option("--views", type=click.Choice(list(VIEW_SETS)), help="Augmented views.")
-@click.option("--precision", type=click.Choice(list(PRECISION_NAMES)), help="Of the networks.")
-@click.option("--config", type=click.Path(path_type=Path), help="Settings of stage one, as TOML.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="One setting.")
+@click.option(
+    "--sets",
+    required=True,
+    metavar="NAME,NAME",
+    help="Feature sets to extract, such as ir50,spectrogram.",
+)
+@click.option(
+    "--weights",
+    multiple=True,
+    metavar="NAME=FILE",
+    help="Weight file of a network; NAME=random tries it out untrained.",
+)
+@click.option(
+    "--views", type=click.Choice(list(VIEW_SETS)), help="Augmented variants of each crop to embed."
+)
+@click.option(
+    "--precision",
+    type=click.Choice(list(PRECISION_NAMES)),
+    help="Numeric precision of the networks.",
+)
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="TOML file of the settings of stage one."
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="One setting, such as faces.policy=central; may be given several times.",
+)
 @click.option(
     "--overrides",
     "by_hand",
     type=click.Path(path_type=Path),
-    help="Faces chosen by hand: clip,start_seconds,end_seconds,track,box as CSV.",
+    help="CSV of faces chosen by hand: clip,start_seconds,end_seconds,track,box.",
 )
-@click.option("--jobs", type=click.IntRange(min=0), help="Worker processes; default: every core.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads of each, or of the consumer.")
+@click.option(
+    "--jobs", type=click.IntRange(min=0), help="Number of worker processes (default: one a core)."
+)
+@click.option(
+    "--threads", type=click.IntRange(min=1), help="PyTorch threads of each worker or the consumer."
+)
 @click.option(
     "--consumer",
     type=click.Choice(get_args(ConsumerChoice)),
     default="auto",
     show_default=True,
-    help="Who computes networks: each worker its own, or one for all, as on a GPU.",
+    help="Process that runs the networks: each worker its own, or one shared by all (as on a GPU).",
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--batch-size", type=click.IntRange(min=1), help="Crops per forward pass.")
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="Device of the networks: auto, cpu, cuda or cuda:N.",
+)
+@click.option("--batch-size", type=click.IntRange(min=1), help="Number of crops per forward pass.")
 @click.option(
     "--engine",
     type=click.Choice(get_args(EngineName)),
     default="local",
     show_default=True,
-    help="Where the work is done; the cluster of DASK_SCHEDULER_ADDRESS or RAY_ADDRESS.",
+    help="Machines to work on: this one, or the cluster of DASK_SCHEDULER_ADDRESS or RAY_ADDRESS.",
 )
-@click.option("--shard", "shard_text", metavar="I/N", help="Only part I of N of the manifest.")
-@click.option("--retry-failed", is_flag=True, help="Try clips again whose failure is recorded.")
-@click.option("--follow-links", is_flag=True, help="Allow links that lead out of the corpus.")
-@click.option("--report", type=click.Path(path_type=Path), help="Where to write the JSON report.")
+@click.option(
+    "--shard", "shard_text", metavar="I/N", help="Extract only part I of N of the manifest."
+)
+@click.option("--retry-failed", is_flag=True, help="Try clips again that failed in an earlier run.")
+@click.option(
+    "--follow-links", is_flag=True, help="Allow symbolic links that lead out of the corpus."
+)
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    help="File of the JSON report (default: extract-report.json in the cache).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def extract(
     manifest: Path,
@@ -93,7 +125,7 @@ def extract(
     shard_text: str | None,
     retry_failed: bool,
     follow_links: bool,
-    report: Path | None,
+    out: Path | None,
     as_json: bool,
 ) -> None:
     """Extract feature sets for every clip of MANIFEST into a cache.
@@ -110,20 +142,29 @@ def extract(
     try:
         if engine != "local" and shard_text is not None:
             raise PlanError(f"--engine {engine} cuts the manifest into shards itself; no --shard")
+        names = [name.strip() for name in sets.split(",") if name.strip()]
+        check_sets(names)
+        choices = parse_weights(weights)
         table = read_manifest(manifest, follow_links=follow_links)
         clips = shard(table.clips, shard_text)
-        chosen: dict[str, Any] = (
-            {"network": {"views": settings_to_dict(VIEW_SETS[views])}} if views else {}
-        )
-        values = merge(chosen, read_toml(config) if config else {})
-        if precision:
-            values = merge(values, {"network": {"precision": PRECISION_NAMES[precision]}})
-        values = merge(values, parse_overrides(overrides))
-        settings = settings_from(StageOneSettings, values)
+        # What is cheap to refuse has been; the rest loads PyTorch, dlib and OpenCV.
+        from pipeline.extract.clusters import EngineError
+        from pipeline.extract.plan import plan_sets, tell_default
+        from pipeline.extract.run import CacheFullError, run_extract
+        from pipeline.extract.settings import load_settings
+        from pipeline.extract.summary import format_summary
+        from pipeline.faces.overrides import read_overrides
+        from pipeline.workers.pool import WorkersFailedError
+
         plan = plan_sets(
-            [name.strip() for name in sets.split(",") if name.strip()],
-            settings,
-            parse_weights(weights),
+            names,
+            load_settings(
+                overrides,
+                file=config,
+                views=views or "",
+                precision=PRECISION_NAMES[precision] if precision else "",
+            ),
+            choices,
             cache=cache,
             device=device,
             batch_size=batch_size or 0,
@@ -131,7 +172,8 @@ def extract(
             command=sys.argv,
             overrides=read_overrides(by_hand, {c.id for c in table.clips}) if by_hand else None,
         )
-    except (ManifestError, SettingsError, PlanError, WeightsError, OverrideError, OSError) as error:
+    # Every error of manifests, settings, sets, weights and overrides is a ValueError.
+    except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
     for planned in plan.sets:
         if planned.choice and planned.choice.default:
@@ -151,7 +193,7 @@ def extract(
                 jobs=jobs,
                 threads=threads,
                 consumer=consumer,
-                report=report,
+                report=out,
                 engine=_engine(engine, jobs),
                 stop=stop,
             )
@@ -164,14 +206,12 @@ def extract(
     sys.exit(1 if summary.failed else 0)
 
 
-# What a shard on another machine is told by itself.
-NOT_HANDED_ON = ("engine", "jobs", "report", "as_json")
-
-
 def _engine(name: EngineName, slots: int | None) -> Engine | None:
     """Return an engine that gives this very command to every shard; None for this machine."""
     if name == "local":
         return None
+    from pipeline.extract.clusters import Engine
+
     context = click.get_current_context()
     command: list[str] = []
     for parameter in context.command.params:

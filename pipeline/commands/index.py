@@ -11,6 +11,7 @@ import click
 
 from cache.manifest.clip import COLUMNS
 from cache.manifest.manifest import ManifestError
+from pipeline.commands.group import Group
 from pipeline.index.afew import index_afew
 from pipeline.index.crema_d import Media, index_crema_d
 from pipeline.index.csv_table import index_csv
@@ -32,12 +33,14 @@ class WrongUseError(click.ClickException):
 
 
 _ROOT = click.argument("root", type=click.Path(path_type=Path))
-_KEEP_DEFECTS = click.option("--keep-defects", is_flag=True, help="Index broken clips too.")
+_KEEP_DEFECTS = click.option(
+    "--keep-defects", is_flag=True, help="Index clips, too, that are known to be broken."
+)
 
 
-@click.group()
+@click.group(cls=Group)
 def index() -> None:
-    """Write a manifest (a CSV of clips) from a corpus's own layout.
+    """Write a manifest, the table of a corpus's clips, from the corpus's own layout.
 
     Names and tables are read, media files are not opened. What is left out is printed with its
     reason. Missing files are a warning; nothing found is an error.
@@ -48,17 +51,17 @@ def _output(command: Command) -> Command:
     """Add the options that every recipe has."""
     options = (
         click.option(
-            "-o", "--out", required=True, type=click.Path(path_type=Path), help="The manifest."
+            "-o", "--out", required=True, type=click.Path(path_type=Path), help="Manifest to write."
         ),
         click.option(
             "--map",
             "maps",
             multiple=True,
             metavar="OLD=NEW",
-            help="Write label NEW for OLD; may be given several times.",
+            help="Label to write (NEW) for one of the corpus (OLD); may be given several times.",
         ),
         click.option("--overwrite", is_flag=True, help="Replace an existing manifest."),
-        click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON."),
+        click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON."),
     )
     for option in reversed(options):
         command = option(command)
@@ -85,7 +88,7 @@ def _column_options(command: Command) -> Command:
         command = click.option(
             f"--{flag}-column",
             metavar="NAME",
-            help=f"The table's column for {name} (default: {name}, else {default}).",
+            help=f"Column of the table for {name} (default: {name}, else {default}).",
         )(command)
     return command
 
@@ -93,11 +96,13 @@ def _column_options(command: Command) -> Command:
 @index.command("csv")
 @click.argument("table", metavar="FILE", type=click.Path(path_type=Path))
 @_column_options
-@click.option("--delimiter", metavar="CHAR", help="Between fields (default: found out; 'tab').")
+@click.option(
+    "--delimiter", metavar="CHAR", help="Character between fields, or tab (default: found out)."
+)
 @click.option(
     "--root",
     type=click.Path(path_type=Path),
-    help="What relative paths are relative to (default: the table's folder).",
+    help="Folder that relative paths start from (default: the table's).",
 )
 @_output
 def csv_(table: Path, delimiter: str | None, root: Path | None, **options: Any) -> None:
@@ -121,10 +126,14 @@ def csv_(table: Path, delimiter: str | None, root: Path | None, **options: Any) 
     type=click.Choice(get_args(Modality)),
     default="best",
     show_default=True,
-    help="One file is taken for each take: they share sound or picture.",
+    help="Kind of file to index: one for each take, since they share sound or picture.",
 )
 @click.option(
-    "--channel", type=click.Choice(get_args(Channel)), default="speech", show_default=True
+    "--channel",
+    type=click.Choice(get_args(Channel)),
+    default="speech",
+    show_default=True,
+    help="Vocal channel to index.",
 )
 @_output
 def ravdess(root: Path, modality: Modality, channel: Channel, **output: Any) -> None:
@@ -134,7 +143,13 @@ def ravdess(root: Path, modality: Modality, channel: Channel, **output: Any) -> 
 
 @index.command("crema-d")
 @_ROOT
-@click.option("--media", type=click.Choice(get_args(Media)), default="best", show_default=True)
+@click.option(
+    "--media",
+    type=click.Choice(get_args(Media)),
+    default="best",
+    show_default=True,
+    help="Kind of file to index.",
+)
 @_KEEP_DEFECTS
 @_output
 def crema_d(root: Path, media: Media, *, keep_defects: bool, **output: Any) -> None:
@@ -144,7 +159,9 @@ def crema_d(root: Path, media: Media, *, keep_defects: bool, **output: Any) -> N
 
 @index.command()
 @_ROOT
-@click.option("--keep-shared", is_flag=True, help="Keep clips of training that test too.")
+@click.option(
+    "--keep-shared", is_flag=True, help="Keep training clips, too, that are also test clips."
+)
 @_output
 def afew(root: Path, *, keep_shared: bool, **output: Any) -> None:
     """Index AFEW: Train_AFEW/Angry/*.avi, Val_AFEW/..., the test clips unlabelled."""
@@ -154,10 +171,10 @@ def afew(root: Path, *, keep_shared: bool, **output: Any) -> None:
 @index.command()
 @_ROOT
 @click.option(
-    "--set",
-    "test_set",
+    "--test-set",
+    metavar="N",
     type=click.IntRange(1, NUM_FOLDS),
-    help="Also fill in training and test of this published set (default: folds only).",
+    help="Published set to fill in as training and test (default: folds only).",
 )
 @_output
 def dfew(root: Path, test_set: int | None, **output: Any) -> None:
@@ -173,7 +190,7 @@ def dfew(root: Path, test_set: int | None, **output: Any) -> None:
     type=click.Choice(SUBSETS),
     multiple=True,
     default=SUBSETS,
-    help="May be given several times (default: all).",
+    help="Subset to index; may be given several times (default: all).",
 )
 @_output
 def mer2023(root: Path, subsets: Sequence[str], **output: Any) -> None:

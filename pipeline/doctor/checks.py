@@ -1,9 +1,8 @@
-"""Comparing the clips of a corpus with each other: each check takes it and yields findings."""
+"""Checks that compare the clips of a corpus with each other: each yields findings."""
 
 from __future__ import annotations
 
 import math
-import re
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -11,45 +10,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from cache.manifest.clip import SPLITS, Clip
 from pipeline.doctor.diagnosis import CorpusFacts, Finding
 from pipeline.doctor.examine import Examination
-from pipeline.index import crema_d, meld
-
-# Modality, channel, emotion, intensity, statement, repetition, actor.
-_RAVDESS = re.compile(r"0[123]-((?:\d\d-){5}\d\d)", re.ASCII)
-
-
-def find_known_defects(clips: Sequence[Clip]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield what is known of a manifest's clips, each with the ids of the clips concerned."""
-    names: dict[str, list[str]] = {}
-    for clip in clips:
-        for name in _names(clip):
-            names.setdefault(name, []).append(clip.id)
-    for corpus, defects in (("CREMA-D", crema_d.DEFECTS), ("MELD", meld.DEFECTS)):
-        for name, defect in defects.items():
-            if name in names:
-                yield f"{corpus} {name}: {defect}", tuple(names[name])
-    for pair in crema_d.SAME_SOUND:
-        if all(name in names for name in pair):
-            ids = tuple(clip for name in pair for clip in names[name])
-            yield f"CREMA-D {' and '.join(pair)} have one sound", ids
-    for name in meld.SUSPECTS:
-        if name in names:
-            yield f"MELD {name}: reported as cut wrongly", tuple(names[name])
-
-
-def ravdess_take(clip: Clip) -> str:
-    """Return which take of RAVDESS a clip is, in whatever modality; empty if it is none."""
-    match = _RAVDESS.fullmatch(clip.path.stem)
-    return match[1] if match else ""
-
-
-def _names(clip: Clip) -> set[str]:
-    """The names under which a published corpus may know a clip."""
-    names = {clip.id, clip.path.stem}
-    for folder in clip.path.parts[:-1]:
-        if folder in meld.FOLDERS:
-            names.add(f"{meld.FOLDERS[folder]}_{clip.path.stem}")
-    return names
-
+from pipeline.doctor.known_defects import find_known_defects, ravdess_take
 
 FAR = 5.0  # robust deviations from the median
 LEAST_FACTOR = 2.0  # and at least so many times longer, shorter, faster or slower

@@ -1,4 +1,4 @@
-"""What the doctor says of a corpus: findings, and counts by class, split and speaker."""
+"""Diagnosis of a corpus: findings, and counts by class, split and speaker, as text and JSON."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from cache.manifest.clip import SPLITS, Clip
 from pipeline.doctor.examine import Examination
 
 Severity = Literal["spoils", "look"]
+MAX_OF_A_KIND = 10  # findings that are printed
+MAX_COUNTED = 30  # classes, splits or speakers whose clips are counted in print
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,8 @@ class Finding:
     Args:
         severity: ``spoils``: a run on this corpus fails in part, or reports wrong numbers;
             ``look``: legitimate, perhaps.
-        kind: what it is, in a word or two.
-        text: what it is, for a user.
+        kind: its kind, in a word or two.
+        text: a sentence for the user.
         clips: ids of the clips concerned.
     """
 
@@ -39,7 +41,7 @@ class CorpusFacts:
     examined: Mapping[str, Examination]
 
     def usable(self) -> Iterator[tuple[Clip, Examination]]:
-        """The clips that can be read."""
+        """Yield the clips that can be read."""
         for clip in self.clips:
             if not self.examined[clip.id].problem:
                 yield clip, self.examined[clip.id]
@@ -47,18 +49,18 @@ class CorpusFacts:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What the doctor says."""
+    """Findings about a corpus, those that spoil a run first."""
 
     corpus: CorpusFacts
     findings: tuple[Finding, ...]
 
     @property
     def spoiled(self) -> bool:
-        """Whether anything would spoil a run."""
+        """True if a finding would spoil a run."""
         return any(finding.severity == "spoils" for finding in self.findings)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Clips by class, split and speaker, and by class within each split."""
+        """Count the clips by class, split and speaker, and by class within each split."""
         clips = self.corpus.clips
         counts = {
             name: dict(sorted(Counter(getattr(clip, name) or "(none)" for clip in clips).items()))
@@ -71,7 +73,7 @@ class Diagnosis:
         return counts
 
     def to_json(self) -> dict[str, Any]:
-        """The report, as JSON types."""
+        """Return the diagnosis as JSON types."""
         return {
             "spoiled": self.spoiled,
             "num_clips": len(self.corpus.clips),
@@ -79,10 +81,6 @@ class Diagnosis:
             "counts": self.counts(),
             "clips": [self.corpus.examined[clip.id].to_json() for clip in self.corpus.clips],
         }
-
-
-MAX_OF_A_KIND = 10
-MAX_COUNTED = 30
 
 
 def format_diagnosis(diagnosis: Diagnosis) -> str:

@@ -30,7 +30,7 @@ Sound = Literal["present", "silent", "missing"]
 
 @dataclass(frozen=True)
 class Examination:
-    """What was found of one clip.
+    """Findings about one clip's file.
 
     Args:
         clip: its id.

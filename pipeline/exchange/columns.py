@@ -1,4 +1,4 @@
-"""Which columns of a table become features, times and conditions."""
+"""Choice of the columns of a table that become features, times and conditions."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Choice:
 
     @property
     def positions(self) -> tuple[int, ...]:
-        """Every column that is read, in order."""
+        """Columns that are read, in order."""
         times = () if self.time is None else (self.time,)
         return tuple(sorted({*self.values, *times, *(column for column, _, _ in self.where)}))
 

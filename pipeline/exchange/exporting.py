@@ -18,7 +18,7 @@ Features = Iterator[tuple[str, np.ndarray, np.ndarray]]
 
 
 class ExportError(ValueError):
-    """What was asked for can't be exported; names the set, array or clip."""
+    """An export that can't be made as asked for; names the set, array or clip."""
 
 
 def export_features(

@@ -3,166 +3,22 @@
 from __future__ import annotations
 
 import platform
-import re
 import sys
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from cache.entries.failure import Failure
-from cache.manifest.clip_id import as_clip_id
 from cache.sets.feature_set import FeatureSet
 from cache.sets.spec import SetSpec
 from cache.settings import settings_to_dict
-from pipeline.exchange.columns import Rows
+from pipeline.exchange.matching import match_ids
 from pipeline.exchange.settings import ImportRefusedError, ImportSettings
 from pipeline.exchange.sources import FeatureSource, open_source
-
-
-class ImportedSteps(NamedTuple):
-    """What an entry gets: times (T,), values (T, D), and what it lacks."""
-
-    times: NDArray[np.float64]
-    values: NDArray[np.float32]
-    missing: tuple[str, ...]
-
-
-def make_steps(rows: Rows, settings: ImportSettings) -> ImportedSteps:
-    """Give every row that is kept its time, in order.
-
-    A single row without a time is a clip-level vector, at second 0.
-
-    Returns:
-        The steps; ``missing`` says so where no row is left.
-
-    Raises:
-        ValueError: rows without times, a time or feature that is nan or infinite or no float32,
-            or rows at the same time that are to be refused.
-    """
-    times = _seconds(rows, settings)[rows.kept]
-    untimed = np.count_nonzero(~np.isfinite(times))
-    if untimed:
-        raise ValueError(f"{untimed} of {len(times)} times are nan or infinite")
-    with np.errstate(over="ignore"):  # found below
-        values = rows.values[rows.kept].astype(np.float32)
-    bad = np.logical_not(np.isfinite(values).all(axis=1))
-    if bad.any():
-        column = int(np.argmin(np.isfinite(values[bad][0])))
-        raise ValueError(
-            f"{int(bad.sum())} of {len(values)} rows have nan or inf (or too large for float32), "
-            f"the first in feature {column}; leave those rows out by --where, or the column"
-        )
-    order = np.argsort(times, kind="stable")
-    times, values = _merge(times[order], values[order], settings)
-    if len(times):
-        return ImportedSteps(times, values, ())
-    kept = f" where {' and '.join(settings.where)}" if settings.where and len(rows.values) else ""
-    return ImportedSteps(times, values, (f"no row in the source{kept}",))
-
-
-def _seconds(rows: Rows, settings: ImportSettings) -> NDArray[np.float64]:
-    count = len(rows.values)
-    if rows.times is not None:
-        return (rows.times - settings.first_frame) / (settings.rate or 1.0)
-    if settings.rate is not None:
-        return np.arange(count) / settings.rate
-    if count > 1:
-        raise ValueError(f"{count} rows without times; give --time-column, or --rate, or both")
-    return np.zeros(count)
-
-
-def _merge(
-    times: NDArray[np.float64], values: NDArray[np.float32], settings: ImportSettings
-) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """Leave one row at each time; ``times`` are sorted."""
-    unique, first, counts = np.unique(times, return_index=True, return_counts=True)
-    if len(unique) == len(times):
-        return times, values
-    if settings.same_time == "refuse":
-        at = unique[np.argmax(counts > 1)]
-        raise ValueError(
-            f"{int(counts.max())} rows at the same time, {at:g} s first; choose one by --where "
-            "(such as the number of the face), or pass --same-time mean or first"
-        )
-    if settings.same_time == "first":
-        return unique, values[first]
-    sums = np.add.reduceat(values.astype(np.float64), first, axis=0)
-    return unique, (sums / counts[:, None]).astype(np.float32)
-
-
-_SHOWN = 5
-
-
-class Matches(NamedTuple):
-    """Which id each clip has, which clips have none, and what contradicts itself."""
-
-    ids: Mapping[str, str]
-    missing: tuple[str, ...]
-    problems: tuple[str, ...]
-
-
-def match_ids(clips: Sequence[str], ids: Sequence[str], settings: ImportSettings) -> Matches:
-    """Find each clip's id in a source.
-
-    Without a pattern an id is the clip's own, or a text that escapes to it. With one, id and clip
-    belong together if its groups say the same of both.
-
-    Args:
-        clips: ids of the clips.
-        ids: those of the source.
-        settings: with the patterns.
-
-    Returns:
-        The ids, and the problems: ids that stand for the same clip, clips that share an id, and
-        a pattern that fits nothing.
-    """
-    problems: list[str] = []
-    pattern = settings.id_pattern
-    there = _by_name(ids, pattern)
-    wanted = _by_name(clips, settings.clip_pattern or pattern)
-    for who, texts, found in (("ids", ids, there), ("clips", clips, wanted)):
-        if texts and not found:
-            problems.append(f"the pattern fits none of the {len(texts)} {who}, {texts[0]!r} first")
-    result: dict[str, str] = {}
-    missing = set(clips) - {clip for owners in wanted.values() for clip in owners}
-    for name, owners in wanted.items():
-        candidates = there.get(name, [])
-        if len(candidates) > 1:
-            problems.append(f"clip {owners[0]}: {len(candidates)} ids: {_join(candidates)}")
-        elif candidates and len(owners) > 1:
-            problems.append(f"id {candidates[0]} belongs to {len(owners)} clips: {_join(owners)}")
-        elif candidates:
-            result[owners[0]] = candidates[0]
-        else:
-            missing.update(owners)
-    return Matches(result, tuple(clip for clip in clips if clip in missing), tuple(problems))
-
-
-def _by_name(texts: Iterable[str], pattern: str) -> dict[tuple[str, ...], list[str]]:
-    """Texts by what a pattern captures of them, or by the clip id that they are."""
-    found: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for text in texts:
-        if pattern:
-            match = re.search(pattern, text)
-            if match:
-                found[tuple(group or "" for group in match.groups())].append(text)
-            continue
-        try:
-            found[(as_clip_id(text),)].append(text)
-        except ValueError:
-            continue  # can't be a clip's id; it is counted among the ids without a clip
-    return dict(found)
-
-
-def _join(texts: Sequence[str]) -> str:
-    return ", ".join(texts[:_SHOWN]) + (", ..." if len(texts) > _SHOWN else "")
-
+from pipeline.exchange.steps import make_steps
 
 # Bumped by hand when the same source and settings start to yield other numbers.
 VERSION = 1
@@ -171,7 +27,7 @@ ARRAY = "values"
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What became of an import.
+    """Result of an import: the clips by what became of them.
 
     Args:
         folder: of the feature set.

@@ -33,7 +33,7 @@ class ImportRefusedError(ValueError):
 
 @dataclass(frozen=True)
 class ImportSettings:
-    """How a source is read. All of it is part of the set's key.
+    """Settings of reading a source, all of them part of the set's key.
 
     Columns are named as in the CSV's header, or counted from 0; those of an array only counted.
 

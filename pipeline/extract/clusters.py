@@ -15,14 +15,14 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from joblib import Parallel, delayed, effective_n_jobs, parallel_config
 from joblib.parallel import get_active_backend
 
+from pipeline.extract.choices import EngineName
 from pipeline.extract.job import ClipResult
 
-EngineName = Literal["local", "dask", "ray"]
 # More shards than slots, so that a slot with short clips takes another; a shard starts in seconds.
 SHARDS_A_SLOT = 4
 LAST_WORDS = 2000  # characters of what a shard says that are looked through for its error
@@ -106,7 +106,7 @@ def run_shard(command: Sequence[str], folder: Path, part: str) -> dict[str, Any]
     """
     with tempfile.TemporaryDirectory(prefix="avfuse-shard-") as own:
         report = Path(own) / "report.json"
-        more = ("--shard", part, "--report", str(report))
+        more = ("--shard", part, "--out", str(report))
         try:
             done = subprocess.run(
                 [sys.executable, "-P", "-m", "pipeline", "extract", *command, *more],

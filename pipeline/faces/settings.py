@@ -8,6 +8,10 @@ from typing import Literal
 from cache.digest import JSON
 from cache.settings import settings_to_dict
 
+Policy = Literal["largest", "central", "longest", "first"]
+# Name in --weights -> the setting faces.second that it stands for.
+DETECTORS: dict[str, Literal["yunet", "mmod"]] = {"yunet": "yunet", "mmod": "mmod"}
+
 
 @dataclass(frozen=True)
 class FaceSettings:
@@ -45,7 +49,7 @@ class FaceSettings:
 
     ladder: Literal["full", "papers"] = "full"
     scan: Literal["region", "every-frame"] = "region"
-    policy: Literal["largest", "central", "longest", "first"] = "largest"
+    policy: Policy = "largest"
     upsample: int = 1
     threshold: float = 0.0
     region_threshold: float = -0.7

@@ -1,4 +1,7 @@
-"""Walk a corpus's folders in one order on every machine, and tell media files from others."""
+"""Files of a corpus: walked in one order on every machine, media told from others, tables read.
+
+``Found`` gathers the clips of a recipe and what was left out, with the reasons.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,22 @@ from typing import Any
 
 from cache.manifest.clip import Clip
 from cache.manifest.table import TableError, first_bad_byte, read_table
+
+# fmt: off
+VIDEO_SUFFIXES = frozenset({
+    ".3gp", ".asf", ".avi", ".divx", ".f4v", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4",
+    ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv",
+})
+AUDIO_SUFFIXES = frozenset({
+    ".aac", ".aif", ".aiff", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wma",
+})
+# fmt: on
+
+MAX_DEPTH = 40
+_NOT_CORPUS = {"__MACOSX", "@eaDir", "lost+found"}
+_LFS_HEADER = b"version https://git-lfs.github.com/spec/"
+_MAX_LFS_BYTES = 1024
+NUM_NAMES_SHOWN = 3
 
 
 class IndexingError(ValueError):
@@ -75,22 +94,6 @@ def nothing_found(found: Found, files: Mapping[Any, Sequence[Path]] | None = Non
     else:
         lines.append("  found: nothing of use; is this the right folder?")
     return IndexingError("\n".join(lines))
-
-
-# fmt: off
-VIDEO_SUFFIXES = frozenset({
-    ".3gp", ".asf", ".avi", ".divx", ".f4v", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4",
-    ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv",
-})
-AUDIO_SUFFIXES = frozenset({
-    ".aac", ".aif", ".aiff", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wma",
-})
-# fmt: on
-
-MAX_DEPTH = 40
-_NOT_CORPUS = {"__MACOSX", "@eaDir", "lost+found"}
-_LFS_HEADER = b"version https://git-lfs.github.com/spec/"
-_MAX_LFS_BYTES = 1024
 
 
 def is_media(path: Path) -> bool:
@@ -172,9 +175,6 @@ def size_problem(path: Path) -> str | None:
     except OSError as error:
         return f"can't be read: {error.strerror}"
     return None
-
-
-NUM_NAMES_SHOWN = 3
 
 
 def describe_names(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""The end of every recipe: map labels, keep what a manifest can hold, write it, sum it up."""
+"""Last steps of every recipe: map labels, check what was found, write the manifest, count it."""
 
 from __future__ import annotations
 

@@ -1,81 +1,17 @@
-"""Drawing one clip's row: frames with the boxes of all tracks, and the crop under each."""
+"""Picture of one clip's row: frames with the boxes of all tracks, and the crop under each."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 
 import cv2
-import matplotlib
 import numpy as np
-from matplotlib.ft2font import FT2Font
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from pipeline.faces.choice import FaceArrays
 from pipeline.faces.tracks import BoxSource
-
-Colour = tuple[int, int, int]
-BLACK, GREY, WHITE = (25, 25, 25), (110, 110, 110), (255, 255, 255)
-TEXT_SIZE = 14  # pixels
-LINE_HEIGHT = 18
-
-
-def write(
-    draw: ImageDraw.ImageDraw,
-    at: tuple[float, float],
-    text: str,
-    *,
-    room: float,
-    colour: Colour = BLACK,
-    bold: bool = False,
-    size: int = TEXT_SIZE,
-) -> float:
-    """Write a line, cut to the room in pixels that there is for it.
-
-    Args:
-        draw: what to write on.
-        at: left and top.
-        text: any; a character that the font lacks is written as its number.
-        room: width in pixels.
-        colour: of the text.
-        bold: take the bold font.
-        size: of the font in pixels.
-
-    Returns:
-        The width of what was written.
-    """
-    font, known = _load_font(bold, size)
-    text = "".join(c if ord(c) in known else f"\\u{ord(c):04x}" for c in text)
-    if font.getlength(text) > room:
-        while text and font.getlength(text + "…") > room:
-            text = text[:-1]
-        text += "…"
-    draw.text(at, text, fill=colour, font=font)
-    return font.getlength(text)
-
-
-def wrap(text: str, room: float) -> list[str]:
-    """Break a text into lines of at most ``room`` pixels, at spaces where there are any."""
-    font, _ = _load_font(False, TEXT_SIZE)
-    lines: list[str] = []
-    for word in text.split():
-        joined = f"{lines[-1]} {word}" if lines else word
-        if lines and font.getlength(joined) <= room:
-            lines[-1] = joined
-        else:
-            lines.append(word)
-    return lines
-
-
-@lru_cache
-def _load_font(bold: bool, size: int) -> tuple[ImageFont.FreeTypeFont, frozenset[int]]:
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name
-    font = ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
-    return font, frozenset(FT2Font(str(path)).get_charmap())
-
+from pipeline.inspect.text import BLACK, GREY, LINE_HEIGHT, TEXT_SIZE, WHITE, Colour, write
 
 TRACK_COLOURS: tuple[Colour, ...] = (
     (0, 158, 255),
@@ -108,7 +44,7 @@ SHIFT = 4  # bits behind the point in cv2's coordinates
 
 @dataclass(frozen=True)
 class Mark:
-    """A face in a frame: its track (-1 for a box given by hand), how it was had, and where."""
+    """A face in a frame: its track (-1 for a box given by hand), source and place."""
 
     track: int
     rung: BoxSource
@@ -179,7 +115,7 @@ def draw_frame(image: np.ndarray, marks: Sequence[Mark], size: int) -> np.ndarra
 def draw_row(
     cells: Sequence[Cell], faces: FaceArrays, frames: Sequence[int], size: int
 ) -> np.ndarray:
-    """Draw a clip's row, and below it how the face of every frame was had.
+    """Draw a clip's row, and below it the source of the face of every frame.
 
     Args:
         cells: the frames shown.

@@ -1,4 +1,4 @@
-"""Decoding a few frames of a clip, those whose faces the cache knows."""
+"""Frames of a clip for its row: the choice of a few whose faces the cache knows, and decoding."""
 
 from __future__ import annotations
 

@@ -19,8 +19,9 @@ from PIL import Image, ImageDraw
 
 from cache.commit import whole_file
 from pipeline.faces.tracks import BoxSource
-from pipeline.inspect.drawing import BLACK, GREY, LINE_HEIGHT, RUNG_COLOURS, WHITE, wrap, write
+from pipeline.inspect.drawing import RUNG_COLOURS
 from pipeline.inspect.rows import Row
+from pipeline.inspect.text import BLACK, GREY, LINE_HEIGHT, WHITE, wrap, write
 
 LEGEND = (
     "A frame shows every track in its own colour, with its number; the chosen face's box is thick, "

@@ -18,50 +18,14 @@ from pipeline.faces.overrides import Override
 from pipeline.faces.tracks import BoxSource, ClipTracks, measure_coverage, read_tracks
 from pipeline.inspect.drawing import Cell, Mark, draw_frame, draw_row
 from pipeline.inspect.frames import Sample, choose_samples, decode_wanted, limits_of
+from pipeline.inspect.request import SheetSettings
 from pipeline.inspect.shown import Listed, Shown
 from pipeline.media.frames import MediaError
-
-MAX_COLUMNS = 64
-MAX_WIDTH = 16_384  # pixels of a row
-SIZES = (80, 1920)  # pixels of a frame's width
-MAX_PER_PAGE = 500
-
-
-@dataclass(frozen=True)
-class SheetSettings:
-    """How a contact sheet looks.
-
-    Args:
-        columns: frames of a clip at most.
-        size: width of a frame in pixels.
-        per_page: clips on a page.
-
-    Raises:
-        ValueError: one is out of its range, or a row would be wider than 16,384 pixels.
-    """
-
-    columns: int = 8
-    size: int = 320
-    per_page: int = 20
-
-    def __post_init__(self) -> None:
-        for name, low, high in (
-            ("columns", 2, MAX_COLUMNS),
-            ("size", *SIZES),
-            ("per_page", 1, MAX_PER_PAGE),
-        ):
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name} must be {low} to {high}, got {getattr(self, name)}")
-        if self.columns * self.size > MAX_WIDTH:
-            raise ValueError(
-                f"{self.columns} columns of {self.size} pixels are wider than {MAX_WIDTH} pixels; "
-                "take fewer columns or a smaller size"
-            )
 
 
 @dataclass(frozen=True)
 class Row:
-    """What a sheet says of a clip.
+    """One clip's row on a sheet.
 
     Args:
         clip: its id.

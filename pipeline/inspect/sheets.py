@@ -1,4 +1,4 @@
-"""Contact sheets of a corpus: which clips, where they are written, and what became of them."""
+"""Contact sheets of a corpus: the clips by their state, drawn and written as pages."""
 
 from __future__ import annotations
 
@@ -10,20 +10,17 @@ from pathlib import Path
 from cache.digest import JSON
 from cache.manifest.clip import Clip
 from pipeline.inspect.pages import write_folder, write_page, write_picture
-from pipeline.inspect.rows import Row, SheetSettings, make_row
+from pipeline.inspect.request import SheetError, SheetSettings
+from pipeline.inspect.rows import Row, make_row
 from pipeline.inspect.shown import Listed, Shown, list_clip
 
 PICTURE, PAGE = (".png",), (".html", ".htm")
 REFUSED = (".jpg", ".jpeg", ".gif", ".webp", ".svg", ".pdf", ".tif", ".tiff", ".bmp", ".csv")
 
 
-class SheetError(ValueError):
-    """A contact sheet that can't be made as asked for."""
-
-
 @dataclass
 class Made:
-    """What was made.
+    """Result of drawing contact sheets.
 
     Args:
         files: what was written, the index first.

@@ -1,4 +1,4 @@
-"""Which sets of a cache the contact sheets show, and what they say of each clip."""
+"""Sets of a cache that contact sheets show, and the state of each clip in them."""
 
 from __future__ import annotations
 
@@ -18,15 +18,12 @@ from pipeline.extract.plan import ALGORITHM_VERSIONS
 from pipeline.faces.crops import CropSettings
 from pipeline.faces.overrides import Override
 from pipeline.faces.settings import FaceSettings
-
-FACES = "faces"
-STATES = ("ok", "partial", "failed", "stale", "missing")
-NO_FACE = "no-face"  # a kind of clip to ask for that is no state: it has frames, and no face
+from pipeline.inspect.request import FACES, NO_FACE
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What to show.
+    """Sets and choices that contact sheets show.
 
     Args:
         faces: the set that holds every track.
@@ -45,7 +42,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Listed:
-    """A clip, and what the cache says of it.
+    """A clip and its state in the cache.
 
     Args:
         clip: the clip.
@@ -60,7 +57,7 @@ class Listed:
     faceless: bool = False
 
     def is_kind(self, kind: str) -> bool:
-        """Whether it is of a kind that a user asks for: a state or ``NO_FACE``."""
+        """Say whether the clip is of a kind that a user asks for: a state or ``NO_FACE``."""
         return self.faceless if kind == NO_FACE else self.state == kind
 
 

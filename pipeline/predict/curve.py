@@ -1,4 +1,4 @@
-"""A video's probabilities over time: as text, as CSV, as a picture."""
+"""Probabilities of a video over time, written as text, as CSV and as a picture."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from cache.commit import write_whole
-from extractors.weights.facts import plain
 from pipeline.faces.tracks import BoxSource
-from pipeline.predict.by_default import SEVEN, Answer, Curve
+from pipeline.predict.answer import SEVEN, Answer, Curve
 
 LEVELS = "▁▂▃▄▅▆▇█"
 ASCII_LEVELS = "_.-=+*#@"
@@ -50,7 +49,9 @@ def draw_line(curve: Curve, name: str, *, levels: str = LEVELS, columns: int = C
 
 
 def format_answer(answer: Answer, *, ascii_only: bool = False) -> str:
-    """Write what is said of one video as lines for a reader."""
+    """Write the answer about one video as lines for a reader."""
+    from extractors.weights.facts import plain  # loads PyTorch, which whoever has an answer did
+
     name = plain(str(answer.video)) if len(str(answer.video)) <= 100 else answer.video.name
     reasons = "; ".join(answer.why)
     if answer.probabilities is None or answer.own is None:
@@ -112,6 +113,8 @@ def _as_csv(answers: Sequence[Answer]) -> str:
 
 def _as_png(answers: Sequence[Answer]) -> bytes:
     from matplotlib.figure import Figure  # half a second that only this takes
+
+    from extractors.weights.facts import plain
 
     shown = [answer for answer in answers if len(answer.curve.times)][:MAX_PANELS]
     figure = Figure(figsize=(9, 1 + 2.6 * max(1, len(shown))), layout="constrained")

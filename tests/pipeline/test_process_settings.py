@@ -41,7 +41,7 @@ def test_the_command_line_says_it_before_torch_is_loaded() -> None:
         "cli.main.get_command(None, 'train')\n"
         "print('torch' in sys.modules)\n"
     )
-    assert run_python(code) == ["False", "True", "True"]
+    assert run_python(code) == ["False", "True", "False"]
 
 
 # Page faults of a map of 60 MB that is made and freed 20 times: 15,000 pages each.

@@ -1,4 +1,4 @@
-"""``avfuse compare``: is one run better than another on the same clips."""
+"""``avfuse compare``: test whether one run is better than another on the same clips."""
 
 from __future__ import annotations
 
@@ -6,22 +6,20 @@ from pathlib import Path
 
 import click
 
-from trainer.runs.compare import compare_predictions
 from trainer.runs.folder import RunError, read_run, to_json
 from trainer.runs.predictions import PredictionsError
-from trainer.runs.terminal import format_comparison
 
 
 @click.command()
 @click.argument("run_a", type=click.Path(path_type=Path))
 @click.argument("run_b", type=click.Path(path_type=Path))
-@click.option("--common", is_flag=True, help="Compare on the clips that both have.")
+@click.option("--common", is_flag=True, help="Compare on the clips that both runs have.")
 @click.option(
     "--show",
     type=click.IntRange(min=0),
     default=20,
     show_default=True,
-    help="Clips to list, of those that the runs predict differently; 0 for all.",
+    help="Number of clips predicted differently to list; 0 for all.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
 def compare(run_a: Path, run_b: Path, common: bool, show: int, as_json: bool) -> None:
@@ -32,6 +30,9 @@ def compare(run_a: Path, run_b: Path, common: bool, show: int, as_json: bool) ->
     """
     try:
         runs = [read_run(run_a), read_run(run_b)]
+        from trainer.runs.compare import compare_predictions  # these load scikit-learn and SciPy
+        from trainer.runs.terminal import format_comparison
+
         comparison = compare_predictions(
             runs[0].predictions,
             runs[1].predictions,

@@ -1,4 +1,4 @@
-"""``avfuse evaluate``: a run's figures, computed again from its predictions."""
+"""``avfuse evaluate``: compute a run's figures again from its predictions."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from pathlib import Path
 import click
 
 from trainer.runs.folder import RunError, read_run, to_json
-from trainer.runs.report import evaluate_run
-from trainer.runs.terminal import format_report
 
 
 @click.command()
@@ -23,6 +21,9 @@ def evaluate(run: Path, as_json: bool) -> None:
     """
     try:
         found = read_run(run)
+        from trainer.runs.report import evaluate_run  # these load matplotlib and scikit-learn
+        from trainer.runs.terminal import format_report
+
         report = evaluate_run(found)
     except (RunError, OSError) as error:
         raise click.UsageError(str(error)) from error

@@ -4,40 +4,69 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from joblib import cpu_count
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+from cache.manifest.manifest import read_manifest
 from cache.progress import Progress
 from cache.signals import ends_by_signal
-from extractors.running.device import choose_device
 from trainer.commands import options
 from trainer.runs.folder import to_json
-from trainer.runs.terminal import format_percent
-from trainer.sweeps.cell import CellResult, Place
 from trainer.sweeps.file import read_sweep, sweep_names
-from trainer.sweeps.sweep import TABLE_MARKDOWN, run_sweep
-from trainer.sweeps.table import to_json as table_to_json
+
+if TYPE_CHECKING:
+    from trainer.sweeps.cell import CellResult
 
 
 @click.command(epilog=f"Sweeps that come with avfuse: {', '.join(sweep_names())}.")
 @click.argument("file")
 @options.MANIFEST
 @options.CACHE
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="To write.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Of every cell.")
-@click.option("--let", multiple=True, metavar="NAME=SET", help="A set that the file names.")
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder for the table and the cells' runs.",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="One setting of every cell, such as optim.epochs=5; may be given several times.",
+)
+@click.option(
+    "--let",
+    multiple=True,
+    metavar="NAME=SET",
+    help="Feature set for a name that the file leaves open.",
+)
 @click.option("--preset", help="Settings to start from, instead of the file's.")
-@click.option("--seeds", type=click.IntRange(min=1), help="Heads per fold, of cells without own.")
+@click.option(
+    "--seeds", type=click.IntRange(min=1), help="Heads per fold, for cells that don't say."
+)
 @options.SELECT
-@click.option("--folds", help="speaker:K, speaker:all, clip:K or manifest.")
+@options.FOLDS
 @options.SPLIT
 @options.ALLOW_SHARED_SPEAKERS
-@click.option("--jobs", type=click.IntRange(min=1), help="Cells at a time; default: every core.")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
-@click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--jobs", type=click.IntRange(min=1), help="Number of cells at a time (default: one a core)."
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="PyTorch threads of each cell.",
+)
+@click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    help="Device to train on: auto, cpu, cuda or cuda:N.",
+)
 @options.PACKS
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
 @ends_by_signal(
@@ -47,7 +76,7 @@ def sweep(
     file: str,
     manifest: Path,
     cache: Path,
-    output: Path,
+    out: Path,
     overrides: tuple[str, ...],
     let: tuple[str, ...],
     jobs: int | None,
@@ -59,7 +88,7 @@ def sweep(
 ) -> None:
     """Train every cell of FILE on MANIFEST's clips and write one table.
 
-    FILE is a TOML file or the name of one that comes with avfuse. OUTPUT gets a run folder per
+    FILE is a TOML file or the name of one that comes with avfuse. --out gets a run folder per
     cell under cells/, table.csv, table.md and, for a grid of two axes, heatmap.png. The same
     command again goes on where it stopped: what is trained and still the same is kept.
 
@@ -68,7 +97,22 @@ def sweep(
     given = {key: value for key, value in base.items() if value not in (None, False)}
     try:
         found = read_sweep(file, base=given, overrides=overrides, let=let)
-        place = Place(manifest, cache, output, choose_device(device), threads, packs)
+        read_manifest(manifest, check_files=False)
+        if not cache.is_dir():
+            raise click.UsageError(f"{cache} is not a folder; expected one that extract wrote")
+    except (ValueError, OSError) as error:
+        raise click.UsageError(str(error)) from error
+    # What is cheap to refuse has been; the rest loads PyTorch.
+    from joblib import cpu_count
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    from extractors.running.device import choose_device
+    from trainer.sweeps.cell import Place
+    from trainer.sweeps.sweep import TABLE_MARKDOWN, run_sweep
+    from trainer.sweeps.table import to_json as table_to_json
+
+    try:
+        place = Place(manifest, cache, out, choose_device(device), threads, packs)
         with Progress("cells") as progress:
             done, total = 0, len(found.cells)
             progress.show(done, total)
@@ -90,11 +134,13 @@ def sweep(
     if as_json:
         click.echo(to_json(table_to_json(found, results)), nl=False)
     else:
-        click.echo((output / TABLE_MARKDOWN).read_text(encoding="utf-8"), nl=False)
+        click.echo((out / TABLE_MARKDOWN).read_text(encoding="utf-8"), nl=False)
     sys.exit(1 if any(result.state == "failed" for result in results) else 0)
 
 
 def _describe(result: CellResult) -> str:
+    from trainer.runs.terminal import format_percent
+
     if result.report is None:
         return f"{result.cell}: {result.state}: {result.reason}"
     return f"{result.cell}: {format_percent(result.report['all']['ensemble']['accuracy'])}"

@@ -22,7 +22,7 @@ from trainer.runs.history import plot_history
 from trainer.runs.info import describe_run, measure_run_coverage
 from trainer.runs.predictions import mean_predictions, pool_predictions
 from trainer.runs.report import MissingClip, finish_run
-from trainer.runs.run_writer import RunWriter, check_writable, state_of_same
+from trainer.runs.run_writer import RunWriter, check_writable, find_same
 from trainer.settings import TrainSettings, format_toml, inner_share
 from trainer.wording import name_by_reason
 
@@ -65,7 +65,6 @@ def run_experiment(
     device: str = "cpu",
     threads: int | None = None,
     overwrite: bool = False,
-    resume: bool = False,
     keep: bool = False,
     packs: Path | None = None,
     watch: Watch | None = None,
@@ -84,11 +83,10 @@ def run_experiment(
         preset: what the settings started from, for the title.
         device: where to compute.
         threads: threads of the computation; None leaves PyTorch's own number.
-        overwrite: replace the run that the folder holds.
-        resume: go on with a run of the same kind that was interrupted; heads that it trained
-            are kept.
-        keep: bring the folder's run up to date: a finished run of the same kind is returned as
-            it is, an interrupted one resumed, any other replaced.
+        overwrite: replace the run that the folder holds, whatever it is. Without it the same run
+            goes on: if it is finished its report is returned, if it was interrupted the heads that
+            it trained are kept; another run is refused.
+        keep: as without ``overwrite``, but another run is replaced.
         packs: folder of the packs, for a cache that can't be written.
         watch: hears how the run goes on.
 
@@ -96,14 +94,14 @@ def run_experiment(
         The report, as written to ``metrics.json``.
 
     Raises:
-        RunError: the folder can't be written to; see ``RunWriter``.
+        RunError: the folder can't be written to, see ``RunWriter``, or holds another run.
         SplitError: the clips can't be divided as asked; see ``plan_folds``, ``restrict_folds``.
         SetError, FeaturesError, CorpusError, PackError, EntryError: see ``load_available``.
         TrainingError: a loss is no longer finite.
         ValueError: settings that don't fit the features.
         OSError: something can't be read or written.
     """
-    check_writable(run, overwrite=overwrite or keep, resume=resume)
+    check_writable(run, overwrite=True)  # whether it may be replaced is known further down
     watch = watch or Watch()
     fold_plan = plan_folds(
         manifest.clips,
@@ -134,13 +132,12 @@ def run_experiment(
             seeds=seeds,
             machine={"device": device, "threads": used_threads},
         )
-        if keep:
-            state = state_of_same(run, info)
-            if state == "finished":
-                return dict(read_run(run).metrics)
-            overwrite, resume = state is None, state is not None
-        with RunWriter(run, info, overwrite=overwrite, resume=resume) as writer:
-            writer.write(format_toml(settings_to_dict(settings)), CONFIG)
+        config = settings_to_dict(settings)
+        state = None if overwrite else find_same(run, info, config, replace=keep)
+        if state == "finished":
+            return dict(read_run(run).metrics)
+        with RunWriter(run, info, overwrite=overwrite or keep, resume=state is not None) as writer:
+            writer.write(format_toml(config), CONFIG)
             writer.write(_format_entries(found.corpus), ENTRIES)
             trainer = HeadTrainer(writer, found.corpus, settings, device=device, watch=watch)
             folds = [fold for fold in usable.folds if fold.test]

@@ -109,3 +109,11 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise RunError(f"{path} is damaged: expected a JSON object")
     return values
+
+
+def is_finished(path: Path) -> bool:
+    """Say whether a folder holds a finished run."""
+    try:
+        return read_json(path / INFO).get("state") == "finished"
+    except (RunError, OSError):
+        return False

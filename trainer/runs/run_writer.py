@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -18,6 +19,7 @@ from cache.commit import (
     write_whole,
 )
 from cache.entries.failure import utc_now
+from cache.settings import SettingsError, read_toml
 from trainer.runs.folder import (
     CHECKPOINTS,
     CONFIG,
@@ -40,6 +42,20 @@ from trainer.training.identity import check_identity
 _FILES = (CONFIG, METRICS, PREDICTIONS, HISTORY, ENTRIES, CONFUSION, CURVES)
 _FOLDERS = {CHECKPOINTS: ("*.safetensors", "*.progress"), MEMBERS: ("*.csv",)}
 _KEPT_ON_RESUME = (HISTORY, CHECKPOINTS)
+# What a run can differ in from the one that a folder holds, besides its settings.
+_COMPARED = {
+    "kind": "kind of run",
+    "manifest": "clips in the manifest",
+    "plan": "division of the clips",
+    "sets": "feature sets",
+    "classes": "classes",
+    "seeds": "seeds",
+    "data": "images",
+    "from": "first weights",
+    "half": "precision of the stored weights",
+    "device": "device",
+    "threads": "number of threads",
+}
 
 
 class RunWriter:
@@ -166,8 +182,7 @@ def check_writable(path: Path, *, overwrite: bool, resume: bool = False) -> None
     if resume and state not in ("running", "failed"):
         raise RunError(f"{path} holds a run ({state}), which can't be resumed; use --overwrite")
     if not overwrite and not resume:
-        hint = " or --resume to go on with it" if state in ("running", "failed") else ""
-        raise RunError(f"{path} holds a run ({state}); pass --overwrite to replace it{hint}")
+        raise RunError(f"{path} holds a run ({state}); pass --overwrite to replace it")
 
 
 def _left_over(path: Path) -> list[Path]:
@@ -193,6 +208,65 @@ def state_of_same(path: Path, info: Mapping[str, Any]) -> str | None:
     except (RunError, OSError):
         return None  # none, or damaged: replaced either way
     return str(there.get("state")) if there.get("identity") == info.get("identity") else None
+
+
+def find_same(
+    path: Path, info: Mapping[str, Any], config: Mapping[str, Any], *, replace: bool = False
+) -> str | None:
+    """Find the run that is to be made, as it may be there already.
+
+    Args:
+        path: the folder.
+        info: first contents of ``run.json`` of the run that is to be there.
+        config: its settings, as in ``config.toml``.
+        replace: another run may be replaced.
+
+    Returns:
+        The state of the same run in the folder; None if there is none.
+
+    Raises:
+        RunError: the folder holds another run, and ``replace`` is false; what differs is named.
+    """
+    state = state_of_same(path, info)
+    if state is None and not replace and (path / INFO).exists():
+        raise RunError(
+            f"{path} holds another run: {_name_differences(path, info, config)}. Give what it was "
+            "begun with to go on, pass --overwrite to replace it, or choose another folder"
+        )
+    return state
+
+
+def _name_differences(path: Path, info: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    """Name what differs between the run in a folder and the one that is to be there."""
+    try:
+        there, settings = read_json(path / INFO), read_toml(path / CONFIG)
+    except (RunError, SettingsError, OSError):
+        return "its run.json or config.toml is damaged"
+    old, new = _flat(settings), _flat(json.loads(json.dumps(dict(config))))
+    differences = [
+        f"{name} is {json.dumps(new.get(name))}, not {json.dumps(old.get(name))}"
+        for name in dict.fromkeys([*new, *old])
+        if new.get(name) != old.get(name)
+    ]
+    here = json.loads(json.dumps(dict(info)))
+    for run in (there, here):  # where a manifest lies and when a set was made is not compared
+        if "manifest" in run:
+            run["manifest"] = run["manifest"]["sha256"]
+        run["sets"] = [item["key"] for item in run.get("sets", [])]
+    differences += [
+        f"different {name}" for key, name in _COMPARED.items() if there.get(key) != here.get(key)
+    ]
+    return "; ".join(differences) or "different entries in the cache"
+
+
+def _flat(values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    """Return nested settings under dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= (
+            _flat(value, f"{where}{name}.") if isinstance(value, Mapping) else {where + name: value}
+        )
+    return flat
 
 
 def is_being_written(info: Mapping[str, Any]) -> bool:

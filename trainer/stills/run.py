@@ -12,8 +12,8 @@ import torch
 from cache.settings import settings_to_dict
 from extractors.weights.facts import Framing, WeightFacts
 from extractors.weights.tensors import weights_digest
-from trainer.runs.folder import CONFIG, CONFUSION, CURVES, HISTORY
-from trainer.runs.run_writer import RunWriter
+from trainer.runs.folder import CONFIG, CONFUSION, CURVES, HISTORY, read_run
+from trainer.runs.run_writer import RunWriter, find_same
 from trainer.settings import format_toml
 from trainer.stills.finetune import Finetuned, StillEpoch, finetune
 from trainer.stills.images.parts import Copies, StillParts, check_parts, find_copies
@@ -69,7 +69,6 @@ def run_finetuning(
     threads: int | None = None,
     half: bool = False,
     overwrite: bool = False,
-    resume: bool = False,
     watcher: Watcher | None = None,
 ) -> dict[str, Any]:
     """Fine-tune a face network and write the run folder.
@@ -89,9 +88,9 @@ def run_finetuning(
         device: where to compute.
         threads: threads of the computation; None leaves PyTorch's own number.
         half: store the weights in half precision; the figures are of what is stored.
-        overwrite: replace the run that the folder holds.
-        resume: go on with the interrupted run of the folder, or with the state of a training that
-            ``finetune`` alone left there.
+        overwrite: replace the run that the folder holds, whatever it is. Without it the same run
+            goes on: if it is finished its figures are returned, if it was interrupted, also as
+            ``finetune`` alone, its state is taken up; another run is refused.
         watcher: hears how it goes on.
 
     Returns:
@@ -99,7 +98,7 @@ def run_finetuning(
 
     Raises:
         Stopped: the watcher asked to stop; the state is saved.
-        RunError: the folder can't be written to; see ``RunWriter``.
+        RunError: the folder can't be written to, see ``RunWriter``, or holds another run.
         StillsError: the images can't be trained on; see ``check_parts``.
         OtherTrainingError: the folder holds another unfinished training.
         StateError: the folder's state is damaged.
@@ -129,16 +128,20 @@ def run_finetuning(
             source=source,
             half=half,
         )
-        if resume:
+        config = settings_to_dict(resolved) | {"threads": machine["threads"]}
+        if data is not None:
+            config["data"] = settings_to_dict(data)
+        state = None
+        if not overwrite:
             adopt(run, info, identity)
-        with RunWriter(run, info, overwrite=overwrite, resume=resume) as writer:
-            kept = (PROGRESS,) if resume else ()
+            state = find_same(run, info, config)
+        if state == "finished":
+            return dict(read_run(run).metrics)
+        with RunWriter(run, info, overwrite=overwrite, resume=state is not None) as writer:
+            kept = (PROGRESS,) if state is not None else ()
             for name in (WEIGHTS, PROGRESS, UNREADABLE, CONFUSION_TABLE):
                 if name not in kept:
                     (run / name).unlink(missing_ok=True)
-            config = settings_to_dict(resolved) | {"threads": machine["threads"]}
-            if data is not None:
-                config["data"] = settings_to_dict(data)
             writer.write(format_toml(config), CONFIG)
             if parts.unreadable:
                 writer.write(format_unreadable(parts.unreadable), UNREADABLE)

@@ -93,7 +93,7 @@ def test_status_shows_what_is_stale_orphaned_damaged_broken_and_left_over(
     FeatureSet(feature_set.cache, newer).create({"date": "2999-01-01"})
     orphan = SetSpec("ir50", {}, 1, upstream={"faces": "b" * 64})
     FeatureSet(feature_set.cache, orphan).create({})
-    run("pack", feature_set.cache, "--set", feature_set.folder.name, "--array", "basic")
+    run("pack", feature_set.cache, feature_set.folder.name, "--array", "basic")
     path = feature_set.entry_path("a")
     path.write_bytes(path.read_bytes()[:-1])
     temporary_path(path).touch()
@@ -125,7 +125,7 @@ def test_verify_ends_with_0_on_a_whole_cache_and_1_on_a_flipped_bit(
     result = run("verify", feature_set.cache)
     assert result.exit_code == 1
     assert "damaged entry: clip b: entry " in result.output
-    result = run("verify", feature_set.cache, "--json", "--set", "resnet18")
+    result = run("verify", feature_set.cache, "--json", "--sets", "resnet18")
     assert result.exit_code == 1
     (damage,) = json.loads(result.output)["damage"]
     assert damage["path"] == str(feature_set.entry_path("b"))
@@ -137,7 +137,7 @@ def test_verify_ends_with_0_on_a_whole_cache_and_1_on_a_flipped_bit(
 def test_verify_tells_of_stale_packs_and_temporary_files(
     feature_set: FeatureSet, tmp_path: Path
 ) -> None:
-    run("pack", feature_set.cache, "--set", "resnet18", "--array", "basic")
+    run("pack", feature_set.cache, "resnet18", "--array", "basic")
     fill(feature_set, tmp_path)
     temporary_path(feature_set.entry_path("a")).touch()
     result = run("verify", feature_set.cache)
@@ -187,12 +187,12 @@ def test_gc_removes_orphaned_and_named_sets_on_request(
     assert (result.exit_code, "1 removed" in result.output) == (0, True)
     assert not (feature_set.cache / orphan.folder).exists()
     temporary_path(feature_set.entry_path("a")).touch()
-    result = run("gc", feature_set.cache, "--set", "resnet18")
+    result = run("gc", feature_set.cache, "--sets", "resnet18")
     assert (result.exit_code, "is being written" in result.stderr) == (1, True)
 
 
 def test_pack_builds_once_and_says_why(feature_set: FeatureSet, tmp_path: Path) -> None:
-    args = ("pack", feature_set.cache, "--set", "resnet18", "--array", "basic")
+    args = ("pack", feature_set.cache, "resnet18", "--array", "basic")
     result = run(*args)
     assert result.exit_code == 0
     (path,) = find_packs(feature_set.cache)
@@ -213,7 +213,7 @@ def test_pack_builds_once_and_says_why(feature_set: FeatureSet, tmp_path: Path) 
 
 def test_pack_refuses_a_damaged_entry_by_its_clips_name(feature_set: FeatureSet) -> None:
     flip(feature_set.entry_path("b"))
-    result = run("pack", feature_set.cache, "--set", "resnet18", "--array", "basic")
+    result = run("pack", feature_set.cache, "resnet18", "--array", "basic")
     assert result.exit_code == 1
     assert "Error: clip b: entry " in result.stderr
 
@@ -230,7 +230,7 @@ def test_an_unknown_set_or_a_bad_manifest_is_wrong_use(
     feature_set: FeatureSet, tmp_path: Path
 ) -> None:
     for args in (("verify", feature_set.cache), ("gc", feature_set.cache)):
-        result = run(*args, "--set", "vgg")
+        result = run(*args, "--sets", "vgg")
         assert (result.exit_code, "has no feature set vgg" in result.stderr) == (2, True)
     manifest = tmp_path / "m.csv"
     manifest.write_text("what,is,this\n")
@@ -238,7 +238,7 @@ def test_an_unknown_set_or_a_bad_manifest_is_wrong_use(
     assert result.exit_code == 2
     assert "m.csv" in result.stderr
     result = run("pack", feature_set.cache, "--array", "basic")
-    assert (result.exit_code, "--set" in result.stderr) == (2, True)
+    assert (result.exit_code, "Missing argument 'SET'" in result.stderr) == (2, True)
 
 
 def test_a_cache_that_can_not_be_read_is_an_error_without_a_traceback(

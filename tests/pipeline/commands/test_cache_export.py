@@ -14,7 +14,7 @@ from pipeline.cli import main
 
 
 def export(cache: Path, form: str, out: Path, *arguments: object, array: str = "basic") -> Result:
-    command = ["cache", "export", cache, "resnet18", "--to", form, out, "--array", array]
+    command = ["cache", "export", cache, "resnet18", "--to", form, "-o", out, "--array", array]
     return CliRunner().invoke(main, [str(word) for word in (*command, *arguments)])
 
 
@@ -83,7 +83,18 @@ def test_what_cannot_be_exported_is_named(corpus: Path, extracted: Path, tmp_pat
 
 @pytest.mark.parametrize("name", ["ir50", "resnet18-0000"])
 def test_a_set_that_is_not_there_is_named(name: str, extracted: Path, tmp_path: Path) -> None:
-    command = ["cache", "export", extracted, name, "--to", "csv", tmp_path / "x", "--array", "a"]
+    command = [
+        "cache",
+        "export",
+        extracted,
+        name,
+        "--to",
+        "csv",
+        "-o",
+        tmp_path / "x",
+        "--array",
+        "a",
+    ]
     result = CliRunner().invoke(main, [str(word) for word in command])
     assert result.exit_code == 2
     assert f"has no feature set {name}" in result.output

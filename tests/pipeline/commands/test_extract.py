@@ -28,7 +28,10 @@ def test_random_weights_warn_and_mark_the_set_untrained(small: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--sets", "faces,resnet99"), "no set 'resnet99'; there are faces, ir50"),
+        (
+            ("--sets", "faces,resnet99"),
+            "no set 'resnet99' (did you mean resnet18?); there are faces, ir50",
+        ),
         (("--sets", ","), "no set asked for"),
         (("--sets", "ir50"), "ir50 needs weights: pass --weights ir50=FILE"),
         (("--sets", "faces", "--weights", "ir50=random"), "ir50 is not among --sets faces"),

@@ -17,7 +17,7 @@ from cache.progress import Progress
 from extractors.networks import NETWORKS
 from pipeline.cli import main
 from pipeline.commands import finetune as commands
-from pipeline.commands.finetune import make_aligner
+from pipeline.stills import make_aligner
 from tests.trainer.stills_helper import TINY_OPTIONS, make_ferplus, narrow_spec
 from trainer.stills.images.image_files import Reading
 from trainer.stills.images.layouts import read_stills
@@ -64,10 +64,17 @@ def test_the_command_and_the_function_write_the_same_run(ferplus: Path, tmp_path
     assert infos[0]["training"] == infos[1]["training"]
     ours, theirs = (load_file(tmp_path / run / "weights.safetensors") for run in "ab")
     assert all(bool((value == theirs[name]).all()) for name, value in ours.items())
-    # A finished run is left alone, and printed figures are those of its folder.
-    again = finetune(ferplus, "--run", tmp_path / "a", *NARROW)
-    assert again.exit_code == 2
-    assert "pass --overwrite to replace it" in again.output
+    # A finished run is left alone by the same command, and refused to another.
+    weights = (tmp_path / "a" / "weights.safetensors").stat().st_mtime_ns
+    again = finetune(ferplus, "--run", tmp_path / "a", *NARROW, "--json", "--device=cpu")
+    assert again.exit_code == 0, again.output
+    assert json.loads(again.stdout) == report
+    assert "a is finished already; nothing was trained" in again.stderr
+    assert (tmp_path / "a" / "weights.safetensors").stat().st_mtime_ns == weights
+    other = finetune(ferplus, "--run", tmp_path / "a", *NARROW, "--set=seed=3")
+    assert other.exit_code == 2
+    assert "holds another run: seed is 3, not 0" in other.output
+    assert "pass --overwrite to replace it" in other.output
     text = finetune(ferplus, "--run", tmp_path / "a", *NARROW, "--overwrite")
     assert text.exit_code == 0
     assert "narrow on ferplus, test images, seed 0" in text.stdout
@@ -79,7 +86,6 @@ def test_the_command_and_the_function_write_the_same_run(ferplus: Path, tmp_path
     ("arguments", "message"),
     [
         (("--set=epoch=3",), "unknown setting epoch; did you mean epochs?"),
-        (("--overwrite", "--resume"), "choose one of --overwrite and --resume"),
         (("--align",), "--align finds faces in image files"),
         (("--layout=raf-db",), "has no EmoLabel/list_partition_label.txt"),
         (("--weights=nowhere.safetensors",), "nowhere.safetensors does not exist"),
@@ -138,12 +144,12 @@ def test_a_signal_saves_the_state_and_says_how_to_go_on(
     result = finetune(ferplus, "--run", run, *NARROW)
     assert result.exit_code == 128 + signal.SIGTERM
     assert told in result.stderr
-    assert "the same command with --resume" in result.stderr
+    assert "Run the same command again (without --overwrite) to go on" in result.stderr
     assert json.loads((run / "run.json").read_text())["state"] == "failed"
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     monkeypatch.undo()
     monkeypatch.setitem(NETWORKS, "narrow", narrow_spec())
-    assert finetune(ferplus, "--run", run, *NARROW, "--resume").exit_code == 0
+    assert finetune(ferplus, "--run", run, *NARROW).exit_code == 0
     whole = finetune(ferplus, "--run", tmp_path / "whole", *NARROW)
     assert whole.exit_code == 0
     ours, theirs = (

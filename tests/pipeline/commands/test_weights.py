@@ -116,7 +116,7 @@ def test_check_finds_nan(weight_file: Path) -> None:
 
 def test_convert_writes_what_check_then_accepts(weight_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.safetensors"
-    result = run("convert", weight_file, out, "--network", "resnet18")
+    result = run("convert", weight_file, "-o", out, "--network", "resnet18")
     assert result.exit_code == 0, result.output
     assert "left out, a classifier: fc.weight" in result.output
     found = json.loads(run("check", out, "--json").output)
@@ -124,11 +124,11 @@ def test_convert_writes_what_check_then_accepts(weight_file: Path, tmp_path: Pat
     assert found["metadata"]["source"] == "weights.pth"
     assert "source_sha256" in run("check", out).output
 
-    again = run("convert", weight_file, out, "--network", "resnet18")
+    again = run("convert", weight_file, "-o", out, "--network", "resnet18")
     assert again.exit_code == 1
     assert "exists; pass --overwrite to replace it" in again.output
     bgr = run(
-        *("convert", weight_file, out, "--network", "resnet18", "--overwrite"),
+        *("convert", weight_file, "-o", out, "--network", "resnet18", "--overwrite"),
         *("--channel-order", "bgr"),
     )
     assert bgr.exit_code == 0
@@ -136,14 +136,14 @@ def test_convert_writes_what_check_then_accepts(weight_file: Path, tmp_path: Pat
 
 
 def test_convert_refuses_what_does_not_fit(weight_file: Path, tmp_path: Path) -> None:
-    result = run("convert", weight_file, tmp_path / "out.safetensors", "--network", "ir50")
+    result = run("convert", weight_file, "-o", tmp_path / "out.safetensors", "--network", "ir50")
     assert result.exit_code == 1
     assert "this file looks like resnet18" in result.output
     assert not (tmp_path / "out.safetensors").exists()
-    result = run("convert", weight_file, tmp_path / "out.pth", "--network", "resnet18")
+    result = run("convert", weight_file, "-o", tmp_path / "out.pth", "--network", "resnet18")
     assert result.exit_code == 2
     assert "ends in .safetensors" in result.output
-    assert run("convert", weight_file, tmp_path / "o.safetensors").exit_code == 2
+    assert run("convert", weight_file, "-o", tmp_path / "o.safetensors").exit_code == 2
 
 
 def test_list_and_check_tell_of_the_weights_that_come_with_avfuse(
@@ -169,7 +169,7 @@ def test_a_converted_file_still_says_how_its_network_was_trained(
 ) -> None:
     path = ship_small_default(monkeypatch, tmp_path / "default.safetensors")
     out = tmp_path / "out.safetensors"
-    assert run("convert", path, out, "--network", "resnet18").exit_code == 0
+    assert run("convert", path, "-o", out, "--network", "resnet18").exit_code == 0
     assert load_face_network("resnet18", out).facts == FACTS
 
 

@@ -24,7 +24,7 @@ from pipeline.faces.detect import MmodDetector, YuNetDetector
 from pipeline.faces.second import SecondDetectorError, find_model, has_cuda, load_second
 from pipeline.faces.settings import FaceSettings
 from pipeline.faces.tracks import BoxSource
-from pipeline.predict.replay import replay_plan
+from pipeline.predict.replay import Recorded, replay_plans
 from tests.pipeline.scenes import astronaut, background, place, true_box
 from tests.pipeline.videos import write_video
 
@@ -172,16 +172,17 @@ def test_a_set_made_with_a_second_detector_can_be_planned_again(
     choices = parse_weights(["resnet18=random"])
     plan = plan_sets(["resnet18"], settings, choices, cache=tmp_path, device="cpu")
     recorded = {
-        planned.spec.key: (planned.spec, {"weights": str(planned.choice)}) for planned in plan.sets
+        planned.spec.key: Recorded(planned.spec, {"weights": str(planned.choice)})
+        for planned in plan.sets
     }
     key = plan.sets[-1].spec.key
-    again = replay_plan(recorded, key, {}, cache=tmp_path, device="cpu")
+    (again,) = replay_plans(recorded, [key], {}, cache=tmp_path, device="cpu")
     assert [planned.spec.key for planned in again.sets] == [p.spec.key for p in plan.sets]
     faces = plan.sets[0].spec
-    recorded[faces.key] = (faces, {"weights": "/gone.onnx"})
+    recorded[faces.key] = Recorded(faces, {"weights": "/gone.onnx"})
     with pytest.raises(PlanError, match=r"weights of (yunet|mmod) are not where .* --weights"):
-        replay_plan(recorded, key, {}, cache=tmp_path, device="cpu")
+        replay_plans(recorded, [key], {}, cache=tmp_path, device="cpu")
     moved = parse_weights([f"yunet={yunet}"]) if second == "yunet" else {}
     if moved:
-        again = replay_plan(recorded, key, moved, cache=tmp_path, device="cpu")
+        (again,) = replay_plans(recorded, [key], moved, cache=tmp_path, device="cpu")
         assert again.sets[-1].spec.key == key

@@ -171,7 +171,7 @@ def test_every_recipe_takes_its_options(tmp_path: Path) -> None:
         "afew a --keep-shared": "2 clips",
         "meld m --keep-defects": "1 clips",
         "mer2023 e --subset train": "1 clips",
-        "dfew d --set 2": "splits: train 1",
+        "dfew d --test-set 2": "splits: train 1",
     }
     for number, (run, expected) in enumerate(runs.items()):
         recipe, root, *options = run.split()

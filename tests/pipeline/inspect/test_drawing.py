@@ -11,21 +11,18 @@ from pipeline.faces.tracks import BoxSource
 from pipeline.inspect.drawing import (
     BLANK,
     GAP,
-    LINE_HEIGHT,
     RUNG_COLOURS,
     STRIP_HEIGHT,
     TRACK_COLOURS,
     TRACK_STRIP_HEIGHT,
-    WHITE,
     Cell,
     Mark,
     colour_of,
     draw_frame,
     draw_row,
     frame_room,
-    wrap,
-    write,
 )
+from pipeline.inspect.text import LINE_HEIGHT, WHITE, wrap, write
 from tests.pipeline.known_faces import FEATURES, known_tracks, see
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from cache.manifest.clip import Clip
 from pipeline.commands.inspect import faces as faces_command
-from pipeline.inspect.rows import SheetSettings
+from pipeline.inspect.request import SheetSettings
 from tests.pipeline.known_faces import write_clip, write_table
 from tests.pipeline.rights import no_rights
 from tests.pipeline.sheets import TWO, fail, inspect

@@ -56,7 +56,7 @@ def test_a_networks_set_shows_the_faces_that_it_was_given(tmp_path: Path) -> Non
     with features.writer("late", source=read_source(clip.path), provenance={}) as writer:
         writer.append(times=np.arange(7) / 25)
         writer.finish(attributes={"by_hand": by_hand})
-    assert "given 3, hold 4;" in show([clip], tmp_path, "--set", "resnet18").replace(
+    assert "given 3, hold 4;" in show([clip], tmp_path, "resnet18").replace(
         "hold 4, given 3", "given 3, hold 4"
     )
 
@@ -72,13 +72,13 @@ def test_sets_that_cannot_be_shown_are_refused_with_what_to_do(
         "resnet18": "is made from faces-0000000000000000, which the cache no longer has; run",
         "ir50": "has no feature set ir50",
     }.items():
-        result = inspect(manifest, cache, tmp_path / "s.png", "--set", name)
+        result = inspect(manifest, cache, tmp_path / "s.png", name)
         assert result.exit_code == 2
         assert answer in result.stderr
     FeatureSet(cache, replace(SPEC, settings={"other": 1})).create({})
     result = inspect(manifest, cache, tmp_path / "s.png")
     assert "has 2 sets faces" in result.stderr
-    result = inspect(manifest, cache, tmp_path / "s.png", "--set", SPEC.folder)
+    result = inspect(manifest, cache, tmp_path / "s.png", SPEC.folder)
     assert result.exit_code == 0, result.output
 
 

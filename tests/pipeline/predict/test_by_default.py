@@ -19,7 +19,7 @@ from pipeline.extract.plan import Plan, plan_sets, tell_default
 from pipeline.extract.settings import StageOneSettings
 from pipeline.extract.weights import PlanError
 from pipeline.faces.crops import CropSettings, resolve_framing
-from pipeline.predict.replay import replay_plan
+from pipeline.predict.replay import Recorded, replay_plans
 from tests.pipeline.command import avfuse
 from tests.pipeline.default_weights import FACTS, ship_small_default
 
@@ -134,16 +134,17 @@ def test_a_run_finds_the_default_again_wherever_avfuse_is_installed_and_no_other
     default: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorded = {
-        made.spec.key: (made.spec, {"weights": str(made.choice or "")})
+        made.spec.key: Recorded(made.spec, {"weights": str(made.choice or "")})
         for made in plan(tmp_path, crops={"size": 64}).sets
     }
     key = list(recorded)[-1]
     moved = default.rename(tmp_path / "elsewhere.safetensors")
     monkeypatch.setitem(default_network.DEFAULT_FILES, "resnet18", moved)
-    assert replay_plan(recorded, key, {}, cache=tmp_path / "c").sets[-1].spec.key == key
+    (again,) = replay_plans(recorded, [key], {}, cache=tmp_path / "c")
+    assert again.sets[-1].spec.key == key
     ship_small_default(monkeypatch, moved, seed=4)
     with pytest.raises(PlanError, match=r"resnet18 .* can't be made again: weights: "):
-        replay_plan(recorded, key, {}, cache=tmp_path / "c")
+        replay_plans(recorded, [key], {}, cache=tmp_path / "c")
 
 
 @pytest.mark.parametrize(

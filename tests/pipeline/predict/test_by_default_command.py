@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from pipeline.extract.weights import PlanError
-from pipeline.predict.by_default import SEVEN, ask_default_network, seven_of
+from pipeline.predict.answer import SEVEN, seven_of
+from pipeline.predict.by_default import ask_default_network
 from pipeline.predict.curve import CurveError, write_curves
 from tests.pipeline.command import avfuse
 from tests.pipeline.default_weights import CLASSES, ship_small_default, without

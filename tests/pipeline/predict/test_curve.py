@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.faces.tracks import BoxSource
-from pipeline.predict.by_default import Answer, Curve
+from pipeline.predict.answer import Answer, Curve
 from pipeline.predict.curve import ASCII_LEVELS, draw_line, format_answer
 
 

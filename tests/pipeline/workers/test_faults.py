@@ -80,7 +80,7 @@ extract("--jobs", "0")
 remount("rw")
 extract("--jobs", "0")
 remount("ro")
-extract("--jobs", "0", "--report", sys.argv[4])
+extract("--jobs", "0", "--out", sys.argv[4])
 """
 
 

@@ -83,7 +83,7 @@ def test_compare_of_other_clips_states_the_overlap(runs: tuple[str, str], tmp_pa
 
 def test_ensemble_writes_a_run_and_prints_it(runs: tuple[str, str], tmp_path: Path) -> None:
     out = str(tmp_path / "out")
-    result = avfuse("ensemble", *runs, "-o", out, "--weights", "1,3")
+    result = avfuse("ensemble", *runs, "-o", out, "--shares", "1,3")
     assert result.exit_code == 0, result.output
     assert "ensemble of 2 runs" in result.output
     assert "warning: the weights of the ensemble were given by hand" in result.output
@@ -105,8 +105,8 @@ def test_wrong_use_exits_with_2_and_says_what_was_wrong(
         (("evaluate", str(tmp_path)), "is not a run folder"),
         (("compare", runs[0], str(tmp_path)), "is not a run folder"),
         (("ensemble", runs[0], "-o", out), "at least 2 runs, got 1"),
-        (("ensemble", *runs, "-o", out, "--weights", "1;2"), "expected numbers separated"),
-        (("ensemble", *runs, "-o", out, "--weights", "0,0"), "not all 0"),
+        (("ensemble", *runs, "-o", out, "--shares", "1;2"), "expected numbers separated"),
+        (("ensemble", *runs, "-o", out, "--shares", "0,0"), "not all 0"),
     ):
         result = avfuse(*arguments)
         assert result.exit_code == 2

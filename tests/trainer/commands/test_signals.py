@@ -49,11 +49,12 @@ def test_a_signal_ends_a_training_with_a_word_and_it_goes_on_to_the_same_bytes(
     assert ended.returncode == code, ended.stderr
     name = signal.Signals(number).name
     assert (
-        f"Stopped ({name}). At most the last 5 seconds of work are lost. To go on" in ended.stderr
+        f"Stopped ({name}). At most the last 5 seconds of work are lost. Run the same command"
+        in ended.stderr
     )
     assert "Traceback" not in ended.stderr
     assert read_json(tmp_path / "stopped" / "run.json")["state"] == "failed"
-    result = CliRunner().invoke(main, [*command("stopped"), "--resume"])
+    result = CliRunner().invoke(main, command("stopped"))
     assert result.exit_code == 0, result.output
     assert CliRunner().invoke(main, command("whole")).exit_code == 0
     for file in ("predictions.csv", "metrics.json"):

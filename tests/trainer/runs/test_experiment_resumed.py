@@ -12,7 +12,6 @@ from trainer.runs.experiment import Protocol
 from trainer.runs.folder import RunError, read_run
 from trainer.runs.head_trainer import Watch
 from trainer.runs.history import read_history
-from trainer.training.identity import OtherTrainingError
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -54,15 +53,13 @@ def test_an_interrupted_run_is_resumed_with_the_same_result(
         train(manifest, cache, path, protocol, stacked, watch=Interrupted(epochs=epochs))
     with pytest.raises(RunError, match=r"not finished: its state is 'failed' \(KeyboardInterrupt"):
         read_run(path)
-    with pytest.raises(RunError, match="or --resume to go on with it"):
-        train(manifest, cache, path, protocol, stacked)
-    with pytest.raises(OtherTrainingError, match="unfinished training with other settings"):
-        train(manifest, cache, path, protocol, ["optim.epochs=5"], resume=True)
+    with pytest.raises(RunError, match=r"holds another run: optim\.epochs is 5, not 3"):
+        train(manifest, cache, path, protocol, [*stacked, "optim.epochs=5"])
     other = Protocol(folds="speaker:2", num_seeds=3)
-    with pytest.raises(OtherTrainingError, match="with other settings, clips, entries, seeds"):
-        train(manifest, cache, path, other, stacked, resume=True)
+    with pytest.raises(RunError, match="holds another run: different seeds"):
+        train(manifest, cache, path, other, stacked)
     watch = Interrupted(epochs=-1)
-    resumed = train(manifest, cache, path, protocol, stacked, resume=True, watch=watch)
+    resumed = train(manifest, cache, path, protocol, stacked, watch=watch)
     names = ("fold-0-seed-0", "fold-0-seed-1", "fold-1-seed-0", "fold-1-seed-1")
     assert watch.heads == list(zip(names, kept, strict=True))
     together = {"off": None, "on": [0, 1]}[stack]
@@ -83,7 +80,7 @@ def test_a_head_interrupted_between_epochs_goes_on_from_there(
         train(manifest, cache, path, watch=Interrupted(epochs=2))
     assert [p.name for p in (path / "checkpoints").iterdir()] == ["fold-0-seed-0.progress"]
     watch = Interrupted(epochs=-1)
-    train(manifest, cache, path, resume=True, watch=watch)
+    train(manifest, cache, path, watch=watch)
     assert watch.left == -1 - (1 + 3)  # one epoch of the first head was left, three of the second
     assert (path / "predictions.csv").read_bytes() == (whole.path / "predictions.csv").read_bytes()
     assert [row.record.epoch for row in read_history(path / "history.csv")] == [1, 2, 3] * 2
@@ -96,7 +93,7 @@ def test_a_head_whose_checkpoint_was_lost_is_trained_again_with_one_history(
     with pytest.raises(KeyboardInterrupt):
         train(manifest, cache, tmp_path / "run", watch=Interrupted(epochs=4))
     (tmp_path / "run" / "checkpoints" / "fold-0-seed-0.safetensors").unlink()
-    run = train(manifest, cache, tmp_path / "run", resume=True)
+    run = train(manifest, cache, tmp_path / "run")
     rows = read_history(run.path / "history.csv")
     assert [(row.fold, row.record.epoch) for row in rows] == [
         (fold, epoch) for fold in (0, 1) for epoch in (1, 2, 3)
@@ -112,7 +109,7 @@ def test_a_lost_head_of_a_stack_is_trained_again_with_the_others_and_is_the_same
         train(manifest, cache, tmp_path / "run", protocol, watch=Interrupted(epochs=7))
     (tmp_path / "run" / "checkpoints" / "fold-0-seed-1.safetensors").unlink()
     watch = Interrupted(epochs=-1)
-    run = train(manifest, cache, tmp_path / "run", protocol, resume=True, watch=watch)
+    run = train(manifest, cache, tmp_path / "run", protocol, watch=watch)
     assert [resumed for _, resumed in watch.heads] == [True, False, False, False]
     for name in ("predictions.csv", "members/seed-1.csv"):
         assert (run.path / name).read_bytes() == (whole.path / name).read_bytes()
@@ -127,12 +124,21 @@ def test_a_folder_that_is_taken_is_refused_before_any_work(
         train(manifest, tmp_path / "no cache", tmp_path)
 
 
+def test_a_finished_run_is_left_as_it_is_by_the_same_call(
+    manifest: Manifest, cache: Path, tmp_path: Path
+) -> None:
+    train(manifest, cache, tmp_path / "run")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
+    train(manifest, cache, tmp_path / "run")
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")} == before
+
+
 def test_a_finished_run_is_replaced_only_when_asked(
     manifest: Manifest, cache: Path, tmp_path: Path
 ) -> None:
     train(manifest, cache, tmp_path / "run")
-    with pytest.raises(RunError, match=r"holds a run \(finished\); pass --overwrite"):
-        train(manifest, cache, tmp_path / "run")
+    with pytest.raises(RunError, match=r"different division of the clips.*pass --overwrite"):
+        train(manifest, cache, tmp_path / "run", Protocol(folds="clip:3"))
     run = train(manifest, cache, tmp_path / "run", Protocol(folds="clip:3"), overwrite=True)
     assert run.info["plan"]["kind"] == "clip"
     assert run.metrics["warnings"][0].startswith("not speaker-independent")

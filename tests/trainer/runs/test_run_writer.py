@@ -148,7 +148,7 @@ def test_only_the_same_unfinished_run_is_resumed(tmp_path: Path) -> None:
     leave_unfinished(tmp_path / "run", "same")
     with pytest.raises(OtherTrainingError, match="holds an unfinished training with other"):
         RunWriter(tmp_path / "run", {"identity": "other"}, resume=True)
-    with pytest.raises(RunError, match=r"\(failed\); pass --overwrite to replace it or --resume"):
+    with pytest.raises(RunError, match=r"\(failed\); pass --overwrite to replace it"):
         RunWriter(tmp_path / "run", {"identity": "same"})
     RunWriter(tmp_path / "new", {"identity": "same"}, resume=True)
     make_run(tmp_path / "done")

@@ -130,7 +130,7 @@ def test_kills_of_a_fine_tuning_change_no_byte_of_its_result(
     while kills < KILLS or resumed < RESUMED:
         assert launcher.number < MOST_STARTS, f"{kills} kills, {resumed} of them resumed"
         left = (run / "progress.safetensors").exists()
-        pid = launcher.start(data, run, *(["--resume"] if run.exists() else []))
+        pid = launcher.start(data, run)
         if kills % 3:  # at any moment, also while it reads; else while it writes
             wait_until_begun(run, pid)
         time.sleep(generator.uniform(0, longest / 3))
@@ -143,7 +143,7 @@ def test_kills_of_a_fine_tuning_change_no_byte_of_its_result(
         if is_finished(run):  # it was faster, or killed after its last step: begin again
             assert_same(run, tmp_path / "whole")
             shutil.rmtree(run)
-    launcher.start(data, run, *(["--resume"] if run.exists() else []))
+    launcher.start(data, run)
     assert launcher.line() == "0\n"
     assert_same(run, tmp_path / "whole")
     assert not (run / "progress.safetensors").exists()

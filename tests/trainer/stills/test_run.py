@@ -103,11 +103,11 @@ def test_a_stopped_run_goes_on_to_the_same_files(tmp_path: Path) -> None:
         asked = iter(range(1, 99))
         watcher = Watcher(stopped=lambda asked=asked, n=updates: next(asked) == n)
         with pytest.raises(Stopped):
-            run_finetuning(make_parts(), QUICK, stopped, resume=True, watcher=watcher)
+            run_finetuning(make_parts(), QUICK, stopped, watcher=watcher)
         info = json.loads((stopped / "run.json").read_text())
         assert info["state"] == "failed"
         assert "stopped after update" in info["reason"]
-    run_finetuning(make_parts(), QUICK, stopped, resume=True)
+    run_finetuning(make_parts(), QUICK, stopped)
     for name in ("history.csv", "predictions.csv", "confusion.csv", "config.toml", "metrics.json"):
         assert (stopped / name).read_bytes() == (whole / name).read_bytes(), name
     ours, theirs = (load_file(run / "weights.safetensors") for run in (stopped, whole))
@@ -127,11 +127,11 @@ def test_the_state_of_a_training_by_python_is_taken_over(tmp_path: Path) -> None
     other = tmp_path / "other"
     shutil.copytree(run, other)
     with pytest.raises(OtherTrainingError, match="unfinished training with other settings"):
-        run_finetuning(parts, replace(QUICK, seed=5), other, resume=True)
+        run_finetuning(parts, replace(QUICK, seed=5), other)
     assert {file.name for file in other.iterdir()} == {"log", "progress.safetensors"}
     updates: list[int] = []
     report = run_finetuning(
-        parts, QUICK, run, resume=True, watcher=Watcher(update=lambda n, *_: updates.append(n))
+        parts, QUICK, run, watcher=Watcher(update=lambda n, *_: updates.append(n))
     )
     assert updates == [4]
     assert report == run_finetuning(parts, QUICK, tmp_path / "whole")
@@ -147,31 +147,41 @@ def test_a_folder_with_a_state_and_other_files_is_not_taken_over(tmp_path: Path)
         )  # fmt: skip
     (tmp_path / "weights.safetensors").write_bytes(b"precious")
     with pytest.raises(RunError, match=r"holds weights.safetensors and no run.json"):
-        run_finetuning(parts, QUICK, tmp_path, resume=True)
+        run_finetuning(parts, QUICK, tmp_path)
     (tmp_path / "weights.safetensors").unlink()
     (tmp_path / "progress.safetensors").write_bytes(b"broken")
     with pytest.raises(StateError, match="is damaged"):
-        run_finetuning(parts, QUICK, tmp_path, resume=True)
+        run_finetuning(parts, QUICK, tmp_path)
 
 
 def test_a_run_is_replaced_only_when_asked_and_resumed_only_as_itself(tmp_path: Path) -> None:
     run_finetuning(make_parts(), replace(QUICK, epochs=1), tmp_path)
-    with pytest.raises(RunError, match="pass --overwrite to replace it"):
+    with pytest.raises(RunError, match=r"epochs is 2, not 1\. .* pass --overwrite to replace it"):
         run_finetuning(make_parts(), QUICK, tmp_path)
-    with pytest.raises(RunError, match=r"holds a run \(finished\), which can't be resumed"):
-        run_finetuning(make_parts(), QUICK, tmp_path, resume=True)
     with pytest.raises(Stopped):
         run_finetuning(
             make_parts(), QUICK, tmp_path, overwrite=True, watcher=Watcher(stopped=lambda: True)
         )
     assert not (tmp_path / "weights.safetensors").exists()
-    for changed in ({"half": True}, {"threads": torch.get_num_threads() + 1}):
-        with pytest.raises(OtherTrainingError, match="holds an unfinished training with other"):
-            run_finetuning(make_parts(), QUICK, tmp_path, resume=True, **changed)
+    threads = torch.get_num_threads()
+    for changed, named in (
+        ({"half": True}, "holds another run: different precision of the stored weights"),
+        ({"threads": threads + 1}, f"threads is {threads + 1}, not {threads}"),
+    ):
+        with pytest.raises(RunError, match=named):
+            run_finetuning(make_parts(), QUICK, tmp_path, **changed)
     other = make_parts(test=make_stills(7, 5))
-    with pytest.raises(OtherTrainingError, match="holds an unfinished training with other"):
-        run_finetuning(other, QUICK, tmp_path, resume=True)
+    with pytest.raises(RunError, match="holds another run: different images"):
+        run_finetuning(other, QUICK, tmp_path)
     assert (tmp_path / "progress.safetensors").exists()
+
+
+def test_a_finished_run_is_left_as_it_is_by_the_same_call(tmp_path: Path) -> None:
+    report = run_finetuning(make_parts(), QUICK, tmp_path / "run")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
+    again = run_finetuning(make_parts(), QUICK, tmp_path / "run")
+    assert again == json.loads(json.dumps(report))
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")} == before
 
 
 def test_test_images_are_not_looked_at_before_the_end(

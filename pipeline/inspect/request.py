@@ -1,0 +1,70 @@
+"""Request for contact sheets: which clips, of which kinds, and how large.
+
+Nothing here loads PyTorch, dlib or OpenCV: a command refuses a wrong request at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cache.manifest.manifest import Clip, Manifest
+
+FACES = "faces"
+STATES = ("ok", "partial", "failed", "stale", "missing")
+NO_FACE = "no-face"  # a kind of clip to ask for that is no state: it has frames, and no face
+MAX_COLUMNS = 64
+MAX_WIDTH = 16_384  # pixels of a row
+SIZES = (80, 1920)  # pixels of a frame's width
+MAX_PER_PAGE = 500
+
+
+class SheetError(ValueError):
+    """A contact sheet that can't be made as asked for."""
+
+
+@dataclass(frozen=True)
+class SheetSettings:
+    """Size of a contact sheet.
+
+    Args:
+        columns: frames of a clip at most.
+        size: width of a frame in pixels.
+        per_page: clips on a page.
+
+    Raises:
+        ValueError: one is out of its range, or a row would be wider than 16,384 pixels.
+    """
+
+    columns: int = 8
+    size: int = 320
+    per_page: int = 20
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("columns", 2, MAX_COLUMNS),
+            ("size", *SIZES),
+            ("per_page", 1, MAX_PER_PAGE),
+        ):
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} must be {low} to {high}, got {getattr(self, name)}")
+        if self.columns * self.size > MAX_WIDTH:
+            raise ValueError(
+                f"{self.columns} columns of {self.size} pixels are wider than {MAX_WIDTH} pixels; "
+                "take fewer columns or a smaller size"
+            )
+
+
+def pick_clips(table: Manifest, wanted: Sequence[str]) -> list[Clip]:
+    """Return the clips asked for by their ids, in the manifest's order; all if none is.
+
+    Raises:
+        SheetError: the manifest has no such clip; the nearest is named.
+    """
+    for clip in wanted:
+        if clip not in table.by_id:
+            near = difflib.get_close_matches(clip, table.by_id, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise SheetError(f"no clip {clip!r} in {table.path}{hint}")
+    return [clip for clip in table.clips if not wanted or clip.id in wanted]

@@ -1,0 +1,131 @@
+"""Answer of the default network about one video, and its curve over time.
+
+Nothing here loads PyTorch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.faces.tracks import BoxSource
+
+# FER+'s names for the seven classes of AFEW. Contempt is none of them. It isn't joined to one: on
+# the faces of FER+ whose majority says contempt, the other votes go to neutral (42 %), disgust
+# (18 %), sadness (16 %) and anger (12 %). So the answer is P(class | it is one of the seven).
+SEVEN = {
+    "anger": "angry",
+    "disgust": "disgust",
+    "fear": "fear",
+    "happiness": "happy",
+    "neutral": "neutral",
+    "sadness": "sad",
+    "surprise": "surprise",
+}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Probabilities of a video's frames, by a network of still images.
+
+    Shapes (T frames, C classes):
+        ``times``: (T,), seconds. ``rung``: (T,), ``BoxSource``.
+        ``probabilities``: (T, C); rows of frames without a face mean nothing.
+
+    Attributes:
+        times: see above.
+        rung: see above.
+        probabilities: see above.
+        classes: names of the C classes.
+    """
+
+    times: NDArray[np.float64]
+    rung: NDArray[np.uint8]
+    probabilities: NDArray[np.float64]
+    classes: tuple[str, ...]
+
+    @property
+    def has_face(self) -> NDArray[np.bool_]:
+        """True for the frames with a face, (T,)."""
+        result: NDArray[np.bool_] = self.rung != BoxSource.WHOLE
+        return result
+
+    def mean(self) -> dict[str, float] | None:
+        """Mean probabilities over the frames with a face; None if there are none."""
+        if not self.has_face.any():
+            return None
+        mean = self.probabilities[self.has_face].mean(axis=0)
+        return dict(zip(self.classes, mean.tolist(), strict=True))
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return one object per frame; a frame without a face has no probabilities."""
+        return [
+            {
+                "time_seconds": round(float(time), 6),
+                "face": BoxSource(rung).name.lower(),
+                "probabilities": (
+                    None
+                    if rung == BoxSource.WHOLE
+                    else {
+                        name: round(float(value), 4)
+                        for name, value in zip(self.classes, row, strict=True)
+                    }
+                ),
+            }
+            for time, rung, row in zip(self.times, self.rung, self.probabilities, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Answer about one video.
+
+    Attributes:
+        video: its path.
+        state: ``ok``, ``partial`` or ``failed``.
+        why: what is missing, and why there is no answer where there is none.
+        curve: of its frames; without rows where it failed.
+        own: mean probabilities of the network's own classes; None without a face.
+        probabilities: of the seven classes, summing to 1; None without a face.
+    """
+
+    video: Path
+    state: str
+    why: tuple[str, ...]
+    curve: Curve
+    own: dict[str, float] | None
+    probabilities: dict[str, float] | None
+
+    @property
+    def prediction(self) -> str | None:
+        """Likeliest of the seven classes; None without a face."""
+        if self.probabilities is None:
+            return None
+        return max(self.probabilities.items(), key=lambda item: item[1])[0]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the video's part of the JSON that ``avfuse predict`` prints."""
+        return {
+            "video": str(self.video),
+            "state": self.state,
+            "why": list(self.why),
+            "untrained": False,
+            "prediction": self.prediction,
+            "probabilities": self.probabilities,
+            "network_probabilities": self.own,
+            "frames": len(self.curve.times),
+            "frames_with_face": int(self.curve.has_face.sum()),
+            "curve": self.curve.to_json(),
+        }
+
+
+def seven_of(own: Mapping[str, float]) -> dict[str, float]:
+    """Map the network's probabilities to the seven classes, rescaled to sum to 1; see ``SEVEN``."""
+    kept = {name: own[theirs] for theirs, name in SEVEN.items() if theirs in own}
+    total = sum(kept.values())
+    return {name: kept[name] / total if total else 1 / len(kept) for name in sorted(kept)}

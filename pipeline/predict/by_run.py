@@ -1,0 +1,186 @@
+"""Answers of a run's heads about any video: both stages, one after the other.
+
+The features that the heads were trained on are extracted into a temporary cache, then each head
+predicts from it.
+"""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cache.manifest.clip import Clip
+from cache.sets.feature_set import FeatureSet, SetSpec
+from pipeline.extract.job import SetResult
+from pipeline.extract.plan import Plan
+from pipeline.extract.run import run_extract
+from pipeline.extract.weights import PlanError, WeightsChoice
+from pipeline.faces.tracks import BoxSource
+from pipeline.predict.replay import Recorded, replay_plans
+from trainer.data.corpus import load_corpus
+from trainer.runs.folder import Run, RunError
+from trainer.training.predict import Attention, HeadPredictions, predict_head
+from trainer.training.trained import TrainedHead, load_checkpoint
+
+
+def predict_videos(
+    run: Run,
+    videos: Sequence[Path],
+    *,
+    weights: Mapping[str, WeightsChoice] | None = None,
+    device: str = "auto",
+    jobs: int = 0,
+) -> dict[str, Any]:
+    """Extract the features that a run was trained on and let its heads predict.
+
+    Args:
+        run: a finished run; see ``read_run``.
+        videos: any video files.
+        weights: parameters per network, where they are not where the run found them; see
+            ``parse_weights``.
+        device: see ``plan_sets``.
+        jobs: worker processes; 0 works in this one.
+
+    Returns:
+        JSON: ``run``, ``untrained``, ``classes``, ``heads`` (the number averaged) and one object
+        per video: its state and the reasons, probabilities, and the attention weight of every
+        frame and audio step with its time.
+
+    Raises:
+        RunError: the run has no checkpoints.
+        CheckpointError: a checkpoint is damaged.
+        PlanError: its features can't be made again.
+        SetError: the run's record of a set is damaged.
+        WeightsError: weights don't fit.
+        OSError: something can't be read or written.
+    """
+    heads = [load_checkpoint(path) for path in _find_checkpoints(run)]
+    recorded = {
+        item["key"]: Recorded(SetSpec.from_json(item["spec"]), item["provenance"])
+        for item in run.info["sets"]
+    }
+    keys = [key for head in heads for key in head.set_keys.values()]
+    clips = [Clip(f"video-{number}", path.absolute()) for number, path in enumerate(videos)]
+    with tempfile.TemporaryDirectory(prefix="avfuse-predict-") as folder:
+        cache = Path(folder)
+        plans = replay_plans(recorded, keys, weights or {}, cache=cache, device=device)
+        made = _extract(clips, plans, jobs)
+        readable = [
+            clip
+            for clip in clips
+            if all(result.state != "failed" for result in made[clip.id].values())
+        ]
+        answers = [_predict(head, cache, readable) for head in heads] if readable else []
+        row = {clip.id: number for number, clip in enumerate(readable)}
+        described = [
+            _describe(
+                clip,
+                made[clip.id],
+                heads,
+                [_pick(answer, row[clip.id]) for answer in answers if clip.id in row],
+                _set_with_faces(plans),
+            )
+            for clip in clips
+        ]
+    return {
+        "run": str(run.path),
+        "untrained": any(head.untrained for head in heads),
+        "classes": list(run.classes),
+        "heads": len(heads),
+        "videos": described,
+    }
+
+
+def _find_checkpoints(run: Run) -> list[Path]:
+    checkpoints = run.info.get("checkpoints", [])
+    if not checkpoints:
+        raise RunError(
+            f"{run.path} holds no heads (it is of kind {run.info.get('kind')}); "
+            "predict with the runs that it was made from"
+        )
+    return [run.path / item["file"] for item in checkpoints]
+
+
+def _extract(
+    clips: Sequence[Clip], plans: Sequence[Plan], jobs: int
+) -> dict[str, dict[str, SetResult]]:
+    """Extract every plan's sets; return the results by clip and set."""
+    made: dict[str, dict[str, SetResult]] = {clip.id: {} for clip in clips}
+    for plan in plans:
+        summary = run_extract(clips, plan, jobs=jobs)
+        if summary.interrupted:
+            signal.raise_signal(summary.interrupted)
+        for result in summary.clips:
+            made[result.clip].update(result.sets)
+    return made
+
+
+def _set_with_faces(plans: Sequence[Plan]) -> FeatureSet | None:
+    """Return a set whose entries say how the face of each frame was found; None without any."""
+    for plan in plans:
+        for planned in plan.of_kind("network"):
+            return FeatureSet(plan.cache, planned.spec)
+    return None
+
+
+def _predict(head: TrainedHead, cache: Path, clips: Sequence[Clip]) -> HeadPredictions:
+    ids = [clip.id for clip in clips]
+    corpus = load_corpus(cache, ids, head.settings, classes=head.classes)
+    if dict(corpus.set_keys) != dict(head.set_keys):
+        raise PlanError("the features made for these videos are not those the head was trained on")
+    return predict_head(head, corpus, range(len(clips)), attention=True)
+
+
+def _pick(answer: HeadPredictions, row: int) -> tuple[np.ndarray, dict[str, Attention]]:
+    """Return one clip's probabilities and attention; weights of a grid at one time are added up."""
+    attention: dict[str, Attention] = {}
+    for modality, per_clip in answer.attention.items():
+        times, place = np.unique(per_clip[row].times, return_inverse=True)
+        weights = np.zeros(len(times))
+        np.add.at(weights, place, per_clip[row].weights)
+        attention[modality] = Attention(times, weights)
+    return answer.probabilities[row], attention
+
+
+def _describe(
+    clip: Clip,
+    results: Mapping[str, SetResult],
+    heads: Sequence[TrainedHead],
+    answers: Sequence[tuple[np.ndarray, dict[str, Attention]]],
+    faces: FeatureSet | None,
+) -> dict[str, Any]:
+    """Write one video's part of the answer; a video without features has no prediction."""
+    states = {result.state for result in results.values()}
+    described: dict[str, Any] = {
+        "video": str(clip.path),
+        "state": next((s for s in ("failed", "partial") if s in states), "ok"),
+        "why": list(dict.fromkeys(why for result in results.values() for why in result.why)),
+        "untrained": any(head.untrained for head in heads),
+        "prediction": None,
+        "probabilities": None,
+        "attention": {},
+    }
+    attention = answers[0][1] if answers else {}
+    if not any(len(part.times) for part in attention.values()):
+        return described
+    probabilities = np.mean([answer[0] for answer in answers], axis=0)
+    classes = heads[0].classes
+    described["prediction"] = classes[int(probabilities.argmax())]
+    described["probabilities"] = dict(zip(classes, probabilities.tolist(), strict=True))
+    for modality, part in attention.items():
+        weights = np.mean([answer[1][modality].weights for answer in answers], axis=0)
+        described["attention"][modality] = [
+            {"time_seconds": round(float(time), 6), "weight": float(weight)}
+            for time, weight in zip(part.times, weights, strict=True)
+        ]
+    seen = described["attention"].get("video", [])
+    if faces is not None and seen:
+        rungs = faces.read(clip.id, ("rung",)).arrays["rung"]
+        for step, rung in zip(seen, rungs, strict=False):
+            step["face"] = BoxSource(rung).name.lower()
+    return described

@@ -1,0 +1,167 @@
+"""The command line answers at once: a help or a refusal loads no library that takes a second."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from pipeline.cli import main
+from pipeline.commands.group import Group
+
+ROOT = Path(__file__).parent.parent
+MANIFEST = ROOT / "tests" / "golden" / "corpus" / "manifest.csv"
+HEAVY = {"torch", "dlib", "cv2", "av", "matplotlib", "sklearn", "scipy", "pandas"}
+# Runs one command after another in a process of its own; says of each how it ended, and at the
+# end which of the heavy libraries were loaded.
+RUN = """
+import contextlib, io, json, sys
+from pipeline.cli import main
+results = []
+for words in json.loads(sys.argv[1]):
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        try:
+            main(words, prog_name="avfuse")
+        except SystemExit as end:
+            results.append([words, end.code, said.getvalue()])
+    loaded = sorted(set(sys.modules) & set(json.loads(sys.argv[2])))
+    if loaded:
+        break
+print(json.dumps([results, loaded]))
+"""
+
+
+def run_all(commands: list[list[str]], folder: Path) -> list[tuple[list[str], int, str]]:
+    """Run commands in one real process; fails at the first that loads a heavy library."""
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, json.dumps(commands), json.dumps(sorted(HEAVY))],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    results, loaded = json.loads(done.stdout)
+    assert loaded == [], f"loaded by {commands[len(results) - 1]}"
+    return [(words, code, text) for words, code, text in results]
+
+
+def all_commands(
+    command: click.Command = main, words: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command and subcommand with the words that call it."""
+    yield words, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            assert child is not None
+            yield from all_commands(child, (*words, name))
+
+
+COMMANDS = {" ".join(words) or "avfuse": (words, command) for words, command in all_commands()}
+
+
+def test_every_help_is_printed_without_a_heavy_library(tmp_path: Path) -> None:
+    results = run_all([[*words, "--help"] for words, _ in COMMANDS.values()], tmp_path)
+    assert len(results) == len(COMMANDS) > 30
+    for words, code, text in results:
+        assert code == 0, text
+        assert text.startswith(f"Usage: {' '.join(['avfuse', *words[:-1]])} ")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_list_of_commands_shows_the_whole_line_of_each(name: str) -> None:
+    words, command = COMMANDS[name]
+    text = CliRunner().invoke(main, [*words, "--help"]).output
+    said = " ".join(text.partition("Commands:")[2].split())
+    if isinstance(command, Group):
+        context = click.Context(command)
+        for child in command.list_commands(context):
+            line = command.describe_command(context, child)
+            assert line.endswith((".", "..."))
+            assert f"{child} {' '.join(line.split())}" in said
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_has_a_help_that_is_a_whole_phrase(name: str) -> None:
+    _, command = COMMANDS[name]
+    assert (command.help or "").strip()
+    for option in command.params:
+        if isinstance(option, click.Option) and not option.hidden:
+            text = (option.help or "").strip()
+            assert text.endswith((".", "]")), f"{option.opts}: {text!r}"
+            assert text[0].isupper(), f"{option.opts}: {text!r}"
+            assert len(text.split()) > 1, f"{option.opts}: {text!r}"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_option_of_one_name_means_one_thing(name: str) -> None:
+    _, command = COMMANDS[name]
+    for option in command.params:
+        if "--set" in option.opts:
+            assert option.metavar == "KEY=VALUE"
+        if "--out" in option.opts or "-o" in option.opts:
+            assert option.opts == ["-o", "--out"]
+        assert not set(option.opts) & {"--output", "--report", "--resume"}
+
+
+EXTRACT = ["extract", str(MANIFEST), "--cache", "c", "--sets"]
+TRAIN = ["train", str(MANIFEST), "--cache", "c", "--run", "r"]
+FINETUNE = ["finetune", str(MANIFEST), "--run", "r"]
+REFUSED: list[tuple[list[str], str]] = [
+    (["extract", "gone.csv", "--cache", "c", "--sets", "ir50"], "gone.csv: no such file"),
+    ([*EXTRACT, "ir51"], "no set 'ir51' (did you mean ir50?); there are faces, ir50"),
+    ([*EXTRACT, "ir50", "--precision", "fp8"], "'fp8' is not one of 'fp32', 'bf16', 'fp16'"),
+    ([*EXTRACT, "ir50", "--views", "broad"], "'broad' is not one of 'default', 'wide', 'basic'"),
+    ([*EXTRACT, "ir50", "--weights", "ir51=random"], "no network 'ir51'"),
+    ([*EXTRACT, "ir50", "--weights", "ir50=gone.pth"], "gone.pth is not a file"),
+    ([*EXTRACT, "ir50", "--shard", "9/8"], "expected I/N with I from 1 to N"),
+    ([*EXTRACT, "ir50", "--engine", "slurm"], "'slurm' is not one of 'local', 'dask', 'ray'"),
+    ([*EXTRACT, "ir50", "--veiws", "wide"], "'--views'"),
+    (["doctor", "gone.csv"], "gone.csv is not a file"),
+    (["inspect", "faces", "gone.csv", "--cache", "c", "-o", "o"], "gone.csv: no such file"),
+    (["inspect", "faces", str(MANIFEST), "--cache", "c", "-o", "o", "--clip", "x"], "no clip 'x'"),
+    (["inspect", "faces", str(MANIFEST), "--cache", "c", "-o", "o", "--size", "1"], "size must be"),
+    (["cache", "status", "gone"], "gone does not exist"),
+    (["cache", "verify", "gone"], "gone does not exist"),
+    (["cache", "verfiy", "gone"], "No such command 'verfiy'. Did you mean 'verify'?"),
+    (["weights", "check", "gone.pth"], "gone.pth does not exist"),
+    (["weights", "convert", "gone.pth", "-o", "x.safetensors", "--network", "ir50"], "not exist"),
+    (["weights", "convert", "gone.pth", "-o", "x.safetensors", "--network", "ir51"], "'ir51' is"),
+    (["train", "gone.csv", "--cache", "c", "--run", "r"], "gone.csv: no such file"),
+    (TRAIN, "c is not a folder"),
+    ([*TRAIN, "--preset", "icmi18"], "unknown preset 'icmi18'"),
+    ([*TRAIN, "--set", "video.st=1"], "unknown setting video.st; did you mean video.set?"),
+    (["finetune", "gone", "--run", "r"], "gone does not exist"),
+    ([*FINETUNE, "--network", "ir51"], "'ir51' is not one of 'ir50'"),
+    ([*FINETUNE, "--set", "epocs=3"], "unknown setting epocs; did you mean epochs?"),
+    (["sweep", "gone.toml", str(MANIFEST), "--cache", "c", "-o", "o"], "unknown sweep"),
+    (["evaluate", "gone"], "gone is not a run folder"),
+    (["report", "gone", "-o", "x.html"], "gone is not a run folder"),
+    (["compare", "gone", "gone"], "gone is not a run folder"),
+    (["ensemble", "gone", "gone", "-o", "x"], "gone is not a run folder"),
+    (["predict", "gone", "video.mp4"], "gone is not a run folder"),
+    (["predict", "video.mp4", "--curve", "c.pdf"], "ends in .csv or .png"),
+    (["demo", "gone", "--speakers", "1"], "1 is not in the range"),
+    (["index", "foldr", "x", "-o", "m.csv"], "No such command 'foldr'. Did you mean 'folder'?"),
+    (["trian"], "No such command 'trian'. Did you mean 'train'?"),
+    (["frobnicate"], "No such command 'frobnicate'. There are index, doctor, extract"),
+]
+
+
+def test_every_wrong_name_and_path_is_refused_without_a_heavy_library(tmp_path: Path) -> None:
+    results = run_all([words for words, _ in REFUSED], tmp_path)
+    assert len(results) == len(REFUSED)
+    for (words, code, text), (_, message) in zip(results, REFUSED, strict=True):
+        assert code != 0, words
+        assert message in " ".join(text.split()), (words, text)
+    assert list(tmp_path.iterdir()) == []
