@@ -18,7 +18,7 @@ from extractors.windows import (
 
 @dataclass(frozen=True)
 class LogMelSettings:
-    """What a log-mel spectrogram is made of.
+    """Settings of a log-mel spectrogram.
 
     Attributes:
         window_seconds: length of a window, which is rectangular, as the library's default is.

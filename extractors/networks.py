@@ -19,7 +19,7 @@ Triple = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """What has to be known of a face network to feed it and to choose one of its layers.
+    """Input and layers of a face network, and the function that builds it.
 
     Every network takes RGB; ``mean`` and ``deviation`` are of values from 0 to 255 in that order.
 

@@ -31,7 +31,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class SpectrogramSettings:
-    """What a spectrogram is made of.
+    """Settings of a spectrogram.
 
     Attributes:
         window_seconds: length of a Hamming window.

@@ -29,7 +29,7 @@ class View:
 
 @dataclass(frozen=True)
 class ViewSettings:
-    """Which views are made of a crop, and how: every rotation with every scale, and mirrored.
+    """Views to make of a crop: every rotation with every scale, and mirrored.
 
     Attributes:
         rotations: degrees, counter-clockwise; 0 must be among them.

@@ -15,7 +15,7 @@ SAMPLES_PER_CHUNK = 2**18
 
 
 class WindowSettings(Protocol):
-    """What settings say of the windows that a transform is taken of."""
+    """Settings of the windows over which a transform is taken."""
 
     @property
     def window_seconds(self) -> float:

@@ -26,7 +26,7 @@ def utc_now() -> str:
 
 @dataclass(frozen=True)
 class Failure(JsonFields):
-    """Why a clip has no entry in a feature set.
+    """Reason why a clip has no entry in a feature set.
 
     Args:
         clip: the clip's id.

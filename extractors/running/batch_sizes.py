@@ -1,4 +1,4 @@
-"""How many crops a face network takes at a time, and how many images in one forward pass."""
+"""Batch sizes: crops that a face network takes at a time, and images in one forward pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where networks and heads compute: on the CPU or on a GPU."""
+"""Device on which networks and heads compute: the CPU or a GPU."""
 
 from __future__ import annotations
 

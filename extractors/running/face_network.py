@@ -232,7 +232,7 @@ def collect(found: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class ExaminedNetwork:
-    """What is known of a face network before it is loaded.
+    """Settings, facts and digest of a face network that is not loaded.
 
     Attributes:
         settings: resolved.

@@ -1,4 +1,4 @@
-"""Which numbers a face network is to yield, and what its weights say where nothing is set."""
+"""Settings of a face network; open ones are filled in from the weight file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLOURS = ("weights", "rgb", "grey")
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """What of a network is computed. All of it can change the numbers, so all of it is in the key.
+    """Settings of a face network. Each can change the numbers, so all of them are in the key.
 
     Attributes:
         layer: a layer of ``NetworkSpec.layers``; the network's own last one if empty.

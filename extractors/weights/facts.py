@@ -80,7 +80,7 @@ class WeightFacts:
 
     @property
     def accuracy(self) -> str:
-        """What was measured, in words; empty if nothing was."""
+        """Measured accuracy in words; empty if nothing was measured."""
         value = self.metrics.get("accuracy")
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
             return ""

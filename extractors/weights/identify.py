@@ -1,4 +1,4 @@
-"""Which network a weight file belongs to, by the names and shapes of its tensors."""
+"""Find the network that a weight file belongs to, by the names and shapes of its tensors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAMES_SHOWN = 10
 
 @dataclass(frozen=True)
 class Match:
-    """How the names and shapes of a file compare with a network's.
+    """Comparison of a file's names and shapes with a network's.
 
     Attributes:
         network: the network's name.

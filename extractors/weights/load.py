@@ -22,7 +22,7 @@ from extractors.weights.tensors import LazyTensor, digest_tensors, in_memory, we
 
 @dataclass(frozen=True)
 class WeightsReport:
-    """What was loaded.
+    """Account of a weight file that was loaded.
 
     Attributes:
         path: the file.

@@ -59,7 +59,7 @@ class ClipResult:
 
     @property
     def reason(self) -> str:
-        """Why the clip isn't ok: each reason once."""
+        """Reasons why the clip isn't ok, each once."""
         worst = [result for result in self.sets.values() if result.state == self.state]
         return "; ".join(dict.fromkeys(why for result in worst for why in result.why))
 

@@ -61,7 +61,7 @@ class FaceClassifier(nn.Module):
 
     @property
     def file_prefix(self) -> str:
-        """What the classifier's parameters are called in a weight file, before ``weight``."""
+        """Prefix of the classifier's parameters in a weight file, before ``weight``."""
         return classifier_prefix(self.network)
 
     def file_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -134,7 +134,7 @@ def predict_stills(
 
 @dataclass(frozen=True)
 class StillScore:
-    """How a classifier does on labelled images.
+    """Scores of a classifier on labelled images.
 
     Attributes:
         num_images: images with a label.

@@ -62,7 +62,7 @@ class Finetuned:
 
 
 class TrainingState:
-    """What changes in the course of a fine-tuning, besides the optimiser.
+    """State of a fine-tuning that changes with each update, besides the optimiser.
 
     Args:
         module: the parameters that are trained.
