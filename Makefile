@@ -1,11 +1,17 @@
-# Two commands for a newcomer: `make demo` and `make test`. Each sets up .venv by itself.
+# Two commands for a newcomer: `make demo` and `make test`. Each sets up .venv by itself. While one
+# works on the code, `make quick`: the same checks, and the tests that take less than a moment.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 # A folder with one subfolder of clips per class; empty: the demo makes a corpus of its own.
 CORPUS ?=
+# What else pytest is told: make test TESTS="-k kills"
+TESTS ?=
+# Two processes; the tests of a file share one, and what its fixtures have made.
+PYTEST := pytest -n 2 --dist loadfile
+LOWEST := .venv-lowest
 
-.PHONY: demo test lint bench clean
+.PHONY: demo quick test test-lowest lint bench clean
 
 $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "avfuse needs Python 3.11 or later; say where: make PYTHON=/path/to/python3"; exit 1; }
@@ -21,11 +27,25 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
 
+quick: lint
+	$(BIN)/$(PYTEST) -m "not slow" $(TESTS)
+
 test: lint
-	$(BIN)/pytest
+	$(BIN)/$(PYTEST) $(TESTS)
+
+# Every lower bound of setup.cfg, taken exactly: numpy>=1.26 becomes numpy==1.26.
+$(LOWEST)/.installed: setup.cfg pyproject.toml
+	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	sed -nE 's/^ +([A-Za-z0-9_-]+)>=([0-9.]+)$$/\1==\2/p' setup.cfg >$(LOWEST)/constraints.txt
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check \
+		-c $(LOWEST)/constraints.txt -e '.[dev]'
+	touch $@
+
+test-lowest: $(LOWEST)/.installed
+	$(LOWEST)/bin/$(PYTEST) $(TESTS)
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) $(LOWEST) build *.egg-info

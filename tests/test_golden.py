@@ -37,6 +37,7 @@ def read_probabilities(run: Path) -> dict[str, list[float]]:
         }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", KEYS)
 def test_the_same_settings_have_the_same_keys(arguments: str, golden: Path, tmp_path: Path) -> None:
     if "yunet" in arguments:
@@ -71,6 +72,7 @@ def test_every_entry_is_trusted_and_none_is_made_again(golden: Path) -> None:
     assert {path: path.read_bytes() for path in cache.rglob("*.h5")} == before
 
 
+@pytest.mark.slow
 def test_a_recorded_failure_is_read_and_not_tried_again(golden: Path) -> None:
     cache = golden / "cache"
     avfuse("extract", golden / "corpus" / "manifest.csv", "--cache", cache, "--sets", SETS)
@@ -104,6 +106,7 @@ def test_a_training_of_then_is_repeated_on_the_cache_of_then(golden: Path, tmp_p
         assert new[clip] == pytest.approx(probabilities, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_run_of_then_is_evaluated_reported_and_predicted_with(
     golden: Path, tmp_path: Path
 ) -> None:

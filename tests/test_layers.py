@@ -182,6 +182,7 @@ def test_a_package_has_few_doors(package: str) -> None:
     assert len(entries) <= MOST_ENTRIES, sorted(path.name for path in entries)
 
 
+@pytest.mark.slow
 def test_every_module_of_stage_two_imports_without_the_libraries_of_stage_one() -> None:
     modules = [name for name in MODULES if name.split(".")[0] in ("trainer", "cache", "extractors")]
     code = (

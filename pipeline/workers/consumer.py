@@ -107,8 +107,9 @@ class Consumer:
     ) -> None:
         self._ended = True
         self._orders.put(None)
-        with contextlib.suppress(OSError, EOFError):  # wakes the thread that accepts
-            Client(self._address, authkey=self._key).close()
+        # Wake the thread that accepts. It may have seen the end by itself: await no answer of it.
+        with contextlib.suppress(OSError):
+            Client(self._address).close()
         self._computer.join()
         self._listener.close()
 

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from cache.sets.feature_set import FeatureSet
 from cache.sets.scan import find_temporaries
@@ -46,6 +47,7 @@ for number in range(int(sys.argv[3])):
 """
 
 
+@pytest.mark.slow
 def test_twenty_kills_lose_no_committed_entry_and_leave_no_temporary_file(
     feature_set: FeatureSet, video: Path
 ) -> None:

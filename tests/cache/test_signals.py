@@ -124,6 +124,7 @@ print(stopped)
 """
 
 
+@pytest.mark.slow
 def test_interrupts_at_any_moment_neither_crash_nor_leave_anything(
     feature_set: FeatureSet, video: Path
 ) -> None:

@@ -55,6 +55,7 @@ def why(clip: dict[str, Any], name: str = "faces") -> str:
     return "; ".join(clip["sets"][name]["why"])
 
 
+@pytest.mark.slow
 def test_mutated_media_end_in_a_state_with_a_reason_and_harm_nothing_else(tmp_path: Path) -> None:
     seeds = make_seeds(tmp_path / "seeds")
     assert len(seeds) >= 8

@@ -32,6 +32,7 @@ def test_threads_spin_briefly_unless_the_user_says_otherwise(
     assert "GOMP_SPINCOUNT" not in os.environ
 
 
+@pytest.mark.slow
 def test_the_command_line_says_it_before_torch_is_loaded() -> None:
     code = (
         "import sys\n"

@@ -17,10 +17,12 @@ SETTINGS = load_settings("icmi19", [*SMALL, "video.set=ir50", "audio.set=alexnet
 FILES = 2 * 12 + 2  # entries of twelve clips in two sets, and a set.json of each
 
 
+@pytest.mark.slow
 def test_three_heads_on_three_enhancements_change_no_file_of_the_cache(tmp_path: Path) -> None:
     assert count_changed_entries(tmp_path, SETTINGS) == (0, FILES)
 
 
+@pytest.mark.slow
 def test_a_file_that_is_written_again_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,6 +50,7 @@ def forget(takes: Takes, held: tuple[int, ...]) -> Takes:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("held", [(2,), (1, 4)])
 def test_labels_and_sentences_of_the_held_out_clips_change_nothing(
     held: tuple[int, ...], tmp_path: Path

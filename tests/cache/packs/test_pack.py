@@ -96,6 +96,7 @@ def test_a_pack_is_built_anew_when_an_entry_changes(
     assert open_pack(filled, CLIPS, "basic").built == "the entry of clip b and 1 more changed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_every_flipped_bit_of_a_pack_is_found_and_it_is_built_anew(
     filled: FeatureSet, in_memory: bool

@@ -61,6 +61,7 @@ def test_it_yields_the_statistics_of_the_views_embeddings(
     assert (found["std"] > 0).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(SPECS))
 def test_batches_pixel_layout_and_merged_norms_change_nothing_beyond_rounding(
     name: str, crops: np.ndarray
@@ -153,6 +154,7 @@ def test_identical_views_have_no_deviation_bit_for_bit(name: str, crops: np.ndar
     assert (network(SPECS[name], NetworkSettings(views=mirror)).extract(crops)["std"] > 0).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(SPECS))
 def test_views_in_several_passes_yield_what_one_pass_yields(
     name: str, crops: np.ndarray, monkeypatch: pytest.MonkeyPatch
@@ -170,6 +172,7 @@ def test_views_in_several_passes_yield_what_one_pass_yields(
         np.testing.assert_allclose(found[key], values, atol=ROUNDING * scale, err_msg=key)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(SPECS))
 def test_identical_views_in_different_passes_are_the_same_bit_for_bit(
     name: str, crops: np.ndarray, monkeypatch: pytest.MonkeyPatch
@@ -211,6 +214,7 @@ def test_read_only_crops_are_taken_without_a_warning(crops: np.ndarray) -> None:
     assert network(SPECS["resnet18"]).extract(crops)["basic"].shape == (7, 32)
 
 
+@pytest.mark.slow
 def test_bfloat16_stays_near_float32_and_says_how_near(crops: np.ndarray) -> None:
     rounded = network(SPECS["ir50"], NetworkSettings(views=FEW, precision="bfloat16"))
     measured = rounded.deviation_from_float32(crops)

@@ -71,6 +71,7 @@ def test_the_reach_of_a_grid_step_follows_from_the_layers() -> None:
     assert (stride, reach, before) == (STRIDE, REACH, BEFORE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("features", ["spectrogram", "logmel"])
 @pytest.mark.parametrize("normalise", ["standard", "none"])
 @pytest.mark.parametrize("steps", [min_steps() - 20, min_steps(), 331])

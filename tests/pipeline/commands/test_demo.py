@@ -41,6 +41,7 @@ def test_the_demo_of_a_folder_that_is_not_a_corpus_says_what_it_looked_for(tmp_p
     assert str(tmp_path / "empty") in done.stderr
 
 
+@pytest.mark.slow
 def test_the_generated_corpus_is_the_same_every_time_and_holds_whole_speakers_out(
     tmp_path: Path,
 ) -> None:

@@ -19,12 +19,14 @@ from tests.pipeline.rights import no_rights
 from tests.stopping import stop_when
 
 
+@pytest.mark.slow
 def test_random_weights_warn_and_mark_the_set_untrained(small: Path, tmp_path: Path) -> None:
     result = extract(small, tmp_path / "cache")
     assert "resnet18 has random weights" in result.stderr
     assert "untrained (random weights): resnet18" in result.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -68,6 +70,7 @@ def test_a_network_named_twice_is_refused() -> None:
         parse_weights(["ir50=random", "ir50=random:2"])
 
 
+@pytest.mark.slow
 def test_weights_of_another_network_are_recognised(small: Path, tmp_path: Path) -> None:
     torch.save(ResNet18().state_dict(), tmp_path / "r.pth")
     result = extract(
@@ -99,6 +102,7 @@ def test_a_cache_that_cannot_be_written_is_named_and_nothing_is_recorded(enterab
     assert not (enterable / "cache").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code", "jobs", "once"),
     [

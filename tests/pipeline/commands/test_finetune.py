@@ -47,6 +47,7 @@ def finetune(*arguments: object) -> Result:
     return CliRunner().invoke(main, ["finetune", *map(str, arguments)])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("narrow")
 def test_the_command_and_the_function_write_the_same_run(ferplus: Path, tmp_path: Path) -> None:
     command = finetune(ferplus, "--run", tmp_path / "a", *NARROW, "--json", "--device=cpu")
@@ -104,6 +105,7 @@ def test_wrong_use_is_refused_with_what_to_do(
     assert message in " ".join(result.output.split())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("narrow")
 def test_unreadable_images_are_counted_and_named_in_the_run_folder(tmp_path: Path) -> None:
     for name, level in {"happy": 40, "sad": 200}.items():
@@ -124,6 +126,7 @@ def test_unreadable_images_are_counted_and_named_in_the_run_folder(tmp_path: Pat
     assert "1 images can't be read" in result.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("narrow")
 @pytest.mark.parametrize(
     ("signals", "told"), [(1, "stopped after update 2 of 3"), (2, "stopped in the midst of an")]

@@ -97,6 +97,7 @@ def test_check_of_what_is_no_weight_file_exits_with_1(
     assert found["candidates"] == []
 
 
+@pytest.mark.slow
 def test_check_of_a_strange_state_dict_says_so(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     torch.save({"layer.weight": torch.ones(2)}, path)

@@ -90,6 +90,7 @@ def ill(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_manifest(folder / "m.csv", clips)
 
 
+@pytest.mark.slow
 def test_every_illness_of_a_corpus_is_named_with_its_clips(ill: Path) -> None:
     code, report = doctor(ill, "--jobs", "1")
     assert code == 1
@@ -123,6 +124,7 @@ def test_the_table_says_the_same_and_ends_with_the_verdict(ill: Path) -> None:
     assert "no face" not in result.stdout  # no frame was sampled
 
 
+@pytest.mark.slow
 def test_a_sound_corpus_with_faces_is_healthy(corpus: Path) -> None:
     code, report = doctor(corpus, "--sample", "1")
     assert (code, report["findings"]) == (0, [])
@@ -268,6 +270,7 @@ def test_a_clip_cut_out_of_a_file_is_examined_in_its_own_part(tmp_path: Path) ->
     assert "no frame could be decoded" in beyond.problem
 
 
+@pytest.mark.slow
 def test_the_real_clips_of_people_show_faces(data: Path) -> None:
     clips = read_manifest(data / "clips" / "labelled.csv").clips[:5]
     examined = [examine_clip(clip, sample=2) for clip in clips]

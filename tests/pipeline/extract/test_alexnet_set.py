@@ -52,6 +52,7 @@ def extract(corpus: Path, cache: Path, weights: object, *args: object) -> Result
     return avfuse(*command, "--weights", f"alexnet={weights}", *args)
 
 
+@pytest.mark.slow
 def test_grids_come_from_the_cached_spectrograms_without_decoding(
     corpus: Path, cache: Path, encoder_run: Path
 ) -> None:
@@ -67,6 +68,7 @@ def test_grids_come_from_the_cached_spectrograms_without_decoding(
     assert grids.spec.untrained == head.untrained
 
 
+@pytest.mark.slow
 def test_a_spectrogram_is_read_in_windows_and_a_damaged_one_is_made_again(
     corpus: Path, cache: Path, encoder_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,6 +99,7 @@ def test_a_spectrogram_is_read_in_windows_and_a_damaged_one_is_made_again(
         assert one.attributes == two.attributes
 
 
+@pytest.mark.slow
 def test_a_head_on_the_grids_needs_no_encoder_and_predicts_videos(
     corpus: Path, cache: Path, tmp_path: Path
 ) -> None:
@@ -114,6 +117,7 @@ def test_a_head_on_the_grids_needs_no_encoder_and_predicts_videos(
     assert sum(weights) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_folds_that_the_encoder_was_not_tested_on_are_warned_of(
     corpus: Path, cache: Path, tmp_path: Path
 ) -> None:

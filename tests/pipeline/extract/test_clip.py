@@ -42,6 +42,7 @@ def test_every_clip_gets_every_set_and_the_arrays_fit_together(
     assert not find_set(extracted, "faces").spec.untrained
 
 
+@pytest.mark.slow
 def test_an_entry_holds_what_its_parts_yield_one_after_another(
     corpus: Path, extracted: Path
 ) -> None:
@@ -58,6 +59,7 @@ def test_an_entry_holds_what_its_parts_yield_one_after_another(
     assert np.abs(stored - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
+@pytest.mark.slow
 def test_a_second_run_computes_nothing_and_a_touched_file_stays_trusted(
     small: Path, tmp_path: Path
 ) -> None:
@@ -72,6 +74,7 @@ def test_a_second_run_computes_nothing_and_a_touched_file_stays_trusted(
     assert entries(cache) == before
 
 
+@pytest.mark.slow
 def test_a_changed_video_recomputes_its_own_entries_only(small: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     extract(small, cache)
@@ -84,6 +87,7 @@ def test_a_changed_video_recomputes_its_own_entries_only(small: Path, tmp_path: 
     assert changed == {path for path in before if f"/{first.id}.h5" in path}
 
 
+@pytest.mark.slow
 def test_another_crop_recomputes_the_network_and_detects_nothing_again(
     small: Path, tmp_path: Path
 ) -> None:
@@ -97,6 +101,7 @@ def test_another_crop_recomputes_the_network_and_detects_nothing_again(
     assert new == {"resnet18"}
 
 
+@pytest.mark.slow
 def test_workers_yield_the_same_bytes_as_one_process(small: Path, tmp_path: Path) -> None:
     arguments = ["extract", str(small), *EXTRACT]
     for jobs in ("1", "2"):
@@ -108,6 +113,7 @@ def test_workers_yield_the_same_bytes_as_one_process(small: Path, tmp_path: Path
             assert one.checksums == two.checksums
 
 
+@pytest.mark.slow
 def test_part_of_a_file_is_a_clip_of_its_own(small: Path, tmp_path: Path) -> None:
     clip = read_manifest(small).clips[0]
     write_manifest(
@@ -132,6 +138,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.slow
 def test_broken_files_fail_with_reasons_and_the_others_are_done(
     small: Path, tmp_path: Path
 ) -> None:
@@ -155,6 +162,7 @@ def test_broken_files_fail_with_reasons_and_the_others_are_done(
             assert failure.stage == "open"
 
 
+@pytest.mark.slow
 def test_a_failure_is_not_tried_again_until_asked_or_until_the_file_changes(
     small: Path, tmp_path: Path
 ) -> None:
@@ -174,6 +182,7 @@ def test_a_failure_is_not_tried_again_until_asked_or_until_the_file_changes(
     assert find_set(cache, "faces").failure("bad") is None
 
 
+@pytest.mark.slow
 def test_sound_alone_is_partial_and_says_that_there_is_no_picture(tmp_path: Path) -> None:
     path = tmp_path / "tone.wav"
     write_tone(path, seconds=1.0)
@@ -202,6 +211,7 @@ def test_short_sound_has_the_steps_that_fit_and_says_when_none_do(
         assert entry.missing == ("sound of 0.020 s is shorter than a window of 0.04 s",)
 
 
+@pytest.mark.slow
 def test_every_odd_file_ends_in_one_state_with_a_reason(data: Path, tmp_path: Path) -> None:
     files = sorted((data / "clips" / "odd").iterdir())
     # Enough of each to see what is odd about it; the long ones only cost time.

@@ -44,6 +44,7 @@ def checksums(cache: Path) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("engine", "package"), [("dask", "distributed"), ("ray", "ray")])
 def test_an_engine_fills_the_cache_as_this_machine_does(
     engine: str, package: str, manifest: Path, tmp_path: Path
@@ -63,6 +64,7 @@ def test_an_engine_fills_the_cache_as_this_machine_does(
         assert {**row, "seconds": 0} == {**here[clip], "seconds": 0}
 
 
+@pytest.mark.slow
 def test_shards_that_cannot_run_are_an_error_that_says_how_to_go_on(tmp_path: Path) -> None:
     pytest.importorskip("distributed")
     manifest = make_corpus(tmp_path / "clips", 2)
@@ -99,6 +101,7 @@ def test_a_missing_package_is_named(
     assert f"pip install 'avfuse[{engine}]'" in result.output
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_does_not_answer_is_an_error(manifest: Path, tmp_path: Path) -> None:
     pytest.importorskip("distributed")
     done = run(

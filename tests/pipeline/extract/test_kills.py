@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from benchmarks.trust.torture import torture
 from tests.conftest import SMALL
 
 
+@pytest.mark.slow
 def test_twenty_kills_cost_only_the_clip_at_work_and_change_no_byte(tmp_path: Path) -> None:
     outcome = torture(tmp_path, kills=20, clips=23, seed=31, longest=0.15)
     assert outcome.clean, outcome
@@ -21,6 +24,7 @@ def test_twenty_kills_cost_only_the_clip_at_work_and_change_no_byte(tmp_path: Pa
     assert outcome.entries_compared_at_the_end == 2 * 23
 
 
+@pytest.mark.slow
 def test_kills_of_workers_that_share_a_network_cost_no_more(tmp_path: Path) -> None:
     # Alone in its batch, a crop's embedding doesn't depend on which clips came at the same time.
     network = (*SMALL, "--views", "basic", "--batch-size", "1")

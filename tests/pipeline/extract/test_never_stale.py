@@ -38,6 +38,7 @@ def corpus(tmp_path: Path) -> Corpus:
     return made
 
 
+@pytest.mark.slow
 def test_a_flipped_byte_of_a_video_recomputes_every_set_of_that_clip_only(corpus: Corpus) -> None:
     path = corpus.clips[0].path
     content = bytearray(path.read_bytes())
@@ -46,6 +47,7 @@ def test_a_flipped_byte_of_a_video_recomputes_every_set_of_that_clip_only(corpus
     assert corpus.extract(corpus.plan()) == {(name, "c2") for name in SETS}
 
 
+@pytest.mark.slow
 def test_a_flipped_byte_of_a_weight_file_recomputes_the_network_only(corpus: Corpus) -> None:
     file = corpus.cache.parent / "weights.safetensors"
     module = ResNet18()
@@ -111,6 +113,7 @@ def test_another_part_of_a_video_recomputes_that_clip_and_another_label_nothing(
     assert corpus.extract(corpus.plan(), (cut, second)) == {(name, "c2") for name in SETS}
 
 
+@pytest.mark.slow
 def test_batch_size_jobs_and_retrying_failures_recompute_nothing(corpus: Corpus) -> None:
     for options in ({"batch_size": 7}, {"retry_failed": True}, {"command": ["another"]}):
         assert corpus.extract(corpus.plan(**options)) == set()
@@ -125,6 +128,7 @@ def test_the_device_is_in_no_key(corpus: Corpus, monkeypatch: pytest.MonkeyPatch
     ]
 
 
+@pytest.mark.slow
 def test_chunks_and_batches_change_no_number_beyond_the_order_of_summation(
     corpus: Corpus, tmp_path: Path
 ) -> None:
@@ -142,6 +146,7 @@ def test_chunks_and_batches_change_no_number_beyond_the_order_of_summation(
                 assert one.checksums == two.checksums
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["partial", "failed"])
 def test_what_a_limit_cut_short_is_made_again_when_that_limit_changes_and_not_before(
     state: str, corpus: Corpus

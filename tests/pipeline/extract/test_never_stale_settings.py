@@ -96,6 +96,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_another_value_of_a_setting_recomputes_exactly_what_depends_on_it(
     name: str, shared: Corpus

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from click.testing import CliRunner
 
 from cache.manifest.manifest import read_manifest
@@ -13,6 +14,7 @@ from pipeline.cli import main
 from tests.conftest import SMALL
 
 
+@pytest.mark.slow
 def test_a_precision_has_a_set_of_its_own_and_says_how_far_it_is_from_float32(
     corpus: Path, tmp_path: Path
 ) -> None:

@@ -108,6 +108,7 @@ def found() -> ClipTracks:
     return track_faces(clip(images()), FaceSettings(scan_seconds=0.4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("policy", "last"),
     [("largest", LARGE), ("central", SMALL), ("longest", SMALL), ("first", SMALL)],

@@ -49,6 +49,7 @@ def agreement(image: np.ndarray, size: int, extend: float, upsample: int = 0) ->
     return float(np.abs(ours.astype(int) - theirs).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extend", [0.0, 0.3, 0.5])
 @pytest.mark.parametrize("size", [64, 112, 224])
 def test_a_crop_agrees_with_dlibs_chip(astronaut: np.ndarray, size: int, extend: float) -> None:
@@ -56,6 +57,7 @@ def test_a_crop_agrees_with_dlibs_chip(astronaut: np.ndarray, size: int, extend:
     assert agreement(astronaut, size, extend) < 1.0
 
 
+@pytest.mark.slow
 def test_a_face_shrunk_by_more_than_two_lies_where_dlib_puts_it(astronaut: np.ndarray) -> None:
     """dlib's own halving is off by half a pixel of the frame, so that grey levels differ more."""
     shape = dlib_shape(astronaut)
@@ -68,12 +70,14 @@ def test_a_face_shrunk_by_more_than_two_lies_where_dlib_puts_it(astronaut: np.nd
     assert likeness > 0.8
 
 
+@pytest.mark.slow
 def test_a_turned_face_agrees_too(astronaut: np.ndarray) -> None:
     turn = cv2.getRotationMatrix2D((224, 110), 14, 0.8)
     image = cv2.warpAffine(astronaut, turn, (512, 512))
     assert agreement(image, 224, 0.3) < 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "upsample"),
     [

@@ -9,6 +9,7 @@ from pipeline.faces.detect import FivePointPredictor, HogDetector, hog
 from tests.pipeline.scenes import astronaut, background, place
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grey", [False, True])
 @pytest.mark.parametrize("threshold", [0.0, -0.4])
 def test_detections_are_dlibs_the_best_first(grey: bool, threshold: float) -> None:
@@ -21,6 +22,7 @@ def test_detections_are_dlibs_the_best_first(grey: bool, threshold: float) -> No
     }
 
 
+@pytest.mark.slow
 def test_grey_and_colour_agree_on_where_a_face_is() -> None:
     colour = HogDetector(1).detect(astronaut(), 0.0)[0]
     grey = HogDetector(1).detect(astronaut().mean(-1).astype(np.uint8), 0.0)[0]
@@ -37,6 +39,7 @@ def test_doubling_finds_faces_of_half_the_size(upsample: int, least: int) -> Non
     assert not found(least * 0.65)
 
 
+@pytest.mark.slow
 def test_a_detector_of_some_levels_finds_what_dlib_finds_on_them() -> None:
     # Side by side, of the sizes that levels 0, 2, 4 and 6 see.
     image = background(480, 1800)

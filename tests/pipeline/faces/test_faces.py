@@ -22,6 +22,7 @@ DETECTED = {BoxSource.DETECT, BoxSource.REGION, BoxSource.CONTRAST, BoxSource.TI
 # ---- what comes out
 
 
+@pytest.mark.slow
 def test_a_moving_face_is_found_in_every_frame_where_it_is() -> None:
     faces = find_faces(clip(scene(40, moving)))
     assert set(rungs(faces)) == {BoxSource.DETECT}
@@ -55,6 +56,7 @@ def test_a_clip_without_frames_has_rows_of_no_length() -> None:
     assert arrays["landmarks"].shape == arrays["tracks/landmarks"].shape == (0, 5, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ladder", ["papers", "full"])
 def test_a_clip_without_a_face_is_passed_whole(ladder: str) -> None:
     faces = find_faces(clip(scene(30, lambda _: None)), FaceSettings(ladder=ladder))  # type: ignore[arg-type]  # one of its values, as text
@@ -65,6 +67,7 @@ def test_a_clip_without_a_face_is_passed_whole(ladder: str) -> None:
     assert set(faces.track) == {-1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", [1, 3, 100])
 def test_how_frames_are_cut_into_chunks_changes_nothing(chunk: int) -> None:
     images = scene(30, lambda i: moving(i) if i not in range(12, 16) else None)
@@ -99,6 +102,7 @@ def test_another_detector_searches_every_frame() -> None:
     assert faces.box == pytest.approx(np.array([true_box(moving(i), 60) for i in range(10)]))
 
 
+@pytest.mark.slow
 def test_a_second_detector_is_asked_only_where_the_first_sees_nothing() -> None:
     covered = scene(30, lambda i: (150, 110) if i < 10 else None)
     second = Scripted(lambda _: (150, 110), 0.9)
@@ -161,6 +165,7 @@ def test_settings_check_themselves(name: str, value: float, problem: str) -> Non
 # ---- real clips; the counts of plain dlib are those of benchmarks/science/faces.py
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "plain"),
     [
@@ -178,12 +183,14 @@ def test_faces_are_found_in_at_least_the_frames_in_which_plain_dlib_finds_them(
     assert len(found) >= plain
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["no_face.mp4", "cartoon_6_channels.mp4"])
 def test_nothing_is_taken_for_a_face_where_none_is(data: Path, name: str) -> None:
     faces = find_faces(VideoReader(data / "clips" / "odd" / name))
     assert set(rungs(faces)) == {BoxSource.WHOLE}
 
 
+@pytest.mark.slow
 def test_a_face_leaves_with_its_shot(data: Path) -> None:
     path = data / "clips" / "faces" / "face_leaves_vfr_hevc.mov"
     faces = find_faces(VideoReader(path, None, Span(2.1, 3.0)))

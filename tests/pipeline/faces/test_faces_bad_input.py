@@ -47,6 +47,7 @@ def test_of_two_equal_faces_one_is_kept_throughout() -> None:
         assert len(set(choose_faces(found, policy).track)) == 1
 
 
+@pytest.mark.slow
 def test_a_face_that_leaves_and_another_that_comes_are_two_tracks() -> None:
     empty = background(*SIZE)
     images = [empty] * 28

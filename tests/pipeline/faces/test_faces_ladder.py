@@ -15,6 +15,7 @@ from pipeline.faces.tracks import BoxSource, overlap
 from tests.pipeline.scenes import SIZE, background, clip, moving, place, rungs, scene, true_box
 
 
+@pytest.mark.slow
 def test_the_papers_ladder_is_dlib_in_every_frame_or_the_whole_frame() -> None:
     images = scene(12, lambda i: moving(i) if i % 4 else None)
     faces = find_faces(clip(images), FaceSettings(ladder="papers"))
@@ -27,6 +28,7 @@ def test_the_papers_ladder_is_dlib_in_every_frame_or_the_whole_frame() -> None:
     assert set(rungs(faces)) == {BoxSource.WHOLE, BoxSource.DETECT}
 
 
+@pytest.mark.slow
 def test_every_frame_scans_give_exactly_dlibs_boxes() -> None:
     images = scene(12, moving)
     faces = find_faces(clip(images), FaceSettings(scan="every-frame"))
@@ -35,6 +37,7 @@ def test_every_frame_scans_give_exactly_dlibs_boxes() -> None:
         assert tuple(box) == HogDetector(1).detect(image, 0.0)[0].box
 
 
+@pytest.mark.slow
 def test_regions_give_nearly_the_boxes_of_every_frame() -> None:
     images = scene(30, moving)
     every = find_faces(clip(images), FaceSettings(scan="every-frame"))
@@ -43,6 +46,7 @@ def test_regions_give_nearly_the_boxes_of_every_frame() -> None:
     assert np.median(shares) > 0.9
 
 
+@pytest.mark.slow
 def test_whole_frames_are_scanned_now_and_then_only(monkeypatch: pytest.MonkeyPatch) -> None:
     scans: list[bool] = []
     scan = Scanner.scan
@@ -77,6 +81,7 @@ def test_a_face_that_is_gone_is_held_for_a_few_frames_and_then_let_go() -> None:
     assert set(found[13:]) == {BoxSource.WHOLE}
 
 
+@pytest.mark.slow
 def test_a_face_that_comes_between_two_scans_is_followed_back_to_its_first_frame() -> None:
     images = scene(60, lambda i: (100 + 2.0 * i, 110) if i >= 14 else None)
     faces = find_faces(clip(images), FaceSettings(lost_seconds=1.0))
@@ -87,6 +92,7 @@ def test_a_face_that_comes_between_two_scans_is_followed_back_to_its_first_frame
     assert overlap(faces.box[15], true_box((130, 110), 60)) > 0.6
 
 
+@pytest.mark.slow
 def test_a_leaning_face_stands_on_its_own_rung() -> None:
     images = [
         place(background(*SIZE), (150, 120), 80, tilt=min(55.0, 2.2 * frame)) for frame in range(40)
@@ -106,6 +112,7 @@ def test_a_face_in_the_dark_is_found_by_raising_the_contrast() -> None:
     assert overlap(faces.box[-1], true_box((150, 110), 80)) > 0.6
 
 
+@pytest.mark.slow
 def test_tracks_end_at_a_cut() -> None:
     dark = [image // 4 for image in scene(15, lambda _: (80, 110))]
     faces = find_faces(clip(dark + scene(15, lambda _: (230, 110), seed=4)))
@@ -121,6 +128,7 @@ def test_a_flash_costs_one_frame() -> None:
     ] == [14]
 
 
+@pytest.mark.slow
 def test_a_face_goes_on_where_only_the_light_changes() -> None:
     images = scene(30, lambda _: (150, 110), face=80)
     images[14:] = [image // 3 for image in images[14:]]
@@ -129,6 +137,7 @@ def test_a_face_goes_on_where_only_the_light_changes() -> None:
     assert set(faces.track) == {0}
 
 
+@pytest.mark.slow
 def test_a_second_face_may_come_and_go_without_disturbing_the_first() -> None:
     images = [
         place(image, (260, 100), 50) if 10 <= i < 25 else image

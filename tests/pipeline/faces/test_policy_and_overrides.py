@@ -81,6 +81,7 @@ def network(manifest: Path, clip: str, policy: str = "largest") -> Entry:
     return found.read(clip, verify=True)
 
 
+@pytest.mark.slow
 def test_another_policy_makes_other_features_and_detects_nothing(
     manifest: Path, detections: Calls
 ) -> None:
@@ -102,6 +103,7 @@ def test_another_policy_makes_other_features_and_detects_nothing(
         assert np.hypot(*((box[:2] + box[2:]) / 2 - middle)) < 15
 
 
+@pytest.mark.slow
 def test_an_override_makes_its_own_clip_anew_and_detects_nothing(
     manifest: Path, detections: Calls
 ) -> None:
@@ -128,6 +130,7 @@ def test_an_override_makes_its_own_clip_anew_and_detects_nothing(
     assert detections.take() == 0
 
 
+@pytest.mark.slow
 def test_a_box_by_hand_is_cropped_and_a_track_that_is_absent_leaves_the_frame_whole(
     manifest: Path,
 ) -> None:
@@ -151,6 +154,7 @@ def test_an_override_of_a_missing_clip_is_wrong_use_also_in_a_shard(manifest: Pa
     assert result.exit_code == 0
 
 
+@pytest.mark.slow
 def test_an_override_of_a_missing_track_fails_its_clip_until_it_is_mended(
     manifest: Path, detections: Calls
 ) -> None:
@@ -177,6 +181,7 @@ def test_overrides_without_a_network_are_wrong_use(manifest: Path, sets: str) ->
     assert f"no network is among --sets {sets}" in result.output
 
 
+@pytest.mark.slow
 def test_coverage_is_in_the_headers_the_report_and_the_summary(manifest: Path) -> None:
     result = extract(manifest)
     assert "6 of 6 frames with a face (100.0%): detect 100.0%" in result.output

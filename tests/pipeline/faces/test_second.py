@@ -164,6 +164,7 @@ def test_weights_of_a_detector_are_files() -> None:
         parse_weights(["yunet"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("second", ["yunet", "mmod-cpu"])
 def test_a_set_made_with_a_second_detector_can_be_planned_again(
     second: str, yunet: Path, tmp_path: Path

@@ -102,6 +102,7 @@ def test_a_clip_that_was_never_extracted_is_missing(tmp_path: Path, steady: Clip
     assert "no entry yet; extract it" in text
 
 
+@pytest.mark.slow
 def test_frames_of_thirteen_megapixels_are_drawn_small(tmp_path: Path) -> None:
     size = (3120, 4208)
     seen = [see(frame, 0, (1001, 1003, 2003, 2005)) for frame in range(2)]

@@ -91,6 +91,7 @@ def test_a_network_that_ships_without_weights_asks_for_them(default: Path, tmp_p
     assert result.exit_code == 2
 
 
+@pytest.mark.slow
 def test_networks_with_other_framings_get_crops_of_their_own(
     default: Path, corpus: Path, clip: Path, tmp_path: Path
 ) -> None:

@@ -32,6 +32,7 @@ def test_a_default_that_lacks_one_of_the_seven_classes_is_refused(
         ask_default_network([tmp_path / "v.mp4"])
 
 
+@pytest.mark.slow
 def test_a_video_gets_the_mean_over_its_frames_with_a_face(default: Path, clip: Path) -> None:
     result = avfuse("predict", clip, "--json")
     assert result.exit_code == 0, result.output
@@ -57,6 +58,7 @@ def test_a_video_gets_the_mean_over_its_frames_with_a_face(default: Path, clip: 
     assert [round(time * 12) for time in times] == list(range(20))
 
 
+@pytest.mark.slow
 def test_a_reader_gets_bars_a_line_over_time_and_where_it_comes_from(
     default: Path, clip: Path, tmp_path: Path
 ) -> None:
@@ -126,6 +128,7 @@ def test_contempt_is_left_out_and_the_rest_sums_to_one() -> None:
     assert seven_of(dict.fromkeys(CLASSES, 0.0) | {"contempt": 1.0})["sad"] == pytest.approx(1 / 7)
 
 
+@pytest.mark.slow
 def test_the_first_thing_a_newcomer_tries_works(clip: Path, tmp_path: Path) -> None:
     """The shipped file, a real process, a video in a folder with a blank in its name."""
     video = tmp_path / "my videos" / "first.mp4"
@@ -139,6 +142,7 @@ def test_the_first_thing_a_newcomer_tries_works(clip: Path, tmp_path: Path) -> N
     assert answer["frames_with_face"] == 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["corrupted.mp4", "rotated_90.mov", "tiny_face_176x144.mp4"])
 def test_real_odd_files_end_with_an_answer_or_a_reason(
     default: Path, data: Path, name: str
@@ -148,6 +152,7 @@ def test_real_odd_files_end_with_an_answer_or_a_reason(
     assert answer.prediction or answer.why
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_a_prediction_and_removes_its_cache(
     number: int, code: int, clip: Path, tmp_path: Path

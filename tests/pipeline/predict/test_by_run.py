@@ -34,6 +34,7 @@ def predict(run: Path, *arguments: object) -> tuple[Result, dict[str, Any]]:
     return result, json.loads(result.stdout) if result.stdout else {}
 
 
+@pytest.mark.slow
 def test_a_held_out_clip_gets_the_probabilities_that_the_run_reported(
     corpus: Path, run: Path
 ) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Client, Connection, Listener
@@ -177,6 +178,18 @@ def test_the_deviation_of_the_first_batch_comes_with_the_answer() -> None:
     assert second.deviation == first.deviation
 
 
+@pytest.mark.timeout(60)
+def test_a_consumer_that_accepts_no_more_still_ends() -> None:
+    with Consumer(lambda _: make_network(), threads=1) as consumer:
+        # The end, seen by the thread that accepts before it is woken: it once hung here.
+        consumer._ended = True
+        link(consumer).close()
+        deadline = time.monotonic() + 30
+        while any(thread.name.endswith("(_accept)") for thread in threading.enumerate()):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
 @dataclass(frozen=True)
 class Clip:
     id: str
@@ -201,6 +214,7 @@ def failed(clip: Clip, died: WorkerDied) -> str:
     return f"{clip.id} died: {died}"
 
 
+@pytest.mark.slow
 def test_workers_that_are_killed_or_send_nonsense_cost_their_own_clip_only(
     consumer: Consumer,
 ) -> None:
@@ -229,6 +243,7 @@ def test_a_worker_whose_parent_is_gone_ends_instead_of_failing_its_clip() -> Non
     assert done.returncode == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_a_shared_network_yields_the_entries_of_workers_with_their_own(
     corpus: Path, tmp_path: Path
 ) -> None:

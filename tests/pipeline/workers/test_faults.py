@@ -84,6 +84,7 @@ extract("--jobs", "0", "--out", sys.argv[4])
 """
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_or_turns_read_only_costs_only_what_was_not_committed(
     manifest: Path, tmp_path: Path
 ) -> None:
@@ -181,6 +182,7 @@ def workers_of(parent: int) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds workers in /proc")
 def test_a_clip_that_is_killed_for_its_memory_twice_is_failed_and_the_run_goes_on(
     manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -211,6 +213,7 @@ def test_a_clip_that_is_killed_for_its_memory_twice_is_failed_and_the_run_goes_o
     assert_whole(cache)
 
 
+@pytest.mark.slow
 def test_two_runs_on_one_cache_at_once_both_finish_and_every_entry_is_whole(
     manifest: Path, tmp_path: Path
 ) -> None:

@@ -113,6 +113,7 @@ def failed(clip: Clip, died: WorkerDied) -> str:
     return f"{clip.id} died: {died}"
 
 
+@pytest.mark.slow
 def test_a_clip_that_kills_its_worker_is_failed_and_every_other_clip_is_done(
     tmp_path: Path,
 ) -> None:
@@ -124,6 +125,7 @@ def test_a_clip_that_kills_its_worker_is_failed_and_every_other_clip_is_done(
     assert died[0].startswith("kill died: the worker process was killed twice")
 
 
+@pytest.mark.slow
 def test_a_clip_whose_worker_was_killed_by_another_is_tried_again_alone(tmp_path: Path) -> None:
     clips = [Clip("once", str(tmp_path)), Clip("a"), Clip("b")]
     assert sorted(map_clips(work, clips, jobs=2, failed=failed)) == [
@@ -133,6 +135,7 @@ def test_a_clip_whose_worker_was_killed_by_another_is_tried_again_alone(tmp_path
     ]
 
 
+@pytest.mark.slow
 def test_a_clip_whose_decoder_hangs_is_ended_and_named_as_hanging() -> None:
     clips = [Clip("a"), Clip("hang"), Clip("b"), Clip("c")]
     results = sorted(map_clips(work, clips, jobs=2, failed=failed))
@@ -140,6 +143,7 @@ def test_a_clip_whose_decoder_hangs_is_ended_and_named_as_hanging() -> None:
     assert "decoding hung" in results[-1]
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_with_a_result_in_hand_loses_no_clip(tmp_path: Path) -> None:
     """No clip seemed to be in flight: those that were left were dropped without a word."""
     clips = [Clip("deliver", str(tmp_path)), Clip("a"), Clip("b"), Clip("c")]
@@ -147,6 +151,7 @@ def test_a_worker_that_dies_with_a_result_in_hand_loses_no_clip(tmp_path: Path) 
     assert results == ["a done", "b done", "c done", "delivered"]
 
 
+@pytest.mark.slow
 def test_an_exception_of_the_work_itself_ends_the_run() -> None:
     with pytest.raises(RuntimeError, match="a bug in the work"):
         list(map_clips(work, [Clip("raise")], jobs=1, failed=failed))
@@ -223,6 +228,7 @@ def test_a_stop_does_not_fail_a_clip_whose_worker_just_died(tmp_path: Path) -> N
     assert seen.exists()
 
 
+@pytest.mark.slow
 def test_a_stop_does_not_fail_a_clip_that_is_tried_again_alone(tmp_path: Path) -> None:
     clips = [Clip("once-sleep", str(tmp_path))]
     tried = tmp_path / "pid"
@@ -242,6 +248,7 @@ def test_a_stop_in_this_process_waits_for_the_clip_at_hand() -> None:
     assert list(stream) == done == ["a0", "a1", "a2"]
 
 
+@pytest.mark.slow
 def test_workers_end_when_their_parent_alone_is_killed(tmp_path: Path) -> None:
     """They waited for ever, and one at work went on writing beside the next run."""
     environment = os.environ | {"TMPDIR": str(tmp_path)}

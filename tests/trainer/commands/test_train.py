@@ -36,6 +36,7 @@ def said(result: Result) -> str:
     return " ".join(result.output.split())
 
 
+@pytest.mark.slow
 def test_a_run_is_trained_reported_compared_and_averaged(corpus: list[str], tmp_path: Path) -> None:
     """The whole of stage two, with its pictures."""
     one, two, both = (str(tmp_path / name) for name in ("one", "two", "both"))
@@ -56,6 +57,7 @@ def test_a_run_is_trained_reported_compared_and_averaged(corpus: list[str], tmp_
     assert read_run(tmp_path / "both").info["speaker_independent"] is False
 
 
+@pytest.mark.slow
 def test_a_process_and_a_call_write_the_same_predictions(corpus: list[str], tmp_path: Path) -> None:
     code = "import sys; from pipeline.cli import main; main(sys.argv[1:])"
     arguments = [*corpus, "--run", str(tmp_path / "process"), "--folds", "speaker:2"]
@@ -121,6 +123,7 @@ def test_wrong_use_exits_with_2_says_why_and_writes_nothing(
     assert "none.csv" in said(result)
 
 
+@pytest.mark.slow
 def test_a_training_that_fails_exits_with_1(corpus: list[str], tmp_path: Path) -> None:
     wild = ["--set", "optim.learning_rate=1e30", "--set", "optim.grad_clip=0.0"]
     result = avfuse(*corpus, *wild, "--run", str(tmp_path / "run"), "--folds", "clip:2")

@@ -186,6 +186,7 @@ def test_mixup_trains_towards_the_labels_of_both() -> None:
     assert train_head(corpus, range(20), mixed).history[-1].loss > plain
 
 
+@pytest.mark.slow
 def test_an_augmented_training_is_the_same_bit_for_bit_and_evaluation_sees_none() -> None:
     corpus = toy_corpus(missing=True)
     settings = small_settings(augment={"audio_noise": 0.5, "drop_modality": 0.3, "mixup": 0.4})

@@ -49,6 +49,7 @@ def assert_same(stacked: TrainedHead, plain: TrainedHead) -> None:
             assert ours.validation_loss == pytest.approx(theirs.validation_loss, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_every_pair_of_attentions_and_every_seed_learns_in_a_stack_what_it_learns_alone() -> None:
     variants, seeds = attention_pairs(), (5, 2, 11)
     stack = train_heads(toy_corpus(missing=True), TRAIN, variants, seeds, validation_clips=TEST)
@@ -58,6 +59,7 @@ def test_every_pair_of_attentions_and_every_seed_learns_in_a_stack_what_it_learn
             assert_same(stack[number], alone(settings, seed, validation_clips=TEST))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "tables",
     [
@@ -79,6 +81,7 @@ def test_every_setting_that_can_be_stacked_means_the_same_in_a_stack(tables: Any
         assert_same(head, alone(settings, head.seed))
 
 
+@pytest.mark.slow
 def test_a_stack_of_one_is_what_a_head_alone_is_trained_by() -> None:
     settings = small_settings()
     corpus = toy_corpus(missing=True)
@@ -88,6 +91,7 @@ def test_a_stack_of_one_is_what_a_head_alone_is_trained_by() -> None:
     assert_same(head, alone(settings, 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", [3, 1])
 def test_batches_of_more_clips_than_a_block_holds_mean_the_same(
     block: int, monkeypatch: pytest.MonkeyPatch
@@ -110,6 +114,7 @@ def test_a_nan_in_one_clip_stays_out_of_heads_that_are_not_trained_on_it() -> No
         assert all(value.isfinite().all() for value in head.state.values())
 
 
+@pytest.mark.slow
 def test_an_interrupted_stack_continues_with_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,6 +139,7 @@ def test_an_interrupted_stack_continues_with_the_same_bits(
         assert [r.loss for r in a.history] == [r.loss for r in b.history]
 
 
+@pytest.mark.slow
 def test_the_progress_of_a_stack_of_other_heads_or_of_a_head_alone_is_not_continued(
     tmp_path: Path,
 ) -> None:

@@ -214,6 +214,7 @@ def test_a_loss_that_is_no_longer_finite_fails_the_run(
         read_run(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_an_audio_encoder_is_trained_jointly_and_short_sound_is_recorded(
     manifest: Manifest, cache: Path, tmp_path: Path
 ) -> None:

@@ -32,6 +32,7 @@ class Interrupted(Watch):
         self.heads.append((head, resumed))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     # One after another: in the second head. As one: in the second fold, of three epochs a head.
     ("stack", "epochs", "kept"),
@@ -70,6 +71,7 @@ def test_an_interrupted_run_is_resumed_with_the_same_result(
     assert resumed.info["state"] == "finished"
 
 
+@pytest.mark.slow
 def test_a_head_interrupted_between_epochs_goes_on_from_there(
     manifest: Manifest, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

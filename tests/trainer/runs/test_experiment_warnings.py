@@ -49,6 +49,7 @@ def test_clips_without_features_are_named_and_counted(
     assert "2 clips without features are left out of training too" in run.metrics["warnings"]
 
 
+@pytest.mark.slow
 def test_with_splits_training_clips_without_features_are_named(
     manifest: Manifest, clips: list[Clip], tmp_path: Path
 ) -> None:
@@ -70,6 +71,7 @@ def test_a_fold_without_any_test_clip_left_trains_no_head(
     assert run.metrics["missing"]["count"] == len(gone)
 
 
+@pytest.mark.slow
 def test_untrained_features_mark_the_run_its_predictions_and_its_report(
     manifest: Manifest, clips: list[Clip], tmp_path: Path
 ) -> None:
@@ -91,6 +93,7 @@ def test_a_leaking_prior_is_warned_about(tmp_path: Path) -> None:
     assert AFEW_WARNING in run.metrics["warnings"]
 
 
+@pytest.mark.slow
 def test_a_normalisation_per_speaker_is_named_transductive_in_the_report(tmp_path: Path) -> None:
     clips = make_clips(tmp_path)
     cache = make_cache(tmp_path / "cache", clips)

@@ -69,6 +69,7 @@ def test_a_long_title_stays_in_the_picture(figures: list[Figure]) -> None:
     assert lines[-2:] == ["accuracy", "untrained features"]
 
 
+@pytest.mark.slow
 def test_a_class_without_clips_many_classes_and_odd_names_can_be_drawn(
     figures: list[Figure],
 ) -> None:

@@ -45,6 +45,7 @@ def after(updates: int) -> Callable[[], bool]:
     return lambda: next(asked) == updates
 
 
+@pytest.mark.slow
 def test_training_learns_what_the_grey_level_tells(narrow: str) -> None:
     settings = replace(TINY, epochs=12, learning_rate=0.05, ema=0.5)
     trained = finetune(TRAIN, VALID, settings)
@@ -55,6 +56,7 @@ def test_training_learns_what_the_grey_level_tells(narrow: str) -> None:
     assert not trained.classifier.training
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [1, 3, 5, 8])
 def test_a_stopped_training_goes_on_to_the_same_bits(
     stop: int, narrow: str, tmp_path: Path
@@ -78,6 +80,7 @@ def test_the_scale_of_half_precision_goes_on_too(narrow: str, tmp_path: Path) ->
     assert_same(finetune(TRAIN, VALID, settings, progress=progress), whole)
 
 
+@pytest.mark.slow
 def test_a_training_stopped_after_every_update_ends_in_the_same_bits(
     narrow: str, tmp_path: Path
 ) -> None:
@@ -89,6 +92,7 @@ def test_a_training_stopped_after_every_update_ends_in_the_same_bits(
     assert_same(resumed, finetune(TRAIN, VALID, TINY))
 
 
+@pytest.mark.slow
 def test_a_finished_state_trains_no_more(narrow: str, tmp_path: Path) -> None:
     progress = tmp_path / "progress.safetensors"
     first = finetune(TRAIN, VALID, TINY, progress=progress)
@@ -98,6 +102,7 @@ def test_a_finished_state_trains_no_more(narrow: str, tmp_path: Path) -> None:
     assert_same(again, first)
 
 
+@pytest.mark.slow
 def test_saving_more_often_changes_nothing(
     narrow: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -117,6 +117,7 @@ def wait_until_begun(run: Path, pid: int) -> None:
         time.sleep(0.002)
 
 
+@pytest.mark.slow
 def test_kills_of_a_fine_tuning_change_no_byte_of_its_result(
     launcher: Launcher, tmp_path: Path
 ) -> None:

@@ -37,6 +37,7 @@ def embeddings_of(deviation: float, dim: int = 5) -> dict[str, np.ndarray]:
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", STAGES)
 def test_the_stages_are_modules_of_their_networks(network: str) -> None:
     with torch.device("meta"):
@@ -67,6 +68,7 @@ def test_earlier_stages_are_pooled_too() -> None:
     assert not classifier.network.layer1._forward_hooks
 
 
+@pytest.mark.slow
 def test_a_probe_finds_what_is_there_and_nothing_in_noise() -> None:
     clear = probe_layer("clear", embeddings_of(0.05), PARTS)
     assert (clear.layer, clear.dim) == ("clear", 5)
@@ -95,6 +97,7 @@ def test_a_plane_keeps_classes_apart_and_becomes_a_small_picture() -> None:
         project(found, "umap")
 
 
+@pytest.mark.slow
 def test_the_probe_command_writes_a_table_and_a_picture(narrow: str, tmp_path: Path) -> None:
     make_ferplus(tmp_path / "data", train=23, valid=17, test=19)
     facts = WeightFacts(narrow, tuple(str(n) for n in range(8)), 13, grey=True)
@@ -111,6 +114,7 @@ def test_the_probe_command_writes_a_table_and_a_picture(narrow: str, tmp_path: P
     assert "| embedding | 24 |" in result.stdout
 
 
+@pytest.mark.slow
 def test_table_1_stands_beside_our_runs(
     narrow: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,6 +41,7 @@ def no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
 pytestmark = pytest.mark.usefixtures("narrow", "no_picture")
 
 
+@pytest.mark.slow
 def test_a_run_folder_holds_the_settings_figures_predictions_and_weights(tmp_path: Path) -> None:
     parts = make_parts(unreadable=(Unreadable("x.png", "cut, off"),))
     report = run_finetuning(parts, QUICK, tmp_path / "run", data=DataSettings(), source="here")
@@ -73,6 +74,7 @@ def test_config_toml_gives_the_same_training_again(tmp_path: Path) -> None:
     assert again.threads == torch.get_num_threads()
 
 
+@pytest.mark.slow
 def test_the_weights_are_the_networks_and_score_what_was_reported(tmp_path: Path) -> None:
     parts = make_parts()
     report = run_finetuning(parts, QUICK, tmp_path / "run", half=True)
@@ -96,6 +98,7 @@ def test_the_weights_are_the_networks_and_score_what_was_reported(tmp_path: Path
     assert report.digest == read_run(tmp_path / "run").info["weights"]["digest"]
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_files(tmp_path: Path) -> None:
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     run_finetuning(make_parts(), QUICK, whole)
@@ -114,6 +117,7 @@ def test_a_stopped_run_goes_on_to_the_same_files(tmp_path: Path) -> None:
     assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
 
 
+@pytest.mark.slow
 def test_the_state_of_a_training_by_python_is_taken_over(tmp_path: Path) -> None:
     parts, run = make_parts(), tmp_path / "run"
     run.mkdir()

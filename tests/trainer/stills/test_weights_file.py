@@ -33,6 +33,7 @@ def test_a_classifier_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     assert not file.classifier.training
 
 
+@pytest.mark.slow
 def test_a_file_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     classifier = FaceClassifier("narrow", 3)

@@ -92,6 +92,7 @@ def finished(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 def test_a_cell_is_the_run_that_training_alone_makes(
     source: Path, finished: Path, tmp_path: Path
@@ -157,6 +158,7 @@ def test_two_axes_are_drawn_as_a_heat_map(finished: Path) -> None:
     assert (finished / "heatmap.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 def test_what_is_the_same_is_kept_and_what_is_damaged_or_stale_made_again(
     source: Path, finished: Path, tmp_path: Path
@@ -177,6 +179,7 @@ def test_what_is_the_same_is_kept_and_what_is_damaged_or_stale_made_again(
     assert (output / "table.csv").read_bytes() == table
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 def test_other_settings_train_every_cell_anew(source: Path, finished: Path, tmp_path: Path) -> None:
     output = Path(shutil.copytree(finished, tmp_path / "out"))
@@ -251,6 +254,7 @@ def command(source: Path, output: Path, *more: str) -> list[str]:
     return [*args, *(part for key in SMALL for part in ("--set", key)), *more]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 def test_the_command_prints_the_table_and_fails_if_a_cell_did(
     source: Path, finished: Path, tmp_path: Path

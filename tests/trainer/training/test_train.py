@@ -34,6 +34,7 @@ def accuracy(head: TrainedHead, corpus: Corpus, clips: np.ndarray) -> float:
     return float((predicted == corpus.labels[clips]).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["fbp", "concat", "late", "video", "audio"])
 @pytest.mark.parametrize("attention", ["mean", "self", "relation", "transformer"])
 def test_a_toy_problem_is_learnt_by_every_fusion_with_every_attention(
@@ -51,6 +52,7 @@ def test_a_toy_problem_is_learnt_by_every_fusion_with_every_attention(
     assert accuracy(head, corpus, np.arange(40, 60)) > 0.6  # chance is 1/3
 
 
+@pytest.mark.slow
 def test_a_joint_encoder_learns_from_spectrograms() -> None:
     corpus = toy_corpus(12)
     sound = ragged([80] * 12, 20, seed=1)
@@ -73,6 +75,7 @@ def test_clips_that_lack_modalities_are_trained_on_and_predicted() -> None:
     assert np.isfinite(predictions.logits).all()
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others() -> None:
     corpus, settings = toy_corpus(), small_settings()
     first = train_head(corpus, TRAIN, settings, seed=5)
@@ -99,6 +102,7 @@ def test_other_clips_of_the_corpus_never_change_a_head() -> None:
     assert same_bits(before, train_head(corpus, TRAIN, settings))
 
 
+@pytest.mark.slow
 def test_validation_clips_are_reported_on_and_never_change_a_head() -> None:
     corpus, settings = toy_corpus(), small_settings()
     plain = train_head(corpus, TRAIN, settings)
@@ -136,6 +140,7 @@ def test_every_epoch_deals_the_clips_anew(
     assert len({str(batches) for batches in dealt}) == 4
 
 
+@pytest.mark.slow
 def test_stopping_early_goes_the_same_way_and_stops() -> None:
     corpus, settings = toy_corpus(), small_settings()
     whole = train_head(corpus, TRAIN, settings)
@@ -143,6 +148,7 @@ def test_stopping_early_goes_the_same_way_and_stops() -> None:
     assert [r.loss for r in part.history] == [r.loss for r in whole.history[:2]]
 
 
+@pytest.mark.slow
 def test_the_epoch_is_chosen_by_accuracy_then_loss_on_the_clips_held_out() -> None:
     corpus, settings = toy_corpus(), small_settings()
     watched = train_head(corpus, TRAIN, settings, validation_clips=TEST)
@@ -180,6 +186,7 @@ def stop_after(epoch: int) -> Any:
     return on_epoch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
 def test_an_interrupted_training_continues_with_the_same_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimiser: str
@@ -200,6 +207,7 @@ def test_an_interrupted_training_continues_with_the_same_result(
     assert same_bits(again, whole)
 
 
+@pytest.mark.slow
 def test_the_progress_of_another_training_is_not_continued(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,6 +236,7 @@ def test_the_progress_of_another_training_is_not_continued(
         assert same_bits(head, train_head(**{**arguments, **other}))
 
 
+@pytest.mark.slow
 def test_damaged_progress_is_not_continued(tmp_path: Path) -> None:
     progress = tmp_path / "progress.safetensors"
     progress.write_bytes(b"\x10" * 100)
@@ -248,6 +257,7 @@ def _train_and_die(progress: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_killed_process_loses_no_finished_epoch(tmp_path: Path) -> None:
     progress = tmp_path / "progress.safetensors"
     process = multiprocessing.get_context("spawn").Process(target=_train_and_die, args=(progress,))
@@ -300,6 +310,7 @@ def test_choosing_epochs_without_held_out_clips_is_refused() -> None:
         choose_epochs(toy_corpus(), TRAIN, [], small_settings())
 
 
+@pytest.mark.slow
 def test_a_presets_prior_for_other_classes_is_refused() -> None:
     settings = settings_from(TrainSettings, {"prior": "afew-test", "audio": {"encoder": "none"}})
     with pytest.raises(ValueError, match="prior=afew-test is for the classes"):
