@@ -16,7 +16,7 @@ from extractors.images import luma
 from extractors.networks import NETWORKS, NetworkSpec
 from extractors.running import merged_norms, ordered_weights
 from extractors.running.batch_sizes import pick_sizes
-from extractors.running.settings import PRECISIONS, NetworkSettings, resolve_settings
+from extractors.running.settings import NetworkSettings, resolve_settings
 from extractors.views import make_views, resize_crops, view_statistics
 from extractors.weights.facts import WeightFacts, read_facts
 from extractors.weights.files import WeightsError
@@ -213,7 +213,7 @@ class FaceNetwork:
     @contextlib.contextmanager
     def _arithmetic(self) -> Iterator[None]:
         """Compute in the chosen precision, and in no lower one."""
-        dtype = PRECISIONS[self.settings.precision]
+        dtype: torch.dtype = getattr(torch, self.settings.precision)
         with contextlib.ExitStack() as stack:
             if self.device.type == "cuda":
                 # PyTorch convolves float32 in TensorFloat32 on a GPU unless told otherwise.

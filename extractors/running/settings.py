@@ -5,17 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-import torch
-
 from extractors.networks import NetworkSpec
-from extractors.views import ViewSettings
+from extractors.view_settings import ViewSettings
 from extractors.weights.facts import WeightFacts
 
-PRECISIONS = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
+PRECISIONS = ("float32", "bfloat16", "float16")  # names of PyTorch's types
 COLOURS = ("weights", "rgb", "grey")
 
 

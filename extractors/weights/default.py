@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from extractors.weights.files import WeightsError
+from extractors.weights.error import WeightsError
 
 DEFAULT_NETWORK = "resnet18"
 DEFAULT_FILES: dict[str, Path] = {

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from extractors.weights.files import WeightsError
+from extractors.weights.error import WeightsError
 
 KEY = "avfuse"  # the name of the facts in a safetensors file's header, one JSON text
 ALIASES = {"start": "from"}  # attributes whose key is no name in Python

@@ -10,15 +10,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from extractors.weights.error import WeightsError as WeightsError
+
 # Values of a piece: they stay in a processor's cache from reading to hashing, and PyTorch computes
 # with so few (below 32,768) on the calling thread.
 PIECE = 32_000
 # A counter of training steps: older files lack it, and no output depends on it.
 COUNTER = "num_batches_tracked"
-
-
-class WeightsError(ValueError):
-    """A weight file can't be read safely, or does not fit the network; the text says why."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from extractors.running.settings import PRECISIONS
 from extractors.weights.load import load_weights
 from extractors.weights.tensors import weights_digest
 from trainer.stills.augment import SEEDS_APART, draw_batch, epoch_order
@@ -207,7 +206,7 @@ def finetune(
     if kept := unfinished.resume():
         state.restore(kept)
     class_weights = balance(train, settings).to(device)
-    dtype = PRECISIONS[settings.precision]
+    dtype: torch.dtype = getattr(torch, settings.precision)
     device_type = torch.device(device).type
     # Half precision on a GPU loses small gradients unless the loss is scaled up.
     scaler = torch.amp.GradScaler(device_type, enabled=dtype is torch.float16)

@@ -1,0 +1,7 @@
+"""Error of weight files, apart from their reading: it loads no PyTorch."""
+
+from __future__ import annotations
+
+
+class WeightsError(ValueError):
+    """A weight file can't be read safely, or does not fit the network; the text says why."""
