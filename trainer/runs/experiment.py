@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,10 @@ from cache.settings import settings_to_dict
 from trainer.data.corpus import Available, Corpus, load_available, used_set_names
 from trainer.data.splits import FoldPlan, find_leaks, plan_folds, restrict_folds
 from trainer.runs.folder import CONFIG, CURVES, ENTRIES, read_run
-from trainer.runs.head_trainer import HeadTrainer, Watch
+from trainer.runs.head_trainer import HeadTrainer, Watch, train_fold
 from trainer.runs.history import plot_history
 from trainer.runs.info import describe_run, measure_run_coverage
-from trainer.runs.predictions import mean_predictions, pool_predictions
+from trainer.runs.predictions import Predictions, mean_predictions, pool_predictions
 from trainer.runs.report import MissingClip, finish_run
 from trainer.runs.run_writer import RunWriter, check_writable, find_same
 from trainer.settings import TrainSettings, format_toml, inner_share
@@ -101,9 +101,118 @@ def run_experiment(
         ValueError: settings that don't fit the features.
         OSError: something can't be read or written.
     """
-    check_writable(run, overwrite=True)  # whether it may be replaced is known further down
+    (report,) = run_experiments(
+        manifest,
+        cache,
+        {run: (settings, protocol)},
+        preset=preset,
+        device=device,
+        threads=threads,
+        overwrite=overwrite,
+        keep=keep,
+        packs=packs,
+        watch=watch,
+    )
+    return report
+
+
+def run_experiments(
+    manifest: Manifest,
+    cache: Path,
+    wanted: Mapping[Path, tuple[TrainSettings, Protocol]],
+    *,
+    preset: str = "",
+    device: str = "cpu",
+    threads: int | None = None,
+    overwrite: bool = False,
+    keep: bool = False,
+    packs: Path | None = None,
+    watch: Watch | None = None,
+) -> list[dict[str, Any]]:
+    """Make several runs from the same features and clips, their heads trained as one.
+
+    Each run is the one that ``run_experiment`` makes of it, up to rounding. None is finished
+    before the heads of all are trained, so that an interrupted call goes on with the same heads
+    together, to the same bits.
+
+    Args:
+        manifest: see ``run_experiment``, as for all arguments that are not here.
+        cache: see there.
+        wanted: run folder to settings, which differ in attention and seed alone, and protocols,
+            which differ in the number of seeds alone.
+        preset: see there.
+        device: see there.
+        threads: see there.
+        overwrite: see there.
+        keep: see there; of each run.
+        packs: see there.
+        watch: see there.
+
+    Returns:
+        The report of each run.
+    """
+    for run in wanted:
+        check_writable(run, overwrite=True)  # whether it may be replaced is known further down
     watch = watch or Watch()
-    fold_plan = plan_folds(
+    settings, protocol = next(iter(wanted.values()))
+    material = _load_material(manifest, cache, settings, protocol, packs)
+    corpus, usable = material.found.corpus, material.usable
+    reports: dict[Path, dict[str, Any]] = {}
+    trainers: list[HeadTrainer] = []
+    with _torch_threads(threads) as used_threads, ExitStack() as opened:
+        for run, (settings, protocol) in wanted.items():
+            seeds = [settings.seed + number for number in range(protocol.num_seeds)]
+            info = describe_run(
+                manifest,
+                cache,
+                settings,
+                usable,
+                material.found,
+                seeds=seeds,
+                machine={"device": device, "threads": used_threads},
+            )
+            if len(wanted) > 1:
+                info["stacked_runs"] = [other.name for other in wanted]
+            config = settings_to_dict(settings)
+            state = None if overwrite else find_same(run, info, config, replace=keep)
+            if state == "finished":
+                reports[run] = dict(read_run(run).metrics)
+                continue
+            writer = opened.enter_context(
+                RunWriter(run, info, overwrite=overwrite or keep, resume=state is not None)
+            )
+            writer.write(format_toml(config), CONFIG)
+            writer.write(_format_entries(corpus), ENTRIES)
+            trainers.append(
+                HeadTrainer(writer, corpus, settings, seeds, device=device, watch=watch)
+            )
+        if trainers:
+            folds = [fold for fold in usable.folds if fold.test]
+            num_heads = len(folds) * sum(len(trainer.seeds) for trainer in trainers)
+            watch.start(num_heads, settings.optim.epochs)
+            parts = [train_fold(trainers, fold) for fold in folds]
+            coverage = measure_run_coverage(cache, used_set_names(settings), corpus.clip_ids)
+            for trainer, of_folds in zip(trainers, zip(*parts, strict=True), strict=True):
+                reports[trainer.writer.path] = _report(
+                    material, trainer, of_folds, coverage, preset
+                )
+    return [reports[run] for run in wanted]
+
+
+@dataclass(frozen=True)
+class _Material:
+    """The clips and features of runs; ``usable`` is the plan without clips that have none."""
+
+    plan: FoldPlan
+    usable: FoldPlan
+    found: Available
+
+
+def _load_material(
+    manifest: Manifest, cache: Path, settings: TrainSettings, protocol: Protocol, packs: Path | None
+) -> _Material:
+    """Divide the clips and load their features."""
+    plan = plan_folds(
         manifest.clips,
         folds=protocol.folds,
         report_on=protocol.report_on,
@@ -111,62 +220,45 @@ def run_experiment(
         seed=protocol.split_seed,
         allow_shared_speakers=protocol.allow_shared_speakers,
     )
-    clips = {clip.id: clip for fold in fold_plan.folds for clip in (*fold.train, *fold.test)}
+    clips = {clip.id: clip for fold in plan.folds for clip in (*fold.train, *fold.test)}
     labels = {name: clip.label or "" for name, clip in clips.items()}
     speakers = {name: clip.speaker for name, clip in clips.items()}
     found = load_available(
-        cache, labels, settings, classes=fold_plan.classes, speakers=speakers, packs=packs
+        cache, labels, settings, classes=plan.classes, speakers=speakers, packs=packs
     )
-    usable = restrict_folds(fold_plan, lambda clip: clip.id not in found.without)
-    seeds = [settings.seed + number for number in range(protocol.num_seeds)]
-    title = (
-        f"{preset or 'settings'}, {_count(seeds)}, {fold_plan.spec}, {_describe_epochs(settings)}"
+    return _Material(
+        plan=plan,
+        usable=restrict_folds(plan, lambda clip: clip.id not in found.without),
+        found=found,
     )
-    with _torch_threads(threads) as used_threads:
-        info = describe_run(
-            manifest,
-            cache,
-            settings,
-            usable,
-            found,
-            seeds=seeds,
-            machine={"device": device, "threads": used_threads},
-        )
-        config = settings_to_dict(settings)
-        state = None if overwrite else find_same(run, info, config, replace=keep)
-        if state == "finished":
-            return dict(read_run(run).metrics)
-        with RunWriter(run, info, overwrite=overwrite or keep, resume=state is not None) as writer:
-            writer.write(format_toml(config), CONFIG)
-            writer.write(_format_entries(found.corpus), ENTRIES)
-            trainer = HeadTrainer(writer, found.corpus, settings, device=device, watch=watch)
-            folds = [fold for fold in usable.folds if fold.test]
-            watch.start(len(folds) * len(seeds), settings.optim.epochs)
-            parts = {
-                (fold, seed): predicted
-                for fold in folds
-                for seed, predicted in trainer.fold(fold, seeds).items()
-            }
-            members = {
-                f"seed-{seed}": pool_predictions([parts[fold, seed] for fold in folds])
-                for seed in seeds
-            }
-            writer.write(
-                plot_history(trainer.rows, title=title, untrained=found.corpus.untrained), CURVES
-            )
-            writer.info.update(checkpoints=trainer.checkpoints, lengthened=trainer.lengthened)
-            return finish_run(
-                writer,
-                title=title,
-                pooled=mean_predictions(list(members.values())),
-                members=members,
-                members_are="seeds",
-                missing=_missing_clips(fold_plan, found.without),
-                warnings=list(_warnings(fold_plan, usable, found, settings)),
-                coverage=measure_run_coverage(
-                    cache, used_set_names(settings), found.corpus.clip_ids
-                ),
-            )
+
+
+def _report(
+    material: _Material,
+    trainer: HeadTrainer,
+    of_folds: Sequence[Mapping[int, Predictions]],
+    coverage: Mapping[str, Any],
+    preset: str,
+) -> dict[str, Any]:
+    """Average the seeds, pool the folds, and write what is left of a run."""
+    plan, found = material.plan, material.found
+    settings, seeds, writer = trainer.settings, trainer.seeds, trainer.writer
+    title = f"{preset or 'settings'}, {_count(seeds)}, {plan.spec}, {_describe_epochs(settings)}"
+    members = {
+        f"seed-{seed}": pool_predictions([of_fold[seed] for of_fold in of_folds]) for seed in seeds
+    }
+    writer.write(plot_history(trainer.rows, title=title, untrained=found.corpus.untrained), CURVES)
+    writer.info.update(checkpoints=trainer.checkpoints, lengthened=trainer.lengthened)
+    return finish_run(
+        writer,
+        title=title,
+        pooled=mean_predictions(list(members.values())),
+        members=members,
+        members_are="seeds",
+        missing=_missing_clips(plan, found.without),
+        warnings=list(_warnings(plan, material.usable, found, settings)),
+        coverage=coverage,
+    )
 
 
 def _missing_clips(fold_plan: FoldPlan, without: Mapping[str, str]) -> list[MissingClip]:

@@ -1,8 +1,10 @@
-"""Train the heads of one run, one per fold and seed, and predict the clips they are tested on."""
+"""Train the heads of runs, one per fold and seed, and predict the clips they are tested on."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,10 @@ from trainer.training.trained import EpochRecord, TrainedHead, load_checkpoint, 
 
 # Seeds trained as one: more gain little and take memory for parameters and rows.
 MOST_TOGETHER = 16
+# Heads trained as one, of all seeds and settings: for the memory that their parameters take.
+MOST_HEADS = 64
+# A head of a stack: its settings, whatever their own seed, and its seed.
+Stack = Mapping[tuple[TrainSettings, int], TrainedHead]
 
 
 class Watch:
@@ -40,16 +46,77 @@ class Watch:
         """Hear that a head is trained, or was before the run was resumed."""
 
 
-class HeadTrainer:
-    """Trainer of the heads of one run; keeps their checkpoints, history and progress.
+def train_fold(trainers: Sequence[HeadTrainer], fold: Fold) -> list[dict[int, Predictions]]:
+    """Train a fold's heads and predict its test clips.
 
-    The seeds of a fold are trained as one where ``optim.stack`` and the settings allow it, else
-    one after the other.
+    The heads of all runs and seeds are trained as one if ``are_stacked`` says so, else one after
+    another.
+
+    Args:
+        trainers: one a run, all of one corpus.
+        fold: the fold.
+
+    Returns:
+        The predictions of each run, by the seed.
+    """
+    seeds = sorted({seed for trainer in trainers for seed in trainer.seeds})
+    most = max(1, min(MOST_TOGETHER, MOST_HEADS // len(trainers)))
+    found: list[dict[int, Predictions]] = [{} for _ in trainers]
+    for start in range(0, len(seeds), most):
+        together = seeds[start : start + most]
+        progress = trainers[0].progress(fold, f"{together[0]}-to-{together[-1]}")
+        stack: Stack | None = None
+        if len(trainers) * len(together) > 1 and are_stacked([one.settings for one in trainers]):
+            # All of a stack, though some of its heads are there: a head's last bits depend on it.
+            missing = any(one.lacks(fold, together) for one in trainers)
+            stack = _train_stack(trainers, fold, together, progress) if missing else {}
+        for trainer, own in zip(trainers, found, strict=True):
+            own |= trainer.fold(fold, together, stack)
+        progress.unlink(missing_ok=True)
+    return found
+
+
+def _train_stack(
+    trainers: Sequence[HeadTrainer], fold: Fold, seeds: Sequence[int], progress: Path
+) -> Stack:
+    """Train the heads of some runs and seeds as one."""
+    first = trainers[0]
+    # Runs that differ in nothing but their seeds share their heads.
+    variants = {without_seed(one.settings): one.settings for one in trainers}
+    heads = train_heads(
+        first.corpus,
+        first.indices(fold.train),
+        list(variants.values()),
+        seeds,
+        device=first.device,
+        progress=progress,
+        on_epoch=lambda number, record: first.watch.epoch(
+            _name(fold, seeds[number % len(seeds)]), "train", record
+        ),
+    )
+    return dict(zip(product(variants, seeds), heads, strict=True))
+
+
+def are_stacked(settings: Sequence[TrainSettings]) -> bool:
+    """Whether the heads of these settings, of any seeds, are trained as one."""
+    # With chosen epochs every seed has training clips and a last epoch of its own.
+    allowed = all(s.optim.stack != "off" and inner_share(s.selection) is None for s in settings)
+    return allowed and not why_not_stacked(settings)
+
+
+def without_seed(settings: TrainSettings) -> TrainSettings:
+    """Return settings whose own seed is 0, to compare all else in them."""
+    return replace(settings, seed=0)
+
+
+class HeadTrainer:
+    """Trainer of the heads of one run; keeps what they leave behind. See ``train_fold``.
 
     Args:
         writer: the run folder; heads whose checkpoints it has are not trained again.
         corpus: the features of all clips of the run.
         settings: the head and its training.
+        seeds: of the heads of each fold.
         device: where to compute.
         watch: hears of every epoch and head.
 
@@ -64,6 +131,7 @@ class HeadTrainer:
         writer: RunWriter,
         corpus: Corpus,
         settings: TrainSettings,
+        seeds: Sequence[int],
         *,
         device: str = "cpu",
         watch: Watch | None = None,
@@ -71,6 +139,7 @@ class HeadTrainer:
         self.writer = writer
         self.corpus = corpus
         self.settings = settings
+        self.seeds = list(seeds)
         self.device = device
         self.watch = watch or Watch()
         self.rows: list[HistoryRow] = []
@@ -84,34 +153,29 @@ class HeadTrainer:
         """Test clips whose sound was padded to the encoder's reach."""
         return sorted(self._lengthened)
 
-    def fold(self, fold: Fold, seeds: Sequence[int]) -> dict[int, Predictions]:
-        """Train a fold's heads and predict its test clips; by the seed.
+    def lacks(self, fold: Fold, seeds: Sequence[int]) -> bool:
+        """Whether a head of these seeds is still to be trained."""
+        own = set(seeds).intersection(self.seeds)
+        return not all(self._checkpoint(fold, seed).exists() for seed in own)
 
-        A head that the interrupted run left is taken as it is.
+    def fold(self, fold: Fold, seeds: Sequence[int], stack: Stack | None) -> dict[int, Predictions]:
+        """Predict a fold's test clips with the heads of some seeds, trained here or in a stack.
+
+        Args:
+            fold: the fold.
+            seeds: the seeds; those that the run doesn't have are left out.
+            stack: the heads that were trained as one, empty if all were there before; None
+                trains each by itself. A head that an interrupted run left is taken as it is.
         """
-        found: dict[int, Predictions] = {}
-        for start in range(0, len(seeds), MOST_TOGETHER):
-            found |= self._fold(fold, seeds[start : start + MOST_TOGETHER])
+        found = {}
+        for seed in [seed for seed in seeds if seed in self.seeds]:
+            trained = (stack or {}).get((without_seed(self.settings), seed))
+            if trained is not None:
+                trained = replace(trained, settings=self.settings)
+            found[seed] = self._head(fold, seed, trained)
+            if stack is not None:
+                self.checkpoints[-1]["stacked_seeds"] = list(seeds)
         return found
-
-    def _fold(self, fold: Fold, seeds: Sequence[int]) -> dict[int, Predictions]:
-        """Train the heads of some seeds, as one if that can be done."""
-        missing = [seed for seed in seeds if not self._checkpoint(fold, seed).exists()]
-        # All of a stack, though some of its heads are there: what a head is depends on the stack.
-        together = self._train_together(fold, seeds) if missing and self._stacks(seeds) else {}
-        found = {seed: self._head(fold, seed, together.get(seed)) for seed in seeds}
-        for entry in self.checkpoints[-len(seeds) :] if self._stacks(seeds) else ():
-            entry["stacked_seeds"] = list(seeds)
-        self._progress(fold, seeds).unlink(missing_ok=True)
-        return found
-
-    def _stacks(self, seeds: Sequence[int]) -> bool:
-        """Whether a fold's seeds are trained as one."""
-        if self.settings.optim.stack == "off" or len(seeds) < 2:
-            return False
-        # With chosen epochs every seed has training clips and a last epoch of its own.
-        fixed = inner_share(self.settings.selection) is None
-        return fixed and not why_not_stacked([self.settings])
 
     def _head(self, fold: Fold, seed: int, trained: TrainedHead | None) -> Predictions:
         """Take a head, or train it, and keep it; predict its test clips."""
@@ -125,7 +189,7 @@ class HeadTrainer:
             # The history first: a checkpoint that exists has its rows.
             self.writer.write(format_history(self.rows), HISTORY)
             save_checkpoint(head, path)
-            self._progress(fold, [seed]).unlink(missing_ok=True)
+            self.progress(fold, str(seed)).unlink(missing_ok=True)
         self.checkpoints.append(
             {
                 "file": f"{CHECKPOINTS}/{path.name}",
@@ -137,19 +201,6 @@ class HeadTrainer:
         self.watch.head(name, head.history[-1], resumed=resumed)
         return self._predict(head, fold)
 
-    def _train_together(self, fold: Fold, seeds: Sequence[int]) -> dict[int, TrainedHead]:
-        names = [_name(fold, seed) for seed in seeds]
-        heads = train_heads(
-            self.corpus,
-            self._indices(fold.train),
-            [self.settings],
-            seeds,
-            device=self.device,
-            progress=self._progress(fold, seeds),
-            on_epoch=lambda number, record: self.watch.epoch(names[number], "train", record),
-        )
-        return dict(zip(seeds, heads, strict=True))
-
     def _train(self, fold: Fold, seed: int, name: str) -> TrainedHead:
         # A head that was interrupted may have left rows.
         self._forget(fold, seed, "choose")
@@ -159,8 +210,8 @@ class HeadTrainer:
             inner, held_out = inner_split(fold.train, share, seed=seed)
             epochs = choose_epochs(
                 self.corpus,
-                self._indices(inner),
-                self._indices(held_out),
+                self.indices(inner),
+                self.indices(held_out),
                 self.settings,
                 seed=seed,
                 device=self.device,
@@ -168,12 +219,12 @@ class HeadTrainer:
             )
         return train_head(
             self.corpus,
-            self._indices(fold.train),
+            self.indices(fold.train),
             self.settings,
             seed=seed,
             epochs=epochs,
             device=self.device,
-            progress=self._progress(fold, [seed]),
+            progress=self.progress(fold, str(seed)),
             on_epoch=lambda record: self.watch.epoch(name, "train", record),
         )
 
@@ -186,17 +237,16 @@ class HeadTrainer:
         self.rows.append(HistoryRow(fold.number, seed, stage, record))
         self.watch.epoch(name, stage, record)
 
+    def progress(self, fold: Fold, seeds: str) -> Path:
+        """Return the file of an unfinished training of a head, or of several as one."""
+        return self.writer.file(CHECKPOINTS, f"{_name(fold, seeds)}.progress")
+
     def _checkpoint(self, fold: Fold, seed: int) -> Path:
         return self.writer.file(CHECKPOINTS, f"{_name(fold, seed)}.safetensors")
 
-    def _progress(self, fold: Fold, seeds: Sequence[int]) -> Path:
-        """Return the file of an unfinished training of one head, or of several as one."""
-        last = f"-to-{seeds[-1]}" if len(seeds) > 1 else ""
-        return self.writer.file(CHECKPOINTS, f"{_name(fold, seeds[0])}{last}.progress")
-
     def _predict(self, head: TrainedHead, fold: Fold) -> Predictions:
         clips = sorted(fold.test, key=lambda clip: clip.id)
-        indices = self._indices(clips)
+        indices = self.indices(clips)
         result = predict_head(head, self.corpus, indices, device=self.device)
         self._lengthened.update(
             clip.id for clip, longer in zip(clips, result.lengthened, strict=True) if longer
@@ -212,10 +262,11 @@ class HeadTrainer:
             untrained=self.corpus.untrained,
         )
 
-    def _indices(self, clips: Sequence[Clip]) -> NDArray[np.int64]:
+    def indices(self, clips: Sequence[Clip]) -> NDArray[np.int64]:
+        """Return the places of clips in the corpus."""
         return self.corpus.indices([clip.id for clip in clips])
 
 
-def _name(fold: Fold, seed: int) -> str:
-    """Name a head in files and messages."""
+def _name(fold: Fold, seed: int | str) -> str:
+    """Name a head, in files and messages."""
     return f"seed-{seed}" if fold.number is None else f"fold-{fold.number}-seed-{seed}"

@@ -120,7 +120,8 @@ class RunWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is not None:
+        # Runs that are made together: an error in one does not undo another that is finished.
+        if error is not None and self.info["state"] != "finished":
             self.info.update(state="failed", reason=f"{type(error).__name__}: {error}")
             self._write_info()
 

@@ -1,4 +1,4 @@
-"""One cell of a sweep: a run of its own, kept where it is the same, and never more than itself."""
+"""Cells of a sweep: each is a run of its own; those that can be are trained as one stack."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from typing import Any
 from cache.manifest.manifest import read_manifest
 from cache.settings import merge, settings_from
 from trainer.runs.ensemble import ensemble_runs
-from trainer.runs.experiment import Protocol, run_experiment
+from trainer.runs.experiment import Protocol, run_experiments
 from trainer.runs.folder import INFO, RunError, read_json
+from trainer.runs.head_trainer import MOST_HEADS, are_stacked, without_seed
 from trainer.runs.run_writer import is_being_written
 from trainer.settings import TrainSettings, load_preset
 from trainer.sweeps.file import CellText, Sweep
@@ -61,38 +62,93 @@ class CellResult:
     report: Mapping[str, Any] | None = None
 
 
-def run_cell(sweep: Sweep, cell: CellText, place: Place, folder: Path) -> CellResult:
-    """Train a cell, or keep the run that its folder holds if it is the same.
+Cells = Sequence[tuple[CellText, Path]]
 
-    Whatever goes wrong is the cell's own failure, so that the others go on.
+
+def stack_cells(sweep: Sweep, cells: Sequence[CellText], jobs: int) -> list[list[CellText]]:
+    """Group the cells whose heads are trained as one.
 
     Args:
         sweep: the sweep.
-        cell: the cell; not an ensemble.
+        cells: the cells to train; every one comes back in one group.
+        jobs: groups to have at least, as far as there are cells: no process is left without work.
+    """
+    settings: dict[str, TrainSettings] = {}
+    groups: list[list[CellText]] = []
+    for cell in cells:
+        try:
+            settings[cell.name] = cell_settings(sweep, cell)
+        except (ValueError, OSError):
+            groups.append([cell])  # it fails when it is run, with its reason in the table
+    seeds: dict[TrainSettings, set[int]] = {}  # that all cells together want of each head
+    for cell in cells:
+        if own := settings.get(cell.name):
+            numbers = range(own.seed, own.seed + (cell.seeds or sweep.base.seeds))
+            seeds.setdefault(without_seed(own), set()).update(numbers)
+
+    def fits(cell: CellText, other: CellText) -> bool:
+        pair = [settings[other.name], settings[cell.name]]
+        wanted, others = (seeds[without_seed(one)] for one in pair)
+        return cell.train_on == other.train_on and wanted == others and are_stacked(pair)
+
+    stacks: list[list[CellText]] = []
+    for cell in cells:
+        if cell.name in settings:
+            stack = next((stack for stack in stacks if fits(cell, stack[0])), None)
+            if stack is None:
+                stacks.append([cell])
+            else:
+                stack.append(cell)
+    most = min(-(-len(cells) // jobs), MOST_HEADS)
+    return groups + [
+        stack[start : start + most] for stack in stacks for start in range(0, len(stack), most)
+    ]
+
+
+def cell_settings(sweep: Sweep, cell: CellText) -> TrainSettings:
+    """Put a cell's settings together: the preset, the base, the command line, the cell.
+
+    Raises:
+        SettingsError: an unknown preset or key, or a refused value.
+        OSError: the preset's file can't be read.
+    """
+    values = merge(load_preset(sweep.base.preset), sweep.base.set)
+    if sweep.base.select is not None:
+        values["selection"] = sweep.base.select
+    return settings_from(TrainSettings, merge(merge(values, sweep.overrides), cell.set))
+
+
+def run_cells(sweep: Sweep, cells: Cells, place: Place) -> list[CellResult]:
+    """Train cells as one, or keep the runs that their folders hold if they are the same.
+
+    Whatever goes wrong is a cell's own failure, so that the others go on.
+
+    Args:
+        sweep: the sweep.
+        cells: the cells, of one group of ``stack_cells``, with their run folders.
         place: where and on what.
-        folder: the run folder.
     """
     try:
-        while _is_being_written(folder):
-            # A worker of a sweep that was killed ends with its cell, which is then kept.
+        while any(_is_being_written(folder) for _, folder in cells):
+            # A worker of a sweep that was killed ends with its cells, which are then kept.
             time.sleep(POLL_SECONDS)
-        values = merge(load_preset(sweep.base.preset), sweep.base.set)
-        if sweep.base.select is not None:
-            values["selection"] = sweep.base.select
-        values = merge(merge(values, sweep.overrides), cell.set)
-        report = run_experiment(
+        reports = run_experiments(
             read_manifest(place.manifest, check_files=False),
             place.cache,
-            settings_from(TrainSettings, values),
-            folder,
-            Protocol(
-                folds=sweep.base.folds,
-                report_on=sweep.base.split,
-                train_on=cell.train_on or sweep.base.train_on,
-                split_seed=sweep.base.fold_seed,
-                allow_shared_speakers=sweep.base.allow_shared_speakers,
-                num_seeds=cell.seeds or sweep.base.seeds,
-            ),
+            {
+                folder: (
+                    cell_settings(sweep, cell),
+                    Protocol(
+                        folds=sweep.base.folds,
+                        report_on=sweep.base.split,
+                        train_on=cell.train_on or sweep.base.train_on,
+                        split_seed=sweep.base.fold_seed,
+                        allow_shared_speakers=sweep.base.allow_shared_speakers,
+                        num_seeds=cell.seeds or sweep.base.seeds,
+                    ),
+                )
+                for cell, folder in cells
+            },
             preset=sweep.base.preset,
             device=place.device,
             threads=place.threads,
@@ -100,25 +156,28 @@ def run_cell(sweep: Sweep, cell: CellText, place: Place, folder: Path) -> CellRe
             packs=place.packs,
         )
     except Exception as error:  # noqa: BLE001  # told in the table; the other cells go on
-        return CellResult(cell.name, "failed", _reason(error))
-    return CellResult(cell.name, "ok", report=report)
+        if len(cells) > 1:
+            # One of them may have failed all: by itself, each has no failure but its own.
+            return [result for cell in cells for result in run_cells(sweep, [cell], place)]
+        return [CellResult(cells[0][0].name, "failed", _reason(error))]
+    return [
+        CellResult(cell.name, "ok", report=report)
+        for (cell, _), report in zip(cells, reports, strict=True)
+    ]
 
 
-def run_cell_in_worker(
-    parent: int, sweep: Sweep, cell: CellText, place: Place, folder: Path
-) -> CellResult:
-    """Run a cell in a process that ends with the one that began the sweep.
+def run_cells_in_worker(parent: int, sweep: Sweep, cells: Cells, place: Place) -> list[CellResult]:
+    """Run cells in a process that ends with the one that began the sweep.
 
     Args:
         parent: number of that process.
-        sweep: the sweep.
-        cell: the cell; not an ensemble.
-        place: where and on what.
-        folder: the run folder.
+        sweep: see ``run_cells``, as for the other arguments.
+        cells: see there.
+        place: see there.
     """
     if os.getpid() != parent:
         _end_with(parent)
-    return run_cell(sweep, cell, place, folder)
+    return run_cells(sweep, cells, place)
 
 
 @functools.cache

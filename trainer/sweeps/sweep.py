@@ -13,7 +13,7 @@ from joblib import Parallel, delayed
 from cache.commit import write_whole
 from cache.manifest.manifest import Manifest, read_manifest
 from trainer.runs.folder import RunError, read_json, to_json
-from trainer.sweeps.cell import CellResult, Place, join_cells, run_cell_in_worker
+from trainer.sweeps.cell import CellResult, Place, join_cells, run_cells_in_worker, stack_cells
 from trainer.sweeps.file import CellText, Sweep, SweepError
 from trainer.sweeps.table import format_csv, format_markdown, plot_heat_map
 
@@ -33,16 +33,19 @@ def run_sweep(
     """Run every cell and write ``table.csv``, ``table.md`` and, of two axes, ``heatmap.png``.
 
     A run that is there and the same (settings, clips, entries, seeds, device, threads) is kept,
-    an interrupted one resumed. A cell that fails doesn't stop the others.
+    an interrupted one resumed. A cell that fails doesn't stop the others. Cells that differ in
+    attention and seeds alone are trained as one stack; see ``stack_cells``.
 
     Args:
         sweep: the sweep.
         place: where and on what.
-        jobs: cells at a time, each in a process of its own.
+        jobs: processes; each trains a cell, or a stack of cells, at a time. A stack is parted
+            where there are more processes than stacks.
         on_cell: hears of each cell when it is done.
 
     Returns:
-        One result per cell, in the order of the table. The same whatever ``jobs`` is.
+        One result per cell, in the order of the table. The same whatever ``jobs`` is, up to
+        rounding.
 
     Raises:
         SweepError: the output folder holds something else, or two cells the same folder.
@@ -67,11 +70,16 @@ def run_sweep(
         elif not cell.ensemble:
             todo.append(cell)
     if todo:
-        parallel = Parallel(n_jobs=min(jobs, len(todo)), return_as="generator_unordered")
-        work = functools.partial(delayed(run_cell_in_worker), os.getpid())
         at = place.output / CELLS
-        for result in parallel(work(sweep, c, place, at / folders[c.name]) for c in todo):
-            take(result)
+        groups = [
+            [(cell, at / folders[cell.name]) for cell in group]
+            for group in stack_cells(sweep, todo, jobs)
+        ]
+        parallel = Parallel(n_jobs=min(jobs, len(groups)), return_as="generator_unordered")
+        work = functools.partial(delayed(run_cells_in_worker), os.getpid())
+        for done in parallel(work(sweep, group, place) for group in groups):
+            for result in done:
+                take(result)
     for cell in sweep.cells:
         if cell.name not in results:
             members = {folders[name]: results[name] for name in cell.ensemble}

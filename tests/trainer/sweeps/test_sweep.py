@@ -226,7 +226,7 @@ def test_an_error_that_nobody_foresaw_is_told_with_its_kind(
     def fall_over(*_: object, **__: object) -> None:
         raise KeyError("odd")
 
-    monkeypatch.setattr(sweep_cell, "run_experiment", fall_over)
+    monkeypatch.setattr(sweep_cell, "run_experiments", fall_over)
     (result,) = run(source, tmp_path / "out", '[[cells]]\nname = "c"\n')
     assert (result.state, result.reason) == ("failed", "KeyError: 'odd'")
 
