@@ -14,6 +14,7 @@ from cache.manifest.clip import Clip
 from cache.manifest.manifest import read_manifest, write_manifest
 from cache.packs.pack import open_pack
 from cache.sets.feature_set import FeatureSet, SetSpec
+from trainer.data.corpus import Corpus
 from trainer.runs.experiment import Protocol, run_experiment
 from trainer.settings import TrainSettings
 
@@ -44,6 +45,30 @@ def fill_cache(cache: Path) -> FeatureSet:
             f"c{i:02}": {"basic": rng.standard_normal(shape, dtype=np.float32)}
             for i in range(LONG_CLIPS)
         },
+    )
+
+
+def fill_from_corpus(cache: Path, corpus: Corpus) -> Path:
+    """Write a corpus as the sets ir50 and alexnet, and beside the cache its manifest."""
+    sets = {"ir50": ("video", "basic", ()), "alexnet": ("audio", "grid", (1,))}
+    for name, (modality, array, bands) in sets.items():
+        steps = corpus.sequences[modality]
+        clips = {
+            clip: {array: steps.of(i).reshape(-1, *bands, steps.values.shape[1])}
+            for i, clip in enumerate(corpus.clip_ids)
+        }
+        write_set(cache, name, clips)
+    return write_manifest(
+        cache.parent / "manifest.csv",
+        [
+            Clip(
+                clip,
+                Path(f"{clip}.mp4"),
+                label=corpus.classes[corpus.labels[i]],
+                split="train" if i % 10 else "test",
+            )
+            for i, clip in enumerate(corpus.clip_ids)
+        ],
     )
 
 
