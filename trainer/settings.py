@@ -164,11 +164,13 @@ class OptimSettings:
         label_smoothing: share of a label's probability spread over all classes, in [0, 1).
         class_weight: "balanced" weighs a clip by the inverse frequency of its class.
         grad_clip: the largest norm of a batch's gradient; 0 for no limit.
-        stack: "auto" trains heads that differ in their seed or attention as one, where no encoder
-            and no augmentation is part of them; "off" trains each by itself, on padded batches;
-            "on" refuses heads for which that can't be done. With ``selection=inner`` the seeds are
-            trained one after another either way. A head alone is then a stack of one. A seed
-            means the same: the heads differ by rounding.
+        stack: "auto" trains heads that differ in seed or attention as one: the seeds of a run, and
+            the cells of a sweep. Only heads on stored features are (``audio.encoder=none``), with
+            an attention of the papers or the mean, without augmentation and late fusion; those
+            of the presets are not, because an encoder is trained with each. "off" trains each
+            head by itself, on padded batches; "on" refuses heads that can't be stacked. With
+            ``selection=inner`` each head is trained by itself, as a stack of one. A seed means
+            the same either way: the heads differ by rounding.
     """
 
     epochs: int = 30

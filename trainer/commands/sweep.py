@@ -52,7 +52,9 @@ if TYPE_CHECKING:
 @options.SPLIT
 @options.ALLOW_SHARED_SPEAKERS
 @click.option(
-    "--jobs", type=click.IntRange(min=1), help="Number of cells at a time (default: one a core)."
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Number of processes, each with a cell or a stack of cells (default: one a core).",
 )
 @click.option(
     "--threads",

@@ -16,7 +16,7 @@ REACH = {"alexnet": alexnet, "cnn": audio_cnn}
 
 
 class Encoded(NamedTuple):
-    """What an encoder yields: steps (B, L, D), their mask (B, L), and who was lengthened (B,)."""
+    """Output of an encoder: steps (B, L, D), their mask (B, L), lengthened clips (B,) bool."""
 
     features: Tensor
     mask: Tensor

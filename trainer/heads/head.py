@@ -22,7 +22,7 @@ from trainer.settings import FusionSettings, HeadSettings, ModalitySettings
 
 
 class HeadOutput(NamedTuple):
-    """What a head says of a batch.
+    """Output of a head for a batch.
 
     Args:
         logits: (B, C).

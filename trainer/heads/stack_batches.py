@@ -114,7 +114,7 @@ class StackedBatchMaker:
 
 
 class _Epoch:
-    """Where the rows of an epoch's clips (steps, S, B) are; clip -1 has none.
+    """Places of the rows of an epoch's clips (steps, S, B); clip -1 has none.
 
     Attributes:
         blocks, bags: blocks of a stream, and clips of a block.

@@ -1,4 +1,4 @@
-"""What stacked heads compute on blocks: the steps of a few clips behind each other, no padding.
+"""Operations of stacked heads on blocks: the steps of a few clips behind each other, no padding.
 
 Padding costs a third of the matrix products of a batch; rows behind each other have none. A
 *stream* is one order of batches, that of one seed. Its clips of a batch lie in blocks of a few,

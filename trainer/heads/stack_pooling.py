@@ -23,7 +23,7 @@ class StackedPooling(Protocol):
     """Pools one modality of the P heads of each stream in one way."""
 
     def maps(self) -> tuple[Tensor, Tensor | None] | None:
-        """What a row is mapped by: (S, K, D) weights and (S, K) biases; None for no map."""
+        """Return the map of a row: (S, K, D) weights and (S, K) biases; None for no map."""
 
     def pool(self, block: Block, mapped: Tensor, /) -> Tensor:
         """Pool a block from its rows and the (n, K) they are mapped to: (P, b, length)."""
@@ -52,7 +52,7 @@ class StackedSelf:
 
     def maps(self) -> tuple[Tensor, None]:
         """Return the alphas of the heads side by side."""
-        return side_by_side(self.alpha), None
+        return _side_by_side(self.alpha), None
 
     def pool(self, block: Block, mapped: Tensor) -> Tensor:
         """Return (P, b, D)."""
@@ -69,7 +69,7 @@ class StackedRelation:
     def maps(self) -> tuple[Tensor, None]:
         """Return all alphas, then the half of all betas that sees the row."""
         of_row = self.beta[..., : self.alpha.shape[-1]]
-        return side_by_side(torch.cat([self.alpha, of_row])), None
+        return _side_by_side(torch.cat([self.alpha, of_row])), None
 
     def pool(self, block: Block, mapped: Tensor) -> Tensor:
         """Return (P, b, 2 D)."""
@@ -101,7 +101,7 @@ class StackedTransformer:
 
     def maps(self) -> tuple[Tensor, Tensor]:
         """Return the reducing maps of the heads side by side."""
-        return side_by_side(self.reduce), self.bias.transpose(0, 1).flatten(1)
+        return _side_by_side(self.reduce), self.bias.transpose(0, 1).flatten(1)
 
     def pool(self, block: Block, mapped: Tensor) -> Tensor:
         """Return (P, b, H), or (P, b, D) of the rows themselves."""
@@ -138,7 +138,7 @@ def make_stacked_pooling(
     )
 
 
-def side_by_side(weight: Tensor) -> Tensor:
+def _side_by_side(weight: Tensor) -> Tensor:
     """Turn (P, S, k, D) into (S, P k, D)."""
     return weight.transpose(0, 1).flatten(1, 2)
 

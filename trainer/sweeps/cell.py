@@ -26,7 +26,7 @@ POLL_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Place:
-    """Where and on what the cells of a sweep are run; sent to every worker.
+    """Manifest, cache, folders and machine of a sweep; sent to every worker.
 
     Args:
         manifest: the manifest's file.
@@ -47,7 +47,7 @@ class Place:
 
 @dataclass(frozen=True)
 class CellResult:
-    """What became of a cell.
+    """Outcome of a cell.
 
     Args:
         cell: its name.

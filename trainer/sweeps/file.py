@@ -43,7 +43,7 @@ class SweepError(ValueError):
 
 @dataclass(frozen=True)
 class Base:
-    """What all cells start from; the names are those of ``avfuse train``'s options.
+    """Start of all cells; the names are those of ``avfuse train``'s options.
 
     Args:
         preset: settings to start from.
@@ -136,7 +136,7 @@ class Sweep:
 
     @property
     def grid_size(self) -> int:
-        """How many of the cells are those of the grid."""
+        """Number of cells in the grid."""
         return prod(len(axis.labels) for axis in self.axes) if self.axes else 0
 
 

@@ -1,4 +1,4 @@
-"""The table of a sweep: CSV for programs, Markdown for people, the paper's figures beside ours."""
+"""Table of a sweep as CSV, Markdown, JSON and a heat map, the paper's figures beside ours."""
 
 from __future__ import annotations
 

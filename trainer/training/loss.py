@@ -1,4 +1,4 @@
-"""The loss of a head."""
+"""The loss of a head, and class weights: in the loss, and as priors of the probabilities."""
 
 from __future__ import annotations
 
@@ -11,6 +11,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainer.heads.head import HeadOutput
+
+# Zhou et al., ICMI 2019, section 3: [0.15, 0.097, 0.129, 0.185, 0.138, 0.082, 0.215].
+# It is the square root of the AFEW test set's class counts: a leak, whatever it is used for.
+AFEW_TEST = {
+    "angry": 0.15,
+    "disgust": 0.097,
+    "fear": 0.129,
+    "happy": 0.185,
+    "sad": 0.138,
+    "surprise": 0.082,
+    "neutral": 0.215,
+}
 
 
 def head_loss(
@@ -58,19 +70,6 @@ def class_targets(weights: Tensor, label_smoothing: float) -> Tensor:
     """
     classes = len(weights)
     return (1.0 - label_smoothing) * weights.diag() + label_smoothing / classes * weights
-
-
-# Zhou et al., ICMI 2019, section 3: [0.15, 0.097, 0.129, 0.185, 0.138, 0.082, 0.215].
-# It is the square root of the AFEW test set's class counts: a leak, whatever it is used for.
-AFEW_TEST = {
-    "angry": 0.15,
-    "disgust": 0.097,
-    "fear": 0.129,
-    "happy": 0.185,
-    "sad": 0.138,
-    "surprise": 0.082,
-    "neutral": 0.215,
-}
 
 
 def prior_weights(

@@ -1,4 +1,4 @@
-"""The optimiser of a head: its parameter groups, learning rate and state."""
+"""Optimiser of heads and stills: parameter groups, learning rate, state; seeds mixed."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Attention:
 
 @dataclass(frozen=True)
 class HeadPredictions:
-    """What a head says of some clips.
+    """Predictions of one head.
 
     Shapes (N clips, C classes), clips in the order they were asked for:
         ``logits``: (N, C), as the head yields them.

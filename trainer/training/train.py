@@ -32,51 +32,6 @@ from trainer.training.stack import StackedTraining
 from trainer.training.state import StateError, Unfinished
 from trainer.training.trained import EpochRecord, TrainedHead
 
-
-def begin_training(
-    corpus: Corpus,
-    train: NDArray[np.int64],
-    variants: Sequence[TrainSettings],
-    seeds: Sequence[int],
-    normalisation: Mapping[str, Normalisation],
-    device: torch.device | str,
-) -> tuple[PlainTraining | StackedTraining, BatchMaker]:
-    """Make the heads, what trains them, and the batches for validation.
-
-    Args:
-        corpus: the features and labels.
-        train: the training clips.
-        variants: settings that differ in their attention alone.
-        seeds: one head each, of every variant.
-        normalisation: modality -> what was fitted on the training clips.
-        device: where to compute.
-
-    Raises:
-        ValueError: several heads that can't be trained as one, or one that ``optim.stack=on``
-            asks to be and that can't; says why.
-    """
-    settings = variants[0]
-    weights = class_weights(settings.optim.class_weight, corpus.labels[train], len(corpus.classes))
-    reason = why_not_stacked(variants)
-    several = len(variants) * len(seeds) > 1
-    if not reason and settings.optim.stack == "off":
-        reason = "optim.stack=off"
-    if reason and (settings.optim.stack == "on" or several):
-        raise ValueError(f"these heads can't be trained as one: {reason}")
-    heads = [[_make(corpus, own, seed, device) for seed in seeds] for own in variants]
-    maker = BatchMaker(normalise(corpus, normalisation, settings), device)
-    if reason:
-        one = PlainTraining(heads[0][0], maker, train, corpus, weights, settings, seeds[0])
-        return one, maker
-    packed = StackedBatchMaker(maker)
-    return StackedTraining(heads, packed, train, corpus, weights, variants, seeds), maker
-
-
-def _make(corpus: Corpus, settings: TrainSettings, seed: int, device: torch.device | str) -> Head:
-    torch.manual_seed(mix_seed(seed, 0))
-    return make_head(settings, corpus.shapes, len(corpus.classes)).to(device)
-
-
 Clips = Sequence[int] | NDArray[np.int64]
 # A killed training loses at most this much work beside its last epoch.
 PROGRESS_SECONDS = 5.0
@@ -89,7 +44,7 @@ class TrainingError(ValueError):
 
 @dataclass(frozen=True)
 class Validation:
-    """How a head does on clips that it is not trained on."""
+    """Loss and accuracy of a head on clips that it is not trained on."""
 
     loss: float
     accuracy: float
@@ -193,7 +148,7 @@ def train_heads(
     # The global generator drives initialisation and what is drawn for a head trained by itself;
     # the caller's is left as it was.
     with torch.random.fork_rng(devices=_devices(device)):
-        training, maker = begin_training(corpus, train, variants, seeds, normalisation, device)
+        training, maker = _begin(corpus, train, variants, seeds, normalisation, device)
         labels = torch.from_numpy(corpus.labels).to(device)
         stop = min(epochs or settings.optim.epochs, settings.optim.epochs)
         clips = train, validation
@@ -284,6 +239,50 @@ def _resume(unfinished: Unfinished) -> list[EpochRecord]:
     except (StateError, OtherTrainingError, OSError):
         return []
     return [EpochRecord(**record) for record in progress["history"]]
+
+
+def _begin(
+    corpus: Corpus,
+    train: NDArray[np.int64],
+    variants: Sequence[TrainSettings],
+    seeds: Sequence[int],
+    normalisation: Mapping[str, Normalisation],
+    device: torch.device | str,
+) -> tuple[PlainTraining | StackedTraining, BatchMaker]:
+    """Make the heads, what trains them, and the batches for validation.
+
+    Args:
+        corpus: the features and labels.
+        train: the training clips.
+        variants: settings that differ in their attention alone.
+        seeds: one head each, of every variant.
+        normalisation: modality -> what was fitted on the training clips.
+        device: where to compute.
+
+    Raises:
+        ValueError: several heads that can't be trained as one, or one that ``optim.stack=on``
+            asks to be and that can't; says why.
+    """
+    settings = variants[0]
+    weights = class_weights(settings.optim.class_weight, corpus.labels[train], len(corpus.classes))
+    reason = why_not_stacked(variants)
+    several = len(variants) * len(seeds) > 1
+    if not reason and settings.optim.stack == "off":
+        reason = "optim.stack=off"
+    if reason and (settings.optim.stack == "on" or several):
+        raise ValueError(f"these heads can't be trained as one: {reason}")
+    heads = [[_make(corpus, own, seed, device) for seed in seeds] for own in variants]
+    maker = BatchMaker(normalise(corpus, normalisation, settings), device)
+    if reason:
+        one = PlainTraining(heads[0][0], maker, train, corpus, weights, settings, seeds[0])
+        return one, maker
+    packed = StackedBatchMaker(maker)
+    return StackedTraining(heads, packed, train, corpus, weights, variants, seeds), maker
+
+
+def _make(corpus: Corpus, settings: TrainSettings, seed: int, device: torch.device | str) -> Head:
+    torch.manual_seed(mix_seed(seed, 0))
+    return make_head(settings, corpus.shapes, len(corpus.classes)).to(device)
 
 
 def _check_finite(record: EpochRecord, settings: TrainSettings) -> None:
