@@ -43,7 +43,9 @@ WORKERS_EVERY = 7  # of so many runs one is a fresh process with two worker proc
 # Imports once and forks a process per run: what is killed is the work, not the import of torch.
 LAUNCHER = """
 import json, os, sys
-import pipeline.commands.extract
+import torch
+import pipeline.extract.clusters, pipeline.extract.plan, pipeline.extract.run
+import pipeline.extract.settings, pipeline.extract.summary, pipeline.faces.overrides
 from pipeline.cli import main
 from pipeline.faces.detect import FivePointPredictor, hog
 hog(), FivePointPredictor()
