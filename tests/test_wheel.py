@@ -57,11 +57,11 @@ from trainer import settings
 from trainer.stills import settings as stills_settings
 for folder in (settings.PRESETS, stills_settings.PRESETS):
     print(folder)
-for name in settings.preset_names():
+for name in settings.list_toml(settings.PRESETS):
     settings.load_preset(name)
-for name in stills_settings.preset_names():
+for name in settings.list_toml(stills_settings.PRESETS):
     stills_settings.load_config(name)
-print(*settings.preset_names(), *stills_settings.preset_names())
+print(*settings.list_toml(settings.PRESETS), *settings.list_toml(stills_settings.PRESETS))
 """
 
 

@@ -27,7 +27,9 @@ def load_here(planned: PlannedSet, plan: Plan) -> FaceNetwork:
         ValueError: its weights are not those of the plan.
     """
     choice = planned.choice or WeightsChoice()
-    network = _load(planned.name, choice, plan.settings, plan.device, plan.batch_size)
+    network = _load(
+        planned.name, choice, plan.settings, plan.device, plan.batch_size, planned.spec.weights
+    )
     if network.weights_digest != planned.spec.weights:
         raise ValueError(
             f"the weights of {planned.name} changed since the run began: {planned.choice}"
@@ -48,7 +50,7 @@ def use_encoder(planned: PlannedSet, plan: Plan) -> FrozenEncoder:
     choice = planned.choice or WeightsChoice()
     if choice.file is None:
         raise ValueError(f"{planned.name} has no checkpoint")
-    encoder = _load_encoder(choice.file, plan.device)
+    encoder = _load_encoder(choice.file, plan.device, planned.spec.weights)
     if encoder.digest != planned.spec.weights:
         raise ValueError(
             f"the checkpoint of {planned.name} changed since the run began: {choice.file}"
@@ -56,15 +58,24 @@ def use_encoder(planned: PlannedSet, plan: Plan) -> FrozenEncoder:
     return encoder
 
 
+# The digest that the plan has: where a file was replaced since an earlier run of this process, it
+# is loaded anew.
 @lru_cache(maxsize=2)
-def _load_encoder(path: Path, device: str) -> FrozenEncoder:
+def _load_encoder(path: Path, device: str, digest: str | None) -> FrozenEncoder:
+    del digest
     return load_frozen_alexnet(path, device=device)
 
 
 @lru_cache(maxsize=8)
 def _load(
-    name: str, choice: WeightsChoice, settings: StageOneSettings, device: str, batch_size: int
+    name: str,
+    choice: WeightsChoice,
+    settings: StageOneSettings,
+    device: str,
+    batch_size: int,
+    digest: str | None,
 ) -> FaceNetwork:
+    del digest
     return load_face_network(
         name,
         choice.file,

@@ -54,3 +54,15 @@ def test_weights_that_changed_between_plan_and_load_are_noticed(tmp_path: Path) 
 def test_a_negative_batch_size_is_refused_when_planning(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="batch_size must not be negative, got -1"):
         plan(tmp_path, "random", batch_size=-1)
+
+
+def test_a_file_that_was_replaced_since_an_earlier_run_of_the_process_is_loaded_anew(
+    tmp_path: Path,
+) -> None:
+    path = write_weights(tmp_path / "w.safetensors", 5)
+    before = plan(tmp_path, str(path))
+    first = load_here(before.sets[-1], before)
+    write_weights(path, 6)
+    after = plan(tmp_path, str(path))
+    second = load_here(after.sets[-1], after)
+    assert second.weights_digest == after.sets[-1].spec.weights != first.weights_digest
