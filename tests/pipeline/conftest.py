@@ -20,6 +20,8 @@ from tests.pipeline.known_faces import write_clip
 from tests.pipeline.sheets import STEADY
 from tests.pipeline.videos import grey_frame, write_video
 
+KEPT_NETWORKS = 4  # of 45 MB each, and as much again in the processor's order
+
 
 @pytest.fixture
 def small(corpus: Path, tmp_path: Path) -> Path:
@@ -62,6 +64,8 @@ def networks_built_once() -> Iterator[None]:
             key = (real, name, choice, content, settings.network, options)
             if key not in found:
                 found[key] = real(name, choice, settings, *options)
+                for oldest in list(found)[:-KEPT_NETWORKS]:
+                    del found[oldest]
             return found[key]
 
         return call
