@@ -19,8 +19,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from cache.codec import fields_to_json
-
 # Dotted keys cost tomllib the square of their length: 40,000 parts take minutes.
 MAX_TOML_BYTES = 200_000
 MAX_TOML_LINE = 2_000
@@ -126,11 +124,6 @@ def settings_from(cls: type[T], values: Mapping[str, Any], *, where: str = "") -
         raise
     except (TypeError, ValueError, ArithmeticError) as error:
         raise SettingsError(f"{where.rstrip('.') or cls.__name__}: {error}") from error
-
-
-def settings_to_dict(settings: Any) -> dict[str, Any]:
-    """Return a settings dataclass as nested dicts and lists, ready for JSON or TOML."""
-    return fields_to_json(settings)
 
 
 def _convert(hint: Any, value: Any, name: str) -> Any:

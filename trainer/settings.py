@@ -319,7 +319,7 @@ def load_settings(
 
 
 def settings_from_dict(values: Mapping[str, Any]) -> TrainSettings:
-    """Read settings back from ``settings_to_dict``, for instance out of a checkpoint.
+    """Read settings back from ``fields_to_json``, for instance out of a checkpoint.
 
     Raises:
         SettingsError: an unknown key, or a refused value.

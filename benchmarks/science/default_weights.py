@@ -18,7 +18,8 @@ import click
 import numpy as np
 from safetensors import safe_open
 
-from cache.settings import parse_overrides, settings_from, settings_to_dict
+from cache.codec import fields_to_json
+from cache.settings import parse_overrides, settings_from
 from extractors.weights.default import DEFAULT_FILES
 from extractors.weights.facts import Framing, WeightFacts
 from extractors.weights.load import load_weights
@@ -195,7 +196,7 @@ def main(
         detail=detail,
         framing=Framing(extend, lift),
         seed=settings.seed,
-        settings=settings_to_dict(settings),
+        settings=fields_to_json(settings),
         data={
             "name": "FER+",
             "labels": "Barsoum et al., ICMI 2016: majority of ten votes, 8 classes",

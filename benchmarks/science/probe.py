@@ -6,7 +6,7 @@ python -m benchmarks.science.probe WEIGHTS DATA -o FILE.json --picture FILE.png
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -14,6 +14,7 @@ import torch
 
 from benchmarks.machine import describe_machine
 from benchmarks.science.probe_layers import embed_layers, plot_plane, probe_layer, project
+from cache.codec import fields_to_json
 from extractors.networks import NETWORKS
 from extractors.weights.load import load_weights
 from trainer.runs.terminal import format_interval, format_percent
@@ -81,7 +82,7 @@ def main(
             embeddings = {name: found[name][layer] for name in parts}
             probed[layer] = probe_layer(layer, embeddings, parts)
         probe = replace(probed[same[0] if same else layer], layer=layer)
-        rows.append(asdict(probe))
+        rows.append(fields_to_json(probe))
         click.echo(
             f"| {layer} | {probe.dim} | {format_percent(probe.valid_accuracy, 2)} | "
             f"{format_percent(probe.test['accuracy'], 2)} "

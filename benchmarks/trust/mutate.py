@@ -15,13 +15,14 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 import numpy as np
 
 from benchmarks.machine import describe_machine
+from cache.codec import fields_to_json
 from cache.manifest.clip import Clip
 from cache.manifest.manifest import write_manifest
 from cache.upkeep.verify import verify_cache
@@ -249,7 +250,9 @@ def main(
         seeds += [path for path in found if path.stat().st_size <= MAX_REAL_BYTES]
     clips = write_mutants(seeds, folder / "mutants", files=files, seed=seed)
     outcome = extract_mutants(clips, folder, jobs=jobs, hang_seconds=hang_seconds)
-    click.echo(json.dumps({**describe_machine(), "seeds": len(seeds), **asdict(outcome)}, indent=2))
+    click.echo(
+        json.dumps({**describe_machine(), "seeds": len(seeds), **fields_to_json(outcome)}, indent=2)
+    )
     sys.exit(0 if outcome.clean else 1)
 
 

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -29,6 +29,7 @@ import click
 import numpy as np
 
 from benchmarks.machine import describe_machine
+from cache.codec import fields_to_json
 from cache.manifest.clip import Clip
 from cache.manifest.manifest import write_manifest
 from cache.sets.feature_set import list_sets
@@ -279,7 +280,7 @@ def _compare(cache: Path, undisturbed: Path, outcome: Outcome) -> None:
 def main(kills: int, clips: int, seed: int, folder: Path) -> None:
     """Kill extractions many times and print what was lost as JSON."""
     outcome = torture(folder, kills=kills, clips=clips, seed=seed)
-    click.echo(json.dumps({**describe_machine(), **asdict(outcome)}, indent=2))
+    click.echo(json.dumps({**describe_machine(), **fields_to_json(outcome)}, indent=2))
     sys.exit(0 if outcome.clean else 1)
 
 

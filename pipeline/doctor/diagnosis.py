@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
+from cache.codec import JsonFields
 from cache.manifest.clip import SPLITS, Clip
 from pipeline.doctor.examine import Examination
 
@@ -16,7 +17,7 @@ MAX_COUNTED = 30  # classes, splits or speakers whose clips are counted in print
 
 
 @dataclass(frozen=True)
-class Finding:
+class Finding(JsonFields):
     """One thing that was found.
 
     Args:
@@ -77,7 +78,7 @@ class Diagnosis:
         return {
             "spoiled": self.spoiled,
             "num_clips": len(self.corpus.clips),
-            "findings": [asdict(finding) for finding in self.findings],
+            "findings": [finding.to_json() for finding in self.findings],
             "counts": self.counts(),
             "clips": [self.corpus.examined[clip.id].to_json() for clip in self.corpus.clips],
         }

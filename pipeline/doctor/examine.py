@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import closing
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
 
+from cache.codec import JsonFields
 from cache.entries.source import read_source
 from cache.manifest.clip import Clip
 from cache.span import Span
@@ -29,7 +30,7 @@ Sound = Literal["present", "silent", "missing"]
 
 
 @dataclass(frozen=True)
-class Examination:
+class Examination(JsonFields):
     """Findings about one clip's file.
 
     Args:
@@ -61,10 +62,6 @@ class Examination:
     sampled_frames: int = 0
     frames_with_face: int = 0
     notes: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields, ready for JSON."""
-        return asdict(self)
 
 
 def examine_clip(clip: Clip, *, sample: int) -> Examination:

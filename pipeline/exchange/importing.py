@@ -11,10 +11,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from cache.codec import fields_to_json
 from cache.entries.failure import Failure
 from cache.sets.feature_set import FeatureSet
 from cache.sets.spec import SetSpec
-from cache.settings import settings_to_dict
 from pipeline.exchange.matching import match_ids
 from pipeline.exchange.settings import ImportRefusedError, ImportSettings
 from pipeline.exchange.sources import FeatureSource, open_source
@@ -82,7 +82,7 @@ def import_features(
     with open_source(path, settings) as source:
         spec = SetSpec(
             name=name,
-            settings={**settings_to_dict(settings), "content": source.digest},
+            settings={**fields_to_json(settings), "content": source.digest},
             version=VERSION,
         )
         matched, missing, conflicts = match_ids(clips, source.ids, settings)

@@ -14,10 +14,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from cache.codec import fields_to_json
 from cache.digest import digest_file
 from cache.sets.feature_set import FeatureSet
 from cache.sets.spec import SetSpec
-from cache.settings import settings_to_dict
 from extractors.networks import NETWORKS
 from extractors.running.device import choose_device
 from extractors.running.face_network import ExaminedNetwork, examine_face_network
@@ -260,8 +260,8 @@ def _planned_network(
     spec = SetSpec(
         name=name,
         settings={
-            **settings_to_dict(network.settings),
-            "crops": settings_to_dict(resolve_framing(settings.crops, network.facts)),
+            **fields_to_json(network.settings),
+            "crops": fields_to_json(resolve_framing(settings.crops, network.facts)),
             "policy": settings.faces.policy,
         },
         version=ALGORITHM_VERSIONS["network"],
@@ -274,7 +274,7 @@ def _planned_network(
 
 
 def _planned_audio(name: str, settings: StageOneSettings) -> PlannedSet:
-    own = settings_to_dict(getattr(settings, name))
+    own = fields_to_json(getattr(settings, name))
     return PlannedSet("audio", SetSpec(name=name, settings=own, version=ALGORITHM_VERSIONS[name]))
 
 

@@ -10,7 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from cache.settings import merge, parse_overrides, read_toml, settings_from, settings_to_dict
+from cache.codec import fields_to_json
+from cache.settings import merge, parse_overrides, read_toml, settings_from
 from extractors.running.settings import NetworkSettings
 from extractors.spectrogram import LogMelSettings, SpectrogramSettings
 from extractors.view_settings import VIEW_SETS
@@ -65,7 +66,7 @@ def load_settings(
     """
     chosen: list[Mapping[str, Any]] = []
     if views:
-        chosen.append({"network": {"views": settings_to_dict(VIEW_SETS[views])}})
+        chosen.append({"network": {"views": fields_to_json(VIEW_SETS[views])}})
     if file is not None:
         chosen.append(read_toml(file))
     if precision:
@@ -87,7 +88,7 @@ def make_provenance(command: Sequence[str], settings: StageOneSettings) -> dict[
         "libraries": {name: _version(name) for name in LIBRARIES},
         "host": platform.node(),
         "command": list(command or sys.argv),
-        "limits": {**settings_to_dict(settings.decode), "hang_seconds": settings.hang_seconds},
+        "limits": {**fields_to_json(settings.decode), "hang_seconds": settings.hang_seconds},
     }
 
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cache.codec import fields_to_json
 from cache.digest import JSON, digest_json
 from pipeline.faces.tracks import Box
 
@@ -34,11 +35,9 @@ class Override:
 
     def to_json(self) -> dict[str, JSON]:
         """Return the fields as JSON; an open end is None."""
-        ends = {"start_seconds": self.start_seconds, "end_seconds": self.end_seconds}
         return {
-            **{name: end if math.isfinite(end) else None for name, end in ends.items()},
-            "track": self.track,
-            "box": None if self.box is None else list(self.box),
+            name: None if value in (-math.inf, math.inf) else value
+            for name, value in fields_to_json(self).items()
         }
 
 

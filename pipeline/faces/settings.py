@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from cache.codec import fields_to_json
 from cache.digest import JSON
-from cache.settings import settings_to_dict
 
 Policy = Literal["largest", "central", "longest", "first"]
 # Name in --weights -> the setting faces.second that it stands for.
@@ -77,7 +77,7 @@ class FaceSettings:
 
     def keyed(self) -> dict[str, JSON]:
         """Return what can change the tracks of a clip, for the key of the ``faces`` set."""
-        values = settings_to_dict(self)
+        values = fields_to_json(self)
         del values["policy"]  # which track is used is decided when crops are made
         if self.second == "mmod-cpu":
             values["second"] = "mmod"  # the same numbers, on another device

@@ -5,10 +5,11 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cache.codec import JsonFields
 from cache.manifest.clip import SPLITS, Clip
 from cache.manifest.clip_id import as_clip_id
 from cache.manifest.manifest import write_manifest
@@ -28,7 +29,7 @@ T = TypeVar("T", str, int)
 
 
 @dataclass(frozen=True)
-class IndexSummary:
+class IndexSummary(JsonFields):
     """The manifest written, counts of its clips, and what is not in it.
 
     Args:
@@ -90,10 +91,6 @@ class IndexSummary:
                 for reason, names in self.left_out.items()
             ]
         return lines
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the summary ready for ``json.dumps``."""
-        return asdict(self)
 
 
 def _count(values: Iterable[T | None]) -> dict[T, int]:

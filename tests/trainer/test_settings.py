@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from cache.settings import SettingsError, read_toml, settings_to_dict
+from cache.codec import fields_to_json
+from cache.settings import SettingsError, read_toml
 from trainer.settings import (
     PRESETS,
     FusionSettings,
@@ -71,13 +72,13 @@ def test_an_unknown_preset_is_refused_and_the_known_ones_listed() -> None:
 
 def test_a_preset_may_be_a_file_of_ones_own(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
-    path.write_text(format_toml(settings_to_dict(TrainSettings(seed=7))))
+    path.write_text(format_toml(fields_to_json(TrainSettings(seed=7))))
     assert load_settings(str(path)) == TrainSettings(seed=7)
 
 
 def test_settings_survive_being_written_and_read() -> None:
     settings = load_settings("deep-fusion", ["prior=sqrt-train", "selection=inner:0.25"])
-    assert settings_from_dict(settings_to_dict(settings)) == settings
+    assert settings_from_dict(fields_to_json(settings)) == settings
 
 
 def test_numbers_and_text_of_any_kind_are_read_back_from_toml_and_none_is_left_out(

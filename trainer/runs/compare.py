@@ -8,12 +8,13 @@ from typing import Any
 
 from scipy.stats import binomtest
 
+from cache.codec import JsonFields
 from trainer.runs.metrics import wilson_interval
 from trainer.runs.predictions import Predictions, PredictionsError, check_same
 
 
 @dataclass(frozen=True)
-class Difference:
+class Difference(JsonFields):
     """A clip that the two runs predict differently."""
 
     clip: str
@@ -64,10 +65,7 @@ class Comparison:
             "difference": self.difference,
             "interval": list(self.interval),
             "p_value": self.p_value,
-            "differing_clips": [
-                {"clip": clip.clip, "label": clip.label, "a": clip.a, "b": clip.b}
-                for clip in self.clips
-            ],
+            "differing_clips": [clip.to_json() for clip in self.clips],
         }
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
+from cache.codec import fields_to_json
 from cache.manifest.manifest import Manifest
-from cache.settings import settings_to_dict
 from trainer.data.corpus import Available, Corpus, load_available, used_set_names
 from trainer.data.splits import FoldPlan, find_leaks, plan_folds, restrict_folds
 from trainer.runs.folder import CONFIG, CURVES, ENTRIES, read_run
@@ -173,7 +173,7 @@ def run_experiments(
             )
             if len(wanted) > 1:
                 info["stacked_runs"] = [other.name for other in wanted]
-            config = settings_to_dict(settings)
+            config = fields_to_json(settings)
             state = None if overwrite else find_same(run, info, config, replace=keep)
             if state == "finished":
                 reports[run] = dict(read_run(run).metrics)

@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
+from cache.codec import fields_to_json
 from cache.digest import digest_json
 from cache.entries.coverage import Coverage, add_coverage, read_coverage
 from cache.entries.entry import EntryError, read_entry_header
 from cache.manifest.manifest import Manifest
 from cache.sets.feature_set import find_set
-from cache.settings import settings_to_dict
 from trainer.data.corpus import Available
 from trainer.data.folds import natural_key
 from trainer.data.splits import Fold, FoldPlan
@@ -52,7 +52,7 @@ def describe_run(
     digest = manifest.digest()
     folds = [_describe_fold(fold) for fold in fold_plan.folds]
     decides = {
-        "settings": settings_to_dict(settings),
+        "settings": fields_to_json(settings),
         "manifest": digest,
         "folds": [[fold["train_clips"], fold["test_clips"]] for fold in folds],
         "classes": list(fold_plan.classes),

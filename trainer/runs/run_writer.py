@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from cache.codec import fields_to_json
 from cache.commit import (
     Writer,
     is_alive,
@@ -94,7 +94,7 @@ class RunWriter:
             "state": "running",
             "started": utc_now(),
             "host": socket.gethostname(),
-            "writer": asdict(this_writer()),
+            "writer": fields_to_json(this_writer()),
             **info,
         }
         path.mkdir(parents=True, exist_ok=True)

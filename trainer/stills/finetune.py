@@ -6,13 +6,14 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from cache.codec import fields_to_json
 from extractors.weights.load import load_weights
 from extractors.weights.tensors import weights_digest
 from trainer.stills.augment import SEEDS_APART, draw_batch, epoch_order
@@ -254,7 +255,7 @@ def finetune(
                 row = score_epoch(
                     classifier, valid, settings, epoch, state.loss_sum / updates_per_epoch, device
                 )
-            state.history.append(asdict(row))
+            state.history.append(fields_to_json(row))
             if on_epoch is not None:
                 on_epoch(row)
         if place + 1 == updates_per_epoch or time.monotonic() - saved > SAVE_EVERY_SECONDS:

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
+from cache.codec import fields_to_json
 from cache.commit import write_whole
 from cache.digest import digest_array
-from cache.settings import settings_to_dict
 from extractors.networks import NETWORKS
 from extractors.weights.load import load_weights
 from extractors.weights.tensors import weights_digest
@@ -73,7 +73,7 @@ def training_identity(train: Stills, settings: FinetuneSettings, started_from: s
     """
     return digest_identity(
         {
-            "settings": settings_to_dict(settings),
+            "settings": fields_to_json(settings),
             "images": digest_array(train.images),
             "targets": digest_array(train.targets),
             "classes": list(train.classes),

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from cache.settings import settings_to_dict
+from cache.codec import fields_to_json
 from extractors.weights.facts import Framing, WeightFacts
 from extractors.weights.tensors import weights_digest
 from trainer.runs.folder import CONFIG, CONFUSION, CURVES, HISTORY, read_run
@@ -128,9 +128,9 @@ def run_finetuning(
             source=source,
             half=half,
         )
-        config = settings_to_dict(resolved) | {"threads": machine["threads"]}
+        config = fields_to_json(resolved) | {"threads": machine["threads"]}
         if data is not None:
-            config["data"] = settings_to_dict(data)
+            config["data"] = fields_to_json(data)
         state = None
         if not overwrite:
             adopt(run, info, identity)
@@ -220,7 +220,7 @@ def write(
         detail=side if side < settings.image_size else 0,
         framing=Framing(**framing) if framing else None,
         seed=settings.seed,
-        settings=settings_to_dict(settings),
+        settings=fields_to_json(settings),
         data=info["data"],
         metrics=header_metrics(report),
         start=info["from"],

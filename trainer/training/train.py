@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cache.codec import fields_to_json
 from cache.digest import digest_array, digest_json
-from cache.settings import settings_to_dict
 from trainer.data.batches import BatchMaker, ordered_batches
 from trainer.data.corpus import UNLABELLED, Corpus, CorpusError
 from trainer.data.normalisation import Normalisation, fit_normalisations, normalise
@@ -173,7 +173,9 @@ def train_heads(
                 past.append(replace(record, seconds=seconds))
             late = time.monotonic() - saved >= PROGRESS_SECONDS
             if progress and (late or epoch == stop):
-                flat = [asdict(record) for row in zip(*history, strict=True) for record in row]
+                flat = [
+                    fields_to_json(record) for row in zip(*history, strict=True) for record in row
+                ]
                 unfinished.keep({"history": flat})
                 saved = time.monotonic()
             if on_epoch:
@@ -216,7 +218,7 @@ def training_identity(
     """
     return digest_identity(
         {
-            "heads": [[settings_to_dict(settings), seed] for settings, seed in heads],
+            "heads": [[fields_to_json(settings), seed] for settings, seed in heads],
             "kind": kind,
             "stop": stop,
             "classes": list(corpus.classes),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cache.codec import fields_to_json
 from cache.commit import write_whole
-from cache.settings import settings_to_dict
 from trainer.data.normalisation import Normalisation
 from trainer.heads.head import Head, make_head
 from trainer.settings import TrainSettings, settings_from_dict
@@ -107,7 +107,7 @@ def save_checkpoint(head: TrainedHead, path: Path) -> Path:
         tensors[f"{prefix}.deviation"] = torch.from_numpy(fitted.deviation)
     facts = {
         "format": FORMAT,
-        "settings": settings_to_dict(head.settings),
+        "settings": fields_to_json(head.settings),
         "classes": list(head.classes),
         "shapes": {name: list(shape) for name, shape in head.shapes.items()},
         "prior": head.prior.tolist(),
@@ -115,7 +115,7 @@ def save_checkpoint(head: TrainedHead, path: Path) -> Path:
         "features": dict(head.features),
         "set_keys": dict(head.set_keys),
         "untrained": head.untrained,
-        "history": [asdict(record) for record in head.history],
+        "history": [fields_to_json(record) for record in head.history],
     }
     metadata = {"avfuse": json.dumps(facts, sort_keys=True, allow_nan=False)}
     return write_whole(path, safetensors.torch.save(tensors, metadata))

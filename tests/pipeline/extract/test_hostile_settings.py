@@ -13,16 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cache.codec import fields_to_json
 from cache.manifest.clip import Clip
 from cache.manifest.manifest import write_manifest
-from cache.settings import (
-    SettingsError,
-    merge,
-    parse_overrides,
-    read_toml,
-    settings_from,
-    settings_to_dict,
-)
+from cache.settings import SettingsError, merge, parse_overrides, read_toml, settings_from
 from pipeline.extract.plan import plan_sets
 from pipeline.extract.settings import StageOneSettings
 from pipeline.media.frames import DecodeSettings
@@ -77,7 +71,7 @@ def paths(values: dict[str, Any], prefix: tuple[str, ...] = ()) -> list[tuple[st
     return found
 
 
-DEFAULTS = settings_to_dict(StageOneSettings())
+DEFAULTS = fields_to_json(StageOneSettings())
 
 
 @settings(max_examples=300, deadline=None)
@@ -95,7 +89,7 @@ def test_any_value_of_any_setting_is_settings_with_a_key_or_an_error(
     names = ("faces", "spectrogram", "logmel")
     plan = plan_sets(names, made, {}, cache=Path("/nowhere"), device="cpu")
     assert len({planned.spec.key for planned in plan.sets}) == 3
-    assert settings_from(StageOneSettings, settings_to_dict(made)) == made
+    assert settings_from(StageOneSettings, fields_to_json(made)) == made
 
 
 @settings(

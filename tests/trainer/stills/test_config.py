@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cache.settings import SettingsError, read_toml, settings_to_dict
+from cache.codec import fields_to_json
+from cache.settings import SettingsError, read_toml
 from trainer.settings import list_toml
 from trainer.stills.settings import PRESETS, FinetuneSettings, load_config
 
@@ -20,8 +21,8 @@ def test_the_preset_is_the_recipe_of_the_default_network_with_every_setting_writ
     assert config.threads == 1
     assert list_toml(PRESETS) == ["ferplus"]
     written = read_toml(PRESETS / "ferplus.toml")
-    assert set(written) == {*settings_to_dict(config.training), "threads"}
-    assert set(written["augment"]) == set(settings_to_dict(config.training.augment))
+    assert set(written) == {*fields_to_json(config.training), "threads"}
+    assert set(written["augment"]) == set(fields_to_json(config.training.augment))
 
 
 def test_settings_are_merged_in_order_and_unknown_ones_refused(tmp_path: Path) -> None:
