@@ -11,7 +11,7 @@ from cache.progress import Progress
 from cache.signals import StopRequest
 from extractors.networks import NETWORKS
 from trainer.commands import options
-from trainer.runs.folder import INFO, is_finished, to_json
+from trainer.runs.folder import INFO, format_json, is_finished
 from trainer.runs.run_writer import check_writable
 from trainer.settings import list_toml
 from trainer.stills.images.layouts import LAYOUTS, find_layout
@@ -162,4 +162,4 @@ def finetune(
         sys.exit(128 + request.number)
     if finished:
         click.echo(f"{run} is finished already; nothing was trained.", err=True)
-    click.echo(to_json(report).rstrip("\n") if as_json else format_still_report(report))
+    click.echo(format_json(report).rstrip("\n") if as_json else format_still_report(report))

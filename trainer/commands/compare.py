@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from trainer.runs.folder import RunError, read_run, to_json
+from trainer.runs.folder import RunError, format_json, read_run
 from trainer.runs.predictions import PredictionsError
 
 
@@ -42,7 +42,9 @@ def compare(run_a: Path, run_b: Path, common: bool, show: int, as_json: bool) ->
     except (RunError, PredictionsError, OSError) as error:
         raise click.UsageError(str(error)) from error
     if as_json:
-        click.echo(to_json({"a": str(run_a), "b": str(run_b), **comparison.to_json()}), nl=False)
+        click.echo(
+            format_json({"a": str(run_a), "b": str(run_b), **comparison.to_json()}), nl=False
+        )
         return
     click.echo(format_comparison(comparison, names=(str(run_a), str(run_b)), show=show or None))
     for name, run in zip((run_a, run_b), runs, strict=True):

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from trainer.commands import options
-from trainer.runs.folder import RunError, read_run, to_json
+from trainer.runs.folder import RunError, format_json, read_run
 from trainer.runs.predictions import PredictionsError
 
 
@@ -54,6 +54,6 @@ def ensemble(
     except (RunError, PredictionsError, OSError) as error:
         raise click.UsageError(str(error)) from error
     if as_json:
-        click.echo(to_json(report), nl=False)
+        click.echo(format_json(report), nl=False)
     else:
         click.echo(format_report(report, name=str(out)))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from trainer.runs.folder import RunError, read_run, to_json
+from trainer.runs.folder import RunError, format_json, read_run
 
 
 @click.command()
@@ -28,6 +28,6 @@ def evaluate(run: Path, as_json: bool) -> None:
     except (RunError, OSError) as error:
         raise click.UsageError(str(error)) from error
     if as_json:
-        click.echo(to_json(report), nl=False)
+        click.echo(format_json(report), nl=False)
     else:
         click.echo(format_report(report, name=str(run)))

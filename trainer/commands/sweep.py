@@ -12,7 +12,7 @@ from cache.manifest.manifest import read_manifest
 from cache.progress import Progress
 from cache.signals import ends_by_signal
 from trainer.commands import options
-from trainer.runs.folder import to_json
+from trainer.runs.folder import format_json
 from trainer.sweeps.file import read_sweep, sweep_names
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def sweep(
     from extractors.running.device import choose_device
     from trainer.sweeps.cell import Place
     from trainer.sweeps.sweep import TABLE_MARKDOWN, run_sweep
-    from trainer.sweeps.table import to_json as table_to_json
+    from trainer.sweeps.table import make_table
 
     try:
         place = Place(manifest, cache, out, choose_device(device), threads, packs)
@@ -134,7 +134,7 @@ def sweep(
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
     if as_json:
-        click.echo(to_json(table_to_json(found, results)), nl=False)
+        click.echo(format_json(make_table(found, results)), nl=False)
     else:
         click.echo((out / TABLE_MARKDOWN).read_text(encoding="utf-8"), nl=False)
     sys.exit(1 if any(result.state == "failed" for result in results) else 0)

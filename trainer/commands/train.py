@@ -10,7 +10,7 @@ import click
 from cache.manifest.manifest import read_manifest
 from cache.signals import ends_by_signal
 from trainer.commands import options
-from trainer.runs.folder import is_finished, to_json
+from trainer.runs.folder import format_json, is_finished
 from trainer.runs.run_writer import check_writable
 from trainer.settings import inner_share, load_settings
 
@@ -145,6 +145,6 @@ def train(
     if finished:
         click.echo(f"{run} is finished already; nothing was trained.", err=True)
     if as_json:
-        click.echo(to_json(report), nl=False)
+        click.echo(format_json(report), nl=False)
     else:
         click.echo(format_report(report, name=str(run)))

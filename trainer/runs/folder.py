@@ -90,7 +90,7 @@ def read_members(run: Run) -> dict[str, Predictions]:
         raise RunError(f"{run.path} is damaged: {error}") from error
 
 
-def to_json(values: Mapping[str, Any]) -> str:
+def format_json(values: Mapping[str, Any]) -> str:
     """Write JSON for people and programs: indented, and never NaN."""
     return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 

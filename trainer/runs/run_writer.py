@@ -33,8 +33,8 @@ from trainer.runs.folder import (
     METRICS,
     PREDICTIONS,
     RunError,
+    format_json,
     read_json,
-    to_json,
 )
 from trainer.runs.predictions import Predictions, format_predictions
 from trainer.training.identity import check_identity
@@ -145,12 +145,12 @@ class RunWriter:
 
     def finish(self, metrics: Mapping[str, Any], **info: Any) -> None:
         """Write the metrics, then mark the run finished."""
-        self.write(to_json(metrics), METRICS)
+        self.write(format_json(metrics), METRICS)
         self.info.update(info, state="finished", finished=utc_now())
         self._write_info()
 
     def _write_info(self) -> None:
-        self.write(to_json(self.info), INFO)
+        self.write(format_json(self.info), INFO)
 
 
 def check_writable(path: Path, *, overwrite: bool, resume: bool = False) -> None:

@@ -26,7 +26,7 @@ from trainer.runs.folder import (
     METRICS,
     PREDICTIONS,
     RunError,
-    to_json,
+    format_json,
 )
 from trainer.stills.images.parts import Copies, StillParts, describe_parts
 from trainer.stills.images.stills import Stills
@@ -159,7 +159,7 @@ def adopt(run: Path, info: Mapping[str, Any], identity: str) -> None:
     read_progress(run / PROGRESS, identity)
     check_only_state(run)
     begun = {"format": FORMAT, "state": "failed", "reason": "begun without a run folder", **info}
-    write_whole(run / INFO, to_json(begun))
+    write_whole(run / INFO, format_json(begun))
 
 
 def check_only_state(run: Path) -> None:

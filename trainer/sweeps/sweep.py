@@ -12,7 +12,7 @@ from joblib import Parallel, delayed
 
 from cache.commit import write_whole
 from cache.manifest.manifest import Manifest, read_manifest
-from trainer.runs.folder import RunError, read_json, to_json
+from trainer.runs.folder import RunError, format_json, read_json
 from trainer.sweeps.cell import CellResult, Place, join_cells, run_cells_in_worker, stack_cells
 from trainer.sweeps.file import CellText, Sweep, SweepError
 from trainer.sweeps.table import format_csv, format_markdown, plot_heat_map
@@ -133,7 +133,7 @@ def _prepare(sweep: Sweep, output: Path) -> None:
         if there != sweep.name:
             raise SweepError(f"{output} holds the sweep {there}; choose another folder")
     (output / CELLS).mkdir(parents=True, exist_ok=True)
-    write_whole(marker, to_json({"format": FORMAT, "sweep": sweep.name, "title": sweep.title}))
+    write_whole(marker, format_json({"format": FORMAT, "sweep": sweep.name, "title": sweep.title}))
 
 
 def _write(sweep: Sweep, results: Sequence[CellResult], output: Path) -> None:

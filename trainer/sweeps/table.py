@@ -73,6 +73,12 @@ def format_markdown(sweep: Sweep, results: Sequence[CellResult]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def make_table(sweep: Sweep, results: Sequence[CellResult]) -> Mapping[str, Any]:
+    """Return the title and a row per cell, ready for JSON."""
+    rows = [make_row(cell, result) for cell, result in zip(sweep.cells, results, strict=True)]
+    return {"title": sweep.title, "cells": rows}
+
+
 def make_row(cell: CellText, result: CellResult) -> dict[str, Any]:
     """Gather a cell's figures under ``COLUMNS``; shares in percent."""
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
@@ -141,12 +147,6 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     return f"{value:.3f}" if isinstance(value, float) else str(value)
-
-
-def to_json(sweep: Sweep, results: Sequence[CellResult]) -> Mapping[str, Any]:
-    """The table as JSON."""
-    rows = [make_row(cell, result) for cell, result in zip(sweep.cells, results, strict=True)]
-    return {"title": sweep.title, "cells": rows}
 
 
 def plot_heat_map(sweep: Sweep, results: Sequence[CellResult]) -> bytes:

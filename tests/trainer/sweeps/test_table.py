@@ -8,7 +8,7 @@ from typing import Any
 
 from trainer.sweeps.cell import CellResult
 from trainer.sweeps.file import Base, CellText, Sweep
-from trainer.sweeps.table import format_csv, format_markdown, make_row, to_json
+from trainer.sweeps.table import format_csv, format_markdown, make_row, make_table
 
 
 def figures(n: int, accuracy: float, deviation: float | None) -> dict[str, Any]:
@@ -73,4 +73,4 @@ def test_what_is_not_defined_is_empty_and_what_was_told_of_some_cells_names_them
     assert "- warning (a|b): first" in lines
     assert "- warning (every cell): second" in lines
     assert "- d: failed: why" in lines
-    assert [row["cell"] for row in to_json(sweep, results)["cells"]] == ["a|b", "c", "d"]
+    assert [row["cell"] for row in make_table(sweep, results)["cells"]] == ["a|b", "c", "d"]
