@@ -99,7 +99,7 @@ def finetune(
     from extractors.running.device import choose_device
     from pipeline.stills import framing_of, read_images
     from trainer.stills.finetune import DivergedError, StillEpoch, Stopped
-    from trainer.stills.run import Watcher, run_finetuning
+    from trainer.stills.run import Callbacks, run_finetuning
     from trainer.stills.still_report import format_still_report
     from trainer.stills.weights_file import describe_start
 
@@ -136,7 +136,7 @@ def finetune(
                 threads=threads or settings.threads,
                 half=half,
                 overwrite=overwrite,
-                watcher=Watcher(show, say_epoch, request.asked),
+                callbacks=Callbacks(show, say_epoch, request.asked),
             )
     except Stopped as stop:
         display.close()

@@ -134,7 +134,7 @@ def train(
             threads=threads,
             overwrite=overwrite,
             packs=packs,
-            watch=display,
+            listener=display,
         )
     except TrainingError as error:
         raise click.ClickException(f"{run}: {error}") from error

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TextIO
 
 from cache.progress import Progress
-from trainer.runs.head_trainer import Watch
+from trainer.runs.head_trainer import RunListener
 from trainer.runs.history import Stage
 from trainer.training.trained import EpochRecord
 
 
-class Display(Watch):
+class Display(RunListener):
     """Writes to a stream as a run goes on.
 
     Args:

@@ -17,7 +17,7 @@ from cache.manifest.manifest import Manifest
 from trainer.data.corpus import Available, Corpus, load_available, used_set_names
 from trainer.data.splits import FoldPlan, find_leaks, plan_folds, restrict_folds
 from trainer.runs.folder import CONFIG, CURVES, ENTRIES, read_run
-from trainer.runs.head_trainer import HeadTrainer, Watch, train_fold
+from trainer.runs.head_trainer import HeadTrainer, RunListener, train_fold
 from trainer.runs.history import plot_history
 from trainer.runs.info import describe_run, measure_run_coverage
 from trainer.runs.predictions import Predictions, mean_predictions, pool_predictions
@@ -67,7 +67,7 @@ def run_experiment(
     overwrite: bool = False,
     keep: bool = False,
     packs: Path | None = None,
-    watch: Watch | None = None,
+    listener: RunListener | None = None,
 ) -> dict[str, Any]:
     """Train every fold and seed, average the seeds, pool the folds, and write the run.
 
@@ -88,7 +88,7 @@ def run_experiment(
             it trained are kept; another run is refused.
         keep: as without ``overwrite``, but another run is replaced.
         packs: folder of the packs, for a cache that can't be written.
-        watch: hears how the run goes on.
+        listener: hears how the run goes on.
 
     Returns:
         The report, as written to ``metrics.json``.
@@ -111,7 +111,7 @@ def run_experiment(
         overwrite=overwrite,
         keep=keep,
         packs=packs,
-        watch=watch,
+        listener=listener,
     )
     return report
 
@@ -127,7 +127,7 @@ def run_experiments(
     overwrite: bool = False,
     keep: bool = False,
     packs: Path | None = None,
-    watch: Watch | None = None,
+    listener: RunListener | None = None,
 ) -> list[dict[str, Any]]:
     """Make several runs from the same features and clips, their heads trained as one.
 
@@ -146,14 +146,14 @@ def run_experiments(
         overwrite: see there.
         keep: see there; of each run.
         packs: see there.
-        watch: see there.
+        listener: see there.
 
     Returns:
         The report of each run.
     """
     for run in wanted:
         check_writable(run, overwrite=True)  # whether it may be replaced is known further down
-    watch = watch or Watch()
+    listener = listener or RunListener()
     settings, protocol = next(iter(wanted.values()))
     material = _load_material(manifest, cache, settings, protocol, packs)
     corpus, usable = material.found.corpus, material.usable
@@ -184,12 +184,12 @@ def run_experiments(
             writer.write(format_toml(config), CONFIG)
             writer.write(_format_entries(corpus), ENTRIES)
             trainers.append(
-                HeadTrainer(writer, corpus, settings, seeds, device=device, watch=watch)
+                HeadTrainer(writer, corpus, settings, seeds, device=device, listener=listener)
             )
         if trainers:
             folds = [fold for fold in usable.folds if fold.test]
             num_heads = len(folds) * sum(len(trainer.seeds) for trainer in trainers)
-            watch.start(num_heads, settings.optim.epochs)
+            listener.start(num_heads, settings.optim.epochs)
             parts = [train_fold(trainers, fold) for fold in folds]
             coverage = measure_run_coverage(cache, used_set_names(settings), corpus.clip_ids)
             for trainer, of_folds in zip(trainers, zip(*parts, strict=True), strict=True):

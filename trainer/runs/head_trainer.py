@@ -33,7 +33,7 @@ MOST_HEADS = 64
 Stack = Mapping[tuple[TrainSettings, int], TrainedHead]
 
 
-class Watch:
+class RunListener:
     """Listener to a run; this one shows nothing."""
 
     def start(self, num_heads: int, epochs: int) -> None:
@@ -90,7 +90,7 @@ def _train_stack(
         seeds,
         device=first.device,
         progress=progress,
-        on_epoch=lambda number, record: first.watch.epoch(
+        on_epoch=lambda number, record: first.listener.epoch(
             _name(fold, seeds[number % len(seeds)]), "train", record
         ),
     )
@@ -118,7 +118,7 @@ class HeadTrainer:
         settings: the head and its training.
         seeds: of the heads of each fold.
         device: where to compute.
-        watch: hears of every epoch and head.
+        listener: hears of every epoch and head.
 
     Attributes:
         rows: the history, one row per epoch of every head.
@@ -134,14 +134,14 @@ class HeadTrainer:
         seeds: Sequence[int],
         *,
         device: str = "cpu",
-        watch: Watch | None = None,
+        listener: RunListener | None = None,
     ) -> None:
         self.writer = writer
         self.corpus = corpus
         self.settings = settings
         self.seeds = list(seeds)
         self.device = device
-        self.watch = watch or Watch()
+        self.listener = listener or RunListener()
         self.rows: list[HistoryRow] = []
         self.checkpoints: list[dict[str, Any]] = []
         self._lengthened: set[str] = set()
@@ -198,7 +198,7 @@ class HeadTrainer:
                 "epochs": len(head.history),
             }
         )
-        self.watch.head(name, head.history[-1], resumed=resumed)
+        self.listener.head(name, head.history[-1], resumed=resumed)
         return self._predict(head, fold)
 
     def _train(self, fold: Fold, seed: int, name: str) -> TrainedHead:
@@ -225,7 +225,7 @@ class HeadTrainer:
             epochs=epochs,
             device=self.device,
             progress=self.progress(fold, str(seed)),
-            on_epoch=lambda record: self.watch.epoch(name, "train", record),
+            on_epoch=lambda record: self.listener.epoch(name, "train", record),
         )
 
     def _forget(self, fold: Fold, seed: int, stage: Stage) -> None:
@@ -235,7 +235,7 @@ class HeadTrainer:
 
     def _note(self, fold: Fold, seed: int, name: str, stage: Stage, record: EpochRecord) -> None:
         self.rows.append(HistoryRow(fold.number, seed, stage, record))
-        self.watch.epoch(name, stage, record)
+        self.listener.epoch(name, stage, record)
 
     def progress(self, fold: Fold, seeds: str) -> Path:
         """Return the file of an unfinished training of a head, or of several as one."""

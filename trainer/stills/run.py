@@ -42,7 +42,7 @@ from trainer.training.state import read_progress
 
 
 @dataclass(frozen=True)
-class Watcher:
+class Callbacks:
     """Callbacks of a fine-tuning: two that hear how it goes on, one that may stop it.
 
     Attributes:
@@ -69,7 +69,7 @@ def run_finetuning(
     threads: int | None = None,
     half: bool = False,
     overwrite: bool = False,
-    watcher: Watcher | None = None,
+    callbacks: Callbacks | None = None,
 ) -> dict[str, Any]:
     """Fine-tune a face network and write the run folder.
 
@@ -91,13 +91,13 @@ def run_finetuning(
         overwrite: replace the run that the folder holds, whatever it is. Without it the same run
             goes on: if it is finished its figures are returned, if it was interrupted, also as
             ``finetune`` alone, its state is taken up; another run is refused.
-        watcher: hears how it goes on.
+        callbacks: hear how it goes on, and may stop it.
 
     Returns:
         The figures, as written to ``metrics.json``.
 
     Raises:
-        Stopped: the watcher asked to stop; the state is saved.
+        Stopped: ``callbacks.stopped`` said so; the state is saved.
         RunError: the folder can't be written to, see ``RunWriter``, or holds another run.
         StillsError: the images can't be trained on; see ``check_parts``.
         OtherTrainingError: the folder holds another unfinished training.
@@ -107,7 +107,7 @@ def run_finetuning(
         ValueError: settings that don't fit the network.
         OSError: something can't be read or written.
     """
-    watcher = watcher or Watcher()
+    callbacks = callbacks or Callbacks()
     threads_before = torch.get_num_threads()
     torch.set_num_threads(threads or threads_before)
     try:
@@ -145,7 +145,7 @@ def run_finetuning(
             writer.write(format_toml(config), CONFIG)
             if parts.unreadable:
                 writer.write(format_unreadable(parts.unreadable), UNREADABLE)
-            trained = train(parts, settings, writer, weights, device, watcher)
+            trained = train(parts, settings, writer, weights, device, callbacks)
             if half:
                 halve(trained.classifier)
             return write(writer, parts, resolved, trained, info, copies, framing)
@@ -159,7 +159,7 @@ def train(
     writer: RunWriter,
     weights: Path | None,
     device: str,
-    watcher: Watcher,
+    callbacks: Callbacks,
 ) -> Finetuned:
     """Train, with the history on disk after every epoch."""
     progress = writer.file(PROGRESS)
@@ -171,8 +171,8 @@ def train(
     def hear(row: StillEpoch) -> None:
         rows.append(row)
         writer.write(format_history(rows, tested=len(parts.valid) > 0), HISTORY)
-        if watcher.epoch is not None:
-            watcher.epoch(row)
+        if callbacks.epoch is not None:
+            callbacks.epoch(row)
 
     trained = finetune(
         parts.train,
@@ -181,9 +181,9 @@ def train(
         weights=weights,
         progress=progress,
         device=device,
-        on_update=watcher.update,
+        on_update=callbacks.update,
         on_epoch=hear,
-        stopped=watcher.stopped,
+        stopped=callbacks.stopped,
     )
     writer.write(format_history(trained.history, tested=len(parts.valid) > 0), HISTORY)
     return trained

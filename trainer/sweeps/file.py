@@ -36,6 +36,9 @@ import numpy as np
 from cache.settings import SettingsError, merge, parse_overrides, read_toml, settings_from
 from trainer.settings import find_toml, list_toml
 
+SWEEPS = Path(__file__).parent
+_VARIABLE = re.compile(r"\{(\w+)\}")
+
 
 class SweepError(ValueError):
     """A sweep file that can't be understood, or a folder that can't take its results."""
@@ -138,10 +141,6 @@ class Sweep:
     def grid_size(self) -> int:
         """Number of cells in the grid."""
         return prod(len(axis.labels) for axis in self.axes) if self.axes else 0
-
-
-SWEEPS = Path(__file__).parent
-_VARIABLE = re.compile(r"\{(\w+)\}")
 
 
 def sweep_names() -> list[str]:

@@ -10,13 +10,13 @@ from cache.manifest.manifest import Manifest
 from tests.trainer.experiment_helper import train
 from trainer.runs.experiment import Protocol
 from trainer.runs.folder import RunError, read_run
-from trainer.runs.head_trainer import Watch
+from trainer.runs.head_trainer import RunListener
 from trainer.runs.history import read_history
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
-class Interrupted(Watch):
+class Interrupted(RunListener):
     """Stops the run after so many epochs."""
 
     def __init__(self, epochs: int) -> None:
@@ -51,7 +51,7 @@ def test_an_interrupted_run_is_resumed_with_the_same_result(
     whole = train(manifest, cache, tmp_path / "whole", protocol, stacked)
     path = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        train(manifest, cache, path, protocol, stacked, watch=Interrupted(epochs=epochs))
+        train(manifest, cache, path, protocol, stacked, listener=Interrupted(epochs=epochs))
     with pytest.raises(RunError, match=r"not finished: its state is 'failed' \(KeyboardInterrupt"):
         read_run(path)
     with pytest.raises(RunError, match=r"holds another run: optim\.epochs is 5, not 3"):
@@ -59,10 +59,10 @@ def test_an_interrupted_run_is_resumed_with_the_same_result(
     other = Protocol(folds="speaker:2", num_seeds=3)
     with pytest.raises(RunError, match="holds another run: different seeds"):
         train(manifest, cache, path, other, stacked)
-    watch = Interrupted(epochs=-1)
-    resumed = train(manifest, cache, path, protocol, stacked, watch=watch)
+    listener = Interrupted(epochs=-1)
+    resumed = train(manifest, cache, path, protocol, stacked, listener=listener)
     names = ("fold-0-seed-0", "fold-0-seed-1", "fold-1-seed-0", "fold-1-seed-1")
-    assert watch.heads == list(zip(names, kept, strict=True))
+    assert listener.heads == list(zip(names, kept, strict=True))
     together = {"off": None, "on": [0, 1]}[stack]
     assert [head.get("stacked_seeds") for head in resumed.info["checkpoints"]] == [together] * 4
     for name in ("predictions.csv", "members/seed-1.csv", "metrics.json"):
@@ -79,11 +79,11 @@ def test_a_head_interrupted_between_epochs_goes_on_from_there(
     whole = train(manifest, cache, tmp_path / "whole")
     path = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        train(manifest, cache, path, watch=Interrupted(epochs=2))
+        train(manifest, cache, path, listener=Interrupted(epochs=2))
     assert [p.name for p in (path / "checkpoints").iterdir()] == ["fold-0-seed-0.progress"]
-    watch = Interrupted(epochs=-1)
-    train(manifest, cache, path, watch=watch)
-    assert watch.left == -1 - (1 + 3)  # one epoch of the first head was left, three of the second
+    listener = Interrupted(epochs=-1)
+    train(manifest, cache, path, listener=listener)
+    assert listener.left == -1 - (1 + 3)  # one epoch of the first head, three of the second
     assert (path / "predictions.csv").read_bytes() == (whole.path / "predictions.csv").read_bytes()
     assert [row.record.epoch for row in read_history(path / "history.csv")] == [1, 2, 3] * 2
     assert not list((path / "checkpoints").glob("*.progress"))
@@ -93,7 +93,7 @@ def test_a_head_whose_checkpoint_was_lost_is_trained_again_with_one_history(
     manifest: Manifest, cache: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        train(manifest, cache, tmp_path / "run", watch=Interrupted(epochs=4))
+        train(manifest, cache, tmp_path / "run", listener=Interrupted(epochs=4))
     (tmp_path / "run" / "checkpoints" / "fold-0-seed-0.safetensors").unlink()
     run = train(manifest, cache, tmp_path / "run")
     rows = read_history(run.path / "history.csv")
@@ -108,11 +108,11 @@ def test_a_lost_head_of_a_stack_is_trained_again_with_the_others_and_is_the_same
     protocol = Protocol(folds="speaker:2", num_seeds=2)
     whole = train(manifest, cache, tmp_path / "whole", protocol)
     with pytest.raises(KeyboardInterrupt):
-        train(manifest, cache, tmp_path / "run", protocol, watch=Interrupted(epochs=7))
+        train(manifest, cache, tmp_path / "run", protocol, listener=Interrupted(epochs=7))
     (tmp_path / "run" / "checkpoints" / "fold-0-seed-1.safetensors").unlink()
-    watch = Interrupted(epochs=-1)
-    run = train(manifest, cache, tmp_path / "run", protocol, watch=watch)
-    assert [resumed for _, resumed in watch.heads] == [True, False, False, False]
+    listener = Interrupted(epochs=-1)
+    run = train(manifest, cache, tmp_path / "run", protocol, listener=listener)
+    assert [resumed for _, resumed in listener.heads] == [True, False, False, False]
     for name in ("predictions.csv", "members/seed-1.csv"):
         assert (run.path / name).read_bytes() == (whole.path / name).read_bytes()
     assert len(read_history(run.path / "history.csv")) == 12

@@ -24,7 +24,7 @@ from trainer.stills.classifier import FaceClassifier, predict_stills
 from trainer.stills.finetune import DivergedError, Stopped, finetune
 from trainer.stills.images.parts import StillsError, Unreadable
 from trainer.stills.images.stills import Stills
-from trainer.stills.run import Watcher, run_finetuning
+from trainer.stills.run import Callbacks, run_finetuning
 from trainer.stills.settings import DataSettings, load_config
 from trainer.stills.still_report import format_still_report, predict_part
 from trainer.stills.weights_file import halve, load_classifier, save_classifier
@@ -104,9 +104,9 @@ def test_a_stopped_run_goes_on_to_the_same_files(tmp_path: Path) -> None:
     run_finetuning(make_parts(), QUICK, whole)
     for updates in (1, 1, 1):  # of four
         asked = iter(range(1, 99))
-        watcher = Watcher(stopped=lambda asked=asked, n=updates: next(asked) == n)
+        callbacks = Callbacks(stopped=lambda asked=asked, n=updates: next(asked) == n)
         with pytest.raises(Stopped):
-            run_finetuning(make_parts(), QUICK, stopped, watcher=watcher)
+            run_finetuning(make_parts(), QUICK, stopped, callbacks=callbacks)
         info = json.loads((stopped / "run.json").read_text())
         assert info["state"] == "failed"
         assert "stopped after update" in info["reason"]
@@ -135,7 +135,7 @@ def test_the_state_of_a_training_by_python_is_taken_over(tmp_path: Path) -> None
     assert {file.name for file in other.iterdir()} == {"log", "progress.safetensors"}
     updates: list[int] = []
     report = run_finetuning(
-        parts, QUICK, run, watcher=Watcher(update=lambda n, *_: updates.append(n))
+        parts, QUICK, run, callbacks=Callbacks(update=lambda n, *_: updates.append(n))
     )
     assert updates == [4]
     assert report == run_finetuning(parts, QUICK, tmp_path / "whole")
@@ -164,7 +164,7 @@ def test_a_run_is_replaced_only_when_asked_and_resumed_only_as_itself(tmp_path: 
         run_finetuning(make_parts(), QUICK, tmp_path)
     with pytest.raises(Stopped):
         run_finetuning(
-            make_parts(), QUICK, tmp_path, overwrite=True, watcher=Watcher(stopped=lambda: True)
+            make_parts(), QUICK, tmp_path, overwrite=True, callbacks=Callbacks(stopped=lambda: True)
         )
     assert not (tmp_path / "weights.safetensors").exists()
     threads = torch.get_num_threads()

@@ -254,7 +254,7 @@ def test_a_stack_killed_in_the_middle_goes_on_from_there_to_the_same_bytes(
     assert child.returncode == (143 if number == signal.SIGTERM else -number), errors
     assert not list(stopped.rglob("*.safetensors"))
     seen: list[int] = []
-    monkeypatch.setattr(head_trainer.Watch, "epoch", lambda *call: seen.append(call[3].epoch))
+    monkeypatch.setattr(head_trainer.RunListener, "epoch", lambda *call: seen.append(call[3].epoch))
     run(source, stopped, long)
     assert 1 < min(seen[:12]) <= 60
     run(source, whole, long)
