@@ -81,8 +81,8 @@ def make_aligner(size: int) -> Aligner:
             return None
         box = max((face.box for face in found), key=lambda b: (b[2] - b[0]) * (b[3] - b[1]))
         landmarks = predictor.predict(image, box)[None]
-        rungs = np.array([BoxSource.DETECT])
-        crops = crop_faces(image[None], landmarks, np.array([box]), rungs, settings)
+        sources = np.array([BoxSource.DETECT])
+        crops = crop_faces(image[None], landmarks, np.array([box]), sources, settings)
         return np.asarray(crops[0], np.uint8)
 
     return align

@@ -83,8 +83,10 @@ def cosines(path: Path, faces: FaceArrays, plain: Boxes, sface: Path) -> list[fl
                 left, top, right, bottom, _ = ranked[0]
                 theirs = predictor.predict(image, (left, top, right, bottom))
                 points = np.stack([theirs, faces.landmarks[index]])
-                rungs = np.full(2, BoxSource.DETECT)
-                crops = crop_faces(np.stack([image] * 2), points, np.zeros((2, 4)), rungs, settings)
+                sources = np.full(2, BoxSource.DETECT)
+                crops = crop_faces(
+                    np.stack([image] * 2), points, np.zeros((2, 4)), sources, settings
+                )
                 one, other = (embed(network, crop) for crop in crops)
                 found.append(float(one @ other / np.linalg.norm(one) / np.linalg.norm(other)))
             index += 1
@@ -138,8 +140,8 @@ def measure(
 def show(row: dict[str, Any]) -> str:
     """One line about a clip, or about all."""
     frames = row["frames"]
-    rungs = " ".join(f"{name.lower()} {count / frames:.0%}" for name, count in row["rungs"].items())
-    line = f"{row['clip']:28s} {frames:5d} frames | {rungs} | plain dlib {row['dlib'] / frames:.0%}"
+    found = " ".join(f"{name.lower()} {count / frames:.0%}" for name, count in row["rungs"].items())
+    line = f"{row['clip']:28s} {frames:5d} frames | {found} | plain dlib {row['dlib'] / frames:.0%}"
     line += f", ours {row['detected'] / frames:.0%} detected, {row['found'] / frames:.0%} in all"
     if row["overlaps"]:
         low, middle = np.quantile(row["overlaps"], [0.05, 0.5])

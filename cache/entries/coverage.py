@@ -15,11 +15,11 @@ from cache.digest import JSON
 from cache.entries.entry import EntryHeader
 
 FACT = "coverage"  # the name of the fact in an entry's header
-WHOLE = "whole"  # the rung of a frame without a face
+WHOLE = "whole"  # the source of a frame without a face
 
 
-class _Rungs:
-    """Figures that follow from the frames per rung, of a clip or of a corpus."""
+class _Frames:
+    """Figures that follow from the frames by source, of a clip or of a corpus."""
 
     rungs: Mapping[str, int]
 
@@ -34,17 +34,18 @@ class _Rungs:
         return self.num_frames - self.rungs.get(WHOLE, 0)
 
     @property
-    def rung_names(self) -> list[str]:
-        """Names of the rungs, that of the most frames first and ``whole`` last."""
-        return sorted(self.rungs, key=lambda rung: (rung == WHOLE, -self.rungs[rung]))
+    def source_names(self) -> list[str]:
+        """Names of the sources, that of the most frames first and ``whole`` last."""
+        return sorted(self.rungs, key=lambda name: (name == WHOLE, -self.rungs[name]))
 
 
 @dataclass(frozen=True)
-class Coverage(_Rungs, JsonFields):
-    """Frames per rung of the ladder, and the longest time without a face.
+class Coverage(_Frames, JsonFields):
+    """Frames by the source of their face box, and the longest time without a face.
 
     Args:
-        rungs: name of the rung -> number of frames, for rungs that occur; ``whole``: no face.
+        rungs: source -> number of frames, for sources that occur; ``whole``: no face. Entries and
+            reports store it under this name.
         longest_gap_seconds: from the first frame of the longest stretch without a face to the first
             frame with one again; to the last frame at the end of the clip.
     """
@@ -54,12 +55,12 @@ class Coverage(_Rungs, JsonFields):
 
 
 @dataclass(frozen=True)
-class CorpusCoverage(_Rungs):
+class CorpusCoverage(_Frames):
     """The coverage of all clips together.
 
     Args:
         clips: number of clips.
-        rungs: name of the rung -> frames of all clips.
+        rungs: source -> frames of all clips.
         longest_gap_seconds: of the clip with the longest stretch without a face.
         longest_gap_clip: that clip; None where every frame has a face.
         without_face: clips that have frames, and a face in none.
@@ -96,15 +97,15 @@ def add_coverage(clips: Mapping[str, Coverage]) -> CorpusCoverage:
     Args:
         clips: clip id -> coverage.
     """
-    rungs: Counter[str] = Counter()
+    sources: Counter[str] = Counter()
     for coverage in clips.values():
-        rungs.update(coverage.rungs)
+        sources.update(coverage.rungs)
     gaps = {clip: coverage.longest_gap_seconds for clip, coverage in clips.items()}
     longest = max(gaps, key=lambda clip: gaps[clip], default=None)
     gap = gaps[longest] if longest is not None else 0.0
     return CorpusCoverage(
         clips=len(clips),
-        rungs=dict(rungs),
+        rungs=dict(sources),
         longest_gap_seconds=gap,
         longest_gap_clip=longest if gap > 0 else None,
         without_face=tuple(
@@ -117,8 +118,9 @@ def describe_coverage(corpus: CorpusCoverage) -> str:
     """Say a corpus's coverage in one line; empty where there are no frames."""
     if not corpus.num_frames:
         return ""
-    rungs = corpus.rung_names
-    shares = ", ".join(f"{rung} {corpus.rungs[rung] / corpus.num_frames:.1%}" for rung in rungs)
+    shares = ", ".join(
+        f"{name} {corpus.rungs[name] / corpus.num_frames:.1%}" for name in corpus.source_names
+    )
     line = (
         f"{corpus.num_with_face} of {corpus.num_frames} frames with a face "
         f"({corpus.num_with_face / corpus.num_frames:.1%}): {shares}"

@@ -23,7 +23,7 @@ TRACK_COLOURS: tuple[Colour, ...] = (
     (0, 200, 210),
     (190, 110, 40),
 )
-RUNG_COLOURS: dict[BoxSource, Colour] = {
+SOURCE_COLOURS: dict[BoxSource, Colour] = {
     BoxSource.WHOLE: (220, 30, 30),
     BoxSource.DETECT: (40, 150, 60),
     BoxSource.HOLD: (245, 160, 40),
@@ -38,7 +38,7 @@ GAP = 6  # pixels between the frames of a row
 STRIP_HEIGHT, TRACK_STRIP_HEIGHT = 10, 4
 BLANK: Colour = (225, 225, 225)
 HAND: Colour = (255, 255, 255)
-NARROW, SMALL_TEXT = 280, 11  # below this width of a frame, the names of rungs need smaller text
+NARROW, SMALL_TEXT = 280, 11  # below this width of a frame, the names of sources need smaller text
 SHIFT = 4  # bits behind the point in cv2's coordinates
 
 
@@ -47,7 +47,7 @@ class Mark:
     """A face in a frame: its track (-1 for a box given by hand), source and place."""
 
     track: int
-    rung: BoxSource
+    source: BoxSource
     box: np.ndarray
     landmarks: np.ndarray
     chosen: bool
@@ -169,7 +169,7 @@ def _list_marks(
             "whole frame",
             room=width,
             bold=True,
-            colour=RUNG_COLOURS[BoxSource.WHOLE],
+            colour=SOURCE_COLOURS[BoxSource.WHOLE],
             size=size,
         )
         top += LINE_HEIGHT
@@ -178,7 +178,7 @@ def _list_marks(
     for number, mark in enumerate(shown):
         y = top + number * LINE_HEIGHT
         draw.rectangle((left, y + 3, left + 10, y + 13), fill=colour_of(mark.track), outline=BLACK)
-        text = f"{name_of(mark.track)} {mark.rung.name.lower()}"
+        text = f"{name_of(mark.track)} {mark.source.name.lower()}"
         write(draw, (left + 15, y), text, room=width - 15, bold=mark.chosen, size=size)
     if len(shown) < len(marks):
         text = f"and {len(marks) - len(shown)} more"
@@ -209,21 +209,21 @@ def _paste(
 
 
 def _draw_strip(picture: np.ndarray, faces: FaceArrays, frames: Sequence[int]) -> None:
-    """Colour every frame by its rung and its track; black ticks are the frames shown."""
+    """Colour every frame by its box's source and its track; black ticks are the frames shown."""
     num, width = len(faces.times), picture.shape[1]
     at = np.arange(width) * num // width
-    rungs = np.zeros((max(BoxSource) + 1, 3), np.uint8)
-    for rung, colour in RUNG_COLOURS.items():
-        rungs[rung] = colour
+    sources = np.zeros((max(BoxSource) + 1, 3), np.uint8)
+    for source, colour in SOURCE_COLOURS.items():
+        sources[source] = colour
     tracks = np.array([BLANK, *TRACK_COLOURS], np.uint8)
-    picture[:STRIP_HEIGHT] = rungs[faces.rung[at]]
+    picture[:STRIP_HEIGHT] = sources[faces.rung[at]]
     number = np.where(faces.track[at] < 0, 0, faces.track[at] % len(TRACK_COLOURS) + 1)
     picture[STRIP_HEIGHT:] = tracks[number]
     for lost in np.flatnonzero(
         faces.rung == BoxSource.WHOLE
     ).tolist():  # one of thousands shall be seen too
         first = lost * width // num
-        picture[:STRIP_HEIGHT, first : max(first + 1, (lost + 1) * width // num)] = RUNG_COLOURS[
+        picture[:STRIP_HEIGHT, first : max(first + 1, (lost + 1) * width // num)] = SOURCE_COLOURS[
             BoxSource.WHOLE
         ]
     for frame in frames:

@@ -96,7 +96,7 @@ def _stream(
 
 
 # What can happen in a frame, the most telling first; where room is short the last give way.
-BEGINS, SWITCHES, LOST_OR_FOUND, RUNG_CHANGES = range(4)
+BEGINS, SWITCHES, LOST_OR_FOUND, SOURCE_CHANGES = range(4)
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Sample:
 def choose_samples(faces: FaceArrays, tracks: TrackArrays, most: int) -> list[Sample]:
     """Choose frames of a clip, in order: half of them evenly, then those where something happens.
 
-    A track begins, the chosen face is another, is lost or found, or is had by another rung. What
+    A track begins, the chosen face is another, is lost or found, or has another source. What
     room is left goes to the middles of the longest stretches without a frame.
 
     Args:
@@ -128,7 +128,7 @@ def choose_samples(faces: FaceArrays, tracks: TrackArrays, most: int) -> list[Sa
     chosen = _evenly(range(num), max(2, (most + 1) // 2))
     for kind in range(4):
         frames = [frame for frame, (kinds, _) in sorted(happens.items()) if min(kinds) == kind]
-        if kind == RUNG_CHANGES:  # a rung that flickers must not fill the row with one moment
+        if kind == SOURCE_CHANGES:  # a source that flickers must not fill the row with one moment
             frames = _apart(frames, chosen, num // (4 * most))
         new = [frame for frame in frames if frame not in chosen]
         chosen |= _evenly(new, most - len(chosen))
@@ -174,7 +174,7 @@ def _find_events(
         elif track[frame - 1] != track[frame]:
             event = (SWITCHES, f"{track[frame - 1]} gives way to {track[frame]}")
         else:
-            event = (RUNG_CHANGES, f"was {before.name.lower()}")
+            event = (SOURCE_CHANGES, f"was {before.name.lower()}")
         found.setdefault(frame, []).append(event)
     return {
         frame: (tuple(kind for kind, _ in events), tuple(text for _, text in events))

@@ -19,15 +19,15 @@ from PIL import Image, ImageDraw
 
 from cache.commit import whole_file
 from pipeline.faces.tracks import BoxSource
-from pipeline.inspect.drawing import RUNG_COLOURS
+from pipeline.inspect.drawing import SOURCE_COLOURS
 from pipeline.inspect.rows import Row
 from pipeline.inspect.text import BLACK, GREY, LINE_HEIGHT, WHITE, wrap, write
 
 LEGEND = (
     "A frame shows every track in its own colour, with its number; the chosen face's box is thick, "
     "its name first and bold in the list. Below is the crop that a network is given. The strip "
-    "shows every frame of the clip: above the rung, below the chosen track; black ticks are the "
-    "frames shown."
+    "shows every frame of the clip: above how its face was found, below the chosen track; black "
+    "ticks are the frames shown."
 )
 RED = (170, 40, 40)
 QUALITY = 90
@@ -127,8 +127,8 @@ def _write_html(path: Path, template: str, **values: object) -> None:
     )
     environment.filters["embed"] = _embed
     environment.filters["page_name"] = page_name
-    rungs = [(_name(rung), f"rgb{colour}") for rung, colour in RUNG_COLOURS.items()]
-    pieces = environment.get_template(template).generate(legend=LEGEND, rungs=rungs, **values)
+    sources = [(_name(source), f"rgb{colour}") for source, colour in SOURCE_COLOURS.items()]
+    pieces = environment.get_template(template).generate(legend=LEGEND, sources=sources, **values)
     with whole_file(path) as temporary, temporary.open("xb") as file:
         for piece in pieces:
             # A file name that is no Unicode reaches a reason as lone surrogates.
@@ -163,9 +163,9 @@ def _head(title: str, width: int, *, empty: bool) -> np.ndarray:
         write(draw, (0, top), line, room=width, colour=GREY)
         top += LINE_HEIGHT
     left = 0.0
-    for rung, colour in RUNG_COLOURS.items():
+    for source, colour in SOURCE_COLOURS.items():
         draw.rectangle((left, top + 3, left + 12, top + 13), fill=colour)
-        left += 18 + write(draw, (left + 16, top), _name(rung), room=200) + 14
+        left += 18 + write(draw, (left + 16, top), _name(source), room=200) + 14
     if empty:
         write(
             draw, (0, top + LINE_HEIGHT), "No clip is of the kind that was asked for.", room=width
@@ -194,5 +194,5 @@ def _widen(part: np.ndarray, width: int) -> np.ndarray:
     return result
 
 
-def _name(rung: BoxSource) -> str:
-    return "no face" if rung == BoxSource.WHOLE else rung.name.lower()
+def _name(source: BoxSource) -> str:
+    return "no face" if source == BoxSource.WHOLE else source.name.lower()

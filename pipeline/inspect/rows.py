@@ -54,13 +54,13 @@ class Row:
         coverage = self.coverage
         if coverage is None or not coverage.num_frames:
             return self.about
-        rungs = coverage.rung_names
+        sources = coverage.source_names
         tracks = f"{self.num_tracks} track" + ("s" if self.num_tracks != 1 else "")
         parts = [
             f"face in {coverage.num_with_face} of {coverage.num_frames} frames "
             f"({coverage.num_with_face / coverage.num_frames:.1%})",
-            ", ".join(f"{rung} {coverage.rungs[rung]}" for rung in rungs),
-            *([f"longest gap {coverage.longest_gap_seconds:.2f} s"] if WHOLE in rungs else []),
+            ", ".join(f"{source} {coverage.rungs[source]}" for source in sources),
+            *([f"longest gap {coverage.longest_gap_seconds:.2f} s"] if WHOLE in sources else []),
             tracks,
             self.about,
         ]
@@ -160,7 +160,7 @@ def _draw_cells(
 def _blank_cell(sample: Sample, found: ClipTracks, faces: FaceArrays, points: np.ndarray) -> Cell:
     """Return a cell without its picture: the faces of a frame, the chosen one last."""
     frame, tracks = sample.frame, found.tracks
-    chosen, rung = int(faces.track[frame]), BoxSource(int(faces.rung[frame]))
+    chosen, source = int(faces.track[frame]), BoxSource(int(faces.rung[frame]))
     marks = [
         Mark(
             int(tracks.number[i]),
@@ -172,8 +172,8 @@ def _blank_cell(sample: Sample, found: ClipTracks, faces: FaceArrays, points: np
         for i in np.flatnonzero(tracks.frame == frame)
         if int(tracks.number[i]) != chosen
     ]
-    if rung != BoxSource.WHOLE:
-        marks.append(Mark(chosen, rung, faces.box[frame], points, chosen=True))
+    if source != BoxSource.WHOLE:
+        marks.append(Mark(chosen, source, faces.box[frame], points, chosen=True))
     caption = f"{found.times[frame]:.2f} s"
     if sample.why:
         caption += "  " + ", ".join(sample.why)

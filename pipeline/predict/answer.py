@@ -67,17 +67,17 @@ class Curve:
         return [
             {
                 "time_seconds": round(float(time), 6),
-                "face": BoxSource(rung).name.lower(),
+                "face": BoxSource(source).name.lower(),
                 "probabilities": (
                     None
-                    if rung == BoxSource.WHOLE
+                    if source == BoxSource.WHOLE
                     else {
                         name: round(float(value), 4)
                         for name, value in zip(self.classes, row, strict=True)
                     }
                 ),
             }
-            for time, rung, row in zip(self.times, self.rung, self.probabilities, strict=True)
+            for time, source, row in zip(self.times, self.rung, self.probabilities, strict=True)
         ]
 
 

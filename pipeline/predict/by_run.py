@@ -180,7 +180,7 @@ def _describe(
         ]
     seen = described["attention"].get("video", [])
     if faces is not None and seen:
-        rungs = faces.read(clip.id, ("rung",)).arrays["rung"]
-        for step, rung in zip(seen, rungs, strict=False):
-            step["face"] = BoxSource(rung).name.lower()
+        sources = faces.read(clip.id, ("rung",)).arrays["rung"]
+        for step, source in zip(seen, sources, strict=False):
+            step["face"] = BoxSource(source).name.lower()
     return described

@@ -104,9 +104,11 @@ def _as_csv(answers: Sequence[Answer]) -> str:
     for answer in answers:
         curve = answer.curve
         rows = zip(curve.times, curve.rung, curve.probabilities, strict=True)
-        for time, rung, probabilities in rows:
-            values = [""] * len(classes) if rung == BoxSource.WHOLE else np.round(probabilities, 4)
-            face = BoxSource(rung).name.lower()
+        for time, source, probabilities in rows:
+            values = (
+                [""] * len(classes) if source == BoxSource.WHOLE else np.round(probabilities, 4)
+            )
+            face = BoxSource(source).name.lower()
             writer.writerow([answer.video, f"{time:.3f}", face, *values])
     return text.getvalue()
 

@@ -114,7 +114,7 @@ def measure_run_coverage(
 
     Returns:
         Set -> JSON: what ``CorpusCoverage`` says of all clips, and ``per_clip`` the frames, those
-        with a face, the rungs and the longest gap of each. Empty for a run without such a set.
+        with a face, their sources and the longest gap of each. Empty for a run without such a set.
 
     Raises:
         SetError: the cache has no such set, or several.

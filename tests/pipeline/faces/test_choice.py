@@ -204,7 +204,7 @@ def test_stored_tracks_are_read_back(tmp_path: Path) -> None:
         read_tracks(folder.read("a", ("times", "rung")))
 
 
-def test_the_rung_of_a_frame_is_that_of_its_surest_face() -> None:
+def test_the_source_of_a_frame_is_that_of_its_surest_face() -> None:
     rows = [
         (0, BoxSource.HOLD),
         (0, BoxSource.DETECT),

@@ -6,7 +6,7 @@ import pytest
 from pipeline.faces.tracks import BoxSource, measure_coverage
 
 
-def test_rungs_are_counted_and_the_longest_gap_is_measured() -> None:
+def test_sources_are_counted_and_the_longest_gap_is_measured() -> None:
     rung = np.array([0, 1, 0, 0, 0, 2, 1, 0, 5], np.uint8)
     times = np.array([0.0, 0.1, 0.2, 0.3, 0.4, 0.7, 0.8, 0.9, 1.0])
     coverage = measure_coverage(rung, times)

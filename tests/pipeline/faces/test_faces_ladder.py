@@ -1,4 +1,4 @@
-"""By which rung a face is found, bridged, held and let go, and where tracks end."""
+"""By which source a face is found, bridged, held and let go, and where tracks end."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_face_that_comes_between_two_scans_is_followed_back_to_its_first_frame
 
 
 @pytest.mark.slow
-def test_a_leaning_face_stands_on_its_own_rung() -> None:
+def test_a_leaning_face_has_a_source_of_its_own() -> None:
     images = [
         place(background(*SIZE), (150, 120), 80, tilt=min(55.0, 2.2 * frame)) for frame in range(40)
     ]

@@ -77,7 +77,7 @@ def test_a_detector_that_is_sure_for_long_needs_no_landmarks(
         (0.5, Look(contrast=True), BoxSource.CONTRAST),
     ],
 )
-def test_the_rung_says_how_a_face_was_found(score: float, look: Look, rung: BoxSource) -> None:
+def test_the_source_says_how_a_face_was_found(score: float, look: Look, rung: BoxSource) -> None:
     ladder = Ladder(FaceSettings(), FivePointPredictor())
     assert ladder.source_of(Detection((0, 0, 1, 1), score), look) == rung
 

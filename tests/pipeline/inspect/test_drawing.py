@@ -11,7 +11,7 @@ from pipeline.faces.tracks import BoxSource
 from pipeline.inspect.drawing import (
     BLANK,
     GAP,
-    RUNG_COLOURS,
+    SOURCE_COLOURS,
     STRIP_HEIGHT,
     TRACK_COLOURS,
     TRACK_STRIP_HEIGHT,
@@ -112,13 +112,13 @@ def test_a_row_holds_each_frame_and_its_crop_below() -> None:
     assert (picture[top + 5, 250] == BLANK).all()
 
 
-@pytest.mark.parametrize("rung", [rung for rung in BoxSource if rung != BoxSource.WHOLE])
+@pytest.mark.parametrize("source", [source for source in BoxSource if source != BoxSource.WHOLE])
 @pytest.mark.parametrize(("size", "wider"), [(200, 260), (320, 640)])
-def test_the_name_of_a_rung_has_room_beside_the_crop(
-    rung: BoxSource, size: int, wider: int
+def test_the_name_of_a_source_has_room_beside_the_crop(
+    source: BoxSource, size: int, wider: int
 ) -> None:
-    cell = Cell("", (replace(mark(10, (5, 5, 41, 41), chosen=True), rung=rung),), None, None)
-    seen = [see(0, 10, (5, 5, 41, 41), rung)]
+    cell = Cell("", (replace(mark(10, (5, 5, 41, 41), chosen=True), source=source),), None, None)
+    seen = [see(0, 10, (5, 5, 41, 41), source)]
     faces = choose_faces(known_tracks(1, seen, (62, 94)), "largest")
     names = []
     for width in (size, wider):
@@ -128,11 +128,11 @@ def test_the_name_of_a_rung_has_room_beside_the_crop(
     assert np.array_equal(*names)
 
 
-def test_the_strip_shows_the_rung_and_the_track_of_every_frame() -> None:
+def test_the_strip_shows_the_source_and_the_track_of_every_frame() -> None:
     picture = row_of([Cell("", (), None, None)] * 4)  # 818 pixels, 20.45 a frame
-    rungs, tracks = picture[-STRIP_HEIGHT - TRACK_STRIP_HEIGHT], picture[-1]
-    assert (rungs[100] == RUNG_COLOURS[BoxSource.DETECT]).all()
-    assert (rungs[154] == RUNG_COLOURS[BoxSource.WHOLE]).all()  # frame 7: 143 to 163
+    sources, tracks = picture[-STRIP_HEIGHT - TRACK_STRIP_HEIGHT], picture[-1]
+    assert (sources[100] == SOURCE_COLOURS[BoxSource.DETECT]).all()
+    assert (sources[154] == SOURCE_COLOURS[BoxSource.WHOLE]).all()  # frame 7: 143 to 163
     assert (tracks[100] == TRACK_COLOURS[0]).all()
     assert (tracks[154] == BLANK).all()
     assert (tracks[600] == TRACK_COLOURS[1]).all()
@@ -144,7 +144,7 @@ def test_one_lost_frame_of_thousands_is_seen_in_the_strip() -> None:
     faces = choose_faces(known_tracks(7001, seen, (62, 94)), "largest")
     picture = draw_row([Cell("", (), None, None)], faces, [0], 200)
     strip = picture[-STRIP_HEIGHT - TRACK_STRIP_HEIGHT]
-    assert (strip == RUNG_COLOURS[BoxSource.WHOLE]).all(axis=1).sum() == 1
+    assert (strip == SOURCE_COLOURS[BoxSource.WHOLE]).all(axis=1).sum() == 1
 
 
 def ink(text: str, room: float) -> tuple[float, np.ndarray]:

@@ -57,7 +57,7 @@ def test_the_frame_where_another_track_is_chosen_is_shown_and_named() -> None:
     assert Sample(71, ("1 gives way to 0",)) in shown
 
 
-def test_the_frame_where_the_rung_changes_is_shown_and_named() -> None:
+def test_the_frame_where_the_source_changes_is_shown_and_named() -> None:
     seen = [
         see(frame, 0, LARGE, BoxSource.DETECT if frame < 61 else BoxSource.FOLLOW)
         for frame in range(101)
@@ -65,7 +65,7 @@ def test_the_frame_where_the_rung_changes_is_shown_and_named() -> None:
     assert Sample(61, ("was detect",)) in sample(101, seen, 5)
 
 
-def test_a_track_that_begins_goes_before_a_rung_that_changes() -> None:
+def test_a_track_that_begins_goes_before_a_source_that_changes() -> None:
     seen = [
         see(frame, 0, LARGE, (BoxSource.DETECT, BoxSource.REGION)[frame // 20 % 2])
         for frame in range(101)
@@ -76,7 +76,7 @@ def test_a_track_that_begins_goes_before_a_rung_that_changes() -> None:
     assert len(shown) == 4
 
 
-def test_a_rung_that_flickers_does_not_fill_the_row_with_one_moment() -> None:
+def test_a_source_that_flickers_does_not_fill_the_row_with_one_moment() -> None:
     seen = [see(frame, 0, LARGE) for frame in range(200)]
     for frame in range(150, 160):
         seen[frame] = see(frame, 0, LARGE, (BoxSource.FOLLOW, BoxSource.REGION)[frame % 2])
