@@ -52,7 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline/exchange": {"cache"},
     "pipeline/inspect": {"cache", "pipeline/extract", *STAGE_ONE},
     "pipeline/predict": {"cache", *NETWORKS, "pipeline/extract", *STAGE_ONE},
-    "pipeline/stills": {"pipeline/faces"},
+    "pipeline/align_stills": {"pipeline/faces"},
     "pipeline/commands": {"cache", *NETWORKS, "pipeline"},
     "trainer/settings": {"cache"},
     "trainer/wording": set(),
@@ -84,7 +84,7 @@ COMPOSE = {
     "pipeline/predict/by_run.py",
     "pipeline/commands/predict.py",
     "pipeline/commands/finetune.py",
-    "pipeline/stills.py",
+    "pipeline/align_stills.py",
 }
 STAGE_ONE_LIBRARIES = {"av", "cv2", "dlib", "face_recognition_models"}
 THIRD_PARTY = {

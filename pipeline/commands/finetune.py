@@ -97,7 +97,7 @@ def finetune(
         raise click.UsageError(str(error)) from error
     # What is cheap to refuse has been; the rest loads PyTorch.
     from extractors.running.device import choose_device
-    from pipeline.stills import framing_of, read_images
+    from pipeline.align_stills import framing_of, read_images
     from trainer.stills.finetune import DivergedError, StillEpoch, Stopped
     from trainer.stills.run import Callbacks, run_finetuning
     from trainer.stills.still_report import format_still_report

@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 
 from cache.progress import Progress
 from extractors.networks import NETWORKS
+from pipeline.align_stills import make_aligner
 from pipeline.cli import main
 from pipeline.commands import finetune as commands
-from pipeline.stills import make_aligner
 from tests.trainer.stills_helper import TINY_OPTIONS, make_ferplus, narrow_spec
 from trainer.stills.images.image_files import Reading
 from trainer.stills.images.layouts import read_stills

@@ -43,7 +43,7 @@ torch.set_num_threads(1)
 from extractors.networks import NETWORKS
 from tests.trainer.stills_helper import narrow_spec
 NETWORKS["narrow"] = narrow_spec()
-import extractors.running.device, pipeline.commands.finetune, pipeline.stills
+import extractors.running.device, pipeline.commands.finetune, pipeline.align_stills
 import trainer.stills.still_report, trainer.stills.weights_file
 from pipeline.cli import main
 from trainer.stills import finetune, run
