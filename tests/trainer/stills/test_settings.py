@@ -1,4 +1,4 @@
-"""The settings of a fine-tuning: presets, files and overrides."""
+"""Settings of a fine-tuning: presets, files, overrides, and what is out of range."""
 
 from __future__ import annotations
 
@@ -47,3 +47,33 @@ def test_settings_are_merged_in_order_and_unknown_ones_refused(tmp_path: Path) -
         load_config(overrides=["data=3"])
     with pytest.raises(SettingsError, match="growth_steps must be at least 1, got 0"):
         load_config(overrides=["growth_steps=0"])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("epochs", 0, "epochs must be at least 1, got 0"),
+        ("batch_size", 0, "batch_size must be at least 1"),
+        ("growth_steps", 0, "growth_steps must be at least 1"),
+        ("image_size", -1, "image_size must be at least 0, got -1"),
+        ("weight_decay", -1.0, "weight_decay must be at least 0"),
+        ("weight_decay", float("nan"), "weight_decay must be at least 0, got nan"),
+        ("learning_rate", float("nan"), "learning_rate must be above 0, got nan"),
+        ("seed", -1, "seed must be at least 0"),
+        ("ema", 1.0, "ema must be at least 0 and below 1, got 1.0"),
+        ("dropout", -0.1, "dropout must be at least 0 and below 1"),
+        ("learning_rate", 0.0, "learning_rate must be above 0, got 0.0"),
+        ("precision", "int8", "precision must be one of float32, bfloat16, float16, got 'int8'"),
+    ],
+)
+def test_settings_out_of_range_are_refused(name: str, value: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        FinetuneSettings(**{name: value})
+
+
+@pytest.mark.parametrize("sizes", [{"start_size": 16}, {"image_size": 16, "start_size": 48}])
+def test_images_too_small_for_bfloat16_are_refused(sizes: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="bfloat16 needs images of more than 16 pixels, got 16"):
+        FinetuneSettings(precision="bfloat16", **sizes)
+    FinetuneSettings(precision="float32", **sizes)
+    FinetuneSettings(precision="bfloat16", image_size=17)

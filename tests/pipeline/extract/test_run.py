@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from cache.manifest.clip import Clip
-from pipeline.extract import run as resources
+from pipeline.extract import run
 from pipeline.extract.run import Resources, Share, largest_first
 
 
 @pytest.fixture(autouse=True)
 def seven_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resources, "num_cores", lambda: 7)
+    monkeypatch.setattr(run, "num_cores", lambda: 7)
 
 
 @pytest.mark.parametrize(

@@ -173,33 +173,3 @@ def test_targets_are_smoothed_and_taken_from_the_label_where_asked() -> None:
     mixed = replace(TINY, augment=replace(TINY.augment, mixup=0.4))
     _, targets = draw_batch(stills, np.arange(5), mixed, 0, 0)
     assert bool(((targets > 0.01) & (targets < 0.99)).any())
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "message"),
-    [
-        ("epochs", 0, "epochs must be at least 1, got 0"),
-        ("batch_size", 0, "batch_size must be at least 1"),
-        ("growth_steps", 0, "growth_steps must be at least 1"),
-        ("image_size", -1, "image_size must be at least 0, got -1"),
-        ("weight_decay", -1.0, "weight_decay must be at least 0"),
-        ("weight_decay", float("nan"), "weight_decay must be at least 0, got nan"),
-        ("learning_rate", float("nan"), "learning_rate must be above 0, got nan"),
-        ("seed", -1, "seed must be at least 0"),
-        ("ema", 1.0, "ema must be at least 0 and below 1, got 1.0"),
-        ("dropout", -0.1, "dropout must be at least 0 and below 1"),
-        ("learning_rate", 0.0, "learning_rate must be above 0, got 0.0"),
-        ("precision", "int8", "precision must be one of float32, bfloat16, float16, got 'int8'"),
-    ],
-)
-def test_settings_out_of_range_are_refused(name: str, value: object, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        FinetuneSettings(**{name: value})
-
-
-@pytest.mark.parametrize("sizes", [{"start_size": 16}, {"image_size": 16, "start_size": 48}])
-def test_images_too_small_for_bfloat16_are_refused(sizes: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="bfloat16 needs images of more than 16 pixels, got 16"):
-        FinetuneSettings(precision="bfloat16", **sizes)
-    FinetuneSettings(precision="float32", **sizes)
-    FinetuneSettings(precision="bfloat16", image_size=17)
