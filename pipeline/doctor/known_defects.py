@@ -1,6 +1,7 @@
-"""Defects of published corpora that are known from their papers and issues, and takes of RAVDESS.
+"""Published corpora: defects known from their papers and issues, and takes of RAVDESS.
 
-Clips are recognised by their names, wherever they lie.
+Clips are recognised by their names, wherever they lie. Apart from ``checks``, which knows no
+corpus: what else is published of one is added here.
 """
 
 from __future__ import annotations

@@ -1,21 +1,22 @@
-"""Import features that were made elsewhere: check everything, then write an entry per clip."""
+"""Import features that were made elsewhere: match ids, check everything, write the entries."""
 
 from __future__ import annotations
 
 import platform
+import re
 import sys
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cache.codec import fields_to_json
 from cache.entries.failure import Failure
+from cache.manifest.clip_id import as_clip_id
 from cache.sets.feature_set import FeatureSet
 from cache.sets.spec import SetSpec
-from pipeline.exchange.matching import match_ids
 from pipeline.exchange.settings import ImportRefusedError, ImportSettings
 from pipeline.exchange.sources import FeatureSource, open_source
 from pipeline.exchange.steps import make_steps
@@ -23,6 +24,7 @@ from pipeline.exchange.steps import make_steps
 # Bumped by hand when the same source and settings start to yield other numbers.
 VERSION = 1
 ARRAY = "values"
+MAX_SHOWN = 5  # ids that a message names
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,14 @@ class ImportReport:
     missing: tuple[str, ...]
     unused: tuple[str, ...]
     width: int
+
+
+class Matches(NamedTuple):
+    """Ids of the clips, the clips without one, and what contradicts itself."""
+
+    ids: Mapping[str, str]
+    missing: tuple[str, ...]
+    problems: tuple[str, ...]
 
 
 def import_features(
@@ -130,6 +140,43 @@ def import_features(
         )
 
 
+def match_ids(clips: Sequence[str], ids: Sequence[str], settings: ImportSettings) -> Matches:
+    """Find each clip's id in a source.
+
+    Without a pattern an id is the clip's own, or a text that escapes to it. With one, id and clip
+    belong together if its groups say the same of both.
+
+    Args:
+        clips: ids of the clips.
+        ids: those of the source.
+        settings: with the patterns.
+
+    Returns:
+        The ids, and the problems: ids that stand for the same clip, clips that share an id, and
+        a pattern that fits nothing.
+    """
+    problems: list[str] = []
+    pattern = settings.id_pattern
+    there = _by_name(ids, pattern)
+    wanted = _by_name(clips, settings.clip_pattern or pattern)
+    for who, texts, found in (("ids", ids, there), ("clips", clips, wanted)):
+        if texts and not found:
+            problems.append(f"the pattern fits none of the {len(texts)} {who}, {texts[0]!r} first")
+    result: dict[str, str] = {}
+    missing = set(clips) - {clip for owners in wanted.values() for clip in owners}
+    for name, owners in wanted.items():
+        candidates = there.get(name, [])
+        if len(candidates) > 1:
+            problems.append(f"clip {owners[0]}: {len(candidates)} ids: {_join(candidates)}")
+        elif candidates and len(owners) > 1:
+            problems.append(f"id {candidates[0]} belongs to {len(owners)} clips: {_join(owners)}")
+        elif candidates:
+            result[owners[0]] = candidates[0]
+        else:
+            missing.update(owners)
+    return Matches(result, tuple(clip for clip in clips if clip in missing), tuple(problems))
+
+
 def _check(
     source: FeatureSource, matched: Mapping[str, str], settings: ImportSettings
 ) -> tuple[int, list[str]]:
@@ -151,6 +198,26 @@ def _check(
         if found != width
     ]
     return width, problems
+
+
+def _by_name(texts: Iterable[str], pattern: str) -> dict[tuple[str, ...], list[str]]:
+    """Texts by what a pattern captures of them, or by the clip id that they are."""
+    found: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for text in texts:
+        if pattern:
+            match = re.search(pattern, text)
+            if match:
+                found[tuple(group or "" for group in match.groups())].append(text)
+            continue
+        try:
+            found[(as_clip_id(text),)].append(text)
+        except ValueError:
+            continue  # can't be a clip's id; it is counted among the ids without a clip
+    return dict(found)
+
+
+def _join(texts: Sequence[str]) -> str:
+    return ", ".join(texts[:MAX_SHOWN]) + (", ..." if len(texts) > MAX_SHOWN else "")
 
 
 def _provenance(path: Path, command: Sequence[str]) -> dict[str, Any]:
