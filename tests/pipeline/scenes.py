@@ -83,5 +83,5 @@ def moving(frame: int) -> tuple[float, float]:
     return 90 + 3.0 * frame, 110 + 15 * np.sin(frame / 5)
 
 
-def rungs(faces: FaceArrays) -> list[BoxSource]:
-    return [BoxSource(int(rung)) for rung in faces.rung]
+def sources(faces: FaceArrays) -> list[BoxSource]:
+    return [BoxSource(int(source)) for source in faces.rung]

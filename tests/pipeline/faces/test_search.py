@@ -14,7 +14,7 @@ from pipeline.faces.search import KEPT_BYTES, FaceSearch, find_faces, track_face
 from pipeline.faces.settings import FaceSettings
 from pipeline.faces.tracks import BoxSource, overlap
 from pipeline.media.frames import VideoReader
-from tests.pipeline.scenes import SIZE, background, clip, moving, rungs, scene, true_box
+from tests.pipeline.scenes import SIZE, background, clip, moving, scene, sources, true_box
 
 DETECTED = {BoxSource.DETECT, BoxSource.REGION, BoxSource.CONTRAST, BoxSource.TILT}
 
@@ -25,7 +25,7 @@ DETECTED = {BoxSource.DETECT, BoxSource.REGION, BoxSource.CONTRAST, BoxSource.TI
 @pytest.mark.slow
 def test_a_moving_face_is_found_in_every_frame_where_it_is() -> None:
     faces = find_faces(clip(scene(40, moving)))
-    assert set(rungs(faces)) == {BoxSource.DETECT}
+    assert set(sources(faces)) == {BoxSource.DETECT}
     shares = [overlap(box, true_box(moving(i), 60)) for i, box in enumerate(faces.box)]
     assert min(shares) > 0.55
     assert np.median(shares) > 0.75
@@ -60,7 +60,7 @@ def test_a_clip_without_frames_has_rows_of_no_length() -> None:
 @pytest.mark.parametrize("ladder", ["papers", "full"])
 def test_a_clip_without_a_face_is_passed_whole(ladder: str) -> None:
     faces = find_faces(clip(scene(30, lambda _: None)), FaceSettings(ladder=ladder))  # type: ignore[arg-type]  # one of its values, as text
-    assert set(rungs(faces)) == {BoxSource.WHOLE}
+    assert set(sources(faces)) == {BoxSource.WHOLE}
     assert (faces.box == [0, 0, 320, 240]).all()
     assert not faces.landmarks.any()
     assert not faces.score.any()
@@ -77,7 +77,7 @@ def test_how_frames_are_cut_into_chunks_changes_nothing(chunk: int) -> None:
 
 
 def test_a_clip_of_one_frame_has_its_face() -> None:
-    assert rungs(find_faces(clip(scene(1, moving)))) == [BoxSource.DETECT]
+    assert sources(find_faces(clip(scene(1, moving)))) == [BoxSource.DETECT]
 
 
 # ---- other detectors
@@ -108,14 +108,14 @@ def test_a_second_detector_is_asked_only_where_the_first_sees_nothing() -> None:
     second = Scripted(lambda _: (150, 110), 0.9)
     faces = find_faces(clip(covered), second=second)
     assert second.asked == 20
-    assert rungs(faces) == [BoxSource.DETECT] * 10 + [BoxSource.SECOND] * 20
+    assert sources(faces) == [BoxSource.DETECT] * 10 + [BoxSource.SECOND] * 20
 
 
 def test_a_second_detector_must_be_sure_to_bring_in_a_face_of_its_own() -> None:
     empty = clip(scene(10, lambda _: None))
     unsure, sure = Scripted(lambda _: (150, 110), 0.79), Scripted(lambda _: (150, 110), 0.81)
-    assert set(rungs(find_faces(empty, second=unsure))) == {BoxSource.WHOLE}
-    assert set(rungs(find_faces(empty, second=sure))) == {BoxSource.SECOND}
+    assert set(sources(find_faces(empty, second=unsure))) == {BoxSource.WHOLE}
+    assert set(sources(find_faces(empty, second=sure))) == {BoxSource.SECOND}
 
 
 def test_the_papers_ladder_asks_no_second_detector() -> None:
@@ -179,7 +179,7 @@ def test_faces_are_found_in_at_least_the_frames_in_which_plain_dlib_finds_them(
     data: Path, name: str, plain: int
 ) -> None:
     faces = find_faces(VideoReader(data / "clips" / name))
-    found = [rung for rung in rungs(faces) if rung in DETECTED]
+    found = [source for source in sources(faces) if source in DETECTED]
     assert len(found) >= plain
 
 
@@ -187,7 +187,7 @@ def test_faces_are_found_in_at_least_the_frames_in_which_plain_dlib_finds_them(
 @pytest.mark.parametrize("name", ["no_face.mp4", "cartoon_6_channels.mp4"])
 def test_nothing_is_taken_for_a_face_where_none_is(data: Path, name: str) -> None:
     faces = find_faces(VideoReader(data / "clips" / "odd" / name))
-    assert set(rungs(faces)) == {BoxSource.WHOLE}
+    assert set(sources(faces)) == {BoxSource.WHOLE}
 
 
 @pytest.mark.slow
@@ -195,7 +195,7 @@ def test_a_face_leaves_with_its_shot(data: Path) -> None:
     path = data / "clips" / "faces" / "face_leaves_vfr_hevc.mov"
     faces = find_faces(VideoReader(path, None, Span(2.1, 3.0)))
     last = int(np.flatnonzero(faces.rung)[-1])
-    assert all(rung in DETECTED for rung in rungs(faces)[: last + 1])
+    assert all(source in DETECTED for source in sources(faces)[: last + 1])
     assert faces.times[last] + 2.1 == pytest.approx(
         2.367, abs=0.001
     )  # frame 71; 72 is another shot

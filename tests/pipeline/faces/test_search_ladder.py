@@ -12,27 +12,27 @@ from pipeline.faces.scanner import Find, Scanner
 from pipeline.faces.search import find_faces, track_faces
 from pipeline.faces.settings import FaceSettings
 from pipeline.faces.tracks import BoxSource, overlap
-from tests.pipeline.scenes import SIZE, background, clip, moving, place, rungs, scene, true_box
+from tests.pipeline.scenes import SIZE, background, clip, moving, place, scene, sources, true_box
 
 
 @pytest.mark.slow
 def test_the_papers_ladder_is_dlib_in_every_frame_or_the_whole_frame() -> None:
     images = scene(12, lambda i: moving(i) if i % 4 else None)
     faces = find_faces(clip(images), FaceSettings(ladder="papers"))
-    for image, rung, box, score in zip(images, faces.rung, faces.box, faces.score, strict=True):
+    for image, source, box, score in zip(images, faces.rung, faces.box, faces.score, strict=True):
         found = HogDetector(1).detect(image, 0.0)
-        assert bool(found) == (rung == BoxSource.DETECT)
+        assert bool(found) == (source == BoxSource.DETECT)
         if found:
             assert tuple(box) == found[0].box
             assert score == pytest.approx(found[0].score)
-    assert set(rungs(faces)) == {BoxSource.WHOLE, BoxSource.DETECT}
+    assert set(sources(faces)) == {BoxSource.WHOLE, BoxSource.DETECT}
 
 
 @pytest.mark.slow
 def test_every_frame_scans_give_exactly_dlibs_boxes() -> None:
     images = scene(12, moving)
     faces = find_faces(clip(images), FaceSettings(scan="every-frame"))
-    assert set(rungs(faces)) == {BoxSource.DETECT}
+    assert set(sources(faces)) == {BoxSource.DETECT}
     for image, box in zip(images, faces.box, strict=True):
         assert tuple(box) == HogDetector(1).detect(image, 0.0)[0].box
 
@@ -66,7 +66,7 @@ def test_a_face_covered_for_a_moment_is_bridged_and_stays_one_track() -> None:
     for frame in (12, 13, 14):
         images[frame] = background(*SIZE)
     faces = find_faces(clip(images))
-    found = rungs(faces)
+    found = sources(faces)
     assert set(found[:12] + found[15:]) == {BoxSource.DETECT}
     assert set(found[12:15]) <= {BoxSource.HOLD, BoxSource.FOLLOW}
     assert set(faces.track) == {0}
@@ -75,7 +75,7 @@ def test_a_face_covered_for_a_moment_is_bridged_and_stays_one_track() -> None:
 
 def test_a_face_that_is_gone_is_held_for_a_few_frames_and_then_let_go() -> None:
     images = scene(40, lambda i: (150, 110) if i < 10 else None)
-    found = rungs(find_faces(clip(images), FaceSettings(hold_frames=3)))
+    found = sources(find_faces(clip(images), FaceSettings(hold_frames=3)))
     assert found[:10] == [BoxSource.DETECT] * 10
     assert found[10:13] == [BoxSource.HOLD] * 3
     assert set(found[13:]) == {BoxSource.WHOLE}
@@ -85,7 +85,7 @@ def test_a_face_that_is_gone_is_held_for_a_few_frames_and_then_let_go() -> None:
 def test_a_face_that_comes_between_two_scans_is_followed_back_to_its_first_frame() -> None:
     images = scene(60, lambda i: (100 + 2.0 * i, 110) if i >= 14 else None)
     faces = find_faces(clip(images), FaceSettings(lost_seconds=1.0))
-    found = rungs(faces)
+    found = sources(faces)
     assert set(found[:14]) <= {BoxSource.WHOLE, BoxSource.HOLD}  # held backwards, too
     assert set(found[:8]) == {BoxSource.WHOLE}
     assert set(found[14:]) == {BoxSource.DETECT}
@@ -98,8 +98,8 @@ def test_a_leaning_face_has_a_source_of_its_own() -> None:
         place(background(*SIZE), (150, 120), 80, tilt=min(55.0, 2.2 * frame)) for frame in range(40)
     ]
     faces = find_faces(clip(images))
-    assert BoxSource.WHOLE not in rungs(faces)
-    assert rungs(faces)[-10:] == [BoxSource.TILT] * 10
+    assert BoxSource.WHOLE not in sources(faces)
+    assert sources(faces)[-10:] == [BoxSource.TILT] * 10
     eyes = faces.landmarks[-1, :4]
     lean = np.degrees(np.arctan2(*(eyes[:2].mean(0) - eyes[2:].mean(0))[::-1]))
     assert lean == pytest.approx(-55, abs=15)
@@ -108,7 +108,7 @@ def test_a_leaning_face_has_a_source_of_its_own() -> None:
 def test_a_face_in_the_dark_is_found_by_raising_the_contrast() -> None:
     images = [image // 25 for image in scene(20, lambda _: (150, 110), face=80)]
     faces = find_faces(clip(images))
-    assert set(rungs(faces)) == {BoxSource.CONTRAST}
+    assert set(sources(faces)) == {BoxSource.CONTRAST}
     assert overlap(faces.box[-1], true_box((150, 110), 80)) > 0.6
 
 
@@ -116,7 +116,7 @@ def test_a_face_in_the_dark_is_found_by_raising_the_contrast() -> None:
 def test_tracks_end_at_a_cut() -> None:
     dark = [image // 4 for image in scene(15, lambda _: (80, 110))]
     faces = find_faces(clip(dark + scene(15, lambda _: (230, 110), seed=4)))
-    assert BoxSource.WHOLE not in rungs(faces)
+    assert BoxSource.WHOLE not in sources(faces)
     assert not set(faces.track[:15]) & set(faces.track[15:])
 
 
@@ -124,7 +124,9 @@ def test_a_flash_costs_one_frame() -> None:
     images = scene(30, lambda _: (150, 110), face=80)
     images[14] = np.full_like(images[14], 255)
     assert [
-        i for i, rung in enumerate(rungs(find_faces(clip(images)))) if rung != BoxSource.DETECT
+        i
+        for i, source in enumerate(sources(find_faces(clip(images))))
+        if source != BoxSource.DETECT
     ] == [14]
 
 
@@ -133,7 +135,7 @@ def test_a_face_goes_on_where_only_the_light_changes() -> None:
     images = scene(30, lambda _: (150, 110), face=80)
     images[14:] = [image // 3 for image in images[14:]]
     faces = find_faces(clip(images))
-    assert set(rungs(faces)) == {BoxSource.DETECT}
+    assert set(sources(faces)) == {BoxSource.DETECT}
     assert set(faces.track) == {0}
 
 
