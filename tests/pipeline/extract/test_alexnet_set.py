@@ -188,6 +188,7 @@ def test_a_checkpoint_without_its_run_folder_has_no_known_training(
     assert describe_training(Path(shutil.copy(file, tmp_path / file.name))) is None
 
 
+@pytest.mark.slow
 def test_an_encoder_of_an_imported_set_is_refused(
     corpus: Path, cache: Path, encoder_run: Path, tmp_path: Path
 ) -> None:

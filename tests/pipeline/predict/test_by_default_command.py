@@ -77,6 +77,7 @@ def test_a_reader_gets_bars_a_line_over_time_and_where_it_comes_from(
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_a_video_without_a_face_gets_no_emotion_and_exit_code_1(
     default: Path, clip: Path, tmp_path: Path
 ) -> None:

@@ -74,6 +74,7 @@ def test_random_weights_mark_the_answer_untrained(corpus: Path, run: Path) -> No
     assert "marked untrained" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_broken_video_is_failed_with_its_reason_beside_a_good_one(
     corpus: Path, run: Path, tmp_path: Path
 ) -> None:
@@ -120,6 +121,7 @@ def test_a_missing_run_and_a_missing_video_are_named(run: Path, tmp_path: Path) 
     assert "gone.mp4" in answer["videos"][0]["why"][0]
 
 
+@pytest.mark.slow
 def test_weights_that_moved_are_asked_for(run: Path, corpus: Path, tmp_path: Path) -> None:
     copy = tmp_path / "r"
     shutil.copytree(run, copy)

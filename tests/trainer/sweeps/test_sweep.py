@@ -189,6 +189,7 @@ def test_other_settings_train_every_cell_anew(source: Path, finished: Path, tmp_
     assert read_run(output / "cells" / "mean-concat").info["seeds"] == [5]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 def test_settings_of_the_command_line_stand_over_the_base_and_under_the_cell(
     source: Path, tmp_path: Path
@@ -206,6 +207,7 @@ def test_settings_of_the_command_line_stand_over_the_base_and_under_the_cell(
     assert sweep_rows(tmp_path / "out")["c"]["members"] == "2"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 def test_training_on_more_splits_is_skipped_where_that_is_no_sound_report(
     source: Path, tmp_path: Path
