@@ -24,6 +24,7 @@ from tests.pipeline.videos import grey_frame, write_video, write_wav
 from tests.stopping import stop_when
 
 
+@pytest.mark.slow
 def test_a_default_that_lacks_one_of_the_seven_classes_is_refused(
     default: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

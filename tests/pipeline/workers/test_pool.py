@@ -169,12 +169,14 @@ def test_an_exception_of_the_work_tells_where_in_the_worker_it_was_raised() -> N
     assert ", in work" in raised.value.__notes__[0]
 
 
+@pytest.mark.slow
 def test_a_worker_that_grows_by_what_large_frames_need_is_not_replaced() -> None:
     """loky took growth by 300 MB for a leak, and a new worker loads every network again."""
     clips = [Clip(f"grow{number}") for number in range(4)]
     assert len(set(map_clips(work, clips, jobs=1, failed=failed))) == 1
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_costs_the_others_nothing(tmp_path: Path) -> None:
     """All workers were ended when one died, and the clips in their hands begun anew."""
     clips = [Clip("wait", str(tmp_path)), Clip("once", str(tmp_path))]

@@ -118,6 +118,7 @@ def test_a_cell_is_the_run_that_training_alone_makes(
     assert (row["paper"], row["paper_note"]) == ("53.000", "elsewhere")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 def test_a_joined_cell_is_the_ensemble_of_its_runs(finished: Path, tmp_path: Path) -> None:
     cells = finished / "cells"
