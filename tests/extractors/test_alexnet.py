@@ -84,6 +84,7 @@ def test_the_forward_pass_equals_the_definition_in_numpy(
     np.testing.assert_allclose(grid[0].detach().numpy(), expected, rtol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bins", [200, 40])
 @pytest.mark.parametrize("junk", [0.0, 1e4, float("nan")])
 def test_a_padded_batch_equals_the_loop_over_its_clips_in_output_and_gradient(

@@ -38,6 +38,7 @@ def published_layout() -> dict[str, tuple[int, ...]]:
     return found
 
 
+@pytest.mark.slow
 def test_names_and_shapes_are_those_of_the_published_weights() -> None:
     with torch.device("meta"):
         found = layout(IR50())
@@ -62,6 +63,7 @@ def test_the_forward_pass_equals_the_definition_in_numpy(image_size: int) -> Non
     np.testing.assert_allclose(found, reference.ir50(images.numpy(), state), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_an_image_of_112_pixels_ends_in_512_values_and_a_map_of_7_by_7() -> None:
     net = IR50().eval()
     with torch.inference_mode():

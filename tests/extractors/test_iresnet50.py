@@ -10,6 +10,7 @@ from tests.extractors import reference
 from tests.extractors.pins import layout, layout_digest
 
 
+@pytest.mark.slow
 def test_names_and_shapes_are_those_of_the_published_weights() -> None:
     with torch.device("meta"):
         found = layout(IResNet50())

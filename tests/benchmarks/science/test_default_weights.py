@@ -44,6 +44,7 @@ def make(source: Path, ferplus: Path, out: Path, *options: str) -> str:
     return result.output
 
 
+@pytest.mark.slow
 def test_the_averaged_parameters_of_a_state_become_a_file_that_says_how_to_feed_it(
     ferplus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

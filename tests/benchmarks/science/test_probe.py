@@ -57,6 +57,7 @@ def test_layers_are_what_the_network_says_by_itself(narrow: str) -> None:
     np.testing.assert_array_equal(found["pooled"], found["embedding"])
 
 
+@pytest.mark.slow
 def test_earlier_stages_are_pooled_too() -> None:
     classifier = FaceClassifier("resnet18", 3).eval()
     few = PARTS["test"].select(np.arange(2))
@@ -82,6 +83,7 @@ def test_of_equally_good_strengths_the_weakest_fit_is_kept() -> None:
     assert probe_layer("clear", embeddings_of(0.05), PARTS, choices=(0.3, 3.0)).strength == 0.3
 
 
+@pytest.mark.slow
 def test_a_plane_keeps_classes_apart_and_becomes_a_small_picture() -> None:
     found, labels = embeddings_of(0.05)["train"], PARTS["train"].labels
     for how in ("pca", "tsne"):

@@ -42,6 +42,7 @@ def test_an_id_stays_as_it_is_and_other_text_is_escaped() -> None:
         as_clip_id("a" * 201)
 
 
+@pytest.mark.slow
 @given(st.text(st.characters(codec="utf-8"), max_size=30) | st.text("-./a0_ é", max_size=20))
 def test_any_text_escapes_to_an_id_and_back(text: str) -> None:
     clip_id = escape_clip_id(text)

@@ -261,6 +261,7 @@ def test_crops_of_another_shape_are_refused() -> None:
         network(SPECS["ir50"]).extract(np.zeros((2, 5, 7, 3), np.uint8))
 
 
+@pytest.mark.slow
 def test_loading_by_name_fills_from_the_file_or_at_random(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -145,6 +145,7 @@ def test_what_does_not_fit_is_refused_by_name_and_the_network_stays_as_it_was(
     assert weights_digest(module) == before
 
 
+@pytest.mark.slow
 def test_weights_of_another_network_are_recognised(tmp_path: Path) -> None:
     path = saved(tmp_path, state("resnet18"))
     with pytest.raises(WeightsError, match="does not fit IR50: this file looks like resnet18\n"):
@@ -178,6 +179,7 @@ def test_random_weights_follow_their_seed_alone_and_keep_activations_in_bounds(n
     assert 0.1 < deviation < 10
 
 
+@pytest.mark.slow
 def test_random_weights_of_the_real_ir50_keep_activations_in_bounds() -> None:
     module = IR50().eval()
     initialise(module, 0)

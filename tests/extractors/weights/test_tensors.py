@@ -185,6 +185,7 @@ def test_tensors_come_back_whole_whatever_their_shape() -> None:
         assert torch.equal(in_memory(values).read(), values)
 
 
+@pytest.mark.slow
 def test_a_network_is_examined_as_it_is_loaded(tmp_path: Path) -> None:
     initialise(module := NETWORKS["resnet18"].build(), 3)
     torch.save(module.state_dict(), tmp_path / "weights.pth")
@@ -212,6 +213,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from /proc")
 def test_networks_of_half_a_gigabyte_are_examined_in_little_memory(tmp_path: Path) -> None:
     module = NETWORKS["iresnet50"].build()

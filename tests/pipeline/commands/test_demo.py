@@ -34,6 +34,7 @@ def test_the_demo_runs_the_whole_job_and_says_what_to_try_next(tmp_path: Path) -
     assert sum(answer["videos"][0]["probabilities"].values()) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_the_demo_of_a_folder_that_is_not_a_corpus_says_what_it_looked_for(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     done = demo(tmp_path / "empty", "--out", tmp_path / "demo")

@@ -24,6 +24,7 @@ from tests.pipeline.videos import grey_frame, write_video, write_wav
 from tests.stopping import stop_when
 
 
+@pytest.mark.slow
 def test_a_default_that_lacks_one_of_the_seven_classes_is_refused(
     default: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,6 +78,7 @@ def test_a_reader_gets_bars_a_line_over_time_and_where_it_comes_from(
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_a_video_without_a_face_gets_no_emotion_and_exit_code_1(
     default: Path, clip: Path, tmp_path: Path
 ) -> None:

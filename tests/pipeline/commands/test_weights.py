@@ -115,6 +115,7 @@ def test_check_finds_nan(weight_file: Path) -> None:
     assert "bn1.weight holds nan" in result.output
 
 
+@pytest.mark.slow
 def test_convert_writes_what_check_then_accepts(weight_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.safetensors"
     result = run("convert", weight_file, "-o", out, "--network", "resnet18")

@@ -129,6 +129,7 @@ def test_folds_that_the_encoder_was_not_tested_on_are_warned_of(
     assert "may leak" in result.output
 
 
+@pytest.mark.slow
 def test_the_provenance_says_which_clips_the_encoder_has_seen(
     cache: Path, encoder_run: Path
 ) -> None:
@@ -140,6 +141,7 @@ def test_the_provenance_says_which_clips_the_encoder_has_seen(
     assert trained_on["run"] == str(encoder_run)
 
 
+@pytest.mark.slow
 def test_an_existing_set_is_kept_and_a_checkpoint_is_the_same_as_its_run(
     corpus: Path, cache: Path, encoder_run: Path
 ) -> None:
@@ -148,6 +150,7 @@ def test_an_existing_set_is_kept_and_a_checkpoint_is_the_same_as_its_run(
     assert "9 unchanged" in result.output
 
 
+@pytest.mark.slow
 def test_a_spectrogram_with_other_settings_is_refused(
     corpus: Path, cache: Path, encoder_run: Path
 ) -> None:
@@ -156,6 +159,7 @@ def test_a_spectrogram_with_other_settings_is_refused(
     assert "was trained on the set spectrogram-" in result.output
 
 
+@pytest.mark.slow
 def test_missing_or_unfit_weights_are_refused(
     corpus: Path, cache: Path, encoder_run: Path, tmp_path: Path
 ) -> None:
@@ -168,6 +172,7 @@ def test_missing_or_unfit_weights_are_refused(
     assert extract(corpus, cache, tmp_path / "other.safetensors.npy").exit_code == 2
 
 
+@pytest.mark.slow
 def test_a_run_with_several_checkpoints_must_name_one(encoder_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(encoder_run, run)
@@ -181,6 +186,7 @@ def test_a_run_with_several_checkpoints_must_name_one(encoder_run: Path, tmp_pat
         find_checkpoint(tmp_path / "empty")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_without_its_run_folder_has_no_known_training(
     encoder_run: Path, tmp_path: Path
 ) -> None:
@@ -188,6 +194,7 @@ def test_a_checkpoint_without_its_run_folder_has_no_known_training(
     assert describe_training(Path(shutil.copy(file, tmp_path / file.name))) is None
 
 
+@pytest.mark.slow
 def test_an_encoder_of_an_imported_set_is_refused(
     corpus: Path, cache: Path, encoder_run: Path, tmp_path: Path
 ) -> None:

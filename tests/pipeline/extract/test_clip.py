@@ -233,6 +233,7 @@ def test_every_odd_file_ends_in_one_state_with_a_reason(data: Path, tmp_path: Pa
         assert find_set(cache, "faces").read(name).attributes["frame_size"][0] > 0
 
 
+@pytest.mark.slow
 def test_a_real_clip_with_a_face_is_whole(data: Path, tmp_path: Path) -> None:
     path = data / "clips" / "faces" / "single_face.mp4"
     write_manifest(tmp_path / "m.csv", [Clip("face", path, end_seconds=0.5)])

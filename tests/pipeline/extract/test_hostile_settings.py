@@ -36,6 +36,7 @@ BOMBS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", BOMBS.values(), ids=BOMBS)
 def test_a_toml_bomb_is_refused_in_a_moment(text: str, tmp_path: Path) -> None:
     config = tmp_path / "bomb.toml"
@@ -74,6 +75,7 @@ def paths(values: dict[str, Any], prefix: tuple[str, ...] = ()) -> list[tuple[st
 DEFAULTS = fields_to_json(StageOneSettings())
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(path=st.sampled_from(paths(DEFAULTS)), value=ODD | JSON)
 def test_any_value_of_any_setting_is_settings_with_a_key_or_an_error(

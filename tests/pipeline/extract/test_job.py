@@ -54,6 +54,7 @@ def test_waiting_ends_when_the_background_commits_are_done_and_says_what_failed(
     one.wait_for_commits()  # told once
 
 
+@pytest.mark.slow
 def test_faces_that_cannot_be_committed_in_the_background_end_the_run(
     corpus: Path, tmp_path: Path
 ) -> None:

@@ -33,6 +33,7 @@ def plan(tmp_path: Path, choice: str, batch_size: int = 0) -> Plan:
     )
 
 
+@pytest.mark.slow
 def test_a_plan_has_the_digest_and_the_settings_of_the_network_that_is_loaded(
     tmp_path: Path,
 ) -> None:

@@ -120,6 +120,7 @@ def test_batch_size_jobs_and_retrying_failures_recompute_nothing(corpus: Corpus)
     assert corpus.extract(corpus.plan(), jobs=2) == set()
 
 
+@pytest.mark.slow
 def test_the_device_is_in_no_key(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     plan = corpus.plan(device="cuda:0")

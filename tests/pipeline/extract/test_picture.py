@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from cache.manifest.clip import Clip
 from cache.sets.feature_set import find_set
 from pipeline.extract.plan import plan_sets
@@ -9,6 +11,7 @@ from pipeline.extract.run import run_extract
 from pipeline.extract.settings import StageOneSettings
 
 
+@pytest.mark.slow
 def test_what_the_decoder_remarks_stands_in_the_entry_and_makes_nothing_partial(
     data: Path, tmp_path: Path
 ) -> None:

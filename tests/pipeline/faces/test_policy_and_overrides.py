@@ -145,6 +145,7 @@ def test_a_box_by_hand_is_cropped_and_a_track_that_is_absent_leaves_the_frame_wh
     assert one @ other / np.linalg.norm(one) / np.linalg.norm(other) > 0.98
 
 
+@pytest.mark.slow
 def test_an_override_of_a_missing_clip_is_wrong_use_also_in_a_shard(manifest: Path) -> None:
     result = extract(manifest, *overrides(manifest, "c,,,0,", "a,,,0,"))
     assert result.exit_code == 2

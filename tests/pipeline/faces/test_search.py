@@ -111,6 +111,7 @@ def test_a_second_detector_is_asked_only_where_the_first_sees_nothing() -> None:
     assert sources(faces) == [BoxSource.DETECT] * 10 + [BoxSource.SECOND] * 20
 
 
+@pytest.mark.slow
 def test_a_second_detector_must_be_sure_to_bring_in_a_face_of_its_own() -> None:
     empty = clip(scene(10, lambda _: None))
     unsure, sure = Scripted(lambda _: (150, 110), 0.79), Scripted(lambda _: (150, 110), 0.81)
@@ -142,6 +143,7 @@ def test_kept_frames_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert KEPT_BYTES < 100_000_000
 
 
+@pytest.mark.slow
 def test_large_frames_are_kept_small() -> None:
     search = FaceSearch(FaceSettings(upsample=0), FivePointPredictor())
     search.add(0, 0.0, background(1080, 1920))

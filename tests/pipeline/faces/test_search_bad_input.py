@@ -61,6 +61,7 @@ def test_a_face_that_leaves_and_another_that_comes_are_two_tracks() -> None:
     assert np.abs(middle(faces.box[22:]) - (250, 120)).max() < 12
 
 
+@pytest.mark.slow
 def test_a_poster_behind_a_speaker_is_the_largest_face_until_someone_says_otherwise() -> None:
     images = [
         place(place(background(*SIZE), (80, 90), 80), (235 + 2 * frame, 140), 50)
@@ -102,6 +103,7 @@ def test_a_video_that_asks_to_be_turned_has_its_face_where_one_sees_it(
     assert np.abs(middle(faces.box) - (60, 84)).max() < 12
 
 
+@pytest.mark.slow
 def test_a_portrait_video_has_an_upright_face(data: Path) -> None:
     reader = VideoReader(data / "clips" / "faces" / "portrait_720x1080.mp4", None, Span(0.0, 0.1))
     faces = find_faces(reader)

@@ -61,6 +61,7 @@ def test_whole_frames_are_scanned_now_and_then_only(monkeypatch: pytest.MonkeyPa
     assert [i for i, scanned in enumerate(scans) if scanned] == [0, 25, 50]
 
 
+@pytest.mark.slow
 def test_a_face_covered_for_a_moment_is_bridged_and_stays_one_track() -> None:
     images = scene(30, lambda _: (150, 110))
     for frame in (12, 13, 14):
@@ -73,6 +74,7 @@ def test_a_face_covered_for_a_moment_is_bridged_and_stays_one_track() -> None:
     assert overlap(faces.box[13], faces.box[11]) > 0.9
 
 
+@pytest.mark.slow
 def test_a_face_that_is_gone_is_held_for_a_few_frames_and_then_let_go() -> None:
     images = scene(40, lambda i: (150, 110) if i < 10 else None)
     found = sources(find_faces(clip(images), FaceSettings(hold_frames=3)))
@@ -105,6 +107,7 @@ def test_a_leaning_face_has_a_source_of_its_own() -> None:
     assert lean == pytest.approx(-55, abs=15)
 
 
+@pytest.mark.slow
 def test_a_face_in_the_dark_is_found_by_raising_the_contrast() -> None:
     images = [image // 25 for image in scene(20, lambda _: (150, 110), face=80)]
     faces = find_faces(clip(images))
@@ -120,6 +123,7 @@ def test_tracks_end_at_a_cut() -> None:
     assert not set(faces.track[:15]) & set(faces.track[15:])
 
 
+@pytest.mark.slow
 def test_a_flash_costs_one_frame() -> None:
     images = scene(30, lambda _: (150, 110), face=80)
     images[14] = np.full_like(images[14], 255)

@@ -56,6 +56,7 @@ def extract(manifest: Path, *arguments: str, sets: str = "faces") -> Result:
     ])  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_second_detector_finds_what_the_first_does_not_and_is_in_the_key(
     manifest: Path, yunet: Path
 ) -> None:
@@ -134,6 +135,7 @@ def test_mmod_is_refused_without_a_gpu_unless_asked_for() -> None:
     assert FaceSettings(second="mmod-cpu").keyed() == FaceSettings(second="mmod").keyed()
 
 
+@pytest.mark.slow
 def test_mmod_finds_a_face_where_it_is() -> None:
     model = find_model(FaceSettings(second="mmod-cpu"), None)
     assert model is not None

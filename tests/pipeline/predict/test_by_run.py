@@ -55,6 +55,7 @@ def test_a_held_out_clip_gets_the_probabilities_that_the_run_reported(
     )
 
 
+@pytest.mark.slow
 def test_every_frame_and_audio_step_has_its_time_and_a_weight(corpus: Path, run: Path) -> None:
     _, answer = predict(run, read_manifest(corpus).clips[0].path)
     attention = answer["videos"][0]["attention"]
@@ -67,6 +68,7 @@ def test_every_frame_and_audio_step_has_its_time_and_a_weight(corpus: Path, run:
     assert len(attention["audio"]) > 1
 
 
+@pytest.mark.slow
 def test_random_weights_mark_the_answer_untrained(corpus: Path, run: Path) -> None:
     result, answer = predict(run, read_manifest(corpus).clips[0].path)
     assert answer["untrained"] is True
@@ -74,6 +76,7 @@ def test_random_weights_mark_the_answer_untrained(corpus: Path, run: Path) -> No
     assert "marked untrained" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_broken_video_is_failed_with_its_reason_beside_a_good_one(
     corpus: Path, run: Path, tmp_path: Path
 ) -> None:
@@ -88,6 +91,7 @@ def test_a_broken_video_is_failed_with_its_reason_beside_a_good_one(
     assert good["prediction"] in answer["classes"]
 
 
+@pytest.mark.slow
 def test_a_video_without_sound_is_predicted_from_its_picture_and_says_so(
     corpus: Path, run: Path, tmp_path: Path
 ) -> None:
@@ -111,6 +115,7 @@ def test_a_video_without_sound_is_predicted_from_its_picture_and_says_so(
     assert video["prediction"] in answer["classes"]
 
 
+@pytest.mark.slow
 def test_a_missing_run_and_a_missing_video_are_named(run: Path, tmp_path: Path) -> None:
     result, _ = predict(tmp_path / "none", "x.mp4")
     assert result.exit_code == 2
@@ -120,6 +125,7 @@ def test_a_missing_run_and_a_missing_video_are_named(run: Path, tmp_path: Path) 
     assert "gone.mp4" in answer["videos"][0]["why"][0]
 
 
+@pytest.mark.slow
 def test_weights_that_moved_are_asked_for(run: Path, corpus: Path, tmp_path: Path) -> None:
     copy = tmp_path / "r"
     shutil.copytree(run, copy)
@@ -138,6 +144,7 @@ def test_weights_that_moved_are_asked_for(run: Path, corpus: Path, tmp_path: Pat
     assert "can't be made again: weights: " in result.stderr
 
 
+@pytest.mark.slow
 def test_a_set_that_came_from_elsewhere_cannot_be_made_of_a_video(
     run: Path, corpus: Path, tmp_path: Path
 ) -> None:

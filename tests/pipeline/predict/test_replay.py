@@ -31,6 +31,7 @@ def by_key(*records: dict[str, Recorded]) -> dict[str, Recorded]:
     return {one.spec.key: one for record in records for one in record.values()}
 
 
+@pytest.mark.slow
 def test_all_sets_of_a_run_are_planned_as_one(tmp_path: Path) -> None:
     names = ("resnet18", "vggface", "spectrogram", "logmel")
     made = record(tmp_path, names, crops={"size": 64}, spectrogram={"num_bins": 101})
@@ -40,6 +41,7 @@ def test_all_sets_of_a_run_are_planned_as_one(tmp_path: Path) -> None:
     assert [planned.spec.key for planned in plan.sets[1:]] == keys[:-1]
 
 
+@pytest.mark.slow
 def test_networks_with_crops_of_their_own_are_planned_apart(tmp_path: Path) -> None:
     small = record(tmp_path, ["resnet18", "logmel"], crops={"size": 64})
     large = record(tmp_path, ["vggface"], crops={"size": 96})

@@ -169,12 +169,14 @@ def test_an_exception_of_the_work_tells_where_in_the_worker_it_was_raised() -> N
     assert ", in work" in raised.value.__notes__[0]
 
 
+@pytest.mark.slow
 def test_a_worker_that_grows_by_what_large_frames_need_is_not_replaced() -> None:
     """loky took growth by 300 MB for a leak, and a new worker loads every network again."""
     clips = [Clip(f"grow{number}") for number in range(4)]
     assert len(set(map_clips(work, clips, jobs=1, failed=failed))) == 1
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_costs_the_others_nothing(tmp_path: Path) -> None:
     """All workers were ended when one died, and the clips in their hands begun anew."""
     clips = [Clip("wait", str(tmp_path)), Clip("once", str(tmp_path))]
@@ -199,6 +201,7 @@ def test_chunks_that_come_in_time_pass_through_a_watched_process(tmp_path: Path)
     assert (tmp_path / "marker").read_text() == ""
 
 
+@pytest.mark.slow
 def test_clips_are_read_only_as_far_ahead_as_the_workers_need() -> None:
     read = 0
 
@@ -214,6 +217,7 @@ def test_clips_are_read_only_as_far_ahead_as_the_workers_need() -> None:
     stream.close()
 
 
+@pytest.mark.slow
 def test_a_stop_ends_a_worker_at_work_and_leaves_its_clip(tmp_path: Path) -> None:
     clips = [Clip("sleep", str(tmp_path)), Clip("a")]
     pid = tmp_path / "pid"
@@ -221,6 +225,7 @@ def test_a_stop_ends_a_worker_at_work_and_leaves_its_clip(tmp_path: Path) -> Non
     _wait_until(lambda: not _runs(int(pid.read_text())))
 
 
+@pytest.mark.slow
 def test_a_stop_does_not_fail_a_clip_whose_worker_just_died(tmp_path: Path) -> None:
     clips = [Clip("once", str(tmp_path)), Clip("kill")]
     seen = tmp_path / "once"
@@ -277,6 +282,7 @@ def _wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_workers_that_cannot_load_the_work_end_the_run_and_drop_no_clip_silently() -> None:
     clips = [Clip(f"a{number}") for number in range(5)]
     with pytest.raises(WorkersFailedError, match="end before they take a clip"):

@@ -178,6 +178,7 @@ def test_a_mixture_is_the_sum_of_both_shares_and_real_where_one_is() -> None:
     assert result.mask.sum(dim=1).tolist() == [13, 13, 1, 7]
 
 
+@pytest.mark.slow
 def test_mixup_trains_towards_the_labels_of_both() -> None:
     corpus = toy_corpus()
     plain = train_head(corpus, range(20), small_settings()).history[-1].loss

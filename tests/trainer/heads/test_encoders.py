@@ -51,6 +51,7 @@ def test_a_clip_below_the_encoders_reach_is_lengthened_with_zeros_and_reported(
     torch.testing.assert_close(encoded.features[3, :1], alone.features[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fill", [math.nan, math.inf, 1e6])
 def test_padding_content_reaches_neither_grid_nor_gradient(
     encoder: AlexNetEncoder, fill: float

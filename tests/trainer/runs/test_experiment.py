@@ -26,6 +26,7 @@ from trainer.training.trained import load_checkpoint
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
+@pytest.mark.slow
 def test_a_head_learns_what_its_training_clips_show(
     manifest: Manifest, cache: Path, tmp_path: Path
 ) -> None:
@@ -38,6 +39,7 @@ def test_a_head_learns_what_its_training_clips_show(
     assert not run.info["untrained"]
 
 
+@pytest.mark.slow
 def test_every_clip_is_tested_once_by_heads_that_never_saw_its_speaker(
     manifest: Manifest, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,6 +174,7 @@ def test_more_seeds_than_are_trained_as_one_are_trained_in_groups(
     assert not list((run.path / "checkpoints").glob("*.progress"))
 
 
+@pytest.mark.slow
 def test_seeds_trained_as_one_predict_what_they_predict_one_after_another(
     manifest: Manifest, cache: Path, tmp_path: Path
 ) -> None:
@@ -183,6 +186,7 @@ def test_seeds_trained_as_one_predict_what_they_predict_one_after_another(
         np.testing.assert_allclose(ours.probabilities, theirs.probabilities, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_folds_by_clip_follow_their_own_seed_and_threads_are_given_back(
     manifest: Manifest, cache: Path, tmp_path: Path
 ) -> None:

@@ -89,6 +89,7 @@ def test_a_head_interrupted_between_epochs_goes_on_from_there(
     assert not list((path / "checkpoints").glob("*.progress"))
 
 
+@pytest.mark.slow
 def test_a_head_whose_checkpoint_was_lost_is_trained_again_with_one_history(
     manifest: Manifest, cache: Path, tmp_path: Path
 ) -> None:
@@ -102,6 +103,7 @@ def test_a_head_whose_checkpoint_was_lost_is_trained_again_with_one_history(
     ]
 
 
+@pytest.mark.slow
 def test_a_lost_head_of_a_stack_is_trained_again_with_the_others_and_is_the_same(
     manifest: Manifest, cache: Path, tmp_path: Path
 ) -> None:

@@ -26,6 +26,7 @@ def manifest(tmp_path: Path, clips: list[Clip]) -> Manifest:
     return make_manifest(tmp_path, clips)
 
 
+@pytest.mark.slow
 def test_clips_without_features_are_named_and_counted(
     manifest: Manifest, clips: list[Clip], tmp_path: Path
 ) -> None:
@@ -61,6 +62,7 @@ def test_with_splits_training_clips_without_features_are_named(
     assert [clip["clip"] for clip in run.metrics["missing"]["clips"]] == ["c23"]
 
 
+@pytest.mark.slow
 def test_a_fold_without_any_test_clip_left_trains_no_head(
     manifest: Manifest, clips: list[Clip], tmp_path: Path
 ) -> None:
@@ -84,6 +86,7 @@ def test_untrained_features_mark_the_run_its_predictions_and_its_report(
     assert load_checkpoint(run.path / run.info["checkpoints"][0]["file"]).untrained
 
 
+@pytest.mark.slow
 def test_a_leaking_prior_is_warned_about(tmp_path: Path) -> None:
     clips = make_clips(tmp_path, classes=tuple(AFEW_TEST))
     cache = make_cache(tmp_path / "cache", clips)

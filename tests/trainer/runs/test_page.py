@@ -23,6 +23,7 @@ def run(corpus: Path, extracted: Path, tmp_path_factory: pytest.TempPathFactory)
     return folder
 
 
+@pytest.mark.slow
 def test_the_page_has_the_figures_the_pictures_and_the_warnings(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "pages" / "r.html"
     result = CliRunner().invoke(main, ["report", str(run), "-o", str(out)])

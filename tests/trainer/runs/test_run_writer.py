@@ -55,6 +55,7 @@ def test_a_killed_run_never_looks_finished(tmp_path: Path) -> None:
     assert not (tmp_path / "run" / "metrics.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rename", [1, 2, 3])
 def test_a_run_killed_while_a_file_appears_can_be_begun_or_resumed_and_leaves_nothing(
     rename: int, tmp_path: Path

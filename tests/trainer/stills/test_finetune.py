@@ -70,6 +70,7 @@ def test_a_stopped_training_goes_on_to_the_same_bits(
     assert_same(finetune(TRAIN, VALID, settings, progress=progress), whole)
 
 
+@pytest.mark.slow
 def test_the_scale_of_half_precision_goes_on_too(narrow: str, tmp_path: Path) -> None:
     settings = replace(TINY, precision="float16", epochs=2)
     whole = finetune(TRAIN, VALID, settings)
@@ -111,6 +112,7 @@ def test_saving_more_often_changes_nothing(
     assert_same(saved, finetune(TRAIN, VALID, TINY))
 
 
+@pytest.mark.slow
 def test_the_callers_random_numbers_neither_matter_nor_change(narrow: str) -> None:
     torch.manual_seed(1)
     first = finetune(TRAIN, VALID, TINY)
@@ -125,6 +127,7 @@ def test_another_seed_gives_another_network(narrow: str) -> None:
     assert one.history != other.history
 
 
+@pytest.mark.slow
 def test_validation_images_change_nothing_but_their_figures(narrow: str) -> None:
     one, other = finetune(TRAIN, VALID, TINY), finetune(TRAIN, make_stills(5, 2), TINY)
     for name, value in state_of(one).items():

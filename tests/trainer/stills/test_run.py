@@ -158,6 +158,7 @@ def test_a_folder_with_a_state_and_other_files_is_not_taken_over(tmp_path: Path)
         run_finetuning(parts, QUICK, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_run_is_replaced_only_when_asked_and_resumed_only_as_itself(tmp_path: Path) -> None:
     run_finetuning(make_parts(), replace(QUICK, epochs=1), tmp_path)
     with pytest.raises(RunError, match=r"epochs is 2, not 1\. .* pass --overwrite to replace it"):

@@ -118,6 +118,7 @@ def test_a_cell_is_the_run_that_training_alone_makes(
     assert (row["paper"], row["paper_note"]) == ("53.000", "elsewhere")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 def test_a_joined_cell_is_the_ensemble_of_its_runs(finished: Path, tmp_path: Path) -> None:
     cells = finished / "cells"
@@ -189,6 +190,7 @@ def test_other_settings_train_every_cell_anew(source: Path, finished: Path, tmp_
     assert read_run(output / "cells" / "mean-concat").info["seeds"] == [5]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 def test_settings_of_the_command_line_stand_over_the_base_and_under_the_cell(
     source: Path, tmp_path: Path
@@ -206,6 +208,7 @@ def test_settings_of_the_command_line_stand_over_the_base_and_under_the_cell(
     assert sweep_rows(tmp_path / "out")["c"]["members"] == "2"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 def test_training_on_more_splits_is_skipped_where_that_is_no_sound_report(
     source: Path, tmp_path: Path

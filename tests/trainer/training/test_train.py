@@ -93,6 +93,7 @@ def test_training_leaves_the_callers_random_numbers_alone() -> None:
     assert torch.equal(torch.rand(2), want)
 
 
+@pytest.mark.slow
 def test_other_clips_of_the_corpus_never_change_a_head() -> None:
     corpus, settings = toy_corpus(), small_settings()
     before = train_head(corpus, TRAIN, settings)
@@ -115,6 +116,7 @@ def test_validation_clips_are_reported_on_and_never_change_a_head() -> None:
     assert watched.history[-1].validation_loss == pytest.approx(loss, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_history_has_a_record_per_epoch_that_is_also_handed_out() -> None:
     seen: list[EpochRecord] = []
     head = train_head(toy_corpus(), TRAIN, small_settings(), on_epoch=seen.append)
@@ -156,6 +158,7 @@ def test_the_epoch_is_chosen_by_accuracy_then_loss_on_the_clips_held_out() -> No
     assert choose_epochs(corpus, TRAIN, TEST, settings) == best.epoch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
 @pytest.mark.parametrize("weight", ["none", "balanced"])
 def test_every_optimiser_and_class_weight_trains(optimiser: str, weight: str) -> None:
