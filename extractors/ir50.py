@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from extractors.views import check_images
+from extractors.images import check_images
 
 UNITS = (3, 4, 14, 3)
 STRIDE = 16  # of the whole body: each of the four stages halves the image once

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
-from extractors.views import check_images
+from extractors.images import check_images
 
 UNITS_PER_STAGE = 2
 

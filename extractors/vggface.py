@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from extractors.views import check_images
+from extractors.images import check_images
 
 # Channels of each block's convolutions, in multiples of the width; a 2x2 pool ends each block.
 BLOCKS = ((1, 1), (2, 2), (4, 4, 4), (8, 8, 8), (8, 8, 8))

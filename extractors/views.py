@@ -1,7 +1,4 @@
-"""Views: the augmented variants of a face crop, made where the crop lies in one batched warp.
-
-At the end, the check that every network makes of its images, and their luma.
-"""
+"""Views: the augmented variants of a face crop, made where the crop lies in one batched warp."""
 
 from __future__ import annotations
 
@@ -19,8 +16,6 @@ __all__ = [
     "VIEW_SETS",
     "View",
     "ViewSettings",
-    "check_images",
-    "luma",
     "make_views",
     "resize_crops",
     "view_matrices",
@@ -179,31 +174,3 @@ def view_statistics(embeddings: Tensor) -> tuple[Tensor, Tensor]:
     mean_shift = shifts.mean(dim=1, keepdim=True)
     deviation = (shifts - mean_shift).square().mean(dim=1).sqrt()
     return (first + mean_shift).squeeze(1), deviation
-
-
-def check_images(images: Tensor, size: int | None = None) -> None:
-    """Refuse anything but a batch of normalised RGB images.
-
-    Args:
-        images: what a network was given.
-        size: height and width in pixels that the network's parameters fit; None where any does.
-
-    Raises:
-        ValueError: ``images`` is not float, not (N, 3, ``size``, ``size``), or has no pixel.
-    """
-    height_width = ("H", "W") if size is None else (str(size), str(size))
-    wrong_size = 0 in images.shape[2:] if size is None else tuple(images.shape[2:]) != (size, size)
-    if images.ndim != 4 or images.shape[1] != 3 or wrong_size:
-        hint = "" if size is None else f"; the parameters fit one size, so resize to {size}x{size}"
-        raise ValueError(
-            f"images must have shape (N, 3, {', '.join(height_width)}), "
-            f"got {tuple(images.shape)}{hint}"
-        )
-    if not torch.is_floating_point(images):
-        raise ValueError(f"images must be float and normalised, got {images.dtype}")
-
-
-def luma(pixels: Tensor) -> Tensor:
-    """Return the grey level of RGB pixels, (N, 3, H, W) to (N, 1, H, W) (ITU-R BT.601)."""
-    weights = pixels.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
-    return (pixels * weights).sum(dim=1, keepdim=True)

@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from extractors.images import luma
 from extractors.networks import NETWORKS, NetworkSpec
 from extractors.running import merged_norms, ordered_weights
 from extractors.running.batch_sizes import pick_sizes
 from extractors.running.settings import NetworkSettings, resolve_settings
-from extractors.views import luma, make_views, resize_crops, view_statistics
+from extractors.views import make_views, resize_crops, view_statistics
 from extractors.weights.facts import WeightFacts, read_facts
 from extractors.weights.files import WeightsError
 from extractors.weights.load import WeightsReport, examine_weights, load_weights

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from extractors.views import luma
+from extractors.images import luma
 from trainer.data.augment import blend
 from trainer.stills.images.stills import Stills
 from trainer.stills.settings import FinetuneSettings, ImageAugmentSettings
