@@ -24,7 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "doctor": (
         "pipeline.commands.doctor:doctor",
-        "Check a corpus for what would spoil a long run.",
+        "Find problems of a corpus before a long run.",
     ),
     "extract": (
         "pipeline.commands.extract:extract",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -112,6 +113,19 @@ def test_an_option_of_one_name_means_one_thing(name: str) -> None:
         if "--out" in option.opts or "-o" in option.opts:
             assert option.opts == ["-o", "--out"]
         assert not set(option.opts) & {"--output", "--report", "--resume"}
+
+
+def test_an_option_of_one_name_has_one_help_in_every_command() -> None:
+    """Compared up to the first ``:;(,.``: a default, an example or a list of choices may differ."""
+    name_their_object = {"--array", "--network", "--out", "--overwrite", "--sets", "--weights"}
+    phrases: dict[str, set[str]] = {}
+    for _, command in COMMANDS.values():
+        for option in command.params:
+            if isinstance(option, click.Option) and not option.hidden:
+                phrase = re.split("[:;(,.]", option.help or "")[0].strip()
+                phrases.setdefault(option.opts[-1], set()).add(phrase)
+    differing = {name: texts for name, texts in phrases.items() if len(texts) > 1}
+    assert differing.keys() == name_their_object, differing
 
 
 EXTRACT = ["extract", str(MANIFEST), "--cache", "c", "--sets"]

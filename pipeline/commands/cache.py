@@ -25,6 +25,7 @@ from cache.sets.scan import NotACacheError, check_cache
 from cache.upkeep.gc import DAY_SECONDS, SetInUseError, find_garbage, remove_garbage
 from cache.upkeep.status import read_status
 from cache.upkeep.verify import verify_cache
+from pipeline.commands import options
 from pipeline.commands.cache_export import export_command
 from pipeline.commands.cache_import import import_command
 from pipeline.commands.cache_report import format_size, format_status
@@ -33,21 +34,13 @@ from pipeline.commands.group import Group
 HOUR_SECONDS = 3600.0
 MAX_SHOWN = 20
 
-_cache = click.argument("cache", type=click.Path(path_type=Path))
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_manifest = click.option(
-    "--manifest",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Manifest of the clips to count or take (default: every clip in the cache).",
-)
-
 
 @click.group(cls=Group)
 def cache() -> None:
     """Check, clean, pack, import into or export from a cache.
 
-    A set is named resnet18 or, where there are several of that name, with the first digits of its
-    key: resnet18-3fa9.
+    Name a set by its name, resnet18; if the cache has several of that name, add the first digits
+    of its key: resnet18-3fa9.
     """
 
 
@@ -56,9 +49,9 @@ cache.add_command(export_command)
 
 
 @cache.command()
-@_cache
-@_manifest
-@_json
+@options.CACHE_FOLDER
+@options.CLIPS
+@options.JSON
 def status(cache: Path, manifest: Path | None, as_json: bool) -> None:
     """Show every feature set: entries, states, size, and why it looks stale."""
     with _plain_errors():
@@ -71,8 +64,8 @@ def status(cache: Path, manifest: Path | None, as_json: bool) -> None:
 
 
 @cache.command()
-@_cache
-@click.option("--sets", metavar="NAME,NAME", help="Feature sets to read (default: all, and packs).")
+@options.CACHE_FOLDER
+@click.option("--sets", metavar="NAME,NAME", help="Feature sets to check (default: all and packs).")
 @click.option(
     "--remove", is_flag=True, help="Remove damaged files, so that extract makes them again."
 )
@@ -81,9 +74,9 @@ def status(cache: Path, manifest: Path | None, as_json: bool) -> None:
     default=1,
     show_default=True,
     type=click.IntRange(1),
-    help="Number of processes that read.",
+    help="Number of worker processes.",
 )
-@_json
+@options.JSON
 def verify(cache: Path, sets: str | None, remove: bool, jobs: int, as_json: bool) -> None:
     """Read every file through and recompute its checksums."""
     with _plain_errors(), Progress("files") as progress:
@@ -97,7 +90,7 @@ def verify(cache: Path, sets: str | None, remove: bool, jobs: int, as_json: bool
             done = " (removed)" if item.path in report.removed else ""
             click.echo(f"damaged {item.kind}: {item.reason}{done}")
         for name, reason in report.stale_packs.items():
-            click.echo(f"stale pack: {name}: {reason}; it is built anew when it is opened")
+            click.echo(f"stale pack: {name}: {reason}; it is rebuilt when training opens it")
         if report.temporaries:
             click.echo(
                 f"{len(report.temporaries)} temporary files, of running or dead writers; "
@@ -111,18 +104,18 @@ def verify(cache: Path, sets: str | None, remove: bool, jobs: int, as_json: bool
 
 
 @cache.command()
-@_cache
+@options.CACHE_FOLDER
 @click.option("--dry-run", is_flag=True, help="List what would be removed, and remove nothing.")
-@click.option("--orphaned", is_flag=True, help="Remove sets, too, that were made from lost sets.")
-@click.option("--sets", metavar="NAME,NAME", help="Remove these feature sets, too.")
+@click.option("--orphaned", is_flag=True, help="Also remove sets made from a set that is gone.")
+@click.option("--sets", metavar="NAME,NAME", help="Feature sets to remove as well.")
 @click.option(
     "--older-than-hours",
     default=DAY_SECONDS / HOUR_SECONDS,
     show_default=True,
     type=click.FloatRange(0),
-    help="Age at which the writer of another host's temporary file counts as dead.",
+    help="Age in hours from which another host's temporary file counts as abandoned.",
 )
-@_json
+@options.JSON
 def gc(
     cache: Path,
     dry_run: bool,
@@ -153,8 +146,8 @@ def gc(
 
 
 @cache.command()
-@_cache
-@click.argument("name", metavar="SET")
+@options.CACHE_FOLDER
+@options.SET
 @click.option(
     "--array",
     "arrays",
@@ -162,7 +155,7 @@ def gc(
     required=True,
     help="Array to pack, such as basic or mean; may be given several times.",
 )
-@_manifest
+@options.CLIPS
 @click.option(
     "--dtype",
     default="float32",
@@ -172,7 +165,7 @@ def gc(
 @click.option(
     "--skip-missing", is_flag=True, help="Leave out clips without an entry, and list them."
 )
-@_json
+@options.JSON
 def pack(
     cache: Path,
     name: str,
@@ -182,7 +175,7 @@ def pack(
     skip_missing: bool,
     as_json: bool,
 ) -> None:
-    """Build the packs of SET that training reads, unless they are there and fresh."""
+    """Build the packs of SET that training reads, unless they exist and are fresh."""
     with _plain_errors():
         check_cache(cache)
         feature_set = find_set(cache, name)
@@ -208,7 +201,7 @@ def pack(
     for item, array in zip(packs, arrays, strict=True):
         for clip, reason in item.skipped.items():
             click.echo(f"left out: {clip}: {reason}")
-        made = f"built, because {item.built}" if item.built else "there and fresh"
+        made = f"built, because {item.built}" if item.built else "exists and is fresh"
         click.echo(
             f"{array}: {len(item.clip_ids)} clips, {item.values.shape} {item.values.dtype}, "
             f"{format_size(item.values.nbytes)}; {made}: {item.path}"

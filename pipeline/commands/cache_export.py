@@ -10,12 +10,13 @@ import click
 from cache.entries.entry import EntryError
 from cache.manifest.manifest import ManifestError, read_manifest
 from cache.sets.feature_set import SetError, find_set
+from pipeline.commands import options
 from pipeline.exchange.exporting import FORMS, ExportError, export_features
 
 
 @click.command("export")
-@click.argument("cache", type=click.Path(path_type=Path))
-@click.argument("name", metavar="SET")
+@options.CACHE_FOLDER
+@options.SET
 @click.option(
     "-o",
     "--out",
@@ -28,14 +29,10 @@ from pipeline.exchange.exporting import FORMS, ExportError, export_features
     "form",
     required=True,
     type=click.Choice(list(FORMS)),
-    help="Form of the output: an npz or csv file, or a folder with an npy file a clip.",
+    help="Form of the output: an npz or csv file, or a folder with one npy file per clip.",
 )
 @click.option("--array", required=True, help="Array to export, such as basic, mean or spectrogram.")
-@click.option(
-    "--manifest",
-    type=click.Path(path_type=Path),
-    help="Manifest of the clips to export (default: every clip in the set).",
-)
+@options.CLIPS
 @click.option(
     "--skip-missing", is_flag=True, help="Leave out clips without an entry, and list them."
 )
@@ -50,7 +47,7 @@ def export_command(
 ) -> None:
     """Export one array of SET from CACHE for other tools.
 
-    Arrays are named by clip; their times in seconds stand beside them.
+    Each array is named by its clip id; its times, in seconds, are written beside it.
     """
     try:
         feature_set = find_set(cache, name)

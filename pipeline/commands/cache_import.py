@@ -12,6 +12,7 @@ from cache.manifest.manifest import ManifestError, read_manifest
 from cache.progress import Progress
 from cache.sets.feature_set import list_sets
 from cache.settings import settings_from
+from pipeline.commands import options
 from pipeline.exchange.importing import ImportReport, import_features
 from pipeline.exchange.settings import ImportSettings
 
@@ -19,15 +20,15 @@ MAX_SHOWN = 10
 
 
 @click.command("import")
-@click.argument("cache", type=click.Path(path_type=Path))
-@click.argument("name", metavar="SET")
+@options.CACHE_FOLDER
+@options.SET
 @click.option(
     "--from",
     "origin",
     required=True,
     metavar="FORMAT SOURCE",
     type=(click.Choice(["npz", "npy-folder", "csv"]), click.Path(path_type=Path, exists=True)),
-    help="Features to import: npz FILE, npy-folder FOLDER, csv FILE or csv FOLDER (file a clip).",
+    help="Features to import: npz FILE, npy-folder FOLDER, csv FILE or FOLDER (one file per clip).",
 )
 @click.option(
     "--manifest", required=True, type=click.Path(path_type=Path), help="Manifest of the clips."
@@ -58,7 +59,7 @@ MAX_SHOWN = 10
     type=click.Choice(["refuse", "mean", "first"]),
     default="refuse",
     show_default=True,
-    help="Treatment of several rows of a clip at one time, such as several faces.",
+    help="Rule for several rows of a clip at one time, such as several faces.",
 )
 @click.option("--id-column", default="", help="Column or array of the clip ids.  [default: clip]")
 @click.option("--array", default="", help="Array of the features, in an npz with an array of ids.")
@@ -66,18 +67,18 @@ MAX_SHOWN = 10
     "--id-pattern",
     default="",
     metavar="REGEX",
-    help="Part of an id to compare by: the pattern's group, in both ids.",
+    help="Pattern for ids; only its group is compared between source and manifest.",
 )
 @click.option(
     "--clip-pattern",
     default="",
     metavar="REGEX",
-    help="Pattern for the manifest's ids, if another.",
+    help="Pattern for the manifest's ids (default: that of --id-pattern).",
 )
 @click.option(
     "--allow-missing",
     is_flag=True,
-    help="Record clips that the source lacks as failed, instead of refusing.",
+    help="Record clips that the source lacks as failed, instead of refusing to import.",
 )
 def import_command(
     cache: Path,
@@ -87,21 +88,21 @@ def import_command(
     allow_missing: bool,
     **options: object,
 ) -> None:
-    """Import features made elsewhere into CACHE as the set SET; they train like any other.
+    """Import features made elsewhere into CACHE as the set SET, to train on like any other.
 
     \b
-    A vector a clip; ids are compared without their first field:
+    One vector per clip; ids are compared without their first field:
       avfuse cache import CACHE au --from npz openface_au.npz --manifest m.csv
         --id-pattern '^\\d\\d-(.*)$'
-    A row a face and frame, of which the first face is kept:
+    One row per face and frame; only the first face is kept:
       avfuse cache import CACHE scores --from npz frames.npz --manifest m.csv
         --columns 2:9 --time-column 0 --rate 25 --where 1=0
-    OpenFace's output, a csv a clip:
+    OpenFace's output, one csv per clip:
       avfuse cache import CACHE au --from csv FOLDER --manifest m.csv
         --columns 'AU*_r' --time-column timestamp --where success=1
 
-    Clips that are missing, numbers that are nan, wrong widths and repeated ids are refused by
-    name before anything is written.
+    Missing clips, numbers that are nan, wrong widths and repeated ids are named and refused before
+    anything is written.
     """  # noqa: D301  # \\b is the character that keeps click from wrapping
     form, source = origin
     try:

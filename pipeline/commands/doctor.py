@@ -9,30 +9,29 @@ from pathlib import Path
 import click
 
 from cache.progress import Progress
+from pipeline.commands import options
 
 
 @click.command()
-@click.argument("manifest", type=click.Path(path_type=Path))
+@options.MANIFEST
 @click.option(
     "--sample",
     type=click.IntRange(min=0),
     default=3,
     show_default=True,
-    help="Frames of each clip to look for a face in; 0 decodes no picture.",
+    help="Number of frames per clip to look for a face in; 0 decodes no picture.",
 )
-@click.option(
-    "--jobs", type=click.IntRange(min=0), help="Number of worker processes (default: one a core)."
-)
+@options.JOBS
 @click.option(
     "--follow-links", is_flag=True, help="Allow symbolic links that lead out of the corpus."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every clip.")
+@options.JSON
 def doctor(
     manifest: Path, sample: int, jobs: int | None, follow_links: bool, as_json: bool
 ) -> None:
-    """Look into every clip of MANIFEST: unreadable, duplicate, silent, faceless, leaking.
+    """Find clips of MANIFEST that are broken, duplicate, silent, faceless or in two splits.
 
-    Exit code 0: nothing would spoil a run; 1: something would; 2: wrong use.
+    Exit code 0: no problem that would spoil a run; 1: at least one; 2: wrong use.
     """
     if not manifest.is_file():
         raise click.UsageError(f"{manifest} is not a file; expected a manifest, see avfuse index")

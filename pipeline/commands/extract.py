@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from cache.manifest.manifest import read_manifest
 from cache.signals import StopRequest
 from extractors.view_settings import VIEW_SETS
+from pipeline.commands import options
 from pipeline.extract.choices import ConsumerChoice, EngineName, check_sets, shard
 from pipeline.extract.weights import PlanError, parse_weights
 
@@ -25,10 +26,8 @@ NOT_HANDED_ON = ("engine", "jobs", "out", "as_json")
 
 
 @click.command()
-@click.argument("manifest", type=click.Path(path_type=Path))
-@click.option(
-    "--cache", required=True, type=click.Path(path_type=Path), help="Folder of the cache."
-)
+@options.MANIFEST
+@options.CACHE
 @click.option(
     "--sets",
     required=True,
@@ -39,7 +38,7 @@ NOT_HANDED_ON = ("engine", "jobs", "out", "as_json")
     "--weights",
     multiple=True,
     metavar="NAME=FILE",
-    help="Weight file of a network; NAME=random tries it out untrained.",
+    help="Weight file of a network; NAME=random: random weights, for trials.",
 )
 @click.option(
     "--views", type=click.Choice(list(VIEW_SETS)), help="Augmented variants of each crop to embed."
@@ -50,7 +49,7 @@ NOT_HANDED_ON = ("engine", "jobs", "out", "as_json")
     help="Numeric precision of the networks.",
 )
 @click.option(
-    "--config", type=click.Path(path_type=Path), help="TOML file of the settings of stage one."
+    "--config", type=click.Path(path_type=Path), help="TOML file with settings; --set overrides it."
 )
 @click.option(
     "--set",
@@ -65,11 +64,9 @@ NOT_HANDED_ON = ("engine", "jobs", "out", "as_json")
     type=click.Path(path_type=Path),
     help="CSV of faces chosen by hand: clip,start_seconds,end_seconds,track,box.",
 )
+@options.JOBS
 @click.option(
-    "--jobs", type=click.IntRange(min=0), help="Number of worker processes (default: one a core)."
-)
-@click.option(
-    "--threads", type=click.IntRange(min=1), help="PyTorch threads of each worker or the consumer."
+    "--threads", type=click.IntRange(min=1), help="PyTorch threads (of each worker or consumer)."
 )
 @click.option(
     "--consumer",
@@ -78,12 +75,7 @@ NOT_HANDED_ON = ("engine", "jobs", "out", "as_json")
     show_default=True,
     help="Process that runs the networks: each worker its own, or one shared by all (as on a GPU).",
 )
-@click.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    help="Device of the networks: auto, cpu, cuda or cuda:N.",
-)
+@options.DEVICE
 @click.option("--batch-size", type=click.IntRange(min=1), help="Number of crops per forward pass.")
 @click.option(
     "--engine",
@@ -95,7 +87,7 @@ NOT_HANDED_ON = ("engine", "jobs", "out", "as_json")
 @click.option(
     "--shard", "shard_text", metavar="I/N", help="Extract only part I of N of the manifest."
 )
-@click.option("--retry-failed", is_flag=True, help="Try clips again that failed in an earlier run.")
+@click.option("--retry-failed", is_flag=True, help="Try clips again that failed before.")
 @click.option(
     "--follow-links", is_flag=True, help="Allow symbolic links that lead out of the corpus."
 )
@@ -105,7 +97,7 @@ NOT_HANDED_ON = ("engine", "jobs", "out", "as_json")
     type=click.Path(path_type=Path),
     help="File of the JSON report (default: extract-report.json in the cache).",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@options.JSON
 def extract(
     manifest: Path,
     cache: Path,

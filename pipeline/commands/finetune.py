@@ -38,12 +38,8 @@ from trainer.stills.settings import PRESETS, load_config
     type=click.Path(path_type=Path),
     help="Weight file to start from (default: random weights).",
 )
-@click.option(
-    "--preset", type=click.Choice(list_toml(PRESETS)), help="Preset of settings to start from."
-)
-@click.option(
-    "--config", type=click.Path(path_type=Path), help="TOML file of settings over the preset's."
-)
+@click.option("--preset", type=click.Choice(list_toml(PRESETS)), help="Settings to start from.")
+@options.CONFIG
 @options.OVERRIDES
 @click.option(
     "--align",
@@ -58,7 +54,7 @@ from trainer.stills.settings import PRESETS, load_config
     help="PyTorch threads (default: that of the settings).",
 )
 @options.OVERWRITE
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@options.JSON
 def finetune(
     data: Path,
     run: Path,
@@ -77,13 +73,13 @@ def finetune(
 ) -> None:
     """Fine-tune a face network on the still images of DATA.
 
-    Without --weights it learns from random weights. Where DATA has no validation or test images,
-    shares are held out. The test images are scored once, at the end. The run's
+    Without --weights training starts from random weights. If DATA has no validation or test images,
+    a share of its images is held out. The test images are scored once, at the end. The run's
     weights.safetensors serves as weights: avfuse extract --weights resnet18=RUN/weights.safetensors
 
-    SIGINT or SIGTERM saves the state after the update at hand, a second one stops at once. The
+    SIGINT or SIGTERM saves the state after the current update; a second one stops at once. The
     same command again goes on with the same result, and prints the figures of a finished run.
-    Another command is refused, unless --overwrite is given.
+    Other settings or data are refused, unless --overwrite is given.
     """
     try:
         chosen = (*overrides, *([f'network="{network}"'] if network else []))

@@ -11,6 +11,7 @@ import click
 
 from cache.manifest.clip import COLUMNS
 from cache.manifest.manifest import ManifestError
+from pipeline.commands import options
 from pipeline.commands.group import Group
 from pipeline.index.afew import index_afew
 from pipeline.index.crema_d import Media, index_crema_d
@@ -34,7 +35,7 @@ class WrongUseError(click.ClickException):
 
 _ROOT = click.argument("root", type=click.Path(path_type=Path))
 _KEEP_DEFECTS = click.option(
-    "--keep-defects", is_flag=True, help="Index clips, too, that are known to be broken."
+    "--keep-defects", is_flag=True, help="Keep clips that are known to be broken (else left out)."
 )
 
 
@@ -42,14 +43,14 @@ _KEEP_DEFECTS = click.option(
 def index() -> None:
     """Write a manifest, the table of a corpus's clips, from the corpus's own layout.
 
-    Names and tables are read, media files are not opened. What is left out is printed with its
-    reason. Missing files are a warning; nothing found is an error.
+    Reads names and tables, and opens no media file. Prints every clip that is left out, with the
+    reason. A missing file is a warning; a corpus without clips is an error.
     """
 
 
 def _output(command: Command) -> Command:
     """Add the options that every recipe has."""
-    options = (
+    added = (
         click.option(
             "-o", "--out", required=True, type=click.Path(path_type=Path), help="Manifest to write."
         ),
@@ -58,12 +59,12 @@ def _output(command: Command) -> Command:
             "maps",
             multiple=True,
             metavar="OLD=NEW",
-            help="Label to write (NEW) for one of the corpus (OLD); may be given several times.",
+            help="Write label NEW where the corpus has OLD; may be given several times.",
         ),
         click.option("--overwrite", is_flag=True, help="Replace an existing manifest."),
-        click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON."),
+        options.JSON,
     )
-    for option in reversed(options):
+    for option in reversed(added):
         command = option(command)
     return command
 
@@ -82,13 +83,11 @@ def folder(root: Path, **output: Any) -> None:
 def _column_options(command: Command) -> Command:
     for name in reversed(COLUMNS):
         flag = name.removesuffix("_seconds")
-        default = "escaped paths" if name == "clip" else "none"
-        if name == "path":
-            default = "required"
+        default = {"clip": "clip, else ids from the paths"}.get(name, name)
         command = click.option(
             f"--{flag}-column",
             metavar="NAME",
-            help=f"Column of the table for {name} (default: {name}, else {default}).",
+            help=f"Column of the table that holds {name} (default: {default}).",
         )(command)
     return command
 
@@ -97,26 +96,26 @@ def _column_options(command: Command) -> Command:
 @click.argument("table", metavar="FILE", type=click.Path(path_type=Path))
 @_column_options
 @click.option(
-    "--delimiter", metavar="CHAR", help="Character between fields, or tab (default: found out)."
+    "--delimiter", metavar="CHAR", help="Character between fields, or tab (default: detected)."
 )
 @click.option(
     "--root",
     type=click.Path(path_type=Path),
-    help="Folder that relative paths start from (default: the table's).",
+    help="Folder that relative paths start from (default: that of the table).",
 )
 @_output
-def csv_(table: Path, delimiter: str | None, root: Path | None, **options: Any) -> None:
+def csv_(table: Path, delimiter: str | None, root: Path | None, **output: Any) -> None:
     """Index the files that a table lists, its columns mapped by options."""
     columns = {}
     for name in COLUMNS:
-        value = options.pop(f"{name.removesuffix('_seconds')}_column")
+        value = output.pop(f"{name.removesuffix('_seconds')}_column")
         if value is not None:
             columns[name] = value
     if delimiter in ("tab", "\\t"):
         delimiter = "\t"
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
         raise click.BadParameter(f"expected one character or 'tab', got {delimiter!r}")
-    _run(lambda: index_csv(table, columns=columns, delimiter=delimiter, root=root), **options)
+    _run(lambda: index_csv(table, columns=columns, delimiter=delimiter, root=root), **output)
 
 
 @index.command()
@@ -126,7 +125,7 @@ def csv_(table: Path, delimiter: str | None, root: Path | None, **options: Any) 
     type=click.Choice(get_args(Modality)),
     default="best",
     show_default=True,
-    help="Kind of file to index: one for each take, since they share sound or picture.",
+    help="Kind of file to index; best: one per take, with picture and sound if there is one.",
 )
 @click.option(
     "--channel",
@@ -148,7 +147,7 @@ def ravdess(root: Path, modality: Modality, channel: Channel, **output: Any) -> 
     type=click.Choice(get_args(Media)),
     default="best",
     show_default=True,
-    help="Kind of file to index.",
+    help="Kind of file to index; best: the video, or the audio if there is none.",
 )
 @_KEEP_DEFECTS
 @_output
@@ -159,9 +158,7 @@ def crema_d(root: Path, media: Media, *, keep_defects: bool, **output: Any) -> N
 
 @index.command()
 @_ROOT
-@click.option(
-    "--keep-shared", is_flag=True, help="Keep training clips, too, that are also test clips."
-)
+@click.option("--keep-shared", is_flag=True, help="Keep training clips that are test clips, too.")
 @_output
 def afew(root: Path, *, keep_shared: bool, **output: Any) -> None:
     """Index AFEW: Train_AFEW/Angry/*.avi, Val_AFEW/..., the test clips unlabelled."""
@@ -174,7 +171,7 @@ def afew(root: Path, *, keep_shared: bool, **output: Any) -> None:
     "--test-set",
     metavar="N",
     type=click.IntRange(1, NUM_FOLDS),
-    help="Published set to fill in as training and test (default: folds only).",
+    help="Published set to write as the splits train and test (default: folds only).",
 )
 @_output
 def dfew(root: Path, test_set: int | None, **output: Any) -> None:

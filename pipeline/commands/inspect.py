@@ -11,6 +11,7 @@ import click
 
 from cache.manifest.manifest import read_manifest
 from cache.progress import Progress
+from pipeline.commands import options
 from pipeline.commands.group import Group
 from pipeline.faces.overrides import read_overrides
 from pipeline.faces.settings import Policy
@@ -28,11 +29,9 @@ def inspect() -> None:
 
 
 @inspect.command()
-@click.argument("manifest", type=click.Path(path_type=Path))
+@options.MANIFEST
 @click.argument("name", metavar="[SET]", default=FACES)
-@click.option(
-    "--cache", required=True, type=click.Path(path_type=Path), help="Folder of the cache."
-)
+@options.CACHE
 @click.option(
     "-o",
     "--out",
@@ -51,20 +50,20 @@ def inspect() -> None:
     "--only",
     multiple=True,
     type=click.Choice([NO_FACE, *STATES]),
-    help="Show only clips of this kind; no-face: clips with frames, and a face in none.",
+    help="Show only clips of this kind; no-face: no face in any frame.",
 )
 @click.option(
-    "--policy", type=click.Choice(get_args(Policy)), help="Try another choice among several faces."
+    "--policy", type=click.Choice(get_args(Policy)), help="Rule to choose among several faces."
 )
 @click.option(
     "--overrides", type=click.Path(path_type=Path), help="CSV of faces chosen by hand, to try them."
 )
 @click.option(
-    "--columns",
+    "--frames",
     type=int,
-    default=_default.columns,
+    default=_default.frames,
     show_default=True,
-    help="Number of frames of a clip.",
+    help="Number of frames per clip.",
 )
 @click.option(
     "--size",
@@ -78,9 +77,9 @@ def inspect() -> None:
     type=int,
     default=_default.per_page,
     show_default=True,
-    help="Number of clips on a page.",
+    help="Number of clips per page.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON.")
+@options.JSON
 def faces(
     manifest: Path,
     name: str,
@@ -90,23 +89,23 @@ def faces(
     only: tuple[str, ...],
     policy: str | None,
     overrides: Path | None,
-    columns: int,
+    frames: int,
     size: int,
     per_page: int,
     as_json: bool,
 ) -> None:
-    """Draw the faces in the cache of the clips of MANIFEST as contact sheets.
+    """Draw contact sheets of the faces that the cache holds for MANIFEST's clips.
 
-    One row a clip: some frames evenly, and those in which a track begins or the source of a face
-    changes; in each the boxes and landmarks of all tracks, below it the crop of the chosen face.
-    SET is the set whose faces and crops are shown, such as resnet18 or resnet18-3fa9, if not
-    faces. Nothing is detected again and nothing in the cache changes.
+    Each clip is a row: frames at even distances, and those where a track begins or the source of a
+    face changes. A frame shows the boxes and landmarks of all tracks, and below it the crop of the
+    chosen face. SET names the set to show, such as resnet18 or resnet18-3fa9 (default: faces).
+    No face is detected again, and nothing in the cache changes.
 
     Exit code 0: all clips are shown (one that failed in extract is shown with its reason); 1: some
     couldn't be, such as those whose video is gone or changed; 2: wrong use.
     """
     try:
-        settings = SheetSettings(columns=columns, size=size, per_page=per_page)
+        settings = SheetSettings(frames=frames, size=size, per_page=per_page)
         table = read_manifest(manifest, check_files=False)
         clips = pick_clips(table, wanted)
         by_hand = read_overrides(overrides, set(table.by_id)) if overrides else None

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from cache.signals import ends_by_signal
+from pipeline.commands import options
 from pipeline.extract.weights import parse_weights
 from pipeline.predict.curve import check_suffix, format_answer, write_curves
 from trainer.runs.folder import read_run
@@ -21,14 +22,9 @@ from trainer.runs.folder import read_run
     "--weights",
     multiple=True,
     metavar="NAME=FILE",
-    help="Weight file of a network of RUN, if it has moved since.",
+    help="Weight file of a network of RUN, if it was moved.",
 )
-@click.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    help="Device of the networks: auto, cpu, cuda or cuda:N.",
-)
+@options.DEVICE
 @click.option(
     "--jobs",
     type=click.IntRange(min=0),
@@ -36,7 +32,7 @@ from trainer.runs.folder import read_run
     show_default=True,
     help="Number of worker processes; 0 works in this one.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON (always, with RUN).")
+@options.JSON
 @click.option(
     "--curve",
     type=click.Path(path_type=Path),

@@ -10,6 +10,7 @@ import click
 
 from extractors.networks import NETWORKS
 from extractors.weights.check import Checked, check_weights
+from pipeline.commands import options
 from pipeline.commands.group import Group
 
 if TYPE_CHECKING:
@@ -25,9 +26,9 @@ def weights() -> None:
 
 
 @weights.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.JSON
 def list_(*, as_json: bool) -> None:
-    """List the face networks: input size, layers, whose weights they load, and which ship."""
+    """List the face networks: input size, layers, source of the weights, and which are included."""
     from extractors.running.describe import describe_networks  # loads PyTorch
 
     rows = describe_networks()
@@ -46,11 +47,11 @@ def list_(*, as_json: bool) -> None:
 
 @weights.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.JSON
 def check(file: Path, *, as_json: bool) -> None:
-    """Name the network that FILE fits, or what is missing from the nearest.
+    """Name the network that FILE fits, or the nearest one and what differs.
 
-    Exits with 0 if it loads, with 1 if it fits no network or can't be read safely.
+    Exit code 0: the file loads; 1: it fits no network or can't be read safely.
     """
     checked = check_weights(file)
     if as_json:
@@ -83,7 +84,7 @@ def check(file: Path, *, as_json: bool) -> None:
     type=click.Choice(["rgb", "bgr"]),
     default="rgb",
     show_default=True,
-    help="Colour order that the weights in FILE expect; bgr (many from Caffe) is turned round.",
+    help="Colour order that the weights in FILE expect; bgr (common in Caffe) is converted to rgb.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 def convert(

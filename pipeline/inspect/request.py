@@ -14,7 +14,7 @@ from cache.manifest.manifest import Clip, Manifest
 FACES = "faces"
 STATES = ("ok", "partial", "failed", "stale", "missing")
 NO_FACE = "no-face"  # a kind of clip to ask for that is no state: it has frames, and no face
-MAX_COLUMNS = 64
+MAX_FRAMES = 64
 MAX_WIDTH = 16_384  # pixels of a row
 SIZES = (80, 1920)  # pixels of a frame's width
 MAX_PER_PAGE = 500
@@ -29,7 +29,7 @@ class SheetSettings:
     """Size of a contact sheet.
 
     Args:
-        columns: frames of a clip at most.
+        frames: number per clip, at most.
         size: width of a frame in pixels.
         per_page: clips on a page.
 
@@ -37,22 +37,22 @@ class SheetSettings:
         ValueError: one is out of its range, or a row would be wider than 16,384 pixels.
     """
 
-    columns: int = 8
+    frames: int = 8
     size: int = 320
     per_page: int = 20
 
     def __post_init__(self) -> None:
         for name, low, high in (
-            ("columns", 2, MAX_COLUMNS),
+            ("frames", 2, MAX_FRAMES),
             ("size", *SIZES),
             ("per_page", 1, MAX_PER_PAGE),
         ):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name} must be {low} to {high}, got {getattr(self, name)}")
-        if self.columns * self.size > MAX_WIDTH:
+        if self.frames * self.size > MAX_WIDTH:
             raise ValueError(
-                f"{self.columns} columns of {self.size} pixels are wider than {MAX_WIDTH} pixels; "
-                "take fewer columns or a smaller size"
+                f"{self.frames} frames of {self.size} pixels are wider than {MAX_WIDTH} pixels; "
+                "take fewer frames or a smaller size"
             )
 
 

@@ -92,7 +92,7 @@ def make_row(listed: Listed, shown: Shown, settings: SheetSettings) -> Row:
     )
     if not len(found.times):
         return row
-    samples = choose_samples(faces, found.tracks, settings.columns)
+    samples = choose_samples(faces, found.tracks, settings.frames)
     cells, problem = _draw_cells(listed, shown, entry, (found, faces), samples, settings.size)
     frames = [sample.frame for sample in samples]
     row = replace(row, picture=draw_row(cells, faces, frames, settings.size))

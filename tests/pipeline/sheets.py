@@ -28,7 +28,7 @@ TWO = [*STEADY, *(see(frame, 1, SMALL, BoxSource.FOLLOW) for frame in range(7))]
 def inspect(manifest: Path, cache: Path, output: Path, *options: str) -> Result:
     """Make a sheet of small pictures."""
     command = ["inspect", "faces", str(manifest), "--cache", str(cache), "-o", str(output)]
-    return CliRunner().invoke(main, [*command, "--size", "80", "--columns", "3", *options])
+    return CliRunner().invoke(main, [*command, "--size", "80", "--frames", "3", *options])
 
 
 def show(clips: Sequence[Clip], folder: Path, *options: str, ok: bool = True) -> str:

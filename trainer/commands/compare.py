@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from trainer.commands import options
 from trainer.runs.folder import RunError, format_json, read_run
 from trainer.runs.predictions import PredictionsError
 
@@ -13,7 +14,7 @@ from trainer.runs.predictions import PredictionsError
 @click.command()
 @click.argument("run_a", type=click.Path(path_type=Path))
 @click.argument("run_b", type=click.Path(path_type=Path))
-@click.option("--common", is_flag=True, help="Compare on the clips that both runs have.")
+@click.option("--common", is_flag=True, help="Compare only the clips that both runs have.")
 @click.option(
     "--show",
     type=click.IntRange(min=0),
@@ -21,7 +22,7 @@ from trainer.runs.predictions import PredictionsError
     show_default=True,
     help="Number of clips predicted differently to list; 0 for all.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
+@options.JSON
 def compare(run_a: Path, run_b: Path, common: bool, show: int, as_json: bool) -> None:
     """Compare RUN_B with RUN_A, clip by clip.
 

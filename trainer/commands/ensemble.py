@@ -23,10 +23,10 @@ from trainer.runs.predictions import PredictionsError
 @click.option(
     "--shares",
     metavar="W,W",
-    help="Share of each run in the mean, in their order (default: all the same).",
+    help="Share of each run in the mean, in the order of RUNS (default: all equal).",
 )
 @options.OVERWRITE
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@options.JSON
 def ensemble(
     runs: tuple[Path, ...],
     out: Path,
@@ -34,7 +34,7 @@ def ensemble(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Average the probabilities of RUNS, which must be about the same clips.
+    """Average the probabilities of RUNS, which must have the same clips.
 
     Don't tune the shares on the clips you report on: the accuracy would be too optimistic.
     """

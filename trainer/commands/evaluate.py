@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from trainer.commands import options
 from trainer.runs.folder import RunError, format_json, read_run
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@options.JSON
 def evaluate(run: Path, as_json: bool) -> None:
     """Print the results of RUN, a run folder, with intervals.
 

@@ -1,7 +1,4 @@
-"""Options that several commands share.
-
-A flag of one name means the same, and says the same, wherever it stands.
-"""
+"""Arguments and options that several commands of stage two share."""
 
 from __future__ import annotations
 
@@ -18,6 +15,9 @@ CACHE = click.option(
 RUN = click.option(
     "--run", required=True, type=click.Path(path_type=Path), help="Folder of the run."
 )
+CONFIG = click.option(
+    "--config", type=click.Path(path_type=Path), help="TOML file with settings; --set overrides it."
+)
 OVERRIDES = click.option(
     "--set",
     "overrides",
@@ -28,7 +28,7 @@ OVERRIDES = click.option(
 SELECT = click.option(
     "--select",
     metavar="HOW",
-    help="Choice of the number of epochs: fixed, or inner:0.2 by a share of the training clips.",
+    help="Number of epochs: fixed, or chosen on a share of the training clips, as in inner:0.2.",
 )
 FOLDS = click.option(
     "--folds",
@@ -49,13 +49,14 @@ DEVICE = click.option(
     "--device",
     default="auto",
     show_default=True,
-    help="Device to train on: auto, cpu, cuda or cuda:N.",
+    help="Device to compute on: auto, cpu, cuda or cuda:N.",
 )
 PACKS = click.option(
     "--packs",
     type=click.Path(path_type=Path),
-    help="Folder of the packs, for a cache that can't be written.",
+    help="Folder for the packs, if the cache can't be written.",
 )
 OVERWRITE = click.option(
-    "--overwrite", is_flag=True, help="Replace the run that the folder holds, whatever it is."
+    "--overwrite", is_flag=True, help="Replace the run in the folder, even one with other settings."
 )
+JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")

@@ -30,22 +30,16 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Folder for the table and the cells' runs.",
 )
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="One setting of every cell, such as optim.epochs=5; may be given several times.",
-)
+@options.OVERRIDES
 @click.option(
     "--let",
     multiple=True,
     metavar="NAME=SET",
     help="Feature set for a name that the file leaves open.",
 )
-@click.option("--preset", help="Settings to start from, instead of the file's.")
+@click.option("--preset", help="Settings to start from (default: those of the file).")
 @click.option(
-    "--seeds", type=click.IntRange(min=1), help="Heads per fold, for cells that don't say."
+    "--seeds", type=click.IntRange(min=1), help="Heads per fold (for cells that set none)."
 )
 @options.SELECT
 @options.FOLDS
@@ -54,23 +48,24 @@ if TYPE_CHECKING:
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
-    help="Number of processes, each with a cell or a stack of cells (default: one a core).",
+    show_default="one a core",
+    help="Number of worker processes.",
 )
 @click.option(
     "--threads",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="PyTorch threads of each cell.",
+    help="PyTorch threads (of each process).",
 )
 @click.option(
     "--device",
     default="cpu",
     show_default=True,
-    help="Device to train on: auto, cpu, cuda or cuda:N.",
+    help="Device to compute on: auto, cpu, cuda or cuda:N.",
 )
 @options.PACKS
-@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
+@options.JSON
 @ends_by_signal(
     "At most the last 5 seconds of each cell's work are lost. Run the same command again to go on."
 )
@@ -92,7 +87,7 @@ def sweep(
 
     FILE is a TOML file or the name of one that comes with avfuse. --out gets a run folder per
     cell under cells/, table.csv, table.md and, for a grid of two axes, heatmap.png. The same
-    command again goes on where it stopped: what is trained and still the same is kept.
+    command again goes on where it stopped: cells that are trained and unchanged are kept.
 
     Exit code 0: every cell is done, or skipped for a reason in the table; 1: some failed.
     """

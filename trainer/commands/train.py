@@ -25,9 +25,7 @@ from trainer.settings import inner_share, load_settings
     show_default=True,
     help="Settings to start from: a preset's name or a TOML file.",
 )
-@click.option(
-    "--config", type=click.Path(path_type=Path), help="TOML file of settings over the preset's."
-)
+@options.CONFIG
 @options.OVERRIDES
 @options.SELECT
 @click.option(
@@ -59,7 +57,7 @@ from trainer.settings import inner_share, load_settings
 )
 @options.PACKS
 @options.OVERWRITE
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@options.JSON
 @ends_by_signal(
     "At most the last 5 seconds of work are lost. Run the same command again (without --overwrite) "
     "to go on."
@@ -90,7 +88,7 @@ def train(
     folder holds settings, predictions, metrics, checkpoints and pictures.
 
     The same command again goes on with an interrupted run, and prints the report of a finished
-    one. Another command is refused, unless --overwrite is given.
+    one. Other settings or data are refused, unless --overwrite is given.
     """
     if folds is not None and (split is not None or train_on != "train"):
         raise click.UsageError("--folds divides all labelled clips; leave out --split, --train-on")

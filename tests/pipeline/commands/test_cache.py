@@ -143,7 +143,7 @@ def test_verify_tells_of_stale_packs_and_temporary_files(
     result = run("verify", feature_set.cache)
     assert result.exit_code == 0
     assert "stale pack: resnet18-" in result.output
-    assert "the entry of clip a and 2 more changed; it is built anew" in result.output
+    assert "the entry of clip a and 2 more changed; it is rebuilt" in result.output
     assert "1 temporary files, of running or dead writers" in result.output
 
 
@@ -199,7 +199,7 @@ def test_pack_builds_once_and_says_why(feature_set: FeatureSet, tmp_path: Path) 
     assert result.output == (
         f"basic: 3 clips, (21, 5) float32, 420 B; built, because there was none: {path}\n"
     )
-    assert "there and fresh" in run(*args).output
+    assert "exists and is fresh" in run(*args).output
     manifest = write_manifest(tmp_path, "b", "e")
     result = run(*args, "--manifest", manifest)
     assert result.exit_code == 1

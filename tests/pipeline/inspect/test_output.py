@@ -142,10 +142,10 @@ def test_what_was_made_is_told_as_json(tmp_path: Path, steady: Clip) -> None:
 @pytest.mark.parametrize(
     ("values", "answer"),
     [
-        ({"columns": 1}, "columns must be 2 to 64, got 1"),
+        ({"frames": 1}, "frames must be 2 to 64, got 1"),
         ({"size": 79}, "size must be 80 to 1920, got 79"),
         ({"per_page": 501}, "per_page must be 1 to 500, got 501"),
-        ({"columns": 64, "size": 640}, "64 columns of 640 pixels are wider than 16384"),
+        ({"frames": 64, "size": 640}, "64 frames of 640 pixels are wider than 16384"),
     ],
 )
 def test_a_sheet_out_of_bounds_is_refused(values: dict[str, int], answer: str) -> None:

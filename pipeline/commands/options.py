@@ -1,0 +1,32 @@
+"""Arguments and options that several commands of stage one share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+MANIFEST = click.argument("manifest", type=click.Path(path_type=Path))
+CACHE_FOLDER = click.argument("cache", type=click.Path(path_type=Path))
+SET = click.argument("name", metavar="SET")
+CACHE = click.option(
+    "--cache", required=True, type=click.Path(path_type=Path), help="Folder of the cache."
+)
+CLIPS = click.option(
+    "--manifest",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Manifest of the clips (default: every clip in the cache).",
+)
+JOBS = click.option(
+    "--jobs",
+    type=click.IntRange(min=0),
+    show_default="one a core",
+    help="Number of worker processes; 0 works in this one.",
+)
+DEVICE = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="Device to compute on: auto, cpu, cuda or cuda:N.",
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
