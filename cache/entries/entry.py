@@ -154,7 +154,7 @@ def _verify(path: Path) -> EntryHeader:
     header = read_entry_header(path)
     # Its own name is part of what an entry promises: a renamed file is another clip's.
     if path.name != f"{header.clip}.h5":
-        raise _damaged(path, f"it is clip {header.clip}'s")
+        raise _damaged(path, f"it belongs to clip {header.clip}")
     entry, values = _read(path, header, None, verify=True)
     facts = {name: entry.attributes.get(name) for name in header.facts}
     if (values["clip"], values["key"], entry.state, entry.source, facts) != (
@@ -166,7 +166,7 @@ def _verify(path: Path) -> EntryHeader:
     ):
         raise _damaged(path, "its header and its attributes disagree")
     if values["checksum"] != attributes_checksum(values, entry.checksums):
-        raise _damaged(path, "its attributes don't have their checksum")
+        raise _damaged(path, "its attributes don't match their checksum")
     problem = find_length_problem({name: len(array) for name, array in entry.arrays.items()})
     if problem or len(entry.arrays[TIMES]) != header.steps:
         raise _damaged(path, problem or f"{TIMES} doesn't have {header.steps} steps")
@@ -232,7 +232,7 @@ def _read(
     if verify:
         for name, array in entry.arrays.items():
             if digest_array(array) != entry.checksums[name]:
-                raise _damaged(path, f"array {name} doesn't have its checksum")
+                raise _damaged(path, f"array {name} doesn't match its checksum")
     return entry, values
 
 

@@ -103,7 +103,7 @@ def verify_body(path: Path, header: Header) -> None:
         OSError: it can't be read.
     """
     if digest_file(path, start=HEADER_BYTES) != header.body_sha256:
-        raise SealError("its content doesn't have the SHA-256 that its header states")
+        raise SealError("its content doesn't match the SHA-256 that its header states")
 
 
 def read_unchanged(path: Path, read: Callable[[], T]) -> T:

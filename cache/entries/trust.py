@@ -56,7 +56,7 @@ def trust_entry(
     except (EntryError, SealError, OSError) as error:
         return Trust(None, f"the entry is damaged: {error}")
     if header.clip != clip:
-        return Trust(None, f"the entry is clip {header.clip}'s")
+        return Trust(None, f"the entry belongs to clip {header.clip}")
     if header.key != key:
         return Trust(None, f"the entry has key {header.key[:12]}, not {key[:12]}")
     if header.source.span != span:

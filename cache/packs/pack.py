@@ -235,7 +235,7 @@ def _explain_absent(plan: PackPlan, missing: str) -> dict[str, str]:
             lines.append(f"  ... and {len(absent) - _SHOWN} more")
         raise PackError(
             f"{len(absent)} of {len(plan.clips)} clips have no entry in {plan.feature_set.folder}; "
-            "extract them, or ask for the others alone (missing=skip):\n" + "\n".join(lines)
+            "extract them, or leave them out (--skip-missing):\n" + "\n".join(lines)
         )
     return absent
 

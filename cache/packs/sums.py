@@ -94,7 +94,9 @@ def check_rest(path: Path, stated: PackSums) -> None:
         OSError: it can't be read.
     """
     if _digest_rest(path, stated.offset, stated.bytes) != stated.rest:
-        raise SealError("what describes its values doesn't have the SHA-256 that its header states")
+        raise SealError(
+            "the description of its values doesn't match the SHA-256 that its header states"
+        )
 
 
 def read_values(path: Path, stated: PackSums, *, verify: bool) -> np.ndarray:

@@ -339,5 +339,5 @@ def facts_of(spec: NetworkSpec, report: WeightsReport) -> WeightFacts | None:
     """Read what a weight file says of itself; it has to be of this network."""
     facts = read_facts(report.metadata, report.path)
     if facts and facts.network != spec.name:
-        raise WeightsError(f"{report.path} says that it is of {facts.network}, not of {spec.name}")
+        raise WeightsError(f"{report.path} is a weight file of {facts.network}, not of {spec.name}")
     return facts

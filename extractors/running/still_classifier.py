@@ -74,9 +74,11 @@ def load_still_classifier(path: Path) -> StillClassifier:
     file = read_weight_file(path)
     facts = read_facts(file.metadata, path)
     if facts is None or not facts.classes:
-        raise WeightsError(f"{path} names no classes; only what avfuse fine-tuned can classify")
+        raise WeightsError(
+            f"{path} names no classes; only weights that avfuse fine-tuned can classify"
+        )
     if facts.network not in NETWORKS:
-        raise WeightsError(f"{path} says that it is of {facts.network!r}, which is no network here")
+        raise WeightsError(f"{path} is of the network {facts.network!r}, which avfuse doesn't have")
     spec = NETWORKS[facts.network]
     with torch.device("meta"):  # for its class alone
         prefix = classifier_prefix(spec.build())

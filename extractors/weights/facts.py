@@ -111,12 +111,12 @@ def read_facts(metadata: Mapping[str, str], path: Path) -> WeightFacts | None:
         return None
     if len(text) > MAX_TEXT:
         raise WeightsError(
-            f"{path}: its header says {len(text)} characters of itself; at most {MAX_TEXT} are read"
+            f"{path}: its header has {len(text)} characters; at most {MAX_TEXT} are read"
         )
     try:
         values = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        raise WeightsError(f"{path}: what its header says of itself is not JSON: {error}") from None
+        raise WeightsError(f"{path}: the description in its header is not JSON: {error}") from None
     if not isinstance(values, dict):
         raise WeightsError(f"{path}: expected a JSON object under {KEY!r}, got {values!r:.40}")
     missing = KEYS - OPTIONAL - set(values)

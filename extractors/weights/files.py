@@ -138,7 +138,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, LazyTensor], dict[str, str]]
                 continue
             tensors[name] = in_file(path, 8 + length + first, tensor.dtype, tuple(tensor.shape))
     except (SafetensorError, ValueError, RuntimeError, KeyError) as error:
-        raise WeightsError(f"{path} is no sound safetensors file: {error}") from error
+        raise WeightsError(f"{path} is not a valid safetensors file: {error}") from error
     return tensors, metadata
 
 

@@ -68,7 +68,7 @@ def read_graph(content: bytes | mmap.mmap) -> Graph:
     try:
         return parse_model(memoryview(content))
     except (IndexError, struct.error, UnicodeDecodeError, TypeError, OverflowError) as error:
-        raise OnnxError(f"is no sound ONNX model ({type(error).__name__})") from error
+        raise OnnxError(f"is not a valid ONNX model ({type(error).__name__})") from error
 
 
 def parse_model(content: memoryview) -> Graph:
@@ -173,7 +173,7 @@ def fields(content: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         else:
             size = {FIXED64: 8, FIXED32: 4}.get(kind, len(content) + 1)
         if place + size > len(content):
-            raise OnnxError("is no sound ONNX model; it is cut off or damaged")
+            raise OnnxError("is not a valid ONNX model; it is cut off or damaged")
         yield number, content[place : place + size]
         place += size
     raise OnnxError(f"has more than {MAX_FIELDS} fields in one message")
@@ -188,7 +188,7 @@ def varint(content: memoryview, place: int) -> tuple[int, int]:
         value |= (byte & 127) << shift
         if byte < 128:
             return value, place
-    raise OnnxError("is no sound ONNX model; it is damaged")
+    raise OnnxError("is not a valid ONNX model; it is damaged")
 
 
 def whole_numbers(value: int | memoryview) -> Sequence[int]:
@@ -206,7 +206,7 @@ def whole_numbers(value: int | memoryview) -> Sequence[int]:
 def as_bytes(value: int | memoryview) -> memoryview:
     """Insist on bytes."""
     if isinstance(value, int):
-        raise OnnxError("is no sound ONNX model; it is damaged")
+        raise OnnxError("is not a valid ONNX model; it is damaged")
     return value
 
 

@@ -51,7 +51,7 @@ def _notes(item: SetStatus) -> Iterator[str]:
     for upstream in item.orphaned:
         yield f"orphaned: made from {upstream}, which is gone"
     if item.newer:
-        yield f"stale if {item.newer}, which is newer, is the one wanted; the difference:"
+        yield f"older than {item.newer}, and stale if you want that one; they differ in:"
         for line in item.differences:
             yield f"  {line}"
     faces = describe_coverage(item.coverage) if item.coverage else ""

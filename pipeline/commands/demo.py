@@ -64,7 +64,7 @@ def demo(corpus: Path | None, out: Path, speakers: int, epochs: int) -> None:
         *division,
     )
     clip = _held_out(manifest)
-    click.echo(f"\nAny video file can be asked about now: {clip}")
+    click.echo(f"\nNow classify any video file: {clip}")
     answer = json.loads(_avfuse("predict", run, clip, quiet=True))
     write_whole(out / "prediction.json", json.dumps(answer, indent=2))
     video = answer["videos"][0]

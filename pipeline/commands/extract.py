@@ -133,7 +133,9 @@ def extract(
     """
     try:
         if engine != "local" and shard_text is not None:
-            raise PlanError(f"--engine {engine} cuts the manifest into shards itself; no --shard")
+            raise PlanError(
+                f"--engine {engine} cuts the manifest into shards itself; leave out --shard"
+            )
         names = [name.strip() for name in sets.split(",") if name.strip()]
         check_sets(names)
         choices = parse_weights(weights)

@@ -151,7 +151,7 @@ def finetune(
         display.close()
     if report is None:
         click.echo(
-            f"stopped in the midst of an update; the state last saved is in {run}. "
+            f"stopped during an update; the last saved state is in {run}. "
             "Run the same command again (without --overwrite) to go on.",
             err=True,
         )

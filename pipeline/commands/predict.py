@@ -60,7 +60,7 @@ def predict(
     run, videos = split_run(paths)
     if run is None:
         if weights:
-            raise click.UsageError("--weights names the weights of a run, and no run is named")
+            raise click.UsageError("--weights is for a run: name the run before the videos")
         _ask_default(videos, device=device, jobs=jobs, as_json=as_json, curve=curve)
         return
     if curve is not None:

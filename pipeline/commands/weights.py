@@ -106,7 +106,7 @@ def convert(
         raise click.ClickException(str(error)) from error
     click.echo(f"{out}: {network}, {report.matched} tensors, digest {report.digest}")
     if report.dropped:
-        click.echo(f"left out, a classifier: {', '.join(report.dropped)}")
+        click.echo(f"left out, as parts of a classifier: {', '.join(report.dropped)}")
 
 
 def _print_check(checked: Checked) -> None:
@@ -129,7 +129,9 @@ def _print_check(checked: Checked) -> None:
     if best.dropped:
         left = len(best.dropped) - NAMES_SHOWN
         more = f" and {left} more" if left > 0 else ""
-        click.echo(f"  left out, a classifier: {', '.join(best.dropped[:NAMES_SHOWN])}{more}")
+        click.echo(
+            f"  left out, as parts of a classifier: {', '.join(best.dropped[:NAMES_SHOWN])}{more}"
+        )
 
 
 def _print_problem(checked: Checked) -> None:
@@ -139,7 +141,7 @@ def _print_problem(checked: Checked) -> None:
         return
     best = checked.matches[0]
     if not best.matched:
-        click.echo(f"no parameter of {', '.join(NETWORKS)} is in it", err=True)
+        click.echo(f"it has no parameter of {', '.join(NETWORKS)}", err=True)
         return
     from extractors.weights.identify import differences
 

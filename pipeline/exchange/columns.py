@@ -90,7 +90,7 @@ def choose_columns(
     if twice:
         raise ColumnError(f"columns {settings.columns} name {', '.join(twice)} twice")
     if not values:
-        raise ColumnError("no column is left to become features")
+        raise ColumnError("no column is left for the features")
     return Choice(tuple(values), time, where)
 
 
@@ -100,7 +100,9 @@ def _select(names: Sequence[str], item: str) -> list[int]:
     if limits and item not in names:
         start, stop = int(limits[1] or 0), int(limits[2] or len(names))
         if not start < stop <= len(names):
-            raise ColumnError(f"columns {item} of a table that has {len(names)}")
+            raise ColumnError(
+                f"columns {item} must be a range within the {len(names)} columns of the table"
+            )
         return list(range(start, stop))
     if "*" in item:
         found = [i for i, name in enumerate(names) if fnmatchcase(name, item)]
@@ -113,7 +115,7 @@ def _select(names: Sequence[str], item: str) -> list[int]:
 def _find(names: Sequence[str], name: str) -> int:
     count = names.count(name)
     if count > 1:
-        raise ColumnError(f"{count} columns are called {name}; count them from 0 instead")
+        raise ColumnError(f"{count} columns are called {name}; name it by its number, from 0")
     if count:
         return names.index(name)
     if name.isdecimal() and int(name) < len(names):

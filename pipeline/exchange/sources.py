@@ -152,7 +152,7 @@ class NpzSource(FeatureSource):
                 )
         elif settings.id_column or settings.array:
             missing = settings.id_column or "clip"
-            raise ImportRefusedError(str(path), [f"has no array {missing} of ids"])
+            raise ImportRefusedError(str(path), [f"has no array {missing} with the clip ids"])
         _refuse_repeated(path, names)
         return tuple(names)
 
@@ -284,4 +284,4 @@ def _array_rows(array: NDArray[np.generic], settings: ImportSettings) -> Rows:
 def _refuse_repeated(path: Path, names: list[str]) -> None:
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
-        raise ImportRefusedError(str(path), [f"id {name} is there twice" for name in repeated])
+        raise ImportRefusedError(str(path), [f"id {name} occurs twice" for name in repeated])

@@ -88,7 +88,7 @@ class Engine:
             )
         except Exception as error:  # each engine has its own for a machine that is lost
             raise EngineError(
-                f"{self.name} gave up: {type(error).__name__}: {error}\n"
+                f"{self.name} failed: {type(error).__name__}: {error}\n"
                 "What was committed stays; run the same command again to go on."
             ) from error
 

@@ -143,7 +143,7 @@ def plan_sets(
         settings = _with_second(settings, choices)
         sets.append(_planned_faces(settings, choices))
     elif any(name in DETECTORS for name in choices):
-        raise PlanError("a second detector, but no set that is made from faces")
+        raise PlanError("a second detector is given, but none of --sets is made from faces")
     if overrides and not networks:
         raise PlanError(
             "overrides choose the face that a network is given, and no network is among --sets "

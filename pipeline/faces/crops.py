@@ -148,7 +148,7 @@ def box_transform(box: np.ndarray, settings: CropSettings) -> np.ndarray:
     left, top, right, bottom = (float(value) for value in box)
     side = max(right - left, bottom - top) * (1 + settings.extend)
     if not side > 0:
-        raise ValueError(f"a box needs an extent to be cropped, got {box}")
+        raise ValueError(f"a box to crop needs a size above 0, got {box}")
     scale = side / settings.size
     shift = (scale - side - 1) / 2  # pixel centres: crop pixel (size - 1) / 2 is the box's middle
     middle = (top + bottom) / 2 - settings.lift * side / (1 + settings.extend)
@@ -176,7 +176,7 @@ def fit_similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     cos = (a * b).sum() / power if power else 0.0
     sin = (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum() / power if power else 0.0
     if not np.isfinite(cos + sin) or (cos == 0 and sin == 0):
-        raise ValueError(f"landmarks need an extent to be aligned, got {target.tolist()}")
+        raise ValueError(f"landmarks to align must not all be at one point, got {target.tolist()}")
     linear = np.array([[cos, -sin], [sin, cos]])
     return np.column_stack([linear, target_mean - linear @ source_mean])
 

@@ -58,7 +58,7 @@ def index_dfew(root: Path, *, test_set: int | None = None) -> Found:
     if not tables:
         raise nothing_found(found, videos)
     if test_set is not None and not {("train", test_set), ("test", test_set)} <= tables.keys():
-        raise IndexingError(f"{root} has not both set_{test_set}.csv, of training and of test")
+        raise IndexingError(f"{root} lacks set_{test_set}.csv for training or for test")
     labels: dict[int, str] = {}
     members = {key: _read_set(path, labels) for key, path in sorted(tables.items())}
     folds = _folds(members)

@@ -150,7 +150,7 @@ def _check_mapping(clips: Iterable[Clip], labels: Mapping[str, str]) -> None:
         if old not in known:
             hint = did_you_mean(old, known)
             raise IndexingError(
-                f"no clip has the label {old!r} that is to be mapped{hint}; "
+                f"no clip has the label {old!r}, so it can't be mapped{hint}; "
                 f"labels: {', '.join(known) or 'none'}"
             )
 

@@ -92,7 +92,9 @@ def _stream(
         done += len(frames)
         if not left:
             return
-    raise MediaError(f"{clip.path} ends after {done} of the {len(times)} frames it had")
+    raise MediaError(
+        f"{clip.path} ends after {done} frames and had {len(times)} when its faces were found"
+    )
 
 
 # What can happen in a frame, the most telling first; where room is short the last give way.

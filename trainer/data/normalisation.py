@@ -55,7 +55,7 @@ def fit_normalisation(values: Array, rows: NDArray[np.int64]) -> Normalisation:
         CorpusError: there is no row.
     """
     if not len(rows):
-        raise CorpusError("no training clip has a step to fit the normalisation to")
+        raise CorpusError("no training clip has features to compute the normalisation from")
     mean = np.zeros(values.shape[1:])
     for part in chunks(len(rows)):
         mean += values[rows[part]].sum(axis=0, dtype=np.float64)

@@ -48,7 +48,7 @@ def ensemble_runs(
     resolved = [path.resolve() for path in paths]
     for position, path in enumerate(resolved):
         if path in resolved[:position]:
-            raise RunError(f"{paths[position]} is named twice; give it a weight instead")
+            raise RunError(f"{paths[position]} is named twice; give it a larger share instead")
     if output.resolve() in resolved:
         raise RunError(f"{output} is one of the runs to average; write to another folder")
     check_writable(output, overwrite=overwrite)

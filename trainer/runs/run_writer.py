@@ -231,8 +231,8 @@ def find_same(
     state = state_of_same(path, info)
     if state is None and not replace and (path / INFO).exists():
         raise RunError(
-            f"{path} holds another run: {_name_differences(path, info, config)}. Give what it was "
-            "begun with to go on, pass --overwrite to replace it, or choose another folder"
+            f"{path} holds another run: {_name_differences(path, info, config)}. Repeat the "
+            "command that began it to go on, pass --overwrite to replace it, or use another folder"
         )
     return state
 

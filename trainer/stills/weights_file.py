@@ -43,7 +43,9 @@ def halve(classifier: FaceClassifier) -> None:
             if is_halved(value):
                 rounded = value.half()
                 if not bool(rounded.isfinite().all()):
-                    raise ValueError(f"{name} holds values that half precision can't; omit --half")
+                    raise ValueError(
+                        f"{name} has values too large for half precision; leave out --half"
+                    )
                 value.copy_(rounded)
 
 
@@ -85,7 +87,7 @@ def load_classifier(path: Path) -> FinetunedFile:
     found = read_facts(file.metadata, path)
     if found is None:
         raise WeightsError(
-            f"{path} does not say what it was fine-tuned to; expected a file that avfuse finetune "
+            f"{path} does not name its network and classes; expected a file that avfuse finetune "
             "wrote"
         )
     network, classes = found.network, found.classes

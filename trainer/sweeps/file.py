@@ -243,7 +243,7 @@ def _axis(values: Mapping[str, Any], number: int) -> Axis:
 def _grid(axes: Sequence[Axis], paper: Mapping[str, Any]) -> list[CellText]:
     """The product of all axes, with the paper's figures."""
     if set(paper) - {"figures", "note"} or (paper and not axes):
-        raise SettingsError("paper has figures and a note, and belongs to axes")
+        raise SettingsError("paper may have figures and a note, and needs axes")
     if not axes:
         return []
     shape = tuple(len(axis.labels) for axis in axes)
@@ -297,7 +297,7 @@ def _fill(value: Any, variables: Mapping[str, str]) -> Any:
     if isinstance(value, str):
         for key in _VARIABLE.findall(value):
             if key not in variables:
-                raise SettingsError(f"{value!r} uses {key}, which the table let doesn't have")
+                raise SettingsError(f"{value!r} uses {key}, which is not in the table let")
         return _VARIABLE.sub(lambda match: variables[match[1]], value)
     return value
 

@@ -119,7 +119,7 @@ def test_an_array_that_was_changed_and_sealed_again_is_found_by_its_own_checksum
     reseal(path)
     read_entry(path, ["times"], verify=True)
     for read in (verify_entry, lambda path: read_entry(path, ["basic"], verify=True)):
-        with pytest.raises(EntryError, match="array basic doesn't have its checksum"):
+        with pytest.raises(EntryError, match="array basic doesn't match its checksum"):
             read(path)
 
 
@@ -130,10 +130,10 @@ def test_an_array_that_was_changed_and_sealed_again_is_found_by_its_own_checksum
         ("key", b"0" * 64, "header and its attributes disagree"),
         ("state", b"partial", "header and its attributes disagree"),
         ("source", b'{"mtime_ns":1,"sha256":"0","size":1}', "header and its attributes disagree"),
-        ("missing", b'["x"]', "attributes don't have their checksum"),
-        ("attributes", b"{}", "attributes don't have their checksum"),
-        ("provenance", b"{}", "attributes don't have their checksum"),
-        ("checksum", b"0" * 64, "attributes don't have their checksum"),
+        ("missing", b'["x"]', "attributes don't match their checksum"),
+        ("attributes", b"{}", "attributes don't match their checksum"),
+        ("provenance", b"{}", "attributes don't match their checksum"),
+        ("checksum", b"0" * 64, "attributes don't match their checksum"),
         ("missing", b"[", "is damaged: Expecting value"),
         ("source", b"{}", "is damaged: .*missing 3 required"),
         ("missing", b"\xff", "is damaged: 'ascii' codec"),
@@ -155,7 +155,7 @@ def test_an_entry_without_times_or_with_a_short_array_is_found(write_entry: Writ
     with h5py.File(path, "r+") as file:
         del file["times"]
     reseal(path)
-    with pytest.raises(EntryError, match="attributes don't have their checksum"):
+    with pytest.raises(EntryError, match="attributes don't match their checksum"):
         verify_entry(path)
     assert find_length_problem({"basic": 3}) == "it has no array times"
     assert find_length_problem({"times": 3, "basic": 2}) == ("array basic has 2 steps, times has 3")
@@ -166,7 +166,7 @@ def test_an_entry_under_another_clips_name_is_found(write_entry: WriteEntry) -> 
     path = write_entry("a")
     other = path.with_name("b.h5")
     shutil.copy(path, other)
-    with pytest.raises(EntryError, match=r"clip b: entry .* is damaged: it is clip a's"):
+    with pytest.raises(EntryError, match=r"clip b: entry .* is damaged: it belongs to clip a"):
         verify_entry(other)
 
 

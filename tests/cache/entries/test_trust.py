@@ -17,7 +17,7 @@ def test_trust_is_a_state_without_a_reason_or_a_reason_without_a_state(
     key = feature_set.spec.key
     assert trust_entry(path, clip="a", key=key, source=video) == Trust("partial")
     for changed, reason in [
-        ({"clip": "b"}, "the entry is clip a's"),
+        ({"clip": "b"}, "the entry belongs to clip a"),
         ({"key": "0" * 64}, f"the entry has key {key[:12]}, not 000000000000"),
         ({"span": Span(0.5)}, "the clip's start or end has changed"),
         ({"span": Span(end=0.5)}, "the clip's start or end has changed"),

@@ -65,7 +65,7 @@ def test_swapped_pages_and_a_page_of_zeros_are_found(file: Path) -> None:
 def test_any_changed_byte_around_the_values_is_found(file: Path, position: int) -> None:
     stated = add_up(file, OFFSET, SIZE)
     damage(file, position, bytes([file.read_bytes()[position] ^ 1]))
-    with pytest.raises(SealError, match="what describes its values doesn't have the SHA-256"):
+    with pytest.raises(SealError, match="the description of its values doesn't match the SHA-256"):
         check_rest(file, stated)
 
 

@@ -115,7 +115,7 @@ def test_an_entry_of_another_clip_or_key_is_neither_trusted_nor_read(
     other = feature_set.entry_path("b")
     other.parent.mkdir(exist_ok=True)
     shutil.copy(path, other)
-    assert feature_set.trust("b", video).reason == "the entry is clip a's"
+    assert feature_set.trust("b", video).reason == "the entry belongs to clip a"
     with pytest.raises(EntryError, match=r"clip b: .* is the entry of clip a"):
         feature_set.read("b")
     new = FeatureSet(feature_set.cache, SetSpec("resnet18", {"size": 17}, 1)).create({})

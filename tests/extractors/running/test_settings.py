@@ -95,7 +95,9 @@ def test_loading_a_file_that_says_something_of_itself_follows_it(
     assert (network.settings.image_size, network.settings.colour) == (24, "grey")
     other = replace(FACTS, network="ir50")
     save_file(dict(module.state_dict()), path, metadata=other.to_metadata())
-    with pytest.raises(WeightsError, match=r"w.safetensors says that it is of ir50, not of resnet"):
+    with pytest.raises(
+        WeightsError, match=r"w.safetensors is a weight file of ir50, not of resnet"
+    ):
         load_face_network("resnet18", path)
 
 

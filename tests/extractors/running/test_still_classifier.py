@@ -67,9 +67,9 @@ def test_the_classifier_is_called_as_the_networks_source_calls_it() -> None:
 @pytest.mark.parametrize(
     ("tensors", "facts", "message"),
     [
-        (TENSORS, None, "names no classes; only what avfuse fine-tuned"),
+        (TENSORS, None, "names no classes; only weights that avfuse fine-tuned"),
         (TENSORS, replace(FACTS, classes=()), "names no classes"),
-        (TENSORS, replace(FACTS, network="vgg99"), "of 'vgg99', which is no network here"),
+        (TENSORS, replace(FACTS, network="vgg99"), "of the network 'vgg99', which avfuse"),
         (TENSORS, replace(FACTS, classes=("a", "b")), r"2 classes need fc.weight .*got \[3, 32\]"),
         ({"conv1.weight": torch.zeros(2)}, FACTS, r"need fc.weight of shape \[3, 32\], got none"),
         (TENSORS | {"fc.weight": torch.zeros(3, 64)}, FACTS, r"\[3, 32\], got \[3, 64\]"),
@@ -87,5 +87,5 @@ def test_a_file_without_a_sound_classifier_is_refused(
 def test_a_file_that_is_cut_off_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, TENSORS)
     path.write_bytes(path.read_bytes()[:-7])
-    with pytest.raises(WeightsError, match="is no sound safetensors file"):
+    with pytest.raises(WeightsError, match="is not a valid safetensors file"):
         load_still_classifier(path)

@@ -110,7 +110,7 @@ def test_facts_of_another_kind_are_refused_naming_file_and_value(
         ("[" * 100_000, "is not JSON"),
         ('{"image_size": NaN}', "is not JSON: NaN is no number"),
         ("[1]", r"expected a JSON object under 'avfuse', got \[1\]"),
-        ("x" * 200_001, "200001 characters of itself; at most 200000"),
+        ("x" * 200_001, "200001 characters; at most 200000"),
     ],
 )
 def test_a_header_that_is_no_json_object_is_refused(text: str, message: str) -> None:

@@ -172,7 +172,7 @@ def test_a_file_cut_off_is_refused(tmp_path: Path, kept: float) -> None:
     for path in (whole, tmp_path / "whole.safetensors"):
         content = path.read_bytes()
         path.write_bytes(content[: int(len(content) * kept)])
-        with pytest.raises(WeightsError, match=r"cut off|damaged|no sound safetensors"):
+        with pytest.raises(WeightsError, match=r"cut off|damaged|not a valid safetensors"):
             read_weight_file(path)
 
 
@@ -188,16 +188,16 @@ def safetensors_with(header: bytes, *, length: int | None = None, data: bytes = 
             "claims a header of 1152921504606846976",
         ),
         (safetensors_with(b"{}" + b" " * 6, length=9), "claims a header of 9 bytes, but 8"),
-        (safetensors_with(b"{not json}"), "no sound safetensors file"),
+        (safetensors_with(b"{not json}"), "not a valid safetensors file"),
         (
             safetensors_with(b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}'),
-            "no sound safetensors file",
+            "not a valid safetensors file",
         ),
         (
             safetensors_with(
                 b'{"a":{"dtype":"F32","shape":[1000000],"data_offsets":[0,4]}}', data=bytes(4)
             ),
-            "no sound safetensors file",
+            "not a valid safetensors file",
         ),
         (
             safetensors_with(
@@ -205,7 +205,7 @@ def safetensors_with(header: bytes, *, length: int | None = None, data: bytes = 
                 b'"b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}}',
                 data=bytes(6),
             ),
-            "no sound safetensors file",
+            "not a valid safetensors file",
         ),
         (safetensors_with(b"{}"), "holds no tensors by name"),
     ],

@@ -40,13 +40,13 @@ def test_numbers_written_in_one_and_the_old_float_field_are_read() -> None:
         (number(1, 7) + number(7, 7), "expected one graph, got 1"),
         (number(1, 7) + b"\x3a\x7f", "cut off or damaged"),
         (number(1, 7) + b"\x0f", "cut off or damaged"),
-        (b"\x08", "no sound ONNX model"),
+        (b"\x08", "not a valid ONNX model"),
         (b"\x08" + b"\xff" * 20, "is damaged"),
         (number(1, 7) + chunk(7, number(1, 5)), "is damaged"),
         (number(1, 7) + chunk(7, chunk(1, chunk(4, b"\xff\xfe"))), r"\(UnicodeDecodeError\)"),
         (
             number(1, 7) + chunk(7, chunk(5, tensor("w", np.ones(3, np.float32))[:-3] + b"")),
-            "no sound ONNX model",
+            "not a valid ONNX model",
         ),
         (
             number(1, 7) + chunk(7, chunk(5, number(1, 2**40) + number(2, 1) + chunk(8, "w\x1b"))),

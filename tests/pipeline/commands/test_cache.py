@@ -102,7 +102,7 @@ def test_status_shows_what_is_stale_orphaned_damaged_broken_and_left_over(
     assert result.exit_code == 1
     folder = feature_set.folder.name
     for expected in (
-        f"{folder}: stale if {newer.folder}, which is newer, is the one wanted; the difference:",
+        f"{folder}: older than {newer.folder}, and stale if you want that one; they differ in:",
         f"{folder}:   settings.size: 13 -> 17",
         f"{orphan.folder}: orphaned: made from faces-{'b' * 16}, which is gone",
         f"{folder}: has damaged entries; 'avfuse cache verify --remove' removes them",

@@ -116,7 +116,7 @@ def test_it_is_said_what_predict_expects(default: Path, tmp_path: Path) -> None:
     result = avfuse("predict", tmp_path / "v.mp4", "--curve", "c.pdf")
     assert (result.exit_code, "ends in .csv or .png" in result.stderr) == (2, True)
     result = avfuse("predict", tmp_path / "v.mp4", "--weights", "resnet18=x")
-    assert (result.exit_code, "no run is named" in result.stderr) == (2, True)
+    assert (result.exit_code, "name the run before" in result.stderr) == (2, True)
     result = avfuse("predict", tmp_path / "folder", "v.mp4", "--curve", "c.csv")
     assert (result.exit_code, "leave out the run" in result.stderr) == (2, True)
     with pytest.raises(CurveError, match=r"c.txt: expected a name that ends in .csv or .png"):

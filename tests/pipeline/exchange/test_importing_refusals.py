@@ -67,9 +67,9 @@ def test_two_rows_at_one_time_or_a_time_that_is_nan_are_refused(tmp_path: Path) 
 
 def test_repeated_ids_are_refused_by_name(tmp_path: Path) -> None:
     path = npz(tmp_path, clip=np.array(["a-1", "a-1", "b-1"]), au=np.ones((3, 2)))
-    assert "id a-1 is there twice" in refused(tmp_path, path, missing=True)
+    assert "id a-1 occurs twice" in refused(tmp_path, path, missing=True)
     path = csv(tmp_path, "clip,x", "b-1,1", "b-1,2")
-    assert "id b-1 is there twice" in refused(tmp_path, path, format="csv", missing=True)
+    assert "id b-1 occurs twice" in refused(tmp_path, path, format="csv", missing=True)
 
 
 def test_a_pattern_that_confuses_ids_or_clips_is_refused(tmp_path: Path) -> None:
@@ -86,8 +86,8 @@ def test_a_pattern_that_confuses_ids_or_clips_is_refused(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ({"id_column": "who"}, "has no array who of ids"),
-        ({"array": "au"}, "has no array clip of ids"),
+        ({"id_column": "who"}, "has no array who with the clip ids"),
+        ({"array": "au"}, "has no array clip with the clip ids"),
     ],
 )
 def test_arrays_that_an_npz_lacks_are_named(
@@ -131,11 +131,11 @@ def test_sources_of_another_form_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ({"columns": "0:9"}, "columns 0:9 of a table that has 3"),
+        ({"columns": "0:9"}, "columns 0:9 must be a range within the 3"),
         ({"columns": "x,0"}, "name x twice"),
         ({"columns": "q*"}, "no column is called q"),
         ({"columns": "q"}, "there is no column q; there are x, y, y"),
-        ({"columns": "y"}, "2 columns are called y; count them from 0"),
+        ({"columns": "y"}, "2 columns are called y; name it by its number"),
         ({"columns": "1:3", "where": ("x",)}, "'x' is not a condition"),
         ({"columns": "1:3", "where": ("x=red",)}, "'x=red' is not a condition"),
         ({"where": ("x=1", "1=1", "2=1")}, "no column is left"),

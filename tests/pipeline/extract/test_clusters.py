@@ -116,7 +116,7 @@ def test_a_scheduler_that_does_not_answer_is_an_error(manifest: Path, tmp_path: 
 def test_an_engine_cuts_shards_itself(manifest: Path, tmp_path: Path) -> None:
     result = extract(manifest, tmp_path / "c", *SETS, "--engine", "dask", "--shard", "1/2")
     assert result.exit_code == 2
-    assert "cuts the manifest into shards itself; no --shard" in result.output
+    assert "cuts the manifest into shards itself; leave out --shard" in result.output
 
 
 def test_shards_are_told_what_the_user_said_and_nothing_else(
@@ -160,5 +160,5 @@ def test_a_cluster_that_gives_up_is_an_error(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(engines, "_connect", lambda *_: None)
     monkeypatch.setattr(engines, "Parallel", lambda **_: lose)
-    with pytest.raises(EngineError, match="dask gave up: LostMachineError: worker-3"):
+    with pytest.raises(EngineError, match="dask failed: LostMachineError: worker-3"):
         list(Engine("dask", (), Path.cwd(), 1).map_clips(3))

@@ -231,12 +231,12 @@ def test_rows_of_different_lengths_are_refused() -> None:
 
 @pytest.mark.parametrize("points", [np.zeros((5, 2)), np.full((5, 2), np.nan)])
 def test_landmarks_without_extent_are_refused(points: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="landmarks need an extent to be aligned"):
+    with pytest.raises(ValueError, match="landmarks to align must not all be at one point"):
         landmark_transform(points, CropSettings())
 
 
 def test_a_box_without_extent_is_refused() -> None:
-    with pytest.raises(ValueError, match="a box needs an extent to be cropped"):
+    with pytest.raises(ValueError, match="a box to crop needs a size above 0"):
         box_transform(np.array([3, 4, 3, 4]), CropSettings())
 
 

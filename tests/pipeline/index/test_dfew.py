@@ -80,7 +80,7 @@ def test_missing_tables_and_silent_copies_are_warned_of(tmp_path: Path) -> None:
         "no test table set_5.csv; their clips have no fold",
         "no clip is from Clip/original; other copies have no sound",
     ]
-    with pytest.raises(IndexingError, match=r"has not both set_5\.csv, of training and of test"):
+    with pytest.raises(IndexingError, match=r"lacks set_5\.csv for training or for test"):
         index_dfew(root, test_set=5)
 
 

@@ -119,7 +119,7 @@ def test_runs_that_can_not_be_averaged_are_refused(tmp_path: Path) -> None:
     a, b = make_run(tmp_path / "a", A), make_run(tmp_path / "b", B)
     with pytest.raises(RunError, match="at least 2 runs, got 1"):
         ensemble_runs([a], tmp_path / "out")
-    with pytest.raises(RunError, match="is named twice; give it a weight instead"):
+    with pytest.raises(RunError, match="is named twice; give it a larger share instead"):
         ensemble_runs([a, b, tmp_path / "b" / ".." / "a"], tmp_path / "out")
     with pytest.raises(RunError, match="a is one of the runs to average"):
         ensemble_runs([a, b], a, overwrite=True)

@@ -287,5 +287,7 @@ def test_half_precision_halves_kernels_and_leaves_norms(tmp_path: Path) -> None:
     classifier = FaceClassifier("narrow", 3)
     with torch.no_grad():
         classifier.classifier.weight[0, 0] = 1e6
-    with pytest.raises(ValueError, match=r"classifier.weight holds values that half precision"):
+    with pytest.raises(
+        ValueError, match=r"classifier.weight has values too large for half precision"
+    ):
         halve(classifier)

@@ -60,7 +60,7 @@ def test_a_file_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"fc.bias holds nan or inf"):
         load_classifier(path)
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(WeightsError, match="no sound safetensors file"):
+    with pytest.raises(WeightsError, match="not a valid safetensors file"):
         load_classifier(path)
 
 
@@ -71,7 +71,7 @@ def test_what_a_start_was_trained_on_is_said(tmp_path: Path) -> None:
     assert "its classifier is left out, a new one learns x, y" in text
     assert "the same 3 classes" in describe_start(path, ("a", "b", "c"))
     save_file(FaceClassifier("narrow", 3).network.state_dict(), path)
-    with pytest.raises(WeightsError, match="does not say what it was fine-tuned to"):
+    with pytest.raises(WeightsError, match="does not name its network and classes"):
         load_classifier(path)
     assert describe_start(path, ("a", "b")) == f"starting from {path}"
     with pytest.raises(WeightsError, match="does not exist"):

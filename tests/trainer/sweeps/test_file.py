@@ -132,8 +132,8 @@ CELL = '[[cells]]\nname = "a"\n'
         ('[[axes]]\nname = "x"', r"axes\[0\] needs name, setting and values, or name and options"),
         ('[[axes]]\nsetting = "x"\nvalues = []', r"axes\[0\] needs"),
         (GRID.replace("[13, 14, 15]", "[13, 14, nan], [1, 2, 3]"), r"shape \(3, 3\), the grid"),
-        ("[paper]\nnote = 'x'\n" + CELL, "paper has figures and a note, and belongs to axes"),
-        (CELL + "set = { video.set = '{q}' }", "uses q, which the table let doesn't have"),
+        ("[paper]\nnote = 'x'\n" + CELL, "paper may have figures and a note, and needs axes"),
+        (CELL + "set = { video.set = '{q}' }", "uses q, which is not in the table let"),
         ("[base", "is not TOML"),
     ],
 )

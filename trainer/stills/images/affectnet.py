@@ -126,7 +126,9 @@ def listed_images(root: Path, table: Path, left_out: Counter[str]) -> Iterator[I
                 left_out["expression"] += 1
                 continue
             if Path(name).is_absolute() or ".." in Path(name).parts or not name:
-                raise StillsError(f"{table}, line {reader.line_num}: {name!r} is no path below it")
+                raise StillsError(
+                    f"{table}, line {reader.line_num}: {name!r} is not a path inside the folder"
+                )
             if folder is None:
                 folder = image_folder(root, name)
             seen[name] += 1

@@ -52,7 +52,9 @@ def read_ferplus_csv(path: Path) -> dict[str, Stills]:
     pixels, counts = (rows_of(file) for file in files)
     for line, (seen, voted) in enumerate(zip_longest(pixels, counts), start=2):
         if seen is None or voted is None:
-            raise StillsError(f"{files[0]} and {files[1]} have another number of rows: {line - 2}")
+            raise StillsError(
+                f"{files[0]} and {files[1]} have different numbers of rows: {line - 2}"
+            )
         where = f"line {line} of {files[0]} and {files[1].name}"
         usage = seen.get("Usage", "")
         if usage not in USAGES or voted.get("Usage") != usage:

@@ -172,7 +172,7 @@ def find_layout(path: Path, name: str = "auto") -> Layout:
         )
     if not fitting:
         known = "".join(f"\n  {layout.name}: {layout.expects}" for layout in LAYOUTS.values())
-        raise StillsError(f"{path} has no layout that is known here:{known}")
+        raise StillsError(f"{path} has none of the known layouts:{known}")
     return fitting[0]
 
 

@@ -55,7 +55,7 @@ def read_arrays(path: Path, names: tuple[str, ...] = ARRAYS) -> dict[str, NDArra
         raise
     # Whatever a damaged archive or array makes of NumPy, zipfile and zlib.
     except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, KeyError) as error:
-        raise StillsError(f"{path} is not a sound .npz file of plain arrays: {error}") from error
+        raise StillsError(f"{path} is not a valid .npz file of plain arrays: {error}") from error
 
 
 def read_part(path: Path) -> ArrayPart:

@@ -86,7 +86,7 @@ def check_parts(parts: StillParts, target: str) -> None:
     train = parts.train.trainable() if target == "votes" else parts.train.testable()
     if len(train) < 2:
         raise StillsError(
-            f"{len(train)} of {len(parts.train)} training images can be learned from with target "
+            f"{len(train)} of {len(parts.train)} training images have a target of the kind "
             f"{target}; at least 2 are needed"
         )
     if target == "votes":

@@ -90,7 +90,7 @@ def test_affectnets_cut_out_faces_have_their_classes_beside_them(tmp_path: Path)
         ("expression", "feeling", "lacks the columns expression"),
         (",7,0.1", ",12,0.1", "line 9: expression must be from 0 to 10, got 12"),
         ("7/a.jpg,20", "7/a.jpg,left", "line 9: could not convert"),
-        ("7/a.jpg", "../a.jpg", r"line 9: '\.\./a\.jpg' is no path below it"),
+        ("7/a.jpg", "../a.jpg", r"line 9: '\.\./a\.jpg' is not a path inside the folder"),
         ("0/a.jpg", "99/a.jpg", r"99/a\.jpg is in none of .*Manually_Annotated_Images"),
     ],
 )

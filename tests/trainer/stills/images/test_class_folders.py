@@ -60,7 +60,7 @@ def test_validation_images_can_be_learned_too(tmp_path: Path) -> None:
 
 def test_folders_that_cannot_be_read_say_what_was_expected(tmp_path: Path) -> None:
     picture(tmp_path / "loose" / "one.png", 3)
-    with pytest.raises(StillsError, match=r"loose has no layout that is known here:\n  folder"):
+    with pytest.raises(StillsError, match=r"loose has none of the known layouts:\n  folder"):
         read_stills(tmp_path / "loose", "auto", reading())
     with pytest.raises(StillsError, match=r"has no class folders; expected images in .*<class>/"):
         read_stills(tmp_path / "loose", "folder", reading())

@@ -71,7 +71,7 @@ def test_tables_of_another_length_are_refused(tmp_path: Path) -> None:
     write_tables(tmp_path)
     path = tmp_path / "fer2013new.csv"
     path.write_text("\n".join(path.read_text().splitlines()[:-2]) + "\n")
-    with pytest.raises(StillsError, match="have another number of rows: 7"):
+    with pytest.raises(StillsError, match="have different numbers of rows: 7"):
         read_stills(tmp_path, "auto", reading())
     (tmp_path / "fer2013.csv").write_bytes(b"\xff\xfe")
     with pytest.raises(StillsError, match=r"fer2013\.csv is not a CSV table"):

@@ -118,7 +118,7 @@ def test_votes_for_any_classes_are_shares_and_a_majority(tmp_path: Path) -> None
             {"images": make_images(2), "labels": [0, 1], "classes": ["a", "a"]},
             "a class stands twice in a, a",
         ),
-        ({"images": np.array([{}]), "labels": [0]}, "not a sound .npz file of plain arrays"),
+        ({"images": np.array([{}]), "labels": [0]}, "not a valid .npz file of plain arrays"),
     ],
 )
 def test_arrays_that_make_no_sense_are_refused(
@@ -143,5 +143,5 @@ def test_a_truncated_npz_is_refused_by_name(keep: int, tmp_path: Path) -> None:
     make_ferplus(tmp_path)
     file = tmp_path / "train.npz"
     file.write_bytes(file.read_bytes()[:keep])
-    with pytest.raises(StillsError, match=r"train\.npz is not a sound \.npz file"):
+    with pytest.raises(StillsError, match=r"train\.npz is not a valid \.npz file"):
         read_stills(tmp_path, "ferplus", reading())
