@@ -198,12 +198,12 @@ def _started(pid: int) -> int:
 
 
 def _is_zombie(pid: int) -> bool:
-    """Whether a process has ended and only waits for its parent to ask for the exit code."""
+    """Whether a process has ended but its parent has not collected its exit code yet."""
     return _status(pid)[:1] == ["Z"]
 
 
 def _status(pid: int) -> list[str]:
-    """Return what Linux says of a process, from its state on; nothing elsewhere."""
+    """Return a process's status line from Linux's /proc, from its state on; empty elsewhere."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

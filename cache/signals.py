@@ -80,7 +80,7 @@ class StopRequest:
         self._noting = False
 
     def asked(self) -> bool:
-        """Whether a signal came."""
+        """Whether a signal has asked this process to stop."""
         return self.number > 0
 
     @contextlib.contextmanager

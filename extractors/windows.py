@@ -23,7 +23,7 @@ class WindowSettings(Protocol):
 
     @property
     def hop_seconds(self) -> float:
-        """From one window's start to the next one's."""
+        """Time from the start of one window to the start of the next."""
 
     @property
     def dft_size(self) -> int:

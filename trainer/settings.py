@@ -195,7 +195,7 @@ class OptimSettings:
 
 @dataclass(frozen=True)
 class HeadSettings:
-    """Everything that decides a head's form."""
+    """Settings that decide a head's form."""
 
     video: ModalitySettings = field(default_factory=ModalitySettings)
     audio: AudioSettings = field(default_factory=AudioSettings)
@@ -215,7 +215,7 @@ class HeadSettings:
 
 @dataclass(frozen=True)
 class TrainSettings(HeadSettings):
-    """Everything that decides a trained head, besides the features and the clips.
+    """Settings that, with the features and the clips, decide a trained head.
 
     Args:
         video: see ``ModalitySettings``.

@@ -25,7 +25,7 @@ class _Frames:
 
     @property
     def num_frames(self) -> int:
-        """All frames."""
+        """Number of frames."""
         return sum(self.rungs.values())
 
     @property

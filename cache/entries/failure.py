@@ -45,7 +45,7 @@ class Failure(JsonFields):
     provenance: Mapping[str, JSON] = field(default_factory=dict)
 
     def still_counts(self, path: Path, span: Span = WHOLE_FILE) -> bool:
-        """Whether the failure is one of the file as it is now, so that a new try is pointless.
+        """Whether the file is unchanged since the failure, so that a new try is pointless.
 
         A failure to read the file counts as long as the file can't be read.
         """

@@ -36,7 +36,7 @@ class Source(JsonFields):
         return Span(self.start_seconds, self.end_seconds)
 
     def same_content(self, other: Source) -> bool:
-        """Whether both stand for the same part of the same bytes."""
+        """Whether both are the same part of the same bytes."""
         return (self.size, self.sha256, self.span) == (other.size, other.sha256, other.span)
 
 

@@ -16,7 +16,7 @@ MAX_LINES_PER_RECORD = 1_000
 
 
 class TableError(ValueError):
-    """The rest of a table can't be read; ``line`` says from where, 0 for the file itself."""
+    """Error of a table that can't be read on from ``line``; 0 is the file itself."""
 
     def __init__(self, message: str, line: int) -> None:
         super().__init__(message, line)

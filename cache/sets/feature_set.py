@@ -174,7 +174,7 @@ class FeatureSet:
         return open_entry(self._own_entry(clip), verify=verify)
 
     def _own_entry(self, clip: str) -> Path:
-        """Return the path of a clip's entry, which is there and says that it is this set's."""
+        """Return the path of a clip's entry; check that it exists and is this set's."""
         path = self.entry_path(clip)
         header = read_entry_header(path)
         if (header.clip, header.key) != (clip, self.spec.key):

@@ -41,7 +41,7 @@ class SetError(ValueError):
 
 @dataclass(frozen=True)
 class SetSpec(JsonFields):
-    """Everything that can change a feature set's numbers, and nothing else.
+    """Facts that can change a feature set's numbers, all of them and no others.
 
     Device, workers and batch size are left out; so are dates and library versions, which are
     provenance.

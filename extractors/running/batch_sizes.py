@@ -42,7 +42,7 @@ def pick_sizes(
 
 
 def images_at_once(num_views: int, most: int) -> int:
-    """Choose how many images go through a network at once, at most ``most`` if that can be had.
+    """Choose how many images go through a network at once, ``most`` or fewer if possible.
 
     Whole crops, or equal shares of one crop's views: identical views must come from passes of one
     size to be the same bit for bit. Where no share is near ``most``, all views of a crop.

@@ -336,7 +336,7 @@ def find_network(name: str) -> NetworkSpec:
 
 
 def facts_of(spec: NetworkSpec, report: WeightsReport) -> WeightFacts | None:
-    """Read what a weight file says of itself; it has to be of this network."""
+    """Read the facts in a weight file's header; refuse those of another network."""
     facts = read_facts(report.metadata, report.path)
     if facts and facts.network != spec.name:
         raise WeightsError(f"{report.path} is a weight file of {facts.network}, not of {spec.name}")

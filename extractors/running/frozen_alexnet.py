@@ -111,7 +111,7 @@ class FrozenAlexNet(nn.Module):
 
 @dataclass(frozen=True)
 class FrozenEncoder:
-    """An encoder and what its checkpoint says of it.
+    """Encoder with the facts that its checkpoint states.
 
     Args:
         module: in evaluation mode.

@@ -49,7 +49,7 @@ class OrderedConv2d(nn.Module):
 
 
 def can_order_weights() -> bool:
-    """Whether this PyTorch has what ordering takes; it promises neither that nor its form."""
+    """Whether this PyTorch has the private functions that ordering needs."""
     return (
         torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # torch's
         and hasattr(torch._C._nn, "mkldnn_reorder_conv2d_weight")

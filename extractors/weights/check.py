@@ -1,4 +1,4 @@
-"""Check of a weight file: the network that it fits, and what it says of itself.
+"""Check of a weight file: the network that it fits, and the facts in its header.
 
 PyTorch is loaded only for a file that is there.
 """

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class WeightsError(ValueError):
-    """A weight file can't be read safely, or does not fit the network; the text says why."""
+    """Error of a weight file that can't be read safely or does not fit the network."""

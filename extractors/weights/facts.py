@@ -94,7 +94,7 @@ KEYS = frozenset(ALIASES.get(attribute.name, attribute.name) for attribute in fi
 
 
 def read_facts(metadata: Mapping[str, str], path: Path) -> WeightFacts | None:
-    """Read what a safetensors file's header says, doubting all of it.
+    """Read the facts in a safetensors file's header, and check each of them.
 
     Args:
         metadata: the header's texts.

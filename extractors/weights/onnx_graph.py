@@ -33,7 +33,7 @@ Attribute = float | int | tuple[int, ...]
 
 
 class OnnxError(ValueError):
-    """The bytes are no ONNX graph, or one that is not understood; the text says which."""
+    """Error of bytes that are not an ONNX graph, or one of an unknown form."""
 
 
 @dataclass(frozen=True)

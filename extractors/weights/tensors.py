@@ -53,7 +53,7 @@ class LazyTensor:
 
 
 def in_memory(values: Tensor) -> LazyTensor:
-    """Return a tensor that is there already."""
+    """Return a tensor that is in memory already."""
 
     def pieces() -> Iterator[Tensor]:
         yield from torch.split(values.detach().cpu().reshape(-1), PIECE)

@@ -239,7 +239,7 @@ def _read_clips(manifest: Path | None) -> list[str] | None:
 
 @contextmanager
 def _plain_errors() -> Iterator[None]:
-    """Print what went wrong without a traceback, and end with the code that says whose fault."""
+    """Print an error without a traceback, and exit with 2 for wrong use, else 1."""
     try:
         yield
     except (NotACacheError, SetError, ManifestError) as error:

@@ -74,7 +74,7 @@ def finetune(
     """Fine-tune a face network on the still images of DATA.
 
     Without --weights training starts from random weights. If DATA has no validation or test images,
-    a share of its images is held out. The test images are scored once, at the end. The run's
+    shares of the training images are held out. The test images are scored once, at the end. The run's
     weights.safetensors serves as weights: avfuse extract --weights resnet18=RUN/weights.safetensors
 
     SIGINT or SIGTERM saves the state after the current update; a second one stops at once. The

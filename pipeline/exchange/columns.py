@@ -58,7 +58,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Rows:
-    """One clip's rows: features (T, D), what the time column says (T,), which are kept (T,)."""
+    """Rows of one clip: features (T, D), values of the time column (T,), rows to keep (T,)."""
 
     values: NDArray[np.float64]
     times: NDArray[np.float64] | None

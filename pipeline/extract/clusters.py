@@ -29,7 +29,7 @@ LAST_WORDS = 2000  # characters of what a shard says that are looked through for
 
 
 class EngineError(Exception):
-    """The engine can't be reached, or shards ended without a report; says what to do."""
+    """Error of an engine that can't be reached, or of shards that ended without a report."""
 
 
 @dataclass

@@ -112,7 +112,7 @@ def extract_networks(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResul
 
 
 def _framing(planned: PlannedSet) -> CropSettings:
-    """Return how a network's set says that its crops are cut."""
+    """Return the framing of a network's crops, from the settings of its set."""
     crops = planned.spec.settings["crops"]
     return settings_from(CropSettings, cast("Mapping[str, Any]", crops))
 

@@ -38,7 +38,7 @@ REPORT_NAME = "extract-report.json"
 
 
 class CacheFullError(Exception):
-    """The cache can't be written; the message says how far the run came and how to go on."""
+    """Error of a cache that can't be written, with the progress made and how to go on."""
 
 
 @dataclass(frozen=True)

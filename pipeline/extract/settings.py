@@ -22,7 +22,7 @@ from pipeline.media.frames import DecodeSettings
 
 @dataclass(frozen=True)
 class StageOneSettings:
-    """Everything that can be set about stage one.
+    """Settings of stage one, all of them.
 
     All tables but ``decode`` and ``hang_seconds`` can change numbers and are part of keys.
 

@@ -17,7 +17,7 @@ MAX_LISTED = 20
 
 @dataclass(frozen=True)
 class Summary:
-    """Every clip of a run in exactly one state.
+    """Summary of a run, with each clip in exactly one state.
 
     Args:
         sets: set name to its folder in the cache.

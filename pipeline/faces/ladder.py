@@ -54,7 +54,7 @@ class Track:
 
     @property
     def is_face(self) -> bool:
-        """Whether there is evidence enough that this is a face."""
+        """Whether the evidence is enough to call this a face."""
         sure = self.positive >= SURE_SUM and self.num_positive >= SURE_SHARE * self.num_detected
         steady = self.num_steady >= (1 if self.num_positive else STEADY_ALONE)
         return self.certain or sure or steady

@@ -26,7 +26,7 @@ class OverrideError(ValueError):
 
 @dataclass(frozen=True)
 class Override:
-    """From ``start_seconds`` to before ``end_seconds``, the face is this track or this box."""
+    """Face chosen by hand, a track or a box, from ``start_seconds`` to before ``end_seconds``."""
 
     start_seconds: float
     end_seconds: float

@@ -136,7 +136,7 @@ class FaceSearch:
                 self._begin(face, now, BoxSource.SECOND)
 
     def _begin(self, face: Detection, now: Frame, source: BoxSource, look: Look = PLAIN) -> None:
-        """Start a track from a find in a whole frame, unless one is there already."""
+        """Start a track from a find in a whole frame, unless a track covers it."""
         if any(
             now.index in track.rows and overlap(face.box, track.last.box) > 0.2
             for track in self.active
@@ -208,7 +208,7 @@ class FaceSearch:
         )
 
     def _merge(self, index: int) -> None:
-        """Join active tracks that have come to follow one face; the surer one stays."""
+        """Join active tracks that follow the same face; keep the surer one."""
         order = sorted(self.active, key=lambda track: (-track.is_face, -track.positive))
         for i, track in enumerate(order):
             for other in order[i + 1 :]:

@@ -70,7 +70,7 @@ SUREST_LAST = (
 
 @dataclass(frozen=True)
 class TrackArrays:
-    """All faces of a clip, one row per face and frame, sorted by frame and then track.
+    """Arrays of all faces of a clip, one row per face and frame, sorted by frame and track.
 
     Shapes (K rows):
         ``frame``: (K,), int32; number of the frame, from 0.
@@ -92,7 +92,7 @@ class TrackArrays:
 
 @dataclass(frozen=True)
 class ClipTracks:
-    """All faces of a clip, whichever of them is used: what its ``faces`` entry holds.
+    """Faces of a clip as its ``faces`` entry holds them, whether a network sees them or not.
 
     Args:
         times: (T,), float64, seconds, of its frames.

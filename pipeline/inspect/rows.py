@@ -127,7 +127,7 @@ def _draw_cells(
     samples: Sequence[Sample],
     size: int,
 ) -> tuple[list[Cell], str]:
-    """Draw the frames of a row; where they can't be had, without pictures, and say why."""
+    """Draw the frames of a row; where one can't be decoded, draw the reason instead."""
     found, faces = about
     drawn: dict[int, Cell] = {}
     problem = ""

@@ -124,7 +124,7 @@ class MediaInfo:
 
     @property
     def declared_frames(self) -> int | None:
-        """Number of frames by the header, where it says one."""
+        """Number of frames that the header states, if any."""
         return None if self.video is None else self.video.declared_frames
 
 

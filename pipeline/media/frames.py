@@ -298,7 +298,7 @@ def display_matrix(frame: av.VideoFrame) -> tuple[tuple[int, int], tuple[int, in
 
 
 def upright(image: np.ndarray, matrix: tuple[tuple[int, int], tuple[int, int]]) -> np.ndarray:
-    """Show an image as ``display_matrix`` says.
+    """Rotate and mirror an image by its ``display_matrix``.
 
     Shapes:
         ``image``: (H, W, 3).

@@ -69,11 +69,11 @@ R = TypeVar("R")
 
 
 class WorkerDied(Exception):  # noqa: N818  # it says what happened, not what is wrong
-    """A worker process ended while it held a clip; the message says why, as far as is known."""
+    """Error of a worker process that ended while it held a clip, with the reason if known."""
 
 
 class WorkersFailedError(RuntimeError):
-    """No worker process can be started, or none gets as far as a clip."""
+    """Error of workers that can't be started, or all end before their first clip."""
 
 
 def map_clips(
@@ -226,7 +226,7 @@ class _Pool(Generic[T, R]):
 
 @dataclass(frozen=True)
 class _Start:
-    """All that a worker needs before its first clip."""
+    """Start of a worker: what it needs before its first clip."""
 
     parent: int
     markers: Path

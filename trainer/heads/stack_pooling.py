@@ -36,7 +36,7 @@ class StackedMean:
     heads: int
 
     def maps(self) -> None:
-        """No map."""
+        """Return None: a mean maps no rows."""
         return
 
     def pool(self, block: Block, _: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ class Display(RunListener):
         self.epochs_done = self.epochs_of_head = self.epochs = 0
 
     def start(self, num_heads: int, epochs: int) -> None:
-        """Say how much there is to do."""
+        """Print the number of heads and epochs to train."""
         self.num_heads = num_heads
         self.epochs_of_head = epochs * self.stages
         self.epochs = num_heads * self.epochs_of_head

@@ -214,7 +214,7 @@ def state_of_same(path: Path, info: Mapping[str, Any]) -> str | None:
 def find_same(
     path: Path, info: Mapping[str, Any], config: Mapping[str, Any], *, replace: bool = False
 ) -> str | None:
-    """Find the run that is to be made, as it may be there already.
+    """Return the state of this same run, if the folder holds it already.
 
     Args:
         path: the folder.
@@ -238,7 +238,7 @@ def find_same(
 
 
 def _name_differences(path: Path, info: Mapping[str, Any], config: Mapping[str, Any]) -> str:
-    """Name what differs between the run in a folder and the one that is to be there."""
+    """Name the differences between the run in a folder and the one asked for."""
     try:
         there, settings = read_json(path / INFO), read_toml(path / CONFIG)
     except (RunError, SettingsError, OSError):

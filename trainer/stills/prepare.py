@@ -57,7 +57,7 @@ def resolve(train: Stills, settings: FinetuneSettings) -> tuple[Stills, Finetune
     settings = replace(settings, image_size=size, start_size=settings.start_size or size)
     if not spec.any_size and {size, settings.start_size} != {spec.image_size}:
         raise ValueError(
-            f"{spec.name} takes only images of {spec.image_size} pixels; got image_size "
+            f"{spec.name} takes images of {spec.image_size} pixels only; got image_size "
             f"{size}, start_size {settings.start_size}"
         )
     return train, settings

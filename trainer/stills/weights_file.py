@@ -50,7 +50,7 @@ def halve(classifier: FaceClassifier) -> None:
 
 
 def is_halved(value: Tensor) -> bool:
-    """Whether a tensor is stored in half precision: matrices and kernels, nearly all there is."""
+    """Whether a tensor is stored in half precision, as matrices and kernels are."""
     return value.is_floating_point() and value.ndim > 1
 
 

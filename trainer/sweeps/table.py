@@ -131,7 +131,7 @@ def _cells(cell: CellText, result: CellResult) -> Iterator[str]:
 
 
 def _by_text(pairs: Sequence[tuple[str, str]], whole: int) -> Iterator[tuple[str, str]]:
-    """Each text once, with the cells that it belongs to; ``whole`` cells are every cell."""
+    """Join each text with the cells that it belongs to; ``whole`` stands for all cells."""
     owners: dict[str, list[str]] = {}
     for text, cell in pairs:
         owners.setdefault(text, []).append(cell)

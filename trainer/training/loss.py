@@ -75,7 +75,7 @@ def class_targets(weights: Tensor, label_smoothing: float) -> Tensor:
 def prior_weights(
     prior: str, classes: Sequence[str], train_labels: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Weigh the classes as a prior says.
+    """Return the weight of each class by a prior.
 
     Args:
         prior: "none", "train" (training counts), "sqrt-train" (their square root) or

@@ -39,7 +39,7 @@ EVALUATION_BATCH = 64
 
 
 class TrainingError(ValueError):
-    """A training that can't go on; says in which epoch and what to change."""
+    """Error of a training that can't go on, with the epoch and what to change."""
 
 
 @dataclass(frozen=True)

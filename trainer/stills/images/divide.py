@@ -26,7 +26,7 @@ class Division:
 
 
 def plan_division(labels: Mapping[str, NDArray[np.int64]], data: DataSettings) -> Division:
-    """Hold out the parts that a corpus does not have, and join those that are to be.
+    """Hold out the parts that a corpus lacks; join validation to training if ``data`` says so.
 
     Without validation images a share of the training images is held out; without test images too,
     another share. A corpus with validation and no test images gets no test part.

@@ -28,7 +28,7 @@ Box = tuple[float, float, float, float]
 
 
 class ImageError(ValueError):
-    """An image that can't be read; the text says why."""
+    """Error of an image that can't be read."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ Copies = Mapping[str, frozenset[str]]
 
 
 class StillsError(ValueError):
-    """Still images that can't be read or can't be trained on; the text says why."""
+    """Error of still images that can't be read or can't be trained on."""
 
 
 @dataclass(frozen=True)
