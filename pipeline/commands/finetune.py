@@ -74,8 +74,9 @@ def finetune(
     """Fine-tune a face network on the still images of DATA.
 
     Without --weights training starts from random weights. If DATA has no validation or test images,
-    shares of the training images are held out. The test images are scored once, at the end. The run's
-    weights.safetensors serves as weights: avfuse extract --weights resnet18=RUN/weights.safetensors
+    shares of the training images are held out. The test images are scored once, at the end.
+
+    To use the result: avfuse extract --weights resnet18=RUN/weights.safetensors
 
     SIGINT or SIGTERM saves the state after the current update; a second one stops at once. The
     same command again goes on with the same result, and prints the figures of a finished run.
