@@ -129,7 +129,7 @@ def test_unreadable_images_are_counted_and_named_in_the_run_folder(tmp_path: Pat
 @pytest.mark.slow
 @pytest.mark.usefixtures("narrow")
 @pytest.mark.parametrize(
-    ("signals", "told"), [(1, "stopped after update 2 of 3"), (2, "stopped in the midst of an")]
+    ("signals", "told"), [(1, "stopped after update 2 of 3"), (2, "stopped during an")]
 )
 def test_a_signal_saves_the_state_and_says_how_to_go_on(
     signals: int, told: str, ferplus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -121,7 +121,7 @@ def test_a_second_detector_that_can_not_be_had_is_wrong_use(
 def test_a_second_detector_without_a_set_of_faces_is_wrong_use(manifest: Path, yunet: Path) -> None:
     result = extract(manifest, "--weights", f"yunet={yunet}", sets="spectrogram")
     assert result.exit_code == 2
-    assert "no set that is made from faces" in result.output
+    assert "none of --sets is made from faces" in result.output
 
 
 def test_mmod_is_refused_without_a_gpu_unless_asked_for() -> None:
