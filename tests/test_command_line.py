@@ -168,6 +168,7 @@ REFUSED: list[tuple[list[str], str]] = [
     (["finetune", "gone", "--run", "r"], "gone does not exist"),
     ([*FINETUNE, "--network", "ir51"], "'ir51' is not one of 'ir50'"),
     ([*FINETUNE, "--set", "epocs=3"], "unknown setting epocs; did you mean epochs?"),
+    ([*FINETUNE, "--set", "optim.epochs=3"], "unknown setting optim; did you mean epochs?"),
     (["sweep", "gone.toml", str(MANIFEST), "--cache", "c", "-o", "o"], "unknown sweep"),
     (["evaluate", "gone"], "gone is not a run folder"),
     (["report", "gone", "-o", "x.html"], "gone is not a run folder"),

@@ -98,7 +98,7 @@ def finetune(
         if not (run / "progress.safetensors").is_file() or (run / INFO).exists():
             check_writable(run, overwrite=True)
         if weights is not None and not weights.is_file():
-            raise click.UsageError(f"--weights {weights} is not a file")
+            raise click.UsageError(f"--weights {weights} does not exist, or is no file")
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
     # What is cheap to refuse has been; the rest loads PyTorch.
