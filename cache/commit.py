@@ -27,7 +27,7 @@ _ADVICE = {
     errno.EACCES: "make the folder writable or choose another folder",
     errno.EPERM: "make the folder writable or choose another folder",
     errno.EROFS: "the file system is read-only: mount it writable or choose another folder",
-    errno.ENOENT: "the folder is gone: was it removed, or the disk unmounted?",
+    errno.ENOENT: "the folder is gone (removed, or its disk unmounted?): bring it back",
     errno.ESTALE: "the network file system lost the folder: mount it again",
 }
 
@@ -60,6 +60,10 @@ def whole_file(path: Path) -> Iterator[Path]:
             os.close(descriptor)
         temporary.replace(path)
         sync_folder(path.parent)
+    except OSError as error:
+        if error.filename == str(temporary):  # a name that the caller never gave
+            error.filename = str(path)
+        raise
     finally:
         with contextlib.suppress(OSError):  # what the first error says matters more
             temporary.unlink(missing_ok=True)

@@ -34,10 +34,11 @@ def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file into nested dicts.
 
     Raises:
-        SettingsError: the file is larger than ``MAX_TOML_BYTES``, has a line longer than
-            ``MAX_TOML_LINE``, is nested too deeply or not TOML.
-        OSError: the file can't be read.
+        SettingsError: the file can't be read, is larger than ``MAX_TOML_BYTES``, has a line longer
+            than ``MAX_TOML_LINE``, is nested too deeply or not TOML.
     """
+    if not path.is_file():
+        raise SettingsError(f"{path} is not a file; expected a TOML file of settings")
     size = path.stat().st_size
     if size > MAX_TOML_BYTES:
         raise SettingsError(
@@ -114,7 +115,8 @@ def settings_from(cls: type[T], values: Mapping[str, Any], *, where: str = "") -
     for key, value in values.items():
         name = f"{where}{key}"
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+            inside = [part for part in value if part in known] if isinstance(value, Mapping) else []
+            near = inside or difflib.get_close_matches(key, known, n=1, cutoff=0.5)
             hint = f"; did you mean {where}{near[0]}?" if near else "."
             raise SettingsError(f"unknown setting {name}{hint} Known here: {', '.join(known)}")
         arguments[key] = _convert(hints[key], value, name)
@@ -154,6 +156,11 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
             return settings_from(hint, value, where=f"{name}.")
         if isinstance(value, hint):
             return value
+        first = dataclasses.fields(hint)[0].name
+        raise SettingsError(
+            f"{name} is a group of settings; set one of them, such as {name}.{first}, "
+            f"instead of {value!r}"
+        )
     elif hint is float:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             return _finite(value, name)

@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -15,6 +15,9 @@ from click.testing import CliRunner
 
 from pipeline.cli import main
 from pipeline.commands.group import Group
+from pipeline.extract.settings import load_settings as load_stage_one
+from trainer.settings import load_settings
+from trainer.stills.settings import load_config
 
 ROOT = Path(__file__).parent.parent
 MANIFEST = ROOT / "tests" / "golden" / "corpus" / "manifest.csv"
@@ -128,6 +131,22 @@ def test_an_option_of_one_name_has_one_help_in_every_command() -> None:
     assert differing.keys() == name_their_object, differing
 
 
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("extract", load_stage_one),
+        ("train", lambda given: load_settings("icmi19", given)),
+        ("finetune", lambda given: load_config(None, None, given)),
+    ],
+)
+def test_the_example_of_set_is_a_setting_of_the_command(
+    name: str, read: Callable[[list[str]], object]
+) -> None:
+    text = " ".join(CliRunner().invoke(main, [name, "--help"]).output.split())
+    example = text.partition("One setting, such as ")[2].partition(";")[0]
+    assert read([example]) != read([])
+
+
 EXTRACT = ["extract", str(MANIFEST), "--cache", "c", "--sets"]
 TRAIN = ["train", str(MANIFEST), "--cache", "c", "--run", "r"]
 FINETUNE = ["finetune", str(MANIFEST), "--run", "r"]
@@ -139,6 +158,11 @@ REFUSED: list[tuple[list[str], str]] = [
     ([*EXTRACT, "ir50", "--weights", "ir51=random"], "no network 'ir51'"),
     ([*EXTRACT, "ir50", "--weights", "ir50=gone.pth"], "gone.pth is not a file"),
     ([*EXTRACT, "ir50", "--shard", "9/8"], "expected I/N with I from 1 to N"),
+    ([*EXTRACT, "spectrogram", "--overrides", "gone.csv"], "gone.csv: not a file; expected a CSV"),
+    (
+        ["extract", str(MANIFEST), "--cache", str(MANIFEST), "--sets", "faces"],
+        "is a file; expected",
+    ),
     ([*EXTRACT, "ir50", "--engine", "slurm"], "'slurm' is not one of 'local', 'dask', 'ray'"),
     ([*EXTRACT, "ir50", "--veiws", "wide"], "'--views'"),
     (["doctor", "gone.csv"], "gone.csv is not a file"),
@@ -158,6 +182,7 @@ REFUSED: list[tuple[list[str], str]] = [
     (["finetune", "gone", "--run", "r"], "gone does not exist"),
     ([*FINETUNE, "--network", "ir51"], "'ir51' is not one of 'ir50'"),
     ([*FINETUNE, "--set", "epocs=3"], "unknown setting epocs; did you mean epochs?"),
+    ([*FINETUNE, "--set", "optim.epochs=3"], "unknown setting optim; did you mean epochs?"),
     (["sweep", "gone.toml", str(MANIFEST), "--cache", "c", "-o", "o"], "unknown sweep"),
     (["evaluate", "gone"], "gone is not a run folder"),
     (["report", "gone", "-o", "x.html"], "gone is not a run folder"),

@@ -300,6 +300,12 @@ def load_preset(name: str) -> dict[str, Any]:
     return read_toml(find_toml(PRESETS, name, "preset"))
 
 
+def used_set_names(settings: HeadSettings) -> list[str]:
+    """Return the names of the sets that a head reads, each once."""
+    names = [name for m in settings.modalities for name in settings.modality(m).set.split("+")]
+    return list(dict.fromkeys(names))
+
+
 def load_settings(
     preset: str, overrides: Sequence[str] = (), *, file: Path | None = None
 ) -> TrainSettings:

@@ -168,16 +168,16 @@ def read_pytorch(
     """Find the tensors in what ``torch.save`` wrote."""
     records = check_archive(path, max_bytes) if start.startswith(b"PK") else {}
     if records:
-        tensors, unwrapped = unwrap(unpickle(path, "meta"), path, Tensor)
+        tensors, unwrapped = unwrap(unpickle(path, start, "meta"), path, Tensor)
         found = {name: in_record(path, tensor, records) for name, tensor in tensors.items()}
         stored = {name: tensor for name, tensor in found.items() if tensor is not None}
         if len(stored) == len(found):
             return stored, unwrapped
-    tensors, unwrapped = unwrap(unpickle(path, "cpu"), path, Tensor)
+    tensors, unwrapped = unwrap(unpickle(path, start, "cpu"), path, Tensor)
     return {name: in_memory(tensor) for name, tensor in tensors.items()}, unwrapped
 
 
-def unpickle(path: Path, device: str) -> Any:
+def unpickle(path: Path, start: bytes, device: str) -> Any:
     """Read what ``torch.save`` wrote, tensors only; on ``meta`` without their values."""
     try:
         with warnings.catch_warnings():
@@ -187,10 +187,11 @@ def unpickle(path: Path, device: str) -> Any:
         raise
     except Exception as error:  # a damaged or hostile stream fails in any way
         match = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if match:
+        if match and start.startswith((b"PK", b"\x80")):  # text can look like an old pickle
             raise WeightsError(
                 f"{path} holds Python objects beside tensors ({match[1]}); it was refused and none "
-                "of it was run. Where you trust it, load it there and save its state_dict() alone"
+                "of it was run. If you trust it, load it with the code that made it and save its "
+                "state_dict() alone"
             ) from None
         # Not its text: torch advises to unpickle everything.
         raise WeightsError(

@@ -16,6 +16,7 @@ from extractors.view_settings import VIEW_SETS
 from pipeline.commands import options
 from pipeline.extract.choices import ConsumerChoice, EngineName, check_sets, shard
 from pipeline.extract.weights import PlanError, parse_weights
+from pipeline.faces.overrides import read_overrides
 
 if TYPE_CHECKING:
     from pipeline.extract.clusters import Engine
@@ -41,7 +42,9 @@ NOT_HANDED_ON = ("engine", "jobs", "out", "as_json")
     help="Weight file of a network; NAME=random: random weights, for trials.",
 )
 @click.option(
-    "--views", type=click.Choice(list(VIEW_SETS)), help="Augmented variants of each crop to embed."
+    "--views",
+    type=click.Choice(list(VIEW_SETS)),
+    help="Augmented variants of each crop to embed (basic: none).",
 )
 @click.option(
     "--precision",
@@ -141,30 +144,34 @@ def extract(
         choices = parse_weights(weights)
         table = read_manifest(manifest, follow_links=follow_links)
         clips = shard(table.clips, shard_text)
-        # What is cheap to refuse has been; the rest loads PyTorch, dlib and OpenCV.
+        if cache.exists() and not cache.is_dir():
+            raise PlanError(f"--cache {cache} is a file; expected a folder, which may be new")
+        chosen = read_overrides(by_hand, {c.id for c in table.clips}) if by_hand else None
+        from pipeline.extract.settings import load_settings  # loads OpenCV and PyAV
+
+        settings = load_settings(
+            overrides,
+            file=config,
+            views=views or "",
+            precision=PRECISION_NAMES[precision] if precision else "",
+        )
+        # What is cheap to refuse has been; the rest loads PyTorch and dlib.
         from pipeline.extract.clusters import EngineError
         from pipeline.extract.plan import plan_sets, tell_default
         from pipeline.extract.run import CacheFullError, run_extract
-        from pipeline.extract.settings import load_settings
         from pipeline.extract.summary import format_summary
-        from pipeline.faces.overrides import read_overrides
         from pipeline.workers.pool import WorkersFailedError
 
         plan = plan_sets(
             names,
-            load_settings(
-                overrides,
-                file=config,
-                views=views or "",
-                precision=PRECISION_NAMES[precision] if precision else "",
-            ),
+            settings,
             choices,
             cache=cache,
             device=device,
             batch_size=batch_size or 0,
             retry_failed=retry_failed,
             command=sys.argv,
-            overrides=read_overrides(by_hand, {c.id for c in table.clips}) if by_hand else None,
+            overrides=chosen,
         )
     # Every error of manifests, settings, sets, weights and overrides is a ValueError.
     except (ValueError, OSError) as error:

@@ -40,7 +40,13 @@ from trainer.stills.settings import PRESETS, load_config
 )
 @click.option("--preset", type=click.Choice(list_toml(PRESETS)), help="Settings to start from.")
 @options.CONFIG
-@options.OVERRIDES
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="One setting, such as epochs=5; may be given several times.",
+)
 @click.option(
     "--align",
     is_flag=True,
@@ -88,8 +94,8 @@ def finetune(
         find_layout(data, layout)
         if not (run / "progress.safetensors").is_file() or (run / INFO).exists():
             check_writable(run, overwrite=True)
-        if weights is not None and not weights.exists():
-            raise click.UsageError(f"{weights} does not exist")
+        if weights is not None and not weights.is_file():
+            raise click.UsageError(f"--weights {weights} does not exist, or is no file")
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
     # What is cheap to refuse has been; the rest loads PyTorch.

@@ -124,4 +124,6 @@ def _verdict(diagnosis: Diagnosis) -> str:
     looks = len(diagnosis.findings) - spoiling
     if spoiling:
         return f"{spoiling} findings would spoil a run, {looks} more are worth a look"
+    if not looks:
+        return "nothing would spoil a run or is worth a look"
     return f"nothing would spoil a run; {looks} findings are worth a look"

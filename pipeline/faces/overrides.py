@@ -58,6 +58,8 @@ def read_overrides(path: Path, clips: Collection[str]) -> dict[str, tuple[Overri
     """
     problems: list[str] = []
     found: dict[str, list[Override]] = {}
+    if not path.is_file():
+        raise OverrideError(path, [f"not a file; expected a CSV with {','.join(COLUMNS)}"])
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
         missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]

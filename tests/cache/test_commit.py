@@ -61,6 +61,11 @@ def test_a_file_that_is_written_in_parts_appears_only_when_it_is_complete(tmp_pa
     assert path.read_text() == "one\n"
     with pytest.raises(KeyError), whole_file(path) as temporary:
         raise KeyError(temporary.write_text("two"))
+    with (
+        pytest.raises(OSError, match=r"gone/b\.csv'$"),
+        whole_file(tmp_path / "gone" / "b.csv") as temporary,
+    ):
+        temporary.write_text("two")
     assert (path.read_text(), names_in(tmp_path)) == ("one\n", ["a.csv"])
 
 

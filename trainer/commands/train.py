@@ -8,11 +8,13 @@ from pathlib import Path
 import click
 
 from cache.manifest.manifest import read_manifest
+from cache.sets.feature_set import find_set
 from cache.signals import ends_by_signal
 from trainer.commands import options
+from trainer.data.splits import plan_folds
 from trainer.runs.folder import format_json, is_finished
 from trainer.runs.run_writer import check_writable
-from trainer.settings import inner_share, load_settings
+from trainer.settings import inner_share, load_settings, used_set_names
 
 
 @click.command()
@@ -101,6 +103,17 @@ def train(
         if not cache.is_dir():
             raise click.UsageError(f"{cache} is not a folder; expected one that extract wrote")
         check_writable(run, overwrite=True)
+        for name in used_set_names(settings):
+            find_set(cache, name)
+        trained_on = tuple(part.strip() for part in train_on.split(","))
+        plan_folds(
+            table.clips,
+            folds=folds,
+            report_on=split,
+            train_on=trained_on,
+            seed=fold_seed,
+            allow_shared_speakers=allow_shared_speakers,
+        )
     # Every error of manifests, settings, splits, sets, features and runs is a ValueError.
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
@@ -122,7 +135,7 @@ def train(
             Protocol(
                 folds=folds,
                 report_on=split,
-                train_on=tuple(part.strip() for part in train_on.split(",")),
+                train_on=trained_on,
                 split_seed=fold_seed,
                 allow_shared_speakers=allow_shared_speakers,
                 num_seeds=seeds,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from cache.sets.feature_set import FeatureSet, find_set, list_sets
 from trainer.data.features import FeaturesError, SetFeatures, read_features
 from trainer.data.sequences import Sequences
-from trainer.settings import HeadSettings
+from trainer.settings import HeadSettings, used_set_names
 
 UNLABELLED = -1
 # Embeddings already: an encoder can't take them.
@@ -251,12 +251,6 @@ def _reasons(corpus: Corpus, i: int) -> str:
     if len(reasons) == len(corpus.sequences) and len(set(reasons.values())) == 1:
         return next(iter(reasons.values()))
     return "; ".join(f"{modality}: {reason}" for modality, reason in reasons.items())
-
-
-def used_set_names(settings: HeadSettings) -> list[str]:
-    """Return the names of the sets that a head reads, each once."""
-    names = [name for m in settings.modalities for name in settings.modality(m).set.split("+")]
-    return list(dict.fromkeys(names))
 
 
 def _used_sets(cache: Path, settings: HeadSettings) -> list[FeatureSet]:

@@ -194,7 +194,7 @@ def _split_fold(clips: Sequence[Clip], report_on: str | None, train_on: Sequence
             raise SplitError(
                 f"no labelled clip of the manifest is in split {' or '.join(wanted)} "
                 f"(found: {found or 'no split at all'}); fill in its column split, "
-                "or use folds such as --folds speaker:6"
+                "or use folds such as --folds speaker:6, or clip:5 where speakers aren't known"
             )
     return Fold(
         number=None,

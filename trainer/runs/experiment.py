@@ -14,7 +14,7 @@ import torch
 
 from cache.codec import fields_to_json
 from cache.manifest.manifest import Manifest
-from trainer.data.corpus import Available, Corpus, load_available, used_set_names
+from trainer.data.corpus import Available, Corpus, load_available
 from trainer.data.splits import FoldPlan, find_leaks, plan_folds, restrict_folds
 from trainer.runs.folder import CONFIG, CURVES, ENTRIES, read_run
 from trainer.runs.head_trainer import HeadTrainer, RunListener, train_fold
@@ -23,7 +23,7 @@ from trainer.runs.info import describe_run, measure_run_coverage
 from trainer.runs.predictions import Predictions, mean_predictions, pool_predictions
 from trainer.runs.report import MissingClip, finish_run
 from trainer.runs.run_writer import RunWriter, check_writable, find_same
-from trainer.settings import TrainSettings, format_toml, inner_share
+from trainer.settings import TrainSettings, format_toml, inner_share, used_set_names
 from trainer.wording import name_by_reason
 
 AFEW_WARNING = "prior afew-test: its class weights were made from the test labels of AFEW, a leak"

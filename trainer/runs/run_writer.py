@@ -16,6 +16,7 @@ from cache.commit import (
     temporary_writer,
     this_host,
     this_writer,
+    write_error,
     write_whole,
 )
 from cache.entries.failure import utc_now
@@ -43,6 +44,7 @@ _FILES = (CONFIG, METRICS, PREDICTIONS, HISTORY, ENTRIES, CONFUSION, CURVES)
 _FOLDERS = {CHECKPOINTS: ("*.safetensors", "*.progress"), MEMBERS: ("*.csv",)}
 _KEPT_ON_RESUME = (HISTORY, CHECKPOINTS)
 # What a run can differ in from the one that a folder holds, besides its settings.
+MAX_VALUES_SHOWN = 100  # characters; digests and lists of sets are longer
 _COMPARED = {
     "kind": "kind of run",
     "manifest": "clips in the manifest",
@@ -97,7 +99,10 @@ class RunWriter:
             "writer": fields_to_json(this_writer()),
             **info,
         }
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise write_error("the run", path, error) from error
         # The state changes before anything of the old run goes, and before anything new comes.
         self._write_info()
         for left in _left_over(path):
@@ -255,9 +260,17 @@ def _name_differences(path: Path, info: Mapping[str, Any], config: Mapping[str, 
             run["manifest"] = run["manifest"]["sha256"]
         run["sets"] = [item["key"] for item in run.get("sets", [])]
     differences += [
-        f"different {name}" for key, name in _COMPARED.items() if there.get(key) != here.get(key)
+        f"different {name}{_values(here.get(key), there.get(key))}"
+        for key, name in _COMPARED.items()
+        if there.get(key) != here.get(key)
     ]
     return "; ".join(differences) or "different entries in the cache"
+
+
+def _values(new: Any, old: Any) -> str:
+    """Return two values in words; empty where they would be too long to read."""
+    text = f" ({json.dumps(new)}, not {json.dumps(old)})"
+    return text if len(text) <= MAX_VALUES_SHOWN else ""
 
 
 def _flat(values: Mapping[str, Any], where: str = "") -> dict[str, Any]:

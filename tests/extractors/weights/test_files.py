@@ -116,6 +116,13 @@ def test_a_whole_pickled_network_is_refused_with_what_to_do(tmp_path: Path) -> N
         read_weight_file(path)
 
 
+def test_a_text_that_reads_like_an_old_pickle_is_no_weight_file(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.csv"
+    path.write_text("clip,path,label\na,a.mp4,happy\n")
+    with pytest.raises(WeightsError, match="is no weight file of safetensors or PyTorch"):
+        read_weight_file(path)
+
+
 def test_numpy_arrays_need_unpickling_and_are_refused(tmp_path: Path) -> None:
     path = saved(tmp_path, {"conv.weight": np.ones(3)})
     with pytest.raises(WeightsError, match="holds Python objects beside tensors"):

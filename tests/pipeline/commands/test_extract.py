@@ -42,6 +42,8 @@ def test_random_weights_warn_and_mark_the_set_untrained(small: Path, tmp_path: P
         (("--sets", "ir50", "--weights", "ir50=/no/file.pth"), "/no/file.pth is not a file"),
         (("--sets", "ir50", "--weights", "ir50=random:x"), "the seed must be a whole number"),
         (("--sets", "faces", "--set", "faces.upsampel=2"), "did you mean faces.upsample?"),
+        (("--sets", "faces", "--set", "crops=1"), "crops is a group of settings; set one of them"),
+        (("--sets", "faces", "--config", "gone.toml"), "gone.toml is not a file; expected a TOML"),
         (("--sets", "faces", "--set", "hang_seconds=0"), "hang_seconds must be above 0"),
         (("--sets", "faces", "--device", "tpu"), "expected auto, cpu, cuda or cuda:N"),
         (("--sets", "faces", "--device", "cuda:99"), "CUDA devices"),

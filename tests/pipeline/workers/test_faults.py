@@ -136,7 +136,7 @@ def test_a_cache_that_vanishes_is_named_and_not_made_anew_in_its_place(
         patch.setattr(Progress, "show", unmount_after_three)
         result = extract(manifest, cache, "--jobs", "0")
     assert result.exit_code == 1
-    assert "the folder is gone: was it removed, or the disk unmounted?" in result.stderr
+    assert "the folder is gone (removed, or its disk unmounted?): bring it back" in result.stderr
     assert f"3 of {CLIPS} clips are done" in result.stderr
     assert not cache.exists()
     elsewhere.rename(cache)

@@ -132,6 +132,8 @@ def test_a_training_that_fails_exits_with_1(corpus: list[str], tmp_path: Path) -
 
 
 def test_a_device_that_is_not_there_is_refused(corpus: list[str], tmp_path: Path) -> None:
-    result = avfuse(*corpus, "--run", str(tmp_path / "run"), "--device", "toaster")
+    result = avfuse(
+        *corpus, "--run", str(tmp_path / "run"), "--folds", "clip:2", "--device", "toaster"
+    )
     assert result.exit_code == 2
     assert "--device toaster: expected auto, cpu, cuda or cuda:N" in said(result)
