@@ -65,6 +65,9 @@ if TYPE_CHECKING:
     help="Device to compute on: auto, cpu, cuda or cuda:N.",
 )
 @options.PACKS
+@click.option(
+    "--overwrite", is_flag=True, help="Train cells anew that the folder has with other settings."
+)
 @options.JSON
 @ends_by_signal(
     "At most the last 5 seconds of each cell's work are lost. Run the same command again to go on."
@@ -80,6 +83,7 @@ def sweep(
     threads: int,
     device: str,
     packs: Path | None,
+    overwrite: bool,
     as_json: bool,
     **base: Any,
 ) -> None:
@@ -87,7 +91,8 @@ def sweep(
 
     FILE is a TOML file or the name of one that comes with avfuse. --out gets a run folder per
     cell under cells/, table.csv, table.md and, for a grid of two axes, heatmap.png. The same
-    command again goes on where it stopped: cells that are trained and unchanged are kept.
+    command again goes on where it stopped: cells that are trained and unchanged are kept. Cells
+    that were trained with other settings are replaced only with --overwrite.
 
     Exit code 0: every cell is done, or skipped for a reason in the table; 1: some failed.
     """
@@ -120,7 +125,9 @@ def sweep(
                 progress.say(f"{done}/{total} {_describe(result)}")
                 progress.show(done, total)
 
-            results = run_sweep(found, place, jobs=jobs or cpu_count(), on_cell=show)
+            results = run_sweep(
+                found, place, jobs=jobs or cpu_count(), overwrite=overwrite, on_cell=show
+            )
     except TerminatedWorkerError as error:
         raise click.ClickException(
             "a worker process was killed (out of memory?); run the same command again to go on, "

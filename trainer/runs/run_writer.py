@@ -248,12 +248,7 @@ def _name_differences(path: Path, info: Mapping[str, Any], config: Mapping[str, 
         there, settings = read_json(path / INFO), read_toml(path / CONFIG)
     except (RunError, SettingsError, OSError):
         return "its run.json or config.toml is damaged"
-    old, new = _flat(settings), _flat(json.loads(json.dumps(dict(config))))
-    differences = [
-        f"{name} is {json.dumps(new.get(name))}, not {json.dumps(old.get(name))}"
-        for name in dict.fromkeys([*new, *old])
-        if new.get(name) != old.get(name)
-    ]
+    differences = name_other_settings(settings, config)
     here = json.loads(json.dumps(dict(info)))
     for run in (there, here):  # where a manifest lies and when a set was made is not compared
         if "manifest" in run:
@@ -265,6 +260,21 @@ def _name_differences(path: Path, info: Mapping[str, Any], config: Mapping[str, 
         if there.get(key) != here.get(key)
     ]
     return "; ".join(differences) or "different entries in the cache"
+
+
+def name_other_settings(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """Name the settings that differ, such as "epochs is 2, not 1".
+
+    Args:
+        there: nested settings as ``config.toml`` of a run has them.
+        here: those asked for.
+    """
+    old, new = _flat(there), _flat(json.loads(json.dumps(dict(here))))
+    return [
+        f"{name} is {json.dumps(new.get(name))}, not {json.dumps(old.get(name))}"
+        for name in dict.fromkeys([*new, *old])
+        if new.get(name) != old.get(name)
+    ]
 
 
 def _values(new: Any, old: Any) -> str:

@@ -10,10 +10,21 @@ from pathlib import Path
 
 from joblib import Parallel, delayed
 
+from cache.codec import fields_to_json
 from cache.commit import write_whole
 from cache.manifest.manifest import Manifest, read_manifest
-from trainer.runs.folder import RunError, format_json, read_json
-from trainer.sweeps.cell import CellResult, Place, join_cells, run_cells_in_worker, stack_cells
+from cache.settings import read_toml
+from trainer.runs.folder import CONFIG, RunError, format_json, read_json
+from trainer.runs.run_writer import name_other_settings
+from trainer.sweeps.cell import (
+    CellResult,
+    Cells,
+    Place,
+    cell_settings,
+    join_cells,
+    run_cells_in_worker,
+    stack_cells,
+)
 from trainer.sweeps.file import CellText, Sweep, SweepError
 from trainer.sweeps.table import format_csv, format_markdown, plot_heat_map
 
@@ -28,6 +39,7 @@ def run_sweep(
     place: Place,
     *,
     jobs: int = 1,
+    overwrite: bool = False,
     on_cell: Callable[[CellResult], None] | None = None,
 ) -> list[CellResult]:
     """Run every cell and write ``table.csv``, ``table.md`` and, of two axes, ``heatmap.png``.
@@ -41,6 +53,7 @@ def run_sweep(
         place: where and on what.
         jobs: processes; each trains a cell, or a stack of cells, at a time. A stack is parted
             where there are more processes than stacks.
+        overwrite: replace cells that were trained with other settings.
         on_cell: hears of each cell when it is done.
 
     Returns:
@@ -48,7 +61,8 @@ def run_sweep(
         rounding.
 
     Raises:
-        SweepError: the output folder holds something else, or two cells the same folder.
+        SweepError: the output folder holds something else, cells trained with other settings and
+            ``overwrite`` is false, or two cells have the same folder.
         ManifestError: the manifest can't be used.
         OSError: a table can't be written.
     """
@@ -69,8 +83,10 @@ def run_sweep(
             take(CellResult(cell.name, "skipped", reason))
         elif not cell.ensemble:
             todo.append(cell)
+    at = place.output / CELLS
+    if not overwrite:
+        _refuse_other_settings(sweep, [(cell, at / folders[cell.name]) for cell in todo])
     if todo:
-        at = place.output / CELLS
         groups = [
             [(cell, at / folders[cell.name]) for cell in group]
             for group in stack_cells(sweep, todo, jobs)
@@ -113,6 +129,22 @@ def _reason_to_skip(sweep: Sweep, cell: CellText, reported: str) -> str:
     if reported in (cell.train_on or ()):
         return f"it trains on {reported}, which is the split to report on"
     return ""
+
+
+def _refuse_other_settings(sweep: Sweep, cells: Cells) -> None:
+    """Refuse to replace cells that were trained with other settings; name what differs."""
+    for cell, folder in cells:
+        try:
+            there = read_toml(folder / CONFIG)
+            here = fields_to_json(cell_settings(sweep, cell))
+        except (ValueError, OSError):
+            continue  # nothing is there, or the cell fails with its own reason
+        if differences := name_other_settings(there, here):
+            raise SweepError(
+                f"{folder} was trained with other settings: {'; '.join(differences)}. Repeat the "
+                "command that began the sweep to go on, pass --overwrite to train such cells anew, "
+                "or choose another folder"
+            )
 
 
 def _default_split(manifest: Manifest) -> str:

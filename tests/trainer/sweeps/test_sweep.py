@@ -81,7 +81,8 @@ def run(source: Path, output: Path, text: str = "", **how: Any) -> list[CellResu
         path = output.parent / "mine.toml"
         path.write_text(text)
     how.setdefault("overrides", SMALL)
-    return run_sweep(read_sweep(str(path), **how), place(source, output))
+    overwrite = how.pop("overwrite", False)
+    return run_sweep(read_sweep(str(path), **how), place(source, output), overwrite=overwrite)
 
 
 @pytest.fixture(scope="module")
@@ -182,10 +183,16 @@ def test_what_is_the_same_is_kept_and_what_is_damaged_or_stale_made_again(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
-def test_other_settings_train_every_cell_anew(source: Path, finished: Path, tmp_path: Path) -> None:
+def test_cells_of_other_settings_are_refused_or_with_overwrite_trained_anew(
+    source: Path, finished: Path, tmp_path: Path
+) -> None:
     output = Path(shutil.copytree(finished, tmp_path / "out"))
+    before = {path: path.read_bytes() for path in output.rglob("*.csv")}
     identity = read_run(output / "cells" / "mean-concat").info["identity"]
-    run(source, output, overrides=[*SMALL, "seed=5"])
+    with pytest.raises(SweepError, match=r"other settings: seed is 5, not 0.* --overwrite"):
+        run(source, output, overrides=[*SMALL, "seed=5"])
+    assert {path: path.read_bytes() for path in output.rglob("*.csv")} == before
+    run(source, output, overrides=[*SMALL, "seed=5"], overwrite=True)
     assert read_run(output / "cells" / "mean-concat").info["identity"] != identity
     assert read_run(output / "cells" / "mean-concat").info["seeds"] == [5]
 
