@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -204,3 +205,18 @@ def test_every_wrong_name_and_path_is_refused_without_a_heavy_library(tmp_path: 
         assert code != 0, words
         assert message in " ".join(text.split()), (words, text)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_while_a_command_still_loads_ends_it_with_a_word(tmp_path: Path) -> None:
+    """A real SIGINT at a real import: a module that the command loads interrupts its process."""
+    (tmp_path / "dlib.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", "doctor", str(MANIFEST)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
+        timeout=120,
+    )
+    assert done.returncode == 130
+    assert done.stderr.endswith("Stopped (SIGINT).\n")
+    assert "Traceback" not in done.stderr
