@@ -55,7 +55,8 @@ def test_everything_reads_back_and_the_ensemble_of_what_was_read_is_the_same(
     ]
     for before, after in zip(tables, read, strict=True):
         assert (before.probabilities == after.probabilities).all()
-        assert replace(before, probabilities=after.probabilities) == after
+        # Equal arrays have no one truth: columns are compared without them.
+        assert vars(before) | {"probabilities": None} == vars(after) | {"probabilities": None}
     assert format_predictions(mean_predictions(read)) == format_predictions(
         mean_predictions(tables)
     )
