@@ -57,5 +57,5 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_raises(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="No such file"):
+    with pytest.raises(OverrideError, match=r"gone\.csv: not a file; expected a CSV with clip,"):
         read_overrides(tmp_path / "gone.csv", set())

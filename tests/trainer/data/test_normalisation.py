@@ -61,7 +61,7 @@ def test_a_small_feature_that_varies_is_kept() -> None:
 
 
 def test_no_training_step_is_refused() -> None:
-    with pytest.raises(CorpusError, match="no training clip has a step"):
+    with pytest.raises(CorpusError, match="no training clip has features"):
         fit_normalisation(rows(3, 2), np.zeros(0, np.int64))
 
 
