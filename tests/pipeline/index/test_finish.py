@@ -64,7 +64,8 @@ def test_labels_are_mapped_once(tmp_path: Path) -> None:
 def test_a_label_to_map_that_no_clip_has_is_refused(tmp_path: Path) -> None:
     found = found_with(tmp_path, *labelled(tmp_path, "worried", "sad"))
     with pytest.raises(
-        IndexingError, match=r"label 'worrid', .* \(did you mean 'worried'\?\); labels: sad, worried"
+        IndexingError,
+        match=r"label 'worrid', .* \(did you mean 'worried'\?\); labels: sad, worried",
     ):
         finish_index(found, tmp_path / "m.csv", labels={"worrid": "fear"})
 
