@@ -52,8 +52,8 @@ def read_overrides(path: Path, clips: Collection[str]) -> dict[str, tuple[Overri
         clips: ids that may occur.
 
     Raises:
-        OverrideError: there is no such file, a column is missing, or a row names an unknown clip, has both or neither
-            of track and box, or a number that isn't one.
+        OverrideError: there is no such file, a column is missing, or a row names an unknown clip,
+            has both or neither of track and box, or a number that isn't one.
         OSError: the file can't be read.
     """
     problems: list[str] = []
