@@ -158,6 +158,7 @@ REFUSED: list[tuple[list[str], str]] = [
     ([*EXTRACT, "ir50", "--views", "broad"], "'broad' is not one of 'default', 'wide', 'basic'"),
     ([*EXTRACT, "ir50", "--weights", "ir51=random"], "no network 'ir51'"),
     ([*EXTRACT, "ir50", "--weights", "ir50=gone.pth"], "gone.pth is not a file"),
+    ([*EXTRACT, "resnet18,ir50"], "ir50 needs weights: pass --weights ir50=FILE"),
     ([*EXTRACT, "ir50", "--shard", "9/8"], "expected I/N with I from 1 to N"),
     ([*EXTRACT, "spectrogram", "--overrides", "gone.csv"], "gone.csv: not a file; expected a CSV"),
     (

@@ -15,7 +15,7 @@ from cache.signals import StopRequest
 from extractors.view_settings import VIEW_SETS
 from pipeline.commands import options
 from pipeline.extract.choices import ConsumerChoice, EngineName, check_sets, shard
-from pipeline.extract.weights import PlanError, parse_weights
+from pipeline.extract.weights import PlanError, parse_weights, with_defaults
 from pipeline.faces.overrides import read_overrides
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def extract(
             )
         names = [name.strip() for name in sets.split(",") if name.strip()]
         check_sets(names)
-        choices = parse_weights(weights)
+        choices = with_defaults(names, parse_weights(weights))
         table = read_manifest(manifest, follow_links=follow_links)
         clips = shard(table.clips, shard_text)
         if cache.exists() and not cache.is_dir():

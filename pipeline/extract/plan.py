@@ -29,8 +29,8 @@ from pipeline.extract.weights import (
     ALEXNET,
     PlanError,
     WeightsChoice,
-    choose_default,
     describe_training,
+    with_defaults,
 )
 from pipeline.faces.crops import resolve_framing
 from pipeline.faces.overrides import Override, digest_overrides
@@ -232,7 +232,8 @@ def _planned_networks(
     settings: StageOneSettings,
     faces: SetSpec,
 ) -> list[PlannedSet]:
-    chosen = [choices[name] if name in choices else choose_default(name) for name in names]
+    complete = with_defaults(names, choices)
+    chosen = [complete[name] for name in names]
     with ThreadPoolExecutor(len(names)) as threads:  # digesting leaves the interpreter free
         examined = threads.map(_examine, names, chosen, [settings] * len(names))
         return [

@@ -6,7 +6,7 @@ What a command line says is read and refused here before PyTorch is loaded.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,22 @@ def parse_weights(choices: Sequence[str]) -> dict[str, WeightsChoice]:
             raise PlanError(f"--weights {choice}: {path} is not a file")
         result[name] = WeightsChoice(file=path.resolve())
     return result
+
+
+def with_defaults(
+    names: Sequence[str], choices: Mapping[str, WeightsChoice]
+) -> dict[str, WeightsChoice]:
+    """Add the weights that avfuse ships to the choices, for networks without any.
+
+    Args:
+        names: feature sets; those that are no networks are passed over.
+        choices: weights by network.
+
+    Raises:
+        PlanError: a network has no weights, and avfuse ships none for it.
+    """
+    open_ones = [name for name in names if name in NETWORKS and name not in choices]
+    return {**choices, **{name: choose_default(name) for name in open_ones}}
 
 
 def choose_default(name: str) -> WeightsChoice:
