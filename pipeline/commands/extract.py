@@ -141,12 +141,13 @@ def extract(
             )
         names = [name.strip() for name in sets.split(",") if name.strip()]
         check_sets(names)
-        choices = with_defaults(names, parse_weights(weights))
+        choices = parse_weights(weights)
         table = read_manifest(manifest, follow_links=follow_links)
         clips = shard(table.clips, shard_text)
         if cache.exists() and not cache.is_dir():
             raise PlanError(f"--cache {cache} is a file; expected a folder, which may be new")
         chosen = read_overrides(by_hand, {c.id for c in table.clips}) if by_hand else None
+        choices = with_defaults(names, choices)
         from pipeline.extract.settings import load_settings  # loads OpenCV and PyAV
 
         settings = load_settings(
