@@ -210,7 +210,11 @@ def test_every_wrong_name_and_path_is_refused_without_a_heavy_library(tmp_path: 
 
 def test_ctrl_c_while_a_command_still_loads_ends_it_with_a_word(tmp_path: Path) -> None:
     """A real SIGINT at a real import: a module that the command loads interrupts its process."""
-    (tmp_path / "dlib.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    (tmp_path / "dlib.py").write_text(
+        "import os, signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in background jobs\n"
+        "os.kill(os.getpid(), signal.SIGINT)\n"
+    )
     done = subprocess.run(
         [sys.executable, "-m", "pipeline", "doctor", str(MANIFEST)],
         capture_output=True,
