@@ -40,9 +40,7 @@ print(f"{time.perf_counter() - started:.2f} s, {peak() - before:.0f} MB above {b
 
 
 @click.command()
-@click.option(
-    "--runs", default=3, show_default=True, help="Plans, each in a new process."
-)
+@click.option("--runs", default=3, show_default=True, help="Plans, each in a new process.")
 def main(runs: int) -> None:
     """Measure planning."""
     with tempfile.TemporaryDirectory() as folder:
