@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,8 +21,14 @@ prepare_process()
 
 @pytest.fixture(scope="module", autouse=True)
 def freed_memory_given_back() -> Iterator[None]:
-    """Give back what the tests of a module have freed; glibc alone does so for one arena only."""
+    """Give back what the tests of a module have freed; glibc alone does so for one arena only.
+
+    The networks that a process keeps for its next clip are among it.
+    """
     yield
+    loaded = sys.modules.get("pipeline.extract.networks")
+    if loaded is not None:
+        loaded._load.cache_clear()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; other libraries have none
     if trim is not None:
         trim(0)
