@@ -20,8 +20,8 @@ from extractors.running.settings import NetworkSettings, resolve_settings
 from extractors.views import make_views, resize_crops, view_statistics
 from extractors.weights.facts import WeightFacts, read_facts
 from extractors.weights.files import WeightsError
-from extractors.weights.load import WeightsReport, examine_weights, load_weights
-from extractors.weights.random import initialise, random_weights
+from extractors.weights.load import WeightsReport, examine_weights, fill, load_weights
+from extractors.weights.random import random_weights
 from extractors.weights.tensors import digest_tensors, weights_digest
 
 
@@ -92,12 +92,12 @@ class FaceNetwork:
         self.module = module.eval().requires_grad_(False)
         if merge_norms:
             merged_norms.merge_norms(self.module)
-        self.module = self.module.to(self.device)
-        self.module = self.module.to(memory_format=self.memory_format)  # type: ignore[call-overload]  # a stub lacks it
         if order_weights and self.device.type == "cpu" and self.settings.precision == "float32":
             ordered_weights.order_weights(
                 self.module, self._images_at_once, self.settings.image_size
             )
+        self.module = self.module.to(self.device)
+        self.module = self.module.to(memory_format=self.memory_format)  # type: ignore[call-overload]  # a stub lacks it
         mean, deviation = (
             torch.tensor(values, dtype=torch.float32, device=self.device).view(3, 1, 1)
             for values in (spec.mean, spec.deviation)
@@ -285,6 +285,7 @@ def load_face_network(
     channels_last: bool = True,
     merge_norms: bool = True,
     order_weights: bool = True,
+    examined: str | None = None,
 ) -> FaceNetwork:
     """Build a network of ``NETWORKS`` and fill it.
 
@@ -300,6 +301,8 @@ def load_face_network(
         channels_last: the layout of pixels.
         merge_norms: whether norms are put into the convolutions.
         order_weights: whether weights are ordered for the processor beforehand.
+        examined: the digest, where ``examine_face_network`` has seen these very bytes of
+            ``weight_file``; they are only read then.
 
     Raises:
         ValueError: ``name`` is unknown, or as ``FaceNetwork``.
@@ -307,12 +310,13 @@ def load_face_network(
         OSError: the file can't be read.
     """
     spec = find_network(name)
-    module = spec.build()
+    with torch.device("meta"):  # values of its own would be drawn only to be overwritten
+        module = spec.build()
     facts = digest = None
     if weight_file is None:
-        initialise(module, seed)
+        fill(module, {name: drawn.read() for name, drawn in random_weights(module, seed).items()})
     else:
-        report = load_weights(module, weight_file)
+        report = load_weights(module, weight_file, examined=examined)
         digest, facts = report.digest, facts_of(spec, report)
     return FaceNetwork(
         spec,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from extractors.running.face_network import FaceNetwork, load_face_network
 from extractors.running.frozen_alexnet import FrozenEncoder, load_frozen_alexnet
 from pipeline.extract.plan import Plan, PlannedSet
 from pipeline.extract.settings import StageOneSettings
-from pipeline.extract.weights import WeightsChoice
+from pipeline.extract.weights import FileState, WeightsChoice
 from pipeline.faces.detect import Detector
 from pipeline.faces.second import load_second
 from pipeline.workers.remote import Network, RemoteNetwork, is_connected
@@ -23,12 +24,19 @@ def use_network(planned: PlannedSet, plan: Plan) -> Network:
 def load_here(planned: PlannedSet, plan: Plan) -> FaceNetwork:
     """Load a network once per process.
 
+    A weight file that is the one that the plan digested isn't digested again.
+
     Raises:
         ValueError: its weights are not those of the plan.
     """
-    choice = planned.choice or WeightsChoice()
     network = _load(
-        planned.name, choice, plan.settings, plan.device, plan.batch_size, planned.spec.weights
+        planned.name,
+        planned.choice or WeightsChoice(),
+        plan.settings,
+        plan.device,
+        plan.batch_size,
+        planned.spec.weights,
+        planned.seen,
     )
     if network.weights_digest != planned.spec.weights:
         raise ValueError(
@@ -74,9 +82,10 @@ def _load(
     device: str,
     batch_size: int,
     digest: str | None,
+    seen: FileState | None,
 ) -> FaceNetwork:
-    del digest
-    return load_face_network(
+    load = functools.partial(
+        load_face_network,
         name,
         choice.file,
         settings.network,
@@ -84,3 +93,8 @@ def _load(
         device=device,
         batch_size=batch_size,
     )
+    if seen and choice.look() == seen:
+        network = load(examined=digest)
+        if choice.look() == seen:  # nor was it replaced while it was read
+            return network
+    return load()

@@ -7,6 +7,7 @@ weight files' bytes.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -20,13 +21,14 @@ from cache.sets.feature_set import FeatureSet
 from cache.sets.spec import SetSpec
 from extractors.networks import NETWORKS
 from extractors.running.device import choose_device
-from extractors.running.face_network import ExaminedNetwork, examine_face_network
+from extractors.running.face_network import examine_face_network
 from extractors.running.frozen_alexnet import load_frozen_alexnet
 from extractors.weights.files import WeightsError
 from pipeline.extract.choices import AUDIO_SETS, SETS, check_sets
 from pipeline.extract.settings import StageOneSettings, make_provenance
 from pipeline.extract.weights import (
     ALEXNET,
+    FileState,
     PlanError,
     WeightsChoice,
     describe_training,
@@ -58,12 +60,15 @@ class PlannedSet:
         spec: everything that its key covers.
         choice: the weights of its network, encoder or detector.
         facts: added to its provenance.
+        seen: of the file that a network's digest was taken from; None where it has none, or where
+            it changed meanwhile.
     """
 
     kind: Kind
     spec: SetSpec
     choice: WeightsChoice | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    seen: FileState | None = None
 
     @property
     def name(self) -> str:
@@ -235,29 +240,20 @@ def _planned_networks(
     complete = with_defaults(names, choices)
     chosen = [complete[name] for name in names]
     with ThreadPoolExecutor(len(names)) as threads:  # digesting leaves the interpreter free
-        examined = threads.map(_examine, names, chosen, [settings] * len(names))
-        return [
-            _planned_network(name, choice, settings, network, faces)
-            for name, choice, network in zip(names, chosen, examined, strict=True)
-        ]
+        plan = functools.partial(_planned_network, settings=settings, faces=faces)
+        return list(threads.map(plan, names, chosen))
 
 
-def _examine(name: str, choice: WeightsChoice, settings: StageOneSettings) -> ExaminedNetwork:
+def _planned_network(
+    name: str, choice: WeightsChoice, settings: StageOneSettings, faces: SetSpec
+) -> PlannedSet:
+    before = choice.look()
     try:
-        return examine_face_network(name, choice.file, settings.network, seed=choice.seed)
+        network = examine_face_network(name, choice.file, settings.network, seed=choice.seed)
     except WeightsError:
         raise
     except ValueError as error:
         raise PlanError(str(error)) from error
-
-
-def _planned_network(
-    name: str,
-    choice: WeightsChoice,
-    settings: StageOneSettings,
-    network: ExaminedNetwork,
-    faces: SetSpec,
-) -> PlannedSet:
     spec = SetSpec(
         name=name,
         settings={
@@ -271,7 +267,8 @@ def _planned_network(
         untrained=choice.untrained,
     )
     facts = {"accuracy_of_default": network.facts.accuracy if network.facts else ""}
-    return PlannedSet("network", spec, choice, facts if choice.default else {})
+    seen = before if choice.look() == before else None
+    return PlannedSet("network", spec, choice, facts if choice.default else {}, seen)
 
 
 def _planned_audio(name: str, settings: StageOneSettings) -> PlannedSet:

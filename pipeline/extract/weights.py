@@ -9,13 +9,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from extractors.networks import NETWORKS
 from pipeline.faces.settings import DETECTORS
 
 DEFAULT = "default"  # in place of a weight file's name: the one that avfuse ships
 ALEXNET = "alexnet"  # grids of the audio encoder of a trained head
+
+
+# Device, inode, bytes, and when content and inode last changed: a file with the same is unchanged.
+FileState: TypeAlias = tuple[int, int, int, int, int]
 
 
 class PlanError(ValueError):
@@ -35,6 +39,20 @@ class WeightsChoice:
     file: Path | None = None
     seed: int = 0
     default: bool = False
+
+    def look(self) -> FileState | None:
+        """Look what the file's system says of it now; None without a file, or if it is gone."""
+        try:
+            found = self.file.stat() if self.file else None
+        except OSError:
+            return None
+        return found and (
+            found.st_dev,
+            found.st_ino,
+            found.st_size,
+            found.st_mtime_ns,
+            found.st_ctime_ns,
+        )
 
     @property
     def untrained(self) -> bool:

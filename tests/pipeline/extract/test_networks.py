@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from extractors.networks import NETWORKS
+from extractors.weights import load
 from extractors.weights.load import save_weights
 from extractors.weights.random import initialise
 from pipeline.extract.networks import load_here
@@ -50,6 +53,21 @@ def test_weights_that_changed_between_plan_and_load_are_noticed(tmp_path: Path) 
     write_weights(path, 6)
     with pytest.raises(ValueError, match=r"weights of resnet18 changed since .*w\.safetensors"):
         load_here(made.sets[-1], made)
+
+
+def test_a_file_that_the_plan_digested_is_not_digested_again_while_it_stays_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_weights(tmp_path / "w.safetensors", 5)
+    made, digested = plan(tmp_path, str(path)), []
+    real = load.digest_tensors
+    monkeypatch.setattr(load, "digest_tensors", lambda t: digested.append(1) or real(t))
+    assert load_here(made.sets[-1], made).weights_digest == made.sets[-1].spec.weights
+    assert digested == []
+    os.utime(path)  # the same bytes, which only reading them can tell
+    again = replace(made.sets[-1], choice=replace(made.sets[-1].choice, seed=1))
+    assert load_here(again, made).weights_digest == made.sets[-1].spec.weights
+    assert digested == [1]
 
 
 def test_a_negative_batch_size_is_refused_when_planning(tmp_path: Path) -> None:
