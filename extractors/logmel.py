@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from python_speech_features import get_filterbanks, sigproc
 
 from extractors.windows import (
     DeltaBuffer,
@@ -72,6 +71,9 @@ class LogMelStream:
         self.sample_rate = sample_rate
         check_waveform(np.empty(0), sample_rate)
         self._buffer = WindowBuffer(*in_samples(self.settings))
+        # Here: it loads SciPy, and settings are read where no log-mel is made.
+        from python_speech_features import get_filterbanks
+
         self._filters = get_filterbanks(
             self.settings.num_filters, self.settings.dft_size, sample_rate
         ).T
@@ -114,6 +116,8 @@ class LogMelStream:
         return samples - self.settings.preemphasis * before
 
     def _add(self, windows: np.ndarray) -> np.ndarray:
+        from python_speech_features import sigproc
+
         energies = sigproc.powspec(windows, self.settings.dft_size) @ self._filters
         levels = np.log(np.maximum(energies, self.settings.floor))
         deltas = self._deltas.push(levels)

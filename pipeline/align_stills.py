@@ -51,7 +51,7 @@ def read_images(
 
 def framing_of(layout: str) -> dict[str, float] | None:
     """Return the framing of ``make_aligner``'s crops; None for a layout whose boxes are used."""
-    from pipeline.faces.crops import CropSettings
+    from pipeline.faces.settings import CropSettings
 
     settings = CropSettings()
     aligned = layout != "affectnet"
@@ -69,8 +69,9 @@ def make_aligner(size: int) -> Aligner:
         30 %; the whole image where no face is found.
     """
     # dlib and OpenCV, for those who ask for alignment alone.
-    from pipeline.faces.crops import CropSettings, crop_faces
+    from pipeline.faces.crops import crop_faces
     from pipeline.faces.detect import FivePointPredictor, HogDetector
+    from pipeline.faces.settings import CropSettings
     from pipeline.faces.tracks import BoxSource
 
     detector, predictor, settings = HogDetector(), FivePointPredictor(), CropSettings(size=size)

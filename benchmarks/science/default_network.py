@@ -23,7 +23,7 @@ from cache.manifest.manifest import read_manifest
 from extractors.running.settings import NetworkSettings
 from extractors.views import VIEW_SETS
 from pipeline.extract.settings import StageOneSettings
-from pipeline.faces.crops import CropSettings
+from pipeline.faces.settings import CropSettings
 from pipeline.predict.answer import SEVEN
 from pipeline.predict.by_default import Answers, ask_default_network
 

@@ -24,10 +24,10 @@ import numpy as np
 
 from benchmarks.machine import describe_machine
 from pipeline.faces.choice import FaceArrays
-from pipeline.faces.crops import CropSettings, crop_faces
+from pipeline.faces.crops import crop_faces
 from pipeline.faces.detect import FivePointPredictor, HogDetector, YuNetDetector
 from pipeline.faces.search import find_faces
-from pipeline.faces.settings import FaceSettings
+from pipeline.faces.settings import CropSettings, FaceSettings
 from pipeline.faces.tracks import BoxSource, measure_coverage, overlap
 from pipeline.media.frames import VideoReader
 

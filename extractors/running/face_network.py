@@ -16,6 +16,7 @@ from extractors.images import luma
 from extractors.networks import NETWORKS, NetworkSpec
 from extractors.running import merged_norms, ordered_weights
 from extractors.running.batch_sizes import pick_sizes
+from extractors.running.device import check_precision
 from extractors.running.settings import NetworkSettings, resolve_settings
 from extractors.views import make_views, resize_crops, view_statistics
 from extractors.weights.facts import WeightFacts, read_facts
@@ -56,7 +57,7 @@ class FaceNetwork:
 
     Raises:
         ValueError: the network has no such layer, or takes no such image size; ``batch_size`` is
-            negative.
+            negative; or the processor has no instructions for the precision.
     """
 
     def __init__(
@@ -76,11 +77,12 @@ class FaceNetwork:
         settings = NetworkSettings() if settings is None else settings
         if batch_size < 0:
             raise ValueError(f"batch_size must not be negative, got {batch_size}")
+        self.device = torch.device(device)
+        check_precision(settings.precision, self.device.type)
         self.spec = spec
         self.settings = resolve_settings(settings, spec, facts)
         self.facts = facts
         self.weights_digest = digest or weights_digest(module)
-        self.device = torch.device(device)
         self.batch_size, self._images_at_once = pick_sizes(
             spec,
             self.settings.image_size,

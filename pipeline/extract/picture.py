@@ -21,10 +21,11 @@ from pipeline.extract.job import Job, SetResult
 from pipeline.extract.networks import use_network, use_second
 from pipeline.extract.plan import PlannedSet
 from pipeline.faces.choice import FaceArrays, choose_faces, place_given
-from pipeline.faces.crops import CropSettings, crop_faces
+from pipeline.faces.crops import crop_faces
 from pipeline.faces.detect import FivePointPredictor
 from pipeline.faces.overrides import OVERRIDES, Override, digest_overrides
 from pipeline.faces.search import track_faces
+from pipeline.faces.settings import CropSettings
 from pipeline.faces.tracks import BoxSource, measure_coverage, read_tracks
 from pipeline.media.frames import Frames, MediaError
 from pipeline.workers.remote import Network

@@ -34,10 +34,9 @@ from pipeline.extract.weights import (
     describe_training,
     with_defaults,
 )
-from pipeline.faces.crops import resolve_framing
 from pipeline.faces.overrides import Override, digest_overrides
 from pipeline.faces.second import find_model, load_second
-from pipeline.faces.settings import DETECTORS
+from pipeline.faces.settings import DETECTORS, resolve_framing
 
 Kind = Literal["faces", "network", "audio", "grid"]
 

@@ -20,6 +20,7 @@ from cache.manifest.manifest import Clip
 from cache.progress import Progress
 from cache.signals import StopRequest
 from cache.upkeep.gc import find_garbage, remove_garbage
+from extractors.running.device import check_precision
 from pipeline.extract.choices import ConsumerChoice
 from pipeline.extract.clip import extract_clip
 from pipeline.extract.clusters import Engine
@@ -30,7 +31,7 @@ from pipeline.extract.plan import Plan
 from pipeline.extract.summary import Summary, peak_memory
 from pipeline.workers.consumer import Consumer
 from pipeline.workers.cores import num_cores
-from pipeline.workers.pool import WorkerDied, map_clips
+from pipeline.workers.pool import EarlyWorkers, WorkerDied, map_clips
 
 # Of a clip cut out of a longer file, so that it has a place among whole files: a common bit rate.
 BYTES_PER_SECOND = 125_000
@@ -105,6 +106,7 @@ def run_extract(
     report: Path | None = None,
     engine: Engine | None = None,
     stop: StopRequest | None = None,
+    early: EarlyWorkers | None = None,
 ) -> Summary:
     """Bring every planned set of every clip up to date.
 
@@ -117,6 +119,7 @@ def run_extract(
         report: where the JSON report goes; by default into the cache's folder.
         engine: works on the clips in place of workers of this process.
         stop: a caller's own, if it goes on noting signals after the run.
+        early: workers that are starting already.
 
     Returns:
         What became of every clip. If SIGINT or SIGTERM ended the run early, ``interrupted`` is its
@@ -125,8 +128,12 @@ def run_extract(
     Raises:
         CacheFullError: the cache can't be written.
         EngineError: the engine can't be reached, or lost shards.
+        ValueError: this machine's processor has no instructions for the networks' precision, and
+            no engine is to compute. Nothing has been written then.
     """
     started = time.monotonic()
+    if plan.of_kind("network") and engine is None:  # another machine may well have them
+        check_precision(plan.settings.network.precision, plan.device)
     # An engine's work is done elsewhere: this process has no workers.
     share = Resources(0 if engine else jobs, threads, consumer).share(len(clips), plan.device)
     results: list[ClipResult] = []
@@ -141,7 +148,7 @@ def run_extract(
                 stream = (
                     engine.map_clips(len(clips))
                     if engine
-                    else _map_here(clips, plan, share, stop, setup)
+                    else _map_here(clips, plan, share, stop, setup, early)
                 )
                 with contextlib.closing(stream), Progress("clips") as progress:
                     progress.show(0, len(clips))
@@ -186,6 +193,7 @@ def _map_here(
     share: Share,
     stop: StopRequest,
     setup: Callable[[], None] | None,
+    early: EarlyWorkers | None,
 ) -> Generator[ClipResult]:
     """Extract clips in workers of this process, or in itself."""
     return map_clips(
@@ -196,6 +204,7 @@ def _map_here(
         stopped=stop.asked,
         threads=1 if share.shared else share.threads,
         setup=setup,
+        early=early,
     )
 
 

@@ -15,9 +15,8 @@ from cache.settings import merge, parse_overrides, read_toml, settings_from
 from extractors.running.settings import NetworkSettings
 from extractors.spectrogram import LogMelSettings, SpectrogramSettings
 from extractors.view_settings import VIEW_SETS
-from pipeline.faces.crops import CropSettings
-from pipeline.faces.settings import FaceSettings
-from pipeline.media.frames import DecodeSettings
+from pipeline.faces.settings import CropSettings, FaceSettings
+from pipeline.media.settings import DecodeSettings
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
-"""Settings of the search for faces, and those of them that a ``faces`` set's key covers."""
+"""Settings of faces: of the search, with those that a ``faces`` set's key covers, and of crops."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from cache.codec import fields_to_json
 from cache.digest import JSON
+from extractors.weights.facts import WeightFacts
 
 Policy = Literal["largest", "central", "longest", "first"]
 # Name in --weights -> the setting faces.second that it stands for.
@@ -82,3 +83,55 @@ class FaceSettings:
         if self.second == "mmod-cpu":
             values["second"] = "mmod"  # the same numbers, on another device
         return values
+
+
+@dataclass(frozen=True)
+class CropSettings:
+    """Settings of a crop: its size, its framing, and what it is aligned to.
+
+    Args:
+        size: side of the crop in pixels.
+        extend: how much larger the crop is than the aligned face, in total; 0.3 adds 15 % of the
+            face's size on each side.
+        lift: how far the crop is moved up, as a share of the aligned face's size (with ``box``, of
+            the box's): 0.12 shows more forehead and less chin.
+        framing: ``weights`` takes ``extend`` and ``lift`` from a weight file that states how the
+            faces it was trained on were framed, unless one of them is set to something else than
+            its default here; ``given`` takes them from here always.
+        align: ``landmarks`` turns and scales the face so that its landmarks sit at their mean
+            positions; ``box`` takes the upright square around the box.
+        border: what stands where a crop reaches over the edge of the frame.
+
+    Raises:
+        ValueError: ``size`` is below 1, ``extend`` not in [0, 4] or ``lift`` not in [-1, 1].
+    """
+
+    size: int = 224
+    extend: float = 0.3
+    lift: float = 0.0
+    framing: Literal["weights", "given"] = "weights"
+    align: Literal["landmarks", "box"] = "landmarks"
+    border: Literal["black", "replicate"] = "black"
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"size must be at least 1, got {self.size}")
+        if not 0 <= self.extend <= 4:
+            raise ValueError(f"extend must be in [0, 4], got {self.extend}")
+        if not -1 <= self.lift <= 1:
+            raise ValueError(f"lift must be in [-1, 1], got {self.lift}")
+
+
+def resolve_framing(settings: CropSettings, facts: WeightFacts | None) -> CropSettings:
+    """Return the settings with ``framing`` settled, by what a network's weights say of themselves.
+
+    A network sees best what it was trained on: how much forehead and background a crop shows moves
+    its answers more than a turn by a few degrees. Boxes frame otherwise than aligned faces do, so
+    that ``align`` = ``box`` takes nothing from weights.
+    """
+    own = CropSettings()
+    by_hand = (settings.extend, settings.lift) != (own.extend, own.lift)
+    stated = facts.framing if facts else None
+    if stated is None or by_hand or settings.framing == "given" or settings.align == "box":
+        return replace(settings, framing="given")
+    return replace(settings, extend=stated.extend, lift=stated.lift, framing="given")

@@ -15,9 +15,8 @@ from cache.sets.scan import check_cache
 from cache.sets.spec import SetError
 from cache.settings import SettingsError, settings_from
 from pipeline.extract.plan import ALGORITHM_VERSIONS
-from pipeline.faces.crops import CropSettings
 from pipeline.faces.overrides import Override
-from pipeline.faces.settings import FaceSettings
+from pipeline.faces.settings import CropSettings, FaceSettings
 from pipeline.inspect.request import FACES, NO_FACE
 
 

@@ -14,7 +14,6 @@ from av.video.reformatter import VideoReformatter
 
 from cache.span import WHOLE_FILE, Span
 from pipeline.media.container import (
-    DecodeSettings,
     MediaError,
     MediaInfo,
     NoVideoError,
@@ -26,6 +25,7 @@ from pipeline.media.container import (
     video_stream,
 )
 from pipeline.media.packets import Clock, Faults, decoded_frames
+from pipeline.media.settings import DecodeSettings
 
 __all__ = [
     "DecodeSettings",

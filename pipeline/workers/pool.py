@@ -15,6 +15,7 @@ otherwise; a new worker would load every network again.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import pickle
 import shutil
@@ -30,7 +31,7 @@ from hashlib import sha256
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, Generic, NoReturn, Protocol, TypeVar
+from typing import Any, Generic, NoReturn, Protocol, Self, TypeVar
 
 from pipeline.workers.watchdog import LAST_WORDS, watch
 
@@ -44,7 +45,7 @@ ENVIRONMENT = {
 # Ctrl-C reaches workers too, and the parent decides what it ends: ignore it before long imports.
 PROGRAM = (
     "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
-    "from pipeline.workers.pool import serve; serve({link}, {start!r})"
+    "from pipeline.workers.pool import serve; serve({link}, {load!r})"
 )
 LOOK_SECONDS = 0.2  # from one look whether to stop to the next, while no result comes
 PARENT_SECONDS = 0.5  # from one look whether the parent still runs to the next
@@ -85,6 +86,7 @@ def map_clips(
     stopped: Callable[[], bool] = lambda: False,
     threads: int = 1,
     setup: Callable[[], None] | None = None,
+    early: EarlyWorkers | None = None,
 ) -> Generator[R]:
     """Yield one result per clip, in the order in which they finish.
 
@@ -97,6 +99,7 @@ def map_clips(
             that they hold are left. In this process it is asked between clips.
         threads: PyTorch threads of each worker.
         setup: called when a worker starts; must pickle.
+        early: workers that are starting already, taken before others are started.
 
     Raises:
         WorkersFailedError: workers end before they take a clip, so that going on is pointless.
@@ -109,9 +112,54 @@ def map_clips(
         return
     with tempfile.TemporaryDirectory(prefix="avfuse-workers-") as folder:
         start = _Start(os.getpid(), Path(folder), threads, setup, work)
-        pool = _Pool(start, failed, stopped)
+        pool = _Pool(start, failed, stopped, early)
         yield from pool.run(iter(clips), jobs)
         yield from pool.run(iter(pool.again), 1, alone=True)
+
+
+class EarlyWorkers:
+    """Worker processes that load their libraries before it is known what they will work on.
+
+    For the time until ``map_clips`` takes them, while a run is planned; those that it doesn't take
+    end with the ``with``.
+
+    Args:
+        number: of processes.
+        load: the module that they import, with all that it needs.
+    """
+
+    def __init__(self, number: int, load: str) -> None:
+        self._started = [_start_worker(load) for _ in range(number)]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        while self._started:
+            _end_worker(*self._started.pop())
+
+    def take(self) -> tuple[subprocess.Popen[bytes], Connection] | None:
+        """Hand over one of them, with this end of its pipe; None if none is left."""
+        return self._started.pop() if self._started else None
+
+
+def _start_worker(load: str = "") -> tuple[subprocess.Popen[bytes], Connection]:
+    """Start a worker that loads a module, then waits to be told what to do."""
+    link, other = Pipe()
+    with other:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", PROGRAM.format(link=other.fileno(), load=load)],
+            stdin=subprocess.DEVNULL,
+            env=os.environ | ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            pass_fds=[other.fileno()],
+        )
+    return process, link
+
+
+def _end_worker(process: subprocess.Popen[bytes], link: Connection) -> None:
+    process.kill()
+    process.wait()
+    link.close()
 
 
 @dataclass
@@ -127,8 +175,13 @@ class _Pool(Generic[T, R]):
     """Worker processes, known by this end of their pipes; ``again`` are clips to try alone."""
 
     def __init__(
-        self, start: _Start, failed: Callable[[T, WorkerDied], R], stopped: Callable[[], bool]
+        self,
+        start: _Start,
+        failed: Callable[[T, WorkerDied], R],
+        stopped: Callable[[], bool],
+        early: EarlyWorkers | None,
     ) -> None:
+        self.early = early
         self.markers = start.markers
         self.file = start.save()
         self.failed = failed
@@ -172,15 +225,9 @@ class _Pool(Generic[T, R]):
 
     def _begin(self, clip: T) -> None:
         """Start a worker that will take a clip."""
-        link, other = Pipe()
-        paths = os.pathsep.join(sys.path)
-        with other:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-c", PROGRAM.format(link=other.fileno(), start=self.file)],
-                stdin=subprocess.DEVNULL,
-                env=os.environ | ENVIRONMENT | {"PYTHONPATH": paths},
-                pass_fds=[other.fileno()],
-            )
+        process, link = (self.early and self.early.take()) or _start_worker()
+        with contextlib.suppress(OSError):  # it died meanwhile, as the next look at its pipe shows
+            link.send(self.file)
         self._workers[link] = _Worker(process, clip)
 
     def _hand_over(self, link: Connection, clips: Iterator[T]) -> None:
@@ -218,9 +265,7 @@ class _Pool(Generic[T, R]):
 
     def _end(self, link: Connection) -> _Worker[T]:
         worker = self._workers.pop(link)
-        worker.process.kill()
-        worker.process.wait()
-        link.close()
+        _end_worker(worker.process, link)
         return worker
 
 
@@ -263,10 +308,20 @@ class _Start:
         os._exit(1)
 
 
-def serve(link: int, start_file: str) -> None:
-    """Work on the clips that come through a pipe: what a worker process runs until it is killed."""
+def serve(link: int, load: str) -> None:
+    """Work on the clips that come through a pipe: what a worker process runs until it is killed.
+
+    Args:
+        link: the pipe; the file with the start comes first.
+        load: a module to import meanwhile; empty for none.
+    """
     pipe = Connection(link)
-    start: _Start = pickle.loads(Path(start_file).read_bytes())  # noqa: S301 - of our parent
+    if load:
+        importlib.import_module(load)
+    try:
+        start: _Start = pickle.loads(Path(pipe.recv()).read_bytes())  # noqa: S301 - of our parent
+    except (EOFError, FileNotFoundError):  # our parent is gone, and what it left with it
+        return
     start.prepare()
     pipe.send(None)  # ready
     while True:

@@ -18,7 +18,8 @@ from extractors.running.face_network import load_face_network
 from extractors.running.settings import NetworkSettings
 from pipeline.cli import main
 from pipeline.faces.choice import choose_faces
-from pipeline.faces.crops import CropSettings, crop_faces
+from pipeline.faces.crops import crop_faces
+from pipeline.faces.settings import CropSettings
 from pipeline.faces.tracks import BoxSource, read_tracks
 from pipeline.media.frames import VideoReader
 from tests.pipeline.extracting import EXTRACT, entries, extract, report, write_tone

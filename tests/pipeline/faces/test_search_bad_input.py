@@ -9,10 +9,10 @@ import pytest
 
 from cache.span import Span
 from pipeline.faces.choice import choose_faces
-from pipeline.faces.crops import CropSettings, crop_faces
+from pipeline.faces.crops import crop_faces
 from pipeline.faces.overrides import Override
 from pipeline.faces.search import find_faces, track_faces
-from pipeline.faces.settings import FaceSettings
+from pipeline.faces.settings import CropSettings, FaceSettings
 from pipeline.faces.tracks import BoxSource
 from pipeline.media.frames import VideoReader
 from tests.pipeline.scenes import background, clip, place, true_box

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from av.stream import Disposition
 
-from pipeline.media.container import DecodeSettings, MediaError, check_file, probe
+from pipeline.media.container import MediaError, check_file, probe
+from pipeline.media.settings import DecodeSettings
 from tests.pipeline.videos import HEIGHT, WIDTH, grey_frame, write_video, write_wav
 
 SETTINGS = DecodeSettings()

@@ -18,7 +18,7 @@ from extractors.weights.files import WeightsError
 from pipeline.extract.plan import Plan, plan_sets, tell_default
 from pipeline.extract.settings import StageOneSettings
 from pipeline.extract.weights import PlanError
-from pipeline.faces.crops import CropSettings, resolve_framing
+from pipeline.faces.settings import CropSettings, resolve_framing
 from pipeline.predict.replay import Recorded, replay_plans
 from tests.pipeline.command import avfuse
 from tests.pipeline.default_weights import FACTS, ship_small_default
