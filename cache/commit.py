@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import socket
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -117,6 +118,37 @@ def make_folder(folder: Path) -> None:
         make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
     sync_folder(folder.parent)
+
+
+def check_place(path: Path) -> None:
+    """Refuse a folder that can't be written to or made, by making and removing one in it.
+
+    For commands that would find out only after their work. Where ``path`` is still to be made, the
+    nearest folder above that exists is tried.
+
+    Raises:
+        CacheWriteError: nothing can be written there, with the reason.
+    """
+    folder = path.absolute()
+    while not folder.is_dir():
+        if os.path.lexists(folder):
+            raise CacheWriteError(f"{path} can't be written: {folder} is not a folder")
+        folder = folder.parent
+    try:
+        Path(tempfile.mkdtemp(prefix=".avfuse-", dir=folder)).rmdir()
+    except OSError as error:
+        raise write_error(path.name or str(path), folder, error) from error
+
+
+def check_file_place(path: Path) -> None:
+    """Refuse a file that can't be written; see ``check_place``.
+
+    Raises:
+        CacheWriteError: it is a folder, or nothing can be written beside it.
+    """
+    if path.is_dir():
+        raise CacheWriteError(f"{path} is a folder; expected a file, which may be new")
+    check_place(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

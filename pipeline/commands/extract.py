@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING, get_args
 import click
 from click.core import ParameterSource
 
+from cache.commit import check_file_place, check_place
 from cache.manifest.manifest import read_manifest
 from cache.signals import StopRequest
+from extractors.running.device import check_device
 from extractors.view_settings import VIEW_SETS
 from pipeline.commands import options
 from pipeline.extract.choices import ConsumerChoice, EngineName, check_sets, shard
+from pipeline.extract.settings import load_settings
 from pipeline.extract.weights import PlanError, parse_weights, with_defaults
 from pipeline.faces.overrides import read_overrides
+from pipeline.workers.cores import num_cores
+from pipeline.workers.pool import EarlyWorkers, WorkersFailedError
 
 if TYPE_CHECKING:
     from pipeline.extract.clusters import Engine
@@ -148,61 +153,73 @@ def extract(
             raise PlanError(f"--cache {cache} is a file; expected a folder, which may be new")
         chosen = read_overrides(by_hand, {c.id for c in table.clips}) if by_hand else None
         choices = with_defaults(names, choices)
-        from pipeline.extract.settings import load_settings  # loads OpenCV and PyAV
-
         settings = load_settings(
             overrides,
             file=config,
             views=views or "",
             precision=PRECISION_NAMES[precision] if precision else "",
         )
-        # What is cheap to refuse has been; the rest loads PyTorch and dlib.
-        from pipeline.extract.clusters import EngineError
-        from pipeline.extract.plan import plan_sets, tell_default
-        from pipeline.extract.run import CacheFullError, run_extract
-        from pipeline.extract.summary import format_summary
-        from pipeline.workers.pool import WorkersFailedError
-
-        plan = plan_sets(
-            names,
-            settings,
-            choices,
-            cache=cache,
-            device=device,
-            batch_size=batch_size or 0,
-            retry_failed=retry_failed,
-            command=sys.argv,
-            overrides=chosen,
-        )
+        if engine == "local":  # another machine may well have what this one lacks
+            check_device(device)
+        check_place(cache)
+        if out is not None:
+            check_file_place(out)
     # Every error of manifests, settings, sets, weights and overrides is a ValueError.
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
-    for planned in plan.sets:
-        if planned.choice and planned.choice.default:
-            click.echo(tell_default(planned), err=True)
-        if planned.spec.untrained:
-            click.echo(
-                f"Warning: {planned.name} has random weights. Its features, every run trained on "
-                "them and every prediction are marked untrained.",
-                err=True,
-            )
+    # What is cheap to refuse has been; the rest loads PyTorch and dlib, here and in the workers.
+    count = 0 if engine != "local" else min(num_cores() if jobs is None else jobs, len(clips))
     stop = StopRequest()
-    with stop.noted(to_the_end=True):
+    with EarlyWorkers(count, load="pipeline.extract.clip") as early:
+        from pipeline.extract.clusters import EngineError
+        from pipeline.extract.plan import plan_sets, tell_default
+        from pipeline.extract.run import CacheFullError, check_plan, run_extract
+        from pipeline.extract.summary import format_summary
+
         try:
-            summary = run_extract(
-                clips,
-                plan,
-                jobs=jobs,
-                threads=threads,
-                consumer=consumer,
-                report=out,
-                engine=_engine(engine, jobs),
-                stop=stop,
+            plan = plan_sets(
+                names,
+                settings,
+                choices,
+                cache=cache,
+                device=device,
+                batch_size=batch_size or 0,
+                retry_failed=retry_failed,
+                command=sys.argv,
+                overrides=chosen,
             )
-        except (CacheFullError, WorkersFailedError, EngineError) as error:
-            click.echo(f"Error: {error}", err=True)
-            sys.exit(1)
-        click.echo(json.dumps(summary.to_json(), indent=2) if as_json else format_summary(summary))
+            if engine == "local":
+                check_plan(plan)
+        except (ValueError, OSError) as error:
+            raise click.UsageError(str(error)) from error
+        for planned in plan.sets:
+            if planned.choice and planned.choice.default:
+                click.echo(tell_default(planned), err=True)
+            if planned.spec.untrained:
+                click.echo(
+                    f"Warning: {planned.name} has random weights. Its features, every run trained "
+                    "on them and every prediction are marked untrained.",
+                    err=True,
+                )
+        with stop.noted(to_the_end=True):
+            try:
+                summary = run_extract(
+                    clips,
+                    plan,
+                    jobs=jobs,
+                    threads=threads,
+                    consumer=consumer,
+                    report=out,
+                    engine=_engine(engine, jobs),
+                    stop=stop,
+                    early=early,
+                )
+            except (CacheFullError, WorkersFailedError, EngineError) as error:
+                click.echo(f"Error: {error}", err=True)
+                sys.exit(1)
+            click.echo(
+                json.dumps(summary.to_json(), indent=2) if as_json else format_summary(summary)
+            )
     if summary.interrupted:
         sys.exit(128 + summary.interrupted)
     sys.exit(1 if summary.failed else 0)

@@ -10,6 +10,7 @@ import click
 from cache.progress import Progress
 from cache.signals import StopRequest
 from extractors.networks import NETWORKS
+from extractors.running.device import check_device, check_precision, choose_device
 from trainer.commands import options
 from trainer.runs.folder import INFO, format_json, is_finished
 from trainer.runs.run_writer import check_writable
@@ -96,10 +97,10 @@ def finetune(
             check_writable(run, overwrite=True)
         if weights is not None and not weights.is_file():
             raise click.UsageError(f"--weights {weights} does not exist, or is no file")
+        check_device(device)
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
     # What is cheap to refuse has been; the rest loads PyTorch.
-    from extractors.running.device import choose_device
     from pipeline.align_stills import framing_of, read_images
     from trainer.stills.finetune import DivergedError, StillEpoch, Stopped
     from trainer.stills.run import Callbacks, run_finetuning
@@ -122,6 +123,8 @@ def finetune(
     report = None
     try:
         device = choose_device(device)
+        if not finished:
+            check_precision(settings.training.precision, device)
         with Progress("images") as reading:
             parts = read_images(data, settings, layout=layout, align=align, progress=reading.show)
         if weights is not None:

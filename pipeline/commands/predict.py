@@ -9,7 +9,9 @@ from pathlib import Path
 
 import click
 
+from cache.commit import check_file_place
 from cache.signals import ends_by_signal
+from extractors.running.device import check_device
 from pipeline.commands import options
 from pipeline.extract.weights import parse_weights
 from pipeline.predict.curve import check_suffix, format_answer, write_curves
@@ -67,6 +69,7 @@ def predict(
         raise click.UsageError("--curve is drawn by the default network; leave out the run")
     try:
         found, choices = read_run(run), parse_weights(weights)
+        _check(videos, device)
         from pipeline.predict.by_run import predict_videos  # loads PyTorch and dlib
 
         answer = predict_videos(found, videos, weights=choices, device=device, jobs=jobs)
@@ -101,6 +104,16 @@ def split_run(paths: Sequence[Path]) -> tuple[Path | None, tuple[Path, ...]]:
     return first, tuple(rest)
 
 
+def _check(videos: Sequence[Path], device: str) -> None:
+    """Refuse at once what can't be answered: no video is there, or no such device.
+
+    A video that lacks among others is answered for, as one that can't be read.
+    """
+    if not any(video.exists() for video in videos):
+        raise click.UsageError(f"{videos[0]}: no such file; name videos to classify")
+    check_device(device)
+
+
 def _ask_default(
     videos: Sequence[Path], *, device: str, jobs: int, as_json: bool, curve: Path | None
 ) -> None:
@@ -108,6 +121,8 @@ def _ask_default(
     try:
         if curve is not None:
             check_suffix(curve)
+            check_file_place(curve)
+        _check(videos, device)
         from pipeline.predict.by_default import ask_default_network  # loads PyTorch and dlib
 
         answers = ask_default_network(videos, device=device, jobs=jobs)

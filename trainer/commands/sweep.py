@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cache.commit import check_place
 from cache.manifest.manifest import read_manifest
 from cache.progress import Progress
 from cache.signals import ends_by_signal
+from extractors.running.device import check_device, choose_device
 from trainer.commands import options
 from trainer.runs.folder import format_json
 from trainer.sweeps.file import read_sweep, sweep_names
@@ -102,13 +104,16 @@ def sweep(
         read_manifest(manifest, check_files=False)
         if not cache.is_dir():
             raise click.UsageError(f"{cache} is not a folder; expected one that extract wrote")
+        for folder in (out, packs):
+            if folder is not None:
+                check_place(folder)
+        check_device(device)
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
     # What is cheap to refuse has been; the rest loads PyTorch.
     from joblib import cpu_count
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    from extractors.running.device import choose_device
     from trainer.sweeps.cell import Place
     from trainer.sweeps.sweep import TABLE_MARKDOWN, run_sweep
     from trainer.sweeps.table import make_table

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import click
 
+from cache.commit import check_place
 from cache.manifest.manifest import read_manifest
 from cache.sets.feature_set import find_set
 from cache.signals import ends_by_signal
+from extractors.running.device import check_device, choose_device
 from trainer.commands import options
 from trainer.data.splits import plan_folds
 from trainer.runs.folder import format_json, is_finished
@@ -103,6 +105,9 @@ def train(
         if not cache.is_dir():
             raise click.UsageError(f"{cache} is not a folder; expected one that extract wrote")
         check_writable(run, overwrite=True)
+        if packs is not None:
+            check_place(packs)
+        check_device(device)
         for name in used_set_names(settings):
             find_set(cache, name)
         trained_on = tuple(part.strip() for part in train_on.split(","))
@@ -118,7 +123,6 @@ def train(
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
     # What is cheap to refuse has been; the rest loads PyTorch.
-    from extractors.running.device import choose_device
     from trainer.runs.display import Display
     from trainer.runs.experiment import Protocol, run_experiment
     from trainer.runs.terminal import format_report

@@ -12,6 +12,7 @@ from typing import Any, Self
 from cache.codec import fields_to_json
 from cache.commit import (
     Writer,
+    check_place,
     is_alive,
     temporary_writer,
     this_host,
@@ -164,10 +165,11 @@ def check_writable(path: Path, *, overwrite: bool, resume: bool = False) -> None
     Raises:
         RunError: as ``RunWriter``, except that the identity is not known yet.
     """
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path} is a file; a run is written to a folder")
+    check_place(path)
     if not path.exists():
         return
-    if not path.is_dir():
-        raise RunError(f"{path} is a file; a run is written to a folder")
     if not set(path.iterdir()) - set(_left_over(path)):
         return
     if not (path / INFO).is_file():
