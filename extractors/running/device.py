@@ -50,8 +50,8 @@ def check_device(text: str) -> None:
         raise ValueError(f"--device {text}: expected auto, cpu, cuda or cuda:N")
     if kind == "cuda" and not may_have_gpu():
         raise ValueError(
-            f"--device {text}: there is no GPU here, as no driver of one is installed; use "
-            "--device cpu"
+            f"--device {text}: there are no CUDA devices here, as no driver of a GPU is "
+            "installed; use --device cpu"
         )
 
 

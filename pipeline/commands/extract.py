@@ -161,7 +161,8 @@ def extract(
         )
         if engine == "local":  # another machine may well have what this one lacks
             check_device(device)
-        check_place(cache)
+        if not cache.exists():  # one that has all can be read-only
+            check_place(cache)
         if out is not None:
             check_file_place(out)
     # Every error of manifests, settings, sets, weights and overrides is a ValueError.

@@ -92,15 +92,14 @@ def test_shards_cut_a_manifest_into_parts_that_together_are_the_whole(
     assert find_set(cache, "spectrogram").clip_ids() == sorted(ids)
 
 
-def test_a_cache_that_cannot_be_written_is_named_and_nothing_is_recorded(enterable: Path) -> None:
+def test_a_cache_that_cannot_be_made_is_refused_before_any_work(enterable: Path) -> None:
     write_tone(enterable / "tone.wav", 0.5)
     write_manifest(enterable / "m.csv", [Clip("tone", enterable / "tone.wav")])
     with no_rights(enterable):
         result = extract(enterable / "m.csv", enterable / "cache", "--sets", "spectrogram")
-    assert result.exit_code == 1
-    assert "the cache can't be written" in result.stderr
-    assert "0 of 1 clips are done" in result.stderr
-    assert "make the folder writable" in result.stderr
+    assert result.exit_code == 2
+    assert f"cache can't be written to {enterable}: " in " ".join(result.stderr.split())
+    assert "make the folder writable" in " ".join(result.stderr.split())
     assert not (enterable / "cache").exists()
 
 

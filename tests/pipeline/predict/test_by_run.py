@@ -120,9 +120,9 @@ def test_a_missing_run_and_a_missing_video_are_named(run: Path, tmp_path: Path) 
     result, _ = predict(tmp_path / "none", "x.mp4")
     assert result.exit_code == 2
     assert "is not a run folder" in result.stderr
-    result, answer = predict(run, tmp_path / "gone.mp4")
-    assert result.exit_code == 1
-    assert "gone.mp4" in answer["videos"][0]["why"][0]
+    result, _ = predict(run, tmp_path / "gone.mp4")
+    assert result.exit_code == 2
+    assert "gone.mp4: no such file" in result.stderr
 
 
 @pytest.mark.slow
