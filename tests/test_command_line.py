@@ -14,6 +14,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from extractors.running.device import may_have_gpu
 from pipeline.cli import main
 from pipeline.commands.group import Group
 from pipeline.extract.settings import load_settings as load_stage_one
@@ -167,7 +168,26 @@ REFUSED: list[tuple[list[str], str]] = [
     ),
     ([*EXTRACT, "ir50", "--engine", "slurm"], "'slurm' is not one of 'local', 'dask', 'ray'"),
     ([*EXTRACT, "ir50", "--veiws", "wide"], "'--views'"),
+    ([*EXTRACT, "faces", "--device", "tpu"], "expected auto, cpu, cuda or cuda:N"),
+    ([*EXTRACT, "alexnet"], "alexnet needs the audio encoder of a trained run"),
+    ([*EXTRACT, "alexnet", "--weights", "alexnet=gone"], "gone is neither a checkpoint nor"),
+    ([*EXTRACT, "faces", "--weights", "ir50=random"], "ir50 is not among --sets faces"),
+    ([*EXTRACT, "faces", "--set", "unknown.key=1"], "unknown setting unknown. Known here: decode"),
+    ([*EXTRACT, "faces", "--set", "hang_seconds=0"], "hang_seconds must be above 0"),
+    ([*EXTRACT, "faces", "--config", "gone.toml"], "gone.toml is not a file; expected a TOML"),
+    (
+        [*EXTRACT, "resnet18", "--set", "network.layer=fc6"],
+        "resnet18 has the layers embedding, pooled, not 'fc6'",
+    ),
+    ([*EXTRACT, "faces", "--out", "/proc/x.json"], "can't be written to /proc"),
+    ([*EXTRACT, "faces", "--out", "/proc"], "/proc is a folder; expected a file"),
+    (["extract", str(MANIFEST), "--cache", "/proc/x", "--sets", "faces"], "x can't be written to"),
+    (
+        ["extract", str(MANIFEST), "--cache", f"{MANIFEST}/x", "--sets", "faces"],
+        "manifest.csv is not a folder",
+    ),
     (["doctor", "gone.csv"], "gone.csv is not a file"),
+    (["inspect", "faces", str(MANIFEST), "--cache", "c", "-o", "o"], "c does not exist; expected"),
     (["inspect", "faces", "gone.csv", "--cache", "c", "-o", "o"], "gone.csv: no such file"),
     (["inspect", "faces", str(MANIFEST), "--cache", "c", "-o", "o", "--clip", "x"], "no clip 'x'"),
     (["inspect", "faces", str(MANIFEST), "--cache", "c", "-o", "o", "--size", "1"], "size must be"),
@@ -181,17 +201,39 @@ REFUSED: list[tuple[list[str], str]] = [
     (TRAIN, "c is not a folder"),
     ([*TRAIN, "--preset", "icmi18"], "unknown preset 'icmi18'"),
     ([*TRAIN, "--set", "video.st=1"], "unknown setting video.st; did you mean video.set?"),
+    (["weights", "check", "."], ". is not a file"),
+    (["weights", "convert", ".", "-o", "x.safetensors", "--network", "ir50"], ". is not a file"),
+    (["train", str(MANIFEST), "--cache", ".", "--run", "/proc/x"], "x can't be written to /proc"),
+    (
+        ["train", str(MANIFEST), "--cache", ".", "--run", "r", "--packs", "/proc/x"],
+        "x can't be written to /proc",
+    ),
+    (
+        ["train", str(MANIFEST), "--cache", ".", "--run", "r", "--device", "tpu"],
+        "expected auto, cpu, cuda or cuda:N",
+    ),
     (["finetune", "gone", "--run", "r"], "gone does not exist"),
     ([*FINETUNE, "--network", "ir51"], "'ir51' is not one of 'ir50'"),
     ([*FINETUNE, "--set", "epocs=3"], "unknown setting epocs; did you mean epochs?"),
     ([*FINETUNE, "--set", "optim.epochs=3"], "unknown setting optim; did you mean epochs?"),
     (["sweep", "gone.toml", str(MANIFEST), "--cache", "c", "-o", "o"], "unknown sweep"),
+    (
+        ["sweep", "icmi19-table3", str(MANIFEST), "--cache", ".", "-o", "/proc/x"],
+        "x can't be written to /proc",
+    ),
+    (
+        ["sweep", "icmi19-table3", str(MANIFEST), "--cache", ".", "-o", "o", "--device", "tpu"],
+        "expected auto, cpu, cuda or cuda:N",
+    ),
     (["evaluate", "gone"], "gone is not a run folder"),
     (["report", "gone", "-o", "x.html"], "gone is not a run folder"),
     (["compare", "gone", "gone"], "gone is not a run folder"),
     (["ensemble", "gone", "gone", "-o", "x"], "gone is not a run folder"),
     (["predict", "gone", "video.mp4"], "gone is not a run folder"),
     (["predict", "video.mp4", "--curve", "c.pdf"], "ends in .csv or .png"),
+    (["predict", "gone.mp4"], "gone.mp4: no such file"),
+    (["predict", str(MANIFEST), "--curve", "/proc/x.png"], "proc can't be written to /proc"),
+    (["predict", str(MANIFEST), "--device", "tpu"], "expected auto, cpu, cuda or cuda:N"),
     (["demo", "gone", "--speakers", "1"], "1 is not in the range"),
     (["index", "foldr", "x", "-o", "m.csv"], "No such command 'foldr'. Did you mean 'folder'?"),
     (["trian"], "No such command 'trian'. Did you mean 'train'?"),
@@ -206,6 +248,20 @@ def test_every_wrong_name_and_path_is_refused_without_a_heavy_library(tmp_path: 
         assert code != 0, words
         assert message in " ".join(text.split()), (words, text)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(may_have_gpu(), reason="this machine may have a GPU: PyTorch is asked")
+def test_a_gpu_that_cannot_be_there_is_refused_without_a_heavy_library(tmp_path: Path) -> None:
+    cuda = ["--device", "cuda"]
+    commands = [
+        [*EXTRACT, "faces", *cuda],
+        ["train", str(MANIFEST), "--cache", ".", "--run", "r", *cuda],
+        ["sweep", "icmi19-table3", str(MANIFEST), "--cache", ".", "-o", "o", *cuda],
+        ["predict", str(MANIFEST), *cuda],
+    ]
+    for words, code, text in run_all(commands, tmp_path):
+        assert code == 2, words
+        assert "there are no CUDA devices here" in " ".join(text.split()), (words, text)
 
 
 def test_ctrl_c_while_a_command_still_loads_ends_it_with_a_word(tmp_path: Path) -> None:

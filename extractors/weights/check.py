@@ -62,6 +62,8 @@ def check_weights(file: Path) -> Checked:
     """Find the network that a weight file fits and load it; what goes wrong is in the result."""
     if not file.exists():
         return Checked(file, problem=f"{file} does not exist")
+    if file.is_dir():
+        return Checked(file, problem=f"{file} is not a file; name the weight file itself")
     from extractors.weights.facts import read_facts
     from extractors.weights.files import WeightsError
     from extractors.weights.identify import identify

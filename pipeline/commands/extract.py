@@ -13,12 +13,14 @@ from click.core import ParameterSource
 from cache.commit import check_file_place, check_place
 from cache.manifest.manifest import read_manifest
 from cache.signals import StopRequest
-from extractors.running.device import check_device
+from extractors.networks import NETWORKS
+from extractors.running.device import check_device, check_precision, choose_device
+from extractors.running.settings import resolve_settings
 from extractors.view_settings import VIEW_SETS
 from pipeline.commands import options
 from pipeline.extract.choices import ConsumerChoice, EngineName, check_sets, shard
 from pipeline.extract.settings import load_settings
-from pipeline.extract.weights import PlanError, parse_weights, with_defaults
+from pipeline.extract.weights import PlanError, check_choices, parse_weights, with_defaults
 from pipeline.faces.overrides import read_overrides
 from pipeline.workers.cores import num_cores
 from pipeline.workers.pool import EarlyWorkers, WorkersFailedError
@@ -147,6 +149,7 @@ def extract(
         names = [name.strip() for name in sets.split(",") if name.strip()]
         check_sets(names)
         choices = parse_weights(weights)
+        check_choices(names, choices)
         table = read_manifest(manifest, follow_links=follow_links)
         clips = shard(table.clips, shard_text)
         if cache.exists() and not cache.is_dir():
@@ -159,8 +162,12 @@ def extract(
             views=views or "",
             precision=PRECISION_NAMES[precision] if precision else "",
         )
+        for name in (name for name in names if name in NETWORKS):
+            resolve_settings(settings.network, NETWORKS[name], None)
         if engine == "local":  # another machine may well have what this one lacks
             check_device(device)
+            if settings.network.precision != "float32":
+                check_precision(settings.network.precision, choose_device(device))
         if not cache.exists():  # one that has all can be read-only
             check_place(cache)
         if out is not None:
@@ -174,7 +181,7 @@ def extract(
     with EarlyWorkers(count, load="pipeline.extract.clip") as early:
         from pipeline.extract.clusters import EngineError
         from pipeline.extract.plan import plan_sets, tell_default
-        from pipeline.extract.run import CacheFullError, check_plan, run_extract
+        from pipeline.extract.run import CacheFullError, run_extract
         from pipeline.extract.summary import format_summary
 
         try:
@@ -189,8 +196,6 @@ def extract(
                 command=sys.argv,
                 overrides=chosen,
             )
-            if engine == "local":
-                check_plan(plan)
         except (ValueError, OSError) as error:
             raise click.UsageError(str(error)) from error
         for planned in plan.sets:

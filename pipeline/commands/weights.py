@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from cache.commit import check_file_place
 from extractors.networks import NETWORKS
 from extractors.weights.check import Checked, check_weights
 from pipeline.commands import options
@@ -93,10 +94,15 @@ def convert(
     """Convert FILE to safetensors, with its source and digest in the header."""
     if out.suffix != ".safetensors":
         raise click.BadParameter(f"expected a name that ends in .safetensors, got {out}")
-    if not file.exists():
-        raise click.ClickException(f"{file} does not exist")
+    if not file.is_file():
+        what = "is not a file" if file.exists() else "does not exist"
+        raise click.ClickException(f"{file} {what}; expected a weight file")
     if out.exists() and not overwrite:
         raise click.ClickException(f"{out} exists; pass --overwrite to replace it")
+    try:
+        check_file_place(out)
+    except OSError as error:
+        raise click.ClickException(str(error)) from error
     from extractors.weights.files import WeightsError  # these load PyTorch
     from extractors.weights.load import convert_weights
 

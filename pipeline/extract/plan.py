@@ -31,6 +31,7 @@ from pipeline.extract.weights import (
     FileState,
     PlanError,
     WeightsChoice,
+    check_choices,
     describe_training,
     with_defaults,
 )
@@ -185,11 +186,7 @@ def tell_default(planned: PlannedSet) -> str:
 def _wanted(names: Sequence[str], choices: Mapping[str, WeightsChoice]) -> list[str]:
     """Return the sets asked for, upstream first."""
     check_sets(names)
-    for name in choices:
-        if name not in names and name not in DETECTORS:
-            raise PlanError(
-                f"--weights {name}=... but {name} is not among --sets {','.join(names)}"
-            )
+    check_choices(names, choices)
     return [name for name in SETS if name in names]
 
 
@@ -276,12 +273,9 @@ def _planned_audio(name: str, settings: StageOneSettings) -> PlannedSet:
 
 
 def _planned_grid(choices: Mapping[str, WeightsChoice], settings: StageOneSettings) -> PlannedSet:
-    choice = choices.get(ALEXNET)
-    if choice is None or choice.file is None:
-        raise PlanError(
-            f"{ALEXNET} needs the audio encoder of a trained run: pass --weights {ALEXNET}=RUN, or "
-            "one of its checkpoints/*.safetensors"
-        )
+    choice = choices[ALEXNET]
+    if choice.file is None:
+        raise PlanError(f"{ALEXNET} has no random weights; pass --weights {ALEXNET}=RUN")
     encoder = load_frozen_alexnet(choice.file)
     name = encoder.features
     if name not in AUDIO_SETS:

@@ -96,16 +96,6 @@ class Share:
     shared: bool
 
 
-def check_plan(plan: Plan) -> None:
-    """Refuse a plan that this machine would take far too long for.
-
-    Raises:
-        ValueError: its processor has no instructions for the networks' precision.
-    """
-    if plan.of_kind("network"):
-        check_precision(plan.settings.network.precision, plan.device)
-
-
 def run_extract(
     clips: Sequence[Clip],
     plan: Plan,
@@ -142,8 +132,8 @@ def run_extract(
             no engine is to compute. Nothing has been written then.
     """
     started = time.monotonic()
-    if engine is None:  # another machine may well have them
-        check_plan(plan)
+    if plan.of_kind("network") and engine is None:  # another machine may well have them
+        check_precision(plan.settings.network.precision, plan.device)
     # An engine's work is done elsewhere: this process has no workers.
     share = Resources(0 if engine else jobs, threads, consumer).share(len(clips), plan.device)
     results: list[ClipResult] = []

@@ -102,6 +102,28 @@ def parse_weights(choices: Sequence[str]) -> dict[str, WeightsChoice]:
     return result
 
 
+def check_choices(names: Sequence[str], choices: Mapping[str, WeightsChoice]) -> None:
+    """Check that weights are of sets asked for, and that the encoder has some.
+
+    Args:
+        names: feature sets.
+        choices: weights by network, encoder or detector.
+
+    Raises:
+        PlanError: weights of a set that isn't asked for, or ``alexnet`` without any.
+    """
+    for name in choices:
+        if name not in names and name not in DETECTORS:
+            raise PlanError(
+                f"--weights {name}=... but {name} is not among --sets {','.join(names)}"
+            )
+    if ALEXNET in names and ALEXNET not in choices:
+        raise PlanError(
+            f"{ALEXNET} needs the audio encoder of a trained run: pass --weights {ALEXNET}=RUN, or "
+            "one of its checkpoints/*.safetensors"
+        )
+
+
 def with_defaults(
     names: Sequence[str], choices: Mapping[str, WeightsChoice]
 ) -> dict[str, WeightsChoice]:

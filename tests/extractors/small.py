@@ -11,7 +11,14 @@ from torch import nn
 
 from extractors import networks
 from extractors.networks import NetworkSpec
+from extractors.running.device import check_precision
 
+try:
+    check_precision("bfloat16", "cpu")
+    _refusal = ""
+except ValueError as error:
+    _refusal = str(error)
+needs_bfloat16 = pytest.mark.skipif(bool(_refusal), reason=_refusal)
 # Convolutions pick another order of summation with the batch size; no value moves further.
 ROUNDING = 1e-5
 WIDTHS = {

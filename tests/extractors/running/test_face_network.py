@@ -17,7 +17,13 @@ from extractors.views import VIEW_SETS, ViewSettings
 from extractors.weights.files import WeightsError
 from extractors.weights.random import initialise
 from extractors.weights.tensors import weights_digest
-from tests.extractors.small import ROUNDING, give_statistics, small_specs, use_small_networks
+from tests.extractors.small import (
+    ROUNDING,
+    give_statistics,
+    needs_bfloat16,
+    small_specs,
+    use_small_networks,
+)
 
 Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
 FEW = ViewSettings(rotations=(0.0, 5.0), scales=(1.0,))
@@ -214,6 +220,7 @@ def test_read_only_crops_are_taken_without_a_warning(crops: np.ndarray) -> None:
     assert network(SPECS["resnet18"]).extract(crops)["basic"].shape == (7, 32)
 
 
+@needs_bfloat16
 @pytest.mark.slow
 def test_bfloat16_stays_near_float32_and_says_how_near(crops: np.ndarray) -> None:
     rounded = network(SPECS["ir50"], NetworkSettings(views=FEW, precision="bfloat16"))

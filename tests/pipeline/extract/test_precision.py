@@ -12,7 +12,6 @@ from click.testing import CliRunner
 
 from cache.manifest.manifest import read_manifest
 from cache.sets.feature_set import list_sets
-from extractors.running.device import check_precision
 from extractors.running.face_network import load_face_network
 from pipeline.cli import main
 from pipeline.extract.plan import plan_sets
@@ -20,6 +19,7 @@ from pipeline.extract.run import run_extract
 from pipeline.extract.settings import load_settings
 from pipeline.extract.weights import parse_weights
 from tests.conftest import SMALL
+from tests.extractors.small import needs_bfloat16
 
 
 @pytest.fixture
@@ -63,14 +63,11 @@ def test_python_is_refused_too_when_it_runs_a_plan_or_builds_a_network(
         load_face_network("resnet18", None, settings.network)
 
 
+@needs_bfloat16
 @pytest.mark.slow
 def test_a_precision_has_a_set_of_its_own_and_says_how_far_it_is_from_float32(
     corpus: Path, tmp_path: Path
 ) -> None:
-    try:
-        check_precision("bfloat16", "cpu")
-    except ValueError as error:
-        pytest.skip(str(error))
     clip = read_manifest(corpus).clips[0].id
     manifest = corpus.parent / f"{tmp_path.name}.csv"
     manifest.write_text("".join(corpus.read_text().splitlines(keepends=True)[:2]))

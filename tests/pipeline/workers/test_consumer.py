@@ -30,7 +30,7 @@ from pipeline.workers.consumer import Consumer
 from pipeline.workers.pool import WorkerDied, map_clips
 from pipeline.workers.remote import RemoteNetwork, Reply, Request
 from tests.conftest import SMALL
-from tests.extractors.small import ROUNDING, small_specs
+from tests.extractors.small import ROUNDING, needs_bfloat16, small_specs
 
 FEW = ViewSettings(rotations=(0.0, 5.0), scales=(1.0,))
 BATCH = 5
@@ -170,6 +170,7 @@ def test_a_stranger_without_the_key_is_turned_away(consumer: Consumer) -> None:
     assert ask(consumer, make_crops(2, 1))[0].error == ""
 
 
+@needs_bfloat16
 def test_the_deviation_of_the_first_batch_comes_with_the_answer() -> None:
     with Consumer(lambda _: make_network(precision="bfloat16"), threads=1) as consumer:
         first, second = (ask(consumer, make_crops(2, seed))[0] for seed in (0, 1))
