@@ -21,6 +21,7 @@ from typing import Any
 import click
 
 from benchmarks.machine import describe_machine, write_result
+from extractors.running.device import check_precision
 
 WAYS: dict[str, tuple[str, ...]] = {
     "own": ("--jobs", "2"),
@@ -59,6 +60,12 @@ def main(manifest: Path, only: str | None, out: Path | None) -> None:
     machine = describe_machine()
     result: dict[str, Any] = {"machine": machine}
     for name in only.split(";") if only else WAYS:
+        if "bf16" in WAYS[name]:
+            try:
+                check_precision("bfloat16", "cpu")
+            except ValueError as error:
+                click.echo(f"{name}: left out: {error}", err=True)
+                continue
         result[name] = measure(manifest, WAYS[name])
         click.echo(f"{name}: {result[name]}")
     if out:

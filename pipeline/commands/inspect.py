@@ -13,6 +13,7 @@ from cache.commit import check_place
 from cache.manifest.manifest import read_manifest
 from cache.progress import Progress
 from cache.sets.feature_set import find_set
+from cache.sets.scan import check_cache
 from pipeline.commands import options
 from pipeline.commands.group import Group
 from pipeline.faces.overrides import read_overrides
@@ -111,6 +112,7 @@ def faces(
         table = read_manifest(manifest, check_files=False)
         clips = pick_clips(table, wanted)
         by_hand = read_overrides(overrides, set(table.by_id)) if overrides else None
+        check_cache(cache)
         find_set(cache, name)
         check_place(out.parent if out.suffix in (".png", ".html") else out)
         from pipeline.inspect.sheets import make_sheets  # these load PyTorch, dlib and OpenCV

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.workers.pool import WorkerDied, WorkersFailedError, map_clips
+from pipeline.workers.pool import EarlyWorkers, WorkerDied, WorkersFailedError, map_clips
 from pipeline.workers.watchdog import guarded, watch
 
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -111,6 +111,17 @@ def endless() -> Iterator[int]:
 
 def failed(clip: Clip, died: WorkerDied) -> str:
     return f"{clip.id} died: {died}"
+
+
+@pytest.mark.slow
+def test_workers_that_started_early_take_the_clips_and_end_with_the_with() -> None:
+    with EarlyWorkers(2, load="tests.pipeline.workers.test_pool") as early:
+        processes = [process for process, _ in early._started]
+        clips = [Clip("a"), Clip("b"), Clip("c")]
+        results = sorted(map_clips(work, clips, jobs=1, failed=failed, early=early))
+        assert results == ["a done", "b done", "c done"]
+        assert [process.poll() is None for process in processes] == [True, False]
+    assert [process.returncode for process in processes] == [-signal.SIGKILL] * 2
 
 
 @pytest.mark.slow
