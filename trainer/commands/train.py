@@ -8,13 +8,12 @@ from pathlib import Path
 import click
 
 from cache.manifest.manifest import read_manifest
-from cache.sets.feature_set import find_set
 from cache.signals import ends_by_signal
 from trainer.commands import options
 from trainer.data.splits import plan_folds
 from trainer.runs.folder import format_json, is_finished
 from trainer.runs.run_writer import check_writable
-from trainer.settings import inner_share, load_settings, used_set_names
+from trainer.settings import DEFAULT_PRESET, inner_share, load_settings
 
 
 @click.command()
@@ -23,7 +22,7 @@ from trainer.settings import inner_share, load_settings, used_set_names
 @options.RUN
 @click.option(
     "--preset",
-    default="icmi19",
+    default=DEFAULT_PRESET,
     show_default=True,
     help="Settings to start from: a preset's name or a TOML file.",
 )
@@ -103,8 +102,7 @@ def train(
         if not cache.is_dir():
             raise click.UsageError(f"{cache} is not a folder; expected one that extract wrote")
         check_writable(run, overwrite=True)
-        for name in used_set_names(settings):
-            find_set(cache, name)
+        options.check_sets(cache, settings)
         trained_on = tuple(part.strip() for part in train_on.split(","))
         plan_folds(
             table.clips,
