@@ -82,7 +82,7 @@ def summarise(steps: Sequences) -> Sequences:
     per_step = int(np.prod(steps.shape, dtype=np.int64))
     values = np.empty((count, (2 + len(PERCENTILES)) * per_step), np.float32)
     middle = np.empty(count)
-    for row, clip in enumerate(np.flatnonzero(steps.lengths)):
+    for row, clip in enumerate(np.flatnonzero(steps.lengths).tolist()):
         own, times = steps.of(clip).reshape(-1, per_step), steps.times_of(clip)
         mean, deviation = own.mean(axis=0, dtype=np.float64), own.std(axis=0, dtype=np.float64)
         spread = np.percentile(own, PERCENTILES, axis=0)
