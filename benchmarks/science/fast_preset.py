@@ -4,10 +4,10 @@
 
 RAVDESS speech in six folds of speakers; video is the clip mean of 35 action units, so that only the
 sound, the fusion and the training can be chosen here. Candidates differ from the preset in one
-thing, and were written down before any was measured. For each outer fold a candidate is compared on
-the speakers of the other five, one fold held out in turn: a head that is fitted without folds f
-and g speaks for g in the choice of f, and for f in that of g. The preset stays unless a
-candidate is better by more than ``NOISE``.
+thing; docs/results.md says what was looked at before they were written down. For each outer fold a
+candidate is compared on the speakers of the other five, one fold held out in turn: a head that is
+fitted without folds f and g speaks for g in the choice of f, and for f in that of g. The preset
+stays unless a candidate is better by more than ``NOISE``.
 """
 
 from __future__ import annotations
