@@ -1,7 +1,8 @@
 """Settings of heads and their training: frozen dataclasses, the only place that states a default.
 
 The tables ``video``, ``audio``, ``fusion`` and ``optim`` stand at the top level, so that
-``--set video.set=resnet18`` reads as it is written. ``presets/*.toml`` hold the papers' systems.
+``--set video.set=resnet18`` reads as it is written. ``presets/*.toml`` hold the papers' systems and
+one of our own, ``DEFAULT_PRESET``.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from cache.settings import (
 )
 
 PRESETS = Path(__file__).parent / "presets"
+# What `train` uses where nobody names one.
+DEFAULT_PRESET = "fast"
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,8 @@ class ModalitySettings:
     Args:
         set: the feature set's name; ``a+b`` joins two sets step by step.
         features: what to read of it: "basic", "mean", "mean_std", "norm_fft", or an array of the
-            set by its own name. "auto" is "basic" of a network's set and the only array of others.
+            set by its own name. "auto" is "basic" of a network's set and the only array of others;
+            "statistics" is one step a clip, that array's mean, deviation and percentiles over time.
         normalise: "standard" subtracts the training clips' mean per feature and divides by
             their deviation; "per-speaker" does so with mean and deviation of all clips of the
             clip's speaker, also those reported on: transductive, and said so in the report;
@@ -167,8 +171,8 @@ class OptimSettings:
         stack: "auto" trains heads that differ in seed or attention as one: the seeds of a run, and
             the cells of a sweep. Only heads on stored features are (``audio.encoder=none``), with
             an attention of the papers or the mean, without augmentation and late fusion; those
-            of the presets are not, because an encoder is trained with each. "off" trains each
-            head by itself, on padded batches; "on" refuses heads that can't be stacked. With
+            of the papers' presets are not, because an encoder is trained with each. "off" trains
+            each head by itself, on padded batches; "on" refuses heads that can't be stacked. With
             ``selection=inner`` each head is trained by itself, as a stack of one. A seed means
             the same either way: the heads differ by rounding.
     """

@@ -58,7 +58,15 @@ def spoken(waveform: np.ndarray) -> tuple[float, float]:
 
 
 def prepare(data: Path, work: Path) -> Path:
-    """Make what all systems need: the manifest, log-mel by stage one, functionals, contours."""
+    """Make what all systems need: the manifest, log-mel, action units, functionals, contours."""
+    manifest = prepare_sets(data, work)
+    if not (work / "contours.npz").exists():
+        write_functionals(manifest, work)
+    return manifest
+
+
+def prepare_sets(data: Path, work: Path) -> Path:
+    """Make the manifest, the log-mel by stage one, and the action units."""
     manifest = write_manifest(data, work)
     cache = work / "cache"
     command = [sys.executable, "-m", "pipeline", "extract", str(manifest)]
@@ -66,8 +74,6 @@ def prepare(data: Path, work: Path) -> Path:
     with np.load(data / "ravdess" / "openface_au.npz") as file:
         # Intensities lie in 0..5 and crowd at 0; shares of frames in 0..1.
         np.savez(work / "au.npz", clip=file["clip"], au=np.sqrt(np.maximum(file["au"], 0.0)))
-    if not (work / "contours.npz").exists():
-        write_functionals(manifest, work)
     return manifest
 
 

@@ -17,6 +17,7 @@ Shape = tuple[float, int, tuple[int, ...]]
 VIDEO: Shape = (22.5, 10, (1024,))
 GRID: Shape = (15.0, 15, (256,))
 SPECTROGRAM: Shape = (100.0, 100, (200,))
+LOGMEL: Shape = (100.0, 100, (40, 3))
 
 
 def make_corpus(

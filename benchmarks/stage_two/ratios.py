@@ -27,6 +27,7 @@ import torch
 
 from benchmarks.machine import describe_machine, write_result
 from benchmarks.ratio import Row
+from benchmarks.stage_two import fast
 from benchmarks.stage_two.cache import (
     count_changed_entries,
     fill_cache,
@@ -216,6 +217,21 @@ class Bench:
         what = "another enhancement, another head: entries written"
         return [Row(what, changed, 0, "entries", most=True)]
 
+    def fast(self) -> list[Row]:
+        """The default preset by the command line: seconds of the whole command, and its memory."""
+        rows = []
+        for clips, heads, division, seconds in fast.TASKS:
+            folder = self.folder / f"fast-{clips}"
+            folder.mkdir()
+            manifest = fast.make_cache(folder, clips)
+            found = fast.train(manifest, folder / "run", division)
+            self.details[f"fast_{clips}"] = found
+            what = f"`avfuse train` as it comes, {heads} heads on {clips} clips"
+            rows.append(Row(what, found["seconds"], seconds, "s", most=True))
+            memory = fast.MOST_GIGABYTES
+            rows.append(Row(f"{what}: memory", found["gigabytes"], memory, "GB", most=True))
+        return rows
+
     def encoder(self) -> list[Row]:
         """Seconds of an epoch of a head with its audio encoder in the loop; no ratio of it."""
         corpus = make_corpus(50, sound=SPECTROGRAM)
@@ -230,6 +246,7 @@ PARTS: dict[str, Callable[[Bench], list[Row]]] = {
     "one-head": Bench.one_head,
     "stack": Bench.stack,
     "sweep": Bench.sweep,
+    "fast": Bench.fast,
     "nothing-extracted": Bench.nothing,
     "encoder": Bench.encoder,
 }

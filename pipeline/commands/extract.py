@@ -18,7 +18,14 @@ from extractors.running.device import check_device, check_precision, choose_devi
 from extractors.running.settings import resolve_settings
 from extractors.view_settings import VIEW_SETS
 from pipeline.commands import options
-from pipeline.extract.choices import ConsumerChoice, EngineName, check_sets, shard
+from pipeline.extract.choices import (
+    DEFAULT_SETS,
+    DEFAULT_VIEWS,
+    ConsumerChoice,
+    EngineName,
+    check_sets,
+    shard,
+)
 from pipeline.extract.settings import load_settings
 from pipeline.extract.weights import PlanError, check_choices, parse_weights, with_defaults
 from pipeline.faces.overrides import read_overrides
@@ -38,9 +45,9 @@ NOT_HANDED_ON = ("engine", "jobs", "out", "as_json")
 @options.CACHE
 @click.option(
     "--sets",
-    required=True,
     metavar="NAME,NAME",
-    help="Feature sets to extract, such as ir50,spectrogram.",
+    help="Feature sets to extract, such as ir50,spectrogram (default: "
+    f"{DEFAULT_SETS} with --views {DEFAULT_VIEWS}, which train reads by default).",
 )
 @click.option(
     "--weights",
@@ -111,7 +118,7 @@ NOT_HANDED_ON = ("engine", "jobs", "out", "as_json")
 def extract(
     manifest: Path,
     cache: Path,
-    sets: str,
+    sets: str | None,
     weights: tuple[str, ...],
     views: str | None,
     precision: str | None,
@@ -146,6 +153,8 @@ def extract(
             raise PlanError(
                 f"--engine {engine} cuts the manifest into shards itself; leave out --shard"
             )
+        if sets is None:
+            sets, views = DEFAULT_SETS, views or DEFAULT_VIEWS
         names = [name.strip() for name in sets.split(",") if name.strip()]
         check_sets(names)
         choices = parse_weights(weights)

@@ -16,6 +16,9 @@ from pipeline.extract.weights import ALEXNET, PlanError
 AUDIO_SETS = ("spectrogram", "logmel")
 # In the order in which a clip goes through them.
 SETS = ("faces", *NETWORKS, *AUDIO_SETS, ALEXNET)
+# What `extract` makes where nobody names a set: what the default preset of `train` reads.
+DEFAULT_SETS = "resnet18,logmel"
+DEFAULT_VIEWS = "basic"
 ConsumerChoice = Literal["auto", "shared", "own"]
 EngineName = Literal["local", "dask", "ray"]
 

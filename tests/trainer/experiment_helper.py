@@ -24,6 +24,7 @@ SPEAKERS = Protocol(folds="speaker:2")
 SMALL = (
     "video.set=resnet18",
     "video.hidden_dim=8",
+    "audio.set=spectrogram",
     "audio.encoder=none",
     "audio.hidden_dim=8",
     "fusion.out_dim=11",

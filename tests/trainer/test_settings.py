@@ -10,7 +10,10 @@ import pytest
 
 from cache.codec import fields_to_json
 from cache.settings import SettingsError, read_toml
+from pipeline.extract.choices import DEFAULT_SETS
+from trainer.heads.stack import why_not_stacked
 from trainer.settings import (
+    DEFAULT_PRESET,
     PRESETS,
     FusionSettings,
     HeadSettings,
@@ -21,6 +24,7 @@ from trainer.settings import (
     load_preset,
     load_settings,
     settings_from_dict,
+    used_set_names,
 )
 
 
@@ -32,8 +36,17 @@ def names(settings: Any, prefix: str = "") -> set[str]:
     return found
 
 
-def test_the_presets_of_both_papers_come_with_the_package() -> None:
-    assert list_toml(PRESETS) == ["deep-fusion", "icmi19"]
+def test_the_presets_of_both_papers_and_our_own_come_with_the_package() -> None:
+    assert list_toml(PRESETS) == ["deep-fusion", "fast", "icmi19"]
+
+
+def test_the_default_preset_needs_no_encoder_and_its_seeds_are_trained_as_one() -> None:
+    assert DEFAULT_PRESET == "fast"
+    assert not why_not_stacked([load_settings(DEFAULT_PRESET)])
+
+
+def test_extract_makes_by_default_what_the_default_preset_reads() -> None:
+    assert used_set_names(load_settings(DEFAULT_PRESET)) == DEFAULT_SETS.split(",")
 
 
 @pytest.mark.parametrize("preset", list_toml(PRESETS))
@@ -66,7 +79,9 @@ def test_an_override_changes_one_setting_and_keeps_the_rest() -> None:
 
 
 def test_an_unknown_preset_is_refused_and_the_known_ones_listed() -> None:
-    with pytest.raises(SettingsError, match="unknown preset 'icmi91'; known: deep-fusion, icmi19"):
+    with pytest.raises(
+        SettingsError, match="unknown preset 'icmi91'; known: deep-fusion, fast, icmi19"
+    ):
         load_preset("icmi91")
 
 

@@ -9,14 +9,13 @@ import click
 
 from cache.commit import check_place
 from cache.manifest.manifest import read_manifest
-from cache.sets.feature_set import find_set
 from cache.signals import ends_by_signal
 from extractors.running.device import check_device, choose_device
 from trainer.commands import options
 from trainer.data.splits import plan_folds
 from trainer.runs.folder import format_json, is_finished
 from trainer.runs.run_writer import check_writable
-from trainer.settings import inner_share, load_settings, used_set_names
+from trainer.settings import DEFAULT_PRESET, inner_share, load_settings
 
 
 @click.command()
@@ -25,7 +24,7 @@ from trainer.settings import inner_share, load_settings, used_set_names
 @options.RUN
 @click.option(
     "--preset",
-    default="icmi19",
+    default=DEFAULT_PRESET,
     show_default=True,
     help="Settings to start from: a preset's name or a TOML file.",
 )
@@ -108,8 +107,7 @@ def train(
         if packs is not None:
             check_place(packs)
         check_device(device)
-        for name in used_set_names(settings):
-            find_set(cache, name)
+        options.check_sets(cache, settings)
         trained_on = tuple(part.strip() for part in train_on.split(","))
         plan_folds(
             table.clips,

@@ -21,7 +21,7 @@ from trainer.settings import HeadSettings, used_set_names
 
 UNLABELLED = -1
 # Embeddings already: an encoder can't take them.
-EMBEDDINGS = {"basic", "mean", "mean_std", "norm_fft", "grid"}
+EMBEDDINGS = {"basic", "mean", "mean_std", "norm_fft", "grid", "statistics"}
 NEVER_EXTRACTED = "never extracted into {folder}; run avfuse extract with the same manifest"
 _NO_STEPS = "it has no steps"
 

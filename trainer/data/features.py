@@ -1,7 +1,9 @@
 """Features that a head sees of a feature set, derived when they are read and never stored twice.
 
 icmi19's enhancements (its Table 3) are "mean", "mean_std" and "norm_fft"; F-AR-Mean is "mean" of
-two sets joined, F-MeanStd-2 is "mean_std" of a set extracted with the wide views.
+two sets joined, F-MeanStd-2 is "mean_std" of a set extracted with the wide views. "statistics" is
+ours: one step a clip that says how the steps are spread over time, so that a head never waits for
+them.
 """
 
 from __future__ import annotations
@@ -22,6 +24,10 @@ Array = NDArray[np.float32]
 CHUNK = 16384
 # Arrays of a network's set beside its features.
 NOT_FEATURES = ("times", "rung", "track")
+# Features of a whole clip, of whatever "auto" means.
+STATISTICS = "statistics"
+# Of the values that each number of a step takes over a clip, beside their mean and deviation.
+PERCENTILES = (5, 25, 50, 75, 95)
 FAILED = "failed"
 _BY_SEVERITY = ("ok", "partial", FAILED)
 _NO_ENTRY = "no entry"  # a pack's word for a clip that was never extracted
@@ -61,11 +67,35 @@ DERIVED: dict[str, tuple[tuple[str, ...], Callable[..., Array]]] = {
 }
 
 
+def summarise(steps: Sequences) -> Sequences:
+    """Describe each clip by statistics over its steps: one step, in the middle of its time.
+
+    Args:
+        steps: (sum T, ...).
+
+    Returns:
+        Steps of shape (7 D,) where those given have D numbers: D means, D deviations, then the D
+        values below which 5 % of the steps lie, 25, 50, 75 and 95 %, interpolated. A clip without a
+        step has none here either; of a clip with one, the deviations are 0.
+    """
+    count = int((steps.lengths > 0).sum())
+    per_step = int(np.prod(steps.shape, dtype=np.int64))
+    values = np.empty((count, (2 + len(PERCENTILES)) * per_step), np.float32)
+    middle = np.empty(count)
+    for row, clip in enumerate(np.flatnonzero(steps.lengths).tolist()):
+        own, times = steps.of(clip).reshape(-1, per_step), steps.times_of(clip)
+        mean, deviation = own.mean(axis=0, dtype=np.float64), own.std(axis=0, dtype=np.float64)
+        spread = np.percentile(own, PERCENTILES, axis=0)
+        values[row] = np.concatenate([mean, deviation, spread.ravel()])
+        middle[row] = (times[0] + times[-1]) / 2
+    return Sequences(values, middle, np.concatenate([[0], np.cumsum(steps.lengths > 0)]))
+
+
 def choose_features(features: str, offered: Sequence[str], name: str) -> str:
     """Choose the features of a set that "auto" means; check that it offers those asked for.
 
     Args:
-        features: a key of ``DERIVED``, the name of an array, or "auto".
+        features: "auto", "statistics", a key of ``DERIVED`` or the name of an array.
         offered: arrays of the set's entries.
         name: the set, for messages.
 
@@ -73,16 +103,18 @@ def choose_features(features: str, offered: Sequence[str], name: str) -> str:
         FeaturesError: the set lacks an array that they need, or "auto" has no one answer.
     """
     arrays = [array for array in offered if array not in NOT_FEATURES and "/" not in array]
-    if features == "auto":
+    if features in ("auto", STATISTICS):
         if "basic" in arrays or len(arrays) == 1:
-            return "basic" if "basic" in arrays else arrays[0]
+            own = "basic" if "basic" in arrays else arrays[0]
+            return own if features == "auto" else features
         raise FeaturesError(
             f"set {name} has the arrays {', '.join(arrays) or 'none'}; "
             "say which to read, such as video.features=NAME"
         )
     missing = [array for array in arrays_of(features) if array not in arrays]
     if missing:
-        known = [*arrays, *(key for key, (needs, _) in DERIVED.items() if set(needs) <= {*arrays})]
+        derived = [key for key, (needs, _) in DERIVED.items() if {*needs} <= {*arrays}]
+        known = [*arrays, *derived, STATISTICS]
         hint = ""
         if "basic" in arrays and {"mean", "std"} & {*missing}:
             hint = "; it was extracted with --views basic: extract it with the default views"
@@ -180,8 +212,10 @@ def _read_set(
     cache: Path, name: str, clip_ids: Sequence[str], features: str, packs: Path | None
 ) -> SetFeatures:
     feature_set = find_set(cache, name)
-    chosen = choose_features(features, _offered(feature_set, clip_ids), name)
-    arrays = arrays_of(chosen)
+    offered = _offered(feature_set, clip_ids)
+    chosen = choose_features(features, offered, name)
+    source = choose_features("auto", offered, name) if chosen == STATISTICS else chosen
+    arrays = arrays_of(source)
     opened = [
         open_pack(feature_set, clip_ids, array, missing="skip", folder=packs) for array in arrays
     ]
@@ -189,11 +223,13 @@ def _read_set(
     _refuse_absent(first, feature_set)
     place = [first.index.get(clip) for clip in clip_ids]
     lengths = [0 if i is None else int(first.offsets[i + 1] - first.offsets[i]) for i in place]
-    values = derive(chosen, {a: pack.values for a, pack in zip(arrays, opened, strict=True)})
+    values = derive(source, {a: pack.values for a, pack in zip(arrays, opened, strict=True)})
     # The pack has the clips in the order asked for, less those without an entry.
     sequences = Sequences(values, first.times, np.concatenate([[0], np.cumsum(lengths, dtype=int)]))
+    if source == "grid":
+        sequences = flatten_grid(sequences)
     return SetFeatures(
-        sequences=flatten_grid(sequences) if chosen == "grid" else sequences,
+        sequences=summarise(sequences) if chosen == STATISTICS else sequences,
         features=chosen,
         states=tuple(FAILED if i is None else first.states[i] for i in place),
         missing=tuple(

@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 
 from cache.settings import SettingsError, merge, parse_overrides, read_toml, settings_from
-from trainer.settings import find_toml, list_toml
+from trainer.settings import DEFAULT_PRESET, find_toml, list_toml
 
 SWEEPS = Path(__file__).parent
 _VARIABLE = re.compile(r"\{(\w+)\}")
@@ -60,7 +60,7 @@ class Base:
         allow_shared_speakers: accept a speaker in training and test clips.
     """
 
-    preset: str = "icmi19"
+    preset: str = DEFAULT_PRESET
     set: dict[str, Any] = field(default_factory=dict)
     folds: str | None = None
     split: str | None = None

@@ -157,3 +157,27 @@ def test_a_set_that_came_from_elsewhere_cannot_be_made_of_a_video(
     result, _ = predict(copy, read_manifest(corpus).clips[0].path)
     assert result.exit_code == 2
     assert "avfuse can't make from a video" in result.stderr
+
+
+@pytest.mark.slow
+def test_a_newcomer_extracts_trains_and_predicts_without_naming_a_set_or_a_preset(
+    corpus: Path, tmp_path: Path
+) -> None:
+    cache, run = tmp_path / "cache", tmp_path / "run"
+    common = (str(corpus), "--cache", str(cache))
+    assert CliRunner().invoke(main, ["extract", *common]).exit_code == 0
+    trained = CliRunner().invoke(main, ["train", *common, "--run", str(run), "--seeds", "2"])
+    assert trained.exit_code == 0, trained.output
+    assert [item["stacked_seeds"] for item in read_run(run).info["checkpoints"]] == [[0, 1]] * 2
+    assert CliRunner().invoke(main, ["evaluate", str(run)]).exit_code == 0
+    clip = next(clip for clip in read_manifest(corpus).clips if clip.split == "val")
+    _, answer = predict(run, clip.path)
+    (video,) = answer["videos"]
+    predictions = read_run(run).predictions
+    reported = predictions.probabilities[predictions.clips.index(clip.id)]
+    assert list(video["probabilities"].values()) == pytest.approx(reported.tolist(), abs=1e-4)
+    sound, frames = video["attention"]["audio"], video["attention"]["video"]
+    assert [step["weight"] for step in sound] == pytest.approx([1.0])
+    assert len(frames) > 1
+    assert sum(f["weight"] for f in frames) == pytest.approx(1.0)
+    assert 0.0 < sound[0]["time_seconds"] < frames[-1]["time_seconds"]

@@ -42,7 +42,7 @@ def test_a_run_is_trained_reported_compared_and_averaged(corpus: list[str], tmp_
     one, two, both = (str(tmp_path / name) for name in ("one", "two", "both"))
     result = avfuse(*corpus, "--run", one, "--folds", "speaker:2", "--seeds", "2")
     assert result.exit_code == 0, result.output
-    assert f"{one}: icmi19 with changes, 2 seeds, speaker:2, 3 epochs" in result.stdout
+    assert f"{one}: fast with changes, 2 seeds, speaker:2, 3 epochs" in result.stdout
     assert "ensemble of 2 seeds" in result.stdout
     assert "mean of 2 folds" in result.stdout
     assert "warning: untrained" in result.stdout
@@ -69,7 +69,7 @@ def test_a_process_and_a_call_write_the_same_predictions(corpus: list[str], tmp_
     )
     assert done.returncode == 0, done.stderr
     assert "accuracy" in done.stdout
-    settings = load_settings("icmi19", SMALL)
+    settings = load_settings("fast", SMALL)
     run_experiment(
         make_manifest(tmp_path, make_clips(tmp_path)),
         tmp_path / "cache",
@@ -110,7 +110,10 @@ def test_wrong_use_exits_with_2_says_why_and_writes_nothing(
         (["--set", "optim.epoch=3"], "did you mean optim.epochs?"),
         (["--select", "inner:2"], "a share between 0 and 1"),
         (["--preset", "icml19"], "unknown preset 'icml19'"),
-        (["--folds", "clip:2", "--set", "video.set=ir50"], "has no feature set ir50; it has"),
+        (
+            ["--folds", "clip:2", "--set", "video.set=ir50"],
+            "To train on one of them: --set video.set=NAME",
+        ),
         (["--folds", "clip:2", "--device", "cuda:99"], "--device cuda:99: PyTorch sees"),
         (["--train-on", "train,dev"], "one of train, val, test, got 'dev'"),
     ):

@@ -15,7 +15,9 @@ from trainer.data.features import (
     choose_features,
     derive,
     norm_fft,
+    summarise,
 )
+from trainer.data.sequences import Sequences
 
 NETWORK = ["times", "rung", "basic", "mean", "std"]
 
@@ -79,22 +81,49 @@ def test_an_array_by_its_own_name_is_read_as_it_is(features: str) -> None:
         ("auto", ["times", "tracks/box", "grid"], "grid"),
         ("norm_fft", ["times", "basic"], "norm_fft"),
         ("mean_std", NETWORK, "mean_std"),
+        ("statistics", NETWORK, "statistics"),
+        ("statistics", ["times", "logmel"], "statistics"),
     ],
 )
 def test_auto_is_basic_or_the_only_array(features: str, offered: list[str], chosen: str) -> None:
     assert choose_features(features, offered, "s") == chosen
 
 
-def test_auto_without_one_answer_is_refused() -> None:
+@pytest.mark.parametrize("features", ["auto", "statistics"])
+def test_auto_and_its_statistics_without_one_answer_are_refused(features: str) -> None:
     with pytest.raises(FeaturesError, match="set faces has the arrays box, score; say which"):
-        choose_features("auto", ["times", "rung", "box", "score"], "faces")
+        choose_features(features, ["times", "rung", "box", "score"], "faces")
 
 
 def test_features_that_a_set_lacks_are_refused_and_its_own_named() -> None:
-    with pytest.raises(FeaturesError, match="set lips offers no features 'mean'; it offers values"):
+    with pytest.raises(
+        FeaturesError, match="set lips offers no features 'mean'; it offers values, st"
+    ):
         choose_features("mean", ["times", "values"], "lips")
 
 
 def test_view_statistics_of_a_set_without_views_say_how_to_have_them() -> None:
-    with pytest.raises(FeaturesError, match=r"offers basic, norm_fft; .* --views basic"):
+    with pytest.raises(
+        FeaturesError, match=r"offers basic, norm_fft, statistics; .* --views basic"
+    ):
         choose_features("mean_std", ["times", "rung", "basic"], "ir50")
+
+
+def test_statistics_are_mean_deviation_and_percentiles_of_each_number_at_the_middle() -> None:
+    # A clip of five steps, one without any and one of a single step; two bands in three channels.
+    first = np.array([5, 1, 3, 2, 9], np.float32)[:, None] * np.arange(1, 7, dtype=np.float32)
+    values = np.concatenate([first, np.full((1, 6), 7, np.float32)]).reshape(6, 2, 3)
+    times = np.array([0.1, 0.2, 0.3, 0.4, 0.7, 1.5])
+    found = summarise(Sequences(values, times, np.array([0, 5, 5, 6])))
+    assert found.offsets.tolist() == [0, 1, 1, 2]
+    assert found.times == pytest.approx([0.4, 1.5])
+    # Mean 4, squares of (1, -3, -1, -2, 5) sum to 40; sorted 1 2 3 5 9, so that 5 % lie below 1.2.
+    of_one = [4, 8**0.5, 1.2, 2, 3, 5, 8.2]
+    want = np.outer(of_one, np.arange(1, 7)).ravel()
+    np.testing.assert_allclose(found.of(0)[0], want, rtol=1e-6)
+    np.testing.assert_array_equal(found.of(2)[0], [7] * 6 + [0] * 6 + [7] * 30)
+
+
+def test_statistics_of_clips_without_any_step_are_no_steps_of_the_same_shape() -> None:
+    found = summarise(Sequences(np.zeros((0, 3), np.float32), np.zeros(0), np.zeros(3, int)))
+    assert (found.values.shape, found.lengths.tolist()) == ((0, 21), [0, 0])

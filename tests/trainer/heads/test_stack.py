@@ -64,6 +64,11 @@ def test_every_pair_of_attentions_and_every_seed_learns_in_a_stack_what_it_learn
     "tables",
     [
         {"fusion": {"kind": "concat"}},
+        {  # the form of the preset fast
+            "video": {"attention": "self", "embedding_dim": 13, "embedding_dropout": 0.5},
+            "audio": {"attention": "mean", "embedding_dim": 17, "embedding_dropout": 0.5},
+            "fusion": {"kind": "concat"},
+        },
         {"fusion": {"kind": "video", "classifier_dropout": 0.4}},
         {"fusion": {"kind": "audio"}, "audio": {"attention": "relation"}},
         {"fusion": {"dropout": 0.0, "signed_sqrt": True, "factor_bias": True}},
