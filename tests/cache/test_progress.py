@@ -27,9 +27,9 @@ def test_plain_lines_say_now_and_then_how_far_it_is(monkeypatch: pytest.MonkeyPa
         progress.say("epoch 1")
         progress.show(17, 17, "loss 0.2500")
     assert stream.getvalue().splitlines() == [
-        "5 of 17 updates, loss 1.5000, 0.05 updates/s, 240 s left",
+        "5 of 17 updates, loss 1.5000, 0.05 updates/s, 4 minutes left",
         "epoch 1",
-        "17 of 17 updates, loss 0.2500, 0.35 updates/s, 0 s left",
+        "17 of 17 updates, loss 0.2500, 0.35 updates/s",
     ]
 
 

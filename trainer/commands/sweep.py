@@ -109,6 +109,7 @@ def sweep(
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     from extractors.running.device import choose_device
+    from trainer.runs.display import ForecastDisplay
     from trainer.sweeps.cell import Place
     from trainer.sweeps.sweep import TABLE_MARKDOWN, run_sweep
     from trainer.sweeps.table import make_table
@@ -126,7 +127,12 @@ def sweep(
                 progress.show(done, total)
 
             results = run_sweep(
-                found, place, jobs=jobs or cpu_count(), overwrite=overwrite, on_cell=show
+                found,
+                place,
+                jobs=jobs or cpu_count(),
+                overwrite=overwrite,
+                on_cell=show,
+                on_forecast=ForecastDisplay(progress).show,
             )
     except TerminatedWorkerError as error:
         raise click.ClickException(

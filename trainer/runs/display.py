@@ -4,10 +4,36 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from cache.progress import Progress
-from trainer.runs.head_trainer import RunListener
+from cache.progress import Outlook, Progress, format_seconds
 from trainer.runs.history import Stage
+from trainer.runs.listener import Forecast, RunListener
 from trainer.training.trained import EpochRecord
+
+# A run that takes longer is worth a thought about cheaper ones.
+LONG_SECONDS = 60.0
+
+
+class ForecastDisplay:
+    """Says how long work takes, where that is news; the first time, also what would be cheaper.
+
+    Args:
+        progress: where to say it.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.outlook = Outlook()
+
+    def show(self, forecast: Forecast) -> None:
+        """Say what is news in a forecast."""
+        first = self.outlook.is_empty
+        if not self.outlook.is_news(forecast.seconds):
+            return
+        epoch = format_seconds(forecast.epoch_seconds)
+        lines = [f"about {format_seconds(forecast.seconds)} left; an epoch of a head takes {epoch}"]
+        if first and forecast.seconds >= LONG_SECONDS and forecast.cheaper:
+            lines += ["cheaper would be", *(f"  {way}" for way in forecast.cheaper)]
+        self.progress.say("\n".join(lines))
 
 
 class Display(RunListener):
@@ -21,6 +47,7 @@ class Display(RunListener):
     def __init__(self, *, stages: int = 1, stream: TextIO | None = None) -> None:
         self.stages = stages
         self.progress = Progress("epochs", stream)
+        self.forecasts = ForecastDisplay(self.progress)
         self.num_heads = self.heads_done = 0
         self.epochs_done = self.epochs_of_head = self.epochs = 0
 
@@ -46,6 +73,10 @@ class Display(RunListener):
         )
         self.epochs_done = self.heads_done * self.epochs_of_head
         self.progress.show(self.epochs_done, self.epochs)
+
+    def forecast(self, forecast: Forecast) -> None:
+        """Say how long the rest takes, where that is news."""
+        self.forecasts.show(forecast)
 
     def close(self) -> None:
         """End the bar."""
