@@ -9,8 +9,8 @@ from typing import Self, TextIO
 from tqdm import tqdm
 
 LINE_SECONDS = 30.0  # where nobody watches a terminal, a line this often
-NEWS_SECONDS = 10.0  # work that is over sooner needs no word about its time
-NEWS_RATIO = 1.25  # a time left that differs by less is no news
+# A time left is worth a line if it differs from what was said, at first nothing, by more than that.
+NEWS_SECONDS, NEWS_RATIO = 10.0, 1.3
 
 
 class Outlook:
@@ -29,7 +29,7 @@ class Outlook:
         now = time.monotonic()
         said = 0.0 if self._end is None else max(0.0, self._end - now)
         longest, shortest = max(said, seconds), min(said, seconds)
-        if longest < NEWS_SECONDS or longest < shortest * NEWS_RATIO:
+        if longest - shortest < NEWS_SECONDS or longest < shortest * NEWS_RATIO:
             return False
         self._end = now + seconds
         return True
@@ -50,6 +50,7 @@ class Progress:
     """Display of how much of some work is done; use it in a ``with``, or end with ``close``.
 
     Rate and time left are of this process: what was done before the first ``show`` doesn't count.
+    Away from a terminal the time left is that of the last ``expect``, if there was one.
 
     Args:
         unit: what is counted, in the plural: ``clips``.
@@ -64,6 +65,7 @@ class Progress:
         self.stream = sys.stderr if stream is None else stream
         self.bar: tqdm[None] | None = None
         self._first: int | None = None
+        self._end = 0.0
         self._started = self._last_line = time.monotonic()
         self._spoke = False  # work that is soon done needs no line
 
@@ -99,6 +101,10 @@ class Progress:
             self.say(self._describe(done, total, detail))
             self._last_line, self._spoke = time.monotonic(), done < total
 
+    def expect(self, seconds: float) -> None:
+        """Note that the work is expected to be done after so many seconds."""
+        self._end = time.monotonic() + seconds
+
     def say(self, line: str) -> None:
         """Write a line without harming the bar."""
         if self.bar is not None:
@@ -118,6 +124,7 @@ class Progress:
         if here > 0:
             rate = here / max(time.monotonic() - self._started, 1e-9)
             parts.append(f"{rate:.2f} {self.unit}/s")
+            left = self._end - time.monotonic()
             if done < total:
-                parts.append(f"{format_seconds((total - done) / rate)} left")
+                parts.append(f"{format_seconds(left if left > 0 else (total - done) / rate)} left")
         return ", ".join(parts)

@@ -115,6 +115,7 @@ def sweep(
     from trainer.sweeps.table import make_table
 
     try:
+        jobs = jobs or cpu_count()
         place = Place(manifest, cache, out, choose_device(device), threads, packs)
         with Progress("cells") as progress:
             done, total = 0, len(found.cells)
@@ -129,10 +130,10 @@ def sweep(
             results = run_sweep(
                 found,
                 place,
-                jobs=jobs or cpu_count(),
+                jobs=jobs,
                 overwrite=overwrite,
                 on_cell=show,
-                on_forecast=ForecastDisplay(progress).show,
+                on_forecast=ForecastDisplay(progress, f"on {jobs} processes").show,
             )
     except TerminatedWorkerError as error:
         raise click.ClickException(

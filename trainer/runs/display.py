@@ -18,19 +18,22 @@ class ForecastDisplay:
 
     Args:
         progress: where to say it.
+        where: words on where the work is done, such as ``on 2 processes``.
     """
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, where: str = "") -> None:
         self.progress = progress
+        self.where = f" {where}" if where else ""
         self.outlook = Outlook()
 
     def show(self, forecast: Forecast) -> None:
         """Say what is news in a forecast."""
+        self.progress.expect(forecast.seconds)
         first = self.outlook.is_empty
         if not self.outlook.is_news(forecast.seconds):
             return
-        epoch = format_seconds(forecast.epoch_seconds)
-        lines = [f"about {format_seconds(forecast.seconds)} left; an epoch of a head takes {epoch}"]
+        left = f"about {format_seconds(forecast.seconds)} left{self.where}"
+        lines = [f"{left}; an epoch of a head takes {format_seconds(forecast.epoch_seconds)}"]
         if first and forecast.seconds >= LONG_SECONDS and forecast.cheaper:
             lines += ["cheaper would be", *(f"  {way}" for way in forecast.cheaper)]
         self.progress.say("\n".join(lines))
