@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from trainer.runs.listener import Forecast, RunListener
 from trainer.settings import TrainSettings, inner_share, load_settings, used_set_names
 from trainer.training.trained import EpochRecord
 
-# Batches are measured for so long, or for one epoch: the first batch is slower than the others.
+# A forecast needs so much training, for the first batches and epochs are slower than the others.
 MEASURE_SECONDS = 1.0
 # The preset that trains on stored features alone.
 FAST = "fast"
@@ -39,10 +40,10 @@ class Forecaster(RunListener):
         self.listener = listener
         self.stages = stages
         self.cheaper = cheaper
-        self._told = False
+        self._told: set[str] = set()
         self._epochs = self._all = self._done = 0  # of a head; of all heads; of those, done
         self._heads = self._kept = 0  # heads that are done; those of them that were there before
-        self._measured, self._seconds = 0, 0.0  # epochs that were measured, and their time
+        self._seconds: list[float] = []  # of each epoch
         self._started = time.monotonic()
 
     def start(self, num_heads: int, epochs: int) -> None:
@@ -57,16 +58,16 @@ class Forecaster(RunListener):
         self.listener.update(share, seconds, num_heads)
         if not self._told and seconds >= MEASURE_SECONDS:
             epoch = seconds / share / num_heads
-            self._tell((self._all - self._done) * epoch - seconds, epoch)
+            self._tell("batches", (self._all - self._done) * epoch - seconds, epoch)
 
     def epoch(self, head: str, stage: Stage, record: EpochRecord) -> None:
-        """Forecast from the first epoch."""
+        """Forecast from the first epoch, or the first epochs where they are short."""
         self.listener.epoch(head, stage, record)
         self._done += 1
-        self._measured += 1
-        self._seconds += record.seconds
-        if self._measured == 1:
-            self._tell((self._all - self._done) * record.seconds, record.seconds)
+        self._seconds.append(record.seconds)
+        if "epochs" not in self._told and sum(self._seconds) >= MEASURE_SECONDS:
+            epoch = statistics.median(self._seconds)
+            self._tell("epochs", (self._all - self._done) * epoch, epoch)
 
     def head(self, head: str, last: EpochRecord, *, resumed: bool) -> None:
         """Forecast from whole heads, with what is to be done besides their epochs."""
@@ -74,14 +75,14 @@ class Forecaster(RunListener):
         self._heads += 1
         self._kept += resumed
         self._done = max(self._done, self._heads * self._epochs)
-        if self._measured and not resumed and self._done < self._all:
+        if self._seconds and not resumed and self._done < self._all:
             trained = self._done - self._kept * self._epochs
-            besides = max(0.0, time.monotonic() - self._started - self._seconds) / trained
-            epoch = self._seconds / self._measured
-            self._tell((self._all - self._done) * (epoch + besides), epoch)
+            besides = max(0.0, time.monotonic() - self._started - sum(self._seconds)) / trained
+            epoch = statistics.median(self._seconds)
+            self._tell("heads", (self._all - self._done) * (epoch + besides), epoch)
 
-    def _tell(self, seconds: float, epoch_seconds: float) -> None:
-        self._told = True
+    def _tell(self, after: str, seconds: float, epoch_seconds: float) -> None:
+        self._told.add(after)
         self.listener.forecast(Forecast(max(0.0, seconds), epoch_seconds, self.cheaper))
 
 

@@ -33,6 +33,18 @@ def test_away_from_a_terminal_each_head_is_a_line() -> None:
     ]
 
 
+def test_heads_trained_in_a_moment_share_a_line() -> None:
+    stream = io.StringIO()
+    display = Display(stream=stream)
+    display.start(4, 3)
+    for number in range(4):
+        display.head(f"seed-{number}", record(3), resumed=False)
+    assert stream.getvalue().splitlines()[1:] == [
+        "1/4 seed-0: 3 epochs, loss 0.5000",
+        "4/4 seed-3: 3 epochs, loss 0.5000",
+    ]
+
+
 def test_on_a_terminal_a_bar_counts_epochs_and_jumps_over_those_not_needed() -> None:
     stream = Terminal()
     display = Display(stages=2, stream=stream)

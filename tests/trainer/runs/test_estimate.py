@@ -48,6 +48,19 @@ def test_the_first_second_of_batches_is_scaled_to_all_epochs_of_all_heads() -> N
     assert heard.seconds == [238, 29 * 7]
 
 
+def test_short_epochs_are_told_when_they_make_a_second_and_a_slow_first_one_counts_little() -> None:
+    heard = Heard()
+    forecaster = Forecaster(heard)
+    forecaster.start(num_heads=3, epochs=50)
+    for epoch, seconds in enumerate((0.7, 0.1, 0.1), start=1):
+        forecaster.epoch("seed-0", "train", record(epoch, seconds))
+    assert heard.seconds == []
+    forecaster.epoch("seed-0", "train", record(4, 0.2))
+    assert heard.seconds == [146 * 0.15]
+    forecaster.epoch("seed-0", "train", record(5, 0.2))
+    assert len(heard.seconds) == 1
+
+
 def test_heads_trained_as_one_share_the_time_of_their_batches() -> None:
     heard = Heard()
     forecaster = Forecaster(heard)
@@ -67,7 +80,7 @@ def test_heads_that_are_there_and_epochs_that_were_not_needed_take_no_time() -> 
     assert heard.seconds == [19 * 100]
     forecaster.epoch("seed-1", "train", record(1, 40.0))  # one epoch was best
     forecaster.head("seed-1", record(1, 40.0), resumed=False)
-    assert heard.seconds == [1900, 10 * 90]  # 540 s for 6 epochs
+    assert heard.seconds == [1900, 10 * 100]
 
 
 def test_what_a_head_needs_besides_its_epochs_counts_once_it_is_known(
