@@ -18,7 +18,7 @@ from cache.commit import write_whole
 from cache.manifest.clip import Clip
 from cache.manifest.manifest import read_manifest
 from trainer.data.folds import SplitError
-from trainer.data.splits import plan_folds
+from trainer.data.splits import plan_folds, restrict_folds
 
 SYNTHETIC = (
     "This corpus is synthetic: one photograph, warped and moved, with made-up sounds. What the\n"
@@ -28,6 +28,7 @@ FOLDS = 5
 # A class with fewer clips is hardly learnt.
 FEW = 5
 MOST_FAILED = 10
+REPORT = "extract-report.json"
 
 
 @click.command()
@@ -71,6 +72,8 @@ def demo(corpus: Path | None, out: Path, speakers: int, epochs: int | None) -> N
     _show_extracted(text)
     text, _ = _avfuse_quietly("cache", "verify", cache)
     click.echo(text.splitlines()[-1])
+    if failed:
+        _check_left(division, manifest, cache)
     click.echo("\nStage two: entries -> pooling -> fusion -> probabilities.")
     changed = ["--set", f"optim.epochs={epochs}"] if epochs else []
     _avfuse_quietly(
@@ -142,6 +145,20 @@ def _divide(corpus: Path, clips: Sequence[Clip]) -> list[str]:
     return ["--folds", folds] if folds else []
 
 
+def _check_left(division: Sequence[str], manifest: Path, cache: Path) -> None:
+    """Refuse to train on what is left where clips failed, if that is too little."""
+    report = json.loads((cache / REPORT).read_bytes())
+    failed = {clip["clip"] for clip in report["clips"] if clip["state"] == "failed"}
+    plan = plan_folds(read_manifest(manifest).clips, folds=division[1] if division else None)
+    try:
+        restrict_folds(plan, lambda clip: clip.id not in failed)
+    except SplitError as error:
+        raise click.ClickException(
+            f"the clips that can be read are too few to train on ({error}); replace those that "
+            "failed and run the same command again: what was extracted is kept"
+        ) from error
+
+
 def _advise(counts: Mapping[str, int], in_splits: bool) -> Iterator[str]:
     """Say what comes of classes with few clips, and what to do."""
     few = {name: count for name, count in sorted(counts.items()) if count < FEW}
@@ -160,7 +177,7 @@ def _advise(counts: Mapping[str, int], in_splits: bool) -> Iterator[str]:
 
 
 def _show_extracted(summary: str) -> None:
-    """Print of the summary of ``extract`` what a newcomer needs: counts and failures."""
+    """Print the counts and failures of the summary of ``extract``."""
     lines = summary.splitlines()
     failed = [line for line in lines if line.startswith("  failed: ")]
     click.echo("\n".join([*lines[:1], *failed[:MOST_FAILED]]))
@@ -213,7 +230,7 @@ def _name_next(corpus: Path | None, manifest: Path, cache: Path, run: Path) -> s
     return (
         "Next:\n"
         "  more clips in the folders, and the same command: only new clips are extracted\n"
-        f"  avfuse inspect faces {manifest_} --cache {cache_} -o sheets    # the right face?\n"
+        f"  avfuse inspect faces {manifest_} --cache {cache_} -o sheets\n"
         f"  avfuse predict {run_} VIDEO\n"
         f"  a column speaker in {manifest_}, then avfuse train ... --folds speaker:{FOLDS}:\n"
         "  figures that hold for new people"

@@ -109,7 +109,9 @@ def _faces(run: Run) -> Iterator[str]:
     for coverage in run.metrics["coverage"].values():
         frames, seen = coverage["frames"], coverage["frames_with_face"]
         yield f"A face was found in {seen} of {frames} frames ({format_percent(seen / frames)})."
-        if without := coverage["clips_without_face"]:
+        if not seen:
+            yield "So the heads have learnt from whole pictures and sound, not from faces."
+        elif without := coverage["clips_without_face"]:
             yield (
                 f"No face at all in {name_some(without)}: there the whole picture stands for the "
                 "face."

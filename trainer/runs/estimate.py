@@ -17,6 +17,8 @@ from trainer.training.trained import EpochRecord
 
 # A forecast needs so much training, for the first batches and epochs are slower than the others.
 MEASURE_SECONDS = 1.0
+# One from whole heads needs more: what is loaded for the first of them is loaded once.
+HEADS_SECONDS = 3.0
 # The preset that trains on stored features alone.
 FAST = "fast"
 MANY_FOLDS = 5
@@ -77,7 +79,10 @@ class Forecaster(RunListener):
         self._done = max(self._done, self._heads * self._epochs)
         if self._seconds and not resumed and self._done < self._all:
             trained = self._done - self._kept * self._epochs
-            besides = max(0.0, time.monotonic() - self._started - sum(self._seconds)) / trained
+            passed = time.monotonic() - self._started
+            if passed < HEADS_SECONDS:
+                return
+            besides = max(0.0, passed - sum(self._seconds)) / trained
             epoch = statistics.median(self._seconds)
             self._tell("heads", (self._all - self._done) * (epoch + besides), epoch)
 

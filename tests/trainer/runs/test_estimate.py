@@ -69,7 +69,10 @@ def test_heads_trained_as_one_share_the_time_of_their_batches() -> None:
     assert heard.seconds == [30 * 4 - 3]
 
 
-def test_heads_that_are_there_and_epochs_that_were_not_needed_take_no_time() -> None:
+def test_heads_that_are_there_and_epochs_that_were_not_needed_take_no_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("trainer.runs.estimate.HEADS_SECONDS", 0.0)
     heard = Heard()
     forecaster = Forecaster(heard, stages=2)
     forecaster.start(num_heads=3, epochs=5)  # at most 30 epochs
@@ -104,7 +107,8 @@ def test_a_run_forecasts_and_keeps_its_bytes(
     manifest = make_corpus(tmp_path)
     cache, protocol = tmp_path / "cache", Protocol(folds="speaker:2")
     silent = train(manifest, cache, tmp_path / "silent", protocol)
-    monkeypatch.setattr("trainer.runs.estimate.MEASURE_SECONDS", 0.0)  # within the first epoch, too
+    for name in ("MEASURE_SECONDS", "HEADS_SECONDS"):
+        monkeypatch.setattr(f"trainer.runs.estimate.{name}", 0.0)
     heard = Heard()
     told = train(manifest, cache, tmp_path / "told", protocol, listener=heard)
     assert len(heard.forecasts) == 3  # a batch, an epoch, the first of two heads
