@@ -72,7 +72,7 @@ class Forecaster(RunListener):
             self._tell("epochs", (self._all - self._done) * epoch, epoch)
 
     def head(self, head: str, last: EpochRecord, *, resumed: bool) -> None:
-        """Forecast from whole heads, with what is to be done besides their epochs."""
+        """Forecast from whole heads, with all that was to be done besides their epochs."""
         self.listener.head(head, last, resumed=resumed)
         self._heads += 1
         self._kept += resumed
@@ -80,11 +80,9 @@ class Forecaster(RunListener):
         if self._seconds and not resumed and self._done < self._all:
             trained = self._done - self._kept * self._epochs
             passed = time.monotonic() - self._started
-            if passed < HEADS_SECONDS:
-                return
-            besides = max(0.0, passed - sum(self._seconds)) / trained
-            epoch = statistics.median(self._seconds)
-            self._tell("heads", (self._all - self._done) * (epoch + besides), epoch)
+            if passed >= HEADS_SECONDS:
+                left = (self._all - self._done) * passed / trained
+                self._tell("heads", left, statistics.median(self._seconds))
 
     def _tell(self, after: str, seconds: float, epoch_seconds: float) -> None:
         self._told.add(after)

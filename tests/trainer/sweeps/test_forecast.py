@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.trainer.experiment_helper import SMALL, make_corpus
 from trainer.runs.listener import Forecast
+from trainer.sweeps.cell import Place, run_cells_in_worker
+from trainer.sweeps.file import read_sweep
 from trainer.sweeps.forecast import SweepForecaster, Teller, forecasting
 
 
@@ -56,3 +60,22 @@ def test_forecasts_are_told_while_the_work_goes_on_and_their_folder_goes(tmp_pat
             time.sleep(0.05)
     assert heard[0].cheaper == ("--preset fast",)
     assert not group.parent.exists()
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_a_process_tells_of_cells_that_it_trains_and_not_of_those_it_keeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.runs.estimate.MEASURE_SECONDS", 0.0)
+    manifest = make_corpus(tmp_path).path
+    (tmp_path / "mine.toml").write_text(
+        '[base]\npreset = "icmi19"\nfolds = "speaker:2"\n'
+        '[[axes]]\nsetting = "video.attention"\nvalues = ["self"]\n'
+    )
+    sweep = read_sweep(str(tmp_path / "mine.toml"), overrides=SMALL)
+    cells = [(sweep.cells[0], tmp_path / "cell")]
+    where = Place(manifest, tmp_path / "cache", tmp_path)
+    for name, tells in (("first", True), ("again", False)):
+        told, (result,) = run_cells_in_worker(os.getpid(), sweep, where, tmp_path / name, cells)
+        assert result.state == "ok"
+        assert told.exists() is tells
