@@ -20,6 +20,11 @@ pytestmark = pytest.mark.usefixtures("no_pictures")
 class Heard(RunListener):
     def __init__(self) -> None:
         self.forecasts: list[Forecast] = []
+        self.shares: list[float] = []
+
+    def update(self, share: float, seconds: float, num_heads: int) -> None:
+        assert seconds > 0
+        self.shares.append(share)
 
     def forecast(self, forecast: Forecast) -> None:
         self.forecasts.append(forecast)
@@ -103,16 +108,22 @@ def test_what_a_head_needs_besides_its_epochs_counts_once_it_is_known(
     assert heard.seconds == [7 * 3, 3 * 8]
 
 
+@pytest.mark.parametrize("stack", ["auto", "off"])
 def test_a_run_forecasts_and_keeps_its_bytes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stack: str
 ) -> None:
     manifest = make_corpus(tmp_path)
     cache, protocol = tmp_path / "cache", Protocol(folds="speaker:2")
-    silent = train(manifest, cache, tmp_path / "silent", protocol)
+    overrides = (f"optim.stack={stack}", "optim.batch_size=5")
+    silent = train(manifest, cache, tmp_path / "silent", protocol, overrides)
     for name in ("MEASURE_SECONDS", "HEADS_SECONDS"):
         monkeypatch.setattr(f"trainer.runs.estimate.{name}", 0.0)
     heard = Heard()
-    told = train(manifest, cache, tmp_path / "told", protocol, listener=heard)
+    told = train(manifest, cache, tmp_path / "told", protocol, overrides, listener=heard)
+    # Two heads of three epochs, each of 12 clips in three batches.
+    assert len(heard.shares) == 2 * 3 * 3
+    assert heard.shares[:3] == sorted(heard.shares[:3])
+    assert heard.shares[2::3] == [1.0] * 6
     assert len(heard.forecasts) == 3  # a batch, an epoch, the first of two heads
     assert all(forecast.seconds > 0 for forecast in heard.forecasts)
     one, two = ((run.path / "predictions.csv").read_bytes() for run in (silent, told))
