@@ -24,6 +24,7 @@ class Heard(RunListener):
 
     def update(self, share: float, seconds: float, num_heads: int) -> None:
         assert seconds > 0
+        assert num_heads >= 1
         self.shares.append(share)
 
     def forecast(self, forecast: Forecast) -> None:
@@ -138,7 +139,7 @@ def test_cheaper_ways_are_those_that_help_with_the_settings_at_hand(tmp_path: Pa
         settings = load_settings(preset, overrides)
         return "\n".join(name_cheaper(settings, tmp_path / "cache", plan, seeds))
 
-    assert "--preset fast" in name()
+    assert "--preset fast (first extract --sets logmel)" in name()  # resnet18 is there
     assert "extract --sets alexnet" in name()
     assert "--seeds 1: 1/3 of the time" in name(seeds=3)
     assert name("fusion.kind=video", seeds=3) == ""  # no encoder, and the seeds are one stack
