@@ -17,6 +17,7 @@ import click
 from cache.commit import write_whole
 from cache.manifest.clip import Clip
 from cache.manifest.manifest import read_manifest
+from cache.signals import ends_by_signal
 from trainer.data.folds import SplitError
 from trainer.data.splits import plan_folds, restrict_folds
 
@@ -43,6 +44,7 @@ REPORT = "extract-report.json"
 )
 @click.option("--speakers", type=click.IntRange(min=3), default=6, show_default=True, hidden=True)
 @click.option("--epochs", type=click.IntRange(min=1), hidden=True)
+@ends_by_signal("The features of all clips that were done are kept; the same command goes on.")
 def demo(corpus: Path | None, out: Path, speakers: int, epochs: int | None) -> None:
     """Index, extract, train, evaluate, predict: on CORPUS, or on a corpus made on the spot.
 
