@@ -9,12 +9,48 @@ from typing import Self, TextIO
 from tqdm import tqdm
 
 LINE_SECONDS = 30.0  # where nobody watches a terminal, a line this often
+# A time left is worth a line if it differs from what was said, at first nothing, by more than that.
+NEWS_SECONDS, NEWS_RATIO = 10.0, 1.3
+
+
+class Outlook:
+    """Time left as it was last said, to tell whether another figure is news."""
+
+    def __init__(self) -> None:
+        self._end: float | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was said yet."""
+        return self._end is None
+
+    def is_news(self, seconds: float) -> bool:
+        """Whether a time left is worth a line; if so, it counts as said."""
+        now = time.monotonic()
+        said = 0.0 if self._end is None else max(0.0, self._end - now)
+        longest, shortest = max(said, seconds), min(said, seconds)
+        if longest - shortest < NEWS_SECONDS or longest < shortest * NEWS_RATIO:
+            return False
+        self._end = now + seconds
+        return True
+
+
+def format_seconds(seconds: float) -> str:
+    """Write a time in the unit that suits it, such as ``4.0 s``, ``18 minutes``, ``2.5 hours``."""
+    if seconds < 90:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} minutes"
+    if seconds < 48 * 3600:
+        return f"{seconds / 3600:.1f} hours"
+    return f"{seconds / 86400:.1f} days"
 
 
 class Progress:
     """Display of how much of some work is done; use it in a ``with``, or end with ``close``.
 
     Rate and time left are of this process: what was done before the first ``show`` doesn't count.
+    Away from a terminal the time left is that of the last ``expect``, if there was one.
 
     Args:
         unit: what is counted, in the plural: ``clips``.
@@ -29,6 +65,7 @@ class Progress:
         self.stream = sys.stderr if stream is None else stream
         self.bar: tqdm[None] | None = None
         self._first: int | None = None
+        self._end = 0.0
         self._started = self._last_line = time.monotonic()
         self._spoke = False  # work that is soon done needs no line
 
@@ -62,7 +99,11 @@ class Progress:
             self.bar.update(done - self.bar.n)
         elif time.monotonic() - self._last_line >= LINE_SECONDS or (self._spoke and done == total):
             self.say(self._describe(done, total, detail))
-            self._last_line, self._spoke = time.monotonic(), True
+            self._last_line, self._spoke = time.monotonic(), done < total
+
+    def expect(self, seconds: float) -> None:
+        """Note that the work is expected to be done after so many seconds."""
+        self._end = time.monotonic() + seconds
 
     def say(self, line: str) -> None:
         """Write a line without harming the bar."""
@@ -82,5 +123,8 @@ class Progress:
         here = done - (self._first or 0)
         if here > 0:
             rate = here / max(time.monotonic() - self._started, 1e-9)
-            parts += [f"{rate:.2f} {self.unit}/s", f"{(total - done) / rate:.0f} s left"]
+            parts.append(f"{rate:.2f} {self.unit}/s")
+            left = self._end - time.monotonic()
+            if done < total:
+                parts.append(f"{format_seconds(left if left > 0 else (total - done) / rate)} left")
         return ", ".join(parts)

@@ -84,6 +84,7 @@ COMPOSE = {
     "pipeline/predict/by_run.py",
     "pipeline/commands/predict.py",
     "pipeline/commands/finetune.py",
+    "pipeline/commands/demo.py",
     "pipeline/align_stills.py",
 }
 STAGE_ONE_LIBRARIES = {"av", "cv2", "dlib", "face_recognition_models"}

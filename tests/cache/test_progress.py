@@ -5,7 +5,7 @@ import io
 import pytest
 
 from cache import progress as module
-from cache.progress import Progress
+from cache.progress import Outlook, Progress, format_seconds
 
 
 class Terminal(io.StringIO):
@@ -27,9 +27,9 @@ def test_plain_lines_say_now_and_then_how_far_it_is(monkeypatch: pytest.MonkeyPa
         progress.say("epoch 1")
         progress.show(17, 17, "loss 0.2500")
     assert stream.getvalue().splitlines() == [
-        "5 of 17 updates, loss 1.5000, 0.05 updates/s, 240 s left",
+        "5 of 17 updates, loss 1.5000, 0.05 updates/s, 4 minutes left",
         "epoch 1",
-        "17 of 17 updates, loss 0.2500, 0.35 updates/s, 0 s left",
+        "17 of 17 updates, loss 0.2500, 0.35 updates/s",
     ]
 
 
@@ -53,3 +53,45 @@ def test_on_a_terminal_a_bar_appears_at_once_and_lines_go_above_it() -> None:
         progress.say("a: failed")
     assert progress.bar is None
     assert "a: failed\n" in stream.getvalue()
+
+
+def test_a_time_left_that_the_caller_knows_better_stands_in_the_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    stream = io.StringIO()
+    with Progress("cells", stream) as progress:
+        progress.show(0, 17)
+        now = 50.0
+        progress.expect(300.0)
+        now = 110.0
+        progress.show(1, 17)
+    assert stream.getvalue() == "1 of 17 cells, 0.01 cells/s, 4 minutes left\n"
+
+
+def test_a_time_left_is_news_if_it_is_long_and_differs_from_what_was_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    outlook = Outlook()
+    assert not outlook.is_news(9.0)
+    assert outlook.is_empty
+    assert outlook.is_news(100.0)
+    now = 20.0
+    assert not outlook.is_news(80.0)  # as was said
+    assert not outlook.is_news(103.0)
+    assert outlook.is_news(105.0)
+    assert outlook.is_news(70.0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.04, "0.0 s"), (9.4, "9.4 s"), (89.0, "89 s"), (91.0, "2 minutes"), (5399, "90 minutes"),
+        (9000.0, "2.5 hours"), (216000.0, "2.5 days"),
+    ],
+)  # fmt: skip
+def test_a_time_is_written_in_the_unit_that_suits_it(seconds: float, text: str) -> None:
+    assert format_seconds(seconds) == text

@@ -114,11 +114,13 @@ def sweep(
     from joblib import cpu_count
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+    from trainer.runs.display import ForecastDisplay
     from trainer.sweeps.cell import Place
     from trainer.sweeps.sweep import TABLE_MARKDOWN, run_sweep
     from trainer.sweeps.table import make_table
 
     try:
+        jobs = jobs or cpu_count()
         place = Place(manifest, cache, out, choose_device(device), threads, packs)
         with Progress("cells") as progress:
             done, total = 0, len(found.cells)
@@ -131,7 +133,12 @@ def sweep(
                 progress.show(done, total)
 
             results = run_sweep(
-                found, place, jobs=jobs or cpu_count(), overwrite=overwrite, on_cell=show
+                found,
+                place,
+                jobs=jobs,
+                overwrite=overwrite,
+                on_cell=show,
+                on_forecast=ForecastDisplay(progress, f"on {jobs} processes").show,
             )
     except TerminatedWorkerError as error:
         raise click.ClickException(

@@ -1,13 +1,46 @@
-"""Display of a training: a bar of epochs on a terminal, a line per head everywhere."""
+"""Display of a training: a bar of epochs on a terminal, lines of heads everywhere."""
 
 from __future__ import annotations
 
+import math
+import time
 from typing import TextIO
 
-from cache.progress import Progress
-from trainer.runs.head_trainer import RunListener
+from cache.progress import Outlook, Progress, format_seconds
 from trainer.runs.history import Stage
+from trainer.runs.listener import Forecast, RunListener
 from trainer.training.trained import EpochRecord
+
+# A run that takes longer is worth a thought about cheaper ones.
+LONG_SECONDS = 60.0
+# Between the lines of two heads: some are trained in a moment.
+LINE_SECONDS = 1.0
+
+
+class ForecastDisplay:
+    """Says how long work takes, where that is news; the first time, also what would be cheaper.
+
+    Args:
+        progress: where to say it.
+        where: words on where the work is done, such as ``on 2 processes``.
+    """
+
+    def __init__(self, progress: Progress, where: str = "") -> None:
+        self.progress = progress
+        self.where = f" {where}" if where else ""
+        self.outlook = Outlook()
+
+    def show(self, forecast: Forecast) -> None:
+        """Say what is news in a forecast."""
+        self.progress.expect(forecast.seconds)
+        first = self.outlook.is_empty
+        if not self.outlook.is_news(forecast.seconds):
+            return
+        left = f"about {format_seconds(forecast.seconds)} left{self.where}"
+        lines = [f"{left}; an epoch of a head takes {format_seconds(forecast.epoch_seconds)}"]
+        if first and forecast.seconds >= LONG_SECONDS and forecast.cheaper:
+            lines += ["cheaper would be", *(f"  {way}" for way in forecast.cheaper)]
+        self.progress.say("\n".join(lines))
 
 
 class Display(RunListener):
@@ -21,7 +54,9 @@ class Display(RunListener):
     def __init__(self, *, stages: int = 1, stream: TextIO | None = None) -> None:
         self.stages = stages
         self.progress = Progress("epochs", stream)
+        self.forecasts = ForecastDisplay(self.progress)
         self.num_heads = self.heads_done = 0
+        self._last_line = -math.inf
         self.epochs_done = self.epochs_of_head = self.epochs = 0
 
     def start(self, num_heads: int, epochs: int) -> None:
@@ -38,14 +73,24 @@ class Display(RunListener):
         self.progress.show(self.epochs_done, self.epochs, f"{what}, loss {record.loss:.3f}")
 
     def head(self, head: str, last: EpochRecord, *, resumed: bool) -> None:
-        """Write the head's line, and move the bar to where the next head starts."""
+        """Write the head's line, at most one a second, and move the bar to the next head."""
         self.heads_done += 1
+        now = time.monotonic()
+        if self.heads_done == self.num_heads or now - self._last_line >= LINE_SECONDS:
+            self._last_line = now
+            self._say_head(head, last, resumed=resumed)
+        self.epochs_done = self.heads_done * self.epochs_of_head
+        self.progress.show(self.epochs_done, self.epochs)
+
+    def _say_head(self, head: str, last: EpochRecord, *, resumed: bool) -> None:
         ending = "kept from before" if resumed else f"loss {last.loss:.4f}"
         self.progress.say(
             f"{self.heads_done}/{self.num_heads} {head}: {last.epoch} epochs, {ending}"
         )
-        self.epochs_done = self.heads_done * self.epochs_of_head
-        self.progress.show(self.epochs_done, self.epochs)
+
+    def forecast(self, forecast: Forecast) -> None:
+        """Say how long the rest takes, where that is news."""
+        self.forecasts.show(forecast)
 
     def close(self) -> None:
         """End the bar."""

@@ -16,10 +16,12 @@ from cache.codec import fields_to_json
 from cache.manifest.manifest import Manifest
 from trainer.data.corpus import Available, Corpus, load_available
 from trainer.data.splits import FoldPlan, find_leaks, plan_folds, restrict_folds
+from trainer.runs.estimate import Forecaster, name_cheaper
 from trainer.runs.folder import CONFIG, CURVES, ENTRIES, read_run
-from trainer.runs.head_trainer import HeadTrainer, RunListener, train_fold
+from trainer.runs.head_trainer import HeadTrainer, train_fold
 from trainer.runs.history import plot_history
 from trainer.runs.info import describe_run, measure_run_coverage
+from trainer.runs.listener import RunListener
 from trainer.runs.predictions import Predictions, mean_predictions, pool_predictions
 from trainer.runs.report import MissingClip, finish_run
 from trainer.runs.run_writer import RunWriter, check_writable, find_same
@@ -153,10 +155,14 @@ def run_experiments(
     """
     for run in wanted:
         check_writable(run, overwrite=True)  # whether it may be replaced is known further down
-    listener = listener or RunListener()
     settings, protocol = next(iter(wanted.values()))
     material = _load_material(manifest, cache, settings, protocol, packs)
     corpus, usable = material.found.corpus, material.usable
+    forecaster = Forecaster(
+        listener or RunListener(),
+        stages=1 if inner_share(settings.selection) is None else 2,
+        cheaper=tuple(name_cheaper(settings, cache, usable, protocol.num_seeds)),
+    )
     reports: dict[Path, dict[str, Any]] = {}
     trainers: list[HeadTrainer] = []
     with _torch_threads(threads) as used_threads, ExitStack() as opened:
@@ -184,12 +190,12 @@ def run_experiments(
             writer.write(format_toml(config), CONFIG)
             writer.write(_format_entries(corpus), ENTRIES)
             trainers.append(
-                HeadTrainer(writer, corpus, settings, seeds, device=device, listener=listener)
+                HeadTrainer(writer, corpus, settings, seeds, device=device, listener=forecaster)
             )
         if trainers:
             folds = [fold for fold in usable.folds if fold.test]
             num_heads = len(folds) * sum(len(trainer.seeds) for trainer in trainers)
-            listener.start(num_heads, settings.optim.epochs)
+            forecaster.start(num_heads, settings.optim.epochs)
             parts = [train_fold(trainers, fold) for fold in folds]
             coverage = measure_run_coverage(cache, used_set_names(settings), corpus.clip_ids)
             for trainer, of_folds in zip(trainers, zip(*parts, strict=True), strict=True):

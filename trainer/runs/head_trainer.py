@@ -18,6 +18,7 @@ from trainer.data.splits import Fold
 from trainer.heads.stack import why_not_stacked
 from trainer.runs.folder import CHECKPOINTS, HISTORY
 from trainer.runs.history import HistoryRow, Stage, format_history, read_history
+from trainer.runs.listener import RunListener
 from trainer.runs.predictions import Predictions
 from trainer.runs.run_writer import RunWriter
 from trainer.settings import TrainSettings, inner_share
@@ -31,19 +32,6 @@ MOST_TOGETHER = 16
 MOST_HEADS = 64
 # A head of a stack: its settings, whatever their own seed, and its seed.
 Stack = Mapping[tuple[TrainSettings, int], TrainedHead]
-
-
-class RunListener:
-    """Listener to a run; this one shows nothing."""
-
-    def start(self, num_heads: int, epochs: int) -> None:
-        """Hear that the clips are read; ``num_heads`` of at most ``epochs`` epochs follow."""
-
-    def epoch(self, head: str, stage: Stage, record: EpochRecord) -> None:
-        """Hear that one epoch of a head is done."""
-
-    def head(self, head: str, last: EpochRecord, *, resumed: bool) -> None:
-        """Hear that a head is trained, or was before the run was resumed."""
 
 
 def train_fold(trainers: Sequence[HeadTrainer], fold: Fold) -> list[dict[int, Predictions]]:
@@ -93,6 +81,7 @@ def _train_stack(
         on_epoch=lambda number, record: first.listener.epoch(
             _name(fold, seeds[number % len(seeds)]), "train", record
         ),
+        on_update=first.listener.update,
     )
     return dict(zip(product(variants, seeds), heads, strict=True))
 
@@ -216,6 +205,7 @@ class HeadTrainer:
                 seed=seed,
                 device=self.device,
                 on_epoch=lambda record: self._note(fold, seed, name, "choose", record),
+                on_update=self.listener.update,
             )
         return train_head(
             self.corpus,
@@ -226,6 +216,7 @@ class HeadTrainer:
             device=self.device,
             progress=self.progress(fold, str(seed)),
             on_epoch=lambda record: self.listener.epoch(name, "train", record),
+            on_update=self.listener.update,
         )
 
     def _forget(self, fold: Fold, seed: int, stage: Stage) -> None:

@@ -17,9 +17,11 @@ from trainer.runs.ensemble import ensemble_runs
 from trainer.runs.experiment import Protocol, run_experiments
 from trainer.runs.folder import INFO, RunError, read_json
 from trainer.runs.head_trainer import MOST_HEADS, are_stacked, without_seed
+from trainer.runs.listener import RunListener
 from trainer.runs.run_writer import is_being_written
 from trainer.settings import TrainSettings, load_preset
 from trainer.sweeps.file import CellText, Sweep
+from trainer.sweeps.forecast import Teller
 
 POLL_SECONDS = 1.0
 
@@ -118,7 +120,9 @@ def cell_settings(sweep: Sweep, cell: CellText) -> TrainSettings:
     return settings_from(TrainSettings, merge(merge(values, sweep.overrides), cell.set))
 
 
-def run_cells(sweep: Sweep, cells: Cells, place: Place) -> list[CellResult]:
+def run_cells(
+    sweep: Sweep, cells: Cells, place: Place, listener: RunListener | None = None
+) -> list[CellResult]:
     """Train cells as one, or keep the runs that their folders hold if they are the same.
 
     Whatever goes wrong is a cell's own failure, so that the others go on.
@@ -127,6 +131,7 @@ def run_cells(sweep: Sweep, cells: Cells, place: Place) -> list[CellResult]:
         sweep: the sweep.
         cells: the cells, of one group of ``stack_cells``, with their run folders.
         place: where and on what.
+        listener: hears how the training goes on.
     """
     try:
         while any(_is_being_written(folder) for _, folder in cells):
@@ -154,11 +159,12 @@ def run_cells(sweep: Sweep, cells: Cells, place: Place) -> list[CellResult]:
             threads=place.threads,
             keep=True,
             packs=place.packs,
+            listener=listener,
         )
     except Exception as error:  # noqa: BLE001  # told in the table; the other cells go on
         if len(cells) > 1:
             # One of them may have failed all: by itself, each has no failure but its own.
-            return [result for cell in cells for result in run_cells(sweep, [cell], place)]
+            return [one for cell in cells for one in run_cells(sweep, [cell], place, listener)]
         return [CellResult(cells[0][0].name, "failed", _reason(error))]
     return [
         CellResult(cell.name, "ok", report=report)
@@ -166,18 +172,21 @@ def run_cells(sweep: Sweep, cells: Cells, place: Place) -> list[CellResult]:
     ]
 
 
-def run_cells_in_worker(parent: int, sweep: Sweep, cells: Cells, place: Place) -> list[CellResult]:
+def run_cells_in_worker(
+    parent: int, sweep: Sweep, place: Place, told: Path, cells: Cells
+) -> tuple[Path, list[CellResult]]:
     """Run cells in a process that ends with the one that began the sweep.
 
     Args:
         parent: number of that process.
         sweep: see ``run_cells``, as for the other arguments.
-        cells: see there.
         place: see there.
+        told: file for the forecasts of these cells; returned beside the results.
+        cells: see there.
     """
     if os.getpid() != parent:
         _end_with(parent)
-    return run_cells(sweep, cells, place)
+    return told, run_cells(sweep, cells, place, Teller(told))
 
 
 @functools.cache

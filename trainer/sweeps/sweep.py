@@ -15,6 +15,7 @@ from cache.commit import write_whole
 from cache.manifest.manifest import Manifest, read_manifest
 from cache.settings import read_toml
 from trainer.runs.folder import CONFIG, RunError, format_json, read_json
+from trainer.runs.listener import Forecast
 from trainer.runs.run_writer import name_other_settings
 from trainer.sweeps.cell import (
     CellResult,
@@ -26,9 +27,10 @@ from trainer.sweeps.cell import (
     stack_cells,
 )
 from trainer.sweeps.file import CellText, Sweep, SweepError
+from trainer.sweeps.forecast import forecasting
 from trainer.sweeps.table import format_csv, format_markdown, plot_heat_map
 
-CELLS, INFO = "cells", "sweep.json"
+CELLS, INFO, FORECASTS = "cells", "sweep.json", "forecasts"
 TABLE_CSV, TABLE_MARKDOWN, HEAT_MAP = "table.csv", "table.md", "heatmap.png"
 FORMAT = 1
 FOLDS_SKIP = "it adds a split to the training clips, and with folds there are none"
@@ -41,6 +43,7 @@ def run_sweep(
     jobs: int = 1,
     overwrite: bool = False,
     on_cell: Callable[[CellResult], None] | None = None,
+    on_forecast: Callable[[Forecast], None] | None = None,
 ) -> list[CellResult]:
     """Run every cell and write ``table.csv``, ``table.md`` and, of two axes, ``heatmap.png``.
 
@@ -55,6 +58,8 @@ def run_sweep(
             where there are more processes than stacks.
         overwrite: replace cells that were trained with other settings.
         on_cell: hears of each cell when it is done.
+        on_forecast: hears twice a second, in another thread, how long the cells that are still to
+            be trained take, as far as that is known.
 
     Returns:
         One result per cell, in the order of the table. The same whatever ``jobs`` is, up to
@@ -91,11 +96,15 @@ def run_sweep(
             [(cell, at / folders[cell.name]) for cell in group]
             for group in stack_cells(sweep, todo, jobs)
         ]
-        parallel = Parallel(n_jobs=min(jobs, len(groups)), return_as="generator_unordered")
-        work = functools.partial(delayed(run_cells_in_worker), os.getpid())
-        for done in parallel(work(sweep, group, place) for group in groups):
-            for result in done:
-                take(result)
+        num_jobs = min(jobs, len(groups))
+        parallel = Parallel(n_jobs=num_jobs, return_as="generator_unordered")
+        work = functools.partial(delayed(run_cells_in_worker), os.getpid(), sweep, place)
+        told = {place.output / FORECASTS / str(n): len(group) for n, group in enumerate(groups)}
+        with forecasting(told, num_jobs, on_forecast) as forecaster:
+            for path, done in parallel(map(work, told, groups)):
+                forecaster.close_group(path)
+                for result in done:
+                    take(result)
     for cell in sweep.cells:
         if cell.name not in results:
             members = {folders[name]: results[name] for name in cell.ensemble}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -61,8 +63,13 @@ class PlainTraining:
         self.settings = settings
         self.seed = seed
 
-    def epoch(self, epoch: int) -> list[EpochRecord]:
-        """Update the head on every batch of an epoch; the global generator is seeded for it."""
+    def epoch(self, epoch: int, on_update: Callable[[float], None]) -> list[EpochRecord]:
+        """Update the head on every batch of an epoch; the global generator is seeded for it.
+
+        Args:
+            epoch: its number, from 1.
+            on_update: called after each batch with the share of the epoch's steps that is done.
+        """
         torch.manual_seed(mix_seed(self.seed, epoch))
         optim = self.settings.optim
         plan = plan_batches(
@@ -71,7 +78,8 @@ class PlainTraining:
         self.module.train()
         loss_sum = torch.zeros((), dtype=torch.float64, device=self.maker.device)
         correct = torch.zeros((), dtype=torch.int64, device=self.maker.device)
-        rate = 0.0
+        rate, steps = 0.0, 0
+        all_steps = int(self.maker.lengths[self.clips].sum())
         for number, clips in enumerate(plan):
             update = (epoch - 1) * len(plan) + number
             rate = learning_rate_at(
@@ -85,6 +93,8 @@ class PlainTraining:
             loss, hits = self._update(clips)
             loss_sum += loss * len(clips)
             correct += hits
+            steps += int(self.maker.lengths[clips].sum())
+            on_update(steps / max(1, all_steps))
         count = len(self.clips)
         return [EpochRecord(epoch, float(loss_sum) / count, int(correct) / count, rate, 0.0)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -80,8 +80,13 @@ class StackedTraining:
         ]
         self._all_rows = torch.cat([rows for _, rows in self._rows])
 
-    def epoch(self, epoch: int) -> list[EpochRecord]:
-        """Update all heads on every batch of an epoch; one record a head."""
+    def epoch(self, epoch: int, on_update: Callable[[float], None]) -> list[EpochRecord]:
+        """Update all heads on every batch of an epoch; one record a head.
+
+        Args:
+            epoch: its number, from 1.
+            on_update: called after each batch with the share of the epoch's batches that is done.
+        """
         size = self.optim.batch_size
         lengths = self.maker.lengths
         plans = [plan_batches(lengths, self.clips, size, seed=(s, epoch)) for s in self.seeds]
@@ -102,6 +107,7 @@ class StackedTraining:
             loss, hits = self._update(batch, noise)
             loss_sum += loss * batch.real.sum(dim=1)
             correct += hits
+            on_update((number + 1) / steps)
         count = len(self.clips)
         return [
             EpochRecord(epoch, loss / count, hits / count, rate, 0.0)

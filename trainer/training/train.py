@@ -33,6 +33,8 @@ from trainer.training.state import StateError, Unfinished
 from trainer.training.trained import EpochRecord, TrainedHead
 
 Clips = Sequence[int] | NDArray[np.int64]
+# Hears the share of an epoch that is done, its seconds so far, and the number of heads in it.
+OnUpdate = Callable[[float, float, int], None]
 # A killed training loses at most this much work beside its last epoch.
 PROGRESS_SECONDS = 5.0
 EVALUATION_BATCH = 64
@@ -61,6 +63,7 @@ def train_head(
     device: torch.device | str = "cpu",
     progress: Path | None = None,
     on_epoch: Callable[[EpochRecord], None] | None = None,
+    on_update: OnUpdate | None = None,
 ) -> TrainedHead:
     """Train one head.
 
@@ -78,6 +81,8 @@ def train_head(
         progress: a file that keeps an unfinished training; a later call with the same arguments
             goes on from there. It stays when the training is finished.
         on_epoch: called after each epoch.
+        on_update: called after each batch with the share of the epoch that is done, the seconds
+            since it began, and the number of heads that are trained as one.
 
     Raises:
         CorpusError: no training clip, one without a label, or none with a step of a modality
@@ -101,6 +106,7 @@ def train_head(
         device=device,
         progress=progress,
         on_epoch=tell,
+        on_update=on_update,
     )
     return head
 
@@ -116,6 +122,7 @@ def train_heads(
     device: torch.device | str = "cpu",
     progress: Path | None = None,
     on_epoch: Callable[[int, EpochRecord], None] | None = None,
+    on_update: OnUpdate | None = None,
 ) -> list[TrainedHead]:
     """Train several heads as one: each variant with each seed.
 
@@ -132,6 +139,7 @@ def train_heads(
         device: see there.
         progress: see there; one file for all heads.
         on_epoch: called after each epoch for each head, with its place in the result.
+        on_update: see there.
 
     Returns:
         The heads; the seeds of the first variant first.
@@ -159,7 +167,12 @@ def train_heads(
         saved = time.monotonic()
         for epoch in range(len(history[0]) + 1, stop + 1):
             started = time.perf_counter()
-            records = training.epoch(epoch)
+
+            def tell(share: float, started: float = started) -> None:
+                if on_update:
+                    on_update(share, time.perf_counter() - started, len(pairs))
+
+            records = training.epoch(epoch, tell)
             for number, record in enumerate(records):
                 _check_finite(record, pairs[number][0])
                 if len(validation):
@@ -306,6 +319,7 @@ def choose_epochs(
     seed: int | None = None,
     device: torch.device | str = "cpu",
     on_epoch: Callable[[EpochRecord], None] | None = None,
+    on_update: OnUpdate | None = None,
 ) -> int:
     """Choose the number of epochs on clips held out of the training clips.
 
@@ -317,6 +331,7 @@ def choose_epochs(
         seed: as in ``train_head``.
         device: as in ``train_head``.
         on_epoch: called after each epoch.
+        on_update: as in ``train_head``.
 
     Returns:
         The epoch with the highest accuracy on ``held_out``, among equals that of lowest loss.
@@ -335,6 +350,7 @@ def choose_epochs(
         validation_clips=held_out,
         device=device,
         on_epoch=on_epoch,
+        on_update=on_update,
     )
 
     def merit(record: EpochRecord) -> tuple[float, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 from trainer.runs.display import Display
+from trainer.runs.listener import Forecast
 from trainer.training.trained import EpochRecord
 
 
@@ -32,6 +33,18 @@ def test_away_from_a_terminal_each_head_is_a_line() -> None:
     ]
 
 
+def test_heads_trained_in_a_moment_share_a_line() -> None:
+    stream = io.StringIO()
+    display = Display(stream=stream)
+    display.start(4, 3)
+    for number in range(4):
+        display.head(f"seed-{number}", record(3), resumed=False)
+    assert stream.getvalue().splitlines()[1:] == [
+        "1/4 seed-0: 3 epochs, loss 0.5000",
+        "4/4 seed-3: 3 epochs, loss 0.5000",
+    ]
+
+
 def test_on_a_terminal_a_bar_counts_epochs_and_jumps_over_those_not_needed() -> None:
     stream = Terminal()
     display = Display(stages=2, stream=stream)
@@ -45,3 +58,25 @@ def test_on_a_terminal_a_bar_counts_epochs_and_jumps_over_those_not_needed() -> 
     assert display.progress.bar.n == 12
     assert "seed-0, choosing epochs" in stream.getvalue()
     display.close()
+
+
+def test_a_long_training_says_its_time_and_what_is_cheaper_and_corrects_what_is_off() -> None:
+    stream = io.StringIO()
+    display = Display(stream=stream)
+    for seconds in (1080.0, 1100.0, 2400.0):
+        display.forecast(Forecast(seconds, seconds / 150, ("--preset fast: no encoder",)))
+    assert stream.getvalue().splitlines() == [
+        "about 18 minutes left; an epoch of a head takes 7.2 s",
+        "cheaper would be",
+        "  --preset fast: no encoder",
+        "about 40 minutes left; an epoch of a head takes 16 s",
+    ]
+
+
+def test_a_short_training_says_no_more_than_it_must() -> None:
+    stream = io.StringIO()
+    display = Display(stream=stream)
+    display.forecast(Forecast(9.0, 0.1, ("--preset fast: no encoder",)))
+    assert stream.getvalue() == ""
+    display.forecast(Forecast(31.0, 0.3, ("--preset fast: no encoder",)))
+    assert stream.getvalue() == "about 31 s left; an epoch of a head takes 0.3 s\n"

@@ -10,8 +10,8 @@ from cache.manifest.manifest import Manifest
 from tests.trainer.experiment_helper import train
 from trainer.runs.experiment import Protocol
 from trainer.runs.folder import RunError, read_run
-from trainer.runs.head_trainer import RunListener
 from trainer.runs.history import read_history
+from trainer.runs.listener import RunListener
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 

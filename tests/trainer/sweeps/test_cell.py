@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tests.trainer.experiment_helper import SMALL, make_corpus
-from trainer.runs import experiment, head_trainer
+from trainer.runs import experiment, listener
 from trainer.runs.folder import read_json, read_members, read_run
 from trainer.runs.report import finish_run
 from trainer.sweeps.cell import CellResult, Place, stack_cells
@@ -254,7 +254,7 @@ def test_a_stack_killed_in_the_middle_goes_on_from_there_to_the_same_bytes(
     assert child.returncode == (143 if number == signal.SIGTERM else -number), errors
     assert not list(stopped.rglob("*.safetensors"))
     seen: list[int] = []
-    monkeypatch.setattr(head_trainer.RunListener, "epoch", lambda *call: seen.append(call[3].epoch))
+    monkeypatch.setattr(listener.RunListener, "epoch", lambda *call: seen.append(call[3].epoch))
     run(source, stopped, long)
     assert 1 < min(seen[:12]) <= 60
     run(source, whole, long)

@@ -291,9 +291,9 @@ def test_a_sweep_killed_in_the_middle_goes_on_to_the_same_table(
     with subprocess.Popen(args, stderr=subprocess.PIPE, text=True, start_new_session=True) as child:
         assert child.stderr is not None
         assert child.stderr.readline().startswith("1/8 left out")  # skipped cells come first
-        line = child.stderr.readline()
+        # On a busy machine a forecast may come before.
+        line = next(line for line in child.stderr if line.startswith("2/8 "))
         os.kill(child.pid, signal.SIGKILL)
-    assert line.startswith("2/8 ")
     assert not (output / "table.csv").exists()
     name = line.split(" ", 1)[1].rsplit(":", 1)[0].replace(" / ", "-")
     first = output / "cells" / name
