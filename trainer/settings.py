@@ -6,12 +6,11 @@ The tables ``video``, ``audio``, ``fusion`` and ``optim`` stand at the top level
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
-
-import tomli_w
 
 from cache.settings import (
     SettingsError,
@@ -334,13 +333,28 @@ def settings_from_dict(values: Mapping[str, Any]) -> TrainSettings:
 
 
 def format_toml(values: Mapping[str, Any]) -> str:
-    """Write nested dicts as TOML; a ``None`` is left out, because TOML has no null."""
-    return tomli_w.dumps(_without_none(values))
+    """Write nested dicts as TOML; a ``None`` is left out, because TOML has no null.
+
+    Keys are names of settings: letters, digits, underscores and hyphens.
+    """
+    return "".join(f"{line}\n" for line in _toml_lines(values))
 
 
-def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: _without_none(value) if isinstance(value, Mapping) else value
+def _toml_lines(values: Mapping[str, Any], table: str = "") -> list[str]:
+    lines = [
+        f"{key} = {_toml_value(value)}"
         for key, value in values.items()
-        if value is not None
-    }
+        if value is not None and not isinstance(value, Mapping)
+    ]
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            lines += ["", f"[{table}{key}]", *_toml_lines(value, f"{table}{key}.")]
+    return lines
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, str):  # as in JSON, which has no escape for DEL
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml_value, value))}]"
+    return str(value).lower()  # True, 1e-05 and inf are true, 1e-05 and inf
