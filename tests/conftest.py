@@ -45,6 +45,16 @@ def gpu() -> str:
 
 
 @pytest.fixture
+def second_gpu(cuda: str) -> str:
+    """The name of a second GPU."""
+    import torch
+
+    if torch.cuda.device_count() < 2:
+        pytest.skip("needs two GPUs")
+    return "cuda:1"
+
+
+@pytest.fixture
 def cuda(gpu: str) -> str:
     """The same, of tests that only CUDA can answer: of its memory, or of a second GPU."""
     if not gpu.startswith("cuda"):
