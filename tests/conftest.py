@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import importlib.util
 import os
 import sys
@@ -29,18 +30,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark the tests that ask for the GPU, before ``-m gpu`` chooses."""
+    """Mark the tests that ask for the GPU, before ``-m gpu`` chooses or a fixture is made."""
     if "gpu" in getattr(item, "fixturenames", ()):
         item.add_marker("gpu")
+        if reason := why_no_gpu():
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@functools.cache
+def why_no_gpu() -> str:
+    """Say why tests of the GPU are skipped; empty where they run."""
+    import torch
+
+    if GPU.startswith("cuda") and not torch.cuda.is_available():
+        return "needs a GPU that CUDA can use (AVFUSE_TEST_GPU=cpu runs the test without)"
+    return ""
 
 
 @pytest.fixture(scope="session")
 def gpu() -> str:
     """The GPU's device name; a test that asks for it is marked gpu, and skipped without one."""
-    import torch
-
-    if GPU.startswith("cuda") and not torch.cuda.is_available():
-        pytest.skip("needs a GPU that CUDA can use (AVFUSE_TEST_GPU=cpu runs the test without)")
     return GPU
 
 
