@@ -33,10 +33,12 @@ quick: lint
 test: lint
 	$(BIN)/$(PYTEST) $(TESTS)
 
-# Every lower bound of setup.cfg, taken exactly: numpy>=1.26 becomes numpy==1.26.
+# Every lower bound of setup.cfg, taken exactly: numpy>=1.26 becomes numpy==1.26. PyTorch alone is
+# that of constraints.txt, which is a CPU build: PyPI's 2.11 brings gigabytes of CUDA along.
 $(LOWEST)/.installed: setup.cfg pyproject.toml
 	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
-	sed -nE 's/^ +([A-Za-z0-9_-]+)>=([0-9.]+)$$/\1==\2/p' setup.cfg >$(LOWEST)/constraints.txt
+	sed -nE '/^ +torch>/d; s/^ +([A-Za-z0-9_-]+)>=([0-9.]+)$$/\1==\2/p' setup.cfg >$(LOWEST)/constraints.txt
+	grep '^torch==' constraints.txt >>$(LOWEST)/constraints.txt
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check \
 		-c $(LOWEST)/constraints.txt -e '.[dev]'
 	touch $@

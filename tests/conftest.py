@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import functools
+import importlib.util
 import os
 import sys
 from collections.abc import Iterator
@@ -17,6 +19,56 @@ from pipeline.cli import KEEPING, prepare_process
 os.environ.update(dict.fromkeys(KEEPING, str(32 << 20)))
 # As the command line does it, and before a test module loads torch.
 prepare_process()
+# Device of the tests marked gpu: AVFUSE_TEST_GPU=cpu proves the tests where there is no GPU.
+GPU = os.environ.get("AVFUSE_TEST_GPU", "cuda")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let pyproject.toml name the limit of a test's time where nothing is installed to keep it."""
+    if importlib.util.find_spec("pytest_timeout") is None:
+        parser.addini("timeout", "Seconds that a test may take; pytest-timeout keeps the limit.")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the tests that ask for the GPU, before ``-m gpu`` chooses or a fixture is made."""
+    if "gpu" in getattr(item, "fixturenames", ()):
+        item.add_marker("gpu")
+        if reason := why_no_gpu():
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@functools.cache
+def why_no_gpu() -> str:
+    """Say why tests of the GPU are skipped; empty where they run."""
+    import torch
+
+    if GPU.startswith("cuda") and not torch.cuda.is_available():
+        return "needs a GPU that CUDA can use (AVFUSE_TEST_GPU=cpu runs the test without)"
+    return ""
+
+
+@pytest.fixture(scope="session")
+def gpu() -> str:
+    """The GPU's device name; a test that asks for it is marked gpu, and skipped without one."""
+    return GPU
+
+
+@pytest.fixture
+def second_gpu(cuda: str) -> str:
+    """The name of a second GPU."""
+    import torch
+
+    if torch.cuda.device_count() < 2:
+        pytest.skip("needs two GPUs")
+    return "cuda:1"
+
+
+@pytest.fixture
+def cuda(gpu: str) -> str:
+    """The same, of tests that only CUDA can answer: of its memory, or of a second GPU."""
+    if not gpu.startswith("cuda"):
+        pytest.skip(f"is of CUDA's own, and AVFUSE_TEST_GPU={gpu} stands in for it")
+    return gpu
 
 
 @pytest.fixture(scope="module", autouse=True)

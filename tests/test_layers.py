@@ -20,7 +20,7 @@ NO_DOORS = {"__init__.py", "__pycache__", "py.typed"}  # every package has them
 # import of ours besides itself. "cache", "extractors" and "trainer" stand for every room of theirs.
 CACHE_TOOLS = {
     f"cache/{name}"
-    for name in ("codec", "commit", "digest", "settings", "signals", "span", "progress")
+    for name in ("codec", "commit", "digest", "settings", "signals", "span", "progress", "version")
 }
 NETWORKS = {"extractors", "extractors/weights", "extractors/running"}
 STAGE_ONE = {"pipeline/faces", "pipeline/media", "pipeline/workers"}
@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cache/signals": set(),
     "cache/progress": set(),
     "cache/span": set(),
+    "cache/version": set(),
     "cache/commit": {"cache/signals", "cache/digest"},
     "cache/settings": {"cache/codec"},
     "cache/manifest": CACHE_TOOLS,

@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import tomli_w
-
 from cache.settings import (
     SettingsError,
     check_at_least,
@@ -339,6 +337,8 @@ def settings_from_dict(values: Mapping[str, Any]) -> TrainSettings:
 
 def format_toml(values: Mapping[str, Any]) -> str:
     """Write nested dicts as TOML; a ``None`` is left out, because TOML has no null."""
+    import tomli_w  # only runs write TOML: heads are trained without it too
+
     return tomli_w.dumps(_without_none(values))
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from extractors.alexnet import AlexNetFCN, grid_steps, min_steps, step_times
+from extractors.running.arithmetic import full_float32
 from extractors.weights.files import WeightsError, read_safetensors
 from extractors.weights.tensors import weights_digest
 
@@ -104,7 +105,8 @@ class FrozenAlexNet(nn.Module):
         steps = torch.from_numpy(features).to(next(self.parameters()).device)
         steps = steps.unsqueeze(-1) if len(self.shape) == 1 else steps
         lengths = torch.tensor([len(steps)], device=steps.device)
-        grid, _ = self.network(steps.permute(2, 0, 1).unsqueeze(0), lengths)
+        with full_float32(steps.device):
+            grid, _ = self.network(steps.permute(2, 0, 1).unsqueeze(0), lengths)
         result: NDArray[np.float32] = grid[0].cpu().numpy()
         return result
 

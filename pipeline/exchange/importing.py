@@ -17,6 +17,7 @@ from cache.entries.failure import Failure
 from cache.manifest.clip_id import as_clip_id
 from cache.sets.feature_set import FeatureSet
 from cache.sets.spec import SetSpec
+from cache.version import own_version
 from pipeline.exchange.settings import ImportRefusedError, ImportSettings
 from pipeline.exchange.sources import FeatureSource, open_source
 from pipeline.exchange.steps import make_steps
@@ -222,7 +223,7 @@ def _join(texts: Sequence[str]) -> str:
 
 def _provenance(path: Path, command: Sequence[str]) -> dict[str, Any]:
     return {
-        "avfuse": version("avfuse"),
+        "avfuse": own_version(),
         "python": platform.python_version(),
         "libraries": {library: version(library) for library in ("h5py", "numpy")},
         "host": platform.node(),

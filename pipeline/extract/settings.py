@@ -12,6 +12,7 @@ from typing import Any
 
 from cache.codec import fields_to_json
 from cache.settings import merge, parse_overrides, read_toml, settings_from
+from cache.version import own_version
 from extractors.running.settings import NetworkSettings
 from extractors.spectrogram import LogMelSettings, SpectrogramSettings
 from extractors.view_settings import VIEW_SETS
@@ -82,7 +83,7 @@ LIBRARIES = ("av", "dlib-bin", "h5py", "numpy", "opencv-python-headless", "torch
 def make_provenance(command: Sequence[str], settings: StageOneSettings) -> dict[str, Any]:
     """Return the facts that every entry of a run carries and no key covers."""
     return {
-        "avfuse": version("avfuse"),
+        "avfuse": own_version(),
         "python": platform.python_version(),
         "libraries": {name: _version(name) for name in LIBRARIES},
         "host": platform.node(),

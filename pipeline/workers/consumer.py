@@ -20,7 +20,7 @@ import secrets
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, Listener
@@ -29,9 +29,8 @@ from typing import Self
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from extractors.running.face_network import FaceNetwork, collect
+from extractors.running.face_network import Begun, FaceNetwork
 from pipeline.workers.remote import Reply, Request, connect
 
 # Batches begun and not yet read back: a GPU computes one while the next is brought to it.
@@ -64,7 +63,7 @@ class _Batch:
 
     network: FaceNetwork
     pieces: list[tuple[_Order, int]]  # and how many crops of it
-    found: Mapping[str, Tensor]
+    begun: Begun
 
 
 class Consumer:
@@ -166,10 +165,8 @@ class Consumer:
             network.measure_once(images)
             batch = _Batch(network, pieces, network.begin(images))
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to these orders
-            if isinstance(error, torch.OutOfMemoryError) and network and network.batch_size > 1:
-                network.batch_size //= 2  # a smaller GPU; nothing of these orders was begun
-                torch.cuda.empty_cache()
-                return None
+            if network is not None and network.make_room(error):
+                return None  # nothing of these orders was begun
             self._retry([order for order, _ in pieces] or [self._waiting[0]], error)
             return None
         for order, count in pieces:
@@ -181,7 +178,7 @@ class Consumer:
     def _finish(self, batch: _Batch) -> None:
         """Hand what a batch yields to its orders, and answer those that are complete."""
         try:
-            arrays = collect(batch.found)
+            arrays = batch.begun.wait()
         except Exception as error:  # noqa: BLE001 - a GPU tells of errors late
             self._retry([order for order, _ in batch.pieces], error)
             return

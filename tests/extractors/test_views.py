@@ -9,7 +9,15 @@ import torch
 from skimage.data import astronaut
 from torch.nn import functional as F
 
-from extractors.views import VIEW_SETS, View, ViewSettings, make_views, view_matrices
+from extractors.views import (
+    VIEW_SETS,
+    View,
+    ViewSettings,
+    make_views,
+    resize_crops,
+    view_matrices,
+    view_statistics,
+)
 
 # cv2 rounds positions to 1/32 pixel in some versions; a photograph's edges make that 1 grey level.
 CV2_TOLERANCE = 1.0
@@ -196,3 +204,29 @@ def test_crops_of_another_shape_or_kind_are_refused(
 def test_view_settings_out_of_range_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ViewSettings(**changes)
+
+
+@pytest.mark.parametrize("views", ["basic", "default", "wide"])
+def test_a_gpu_makes_the_views_that_the_processor_makes(views: str, gpu: str) -> None:
+    crops = torch.randint(0, 256, (3, 29, 29, 3), dtype=torch.uint8)
+    settings = VIEW_SETS[views]
+    expected = make_views(crops, settings, 23)
+    found = make_views(crops.to(gpu), settings, 23)
+    assert found.device.type == torch.device(gpu).type
+    torch.testing.assert_close(found.cpu(), expected, rtol=0, atol=0.01)  # of 255
+    torch.testing.assert_close(
+        resize_crops(crops.to(gpu), 13).cpu(), resize_crops(crops, 13), rtol=0, atol=0.01
+    )
+    # Neither turned nor scaled: copied, on every device.
+    assert torch.equal(found[:, 0], resize_crops(crops.to(gpu), 23))
+
+
+def test_a_gpu_sums_views_up_as_the_processor_does(gpu: str) -> None:
+    embeddings = torch.randn(3, 18, 7)
+    for found, expected in zip(
+        view_statistics(embeddings.to(gpu)), view_statistics(embeddings), strict=True
+    ):
+        torch.testing.assert_close(found.cpu(), expected, rtol=1e-5, atol=1e-6)
+    mean, deviation = view_statistics(embeddings[:, :1].expand(-1, 5, -1).to(gpu))
+    assert torch.equal(mean.cpu(), embeddings[:, 0])
+    assert not deviation.any()

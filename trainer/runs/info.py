@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +16,7 @@ from cache.entries.coverage import Coverage, add_coverage, read_coverage
 from cache.entries.entry import EntryError, read_entry_header
 from cache.manifest.manifest import Manifest
 from cache.sets.feature_set import find_set
+from cache.version import own_version
 from trainer.data.corpus import Available
 from trainer.data.folds import natural_key
 from trainer.data.splits import Fold, FoldPlan
@@ -62,7 +62,7 @@ def describe_run(
     }
     return {
         "kind": "train",
-        "version": importlib.metadata.version("avfuse"),
+        "version": own_version(),
         "torch": torch.__version__,
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "identity": digest_identity(decides),

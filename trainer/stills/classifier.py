@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from extractors.networks import NETWORKS
+from extractors.running.arithmetic import full_float32
 from extractors.running.still_classifier import classifier_prefix
 from extractors.weights.random import initialise
 from trainer.stills.augment import resize, to_float
@@ -119,7 +120,7 @@ def predict_stills(
     parts = [np.zeros((0, len(stills.classes)))]
     was_training = classifier.training
     classifier.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), full_float32(device):
         for start in range(0, len(stills), IMAGES_PER_FORWARD):
             pixels = torch.from_numpy(stills.images[start : start + IMAGES_PER_FORWARD]).to(device)
             images = normalise(classifier, resize(to_float(pixels, grey=grey), image_size))

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from cache.codec import fields_to_json
+from extractors.running.arithmetic import full_float32, other_generators
 from extractors.weights.load import load_weights
 from extractors.weights.tensors import weights_digest
 from trainer.stills.augment import SEEDS_APART, draw_batch, epoch_order
@@ -157,7 +158,8 @@ def finetune(
 
     Every draw of an update comes from generators seeded by the settings' seed and the update's
     number; what is on disk is the state after some update. A training that was killed at any
-    moment therefore ends, on one machine with one number of threads, in the same bits.
+    moment therefore ends, on one machine with one number of threads, in the same bits; on a GPU,
+    some of whose gradients are added up in no fixed order, up to rounding.
 
     Args:
         train: images to learn; those without a target are left out.
@@ -189,7 +191,7 @@ def finetune(
     if train.classes != valid.classes:
         raise ValueError(f"training has the classes {train.classes}, validation {valid.classes}")
     # PyTorch's own first values draw from the global generator, before ours replace them.
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         classifier = FaceClassifier(
             settings.network, len(train.classes), settings.dropout, settings.seed
         )
@@ -227,16 +229,17 @@ def finetune(
         )
         set_learning_rate(optimiser, rate)
         images = normalise(classifier, images)
-        with (
-            torch.random.fork_rng(),
-            torch.autocast(device_type, dtype, enabled=dtype is not torch.float32),
-        ):
-            # Dropout draws from the global generator: the same ones on resuming.
-            torch.manual_seed(settings.seed * SEEDS_APART + state.update)
-            logits = classifier(images).float()
-        loss = soft_cross_entropy(logits, targets, class_weights)
-        optimiser.zero_grad(set_to_none=True)
-        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # PyTorch's own
+        with full_float32(device):
+            with (
+                torch.random.fork_rng(devices=other_generators(device)),
+                torch.autocast(device_type, dtype, enabled=dtype is not torch.float32),
+            ):
+                # Dropout draws from the global generator: the same ones on resuming.
+                torch.manual_seed(settings.seed * SEEDS_APART + state.update)
+                logits = classifier(images).float()
+            loss = soft_cross_entropy(logits, targets, class_weights)
+            optimiser.zero_grad(set_to_none=True)
+            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # PyTorch's own
         scaler.step(optimiser)
         scaler.update()
         state.scaler = scaler.state_dict()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,6 +13,7 @@ import torch
 from cache.codec import fields_to_json
 from cache.commit import write_whole
 from cache.digest import digest_array
+from cache.version import own_version
 from extractors.networks import NETWORKS
 from extractors.weights.load import load_weights
 from extractors.weights.tensors import weights_digest
@@ -126,7 +126,7 @@ def describe(
     }
     return {
         "kind": "finetune",
-        "version": importlib.metadata.version("avfuse"),
+        "version": own_version(),
         "torch": torch.__version__,
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "identity": digest_identity(

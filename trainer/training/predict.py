@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from extractors.running.arithmetic import full_float32
 from trainer.data.batches import BatchMaker, ordered_batches
 from trainer.data.corpus import Corpus, CorpusError
 from trainer.data.normalisation import normalise
@@ -90,7 +91,8 @@ def predict_head(
     seen: dict[str, dict[int, Attention]] = {name: {} for name in head.settings.modalities}
     for rows in ordered_batches(maker.lengths[indices], np.arange(len(indices)), BATCH):
         batch = indices[rows]
-        output = module(**maker.batch(batch))
+        with full_float32(device):
+            output = module(**maker.batch(batch))
         logits[rows] = output.logits.double().cpu().numpy()
         for name in seen if attention else ():
             weights = output.weights[name].double().cpu().numpy()

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from cache.codec import fields_to_json
 from cache.digest import digest_array, digest_json
+from extractors.running.arithmetic import full_float32, other_generators
 from trainer.data.batches import BatchMaker, ordered_batches
 from trainer.data.corpus import UNLABELLED, Corpus, CorpusError
 from trainer.data.normalisation import Normalisation, fit_normalisations, normalise
@@ -126,8 +127,8 @@ def train_heads(
 ) -> list[TrainedHead]:
     """Train several heads as one: each variant with each seed.
 
-    A head is the one that ``train_head`` trains alone, up to rounding. The same call gives the
-    same bits, whether or not it was interrupted.
+    A head is the one that ``train_head`` trains alone, up to rounding. On a CPU the same call
+    gives the same bits, whether or not it was interrupted.
 
     Args:
         corpus: see ``train_head``, as for all arguments that are not here.
@@ -155,7 +156,7 @@ def train_heads(
     pairs = list(product(variants, seeds))
     # The global generator drives initialisation and what is drawn for a head trained by itself;
     # the caller's is left as it was.
-    with torch.random.fork_rng(devices=_devices(device)):
+    with torch.random.fork_rng(devices=other_generators(device)), full_float32(device):
         training, maker = _begin(corpus, train, variants, seeds, normalisation, device)
         labels = torch.from_numpy(corpus.labels).to(device)
         stop = min(epochs or settings.optim.epochs, settings.optim.epochs)
@@ -383,9 +384,3 @@ def _check_clips(corpus: Corpus, clips: Clips, role: str) -> NDArray[np.int64]:
             f"{len(unlabelled)} {role} clips have no label, {corpus.clip_ids[unlabelled[0]]} first"
         )
     return indices
-
-
-def _devices(device: torch.device | str) -> list[torch.device]:
-    """Devices whose generators a training uses beside the CPU's."""
-    device = torch.device(device)
-    return [] if device.type == "cpu" else [device]

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import pytest
+
+pytest.importorskip("hypothesis", reason="properties are tested with hypothesis")
+
 from hypothesis import given
 from hypothesis import strategies as st
 

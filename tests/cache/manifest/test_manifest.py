@@ -7,6 +7,9 @@ import pickle
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("hypothesis", reason="properties are tested with hypothesis")
+
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -193,3 +193,18 @@ def test_files_that_are_no_sound_checkpoint_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no tensors at all")
     with pytest.raises(WeightsError, match="claims a header"):
         load_frozen_alexnet(tmp_path / "text")
+
+
+@pytest.mark.parametrize("features", list(SHAPES))
+def test_a_gpu_encodes_what_the_processor_encodes(features: str, tmp_path: Path, gpu: str) -> None:
+    path = save_checkpoint(head_of(features), tmp_path / "head.safetensors")
+    sound = sound_of(features, 2 * REACH + 37)
+    times = np.arange(len(sound)) / 100
+    blocks = {
+        device: list(load_frozen_alexnet(path, device=device).module.blocks(times, sound))
+        for device in ("cpu", gpu)
+    }
+    for (at, grid), (_, expected) in zip(blocks[gpu], blocks["cpu"], strict=True):
+        assert len(at) == len(grid)
+        # In TensorFloat32 it would differ by 1e-3.
+        np.testing.assert_allclose(grid, expected, rtol=0, atol=1e-4 * np.abs(expected).max())

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cache.manifest.manifest import read_manifest
 from pipeline.extract.weights import PlanError
 from pipeline.predict.answer import SEVEN, seven_of
 from pipeline.predict.by_default import ask_default_network
@@ -169,3 +170,18 @@ def test_a_signal_ends_a_prediction_and_removes_its_cache(
     assert f"Stopped ({signal.Signals(number).name}). Nothing was predicted." in ended.stderr
     assert "Traceback" not in ended.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", ["0", "1"])
+def test_the_default_network_answers_on_a_gpu_as_on_the_processor(
+    jobs: str, corpus: Path, gpu: str
+) -> None:
+    video = read_manifest(corpus).clips[0].path
+    answers = []
+    for device in (gpu, "cpu"):
+        result = avfuse("predict", video, "--json", "--device", device, "--jobs", jobs)
+        assert result.exit_code == 0, result.output
+        answers.append(json.loads(result.stdout)["videos"][0])
+    assert answers[0]["prediction"] == answers[1]["prediction"]
+    assert answers[0]["probabilities"] == pytest.approx(answers[1]["probabilities"], abs=1e-4)

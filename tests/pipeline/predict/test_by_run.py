@@ -181,3 +181,29 @@ def test_a_newcomer_extracts_trains_and_predicts_without_naming_a_set_or_a_prese
     assert len(frames) > 1
     assert sum(f["weight"] for f in frames) == pytest.approx(1.0)
     assert 0.0 < sound[0]["time_seconds"] < frames[-1]["time_seconds"]
+
+
+@pytest.mark.slow
+def test_a_run_predicts_on_a_gpu_what_it_predicts_on_the_processor(
+    corpus: Path, run: Path, gpu: str
+) -> None:
+    clip = read_manifest(corpus).clips[0].path
+    answers = [predict(run, clip, "--device", device)[1]["videos"][0] for device in (gpu, "cpu")]
+    assert answers[0]["prediction"] == answers[1]["prediction"]
+    assert answers[0]["probabilities"] == pytest.approx(answers[1]["probabilities"], abs=1e-4)
+
+
+@pytest.mark.slow
+def test_a_run_trained_on_a_gpu_predicts_on_the_processor(
+    corpus: Path, extracted: Path, tmp_path: Path, gpu: str
+) -> None:
+    command = ["train", str(corpus), "--cache", str(extracted), "--preset", "icmi19", *QUICK]
+    command += ["--run", str(tmp_path / "r"), "--set", "video.set=resnet18", "--device", gpu]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0, result.output
+    clip = next(clip for clip in read_manifest(corpus).clips if clip.split == "val")
+    _, answer = predict(tmp_path / "r", clip.path, "--device", "cpu")
+    predictions = read_run(tmp_path / "r").predictions
+    row = predictions.clips.index(clip.id)
+    reported = dict(zip(predictions.classes, predictions.probabilities[row], strict=True))
+    assert answer["videos"][0]["probabilities"] == pytest.approx(reported, abs=1e-4)

@@ -21,9 +21,9 @@ from click.testing import CliRunner
 
 from cache.manifest.manifest import read_manifest
 from cache.sets.feature_set import find_set
-from extractors.running.face_network import FaceNetwork
+from extractors.running.face_network import Begun, FaceNetwork, load_face_network
 from extractors.running.settings import NetworkSettings
-from extractors.views import ViewSettings
+from extractors.views import VIEW_SETS, ViewSettings
 from extractors.weights.random import initialise
 from pipeline.cli import main
 from pipeline.workers.consumer import Consumer
@@ -36,13 +36,15 @@ FEW = ViewSettings(rotations=(0.0, 5.0), scales=(1.0,))
 BATCH = 5
 
 
-def make_network(name: str = "resnet18", *, ordered: bool = True, **settings: Any) -> FaceNetwork:
+def make_network(
+    name: str = "resnet18", *, ordered: bool = True, device: str = "cpu", **settings: Any
+) -> FaceNetwork:
     # Pixels as they are, so that a black crop is 0 whatever the weights.
     spec = replace(small_specs()[name], mean=(0.0,) * 3, deviation=(1.0,) * 3)
     module = spec.build()
     initialise(module, 3)
     own = NetworkSettings(views=FEW, **settings)
-    return FaceNetwork(spec, module, own, batch_size=BATCH, order_weights=ordered)
+    return FaceNetwork(spec, module, own, device=device, batch_size=BATCH, order_weights=ordered)
 
 
 def make_crops(count: int, seed: int) -> np.ndarray:
@@ -89,7 +91,7 @@ def test_crops_of_many_clips_in_common_batches_yield_each_its_own_embeddings(
 def test_batches_are_filled_across_clips(monkeypatch: pytest.MonkeyPatch) -> None:
     network, sizes, gate = make_network(), [], threading.Event()
 
-    def begin(images: np.ndarray) -> dict[str, torch.Tensor]:
+    def begin(images: np.ndarray) -> Begun:
         gate.wait(10)
         sizes.append(len(images))
         return FaceNetwork.begin(network, images)
@@ -139,7 +141,7 @@ def test_batches_too_large_for_the_gpu_are_halved_until_they_fit(
 ) -> None:
     network, most = make_network(), 2
 
-    def begin(images: np.ndarray) -> dict[str, torch.Tensor]:
+    def begin(images: np.ndarray) -> Begun:
         if len(images) > most:
             raise torch.OutOfMemoryError(f"no room for {len(images)}")
         return FaceNetwork.begin(network, images)
@@ -269,3 +271,50 @@ def test_a_shared_network_yields_the_entries_of_workers_with_their_own(
         for name, values in own.arrays.items():
             scale = np.abs(values).max()
             np.testing.assert_allclose(shared.arrays[name], values, atol=ROUNDING * scale)
+
+
+def test_on_a_gpu_every_clip_gets_its_own_embeddings_and_its_own_errors(gpu: str) -> None:
+    loaded: dict[str, FaceNetwork] = {}
+
+    def load(name: str) -> FaceNetwork:
+        return loaded.setdefault(name, make_network(name, device=gpu))
+
+    crops = [make_crops(count, seed) for seed, count in enumerate((7, 2, 0, 11, 1, 3))]
+    crooked = np.zeros((1, 32, 31, 3), np.uint8)
+    with Consumer(load, threads=1) as consumer:
+        replies = ask(consumer, crooked, *crops)
+        with link(consumer) as other:
+            other.send(Request("ir50", crops[0]))
+            second = other.recv()
+    assert "square RGB images" in replies[0].error
+    network = make_network()
+    for reply, images in zip(replies[1:], crops, strict=True):
+        assert reply.error == ""
+        for name, values in network.extract(images).items():
+            largest = np.abs(values).max(initial=0.0)
+            np.testing.assert_allclose(reply.arrays[name], values, rtol=0, atol=1e-4 * largest)
+    expected = make_network("ir50").extract(crops[0])
+    assert set(loaded) == {"resnet18", "ir50"}
+    for name, values in expected.items():
+        np.testing.assert_allclose(second.arrays[name], values, atol=1e-4 * np.abs(values).max())
+
+
+def test_on_a_full_gpu_batches_are_halved_until_they_fit(cuda: str) -> None:
+    settings = NetworkSettings(views=VIEW_SETS["basic"])
+    network = load_face_network("ir50", None, settings, device=cuda, batch_size=512)
+    crops = np.random.default_rng(0).integers(0, 256, (512, 112, 112, 3), dtype=np.uint8)
+    expected = network.extract(crops[:2])["basic"]
+    torch.cuda.empty_cache()
+    # One map of all 512 images takes 1.6 GB.
+    room = torch.cuda.memory_reserved() + (800 << 20)
+    torch.cuda.set_per_process_memory_fraction(room / torch.cuda.mem_get_info()[1])
+    try:
+        with Consumer(lambda _: network, threads=1) as consumer:
+            (reply,) = ask(consumer, crops)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert reply.error == ""
+    assert 1 <= network.batch_size < 512
+    assert reply.arrays["basic"].shape == (512, 512)
+    largest = np.abs(expected).max()
+    np.testing.assert_allclose(reply.arrays["basic"][:2], expected, atol=1e-4 * largest)

@@ -223,3 +223,19 @@ def test_a_training_by_itself_and_one_of_a_stack_are_not_each_others_progress() 
         return training_identity(toy_corpus(), clips, [(small_settings(), 1)], 4, kind=kind)
 
     assert identity("plain") != identity("stacked") == identity("stacked")
+
+
+@pytest.mark.slow
+def test_heads_stacked_on_a_gpu_learn_what_they_learn_alone_and_on_the_processor(gpu: str) -> None:
+    variants, seeds = attention_pairs()[::3], (5, 2)
+    corpus = toy_corpus(missing=True)
+    variants = [replace(own, optim=replace(own.optim, epochs=2)) for own in variants]
+    stack = train_heads(corpus, TRAIN, variants, seeds, validation_clips=TEST, device=gpu)
+    expected = train_heads(corpus, TRAIN, variants, seeds, validation_clips=TEST)
+    for number, (settings, seed) in enumerate(product(variants, seeds)):
+        # The noise is drawn on the processor, for one head as for many.
+        one = train_head(corpus, TRAIN, settings, seed=seed, validation_clips=TEST, device=gpu)
+        for other in (one, expected[number]):
+            assert stack[number].history[-1].loss == pytest.approx(other.history[-1].loss, rel=1e-4)
+            for name, value in other.state.items():
+                torch.testing.assert_close(stack[number].state[name], value, rtol=1e-3, atol=1e-3)

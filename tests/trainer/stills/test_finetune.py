@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -301,3 +301,50 @@ def test_a_score_without_labels_is_zero_and_a_flip_is_averaged(narrow: str) -> N
     assert np.abs(plain - other).max() > 1e-5
     none = VALID.select(np.zeros(0, np.int64))
     assert predict_stills(classifier, none, 17, grey=True).shape == (0, 3)
+
+
+@pytest.mark.slow
+def test_a_gpu_learns_from_stills_what_the_processor_learns(narrow: str, gpu: str) -> None:
+    settings = replace(TINY, epochs=1, batch_size=19, dropout=0.0, ema=0.0, learning_rate=1e-3)
+    expected, found = (finetune(TRAIN, VALID, settings, device=d) for d in ("cpu", gpu))
+    assert found.history[0].loss == pytest.approx(expected.history[0].loss, rel=1e-4)
+    assert found.history[0].valid_loss == pytest.approx(expected.history[0].valid_loss, rel=1e-3)
+    for name, value in state_of(expected).items():
+        torch.testing.assert_close(state_of(found)[name].cpu(), value, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_a_training_on_a_gpu_is_stopped_goes_on_and_learns(
+    precision: Literal["float32", "bfloat16", "float16"], narrow: str, tmp_path: Path, gpu: str
+) -> None:
+    # Of one size: bfloat16 takes none as small as the first.
+    settings = replace(TINY, start_size=17, epochs=12, learning_rate=0.05, ema=0.5)
+    settings = replace(settings, precision=precision)
+    progress = tmp_path / "progress.safetensors"
+    with pytest.raises(Stopped):  # in the second epoch
+        finetune(TRAIN, VALID, settings, progress=progress, device=gpu, stopped=after(5))
+    trained = finetune(TRAIN, VALID, settings, progress=progress, device=gpu)
+    assert [row.epoch for row in trained.history] == list(range(1, 13))
+    assert trained.history[-1].valid_loss < trained.history[0].valid_loss
+    if precision == "float32":
+        whole = finetune(TRAIN, VALID, settings, device=gpu)
+        for ours, theirs in zip(trained.history[:2], whole.history[:2], strict=True):
+            assert ours.loss == pytest.approx(theirs.loss, rel=1e-2)
+
+
+def test_fine_tuning_on_a_processor_leaves_the_gpus_generators_alone(
+    narrow: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forked: list[Any] = []
+    fork = torch.random.fork_rng
+
+    def note(devices: Any = None) -> Any:
+        forked.append(devices)
+        return fork(devices=devices)
+
+    monkeypatch.setattr(torch.random, "fork_rng", note)
+    finetune(TRAIN, VALID, replace(TINY, epochs=1))
+    # None would mean every GPU there is, each woken up for it.
+    assert forked
+    assert all(devices == [] for devices in forked)

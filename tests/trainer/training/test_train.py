@@ -20,7 +20,12 @@ from trainer.data.corpus import UNLABELLED, Corpus, CorpusError
 from trainer.settings import TrainSettings
 from trainer.training.predict import predict_head
 from trainer.training.train import TrainingError, choose_epochs, train_head
-from trainer.training.trained import EpochRecord, TrainedHead
+from trainer.training.trained import (
+    EpochRecord,
+    TrainedHead,
+    load_checkpoint,
+    save_checkpoint,
+)
 
 TRAIN, TEST = np.arange(20), np.arange(20, 30)
 
@@ -318,3 +323,91 @@ def test_a_presets_prior_for_other_classes_is_refused() -> None:
     settings = settings_from(TrainSettings, {"prior": "afew-test", "audio": {"encoder": "none"}})
     with pytest.raises(ValueError, match="prior=afew-test is for the classes"):
         train_head(toy_corpus(), TRAIN, settings)
+
+
+# float32 in another order of summation, over a few updates of Adam, which doubles small shares.
+ON_A_GPU = {"rtol": 1e-3, "atol": 1e-3}
+# A GPU draws its own noise: without any, it learns what the processor learns.
+NO_NOISE: dict[str, Any] = {
+    "video": {"embedding_dropout": 0.0},
+    "audio": {"embedding_dropout": 0.0},
+    "fusion": {"dropout": 0.0, "classifier_dropout": 0.0},
+}
+
+
+def spectrogram_corpus() -> Corpus:
+    corpus = toy_corpus(12)
+    sound = ragged([80] * 12, 20, seed=1)
+    for i, label in enumerate(corpus.labels):
+        sound.of(i)[:, 6 * label : 6 * label + 6] += 2.0
+    return replace(corpus, sequences={**corpus.sequences, "audio": sound})
+
+
+@pytest.mark.parametrize("stack", ["off", "on"])
+def test_a_head_trained_on_a_gpu_is_that_of_the_processor_and_predicts_there(
+    stack: str, tmp_path: Path, gpu: str
+) -> None:
+    corpus = toy_corpus(missing=True)
+    settings = small_settings(**NO_NOISE)
+    settings = replace(settings, optim=replace(settings.optim, stack=stack, epochs=2))
+    expected = train_head(corpus, TRAIN, settings, validation_clips=TEST)
+    head = train_head(corpus, TRAIN, settings, validation_clips=TEST, device=gpu)
+    for name, value in expected.state.items():
+        torch.testing.assert_close(head.state[name], value, **ON_A_GPU)
+    assert all(value.device.type == "cpu" for value in head.state.values())
+    read = load_checkpoint(save_checkpoint(head, tmp_path / "head.safetensors"))
+    there, here = (predict_head(read, corpus, TEST, attention=True, device=d) for d in (gpu, "cpu"))
+    np.testing.assert_allclose(there.probabilities, here.probabilities, atol=1e-5)
+    for name, attention in here.attention.items():
+        for ours, theirs in zip(there.attention[name], attention, strict=True):
+            np.testing.assert_allclose(ours.weights, theirs.weights, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoder", ["alexnet", "cnn"])
+def test_an_encoder_is_trained_on_a_gpu_as_on_the_processor(encoder: str, gpu: str) -> None:
+    corpus = spectrogram_corpus()
+    settings = small_settings(
+        **{**NO_NOISE, "audio": {"encoder": encoder, "embedding_dropout": 0.0}},
+        optim={"epochs": 1, "batch_size": 4, "learning_rate": 1e-4},
+    )
+    expected = train_head(corpus, np.arange(12), settings)
+    head = train_head(corpus, np.arange(12), settings, device=gpu)
+    assert head.history[0].loss == pytest.approx(expected.history[0].loss, rel=1e-3)
+    for name, value in expected.state.items():
+        torch.testing.assert_close(head.state[name], value, **ON_A_GPU)
+
+
+def test_every_augmentation_runs_on_a_gpu(gpu: str) -> None:
+    settings = small_settings(
+        audio={"encoder": "cnn"},
+        augment={
+            "mixup": 0.3, "video_noise": 0.1, "audio_noise": 0.1, "drop_modality": 0.2,
+            "speed": 0.1, "gain": 0.1, "time_masks": 1, "band_masks": 1, "band_shift": 1,
+        },
+        optim={"epochs": 1, "batch_size": 4},
+    )  # fmt: skip
+    head = train_head(spectrogram_corpus(), np.arange(12), settings, device=gpu)
+    assert np.isfinite(head.history[0].loss)
+
+
+@pytest.mark.parametrize("stack", ["off", "on"])
+def test_an_unfinished_training_goes_on_on_a_gpu(stack: str, tmp_path: Path, gpu: str) -> None:
+    corpus, settings = toy_corpus(), small_settings()
+    settings = replace(settings, optim=replace(settings.optim, stack=stack))
+    progress = tmp_path / "progress.safetensors"
+    whole = train_head(corpus, TRAIN, settings, device=gpu)
+
+    def stop(record: EpochRecord) -> None:
+        if record.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer.training.train, "PROGRESS_SECONDS", 0.0)
+        with pytest.raises(KeyboardInterrupt):
+            train_head(corpus, TRAIN, settings, device=gpu, progress=progress, on_epoch=stop)
+    seen: list[EpochRecord] = []
+    head = train_head(corpus, TRAIN, settings, device=gpu, progress=progress, on_epoch=seen.append)
+    assert [record.epoch for record in seen] == [3, 4]
+    for name, value in whole.state.items():
+        torch.testing.assert_close(head.state[name], value, **ON_A_GPU)
