@@ -26,7 +26,7 @@ RESULTS = Path(__file__).parent / "results"
 # Name -> module. Each takes ``-o FILE.json``.
 SUITES = {
     "stage-one": "benchmarks.stage_one.ratios",
-    "stage-two": "benchmarks.stage_two.ratios",
+    "stage-two": "benchmarks.stage_two",
     "gpu": "benchmarks.gpu",
 }
 TAKES_FULL = ("stage-one",)

@@ -17,6 +17,7 @@ class Row:
         target: what it shall reach.
         unit: of both; a ratio's is "x".
         most: whether the target is the largest allowed figure instead of the smallest.
+        source: where the target comes from, if it is another's figure.
     """
 
     what: str
@@ -24,6 +25,7 @@ class Row:
     target: float
     unit: str = "x"
     most: bool = False
+    source: str = ""
 
     @property
     def holds(self) -> bool:
@@ -32,7 +34,7 @@ class Row:
 
     def to_json(self) -> dict[str, Any]:
         """Return the row for a result file."""
-        return {**vars(self), "measured": round(self.measured, 4), "holds": self.holds}
+        return {**vars(self), "measured": float(f"{self.measured:.5g}"), "holds": self.holds}
 
 
 def format_rows(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -41,9 +43,10 @@ def format_rows(rows: Sequence[Mapping[str, Any]]) -> str:
     for row in rows:
         bound = "at most" if row["most"] else "at least"
         unit = f" {row['unit']}" if row["unit"] else ""
+        source = f" ({row['source']})" if row.get("source") else ""
         verdict = "holds" if row["holds"] else "**missed**"
         lines.append(
             f"| {row['what']} | {row['measured']:.4g}{unit} | "
-            f"{bound} {row['target']:g}{unit} | {verdict} |"
+            f"{bound} {row['target']:g}{unit}{source} | {verdict} |"
         )
     return "\n".join(lines)

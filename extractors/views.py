@@ -118,7 +118,9 @@ def make_views(
         )
         if settings.interpolation == "bicubic":
             sampled = sampled.clamp(0.0, 255.0)
-        result[:, warped] = sampled.reshape(len(warped), -1, 3, size, size).transpose(0, 1)
+        # One by one: a list as an index would be brought to a GPU, and wait for all that it does.
+        for index, view in zip(warped, sampled, strict=True):
+            result[:, index] = view.reshape(-1, 3, size, size)
     return result
 
 

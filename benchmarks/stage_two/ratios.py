@@ -1,6 +1,6 @@
 """Stage two against its yardstick and against what the machine can do, every ratio from one run.
 
-    python -m benchmarks.stage_two.ratios [--only PART ...] [--device cuda] [-o FILE.json]
+    python -m benchmarks.stage_two [--only PART ...] [--device cuda] [-o FILE.json]
 
 The corpus is made in memory in the size of AFEW's training split: 773 clips of 1 to 5 s, 10 to 100
 video steps of 1,024 numbers and 15 to 75 audio steps of 256; the 36 heads are trained on a quarter
@@ -39,7 +39,6 @@ from benchmarks.stage_two.cache import (
 from benchmarks.stage_two.corpus import SPECTROGRAM, VIDEO, make_corpus, make_settings
 from benchmarks.stage_two.yardstick import train as train_yardstick
 from benchmarks.stage_two.yardstick import write_files
-from pipeline.cli import prepare_process
 from trainer.data.corpus import Corpus
 from trainer.settings import TrainSettings
 from trainer.sweeps.file import SWEEPS
@@ -285,10 +284,3 @@ def main(only: tuple[str, ...], device: str, out: Path | None) -> None:
         write_result(out, result)
     else:
         click.echo(json.dumps(result, indent=2))
-
-
-if __name__ == "__main__":
-    if prepare_process():  # as the command line has it, but torch is loaded: begin again
-        again = [sys.executable, "-m", "benchmarks.stage_two.ratios", *sys.argv[1:]]
-        os.execve(sys.executable, again, os.environ)  # noqa: S606 - itself again
-    main()

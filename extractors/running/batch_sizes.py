@@ -10,6 +10,7 @@ from extractors.networks import NetworkSpec
 # bytes stay near it, and in memory that the process keeps: larger ones made IR-50 a tenth slower,
 # and its process 100 MB larger (benchmarks/NOTES.md).
 VIEWS_ON_GPU = 1152
+CROPS_ON_GPU = 256  # at most: with one view, more are seldom there at once, and batches overlap
 MAP_BYTES_ON_CPU = 20 << 20
 VIEWS_ON_CPU = 36  # at most: views of small images are warped from large crops
 
@@ -34,7 +35,7 @@ def pick_sizes(
         batch_size: crops, as the caller asks for; 0 picks.
     """
     if batch_size or not on_cpu:
-        crops = batch_size or max(1, VIEWS_ON_GPU // num_views)
+        crops = batch_size or min(CROPS_ON_GPU, max(1, VIEWS_ON_GPU // num_views))
         return BatchSizes(crops, crops * num_views)
     fitting = MAP_BYTES_ON_CPU // spec.map_bytes(image_size)
     most = min(max(2, fitting), VIEWS_ON_CPU)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from extractors.networks import NETWORKS, NetworkSpec
 from extractors.running import merged_norms, ordered_weights
 from extractors.running.arithmetic import full_float32
 from extractors.running.batch_sizes import pick_sizes
+from extractors.running.begun import Begun, Marks
 from extractors.running.device import check_precision
 from extractors.running.settings import NetworkSettings, resolve_settings
 from extractors.views import make_views, resize_crops, view_statistics
@@ -111,7 +112,9 @@ class FaceNetwork:
             torch.tensor(values, dtype=torch.float32, device=self.device).view(3, 1, 1)
             for values in (spec.mean, spec.deviation)
         )
-        # A GPU's convolutions are tuned anew for each size of a batch: let there be few.
+        # A GPU's convolutions are set up anew for each size of a batch: let sizes be few. They are
+        # tuned for the full one, which takes seconds; with fewer crops a GPU is not what is waited
+        # for.
         self.pads = self.device.type == "cuda"
         self._mean, self._spread = mean, deviation
         self.deviation: dict[str, float] | None = None
@@ -150,23 +153,37 @@ class FaceNetwork:
         self.check(result)
         return result
 
-    def begin(self, crops: np.ndarray) -> Begun:
-        """Begin to embed a batch of crops, whose results ``Begun.wait`` waits for.
+    def gather(self, pieces: Sequence[np.ndarray]) -> Tensor:
+        """Put pieces of crops together where the device can fetch them: (N, S, S, 3), uint8."""
+        # A copy where an array can't be written to: torch would warn of sharing it.
+        tensors = [torch.from_numpy(np.require(one, requirements=["C", "W"])) for one in pieces]
+        if self.device.type != "cuda":
+            return tensors[0] if len(tensors) == 1 else torch.cat(tensors)
+        # From pinned memory, which is kept for the next batch, a GPU fetches them by itself.
+        shape = (sum(map(len, tensors)), *tensors[0].shape[1:])
+        return torch.cat(tensors, out=torch.empty(shape, dtype=torch.uint8, pin_memory=True))
 
-        On a GPU this returns before anything is computed, so that the next batch can be brought
-        there meanwhile.
+    def begin(self, crops: np.ndarray | Tensor) -> Begun:
+        """Embed a batch of crops, which ``gather`` may have put together.
+
+        On a GPU this returns before it is computed, so that the next batch can be brought there
+        meanwhile. The embeddings set out for this side at once: asked for later, they would stand
+        behind all that the GPU was given since.
         """
-        embeddings = self.embed(crops)
+        marks = Marks(self.device)
+        marks.add()
+        with torch.inference_mode():
+            pixels = crops if isinstance(crops, Tensor) else self.gather([crops])
+            pixels = pixels.to(self.device, non_blocking=True)
+        marks.add()
+        embeddings = self.embed(pixels)
         found = {"basic": embeddings[:, 0]}
         if len(self.settings.views.views) > 1:
             found["mean"], found["std"] = view_statistics(embeddings)
-        if self.device.type != "cuda":
-            return Begun(found)
-        # The copies are asked for here: asked for later, they would wait for the next batch too.
-        found = {name: values.to("cpu", non_blocking=True) for name, values in found.items()}
-        there = torch.cuda.Event()  # type: ignore[no-untyped-call]  # PyTorch's own
-        there.record(torch.cuda.current_stream(self.device))
-        return Begun(found, there)
+        marks.add()
+        arrays = {name: values.to("cpu", non_blocking=True) for name, values in found.items()}
+        marks.add()
+        return Begun(arrays, marks)
 
     def make_room(self, error: Exception) -> bool:
         """Halve the batches after an error of memory, so that they can be tried again.
@@ -196,16 +213,16 @@ class FaceNetwork:
                 "use precision float32 or bfloat16, or check the weights"
             )
 
-    def embed(self, crops: np.ndarray) -> Tensor:
+    def embed(self, crops: np.ndarray | Tensor) -> Tensor:
         """Embed every view of a few crops at once: (N, V, D) float32 on the device."""
-        num_crops = len(crops)
-        with torch.inference_mode(), self._arithmetic():
-            # A copy where the array can't be written to: torch would warn of sharing it.
-            pixels = torch.from_numpy(np.require(crops, requirements=["C", "W"]))
-            if self.device.type == "cuda":  # from pinned memory, the GPU fetches them by itself
-                pixels = pixels.pin_memory().to(self.device, non_blocking=True)
-            if self.pads and 0 < num_crops < self.batch_size:
-                room = min(self.batch_size, 1 << (num_crops - 1).bit_length())
+        num_crops = room = len(crops)
+        if self.pads and 0 < num_crops < self.batch_size:
+            room = min(self.batch_size, 1 << (num_crops - 1).bit_length())
+        full = self.pads and room == self.batch_size
+        with torch.inference_mode(), self._arithmetic(tune=full):
+            pixels = crops if isinstance(crops, Tensor) else self.gather([crops])
+            pixels = pixels.to(self.device, non_blocking=True)
+            if room > num_crops:
                 filling = pixels.new_zeros(room - num_crops, *pixels.shape[1:])
                 pixels = torch.cat([pixels, filling])
             if self.settings.detail < min(self.settings.image_size, pixels.shape[1]):
@@ -229,12 +246,12 @@ class FaceNetwork:
             return self.module.feature_map(images).float().mean(dim=(2, 3))  # type: ignore[operator,no-any-return]  # every network has it
         return self.module(images).float()  # type: ignore[no-any-return]  # a module yields a tensor
 
-    def measure_once(self, crops: np.ndarray) -> None:
+    def measure_once(self, crops: np.ndarray | Tensor) -> None:
         """Set ``deviation`` on the first crops that come, where it is not float32 that computes."""
         if self.deviation is None and self.settings.precision != "float32" and len(crops):
             self.deviation = self.deviation_from_float32(crops[: self.batch_size])
 
-    def deviation_from_float32(self, crops: np.ndarray) -> dict[str, float]:
+    def deviation_from_float32(self, crops: np.ndarray | Tensor) -> dict[str, float]:
         """Measure what the chosen precision costs on some crops.
 
         Returns:
@@ -243,40 +260,22 @@ class FaceNetwork:
         """
         float32 = copy.copy(self)  # the same parameters, which are float32 in any case
         float32.settings = replace(self.settings, precision="float32")
+        float32.pads = False
         exact, rounded = float32.embed(crops), self.embed(crops)
         difference = (rounded - exact).abs().max() / exact.abs().max()
         cosine = torch.nn.functional.cosine_similarity(rounded, exact, dim=2).min()
         return {"max_relative": float(difference), "min_cosine": float(cosine)}
 
     @contextlib.contextmanager
-    def _arithmetic(self) -> Iterator[None]:
-        """Compute in the chosen precision, and in no lower one."""
+    def _arithmetic(self, *, tune: bool) -> Iterator[None]:
+        """Compute in the chosen precision and no lower one; ``tune`` tries convolutions first."""
         dtype: torch.dtype = getattr(torch, self.settings.precision)
         half = dtype is not torch.float32
         with (
-            full_float32(self.device, tuned=True),
+            full_float32(self.device, tuned=tune),
             torch.autocast(self.device.type, dtype, enabled=half),
         ):
             yield
-
-
-@dataclass(frozen=True)
-class Begun:
-    """Embeddings of a batch that a device may still be computing.
-
-    Args:
-        values: what ``FaceNetwork.extract`` yields, in this side's memory.
-        there: happens on the GPU once they are there; None where they are already.
-    """
-
-    values: Mapping[str, Tensor]
-    there: torch.cuda.Event | None = None
-
-    def wait(self) -> dict[str, np.ndarray]:
-        """Return the embeddings as soon as they are computed; an error of the GPU comes here."""
-        if self.there is not None:
-            self.there.synchronize()
-        return {name: values.numpy() for name, values in self.values.items()}
 
 
 @dataclass(frozen=True)

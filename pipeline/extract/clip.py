@@ -24,6 +24,7 @@ from pipeline.extract.plan import Kind, Plan, PlannedSet
 from pipeline.extract.sound import extract_audio, extract_grids
 from pipeline.faces.choice import MisfitError
 from pipeline.media.frames import MediaError, probe
+from pipeline.workers.stopwatch import Stopwatch
 from pipeline.workers.watchdog import time_limit
 
 STAGES: tuple[tuple[Kind, Compute], ...] = (
@@ -37,34 +38,45 @@ STAGES: tuple[tuple[Kind, Compute], ...] = (
 def extract_clip(clip: Clip, plan: Plan) -> ClipResult:
     """Compute what is missing of one clip's sets and commit each as an entry.
 
-    A clip that can't be read becomes a recorded failure, never an exception: a run goes on.
+    A clip that can't be read becomes a recorded failure, never an exception: a run goes on. The
+    result says what each step took: ``decode``, ``faces`` (find and follow them), ``crops``,
+    ``network``, with a consumer ``queue`` and ``transfer`` (crops to it and embeddings back),
+    ``sound``, ``load`` (networks, by a process's first clip), ``commit`` (entries) and ``other``.
 
     Raises:
         cache.commit.CacheWriteError: the cache can't be written; going on would lose every clip.
     """
     started = time.monotonic()
-    results = find_known(clip, plan)
-    if len(results) < len(plan.sets):
-        source: Source | None = None
-        try:
-            source = read_source(clip.path, clip.span)
-            with time_limit(plan.settings.hang_seconds):
-                info = probe(clip.path, plan.settings.decode)
-            job = Job(clip, plan, source, info)
-            if job.info.video is None and job.info.audio is None:
-                raise MediaError(f"{clip.path} has neither picture nor sound")
-        except Exception as error:  # noqa: BLE001 - see _reason
-            todo = [planned for planned in plan.sets if planned.name not in results]
-            results |= record_failures(clip, plan, todo, source, "open", _reason(error))
-        else:
-            try:
-                for stage, compute in STAGES:
-                    todo = [p for p in plan.of_kind(stage) if p.name not in results]
-                    if todo:
-                        results |= _attempt(job, stage, todo, compute, results)
-            finally:
-                job.wait_for_commits()
-    return ClipResult(clip.id, results, _coverage(plan, results), time.monotonic() - started)
+    watch = Stopwatch()
+    with watch.step("other"):
+        results = find_known(clip, plan)
+        if len(results) < len(plan.sets):
+            _compute(clip, plan, results, watch)
+    seconds = time.monotonic() - started
+    return ClipResult(clip.id, results, _coverage(plan, results), seconds, watch.seconds)
+
+
+def _compute(clip: Clip, plan: Plan, results: dict[str, SetResult], watch: Stopwatch) -> None:
+    """Compute the sets that have no result yet, and add theirs."""
+    source: Source | None = None
+    try:
+        source = read_source(clip.path, clip.span)
+        with time_limit(plan.settings.hang_seconds):
+            info = probe(clip.path, plan.settings.decode)
+        job = Job(clip, plan, source, info, watch)
+        if job.info.video is None and job.info.audio is None:
+            raise MediaError(f"{clip.path} has neither picture nor sound")
+    except Exception as error:  # noqa: BLE001 - see _reason
+        todo = [planned for planned in plan.sets if planned.name not in results]
+        results |= record_failures(clip, plan, todo, source, "open", _reason(error))
+        return
+    try:
+        for stage, compute in STAGES:
+            todo = [p for p in plan.of_kind(stage) if p.name not in results]
+            if todo:
+                results |= _attempt(job, stage, todo, compute, results)
+    finally:
+        job.wait_for_commits()
 
 
 def _attempt(

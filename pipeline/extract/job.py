@@ -18,6 +18,7 @@ from cache.manifest.manifest import Clip
 from pipeline.extract.plan import Plan, PlannedSet
 from pipeline.media.container import MediaInfo
 from pipeline.media.frames import VideoReader
+from pipeline.workers.stopwatch import Stopwatch
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,21 @@ class SetResult:
 
 @dataclass(frozen=True)
 class ClipResult:
-    """Outcome of a clip: a result per set, coverage by faces if any are used, seconds spent."""
+    """Outcome of a clip: a result per set, coverage by faces if any are used, seconds spent.
+
+    Args:
+        clip: its id.
+        sets: a result per set.
+        coverage: frames with a face, if any set uses faces.
+        seconds: from its begin to its end in a worker.
+        seconds_by_step: the same by the step that they were spent in, see ``extract_clip``.
+    """
 
     clip: str
     sets: dict[str, SetResult]
     coverage: Coverage | None = None
     seconds: float = 0.0
+    seconds_by_step: dict[str, float] = field(default_factory=dict)
 
     @property
     def state(self) -> str:
@@ -69,6 +79,7 @@ class ClipResult:
             "clip": self.clip,
             "state": self.state,
             "seconds": round(self.seconds, 3),
+            "seconds_by_step": {step: round(s, 3) for step, s in self.seconds_by_step.items()},
             "frames": dict(self.coverage.rungs) if self.coverage else {},
             "longest_gap_seconds": self.coverage.longest_gap_seconds if self.coverage else None,
             "sets": {
@@ -86,12 +97,20 @@ class ClipResult:
             {name: fields_from_json(SetResult, result) for name, result in row["sets"].items()},
             None if gap is None else Coverage(dict(row["frames"]), gap),
             row["seconds"],
+            dict(row["seconds_by_step"]),
         )
 
 
 @dataclass(frozen=True)
 class Job:
     """One clip in work: its file as it was found, and the plan.
+
+    Args:
+        clip: the clip.
+        plan: the sets to make.
+        source: the file as it was found.
+        info: what its headers declare.
+        watch: charged for every step of the way.
 
     Attributes:
         entries: the entries of this clip that this job has made, by set, so that a later stage
@@ -102,6 +121,7 @@ class Job:
     plan: Plan
     source: Source
     info: MediaInfo
+    watch: Stopwatch = field(default_factory=Stopwatch)
     entries: dict[str, Entry] = field(default_factory=dict, init=False)
     _commits: list[Future[Path]] = field(default_factory=list, init=False)
 
@@ -125,8 +145,9 @@ class Job:
         Raises:
             cache.commit.CacheWriteError: a commit failed.
         """
-        while self._commits:
-            self._commits.pop().result()
+        with self.watch.step("commit"):
+            while self._commits:
+                self._commits.pop().result()
 
     def read_upstream(
         self, planned: PlannedSet, compute: Compute

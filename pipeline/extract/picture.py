@@ -6,16 +6,17 @@ chooses and crops, so that another network, policy or choice by hand never detec
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
 from cache.digest import JSON
 from cache.entries.coverage import FACT
 from cache.entries.entry import Entry
+from cache.entries.writer import EntryWriter
 from cache.settings import settings_from
 from pipeline.extract.job import Job, SetResult
 from pipeline.extract.networks import use_network, use_second
@@ -28,10 +29,12 @@ from pipeline.faces.search import track_faces
 from pipeline.faces.settings import CropSettings
 from pipeline.faces.tracks import BoxSource, measure_coverage, read_tracks
 from pipeline.media.frames import Frames, MediaError
-from pipeline.workers.remote import Network
+from pipeline.workers.remote import Answer, Network, ask
 from pipeline.workers.watchdog import guarded
 
 NO_VIDEO = "no video stream"
+# Frames, and per network what waits for their embeddings.
+Asked: TypeAlias = tuple[slice, list[Callable[[], Answer]]]
 
 
 def extract_faces(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
@@ -42,8 +45,11 @@ def extract_faces(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
         missing.append(NO_VIDEO)
         found = track_faces(())
     else:
-        frames = guarded(reader, settings.hang_seconds)
-        found = track_faces(frames, settings.faces, second=use_second(todo[0], job.plan))
+        frames = job.watch.each("decode", guarded(reader, settings.hang_seconds))
+        with job.watch.step("load"):
+            second = use_second(todo[0], job.plan)
+        with job.watch.step("faces"):
+            found = track_faces(frames, settings.faces, second=second)
         missing.extend(reader.problems)
     attributes: dict[str, JSON] = {
         "frame_size": list(reader.frame_size or ()),
@@ -69,7 +75,8 @@ def extract_faces(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
     if job.plan.of_kind("network"):
         job.commit_in_background(commit)
     else:
-        commit()
+        with job.watch.step("commit"):
+            commit()
     job.entries[todo[0].name] = Entry(
         job.clip.id,
         arrays,
@@ -89,8 +96,8 @@ def extract_networks(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResul
     entry, again = job.read_upstream(plan.of_kind("faces")[0], extract_faces)
     overrides = plan.overrides.get(job.clip.id, ())
     faces = choose_faces(read_tracks(entry), settings.faces.policy, overrides)
-    size = settings.crops.size
-    networks = [use_network(planned, plan) for planned in todo]
+    with job.watch.step("load"):
+        networks = [use_network(planned, plan) for planned in todo]
     missing = [*entry.attributes["problems"], *_without_face(faces.rung)]
     coverage = measure_coverage(faces.rung, faces.times)
     facts: dict[str, JSON] = {FACT: coverage.to_json()}
@@ -98,18 +105,39 @@ def extract_networks(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResul
         facts[OVERRIDES] = digest_overrides(overrides)
     with ExitStack() as stack:
         writers = [stack.enter_context(job.writer(planned)) for planned in todo]
-        nothing = np.empty((0, size, size, 3), np.uint8)
-        for writer, network in zip(writers, networks, strict=True):
-            writer.append(**_rows(faces, slice(0, 0)), **network.extract(nothing))
         framings = [_framing(planned) for planned in todo]
+        before: Asked | None = None
         for rows, crops in _crops(job, faces, framings):
-            for writer, network, framing in zip(writers, networks, framings, strict=True):
-                writer.append(**_rows(faces, rows), **network.extract(crops[framing]))
+            with job.watch.step("network"):
+                pairs = zip(networks, framings, strict=True)
+                answers = [ask(network, crops[framing]) for network, framing in pairs]
+            if before:  # a consumer embeds these crops while the next are decoded
+                _append(job, writers, faces, *before)
+            before = rows, answers
+        if before:
+            _append(job, writers, faces, *before)
         job.wait_for_commits()  # no embeddings are in the cache before their faces
         for writer, network in zip(writers, networks, strict=True):
             attributes = {**_about(entry, overrides), **_precision(network)}
-            writer.finish(missing=missing, attributes=attributes, facts=facts)
+            with job.watch.step("commit"):
+                writer.finish(missing=missing, attributes=attributes, facts=facts)
     return again | {planned.name: SetResult.made(missing, coverage) for planned in todo}
+
+
+def _append(
+    job: Job,
+    writers: Sequence[EntryWriter],
+    faces: FaceArrays,
+    rows: slice,
+    answers: Sequence[Callable[[], Answer]],
+) -> None:
+    """Wait for the embeddings of some frames and add them to their entries."""
+    for writer, answer in zip(writers, answers, strict=True):
+        with job.watch.step("network") as shares:
+            found = answer()
+            shares.update(found.shares)
+        with job.watch.step("commit"):
+            writer.append(**_rows(faces, rows), **found.arrays)
 
 
 def _framing(planned: PlannedSet) -> CropSettings:
@@ -123,24 +151,30 @@ def _crops(
 ) -> Iterator[tuple[slice, dict[CropSettings, np.ndarray]]]:
     """Decode the clip again and cut the chosen face out of every frame, in pieces.
 
-    Networks that were trained on faces framed otherwise get crops of their own.
+    Networks that were trained on faces framed otherwise get crops of their own. There is at least
+    one piece, so that an entry knows its arrays; it is empty where the clip has no picture.
     """
     settings, framings = job.plan.settings, list(dict.fromkeys(framings))
     predictor = FivePointPredictor()
     room = max(1, settings.decode.chunk_bytes // (3 * settings.crops.size**2 * len(framings)))
     chunks = guarded(job.frames(), settings.hang_seconds) if job.info.video else ()
     done = 0
-    for frames in _small(chunks, room):
+    for frames in _small(job.watch.each("decode", chunks), room):
         rows = slice(done, done + len(frames))
         if not np.array_equal(frames.times, faces.times[rows]):
             raise MediaError(
                 f"{job.clip.path} decodes to other frames than when its faces were found, near "
                 f"frame {rows.stop}; remove the clip's faces entry and extract again"
             )
-        points = place_given(faces, done, frames.images, predictor)
+        with job.watch.step("crops"):
+            points = place_given(faces, done, frames.images, predictor)
+            chosen = (points, faces.box[rows], faces.rung[rows])
+            crops = {one: crop_faces(frames.images, *chosen, one) for one in framings}
         done = rows.stop
-        chosen = (points, faces.box[rows], faces.rung[rows])
-        yield rows, {one: crop_faces(frames.images, *chosen, one) for one in framings}
+        yield rows, crops
+    if not done:
+        nothing = np.empty((0, settings.crops.size, settings.crops.size, 3), np.uint8)
+        yield slice(0, 0), dict.fromkeys(framings, nothing)
 
 
 def _rows(faces: FaceArrays, rows: slice) -> dict[str, np.ndarray]:

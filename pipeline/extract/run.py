@@ -136,6 +136,7 @@ def run_extract(
         check_precision(plan.settings.network.precision, plan.device)
     # An engine's work is done elsewhere: this process has no workers.
     share = Resources(0 if engine else jobs, threads, consumer).share(len(clips), plan.device)
+    begun = started
     results: list[ClipResult] = []
     stop = stop or StopRequest()
     try:
@@ -144,15 +145,19 @@ def run_extract(
                 plan.feature_sets[planned.name].create(
                     {**plan.provenance, **planned.facts, "weights": str(planned.choice or "")}
                 )
-            with stop.breaks_off(at=0 if share.jobs else 2), _serving(plan, share) as setup:
+            with stop.breaks_off(at=0 if share.jobs else 2), _serving(plan, share) as server:
                 stream = (
                     engine.map_clips(len(clips))
                     if engine
-                    else _map_here(clips, plan, share, stop, setup, early)
+                    else _map_here(
+                        clips, plan, share, stop, server.setup if server else None, early
+                    )
                 )
                 with contextlib.closing(stream), Progress("clips") as progress:
                     progress.show(0, len(clips))
                     for result in stream:
+                        if not results:
+                            begun = time.monotonic() - result.seconds
                         results.append(result)
                         if result.state == "failed":
                             progress.say(f"{result.clip}: failed: {result.reason}")
@@ -178,6 +183,8 @@ def run_extract(
         interrupted=stop.number,
         seconds=time.monotonic() - started,
         peak_memory_bytes=engine.peak_memory_bytes if engine else peak_memory(),
+        start_seconds=max(0.0, begun - started),
+        consumer_seconds=server.seconds_by_step() if server else None,
     )
     try:
         text = json.dumps(summary.to_json(), indent=2) + "\n"
@@ -209,14 +216,14 @@ def _map_here(
 
 
 @contextlib.contextmanager
-def _serving(plan: Plan, share: Share) -> Iterator[Callable[[], None] | None]:
-    """Serve networks to the workers, if they share them; yields what a worker does at its start."""
+def _serving(plan: Plan, share: Share) -> Iterator[Consumer | None]:
+    """Serve networks to the workers, if they share them."""
     if not (share.shared and plan.of_kind("network")):
         yield None
         return
     planned = {item.name: item for item in plan.of_kind("network")}
     with Consumer(lambda name: load_here(planned[name], plan), threads=share.threads) as consumer:
-        yield consumer.setup
+        yield consumer
 
 
 def _died(clip: Clip, died: WorkerDied, *, plan: Plan) -> ClipResult:

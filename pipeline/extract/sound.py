@@ -30,12 +30,13 @@ def extract_audio(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
     for planned in todo:
         steps = AudioSteps(planned.name, job)
         with job.writer(planned) as writer:
-            for arrays in steps:
+            for arrays in job.watch.each("sound", steps):
                 writer.append(**arrays)
             missing = [NO_AUDIO] if job.info.audio is None else steps.problems
-            writer.finish(
-                missing=missing, attributes={"duration_seconds": job.info.duration_seconds}
-            )
+            with job.watch.step("commit"):
+                writer.finish(
+                    missing=missing, attributes={"duration_seconds": job.info.duration_seconds}
+                )
         results[planned.name] = SetResult.made(missing)
     return results
 
@@ -90,7 +91,8 @@ def extract_grids(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
     """Encode the spectrograms that the cache holds, window by window; nothing is decoded."""
     results: dict[str, SetResult] = {}
     for planned in todo:
-        encoder = use_encoder(planned, job.plan)
+        with job.watch.step("load"):
+            encoder = use_encoder(planned, job.plan)
         name = encoder.features
         upstream = next(other for other in job.plan.sets if other.name == name)
         with ExitStack() as stack:
@@ -103,9 +105,10 @@ def extract_grids(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
             missing, attributes = sound.entry.missing, sound.entry.attributes
             times = sound.rows["times"][:]
             writer = stack.enter_context(job.writer(planned))
-            for at, grid in encoder.module.blocks(times, sound.rows[name]):
+            for at, grid in job.watch.each("sound", encoder.module.blocks(times, sound.rows[name])):
                 writer.append(times=at, grid=grid)
             lengthened = 0 < len(times) < min_steps()
-            writer.finish(missing=missing, attributes={**attributes, "lengthened": lengthened})
+            with job.watch.step("commit"):
+                writer.finish(missing=missing, attributes={**attributes, "lengthened": lengthened})
         results[planned.name] = SetResult.made(missing)
     return results

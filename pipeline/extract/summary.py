@@ -27,6 +27,9 @@ class Summary:
         interrupted: number of the signal that ended the run early; 0 if none did.
         seconds: how long it took.
         peak_memory_bytes: of this process and of its largest worker.
+        start_seconds: of ``seconds``, until the first clip that ended was begun; 0 without one.
+        consumer_seconds: of the consumer that the workers shared, by step, and under ``device``
+            those of its device; see ``Consumer``. None if there was none.
     """
 
     sets: Mapping[str, str]
@@ -36,6 +39,16 @@ class Summary:
     interrupted: int
     seconds: float
     peak_memory_bytes: int
+    start_seconds: float = 0.0
+    consumer_seconds: Mapping[str, Any] | None = None
+
+    @property
+    def seconds_by_step(self) -> dict[str, float]:
+        """Seconds of all clips by step, summed over the workers; the largest first."""
+        total: Counter[str] = Counter()
+        for clip in self.clips:
+            total.update(clip.seconds_by_step)
+        return dict(total.most_common())
 
     @property
     def failed(self) -> tuple[ClipResult, ...]:
@@ -56,7 +69,10 @@ class Summary:
             "interrupted": self.interrupted,
             "not_reached": list(self.not_reached),
             "seconds": round(self.seconds, 3),
+            "start_seconds": round(self.start_seconds, 3),
             "peak_memory_bytes": self.peak_memory_bytes,
+            "seconds_by_step": {step: round(s, 3) for step, s in self.seconds_by_step.items()},
+            "consumer_seconds": self.consumer_seconds,
             "frames": dict(self.coverage.rungs),
             "coverage": self.coverage.to_json(),
             "clips": [clip.to_json() for clip in self.clips],
@@ -72,6 +88,8 @@ def format_summary(summary: Summary) -> str:
         f"{states['failed']} failed; {fresh} computed now, {len(summary.clips) - fresh} unchanged",
         f"{summary.seconds:.1f} s, at most {summary.peak_memory_bytes / 2**20:.0f} MiB a process",
     ]
+    if fresh:
+        lines.append(f"where the time went: {format_shares(summary.seconds_by_step)}")
     faces = describe_coverage(summary.coverage)
     if faces:
         lines.append(faces)
@@ -89,6 +107,13 @@ def format_summary(summary: Summary) -> str:
             "run the same command again to go on."
         )
     return "\n".join(lines)
+
+
+def format_shares(seconds: Mapping[str, float]) -> str:
+    """Write the share of each step, the largest first, without those below 1 %."""
+    whole = sum(seconds.values()) or 1.0
+    shares = sorted(((value / whole, step) for step, value in seconds.items()), reverse=True)
+    return ", ".join(f"{step} {share:.0%}" for share, step in shares if share >= 0.01)
 
 
 def peak_memory() -> int:

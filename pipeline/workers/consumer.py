@@ -19,19 +19,22 @@ import queue
 import secrets
 import sys
 import threading
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, Listener
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 
-from extractors.running.face_network import Begun, FaceNetwork
-from pipeline.workers.remote import Reply, Request, connect
+from extractors.running.begun import Begun
+from extractors.running.face_network import FaceNetwork
+from pipeline.workers.remote import Reply, Request, connect, receive, send
+from pipeline.workers.stopwatch import Stopwatch
 
 # Batches begun and not yet read back: a GPU computes one while the next is brought to it.
 IN_FLIGHT = 2
@@ -42,7 +45,8 @@ BACKLOG = 1024  # workers that may knock at once
 class _Order:
     """A worker's request, served in pieces.
 
-    ``begun`` counts the crops that are in a batch already, ``parts`` holds what came back.
+    ``begun`` counts the crops that are in a batch already, ``parts`` holds what came back, and
+    ``seconds`` what the device spent on its batches.
     """
 
     request: Request
@@ -51,10 +55,17 @@ class _Order:
     parts: list[dict[str, np.ndarray]] = field(default_factory=list)
     done: int = 0
     answered: bool = False
+    seconds: dict[str, float] = field(default_factory=dict)
+    arrived: float = field(default_factory=time.perf_counter)
 
     @property
     def left(self) -> int:
         return len(self.request.crops) - self.begun
+
+    def seconds_by_step(self) -> dict[str, float]:
+        """Return what was spent on it since it arrived: ``queue`` is the wait for the device."""
+        waited = time.perf_counter() - self.arrived - sum(self.seconds.values())
+        return {**self.seconds, "queue": max(0.0, waited)}
 
 
 @dataclass(frozen=True)
@@ -86,11 +97,19 @@ class Consumer:
         self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
         self._waiting: deque[_Order] = deque()
         self._ended = False
+        self.watch = Stopwatch()
+        self.device_seconds: dict[str, float] = {}
 
     @property
     def setup(self) -> Callable[[], None]:
         """Call for a worker to make when it starts; pickles."""
         return functools.partial(connect, self._address, self._key)
+
+    def seconds_by_step(self) -> dict[str, Any]:
+        """Return ``watch`` and, under ``device``, ``device_seconds``, rounded for a report."""
+        rounded = {step: round(spent, 3) for step, spent in self.watch.seconds.items()}
+        device = {step: round(spent, 3) for step, spent in self.device_seconds.items()}
+        return {**rounded, "device": device}
 
     def __enter__(self) -> Self:
         self._computer = threading.Thread(target=self._compute, daemon=True)
@@ -123,7 +142,7 @@ class Consumer:
         """Queue what one worker sends, which is one request at a time, until it is gone."""
         with link, contextlib.suppress(OSError, EOFError):
             while not self._ended:
-                self._orders.put(_Order(link.recv(), link))
+                self._orders.put(_Order(receive(link), link))
 
     def _compute(self) -> None:
         torch.set_num_threads(self._threads)
@@ -138,7 +157,7 @@ class Consumer:
 
     def _fetch(self, *, block: bool) -> bool:
         """Take every order that has come, waiting for one if asked to; False at the end."""
-        with contextlib.suppress(queue.Empty):
+        with contextlib.suppress(queue.Empty), self.watch.step("idle"):
             while True:
                 order = self._orders.get(block=block)
                 if order is None:
@@ -153,7 +172,8 @@ class Consumer:
         pieces: list[tuple[_Order, int]] = []
         network: FaceNetwork | None = None
         try:
-            network = self._load(name)
+            with self.watch.step("load"):
+                network = self._load(name)
             room = network.batch_size
             for order in [item for item in self._waiting if item.request.network == name]:
                 if room == 0:
@@ -161,9 +181,11 @@ class Consumer:
                 pieces.append((order, min(room, order.left)))
                 room -= pieces[-1][1]
             crops = [o.request.crops[o.begun : o.begun + count] for o, count in pieces]
-            images = crops[0] if len(crops) == 1 else np.concatenate(crops)
-            network.measure_once(images)
-            batch = _Batch(network, pieces, network.begin(images))
+            with self.watch.step("gather"):
+                images = network.gather(crops)
+            with self.watch.step("launch"):
+                network.measure_once(images)
+                batch = _Batch(network, pieces, network.begin(images))
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to these orders
             if network is not None and network.make_room(error):
                 return None  # nothing of these orders was begun
@@ -178,18 +200,23 @@ class Consumer:
     def _finish(self, batch: _Batch) -> None:
         """Hand what a batch yields to its orders, and answer those that are complete."""
         try:
-            arrays = batch.begun.wait()
+            with self.watch.step("wait"):
+                arrays = batch.begun.wait()
+            spent = batch.begun.seconds()
         except Exception as error:  # noqa: BLE001 - a GPU tells of errors late
             self._retry([order for order, _ in batch.pieces], error)
             return
+        _add(self.device_seconds, spent)
         start = 0
         for order, count in batch.pieces:
+            _add(order.seconds, spent)
             rows = slice(start, start + count)
             start += count
             order.parts.append({name: values[rows] for name, values in arrays.items()})
             order.done += count
             if order.done == len(order.request.crops) and order.left == 0 and not order.answered:
-                self._answer(order, batch.network)
+                with self.watch.step("answer"):
+                    self._answer(order, batch.network)
 
     def _answer(self, order: _Order, network: FaceNetwork) -> None:
         names = order.parts[0]
@@ -199,7 +226,7 @@ class Consumer:
         except ValueError as error:
             _send(order, Reply({}, error=str(error)))
             return
-        _send(order, Reply(arrays, network.deviation))
+        _send(order, Reply(arrays, network.deviation, seconds=order.seconds_by_step()))
 
     def _retry(self, orders: list[_Order], error: Exception) -> None:
         """Serve orders one by one whose batch failed, so that only what is at fault fails."""
@@ -219,7 +246,12 @@ class Consumer:
 def _send(order: _Order, reply: Reply) -> None:
     order.answered = True
     with contextlib.suppress(OSError):  # the worker died meanwhile; its clip is tried again
-        order.link.send(reply)
+        send(order.link, reply)
+
+
+def _add(seconds: dict[str, float], more: Mapping[str, float]) -> None:
+    for name, spent in more.items():
+        seconds[name] = seconds.get(name, 0.0) + spent
 
 
 def _text(error: Exception) -> str:

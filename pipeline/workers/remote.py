@@ -6,10 +6,15 @@ The other end is ``pipeline.workers.consumer``, in the process that started the 
 from __future__ import annotations
 
 import os
+import pickle
 import signal
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache
 from multiprocessing.connection import Client, Connection
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -52,11 +57,47 @@ class Reply:
         arrays: as ``FaceNetwork.extract`` yields them; empty where it failed.
         deviation: as ``FaceNetwork.deviation``.
         error: why there are no arrays; empty if there are.
+        seconds: in the consumer's hands, by step: ``queue``, ``transfer`` and ``network``.
     """
 
     arrays: dict[str, np.ndarray]
     deviation: dict[str, float] | None = None
     error: str = ""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+def send(link: Connection, message: Request | Reply) -> None:
+    """Send a message, its arrays as they lie in memory: a copy holds up the receiver's threads.
+
+    Raises:
+        OSError: the other end is gone.
+    """
+    buffers: list[pickle.PickleBuffer] = []
+    body = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
+    views = [buffer.raw() for buffer in buffers]
+    link.send((body, [len(view) for view in views]))
+    for view in views:
+        while view:
+            view = view[os.write(link.fileno(), view) :]
+
+
+def receive(link: Connection) -> Any:
+    """Receive what ``send`` sent, from an end that has the key.
+
+    Raises:
+        EOFError: the other end is gone.
+        OSError: the same.
+    """
+    body, sizes = link.recv()
+    arrays = [np.empty(size, np.uint8) for size in sizes]
+    for array in arrays:
+        view = array.data
+        while view:
+            count = os.readv(link.fileno(), [view])
+            if count == 0:
+                raise EOFError
+            view = view[count:]
+    return pickle.loads(body, buffers=arrays)  # noqa: S301 - of our own process
 
 
 _link: list[Connection] = []  # at most one in a process: a worker has one parent
@@ -92,14 +133,59 @@ class RemoteNetwork:
         Raises:
             RemoteNetworkError: the consumer could not embed these crops, and says why.
         """
-        try:
-            _link[0].send(Request(self.name, crops))
-            reply: Reply = _link[0].recv()
-        except (EOFError, OSError):
-            # The parent is gone. To go on would record a failure of a clip that has none.
-            os.kill(os.getpid(), signal.SIGKILL)
-            raise
-        if reply.error:
-            raise RemoteNetworkError(reply.error)
-        self.deviation = reply.deviation
-        return reply.arrays
+        return self.ask(crops)().arrays
+
+    def ask(self, crops: np.ndarray) -> Callable[[], Answer]:
+        """Send crops for embedding, without waiting; the result waits, see ``extract``."""
+        question = _asking_thread().submit(_ask, Request(self.name, crops))
+
+        def answer() -> Answer:
+            reply, shares = question.result()
+            if reply.error:
+                raise RemoteNetworkError(reply.error)
+            self.deviation = reply.deviation
+            return Answer(reply.arrays, shares)
+
+        return answer
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Embeddings of some crops.
+
+    Args:
+        arrays: see ``FaceNetwork.extract``.
+        shares: of the time that they took, for other steps than the network itself; ``queue`` and
+            ``transfer`` where a consumer embeds them.
+    """
+
+    arrays: dict[str, np.ndarray]
+    shares: Mapping[str, float] = field(default_factory=dict)
+
+
+def ask(network: Network, crops: np.ndarray) -> Callable[[], Answer]:
+    """Let a network begin to embed crops: here at once, elsewhere while this process goes on."""
+    if isinstance(network, RemoteNetwork):
+        return network.ask(crops)
+    answer = Answer(network.extract(crops))
+    return lambda: answer
+
+
+def _ask(request: Request) -> tuple[Reply, dict[str, float]]:
+    """Ask the consumer; returns its reply, and what else than the network took the time."""
+    started = time.perf_counter()
+    try:
+        send(_link[0], request)
+        reply: Reply = receive(_link[0])
+    except (EOFError, OSError):
+        # The parent is gone. To go on would record a failure of a clip that has none.
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise
+    took = max(time.perf_counter() - started, sum(reply.seconds.values()), 1e-9)
+    queue, network = (reply.seconds.get(name, 0.0) / took for name in ("queue", "network"))
+    return reply, {"queue": queue, "transfer": 1.0 - queue - network}
+
+
+@cache
+def _asking_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="ask")

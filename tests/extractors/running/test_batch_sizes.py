@@ -46,3 +46,4 @@ def test_a_batch_size_that_is_asked_for_is_one_pass_and_a_gpu_takes_many() -> No
     spec = NETWORKS["ir50"]
     assert pick_sizes(spec, 112, 18, on_cpu=True, batch_size=3) == (3, 54)
     assert pick_sizes(spec, 112, 18, on_cpu=False, batch_size=0) == (64, 1152)
+    assert pick_sizes(spec, 112, 1, on_cpu=False, batch_size=0) == (256, 256)

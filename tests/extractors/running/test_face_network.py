@@ -178,7 +178,7 @@ def test_on_a_gpu_batches_are_large_and_filled_up_to_a_power_of_two(
     net = network(SPECS["resnet18"], device=gpu)
     if gpu.startswith("cuda"):
         assert net.pads
-        assert net.batch_size == batch_sizes.VIEWS_ON_GPU // 4  # four views
+        assert net.batch_size == min(batch_sizes.CROPS_ON_GPU, batch_sizes.VIEWS_ON_GPU // 4)
     net.pads, net.batch_size = True, 5
     sizes: list[int] = []
     net.module.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -17,6 +18,7 @@ from cache.settings import settings_from
 from extractors.running.face_network import load_face_network
 from extractors.running.settings import NetworkSettings
 from pipeline.cli import main
+from pipeline.extract.summary import format_shares
 from pipeline.faces.choice import choose_faces
 from pipeline.faces.crops import crop_faces
 from pipeline.faces.settings import CropSettings
@@ -41,6 +43,28 @@ def test_every_clip_gets_every_set_and_the_arrays_fit_together(
         assert faces.attributes["frame_size"] == [288, 352]
     assert find_set(extracted, "resnet18").spec.untrained
     assert not find_set(extracted, "faces").spec.untrained
+
+
+def test_the_steps_of_a_clip_add_up_to_its_seconds_and_those_of_all_to_the_runs(
+    extracted: Path,
+) -> None:
+    whole = json.loads((extracted / "extract-report.json").read_text())
+    steps = {"load", "decode", "faces", "crops", "network", "sound", "commit", "other"}
+    for row in whole["clips"]:
+        assert row["seconds_by_step"].keys() == steps
+        assert sum(row["seconds_by_step"].values()) == pytest.approx(row["seconds"], abs=0.01)
+        assert row["seconds_by_step"]["faces"] > row["seconds_by_step"]["crops"] > 0
+    total = whole["seconds_by_step"]
+    assert list(total.values()) == sorted(total.values(), reverse=True)
+    for step in steps:
+        added = sum(row["seconds_by_step"][step] for row in whole["clips"])
+        assert total[step] == pytest.approx(added, abs=0.01)
+    assert whole["consumer_seconds"] is None
+
+
+def test_shares_of_the_time_are_written_from_the_largest_on() -> None:
+    seconds = {"decode": 2.0, "faces": 13.0, "commit": 0.04, "network": 4.96}
+    assert format_shares(seconds) == "faces 65%, network 25%, decode 10%"
 
 
 @pytest.mark.slow

@@ -61,7 +61,8 @@ def test_an_engine_fills_the_cache_as_this_machine_does(
     here, there = report(tmp_path / "here"), report(tmp_path / "there")
     assert list(there) == list(here)
     for clip, row in there.items():
-        assert {**row, "seconds": 0} == {**here[clip], "seconds": 0}
+        assert row.keys() == here[clip].keys()
+        assert all(row[key] == here[clip][key] for key in row if not key.startswith("seconds"))
 
 
 @pytest.mark.slow
@@ -144,7 +145,11 @@ def test_shards_are_told_what_the_user_said_and_nothing_else(
 @pytest.mark.parametrize("coverage", [None, Coverage({"detect": 3, "whole": 2}, 0.25)])
 def test_a_result_survives_the_way_through_a_report(coverage: Coverage | None) -> None:
     result = ClipResult(
-        "a", {"faces": SetResult("partial", ("no",), fresh=False)}, coverage, seconds=1.25
+        "a",
+        {"faces": SetResult("partial", ("no",), fresh=False)},
+        coverage,
+        seconds=1.25,
+        seconds_by_step={"faces": 0.75, "decode": 0.5},
     )
     assert ClipResult.from_json(result.to_json()) == result
     other = replace(result, sets={"faces": SetResult("ok")})

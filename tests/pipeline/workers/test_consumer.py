@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from multiprocessing import Pipe
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,16 @@ from click.testing import CliRunner
 
 from cache.manifest.manifest import read_manifest
 from cache.sets.feature_set import find_set
-from extractors.running.face_network import Begun, FaceNetwork, load_face_network
+from extractors.running.begun import Begun
+from extractors.running.face_network import FaceNetwork, load_face_network
 from extractors.running.settings import NetworkSettings
 from extractors.views import VIEW_SETS, ViewSettings
 from extractors.weights.random import initialise
 from pipeline.cli import main
+from pipeline.workers import remote
 from pipeline.workers.consumer import Consumer
 from pipeline.workers.pool import WorkerDied, map_clips
-from pipeline.workers.remote import RemoteNetwork, Reply, Request
+from pipeline.workers.remote import RemoteNetwork, Reply, Request, connect, receive, send
 from tests.conftest import SMALL
 from tests.extractors.small import ROUNDING, needs_bfloat16, small_specs
 
@@ -66,8 +69,8 @@ def ask(consumer: Consumer, *crops: np.ndarray) -> list[Reply]:
     """Send each array as a worker of its own, all before the first answer is awaited."""
     links = [link(consumer) for _ in crops]
     for one, images in zip(links, crops, strict=True):
-        one.send(Request("resnet18", images))
-    replies = [one.recv() for one in links]
+        send(one, Request("resnet18", images))
+    replies = [receive(one) for one in links]
     for one in links:
         one.close()
     return replies
@@ -91,7 +94,7 @@ def test_crops_of_many_clips_in_common_batches_yield_each_its_own_embeddings(
 def test_batches_are_filled_across_clips(monkeypatch: pytest.MonkeyPatch) -> None:
     network, sizes, gate = make_network(), [], threading.Event()
 
-    def begin(images: np.ndarray) -> Begun:
+    def begin(images: torch.Tensor) -> Begun:
         gate.wait(10)
         sizes.append(len(images))
         return FaceNetwork.begin(network, images)
@@ -100,9 +103,9 @@ def test_batches_are_filled_across_clips(monkeypatch: pytest.MonkeyPatch) -> Non
     with Consumer(lambda _: network, threads=1) as consumer:
         links = [link(consumer) for _ in range(4)]
         for seed, one in enumerate(links):
-            one.send(Request("resnet18", make_crops(3, seed)))
+            send(one, Request("resnet18", make_crops(3, seed)))
         threading.Timer(0.5, gate.set).start()  # by then all four have arrived
-        assert all(one.recv().error == "" for one in links)
+        assert all(receive(one).error == "" for one in links)
     # The first to arrive may begin alone; the others wait together.
     assert sum(sizes) == 12
     assert max(sizes) == BATCH
@@ -131,8 +134,8 @@ def test_a_network_that_cannot_be_loaded_fails_what_asks_for_it_only() -> None:
         return make_network(name)
 
     with Consumer(load, threads=1) as consumer, link(consumer) as one:
-        one.send(Request("broken", make_crops(3, 0)))
-        assert one.recv().error == "RuntimeError: no such weights"
+        send(one, Request("broken", make_crops(3, 0)))
+        assert receive(one).error == "RuntimeError: no such weights"
         assert ask(consumer, make_crops(3, 0))[0].error == ""
 
 
@@ -141,7 +144,7 @@ def test_batches_too_large_for_the_gpu_are_halved_until_they_fit(
 ) -> None:
     network, most = make_network(), 2
 
-    def begin(images: np.ndarray) -> Begun:
+    def begin(images: torch.Tensor) -> Begun:
         if len(images) > most:
             raise torch.OutOfMemoryError(f"no room for {len(images)}")
         return FaceNetwork.begin(network, images)
@@ -161,7 +164,7 @@ def test_a_worker_that_dies_with_its_crops_in_a_batch_disturbs_no_other(
 ) -> None:
     for _ in range(3):
         with link(consumer) as gone:
-            gone.send(Request("resnet18", make_crops(3, 0)))
+            send(gone, Request("resnet18", make_crops(3, 0)))
     assert ask(consumer, make_crops(2, 1))[0].arrays["basic"].shape == (2, 32)
 
 
@@ -179,6 +182,51 @@ def test_the_deviation_of_the_first_batch_comes_with_the_answer() -> None:
     assert first.deviation is not None
     assert 0 < first.deviation["max_relative"] < 0.05
     assert second.deviation == first.deviation
+
+
+@pytest.mark.parametrize("count", [0, 1, 300])  # 300 crops are more than a socket holds
+def test_arrays_arrive_as_they_were_sent_and_can_be_written_to(count: int) -> None:
+    crops = make_crops(count, 0)
+    one, other = Pipe()
+    with one, other:
+        for sent in (crops, crops[:, ::2], crops.transpose(0, 2, 1, 3)):
+            threading.Thread(target=send, args=(one, Request("resnet18", sent))).start()
+            found = receive(other).crops
+            np.testing.assert_array_equal(found, sent)
+            assert found.flags.writeable
+        other.send((b"", [3]))  # and dies before the three bytes
+        other.close()
+        with pytest.raises(EOFError):
+            receive(one)
+
+
+def test_crops_are_asked_for_without_waiting_and_the_wait_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network, gate = make_network(), threading.Event()
+    load_seconds = 0.3
+
+    def load(_: str) -> FaceNetwork:
+        gate.wait(10)
+        time.sleep(load_seconds)
+        return network
+
+    with Consumer(load, threads=1) as consumer:
+        connect(*consumer.setup.args)  # type: ignore[attr-defined]  # a partial, here
+        try:
+            answer = RemoteNetwork("resnet18").ask(make_crops(3, 0))
+            started = time.perf_counter()
+            gate.set()  # had it waited, nobody would have opened it
+            found = answer()
+            took = time.perf_counter() - started
+        finally:
+            remote._link.clear()
+    assert found.arrays["basic"].shape == (3, 32)
+    assert load_seconds / took * 0.9 < found.shares["queue"] < 1
+    assert 0 <= found.shares["transfer"] < 1 - found.shares["queue"]
+    seconds = consumer.seconds_by_step()
+    assert seconds["load"] >= load_seconds
+    assert 0 < seconds["device"]["network"] < took
 
 
 @pytest.mark.timeout(60)
@@ -284,8 +332,8 @@ def test_on_a_gpu_every_clip_gets_its_own_embeddings_and_its_own_errors(gpu: str
     with Consumer(load, threads=1) as consumer:
         replies = ask(consumer, crooked, *crops)
         with link(consumer) as other:
-            other.send(Request("ir50", crops[0]))
-            second = other.recv()
+            send(other, Request("ir50", crops[0]))
+            second = receive(other)
     assert "square RGB images" in replies[0].error
     network = make_network()
     for reply, images in zip(replies[1:], crops, strict=True):

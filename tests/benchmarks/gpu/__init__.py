@@ -1,0 +1,1 @@
+"""Tests of the benchmark of a GPU, which a processor rehearses."""
