@@ -109,8 +109,8 @@ def cut(num_steps: int) -> Iterator[Block]:
     for start in range(0, count, BLOCK):
         stop = min(start + BLOCK, count)
         lead = min(start, BEFORE // STRIDE)
-        last = num_steps if stop == count else (stop - 1) * STRIDE - BEFORE + REACH
-        yield Block((start - lead) * STRIDE, last, lead, stop - start)
+        seen = num_steps if stop == count else (stop - 1) * STRIDE - BEFORE + REACH
+        yield Block((start - lead) * STRIDE, min(seen, num_steps), lead, stop - start)
 
 
 class AlexNetFCN(nn.Module):
