@@ -156,8 +156,11 @@ class AudioCNN(nn.Module):
         missing = max(0, min_steps() - spectrogram.shape[2])
         grid = F.pad(spectrogram, (0, 0, 0, missing))
         grid, lengths = F.avg_pool2d(grid, (TIME_POOL, 1)), lengths // TIME_POOL
-        # The layout in which convolutions and pools of few channels take two thirds of the time.
-        grid = grid.contiguous(memory_format=torch.channels_last)
+        # The layout in which a processor's convolutions and pools of few channels take two thirds
+        # of the time.
+        on_cpu = grid.device.type == "cpu"
+        layout = torch.channels_last if on_cpu else torch.contiguous_format
+        grid = grid.clone(memory_format=layout)
         for conv, norm in zip(self.convs, self.norms, strict=True):
             # Steps past a clip's own length would pass for its neighbours.
             grid, lengths = F.max_pool2d(conv(clear_padding(grid, lengths)), POOL), lengths // POOL

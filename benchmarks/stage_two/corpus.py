@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cache.settings import merge
 from trainer.data.corpus import Corpus
@@ -21,14 +22,23 @@ LOGMEL: Shape = (100.0, 100, (40, 3))
 
 
 def make_corpus(
-    num_clips: int = NUM_CLIPS, *, video: Shape = VIDEO, sound: Shape = GRID, seed: int = 0
+    num_clips: int = NUM_CLIPS,
+    *,
+    video: Shape = VIDEO,
+    sound: Shape = GRID,
+    seed: int = 0,
+    seconds: NDArray[np.float64] | None = None,
 ) -> Corpus:
-    """Clips of 1 to 5 seconds: 10 to 100 video steps and 15 to 75 of a grid, or a spectrogram's."""
+    """Clips of 1 to 5 seconds: 10 to 100 video steps and 15 to 75 of a grid, or a spectrogram's.
+
+    ``seconds`` makes them as long as it says.
+    """
     rng = np.random.default_rng(seed)
-    seconds = rng.uniform(SHORTEST, LONGEST, num_clips)
+    if seconds is None:
+        seconds = rng.uniform(SHORTEST, LONGEST, num_clips)
     sequences = {}
     for name, (rate, least, shape) in (("video", video), ("audio", sound)):
-        lengths = (least + (seconds - SHORTEST) * rate).round().astype(np.int64)
+        lengths = (least + (seconds - SHORTEST) * rate).round().clip(1).astype(np.int64)
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         values = rng.standard_normal((offsets[-1], *shape), dtype=np.float32)
         times = np.concatenate([np.arange(n) / rate for n in lengths])
@@ -48,12 +58,11 @@ def make_settings(
     *,
     epochs: int = 2,
     stack: str = "auto",
-    encoder: str = "none",
 ) -> TrainSettings:
     """icmi19's head with a pair of attentions."""
     changes = {
         "video": {"attention": video},
-        "audio": {"attention": audio, "encoder": encoder},
+        "audio": {"attention": audio, "encoder": "none"},
         "optim": {"epochs": epochs, "stack": stack},
     }
     return settings_from_dict(merge(load_preset("icmi19"), changes))

@@ -36,7 +36,8 @@ from benchmarks.stage_two.cache import (
     read_plainly,
     trim_memory,
 )
-from benchmarks.stage_two.corpus import SPECTROGRAM, VIDEO, make_corpus, make_settings
+from benchmarks.stage_two.corpus import VIDEO, make_corpus, make_settings
+from benchmarks.stage_two.encoder import measure_encoders
 from benchmarks.stage_two.yardstick import train as train_yardstick
 from benchmarks.stage_two.yardstick import write_files
 from trainer.data.corpus import Corpus
@@ -232,11 +233,8 @@ class Bench:
         return rows
 
     def encoder(self) -> list[Row]:
-        """Seconds of an epoch of a head with its audio encoder in the loop; no ratio of it."""
-        corpus = make_corpus(50, sound=SPECTROGRAM)
-        own = Seconds()
-        self._epochs(own, corpus, make_settings(encoder="alexnet"))
-        self.details["head_and_alexnet"] = {"clips": len(corpus), "seconds": round(own.wall, 3)}
+        """Epochs and memory of heads with their audio encoder in the loop; no ratio of them."""
+        self.details["encoder"] = measure_encoders()
         return []
 
 

@@ -13,18 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from extractors.alexnet import AlexNetFCN, grid_steps, min_steps, step_times
+from extractors.alexnet import AlexNetFCN, cut, grid_steps, min_steps, step_times
 from extractors.running.arithmetic import full_float32
 from extractors.weights.files import WeightsError, read_safetensors
 from extractors.weights.tensors import weights_digest
 
 FORMAT = "avfuse head 1"  # what checkpoints of heads say of themselves
 PREFIX = "head.branches.audio.encoder.network."
-STRIDE = 32  # steps of the spectrogram from one step of the grid to the next
-REACH = 195  # steps that one step of the grid looks at
-BEFORE = 64  # of them, those before 32 times its number
-# Steps of the grid that are computed at once, about half a minute: memory doesn't grow with length.
-BLOCK = 100
 
 
 class Sliceable(Protocol):
@@ -70,8 +65,8 @@ class FrozenAlexNet(nn.Module):
     ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float32]]]:
         """Encode a clip; shapes and guarantees are in the class docstring.
 
-        At most ``BLOCK`` grid steps with what they look at are in memory at once, 34 s of sound;
-        only the times are taken whole.
+        One block of ``cut`` with what it looks at is in memory at once, 34 s of sound; only the
+        times are taken whole.
 
         Raises:
             ValueError: ``features`` is not (T, ...) with the shape of a step, for T times.
@@ -87,14 +82,12 @@ class FrozenAlexNet(nn.Module):
         if not count:
             empty = np.zeros((min_steps(), *self.shape), np.float32)
             yield seconds, self._encode(empty)[:0]
-        for start in range(0, count, BLOCK):
-            stop = min(start + BLOCK, count)
-            # Two steps earlier than wanted: what they see past the cut is not what is there.
-            lead = min(start, BEFORE // STRIDE)
-            first = (start - lead) * STRIDE
-            last = len(times) if stop == count else (stop - 1) * STRIDE - BEFORE + REACH
-            grid = self._encode(features[first:last])
-            yield seconds[start:stop], grid[lead : lead + stop - start]
+        done = 0
+        for block in cut(max(len(times), min_steps())) if count else ():
+            grid = self._encode(features[block.first : block.last])
+            part = slice(done, done + block.steps)
+            yield seconds[part], grid[block.lead : block.lead + block.steps]
+            done += block.steps
 
     def _encode(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         if self.normalised:
@@ -105,8 +98,10 @@ class FrozenAlexNet(nn.Module):
         steps = torch.from_numpy(features).to(next(self.parameters()).device)
         steps = steps.unsqueeze(-1) if len(self.shape) == 1 else steps
         lengths = torch.tensor([len(steps)], device=steps.device)
+        # Channels-last would be faster, and round otherwise than the entries that are there.
+        spectrogram = steps.permute(2, 0, 1).clone(memory_format=torch.contiguous_format)
         with full_float32(steps.device):
-            grid, _ = self.network(steps.permute(2, 0, 1).unsqueeze(0), lengths)
+            grid, _ = self.network(spectrogram.unsqueeze(0), lengths)
         result: NDArray[np.float32] = grid[0].cpu().numpy()
         return result
 

@@ -5,8 +5,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from extractors import alexnet
 from extractors.alexnet import (
     AlexNetFCN,
+    clear_padding,
+    cut,
     grid_steps,
     local_response_norm,
     min_steps,
@@ -135,6 +138,48 @@ def test_the_norm_equals_the_definition_and_pytorchs() -> None:
     found = local_response_norm(values)
     np.testing.assert_allclose(found.numpy(), reference.local_response(values.numpy()), rtol=1e-12)
     torch.testing.assert_close(found, F.local_response_norm(values, 5, 1e-4, 0.75, 2.0))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_norms_gradient_is_that_of_its_definition(layout: torch.memory_format) -> None:
+    values = torch.randn(2, 7, 3, 5, dtype=torch.float64) * 50  # where alpha counts
+    values = values.contiguous(memory_format=layout).requires_grad_()
+    assert torch.autograd.gradcheck(local_response_norm, values)
+    (found,) = torch.autograd.grad(local_response_norm(values).sin().sum(), values)
+    theirs = F.local_response_norm(values, 5, 1e-4, 0.75, 2.0)
+    (expected,) = torch.autograd.grad(theirs.sin().sum(), values)
+    torch.testing.assert_close(found, expected)
+
+
+def test_clearing_padding_keeps_the_layout_of_values_and_gradients() -> None:
+    grid = torch.randn(2, 3, 7, 5).contiguous(memory_format=torch.channels_last).requires_grad_()
+    cleared = clear_padding(grid, torch.tensor([7, 4]))
+    assert cleared.stride() == grid.stride()
+    assert torch.equal(cleared[0], grid[0])
+    assert (cleared[1, :, 4:] == 0).all()
+    (gradient,) = torch.autograd.grad(cleared, grid, torch.ones_like(grid))
+    assert gradient.stride() == grid.stride()
+    assert gradient.sum(dim=(1, 2, 3)).tolist() == [3 * 7 * 5, 3 * 4 * 5]
+
+
+@pytest.mark.parametrize("steps", [66, 67, 67 + 32 * 6, 67 + 32 * 11 + 13])
+def test_blocks_one_behind_the_other_are_the_grid_of_the_whole(
+    monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    monkeypatch.setattr(alexnet, "BLOCK", 3)
+    net = tiny(1)
+    sound = torch.randn(1, 1, steps, 11, dtype=torch.float64)
+    whole, _ = net(sound, torch.tensor([steps]))
+    parts = []
+    for block in cut(steps):
+        length = block.last - block.first
+        grid, _ = net(sound[:, :, block.first : block.last], torch.tensor([length]))
+        parts.append(grid[0, block.lead : block.lead + block.steps])
+    assert [len(part) for part in parts] == [
+        min(3, grid_steps(steps) - start) for start in range(0, grid_steps(steps), 3)
+    ]
+    if parts:
+        torch.testing.assert_close(torch.cat(parts), whole[0], rtol=1e-9, atol=1e-12)
 
 
 def test_wrong_arguments_are_refused() -> None:

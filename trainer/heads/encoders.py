@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.checkpoint import checkpoint
 
 from extractors import alexnet, audio_cnn
 
 # Each has min_steps, grid_steps and step_times: how a spectrogram's steps become the encoder's.
 REACH = {"alexnet": alexnet, "cnn": audio_cnn}
+# On a processor blocks go through AlexNet together while their padding costs less than another
+# pass: its weights are ordered and their gradients added up in the time of so many steps.
+PASS_STEPS = 64
+MOST_STEPS = 3200  # in one pass there, about one block of the longest: more need only more memory
+# Numbers of a batch's spectrograms whose maps are kept for the gradient there, 150 bytes of maps
+# each: 100 s of 200 bins take 300 MB. The maps of what is beyond are computed a second time.
+KEPT = 100 * 100 * 200
 
 
 class Encoded(NamedTuple):
@@ -21,6 +31,18 @@ class Encoded(NamedTuple):
     features: Tensor
     mask: Tensor
     lengthened: Tensor
+
+
+class _Piece(NamedTuple):
+    """A block of one clip's spectrogram, and how many steps the clip has."""
+
+    clip: int
+    length: int
+    block: alexnet.Block
+
+    @property
+    def steps(self) -> int:
+        return self.block.last - self.block.first
 
 
 class AlexNetEncoder(nn.Module):
@@ -33,10 +55,14 @@ class AlexNetEncoder(nn.Module):
     zeros, the mean of normalised features, so that it has one time step; a clip without sound
     has no element at all.
 
+    Long clips are cut into blocks (``alexnet.cut``). On a processor, blocks of similar length are
+    encoded together, so that little of the work is padding, and the maps of at most ``KEPT``
+    numbers are in memory. A GPU encodes all blocks at once.
+
     Shapes (B clips, T steps, F bins, C channels):
         ``features``: (B, T, F) for one channel, else (B, T, F, C), float.
         ``mask``: (B, T), bool; the real steps of a clip come first.
-        result: ``Encoded``, with L = T' F' elements of length D = ``out_dim``.
+        result: ``Encoded``, with L = T' F' elements of length D = ``out_dim``; L is at least 1.
 
     Args:
         in_channels: C; 1 for a spectrogram, 3 for a log-mel with its two deltas.
@@ -58,12 +84,76 @@ class AlexNetEncoder(nn.Module):
         Raises:
             ValueError: ``features`` is neither (B, T, F) nor (B, T, F, ``in_channels``).
         """
-        features, lengths, lengthened = _prepare(features, mask, self.in_channels, "alexnet")
-        grid, lengths = self.network(features, lengths)
-        steps = torch.arange(grid.shape[1], device=grid.device) < lengths.unsqueeze(1)
-        return Encoded(
-            grid.flatten(1, 2), steps.repeat_interleave(grid.shape[2], dim=1), lengthened
-        )
+        features = _with_channels(features, self.in_channels)
+        least = alexnet.min_steps()
+        lengths = mask.sum(dim=1)
+        pieces = [
+            _Piece(clip, length, block)
+            for clip, length in enumerate(lengths.tolist())
+            if length
+            for block in alexnet.cut(max(length, least))
+        ]
+        on_cpu = features.device.type == "cpu"
+        grids: dict[_Piece, Tensor] = {}
+        left = KEPT
+        for group in _group(pieces) if on_cpu else [pieces]:
+            left -= sum(piece.steps for piece in group) * features[0, 0].numel()
+            if on_cpu and left < 0 and torch.is_grad_enabled():
+                found = checkpoint(
+                    self._encode, features, group, use_reentrant=False, preserve_rng_state=False
+                )
+            else:
+                found = self._encode(features, group)
+            grids.update(zip(group, found, strict=True))
+        parts: list[list[Tensor]] = [[features.new_zeros(0, self.out_dim)] for _ in features]
+        for piece in pieces:
+            parts[piece.clip].append(grids[piece])
+        clips = [torch.cat(own) for own in parts]
+        counts = torch.tensor([len(clip) for clip in clips], device=features.device)
+        longest = max(1, *map(len, clips))
+        encoded = pad_sequence(clips, batch_first=True)
+        encoded = nn.functional.pad(encoded, (0, 0, 0, longest - encoded.shape[1]))
+        real = torch.arange(longest, device=features.device) < counts.unsqueeze(1)
+        return Encoded(encoded, real, (lengths > 0) & (lengths < least))
+
+    def _encode(self, features: Tensor, pieces: Sequence[_Piece]) -> list[Tensor]:
+        """Encode blocks in one pass: elements (l, D) of each."""
+        if not pieces:
+            return []
+        real = [
+            features[clip, block.first : min(block.last, length)] for clip, length, block in pieces
+        ]
+        longest = max(piece.steps for piece in pieces)
+        on_cpu = features.device.type == "cpu"
+        if on_cpu:
+            # A whole number of grid steps: oneDNN keeps 15 kernels for each length that it meets.
+            longest += -(longest - alexnet.min_steps()) % alexnet.STRIDE
+        steps = pad_sequence(real, batch_first=True)
+        steps = nn.functional.pad(steps, (0, 0, 0, 0, 0, longest - steps.shape[1]))
+        lengths = torch.tensor([piece.steps for piece in pieces])
+        layout = torch.channels_last if on_cpu else torch.contiguous_format
+        spectrogram = steps.permute(0, 3, 1, 2).clone(memory_format=layout)
+        grid, _ = self.network(spectrogram, lengths)
+        return [
+            own[block.lead : block.lead + block.steps].flatten(0, 1)
+            for own, (_, _, block) in zip(grid, pieces, strict=True)
+        ]
+
+
+def _group(pieces: Sequence[_Piece]) -> list[list[_Piece]]:
+    """Choose which blocks go through the network together, on a processor; longest first."""
+    groups: list[list[_Piece]] = []
+    padding = 0
+    for piece in sorted(pieces, key=lambda piece: -piece.steps):
+        if groups:
+            longest = groups[-1][0].steps
+            padding += longest - piece.steps
+            if padding <= PASS_STEPS and (len(groups[-1]) + 1) * longest <= MOST_STEPS:
+                groups[-1].append(piece)
+                continue
+        groups.append([piece])
+        padding = 0
+    return groups
 
 
 class CnnEncoder(nn.Module):
@@ -93,8 +183,13 @@ class CnnEncoder(nn.Module):
         Raises:
             ValueError: ``features`` is neither (B, T, F) nor (B, T, F, ``in_channels``).
         """
-        features, lengths, lengthened = _prepare(features, mask, self.in_channels, "cnn")
-        steps, lengths = self.network(features, lengths)
+        features = _with_channels(features, self.in_channels)
+        least = audio_cnn.min_steps()
+        lengths = mask.sum(dim=1)
+        lengthened = (lengths > 0) & (lengths < least)
+        features = features.masked_fill(~mask[:, :, None, None], 0.0).permute(0, 3, 1, 2)
+        features = nn.functional.pad(features, (0, 0, 0, max(0, least - features.shape[2])))
+        steps, lengths = self.network(features, lengths.masked_fill(lengthened, least))
         real = torch.arange(steps.shape[1], device=steps.device) < lengths.unsqueeze(1)
         return Encoded(steps, real, lengthened)
 
@@ -117,10 +212,8 @@ def make_encoder(kind: str, shape: tuple[int, ...]) -> AlexNetEncoder | CnnEncod
     raise ValueError(f"unknown encoder {kind!r}; known: {', '.join(REACH)}")
 
 
-def _prepare(
-    features: Tensor, mask: Tensor, in_channels: int, encoder: str
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Lengthen what is below an encoder's reach: (B, C, T, F), lengths, and who was lengthened."""
+def _with_channels(features: Tensor, in_channels: int) -> Tensor:
+    """Return features as (B, T, F, C), and refuse others."""
     if features.ndim == 3:
         features = features.unsqueeze(-1)
     if features.ndim != 4 or features.shape[-1] != in_channels:
@@ -128,13 +221,7 @@ def _prepare(
             f"features must have shape (B, T, F) or (B, T, F, {in_channels}), "
             f"got {tuple(features.shape)}"
         )
-    least = REACH[encoder].min_steps()
-    lengths = mask.sum(dim=1)
-    lengthened = (lengths > 0) & (lengths < least)
-    features = features.masked_fill(~mask[:, :, None, None], 0.0).permute(0, 3, 1, 2)
-    missing = max(0, least - features.shape[2])
-    features = nn.functional.pad(features, (0, 0, 0, missing))
-    return features, lengths.masked_fill(lengthened, least), lengthened
+    return features
 
 
 def grid_times(

@@ -12,9 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from extractors.alexnet import LAYERS, grid_steps, min_steps
-from extractors.running import frozen_alexnet
-from extractors.running.frozen_alexnet import BEFORE, REACH, STRIDE, load_frozen_alexnet
+from extractors import alexnet
+from extractors.alexnet import BEFORE, LAYERS, REACH, STRIDE, grid_steps, min_steps
+from extractors.running.frozen_alexnet import load_frozen_alexnet
 from extractors.weights.files import WeightsError
 from trainer.data.normalisation import Normalisation
 from trainer.heads.encoders import AlexNetEncoder, grid_times
@@ -101,7 +101,7 @@ def test_a_long_clip_in_blocks_is_the_clip_at_once(
     path = save_checkpoint(head_of(), tmp_path / "c.safetensors")
     sound = sound_of("spectrogram", 32 * 11 + 13)
     times, whole = frozen_grid(path, sound)
-    monkeypatch.setattr(frozen_alexnet, "BLOCK", block)
+    monkeypatch.setattr(alexnet, "BLOCK", block)
     again, parts = frozen_grid(path, sound)
     assert np.array_equal(times, again)
     assert np.allclose(whole, parts, rtol=1e-5, atol=1e-5)
@@ -128,7 +128,7 @@ def test_a_clip_on_the_disk_is_read_in_windows_and_gives_the_same_grid(
     module = load_frozen_alexnet(save_checkpoint(head_of(), tmp_path / "c.safetensors")).module
     sound, times = sound_of("spectrogram", steps), np.arange(steps) / 100
     whole = np.concatenate([grid for _, grid in module.blocks(times, sound)])
-    monkeypatch.setattr(frozen_alexnet, "BLOCK", 3)
+    monkeypatch.setattr(alexnet, "BLOCK", 3)
     disk = Disk(sound)
     parts = np.concatenate([grid for _, grid in module.blocks(times, disk)])
     assert np.allclose(whole, parts, rtol=1e-5, atol=1e-5)

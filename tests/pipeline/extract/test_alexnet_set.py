@@ -13,7 +13,7 @@ from click.testing import Result
 from cache.entries.rows import Rows
 from cache.manifest.manifest import read_manifest
 from cache.sets.feature_set import find_set
-from extractors.running import frozen_alexnet
+from extractors import alexnet
 from pipeline.extract.weights import EncoderChoiceError, describe_training, find_checkpoint
 from tests.pipeline.command import avfuse
 from trainer.training.trained import load_checkpoint
@@ -90,9 +90,9 @@ def test_a_spectrogram_is_read_in_windows_and_a_damaged_one_is_made_again(
 
     read_rows = Rows.__getitem__
     monkeypatch.setattr(Rows, "__getitem__", watched)
-    monkeypatch.setattr(frozen_alexnet, "BLOCK", 1)
+    monkeypatch.setattr(alexnet, "BLOCK", 1)
     assert extract(corpus, again, encoder_run).exit_code == 0
-    assert 0 < max(read) <= 4 * 200 * (3 * frozen_alexnet.STRIDE + frozen_alexnet.REACH)
+    assert 0 < max(read) <= 4 * 200 * (3 * alexnet.STRIDE + alexnet.REACH)
     for clip in clips:
         one, two = expected.read(clip.id), find_set(again, "alexnet").read(clip.id)
         assert np.allclose(one["grid"], two["grid"], rtol=1e-5, atol=1e-5)

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from extractors import audio_cnn
-from extractors.alexnet import grid_steps, min_steps
-from trainer.heads.encoders import AlexNetEncoder, CnnEncoder, Encoded, grid_times, make_encoder
+from extractors import alexnet, audio_cnn
+from extractors.alexnet import AlexNetFCN, grid_steps, min_steps
+from trainer.heads import encoders
+from trainer.heads.encoders import (
+    AlexNetEncoder,
+    CnnEncoder,
+    Encoded,
+    _group,
+    _Piece,
+    grid_times,
+    make_encoder,
+)
 
 REACH = min_steps()
 LENGTHS = (REACH + 64, 0, REACH, REACH - 30)
@@ -76,6 +87,85 @@ def test_a_batch_equals_its_clips_one_by_one(encoder: AlexNetEncoder) -> None:
         alone = encoder(features[clip : clip + 1, :length], mask[clip : clip + 1, :length])
         real = encoded.features[clip][encoded.mask[clip]]
         torch.testing.assert_close(alone.features[0][alone.mask[0]], real, rtol=1e-4, atol=1e-5)
+
+
+def _outcome(encoder: AlexNetEncoder, clips: list[Tensor], size: int) -> list[Tensor]:
+    """Elements of each clip and all gradients, the clips taken ``size`` at a time."""
+    encoder.zero_grad()
+    elements = []
+    for start in range(0, len(clips), size):
+        part = clips[start : start + size]
+        features = torch.nn.utils.rnn.pad_sequence(part, batch_first=True, padding_value=math.nan)
+        lengths = torch.tensor([len(clip) for clip in part])
+        mask = torch.arange(features.shape[1]) < lengths[:, None]
+        encoded = encoder(features, mask)
+        assert not encoded.features[~encoded.mask].any()
+        elements += [own[real] for own, real in zip(encoded.features, encoded.mask, strict=True)]
+    weights = torch.Generator().manual_seed(7)
+    loss = sum(
+        (own * torch.rand(own.shape, generator=weights, dtype=own.dtype)).sum() for own in elements
+    )
+    assert isinstance(loss, Tensor)
+    torch.autograd.backward(loss)
+    gradients = [parameter.grad for parameter in encoder.parameters()]
+    return [*(own.detach() for own in elements), *(g.clone() for g in gradients if g is not None)]
+
+
+@pytest.mark.parametrize("pass_steps", [0, 64, 10_000])
+@pytest.mark.parametrize("kept", [0, 150 * 11, 10**9])
+@pytest.mark.parametrize("block", [2, 100])
+def test_however_a_batch_is_divided_it_equals_its_clips_in_output_and_gradient(
+    monkeypatch: pytest.MonkeyPatch, pass_steps: int, kept: int, block: int
+) -> None:
+    monkeypatch.setattr(encoders, "PASS_STEPS", pass_steps)
+    monkeypatch.setattr(encoders, "KEPT", kept)
+    encoder = AlexNetEncoder(1)
+    encoder.network, encoder.out_dim = AlexNetFCN(1, (7, 5, 3, 2, 13)).double(), 13
+    lengths = (131, 0, 229, 67, 40, 131, 358)
+    draw = torch.Generator().manual_seed(5)
+    clips = [torch.randn(n, 11, generator=draw, dtype=torch.float64) for n in lengths]
+    alone = _outcome(encoder, clips, 1)  # in whole clips
+    assert [len(own) for own in alone[: len(clips)]] == [3, 0, 6, 1, 1, 3, 10]
+    assert len(alone) == len(clips) + 10
+    monkeypatch.setattr(alexnet, "BLOCK", block)
+    together = _outcome(encoder, clips, len(clips))
+    torch.testing.assert_close(together, alone, rtol=1e-9, atol=1e-12)
+
+
+def test_blocks_go_together_while_their_padding_costs_less_than_a_pass() -> None:
+    pieces = [
+        _Piece(clip, steps, next(alexnet.cut(steps)))
+        for clip, steps in enumerate((300, 100, 290, 1700, 250, 1690, 236, 99))
+    ]
+    groups = [[piece.length for piece in group] for group in _group(pieces)]
+    # 50 + 10 steps of padding are still less than 64; two of 1,700 are more than 3,200.
+    assert groups == [[1700], [1690], [300, 290, 250], [236], [100, 99]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("seconds", "most"), [((13.5, *[3.0] * 15), 500), ((300.0, 10.0), 900)], ids=["batch", "long"]
+)
+def test_an_update_needs_little_memory_whatever_the_clips(
+    seconds: tuple[float, ...], most: int
+) -> None:
+    measure = f"""
+import torch
+from pathlib import Path
+from trainer.heads.encoders import AlexNetEncoder
+def memory(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) // 1024
+lengths = torch.tensor({[int(100 * s) for s in seconds]})
+mask = torch.arange(int(lengths.max())) < lengths[:, None]
+encoder, before = AlexNetEncoder(1), memory("VmRSS")
+encoder(torch.zeros(*mask.shape, 200), mask).features.sum().backward()
+print(memory("VmHWM") - before)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", measure], capture_output=True, text=True, check=True
+    )
+    assert int(ended.stdout) < most  # MiB; padded to the longest with all maps kept 2,200 and 7,000
 
 
 def test_elements_of_one_time_follow_each_other_lowest_frequency_first() -> None:
