@@ -12,6 +12,7 @@ import pytest
 
 from cache.manifest.clip import Clip
 from cache.manifest.manifest import read_manifest, write_manifest
+from extractors.running.settings import NetworkSettings
 from pipeline.extract import networks, plan
 from pipeline.extract.settings import StageOneSettings
 from pipeline.extract.weights import WeightsChoice
@@ -56,23 +57,31 @@ def networks_built_once() -> Iterator[None]:
     """Examine and load a network anew only where its own settings differ, not for every plan."""
     found: dict[Any, Any] = {}
 
-    def once(real: Callable[..., Any]) -> Callable[..., Any]:
-        def call(
-            name: str, choice: WeightsChoice, settings: StageOneSettings, *options: Any
-        ) -> Any:
-            content = choice.file.read_bytes() if choice.file else b""
-            key = (real, name, choice, content, settings.network, options)
-            if key not in found:
-                found[key] = real(name, choice, settings, *options)
-                for oldest in list(found)[:-KEPT_NETWORKS]:
-                    del found[oldest]
-            return found[key]
+    def once(
+        real: Callable[..., Any], key: Any, file: Path | None, *given: Any, **named: Any
+    ) -> Any:
+        key = (real, key, file.read_bytes() if file else b"")
+        if key not in found:
+            found[key] = real(*given, **named)
+            for oldest in list(found)[:-KEPT_NETWORKS]:
+                del found[oldest]
+        return found[key]
 
-        return call
+    examine, load = plan.examine_face_network, networks._load
+
+    def examine_once(name: str, file: Path | None, settings: NetworkSettings, *, seed: int) -> Any:
+        key = (name, file, settings, seed)
+        return once(examine, key, file, name, file, settings, seed=seed)
+
+    def load_once(
+        name: str, choice: WeightsChoice, settings: StageOneSettings, *options: Any
+    ) -> Any:
+        key = (name, choice, settings.network, options)
+        return once(load, key, choice.file, name, choice, settings, *options)
 
     with pytest.MonkeyPatch.context() as patch:
-        for module, name in ((plan, "_examine"), (networks, "_load")):
-            patch.setattr(module, name, once(getattr(module, name)))
+        patch.setattr(plan, "examine_face_network", examine_once)
+        patch.setattr(networks, "_load", load_once)
         yield
 
 

@@ -90,7 +90,7 @@ def test_the_command_and_the_function_write_the_same_run(ferplus: Path, tmp_path
         (("--align",), "--align finds faces in image files"),
         (("--layout=raf-db",), "has no EmoLabel/list_partition_label.txt"),
         (("--weights=nowhere.safetensors",), "nowhere.safetensors does not exist"),
-        (("--device=cuda:77",), "--device cuda:77: PyTorch sees"),
+        (("--device=cuda:77",), "--device cuda:77: "),
         (('--set=target="vote"',), "target must be one of votes, majority, got 'vote'"),
         (("--config=nowhere.toml",), "nowhere.toml"),
         (("--network=ir50", "--set=image_size=96"), "ir50 takes images of 112 pixels"),

@@ -114,7 +114,7 @@ def test_wrong_use_exits_with_2_says_why_and_writes_nothing(
             ["--folds", "clip:2", "--set", "video.set=ir50"],
             "To train on one of them: --set video.set=NAME",
         ),
-        (["--folds", "clip:2", "--device", "cuda:99"], "--device cuda:99: PyTorch sees"),
+        (["--folds", "clip:2", "--device", "cuda:99"], "--device cuda:99: "),
         (["--train-on", "train,dev"], "one of train, val, test, got 'dev'"),
     ):
         result = avfuse(*corpus, *run, *arguments)

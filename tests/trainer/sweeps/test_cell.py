@@ -109,7 +109,7 @@ def test_a_cell_of_a_stack_is_up_to_rounding_the_run_that_it_is_by_itself(
 def test_a_cell_of_a_stack_has_the_identity_that_it_has_by_itself(
     source: Path, stacked: Path, tmp_path: Path
 ) -> None:
-    text = '[base]\nfolds = "speaker:2"\nseeds = 2\n[[cells]]\nname = "one"\n'
+    text = '[base]\npreset = "icmi19"\nfolds = "speaker:2"\nseeds = 2\n[[cells]]\nname = "one"\n'
     text += 'set = { video.attention = "self", audio.attention = "mean" }\n'
     run(source, tmp_path / "out", text=text)
     alone = read_json(tmp_path / "out" / "cells" / "one" / "run.json")
@@ -183,7 +183,8 @@ def test_a_cell_that_cannot_be_written_fails_alone(
 
 
 def test_cells_that_differ_in_their_seeds_share_their_heads(source: Path, tmp_path: Path) -> None:
-    text = '[base]\nfolds = "speaker:2"\n[[cells]]\nname = "one"\nset = { seed = 1 }\n'
+    text = '[base]\npreset = "icmi19"\nfolds = "speaker:2"\n'
+    text += '[[cells]]\nname = "one"\nset = { seed = 1 }\n'
     text += '[[cells]]\nname = "three"\nseeds = 3\n'
     run(source, tmp_path / "out", text=text)
     one, three = (read_run(tmp_path / "out" / "cells" / name) for name in ("one", "three"))
