@@ -147,8 +147,8 @@ def load_frozen_alexnet(path: Path, *, device: str = "cpu") -> FrozenEncoder:
         audio = facts["settings"]["audio"]
         if facts["settings"]["fusion"]["kind"] == "video" or audio["encoder"] != "alexnet":
             raise WeightsError(
-                f"{path}: its head has no audio encoder; train one with audio.encoder=alexnet, "
-                "for instance with fusion.kind=audio"
+                f"{path}: its head has no audio encoder; train one with --preset icmi19, "
+                "for instance with --set fusion.kind=audio"
             )
         names = {n.removeprefix(PREFIX): n for n in tensors if n.startswith(PREFIX)}
         state = {f"network.{name}": tensors[full].read() for name, full in names.items()}

@@ -22,7 +22,9 @@ QUICK = ("--set", "optim.epochs=1", "--set", "optim.batch_size=3", "--threads", 
 
 
 def train(corpus: Path, cache: Path, run: Path, *args: object) -> Result:
-    return avfuse("train", corpus, "--cache", cache, "--run", run, *QUICK, *args)
+    return avfuse(
+        "train", corpus, "--cache", cache, "--preset", "icmi19", "--run", run, *QUICK, *args
+    )
 
 
 @pytest.fixture(scope="module")

@@ -122,6 +122,7 @@ def test_batch_size_jobs_and_retrying_failures_recompute_nothing(corpus: Corpus)
 
 @pytest.mark.slow
 def test_the_device_is_in_no_key(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("extractors.running.device.may_have_gpu", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     plan = corpus.plan(device="cuda:0")
     assert [planned.spec.key for planned in plan.sets] == [
