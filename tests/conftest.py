@@ -5,10 +5,13 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib.util
+import json
 import os
 import sys
-from collections.abc import Iterator
+import types
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +24,28 @@ os.environ.update(dict.fromkeys(KEEPING, str(32 << 20)))
 prepare_process()
 # Device of the tests marked gpu: AVFUSE_TEST_GPU=cpu proves the tests where there is no GPU.
 GPU = os.environ.get("AVFUSE_TEST_GPU", "cuda")
+
+
+def as_toml(value: Any) -> str:
+    """Write a value in TOML, a table on one line."""
+    if isinstance(value, Mapping):
+        rows = (f"{json.dumps(key)} = {as_toml(item)}" for key, item in value.items())
+        return f"{{{', '.join(rows)}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(as_toml, value))}]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def dump_toml(values: Mapping[str, Any]) -> str:
+    """Write tables in TOML, as ``tomli_w.dumps`` does with more lines."""
+    return "".join(f"{json.dumps(key)} = {as_toml(item)}\n" for key, item in values.items())
+
+
+# Runs write their configs with tomli-w. The GPU machine has none, and can fetch nothing: there, and
+# in this process alone, these lines stand in for it.
+if importlib.util.find_spec("tomli_w") is None:
+    sys.modules["tomli_w"] = types.ModuleType("tomli_w")
+    sys.modules["tomli_w"].dumps = dump_toml  # type: ignore[attr-defined]  # a module made here
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -103,7 +103,8 @@ def extract(
         wall = time.perf_counter() - started
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if not report.exists():
-        raise RuntimeError(f"avfuse extract: {words.decode()[-2000:]}")
+        told = words.decode().strip()[-2000:]
+        raise RuntimeError(f"no report after {wall:.0f} s; give a larger --budget, or see: {told}")
     found = json.loads(report.read_text())
     jobs = bench.jobs or num_cores()
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

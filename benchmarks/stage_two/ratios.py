@@ -40,6 +40,7 @@ from benchmarks.stage_two.corpus import VIDEO, make_corpus, make_settings
 from benchmarks.stage_two.encoder import measure_encoders
 from benchmarks.stage_two.yardstick import train as train_yardstick
 from benchmarks.stage_two.yardstick import write_files
+from extractors.running.device import choose_device
 from trainer.data.corpus import Corpus
 from trainer.settings import TrainSettings
 from trainer.sweeps.file import SWEEPS
@@ -277,6 +278,10 @@ def measure_on_gpu() -> dict[str, Any]:
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="JSON file for the result.")
 def main(only: tuple[str, ...], device: str, out: Path | None) -> None:
     """Measure stage two."""
+    try:
+        device = choose_device(device)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
     result = {"machine": describe_machine(), **run_parts(only, device=device)}
     if out:
         write_result(out, result)

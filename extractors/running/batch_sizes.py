@@ -11,6 +11,10 @@ from extractors.networks import NetworkSpec
 # and its process 100 MB larger (benchmarks/NOTES.md).
 VIEWS_ON_GPU = 1152
 CROPS_ON_GPU = 256  # at most: with one view, more are seldom there at once, and batches overlap
+# Its first maps, of which some four are there at once, with the convolutions' working memory beside
+# them: no more than a share of the GPU's memory, and no more than keeps any GPU busy.
+MAP_BYTES_ON_GPU = 4 << 30
+MAPS_SHARE_OF_GPU = 1 / 8
 MAP_BYTES_ON_CPU = 20 << 20
 VIEWS_ON_CPU = 36  # at most: views of small images are warped from large crops
 
@@ -23,7 +27,7 @@ class BatchSizes(NamedTuple):
 
 
 def pick_sizes(
-    spec: NetworkSpec, image_size: int, num_views: int, *, on_cpu: bool, batch_size: int
+    spec: NetworkSpec, image_size: int, num_views: int, *, gpu_bytes: int, batch_size: int
 ) -> BatchSizes:
     """Choose both; ``batch_size`` crops in one forward pass, unless that is 0.
 
@@ -31,11 +35,13 @@ def pick_sizes(
         spec: the network.
         image_size: height and width of its input in pixels.
         num_views: of each crop.
-        on_cpu: whether a processor computes.
+        gpu_bytes: of the memory of the GPU that computes; 0 for a processor.
         batch_size: crops, as the caller asks for; 0 picks.
     """
-    if batch_size or not on_cpu:
-        crops = batch_size or min(CROPS_ON_GPU, max(1, VIEWS_ON_GPU // num_views))
+    if batch_size or gpu_bytes:
+        fitting = int(min(MAP_BYTES_ON_GPU, gpu_bytes * MAPS_SHARE_OF_GPU))
+        most = min(VIEWS_ON_GPU, fitting // spec.map_bytes(image_size))
+        crops = batch_size or min(CROPS_ON_GPU, max(1, most // num_views))
         return BatchSizes(crops, crops * num_views)
     fitting = MAP_BYTES_ON_CPU // spec.map_bytes(image_size)
     most = min(max(2, fitting), VIEWS_ON_CPU)

@@ -19,6 +19,7 @@ from extractors.running.arithmetic import full_float32
 from extractors.running.batch_sizes import pick_sizes
 from extractors.running.begun import Begun, Marks
 from extractors.running.device import check_precision
+from extractors.running.faults import lacks_memory
 from extractors.running.settings import NetworkSettings, resolve_settings
 from extractors.views import make_views, resize_crops, view_statistics
 from extractors.weights.facts import WeightFacts, read_facts
@@ -26,10 +27,6 @@ from extractors.weights.files import WeightsError
 from extractors.weights.load import WeightsReport, examine_weights, fill, load_weights
 from extractors.weights.random import random_weights
 from extractors.weights.tensors import digest_tensors, weights_digest
-
-# An error of memory is not always PyTorch's: CUDA's libraries have some of their own, and cuDNN
-# finds no convolution whose working memory there is room for.
-MEMORY_SIGNS = ("out of memory", "STATUS_ALLOC_FAILED", "unable to find an engine")
 
 
 class FaceNetwork:
@@ -95,7 +92,7 @@ class FaceNetwork:
             spec,
             self.settings.image_size,
             len(self.settings.views.views),
-            on_cpu=self.device.type == "cpu",
+            gpu_bytes=_memory(self.device),
             batch_size=batch_size,
         )
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
@@ -192,10 +189,7 @@ class FaceNetwork:
             Whether there is anything to try: False after any other error, and where a batch is of
             one crop already.
         """
-        lacking = isinstance(error, torch.OutOfMemoryError) or any(
-            sign in str(error) for sign in MEMORY_SIGNS
-        )
-        if not lacking or self.batch_size < 2:
+        if not lacks_memory(error) or self.batch_size < 2:
             return False
         self.batch_size //= 2
         torch.cuda.empty_cache()
@@ -276,6 +270,11 @@ class FaceNetwork:
             torch.autocast(self.device.type, dtype, enabled=half),
         ):
             yield
+
+
+def _memory(device: torch.device) -> int:
+    """Return the bytes of a GPU's memory, used or not; 0 of a processor."""
+    return torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else 0
 
 
 @dataclass(frozen=True)

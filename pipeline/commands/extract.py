@@ -14,7 +14,12 @@ from cache.commit import check_file_place, check_place
 from cache.manifest.manifest import read_manifest
 from cache.signals import StopRequest
 from extractors.networks import NETWORKS
-from extractors.running.device import check_device, check_precision, choose_device
+from extractors.running.device import (
+    DeviceFailedError,
+    check_device,
+    check_precision,
+    choose_device,
+)
 from extractors.running.settings import resolve_settings
 from extractors.view_settings import VIEW_SETS
 from pipeline.commands import options
@@ -229,7 +234,12 @@ def extract(
                     stop=stop,
                     early=early,
                 )
-            except (CacheFullError, WorkersFailedError, EngineError) as error:
+            except (
+                CacheFullError,
+                DeviceFailedError,
+                EngineError,
+                WorkersFailedError,
+            ) as error:
                 click.echo(f"Error: {error}", err=True)
                 sys.exit(1)
             click.echo(

@@ -11,7 +11,7 @@ import click
 
 from cache.commit import check_file_place
 from cache.signals import ends_by_signal
-from extractors.running.device import check_device
+from extractors.running.device import DeviceFailedError, check_device
 from pipeline.commands import options
 from pipeline.extract.weights import parse_weights
 from pipeline.predict.curve import check_suffix, format_answer, write_curves
@@ -73,6 +73,8 @@ def predict(
         from pipeline.predict.by_run import predict_videos  # loads PyTorch and dlib
 
         answer = predict_videos(found, videos, weights=choices, device=device, jobs=jobs)
+    except DeviceFailedError as error:
+        raise click.ClickException(str(error)) from error
     # Every error of runs, checkpoints, plans, sets and weights is a ValueError.
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
@@ -128,6 +130,8 @@ def _ask_default(
         answers = ask_default_network(videos, device=device, jobs=jobs)
         if curve is not None:
             write_curves(curve, answers.videos)
+    except DeviceFailedError as error:
+        raise click.ClickException(str(error)) from error
     # Every error of plans, weights and curves is a ValueError.
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error

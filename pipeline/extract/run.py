@@ -20,7 +20,7 @@ from cache.manifest.manifest import Clip
 from cache.progress import Progress
 from cache.signals import StopRequest
 from cache.upkeep.gc import find_garbage, remove_garbage
-from extractors.running.device import check_precision
+from extractors.running.device import DeviceFailedError, check_precision
 from pipeline.extract.choices import ConsumerChoice
 from pipeline.extract.clip import extract_clip
 from pipeline.extract.clusters import Engine
@@ -127,6 +127,7 @@ def run_extract(
 
     Raises:
         CacheFullError: the cache can't be written.
+        DeviceFailedError: the device can't compute; no clip is blamed for it.
         EngineError: the engine can't be reached, or lost shards.
         ValueError: this machine's processor has no instructions for the networks' precision, and
             no engine is to compute. Nothing has been written then.
@@ -171,6 +172,11 @@ def run_extract(
         raise CacheFullError(
             f"the cache can't be written: {error}\n{len(results)} of {len(clips)} clips are done "
             "and stay. Make room or give access, then run the same command again to go on."
+        ) from error
+    except DeviceFailedError as error:
+        raise DeviceFailedError(
+            f"{error}\n{len(results)} of {len(clips)} clips are done and stay. Run the same "
+            "command again to go on."
         ) from error
     order = {clip.id: number for number, clip in enumerate(clips)}
     reached = {result.clip for result in results}
@@ -222,7 +228,9 @@ def _serving(plan: Plan, share: Share) -> Iterator[Consumer | None]:
         yield None
         return
     planned = {item.name: item for item in plan.of_kind("network")}
-    with Consumer(lambda name: load_here(planned[name], plan), threads=share.threads) as consumer:
+    with Consumer(
+        lambda name: load_here(planned[name], plan), threads=share.threads, device=plan.device
+    ) as consumer:
         yield consumer
 
 

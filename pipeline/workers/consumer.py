@@ -7,7 +7,8 @@ with at most one piece of a clip (``chunk_bytes``) in flight: that bounds the qu
 
 What a crop yields depends on the crops beside it by rounding only, see ``FaceNetwork``. A
 failure reaches only the clip it belongs to: a batch that can't be computed is tried again clip by
-clip, and one that doesn't fit into the GPU's memory in halves.
+clip, and one that doesn't fit into the GPU's memory in halves. A fault of the GPU itself is told to
+all, and ends the run.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ import numpy as np
 import torch
 
 from extractors.running.begun import Begun
+from extractors.running.device import DeviceFailedError
 from extractors.running.face_network import FaceNetwork
+from extractors.running.faults import find_fault
 from pipeline.workers.remote import Reply, Request, connect, receive, send
 from pipeline.workers.stopwatch import Stopwatch
 
@@ -84,11 +87,15 @@ class Consumer:
         load: makes the network of a set's name; called in the consumer's thread when the first
             crops for it come, and its errors are answers to that request.
         threads: PyTorch threads of the consumer, which count on a CPU only.
+        device: of the networks.
     """
 
-    def __init__(self, load: Callable[[str], FaceNetwork], *, threads: int) -> None:
+    def __init__(
+        self, load: Callable[[str], FaceNetwork], *, threads: int, device: str = "cpu"
+    ) -> None:
         self._load = functools.lru_cache(maxsize=None)(load)
         self._threads = threads
+        self._device = device
         self._key = secrets.token_bytes(16)
         # A name that no file stands for: a kill leaves nothing behind. Only Linux has such.
         name = f"\0avfuse-{os.getpid()}-{secrets.token_hex(8)}" if sys.platform == "linux" else None
@@ -234,13 +241,18 @@ class Consumer:
             if order in self._waiting:
                 self._waiting.remove(order)
             if len(orders) == 1:
-                _send(order, Reply({}, error=_text(error)))
+                self._refuse(order, error)
                 continue
             try:
                 network = self._load(order.request.network)
                 _send(order, Reply(network.extract(order.request.crops), network.deviation))
             except Exception as own:  # noqa: BLE001 - it is this order's own
-                _send(order, Reply({}, error=_text(own)))
+                self._refuse(order, own)
+
+    def _refuse(self, order: _Order, error: Exception) -> None:
+        """Answer an order that has failed alone, and say whose fault it is."""
+        fault = find_fault(error, self._device)
+        _send(order, Reply({}, error=_text(fault or error), of_device=fault is not None))
 
 
 def _send(order: _Order, reply: Reply) -> None:
@@ -255,4 +267,5 @@ def _add(seconds: dict[str, float], more: Mapping[str, float]) -> None:
 
 
 def _text(error: Exception) -> str:
-    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+    own = isinstance(error, ValueError | DeviceFailedError)
+    return str(error) if own else f"{type(error).__name__}: {error}"

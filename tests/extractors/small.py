@@ -13,11 +13,22 @@ from extractors import networks
 from extractors.networks import NetworkSpec
 from extractors.running.device import check_precision
 
-try:
-    check_precision("bfloat16", "cpu")
-    _refusal = ""
-except ValueError as error:
-    _refusal = str(error)
+
+def _refusal_of(precision: str, device: str) -> str:
+    try:
+        check_precision(precision, device)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def skip_without(precision: str, device: str) -> None:
+    """Skip a test where a processor stands in for the GPU and has no such precision."""
+    if refusal := _refusal_of(precision, device):
+        pytest.skip(refusal)
+
+
+_refusal = _refusal_of("bfloat16", "cpu")
 needs_bfloat16 = pytest.mark.skipif(bool(_refusal), reason=_refusal)
 # Convolutions pick another order of summation with the batch size; no value moves further.
 ROUNDING = 1e-5

@@ -24,6 +24,7 @@ from tests.extractors.small import (
     ROUNDING,
     give_statistics,
     needs_bfloat16,
+    skip_without,
     small_specs,
     use_small_networks,
 )
@@ -126,6 +127,7 @@ def test_a_gpu_yields_what_the_processor_yields(
     name: str, layer: str, precision: Precision, share: float, crops: np.ndarray, gpu: str
 ) -> None:
     expected = network(SPECS[name], NetworkSettings(layer=layer, views=FEW)).extract(crops)
+    skip_without(precision, gpu)
     settings = NetworkSettings(layer=layer, views=FEW, precision=precision)
     net = network(SPECS[name], settings, device=gpu, batch_size=5)
     assert_close(net.extract(crops), expected, share)
@@ -139,14 +141,17 @@ def test_a_gpu_yields_what_the_processor_yields(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(NETWORKS))
-def test_a_gpu_yields_what_the_processor_yields_in_the_published_sizes(name: str, gpu: str) -> None:
+@pytest.mark.parametrize(("precision", "share"), ON_A_GPU)
+def test_a_gpu_yields_what_the_processor_yields_in_the_published_sizes(
+    name: str, precision: Precision, share: float, gpu: str
+) -> None:
+    skip_without(precision, gpu)
     images = np.random.default_rng(7).integers(0, 256, (2, 224, 224, 3), dtype=np.uint8)
     basic = VIEW_SETS["basic"]
     expected = network(NETWORKS[name], NetworkSettings(views=basic)).extract(images)
-    for precision, share in ON_A_GPU:
-        settings = NetworkSettings(views=basic, precision=precision)
-        found = network(NETWORKS[name], settings, device=gpu).extract(images)
-        assert_close(found, expected, share)
+    settings = NetworkSettings(views=basic, precision=precision)
+    found = network(NETWORKS[name], settings, device=gpu).extract(images)
+    assert_close(found, expected, share)
 
 
 @pytest.mark.parametrize("name", list(SPECS))

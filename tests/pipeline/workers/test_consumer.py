@@ -22,6 +22,7 @@ from click.testing import CliRunner
 
 from cache.manifest.manifest import read_manifest
 from cache.sets.feature_set import find_set
+from extractors.running import faults
 from extractors.running.begun import Begun
 from extractors.running.face_network import FaceNetwork, load_face_network
 from extractors.running.settings import NetworkSettings
@@ -156,7 +157,39 @@ def test_batches_too_large_for_the_gpu_are_halved_until_they_fit(
         assert reply.arrays["basic"].shape == (7, 32)
         assert network.batch_size == 2
         most = 0
-        assert ask(consumer, make_crops(7, 0))[0].error == "OutOfMemoryError: no room for 1"
+        (reply,) = ask(consumer, make_crops(7, 0))
+        assert reply.of_device
+        assert "too little free memory: OutOfMemoryError: no room for 1\n" in reply.error
+
+
+def test_a_device_that_fails_is_blamed_before_every_clip_and_one_that_works_before_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = make_network()
+
+    def begin(_: torch.Tensor) -> Begun:  # in place of a GPU, which can't be broken here
+        raise torch.AcceleratorError("CUDA error: an illegal memory access")
+
+    monkeypatch.setattr(network, "begin", begin)
+    crops = [make_crops(2, seed) for seed in range(3)]
+    with Consumer(lambda _: network, threads=1) as consumer:
+        replies = ask(consumer, *crops)
+        assert [reply.of_device for reply in replies] == [False] * 3
+        assert {reply.error for reply in replies} == {
+            "AcceleratorError: CUDA error: an illegal memory access"
+        }
+        monkeypatch.setattr(faults, "try_device", begin)
+        replies = ask(consumer, *crops)
+    assert [reply.of_device for reply in replies] == [True] * 3
+    assert all(reply.error.startswith("cpu computes no more: Accel") for reply in replies)
+
+
+def test_a_network_that_finds_no_memory_when_it_is_loaded_is_the_devices_fault() -> None:
+    def load(_: str) -> FaceNetwork:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with Consumer(load, threads=1) as consumer:
+        assert ask(consumer, make_crops(3, 0))[0].of_device
 
 
 def test_a_worker_that_dies_with_its_crops_in_a_batch_disturbs_no_other(
