@@ -37,6 +37,7 @@ def test_each_form_holds_every_number_and_time(extracted: Path, tmp_path: Path) 
         assert [np.float32(row["v511"]) for row in own] == arrays["basic"][:, 511].tolist()
 
 
+@pytest.mark.slow
 def test_an_exported_table_can_be_imported_again(
     corpus: Path, extracted: Path, tmp_path: Path
 ) -> None:
