@@ -18,7 +18,6 @@ def export(cache: Path, form: str, out: Path, *arguments: object, array: str = "
     return CliRunner().invoke(main, [str(word) for word in (*command, *arguments)])
 
 
-@pytest.mark.slow
 def test_each_form_holds_every_number_and_time(extracted: Path, tmp_path: Path) -> None:
     stored = find_set(extracted, "resnet18")
     for form, out in (("npz", "x.npz"), ("npy-folder", "folder"), ("csv", "x.csv")):
@@ -37,7 +36,6 @@ def test_each_form_holds_every_number_and_time(extracted: Path, tmp_path: Path) 
         assert [np.float32(row["v511"]) for row in own] == arrays["basic"][:, 511].tolist()
 
 
-@pytest.mark.slow
 def test_an_exported_table_can_be_imported_again(
     corpus: Path, extracted: Path, tmp_path: Path
 ) -> None:
