@@ -9,30 +9,6 @@ from typing import Self, TextIO
 from tqdm import tqdm
 
 LINE_SECONDS = 30.0  # where nobody watches a terminal, a line this often
-# A time left is worth a line if it differs from what was said, at first nothing, by more than that.
-NEWS_SECONDS, NEWS_RATIO = 10.0, 1.3
-
-
-class Outlook:
-    """Time left as it was last said, to tell whether another figure is news."""
-
-    def __init__(self) -> None:
-        self._end: float | None = None
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing was said yet."""
-        return self._end is None
-
-    def is_news(self, seconds: float) -> bool:
-        """Whether a time left is worth a line; if so, it counts as said."""
-        now = time.monotonic()
-        said = 0.0 if self._end is None else max(0.0, self._end - now)
-        longest, shortest = max(said, seconds), min(said, seconds)
-        if longest - shortest < NEWS_SECONDS or longest < shortest * NEWS_RATIO:
-            return False
-        self._end = now + seconds
-        return True
 
 
 def format_seconds(seconds: float) -> str:

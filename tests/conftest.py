@@ -55,8 +55,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark the tests that ask for the GPU, before ``-m gpu`` chooses or a fixture is made."""
-    if "gpu" in getattr(item, "fixturenames", ()):
+    """Mark the tests that ask for the GPU or for a real extraction, before ``-m`` chooses."""
+    fixtures = getattr(item, "fixturenames", ())
+    if "extracted" in fixtures:
+        item.add_marker("slow")
+    if "gpu" in fixtures:
         item.add_marker("gpu")
         if reason := why_no_gpu():
             item.add_marker(pytest.mark.skip(reason=reason))

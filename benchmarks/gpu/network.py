@@ -17,12 +17,12 @@ from extractors.running.begun import Begun, Marks
 from extractors.running.face_network import FaceNetwork, load_face_network
 from extractors.running.settings import NetworkSettings
 from extractors.views import VIEW_SETS, make_views
+from pipeline.workers.consumer import IN_FLIGHT
 
 Precision = Literal["float32", "bfloat16", "float16"]
 CROP = 224
 PRECISIONS: dict[str, Precision] = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 VIEW_NAMES = {"basic": "1 view", "default": "18 views"}
-IN_FLIGHT = 2  # as the consumer has it
 # Crops in a batch, on a GPU and in a rehearsal.
 SIZES = {"basic": ((64, 256, 1024), (2, 8)), "default": ((16, 64, 128), (1,))}
 # Dense operations a second that the maker states, by a part of the name.

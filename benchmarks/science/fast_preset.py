@@ -24,9 +24,9 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.machine import describe_machine, write_result
-from benchmarks.science.ravdess import LABELS, describe_all
+from benchmarks.science.ravdess import LABELS, describe_all, format_all
 from benchmarks.science.ravdess_data import SPEAKERS_IN_FOLD, prepare_sets
-from benchmarks.science.tables import accuracy_cells, markdown, percent
+from benchmarks.science.tables import percent
 from cache.manifest.manifest import read_manifest
 from cache.settings import merge
 from trainer.data.corpus import Corpus
@@ -180,12 +180,7 @@ def main(data: Path, work: Path, out: Path) -> None:
         "action units alone": measure_outside(corpus, folds, dict.fromkeys(everywhere, VIDEO)),
     }
     lines = describe_all(results)
-    header = ["system", "ensemble %", "seeds %", "UAR", "folds %"]
-    rows = [
-        [line["system"], *accuracy_cells(line), ", ".join(percent(f) for f in line["folds"])]
-        for line in lines
-    ]
-    click.echo(markdown(header, rows))
+    click.echo(format_all(lines))
     write_result(
         out,
         {

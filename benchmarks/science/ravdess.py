@@ -195,6 +195,16 @@ def describe_all(results: Mapping[str, Sequence[Predictions]]) -> list[dict[str,
     return lines
 
 
+def format_all(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Write what ``describe_all`` returns as a Markdown table."""
+    header = ["system", "ensemble %", "seeds %", "UAR", "folds %"]
+    rows = [
+        [line["system"], *accuracy_cells(line), ", ".join(percent(f) for f in line["folds"])]
+        for line in lines
+    ]
+    return markdown(header, rows)
+
+
 def multiply(members: Sequence[Predictions]) -> Predictions:
     """The product of the members' probabilities, as when each brings evidence of its own."""
     places = [{clip: i for i, clip in enumerate(member.clips)} for member in members]
@@ -250,12 +260,7 @@ def main(
             combine = multiply if name.startswith("product") else mean_predictions
             results[name] = [combine(members)]
     lines = describe_all(results)
-    header = ["system", "ensemble %", "seeds %", "UAR", "folds %"]
-    rows = [
-        [line["system"], *accuracy_cells(line), ", ".join(percent(f) for f in line["folds"])]
-        for line in lines
-    ]
-    click.echo(markdown(header, rows))
+    click.echo(format_all(lines))
     out.parent.mkdir(parents=True, exist_ok=True)
     content = {"machine": machine, "settings": settings, "results": lines, **weights}
     out.write_text(json.dumps(content, indent=1) + "\n")

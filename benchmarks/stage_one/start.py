@@ -79,7 +79,7 @@ def forget(folder: Path) -> None:
 
 
 def measure(manifest: Path, weights: dict[str, str]) -> dict[str, float]:
-    """Run the command once in a new cache; returns seconds from its start."""
+    """Run the command once in a new cache; return the seconds until each event."""
     with tempfile.TemporaryDirectory(prefix="avfuse-start-") as name:
         folder = Path(name)
         command = [sys.executable, "-m", "pipeline", "extract", str(manifest)]
@@ -108,7 +108,7 @@ def measure(manifest: Path, weights: dict[str, str]) -> dict[str, float]:
 
 
 def _look(folder: Path) -> Iterator[tuple[str, bool]]:
-    """Say of each event whether it has been: a clip's marker, and entries of faces and networks."""
+    """Yield each event, and whether it has happened: by a clip's marker and by entries."""
     yield "clip begins", any(folder.glob("avfuse-workers-*/" + "?" * 32))
     entries = [
         path.relative_to(folder / "cache").parts[0] for path in folder.glob("cache/*/??/*.h5")

@@ -31,7 +31,7 @@ def make_corpus(
 ) -> Corpus:
     """Clips of 1 to 5 seconds: 10 to 100 video steps and 15 to 75 of a grid, or a spectrogram's.
 
-    ``seconds`` makes them as long as it says.
+    With ``seconds``, clip i has ``seconds[i]``.
     """
     rng = np.random.default_rng(seed)
     if seconds is None:

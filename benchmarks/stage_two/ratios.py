@@ -267,11 +267,6 @@ def run_parts(only: Sequence[str] = (), *, device: str = "cpu") -> dict[str, Any
     }
 
 
-def measure_on_gpu() -> dict[str, Any]:
-    """Measure the 36 heads on the GPU, for ``benchmarks.gpu``."""
-    return run_parts(["stack"], device="cuda")
-
-
 @click.command()
 @click.option("--only", multiple=True, type=click.Choice(list(PARTS)), help="Parts to measure.")
 @click.option("--device", default="cpu", show_default=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cache.settings import check_at_least
+
 
 @dataclass(frozen=True)
 class DecodeSettings:
@@ -31,6 +33,4 @@ class DecodeSettings:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+        check_at_least(1, self, *vars(self))

@@ -5,7 +5,7 @@ import io
 import pytest
 
 from cache import progress as module
-from cache.progress import Outlook, Progress, format_seconds
+from cache.progress import Progress, format_seconds
 
 
 class Terminal(io.StringIO):
@@ -68,22 +68,6 @@ def test_a_time_left_that_the_caller_knows_better_stands_in_the_line(
         now = 110.0
         progress.show(1, 17)
     assert stream.getvalue() == "1 of 17 cells, 0.01 cells/s, 4 minutes left\n"
-
-
-def test_a_time_left_is_news_if_it_is_long_and_differs_from_what_was_said(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    now = 0.0
-    monkeypatch.setattr(module.time, "monotonic", lambda: now)
-    outlook = Outlook()
-    assert not outlook.is_news(9.0)
-    assert outlook.is_empty
-    assert outlook.is_news(100.0)
-    now = 20.0
-    assert not outlook.is_news(80.0)  # as was said
-    assert not outlook.is_news(103.0)
-    assert outlook.is_news(105.0)
-    assert outlook.is_news(70.0)
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cache.sets.feature_set import FeatureSet, find_set, list_sets
-from trainer.data.features import FeaturesError, SetFeatures, read_features
+from trainer.data.features import STATISTICS, FeaturesError, SetFeatures, read_features
 from trainer.data.sequences import Sequences
 from trainer.settings import HeadSettings, used_set_names
 
 UNLABELLED = -1
 # Embeddings already: an encoder can't take them.
-EMBEDDINGS = {"basic", "mean", "mean_std", "norm_fft", "grid", "statistics"}
+EMBEDDINGS = {"basic", "mean", "mean_std", "norm_fft", "grid", STATISTICS}
 NEVER_EXTRACTED = "never extracted into {folder}; run avfuse extract with the same manifest"
 _NO_STEPS = "it has no steps"
 

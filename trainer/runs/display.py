@@ -6,19 +6,21 @@ import math
 import time
 from typing import TextIO
 
-from cache.progress import Outlook, Progress, format_seconds
+from cache.progress import Progress, format_seconds
 from trainer.runs.history import Stage
 from trainer.runs.listener import Forecast, RunListener
 from trainer.training.trained import EpochRecord
 
 # A run that takes longer is worth a thought about cheaper ones.
 LONG_SECONDS = 60.0
+# A forecast is news if it differs from the last one said, at first nothing, by more than that.
+NEWS_SECONDS, NEWS_RATIO = 10.0, 1.3
 # Between the lines of two heads: some are trained in a moment.
 LINE_SECONDS = 1.0
 
 
 class ForecastDisplay:
-    """Says how long work takes, where that is news; the first time, also what would be cheaper.
+    """Lines on how long work takes, where that is news; in the first also what would be cheaper.
 
     Args:
         progress: where to say it.
@@ -28,18 +30,21 @@ class ForecastDisplay:
     def __init__(self, progress: Progress, where: str = "") -> None:
         self.progress = progress
         self.where = f" {where}" if where else ""
-        self.outlook = Outlook()
+        self._end: float | None = None  # of the work, as it was last said
 
     def show(self, forecast: Forecast) -> None:
-        """Say what is news in a forecast."""
+        """Say a forecast if it is news."""
         self.progress.expect(forecast.seconds)
-        first = self.outlook.is_empty
-        if not self.outlook.is_news(forecast.seconds):
+        now = time.monotonic()
+        said = 0.0 if self._end is None else max(0.0, self._end - now)
+        longest, shortest = max(said, forecast.seconds), min(said, forecast.seconds)
+        if longest - shortest < NEWS_SECONDS or longest < shortest * NEWS_RATIO:
             return
         left = f"about {format_seconds(forecast.seconds)} left{self.where}"
         lines = [f"{left}; an epoch of a head takes {format_seconds(forecast.epoch_seconds)}"]
-        if first and forecast.seconds >= LONG_SECONDS and forecast.cheaper:
+        if self._end is None and forecast.seconds >= LONG_SECONDS and forecast.cheaper:
             lines += ["cheaper would be", *(f"  {way}" for way in forecast.cheaper)]
+        self._end = now + forecast.seconds
         self.progress.say("\n".join(lines))
 
 

@@ -8,8 +8,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from cache.commit import write_whole
 from trainer.runs.listener import Forecast, RunListener
@@ -17,14 +18,12 @@ from trainer.runs.listener import Forecast, RunListener
 POLL_SECONDS = 0.5
 
 
-@dataclass(frozen=True)
-class _Told:
+class _Told(NamedTuple):
     """Start and foreseen end of a group of cells, in seconds since 1970, and its ``Forecast``."""
 
     started: float
     end: float
-    epoch_seconds: float
-    cheaper: tuple[str, ...]
+    forecast: dict[str, Any]
 
 
 class Teller(RunListener):
@@ -44,14 +43,12 @@ class Teller(RunListener):
         now = time.time()
         if now - self._last >= POLL_SECONDS:
             self._last = now
-            told = _Told(
-                self.started, now + forecast.seconds, forecast.epoch_seconds, forecast.cheaper
-            )
-            write_whole(self.path, json.dumps(asdict(told)))
+            told = _Told(self.started, now + forecast.seconds, asdict(forecast))
+            write_whole(self.path, json.dumps(told))
 
 
 class SweepForecaster:
-    """Adds up what the groups of a sweep have told.
+    """Time left of a sweep, added up from what its groups of cells have told.
 
     Groups that nothing is known of yet count as the mean of those that are known, by their cells.
 
@@ -84,17 +81,16 @@ class SweepForecaster:
         per_cell = sum(known.values()) / sum(self.sizes[group] for group in known)
         left = [max(0.0, told.end - now) for told in running.values()]
         rest = per_cell * sum(self.sizes[group] for group in waiting)
-        first = next(iter(running.values()))
+        first = next(iter(running.values())).forecast
         seconds = max(*left, (sum(left) + rest) / self.jobs)
-        return Forecast(seconds, first.epoch_seconds, first.cheaper)
+        return Forecast(seconds, first["epoch_seconds"], tuple(first["cheaper"]))
 
 
 def _read(group: Path) -> _Told | None:
     try:
-        told = json.loads(group.read_bytes())
+        return _Told(*json.loads(group.read_bytes()))
     except FileNotFoundError:
         return None
-    return _Told(**told | {"cheaper": tuple(told["cheaper"])})
 
 
 @contextmanager

@@ -89,7 +89,10 @@ WRITERS: dict[str, Callable[[dict[str, Tensor], Path], Any]] = {
 
 
 @pytest.mark.parametrize("kind", list(WRITERS))
-@pytest.mark.parametrize("name", list(SPECS))
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow if n != "resnet18" else ()) for n in SPECS],
+)
 def test_a_file_has_the_digest_of_the_network_that_it_becomes(
     name: str, kind: str, tmp_path: Path
 ) -> None:

@@ -18,7 +18,6 @@ def export(cache: Path, form: str, out: Path, *arguments: object, array: str = "
     return CliRunner().invoke(main, [str(word) for word in (*command, *arguments)])
 
 
-@pytest.mark.slow
 def test_each_form_holds_every_number_and_time(extracted: Path, tmp_path: Path) -> None:
     stored = find_set(extracted, "resnet18")
     for form, out in (("npz", "x.npz"), ("npy-folder", "folder"), ("csv", "x.csv")):

@@ -163,17 +163,13 @@ def test_a_worker_that_dies_with_a_result_in_hand_loses_no_clip(tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_an_exception_of_the_work_itself_ends_the_run() -> None:
-    with pytest.raises(RuntimeError, match="a bug in the work"):
-        list(map_clips(work, [Clip("raise")], jobs=1, failed=failed))
-
-
 def test_an_exception_that_cannot_be_sent_ends_the_run_in_its_own_words() -> None:
     with pytest.raises(RuntimeError, match=r"UnsendableError: .*a bug in the work"):
         list(map_clips(work, [Clip("unpicklable")], jobs=1, failed=failed))
 
 
-def test_an_exception_of_the_work_tells_where_in_the_worker_it_was_raised() -> None:
+@pytest.mark.slow
+def test_an_exception_of_the_work_ends_the_run_and_tells_where_it_was_raised() -> None:
     with pytest.raises(RuntimeError, match="a bug in the work") as raised:
         list(map_clips(work, [Clip("raise")], jobs=1, failed=failed))
     assert "test_pool.py" in raised.value.__notes__[0]

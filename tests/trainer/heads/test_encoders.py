@@ -111,22 +111,32 @@ def _outcome(encoder: AlexNetEncoder, clips: list[Tensor], size: int) -> list[Te
     return [*(own.detach() for own in elements), *(g.clone() for g in gradients if g is not None)]
 
 
-@pytest.mark.parametrize("pass_steps", [0, 64, 10_000])
-@pytest.mark.parametrize("kept", [0, 150 * 11, 10**9])
-@pytest.mark.parametrize("block", [2, 100])
-def test_however_a_batch_is_divided_it_equals_its_clips_in_output_and_gradient(
-    monkeypatch: pytest.MonkeyPatch, pass_steps: int, kept: int, block: int
-) -> None:
-    monkeypatch.setattr(encoders, "PASS_STEPS", pass_steps)
-    monkeypatch.setattr(encoders, "KEPT", kept)
+@pytest.fixture(scope="module")
+def one_by_one() -> tuple[AlexNetEncoder, list[Tensor], list[Tensor]]:
+    """An encoder, clips, and what it makes of them one by one, in whole."""
     encoder = AlexNetEncoder(1)
     encoder.network, encoder.out_dim = AlexNetFCN(1, (7, 5, 3, 2, 13)).double(), 13
     lengths = (131, 0, 229, 67, 40, 131, 358)
     draw = torch.Generator().manual_seed(5)
     clips = [torch.randn(n, 11, generator=draw, dtype=torch.float64) for n in lengths]
-    alone = _outcome(encoder, clips, 1)  # in whole clips
+    return encoder, clips, _outcome(encoder, clips, 1)
+
+
+@pytest.mark.parametrize("pass_steps", [0, 64, 10_000])
+@pytest.mark.parametrize("kept", [0, 150 * 11, 10**9])
+@pytest.mark.parametrize("block", [2, 100])
+def test_however_a_batch_is_divided_it_equals_its_clips_in_output_and_gradient(
+    monkeypatch: pytest.MonkeyPatch,
+    one_by_one: tuple[AlexNetEncoder, list[Tensor], list[Tensor]],
+    pass_steps: int,
+    kept: int,
+    block: int,
+) -> None:
+    encoder, clips, alone = one_by_one
     assert [len(own) for own in alone[: len(clips)]] == [3, 0, 6, 1, 1, 3, 10]
     assert len(alone) == len(clips) + 10
+    monkeypatch.setattr(encoders, "PASS_STEPS", pass_steps)
+    monkeypatch.setattr(encoders, "KEPT", kept)
     monkeypatch.setattr(alexnet, "BLOCK", block)
     together = _outcome(encoder, clips, len(clips))
     torch.testing.assert_close(together, alone, rtol=1e-9, atol=1e-12)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 
-from trainer.runs.display import Display
+import pytest
+
+from cache.progress import Progress
+from trainer.runs.display import Display, ForecastDisplay
 from trainer.runs.listener import Forecast
 from trainer.training.trained import EpochRecord
 
@@ -80,3 +83,21 @@ def test_a_short_training_says_no_more_than_it_must() -> None:
     assert stream.getvalue() == ""
     display.forecast(Forecast(31.0, 0.3, ("--preset fast: no encoder",)))
     assert stream.getvalue() == "about 31 s left; an epoch of a head takes 0.3 s\n"
+
+
+def test_a_time_left_is_news_if_it_is_long_and_differs_from_what_was_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("trainer.runs.display.time.monotonic", lambda: now)
+    stream = io.StringIO()
+    display = ForecastDisplay(Progress("cells", stream), "on 3 processes")
+    display.show(Forecast(100.0, 1.0))
+    now = 20.0
+    for seconds in (80.0, 103.0, 105.0, 96.0, 70.0):  # the first is as was said
+        display.show(Forecast(seconds, 1.0))
+    assert stream.getvalue().splitlines() == [
+        "about 2 minutes left on 3 processes; an epoch of a head takes 1.0 s",
+        "about 2 minutes left on 3 processes; an epoch of a head takes 1.0 s",
+        "about 70 s left on 3 processes; an epoch of a head takes 1.0 s",
+    ]

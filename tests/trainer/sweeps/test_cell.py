@@ -86,6 +86,7 @@ def groups(file: str, *overrides: str, jobs: int = 1) -> list[list[str]]:
     return [[cell.name for cell in group] for group in stack_cells(sweep, cells, jobs)]
 
 
+@pytest.mark.slow
 def test_a_cell_of_a_stack_is_up_to_rounding_the_run_that_it_is_by_itself(
     source: Path, stacked: Path, tmp_path: Path
 ) -> None:
@@ -106,6 +107,7 @@ def test_a_cell_of_a_stack_is_up_to_rounding_the_run_that_it_is_by_itself(
             np.testing.assert_allclose(table.probabilities, other_table.probabilities, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_cell_of_a_stack_has_the_identity_that_it_has_by_itself(
     source: Path, stacked: Path, tmp_path: Path
 ) -> None:
@@ -116,6 +118,7 @@ def test_a_cell_of_a_stack_has_the_identity_that_it_has_by_itself(
     assert alone["identity"] == read_json(stacked / "self-mean" / "run.json")["identity"]
 
 
+@pytest.mark.slow
 def test_the_same_sweep_again_writes_nothing(source: Path, stacked: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     shutil.copytree(stacked.parent, output)
@@ -124,6 +127,7 @@ def test_the_same_sweep_again_writes_nothing(source: Path, stacked: Path, tmp_pa
     assert files_of(output / "cells") == before
 
 
+@pytest.mark.slow
 def test_a_lost_cell_is_trained_alone_and_the_others_stay(
     source: Path, stacked: Path, tmp_path: Path
 ) -> None:
@@ -140,6 +144,7 @@ def test_a_lost_cell_is_trained_alone_and_the_others_stay(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("finished", [0, 2])
 def test_a_stack_stopped_while_its_runs_are_reported_goes_on_to_the_same_bytes(
     finished: int, source: Path, stacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -167,6 +172,7 @@ def test_a_stack_stopped_while_its_runs_are_reported_goes_on_to_the_same_bytes(
     assert not list(cells.rglob("*.progress"))
 
 
+@pytest.mark.slow
 def test_a_cell_that_cannot_be_written_fails_alone(
     source: Path, stacked: Path, tmp_path: Path
 ) -> None:
@@ -182,6 +188,7 @@ def test_a_cell_that_cannot_be_written_fails_alone(
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_cells_that_differ_in_their_seeds_share_their_heads(source: Path, tmp_path: Path) -> None:
     text = '[base]\npreset = "icmi19"\nfolds = "speaker:2"\n'
     text += '[[cells]]\nname = "one"\nset = { seed = 1 }\n'
