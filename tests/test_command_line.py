@@ -235,6 +235,8 @@ REFUSED: list[tuple[list[str], str]] = [
     (["predict", str(MANIFEST), "--curve", "/proc/x.png"], "proc can't be written to /proc"),
     (["predict", str(MANIFEST), "--device", "tpu"], "expected auto, cpu, cuda or cuda:N"),
     (["demo", "gone", "--speakers", "1"], "1 is not in the range"),
+    (["demo", "-o", "/proc/x"], "x can't be written to /proc"),
+    (["demo", "-o", str(MANIFEST)], "manifest.csv is not a folder"),
     (["index", "foldr", "x", "-o", "m.csv"], "No such command 'foldr'. Did you mean 'folder'?"),
     (["trian"], "No such command 'trian'. Did you mean 'train'?"),
     (["frobnicate"], "No such command 'frobnicate'. There are index, doctor, extract"),

@@ -110,7 +110,7 @@ def _faces(run: Run) -> Iterator[str]:
         frames, seen = coverage["frames"], coverage["frames_with_face"]
         yield f"A face was found in {seen} of {frames} frames ({format_percent(seen / frames)})."
         if not seen:
-            yield "So the heads have learnt from whole pictures and sound, not from faces."
+            yield "So the heads have learnt from whole pictures, not from faces."
         elif without := coverage["clips_without_face"]:
             yield (
                 f"No face at all in {name_some(without)}: there the whole picture stands for the "
