@@ -129,7 +129,8 @@ def faces(
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     except OSError as error:
-        click.echo(f"Error: {out} can't be written: {error}", err=True)
+        text = str(error).removeprefix(f"{out} can't be written: ")
+        click.echo(f"Error: {out} can't be written: {text}", err=True)
         sys.exit(1)
     click.echo(json.dumps(made.to_json(), indent=2) if as_json else _format(made))
     sys.exit(1 if made.unseen else 0)
