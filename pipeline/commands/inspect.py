@@ -14,6 +14,7 @@ from cache.manifest.manifest import read_manifest
 from cache.progress import Progress
 from cache.sets.feature_set import find_set
 from cache.sets.scan import check_cache
+from cache.wording import number_of
 from pipeline.commands import options
 from pipeline.commands.group import Group
 from pipeline.faces.overrides import read_overrides
@@ -139,5 +140,5 @@ def faces(
 def _format(made: Made) -> str:
     counts = ", ".join(f"{number} {state}" for state, number in made.states.items())
     lines = [f"not shown: {clip}: {why}" for clip, why in made.unseen.items()]
-    lines.append(f"{sum(made.states.values())} clips" + (f": {counts}" if counts else ""))
+    lines.append(number_of(sum(made.states.values()), "clip") + (f": {counts}" if counts else ""))
     return "\n".join([*lines, f"written: {made.files[0]}"])

@@ -14,6 +14,7 @@ import torch
 
 from cache.codec import fields_to_json
 from cache.manifest.manifest import Manifest
+from cache.wording import number_of
 from trainer.data.corpus import Available, Corpus, load_available
 from trainer.data.normalisation import check_modalities
 from trainer.data.splits import FoldPlan, find_leaks, plan_folds, restrict_folds
@@ -314,9 +315,9 @@ def _format_entries(corpus: Corpus) -> str:
 
 def _describe_epochs(settings: TrainSettings) -> str:
     if inner_share(settings.selection) is None:
-        return f"{settings.optim.epochs} epochs, fixed beforehand"
+        return f"{number_of(settings.optim.epochs, 'epoch')}, fixed beforehand"
     return (
-        f"at most {settings.optim.epochs} epochs, chosen inside the training clips "
+        f"at most {number_of(settings.optim.epochs, 'epoch')}, chosen inside the training clips "
         f"({settings.selection})"
     )
 

@@ -166,11 +166,11 @@ def test_every_recipe_takes_its_options(tmp_path: Path) -> None:
     }
     write_texts(tmp_path, tables)
     runs = {
-        "ravdess r --modality video-only --channel song": "1 clips",
-        "crema-d c --media video --keep-defects": "1 clips",
+        "ravdess r --modality video-only --channel song": "1 clip",
+        "crema-d c --media video --keep-defects": "1 clip",
         "afew a --keep-shared": "2 clips",
-        "meld m --keep-defects": "1 clips",
-        "mer2023 e --subset train": "1 clips",
+        "meld m --keep-defects": "1 clip",
+        "mer2023 e --subset train": "1 clip",
         "dfew d --test-set 2": "splits: train 1",
     }
     for number, (run, expected) in enumerate(runs.items()):
