@@ -20,7 +20,17 @@ NO_DOORS = {"__init__.py", "__pycache__", "py.typed"}  # every package has them
 # import of ours besides itself. "cache", "extractors" and "trainer" stand for every room of theirs.
 CACHE_TOOLS = {
     f"cache/{name}"
-    for name in ("codec", "commit", "digest", "settings", "signals", "span", "progress", "version")
+    for name in (
+        "codec",
+        "commit",
+        "digest",
+        "settings",
+        "signals",
+        "span",
+        "progress",
+        "version",
+        "wording",
+    )
 }
 NETWORKS = {"extractors", "extractors/weights", "extractors/running"}
 STAGE_ONE = {"pipeline/faces", "pipeline/media", "pipeline/workers"}
@@ -31,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cache/progress": set(),
     "cache/span": set(),
     "cache/version": set(),
+    "cache/wording": set(),
     "cache/commit": {"cache/signals", "cache/digest"},
     "cache/settings": {"cache/codec"},
     "cache/manifest": CACHE_TOOLS,
@@ -70,7 +81,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "cache", "extractors/running", "trainer/training", "trainer/heads", "trainer/data",
         "trainer/settings", "trainer/wording",
     },
-    "trainer/sweeps": {"cache", "trainer/runs", "trainer/training", "trainer/settings"},
+    "trainer/sweeps": {
+        "cache", "trainer/data", "trainer/runs", "trainer/training", "trainer/settings",
+    },
     "trainer/stills/settings": {"cache", *NETWORKS, "trainer/settings"},
     "trainer/stills/images": {"cache", "trainer/stills/settings", "trainer/wording"},
     "trainer/stills": {

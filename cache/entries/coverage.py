@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from cache.codec import JsonFields
 from cache.digest import JSON
 from cache.entries.entry import EntryHeader
+from cache.wording import number_of
 
 FACT = "coverage"  # the name of the fact in an entry's header
 WHOLE = "whole"  # the source of a frame without a face
@@ -128,5 +129,5 @@ def describe_coverage(corpus: CorpusCoverage) -> str:
     if corpus.longest_gap_clip is not None:
         line += f"; longest gap {corpus.longest_gap_seconds:.2f} s, in {corpus.longest_gap_clip}"
     if corpus.without_face:
-        line += f"; {len(corpus.without_face)} clips without any face"
+        line += f"; {number_of(len(corpus.without_face), 'clip')} without any face"
     return line

@@ -25,6 +25,7 @@ from cache.sets.scan import NotACacheError, check_cache
 from cache.upkeep.gc import DAY_SECONDS, SetInUseError, find_garbage, remove_garbage
 from cache.upkeep.status import read_status
 from cache.upkeep.verify import verify_cache
+from cache.wording import number_of
 from pipeline.commands import options
 from pipeline.commands.cache_export import export_command
 from pipeline.commands.cache_import import import_command
@@ -97,8 +98,9 @@ def verify(cache: Path, sets: str | None, remove: bool, jobs: int, as_json: bool
                 f"'avfuse cache gc {cache}' removes the dead ones"
             )
         click.echo(
-            f"{report.entries} entries, {report.failures} records of failures and {report.packs} "
-            f"packs read; {len(report.damage)} damaged"
+            f"{number_of(report.entries, 'entry')}, "
+            f"{number_of(report.failures, 'record')} of failures and "
+            f"{number_of(report.packs, 'pack')} read; {len(report.damage)} damaged"
         )
     sys.exit(1 if report.damage else 0)
 
@@ -203,7 +205,8 @@ def pack(
             click.echo(f"left out: {clip}: {reason}")
         made = f"built, because {item.built}" if item.built else "exists and is fresh"
         click.echo(
-            f"{array}: {len(item.clip_ids)} clips, {item.values.shape} {item.values.dtype}, "
+            f"{array}: {number_of(len(item.clip_ids), 'clip')}, "
+            f"{item.values.shape} {item.values.dtype}, "
             f"{format_size(item.values.nbytes)}; {made}: {item.path}"
         )
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import click
 
+from cache.commit import check_place
 from cache.entries.entry import EntryError
 from cache.manifest.manifest import ManifestError, read_manifest
 from cache.sets.feature_set import SetError, find_set
+from cache.wording import number_of
 from pipeline.commands import options
 from pipeline.exchange.exporting import FORMS, ExportError, export_features
 
@@ -50,6 +52,10 @@ def export_command(
     Each array is named by its clip id; its times, in seconds, are written beside it.
     """
     try:
+        check_place(out.parent)
+    except OSError as error:
+        raise click.UsageError(str(error)) from error
+    try:
         feature_set = find_set(cache, name)
         clips = feature_set.clip_ids()
         if manifest is not None:
@@ -58,10 +64,11 @@ def export_command(
             clips = [clip for clip in wanted if clip not in absent]
             for clip in absent:
                 click.echo(f"left out, no entry: {clip}", err=True)
-        count = export_features(feature_set, clips, array, form, out)
+        exported = export_features(feature_set, clips, array, form, out)
     except (SetError, ManifestError, ExportError) as error:
         raise click.UsageError(str(error)) from error
     except (EntryError, OSError) as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
-    click.echo(f"{out}: {count} clips of {feature_set.folder.name}, array {array}")
+    clips_of = number_of(exported, "clip")
+    click.echo(f"{out}: {clips_of} of {feature_set.folder.name}, array {array}")

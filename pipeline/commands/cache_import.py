@@ -12,6 +12,7 @@ from cache.manifest.manifest import ManifestError, read_manifest
 from cache.progress import Progress
 from cache.sets.feature_set import list_sets
 from cache.settings import settings_from
+from cache.wording import number_of
 from pipeline.commands import options
 from pipeline.exchange.importing import ImportReport, import_features
 from pipeline.exchange.settings import ImportSettings
@@ -136,7 +137,8 @@ def import_command(
 
 def _lines(report: ImportReport) -> list[str]:
     lines = [
-        f"{report.folder}: {report.clips} clips with {report.width} features a step; "
+        f"{report.folder}: {number_of(report.clips, 'clip')} with "
+        f"{number_of(report.width, 'feature')} a step; "
         f"{report.fresh} written now, {report.clips - report.fresh} were there"
     ]
     for clips, what in (

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from cache.entries.coverage import describe_coverage
 from cache.upkeep.status import CacheStatus, SetStatus
+from cache.wording import number_of
 
 
 def format_status(found: CacheStatus) -> str:
@@ -31,7 +32,7 @@ def format_status(found: CacheStatus) -> str:
         lines += [f"{item.folder}: {note}" for note in _notes(item)]
     lines += [f"{folder}: broken: {reason}" for folder, reason in found.broken.items()]
     lines += [f"stale pack {name}: {reason}" for name, reason in found.stale_packs.items()]
-    lines.append(f"{found.packs} packs, {format_size(found.pack_bytes)}")
+    lines.append(f"{number_of(found.packs, 'pack')}, {format_size(found.pack_bytes)}")
     if found.temporaries or found.removed:
         lines.append(
             f"{found.temporaries} temporary files and {found.removed} half-removed sets; "

@@ -11,15 +11,16 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
-from cache.commit import write_whole
+from cache.commit import check_place, write_whole
 from cache.manifest.clip import Clip
 from cache.manifest.manifest import read_manifest
 from cache.signals import ends_by_signal
 from trainer.data.folds import SplitError
-from trainer.data.splits import plan_folds, restrict_folds
+from trainer.data.splits import FoldPlan, plan_folds, restrict_folds
 
 SYNTHETIC = (
     "This corpus is synthetic: one photograph, warped and moved, with made-up sounds. What the\n"
@@ -29,7 +30,8 @@ FOLDS = 5
 # A class with fewer clips is hardly learnt.
 FEW = 5
 MOST_FAILED = 10
-REPORT = "extract-report.json"
+# As in pipeline.extract.run and pipeline.extract.sound, which load PyTorch.
+REPORT, NO_AUDIO = "extract-report.json", "no audio stream"
 
 
 @click.command()
@@ -54,6 +56,10 @@ def demo(corpus: Path | None, out: Path, speakers: int, epochs: int | None) -> N
     Exit code 0: done; 1: done, but some clips can't be read; 2: CORPUS can't be used.
     """
     started = time.monotonic()
+    try:
+        check_place(out)
+    except OSError as error:
+        raise click.UsageError(str(error)) from error
     manifest, cache, run, page = (
         out / name for name in ("manifest.csv", "cache", "run", "report.html")
     )
@@ -63,9 +69,8 @@ def demo(corpus: Path | None, out: Path, speakers: int, epochs: int | None) -> N
     else:
         _avfuse("index", "folder", corpus, "-o", manifest, "--overwrite")
         division = _divide(corpus, read_manifest(manifest).clips)
-    click.echo(
-        "\nStage one: video -> frames -> faces -> crops -> embeddings; sound -> spectrogram."
-    )
+    click.echo()
+    _say("Stage one: video -> frames -> faces -> crops -> embeddings; sound -> spectrogram.")
     text, failed = _avfuse_quietly(
         *("extract", manifest, "--cache", cache, "--sets", "faces,resnet18,logmel"),
         *("--views", "basic"),  # the face network that comes with avfuse: no weights are named
@@ -78,6 +83,9 @@ def demo(corpus: Path | None, out: Path, speakers: int, epochs: int | None) -> N
         _check_left(division, manifest, cache)
     click.echo("\nStage two: entries -> pooling -> fusion -> probabilities.")
     changed = ["--set", f"optim.epochs={epochs}"] if epochs else []
+    if not _enough_sound(division, manifest, cache):
+        _say("Too few clips have sound: the heads learn from the pictures alone.")
+        changed += ["--set", "fusion.kind=video"]
     _avfuse_quietly(
         *("train", manifest, "--cache", cache, "--run", run, "--overwrite", "--seeds", "2"),
         *division,
@@ -143,17 +151,45 @@ def _divide(corpus: Path, clips: Sequence[Clip]) -> list[str]:
             f"put at least 2 clips, better {FEW}, into each class's subfolder"
         ) from error
     for line in _advise(counts, own):
-        click.echo(click.wrap_text(line, shutil.get_terminal_size().columns))
+        _say(line)
     return ["--folds", folds] if folds else []
+
+
+def _say(text: str) -> None:
+    """Print a sentence in lines that fit the terminal."""
+    click.echo(click.wrap_text(text, shutil.get_terminal_size().columns))
+
+
+def _plan(division: Sequence[str], manifest: Path) -> FoldPlan:
+    return plan_folds(read_manifest(manifest).clips, folds=division[1] if division else None)
+
+
+def _read_report(cache: Path) -> Sequence[Mapping[str, Any]]:
+    """Return what ``extract`` reported of each clip."""
+    clips: Sequence[Mapping[str, Any]] = json.loads((cache / REPORT).read_bytes())["clips"]
+    return clips
+
+
+def _enough_sound(division: Sequence[str], manifest: Path, cache: Path) -> bool:
+    """Whether each fold has a training clip with sound, without which no head learns from it."""
+    heard = {
+        clip["clip"]
+        for clip in _read_report(cache)
+        if clip["sets"]["logmel"]["state"] != "failed"
+        and NO_AUDIO not in clip["sets"]["logmel"]["why"]
+    }
+    return all(
+        any(clip.id in heard for clip in fold.train)
+        for fold in _plan(division, manifest).folds
+        if fold.test
+    )
 
 
 def _check_left(division: Sequence[str], manifest: Path, cache: Path) -> None:
     """Refuse to train on what is left where clips failed, if that is too little."""
-    report = json.loads((cache / REPORT).read_bytes())
-    failed = {clip["clip"] for clip in report["clips"] if clip["state"] == "failed"}
-    plan = plan_folds(read_manifest(manifest).clips, folds=division[1] if division else None)
+    failed = {clip["clip"] for clip in _read_report(cache) if clip["state"] == "failed"}
     try:
-        restrict_folds(plan, lambda clip: clip.id not in failed)
+        restrict_folds(_plan(division, manifest), lambda clip: clip.id not in failed)
     except SplitError as error:
         raise click.ClickException(
             f"the clips that can be read are too few to train on ({error}); replace those that "
@@ -209,13 +245,16 @@ def _predict(manifest: Path, run: Path, out: Path) -> None:
     answer = json.loads(text)
     write_whole(out, json.dumps(answer, indent=2))
     video = answer["videos"][0]
-    for name, probability in sorted((video["probabilities"] or {}).items(), key=lambda p: -p[1]):
-        click.echo(f"  {name:12} {probability:.3f} {'#' * round(20 * probability)}")
+    found = video["probabilities"] or {}
+    width = max(map(len, found), default=0)
+    for name, probability in sorted(found.items(), key=lambda p: -p[1]):
+        click.echo(f"  {name:{width}} {probability:.3f} {'#' * round(20 * probability)}")
     if clip.split not in ("val", "test"):
-        click.echo("(Most heads were trained on this clip; a new video says more.)")
+        _say("(Most heads were trained on this clip; a new video says more.)")
     if video["untrained"]:
         click.echo("(untrained)")
-    click.echo("\nWithout any run, the network that comes with avfuse answers alone:")
+    click.echo()
+    _say("Without any run, the network that comes with avfuse answers alone:")
     text, _ = _avfuse_quietly("predict", clip.path, may_fail=True)
     click.echo(text.rstrip())
 
@@ -234,8 +273,8 @@ def _name_next(corpus: Path | None, manifest: Path, cache: Path, run: Path) -> s
         "  more clips in the folders, and the same command: only new clips are extracted\n"
         f"  avfuse inspect faces {manifest_} --cache {cache_} -o sheets\n"
         f"  avfuse predict {run_} VIDEO\n"
-        f"  a column speaker in {manifest_}, then avfuse train ... --folds speaker:{FOLDS}:\n"
-        "  figures that hold for new people"
+        f"  for figures that hold for new people: fill in the column speaker of a copy of\n"
+        f"  {manifest_}, then avfuse train COPY --cache {cache_} --run RUN --folds speaker:{FOLDS}"
     )
 
 

@@ -14,6 +14,7 @@ from cache.manifest.manifest import read_manifest
 from cache.progress import Progress
 from cache.sets.feature_set import find_set
 from cache.sets.scan import check_cache
+from cache.wording import number_of
 from pipeline.commands import options
 from pipeline.commands.group import Group
 from pipeline.faces.overrides import read_overrides
@@ -129,7 +130,8 @@ def faces(
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     except OSError as error:
-        click.echo(f"Error: {out} can't be written: {error}", err=True)
+        text = str(error).removeprefix(f"{out} can't be written: ")
+        click.echo(f"Error: {out} can't be written: {text}", err=True)
         sys.exit(1)
     click.echo(json.dumps(made.to_json(), indent=2) if as_json else _format(made))
     sys.exit(1 if made.unseen else 0)
@@ -138,5 +140,5 @@ def faces(
 def _format(made: Made) -> str:
     counts = ", ".join(f"{number} {state}" for state, number in made.states.items())
     lines = [f"not shown: {clip}: {why}" for clip, why in made.unseen.items()]
-    lines.append(f"{sum(made.states.values())} clips" + (f": {counts}" if counts else ""))
+    lines.append(number_of(sum(made.states.values()), "clip") + (f": {counts}" if counts else ""))
     return "\n".join([*lines, f"written: {made.files[0]}"])

@@ -141,5 +141,6 @@ def _ask_default(
         encoding = (sys.stdout.encoding or "ascii").lower()
         for answer in answers.videos:
             click.echo(format_answer(answer, ascii_only=not encoding.startswith("utf")))
-        click.echo(f"From {answers.note}.")
+        if any(answer.prediction is not None for answer in answers.videos):
+            click.echo(f"From {answers.note}.")
     sys.exit(1 if any(answer.prediction is None for answer in answers.videos) else 0)

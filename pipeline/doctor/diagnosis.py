@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from cache.codec import JsonFields
 from cache.manifest.clip import SPLITS, Clip
+from cache.wording import number_of
 from pipeline.doctor.examine import Examination
 
 Severity = Literal["spoils", "look"]
@@ -92,7 +93,7 @@ def format_diagnosis(diagnosis: Diagnosis) -> str:
             shown = ", ".join(f"{key} {count}" for key, count in [*counts.items()][:MAX_COUNTED])
             more = f", ... and {len(counts) - MAX_COUNTED} more"
             lines.append(f"clips by {name}: {shown}{more if len(counts) > MAX_COUNTED else ''}")
-    lines.append(f"{len(diagnosis.corpus.clips)} clips; {_verdict(diagnosis)}")
+    lines.append(f"{number_of(len(diagnosis.corpus.clips), 'clip')}; {_verdict(diagnosis)}")
     return "\n".join(lines)
 
 
@@ -123,7 +124,7 @@ def _verdict(diagnosis: Diagnosis) -> str:
     spoiling = sum(finding.severity == "spoils" for finding in diagnosis.findings)
     looks = len(diagnosis.findings) - spoiling
     if spoiling:
-        return f"{spoiling} findings would spoil a run, {looks} more are worth a look"
+        return f"{number_of(spoiling, 'finding')} would spoil a run, {looks} more worth a look"
     if not looks:
         return "nothing would spoil a run or is worth a look"
-    return f"nothing would spoil a run; {looks} findings are worth a look"
+    return f"nothing would spoil a run; {number_of(looks, 'finding')} worth a look"

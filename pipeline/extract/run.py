@@ -107,6 +107,7 @@ def run_extract(
     engine: Engine | None = None,
     stop: StopRequest | None = None,
     early: EarlyWorkers | None = None,
+    tell_failures: bool = True,
 ) -> Summary:
     """Bring every planned set of every clip up to date.
 
@@ -120,6 +121,8 @@ def run_extract(
         engine: works on the clips in place of workers of this process.
         stop: a caller's own, if it goes on noting signals after the run.
         early: workers that are starting already.
+        tell_failures: write a line for each clip that fails, with its id; for a caller whose user
+            knows no ids, False.
 
     Returns:
         What became of every clip. If SIGINT or SIGTERM ended the run early, ``interrupted`` is its
@@ -160,7 +163,7 @@ def run_extract(
                         if not results:
                             begun = time.monotonic() - result.seconds
                         results.append(result)
-                        if result.state == "failed":
+                        if result.state == "failed" and tell_failures:
                             progress.say(f"{result.clip}: failed: {result.reason}")
                         progress.show(len(results), len(clips))
                         if engine and stop.asked():

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cache.entries.coverage import CorpusCoverage, add_coverage, describe_coverage
+from cache.wording import number_of
 from pipeline.extract.job import ClipResult
 
 MAX_LISTED = 20
@@ -84,7 +85,7 @@ def format_summary(summary: Summary) -> str:
     states = Counter(clip.state for clip in summary.clips)
     fresh = sum(any(result.fresh for result in clip.sets.values()) for clip in summary.clips)
     lines = [
-        f"{len(summary.clips)} clips: {states['ok']} ok, {states['partial']} partial, "
+        f"{number_of(len(summary.clips), 'clip')}: {states['ok']} ok, {states['partial']} partial, "
         f"{states['failed']} failed; {fresh} computed now, {len(summary.clips) - fresh} unchanged",
         f"{summary.seconds:.1f} s, at most {summary.peak_memory_bytes / 2**20:.0f} MiB a process",
     ]

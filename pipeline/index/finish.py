@@ -14,6 +14,7 @@ from cache.manifest.clip import SPLITS, Clip
 from cache.manifest.clip_id import as_clip_id
 from cache.manifest.manifest import write_manifest
 from cache.manifest.rows import text_problem
+from cache.wording import number_of
 from pipeline.index.files import (
     Found,
     IndexingError,
@@ -72,7 +73,7 @@ class IndexSummary(JsonFields):
 
     def lines(self) -> list[str]:
         """Return the summary for a reader; warnings are apart, in ``warnings``."""
-        lines = [f"{self.manifest}: {self.num_clips} clips"]
+        lines = [f"{self.manifest}: {number_of(self.num_clips, 'clip')}"]
         counts: dict[str, Mapping[Any, int]] = {
             "labels": self.labels,
             "splits": self.splits,

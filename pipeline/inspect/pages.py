@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from cache.commit import whole_file
+from cache.wording import number_of
 from pipeline.faces.tracks import BoxSource
 from pipeline.inspect.drawing import SOURCE_COLOURS
 from pipeline.inspect.rows import Row
@@ -109,7 +110,9 @@ def write_folder(
         _write_html(path, "page.html", title=title, rows=some, page=page, pages=pages)
         written.append(path)
     path = folder / INDEX
-    summary = ", ".join([f"{num_rows} clips", *(f"{n} {state}" for state, n in states.items())])
+    summary = ", ".join(
+        [number_of(num_rows, "clip"), *(f"{n} {state}" for state, n in states.items())]
+    )
     _write_html(path, "index.html", title=title, rows=entries, pages=pages, summary=summary)
     for old in folder.glob("page-*.html"):
         if old not in written and MARKER in old.read_bytes()[:1000]:

@@ -100,7 +100,7 @@ def ask_default_network(
     plan = plan_sets(
         [DEFAULT_NETWORK], settings, {DEFAULT_NETWORK: choice}, cache=cache, device=device
     )
-    summary = run_extract(clips, plan, jobs=jobs)
+    summary = run_extract(clips, plan, jobs=jobs, tell_failures=False)
     if summary.interrupted:
         signal.raise_signal(summary.interrupted)
     results = {result.clip: result for result in summary.clips}

@@ -112,7 +112,7 @@ def _extract(
     """Extract every plan's sets; return the results by clip and set."""
     made: dict[str, dict[str, SetResult]] = {clip.id: {} for clip in clips}
     for plan in plans:
-        summary = run_extract(clips, plan, jobs=jobs)
+        summary = run_extract(clips, plan, jobs=jobs, tell_failures=False)
         if summary.interrupted:
             signal.raise_signal(summary.interrupted)
         for result in summary.clips:

@@ -55,7 +55,8 @@ def format_answer(answer: Answer, *, ascii_only: bool = False) -> str:
     name = plain(str(answer.video)) if len(str(answer.video)) <= 100 else answer.video.name
     reasons = "; ".join(answer.why)
     if answer.probabilities is None or answer.own is None:
-        return f"{name}: no answer: {reasons}"
+        # What can't be read is named in the reason.
+        return f"no answer: {reasons}" if name in reasons else f"{name}: no answer: {reasons}"
     frames, faces = len(answer.curve.times), int(answer.curve.has_face.sum())
     lines = [f"{name}: {answer.prediction} (face in {faces} of {frames} frames)"]
     ranked = sorted(answer.probabilities.items(), key=lambda item: -item[1])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cache.commit import write_whole
+from cache.commit import check_file_place, write_whole
 from trainer.runs.folder import RunError, read_run
 
 
@@ -18,10 +18,11 @@ from trainer.runs.folder import RunError, read_run
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 def report(run: Path, out: Path, overwrite: bool) -> None:
     """Write RUN as one HTML page: figures, pictures, mistakes, settings, provenance."""
-    if out.exists() and not overwrite:
+    if out.is_file() and not overwrite:
         raise click.UsageError(f"{out} exists; pass --overwrite to replace it")
     try:
         found = read_run(run)
+        check_file_place(out)
         from trainer.runs.page import format_html  # loads matplotlib and scikit-learn
 
         page = format_html(found)

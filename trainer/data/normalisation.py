@@ -77,17 +77,31 @@ def fit_normalisations(
     Raises:
         CorpusError: no training clip has a step of a modality that the head uses.
     """
+    check_modalities(corpus, train_clips, settings)
     fitted = {}
     for name in settings.modalities:
-        if not corpus.has(name)[train_clips].any():
-            raise CorpusError(
-                f"none of the {len(train_clips)} training clips has {name}, which "
-                f"fusion.kind={settings.fusion.kind} needs"
-            )
         if settings.modality(name).normalise == "standard":
             part = corpus.sequences[name]
             fitted[name] = fit_normalisation(part.values, part.rows(train_clips))
     return fitted
+
+
+def check_modalities(
+    corpus: Corpus, train_clips: NDArray[np.int64], settings: HeadSettings
+) -> None:
+    """Refuse training clips of which none has a step of a modality that the head uses.
+
+    Raises:
+        CorpusError: names the modality, and the setting that leaves it out.
+    """
+    for name in settings.modalities:
+        if not corpus.has(name)[train_clips].any():
+            others = [other for other in settings.modalities if other != name]
+            raise CorpusError(
+                f"none of the {len(train_clips)} training clips has {name}, which "
+                f"fusion.kind={settings.fusion.kind} needs"
+                + "".join(f"; to train without it: --set fusion.kind={other}" for other in others)
+            )
 
 
 def normalise(

@@ -14,6 +14,7 @@ from typing import Any
 
 from cache.digest import digest_json
 from cache.manifest.manifest import Clip
+from cache.wording import number_of
 from trainer.data.folds import SplitError, group_clips, natural_key
 from trainer.wording import name_some
 
@@ -281,10 +282,10 @@ def _warnings(plan: FoldPlan) -> Iterator[str]:
         )
     for fold in plan.folds:
         if fold.absent:
-            count = sum(clip.label in fold.absent for clip in fold.test)
+            wrong = sum(clip.label in fold.absent for clip in fold.test)
             yield (
                 f"{fold.name}: no training clip has the class {', '.join(fold.absent)}; "
-                f"its {count} test clips can't be right"
+                f"its {number_of(wrong, 'test clip')} can't be right"
             )
     tested = {clip.label for fold in plan.folds for clip in fold.test}
     if len(tested) == 1:

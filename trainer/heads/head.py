@@ -162,12 +162,11 @@ def make_head(
         ValueError: a modality that the fusion uses has no shape, or an encoder-less modality has
             steps that are not vectors.
     """
-    branches = {}
-    for name in settings.modalities:
-        if name not in shapes:
-            raise ValueError(f"fusion.kind={settings.fusion.kind} needs {name} features")
-        encoder = settings.audio.encoder if name == "audio" else "none"
-        branches[name] = _make_branch(name, settings.modality(name), shapes[name], encoder)
+    check_shapes(settings, shapes)
+    branches = {
+        name: _make_branch(settings.modality(name), shapes[name], _encoder(settings, name))
+        for name in settings.modalities
+    }
     return Head(
         branches,
         _make_fusion(settings.fusion, branches),
@@ -176,20 +175,33 @@ def make_head(
     )
 
 
-def _make_branch(
-    name: str, settings: ModalitySettings, shape: tuple[int, ...], encoder: str
-) -> Branch:
-    network = None
-    if encoder != "none":
-        network = make_encoder(encoder, shape)
-        dim = network.out_dim
-    elif len(shape) == 1:
-        dim = shape[0]
-    else:
-        raise ValueError(
-            f"{name}: steps of shape {shape} can't be pooled as they are; choose an encoder, "
-            f"such as {name}.encoder=alexnet, or other features"
-        )
+def check_shapes(settings: HeadSettings, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuse features that no head of these settings can take, before one is built.
+
+    Args:
+        settings: see ``make_head``.
+        shapes: see there.
+
+    Raises:
+        ValueError: see there.
+    """
+    for name in settings.modalities:
+        if name not in shapes:
+            raise ValueError(f"fusion.kind={settings.fusion.kind} needs {name} features")
+        if _encoder(settings, name) == "none" and len(shapes[name]) != 1:
+            raise ValueError(
+                f"{name}: steps of shape {shapes[name]} can't be pooled as they are; choose an "
+                f"encoder, such as {name}.encoder=alexnet, or other features"
+            )
+
+
+def _encoder(settings: HeadSettings, modality: str) -> str:
+    return settings.audio.encoder if modality == "audio" else "none"
+
+
+def _make_branch(settings: ModalitySettings, shape: tuple[int, ...], encoder: str) -> Branch:
+    network = None if encoder == "none" else make_encoder(encoder, shape)
+    dim = network.out_dim if network else shape[0]
     pooling = make_pooling(
         settings.attention,
         dim,

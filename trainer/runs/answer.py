@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from cache.wording import number_of
 from trainer.runs.folder import PREDICTIONS, Run
 from trainer.runs.terminal import format_interval, format_percent
 from trainer.wording import name_by_reason, name_some
@@ -98,7 +99,7 @@ def _mistakes(run: Run, paths: Mapping[str, Path]) -> Iterator[str]:
     if not wrong:
         yield "No clip went wrong."
         return
-    yield f"{len(wrong)} clips went wrong: label, answer, its probability, file."
+    yield f"{number_of(len(wrong), 'clip')} went wrong: label, answer, its probability, file."
     for clip, label, answer, probability in wrong[:MOST_LISTED]:
         yield f"  {label} -> {answer} {probability:.2f}  {paths.get(clip, clip)}"
     if len(wrong) > MOST_LISTED:
@@ -110,7 +111,7 @@ def _faces(run: Run) -> Iterator[str]:
         frames, seen = coverage["frames"], coverage["frames_with_face"]
         yield f"A face was found in {seen} of {frames} frames ({format_percent(seen / frames)})."
         if not seen:
-            yield "So the heads have learnt from whole pictures and sound, not from faces."
+            yield "So the heads have learnt from whole pictures, not from faces."
         elif without := coverage["clips_without_face"]:
             yield (
                 f"No face at all in {name_some(without)}: there the whole picture stands for the "

@@ -7,6 +7,7 @@ import time
 from typing import TextIO
 
 from cache.progress import Progress, format_seconds
+from cache.wording import number_of
 from trainer.runs.history import Stage
 from trainer.runs.listener import Forecast, RunListener
 from trainer.training.trained import EpochRecord
@@ -69,7 +70,9 @@ class Display(RunListener):
         self.num_heads = num_heads
         self.epochs_of_head = epochs * self.stages
         self.epochs = num_heads * self.epochs_of_head
-        self.progress.say(f"training {num_heads} heads of at most {epochs} epochs")
+        self.progress.say(
+            f"training {number_of(num_heads, 'head')} of at most {number_of(epochs, 'epoch')}"
+        )
 
     def epoch(self, head: str, stage: Stage, record: EpochRecord) -> None:
         """Count an epoch."""
@@ -90,7 +93,7 @@ class Display(RunListener):
     def _say_head(self, head: str, last: EpochRecord, *, resumed: bool) -> None:
         ending = "kept from before" if resumed else f"loss {last.loss:.4f}"
         self.progress.say(
-            f"{self.heads_done}/{self.num_heads} {head}: {last.epoch} epochs, {ending}"
+            f"{self.heads_done}/{self.num_heads} {head}: {number_of(last.epoch, 'epoch')}, {ending}"
         )
 
     def forecast(self, forecast: Forecast) -> None:

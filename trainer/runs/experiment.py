@@ -14,8 +14,11 @@ import torch
 
 from cache.codec import fields_to_json
 from cache.manifest.manifest import Manifest
+from cache.wording import number_of
 from trainer.data.corpus import Available, Corpus, load_available
+from trainer.data.normalisation import check_modalities
 from trainer.data.splits import FoldPlan, find_leaks, plan_folds, restrict_folds
+from trainer.heads.head import check_shapes
 from trainer.runs.estimate import Forecaster, name_cheaper
 from trainer.runs.folder import CONFIG, CURVES, ENTRIES, read_run
 from trainer.runs.head_trainer import HeadTrainer, train_fold
@@ -98,9 +101,10 @@ def run_experiment(
     Raises:
         RunError: the folder can't be written to, see ``RunWriter``, or holds another run.
         SplitError: the clips can't be divided as asked; see ``plan_folds``, ``restrict_folds``.
-        SetError, FeaturesError, CorpusError, PackError, EntryError: see ``load_available``.
+        SetError, FeaturesError, PackError, EntryError: see ``load_available``.
+        CorpusError: see there, or no training clip has a modality; nothing was written.
         TrainingError: a loss is no longer finite.
-        ValueError: settings that don't fit the features.
+        ValueError: settings that don't fit the features; nothing was written.
         OSError: something can't be read or written.
     """
     (report,) = run_experiments(
@@ -158,6 +162,10 @@ def run_experiments(
     settings, protocol = next(iter(wanted.values()))
     material = _load_material(manifest, cache, settings, protocol, packs)
     corpus, usable = material.found.corpus, material.usable
+    check_shapes(settings, corpus.shapes)
+    folds = [fold for fold in usable.folds if fold.test]
+    for fold in folds:
+        check_modalities(corpus, corpus.indices([clip.id for clip in fold.train]), settings)
     forecaster = Forecaster(
         listener or RunListener(),
         stages=1 if inner_share(settings.selection) is None else 2,
@@ -193,7 +201,6 @@ def run_experiments(
                 HeadTrainer(writer, corpus, settings, seeds, device=device, listener=forecaster)
             )
         if trainers:
-            folds = [fold for fold in usable.folds if fold.test]
             num_heads = len(folds) * sum(len(trainer.seeds) for trainer in trainers)
             forecaster.start(num_heads, settings.optim.epochs)
             parts = [train_fold(trainers, fold) for fold in folds]
@@ -308,9 +315,9 @@ def _format_entries(corpus: Corpus) -> str:
 
 def _describe_epochs(settings: TrainSettings) -> str:
     if inner_share(settings.selection) is None:
-        return f"{settings.optim.epochs} epochs, fixed beforehand"
+        return f"{number_of(settings.optim.epochs, 'epoch')}, fixed beforehand"
     return (
-        f"at most {settings.optim.epochs} epochs, chosen inside the training clips "
+        f"at most {number_of(settings.optim.epochs, 'epoch')}, chosen inside the training clips "
         f"({settings.selection})"
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from cache.wording import number_of
 from trainer.runs.compare import Comparison
 from trainer.wording import name_by_reason
 
@@ -43,8 +44,8 @@ def format_comparison(
     right_b = comparison.both_right + comparison.only_b
     low, high = (100 * value for value in comparison.interval)
     lines = [
-        f"a: {names[0]}: accuracy {format_percent(right_a / n)} of {n} clips",
-        f"b: {names[1]}: accuracy {format_percent(right_b / n)} of {n} clips",
+        f"a: {names[0]}: accuracy {format_percent(right_a / n)} of {number_of(n, 'clip')}",
+        f"b: {names[1]}: accuracy {format_percent(right_b / n)} of {number_of(n, 'clip')}",
         f"only a is right on {comparison.only_a}, only b on {comparison.only_b}, "
         f"both on {comparison.both_right}, neither on {comparison.both_wrong}",
         f"b less a: {100 * comparison.difference:+.1f} points, "
@@ -57,7 +58,7 @@ def format_comparison(
             f"{comparison.left_out[1]} of b"
         )
     differing = comparison.clips
-    lines.append(f"they predict {len(differing)} clips differently")
+    lines.append(f"they predict {number_of(len(differing), 'clip')} differently")
     lines += [
         f"  {item.clip}: label {item.label}, a {item.a}, b {item.b}" for item in differing[:show]
     ]

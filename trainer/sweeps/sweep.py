@@ -14,6 +14,8 @@ from cache.codec import fields_to_json
 from cache.commit import write_whole
 from cache.manifest.manifest import Manifest, read_manifest
 from cache.settings import read_toml
+from trainer.data.folds import SplitError
+from trainer.data.splits import plan_folds
 from trainer.runs.folder import CONFIG, RunError, format_json, read_json
 from trainer.runs.listener import Forecast
 from trainer.runs.run_writer import name_other_settings
@@ -69,9 +71,13 @@ def run_sweep(
         SweepError: the output folder holds something else, cells trained with other settings and
             ``overwrite`` is false, or two cells have the same folder.
         ManifestError: the manifest can't be used.
+        SplitError: its clips can't be divided as any cell asks; nothing was written.
         OSError: a table can't be written.
     """
     folders = cell_folders(sweep)
+    manifest = read_manifest(place.manifest, check_files=False)
+    reported = sweep.base.split or _default_split(manifest)
+    _check_division(sweep, manifest, reported)
     _prepare(sweep, place.output)
     results: dict[str, CellResult] = {}
 
@@ -80,8 +86,6 @@ def run_sweep(
         if on_cell:
             on_cell(result)
 
-    manifest = read_manifest(place.manifest, check_files=False)
-    reported = sweep.base.split or _default_split(manifest)
     todo: list[CellText] = []
     for cell in sweep.cells:
         if reason := _reason_to_skip(sweep, cell, reported):
@@ -138,6 +142,31 @@ def _reason_to_skip(sweep: Sweep, cell: CellText, reported: str) -> str:
     if reported in (cell.train_on or ()):
         return f"it trains on {reported}, which is the split to report on"
     return ""
+
+
+def _check_division(sweep: Sweep, manifest: Manifest, reported: str) -> None:
+    """Refuse clips that can't be divided for any cell: all would fail for the same reason."""
+    refusals = []
+    for train_on in {
+        cell.train_on or sweep.base.train_on
+        for cell in sweep.cells
+        if not cell.ensemble and not _reason_to_skip(sweep, cell, reported)
+    }:
+        try:
+            plan_folds(
+                manifest.clips,
+                folds=sweep.base.folds,
+                report_on=sweep.base.split,
+                train_on=train_on,
+                seed=sweep.base.fold_seed,
+                allow_shared_speakers=sweep.base.allow_shared_speakers,
+            )
+        except SplitError as error:
+            refusals.append(error)
+        else:
+            return
+    if refusals:
+        raise refusals[0]
 
 
 def _refuse_other_settings(sweep: Sweep, cells: Cells) -> None:

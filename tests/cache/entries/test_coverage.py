@@ -30,7 +30,7 @@ def test_frames_are_added_up_and_clips_without_a_face_are_named() -> None:
     assert json.loads(json.dumps(corpus.to_json()))["clips_without_face"] == ["b"]
     assert describe_coverage(corpus) == (
         "18 of 23 frames with a face (78.3%): detect 69.6%, follow 8.7%, whole 21.7%; "
-        "longest gap 1.20 s, in b; 1 clips without any face"
+        "longest gap 1.20 s, in b; 1 clip without any face"
     )
 
 

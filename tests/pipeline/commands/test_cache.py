@@ -205,7 +205,7 @@ def test_pack_builds_once_and_says_why(feature_set: FeatureSet, tmp_path: Path) 
     assert result.exit_code == 1
     assert "1 of 2 clips have no entry" in result.stderr
     result = run(*args, "--manifest", manifest, "--skip-missing")
-    assert result.output.startswith("left out: e: no entry\nbasic: 1 clips, (7, 5) float32")
+    assert result.output.startswith("left out: e: no entry\nbasic: 1 clip, (7, 5) float32")
     result = run(*args, "--dtype", "float16", "--json")
     (found,) = json.loads(result.output)
     assert (found["clips"], found["dtype"], found["shape"]) == (3, "float16", [21, 5])

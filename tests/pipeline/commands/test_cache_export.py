@@ -64,6 +64,9 @@ def test_what_cannot_be_exported_is_named(corpus: Path, extracted: Path, tmp_pat
     assert result.exit_code == 2
     assert "x.npz exists" in result.output
     assert (tmp_path / "x.npz").read_text() == "mine"
+    result = export(extracted, "npz", tmp_path / "x.npz" / "y.npz")
+    assert result.exit_code == 2
+    assert "x.npz is not a folder" in " ".join(result.output.split())
     result = export(extracted, "npz", tmp_path / "y.npz", array="mean")
     assert result.exit_code == 1
     assert "has no array mean" in result.output

@@ -15,6 +15,7 @@ from cache.manifest.clip import Clip
 from cache.manifest.manifest import read_manifest
 from pipeline.commands.demo import _divide
 from pipeline.demo_corpus import CLASSES, DemoSettings, make_demo_corpus
+from tests.pipeline.videos import grey_frame, write_video
 
 
 def demo(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -102,6 +103,24 @@ def test_too_few_clips_that_can_be_read_end_the_demo_before_training(
     assert "failed: sad--1.mp4" in done.stdout
     assert "the clips that can be read are too few to train on" in done.stderr
     assert "$ avfuse train" not in done.stdout
+
+
+@pytest.mark.slow
+def test_clips_without_sound_are_learnt_from_their_pictures(tmp_path: Path) -> None:
+    for label in ("a long label of mine", "b"):
+        (tmp_path / "clips" / label).mkdir(parents=True)
+        for number in range(2):
+            write_video(tmp_path / "clips" / label / f"{number}.mp4", [grey_frame(number)] * 3)
+    done = demo("clips", "--epochs", "2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Too few clips have sound: the heads learn from the pictures alone." in done.stdout
+    assert "--set fusion.kind=video" in done.stdout
+    # The probabilities of long and short labels stand below each other.
+    places = [
+        line.index(" 0.") for line in done.stdout.splitlines() if " 0." in line and "#" in line
+    ]
+    assert len(places) == 2
+    assert len(set(places)) == 1
 
 
 @pytest.mark.slow

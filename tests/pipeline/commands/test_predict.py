@@ -87,6 +87,7 @@ def test_a_video_without_a_face_gets_no_emotion_and_exit_code_1(
     result = avfuse("predict", blank, clip)
     assert result.exit_code == 1
     assert "blank.mp4: no answer" in result.stdout
+    assert "From the default network alone" in result.stdout
     assert "no face was found in any of its 3 frames, so no emotion is named" in result.stdout
     assert "(face in 20 of 20 frames)" in result.stdout
     answer = json.loads(avfuse("predict", blank, "--json").stdout)
@@ -107,6 +108,10 @@ def test_a_file_with_sound_only_and_a_broken_one_say_so(default: Path, tmp_path:
     assert "it looks like text" in second["why"][0]
     for video in (first, second, third):
         assert video["prediction"] is None
+    read = avfuse("predict", broken)
+    assert read.output.count(str(broken)) == 1  # once, and by no other name
+    assert f"no answer: {broken} is not a video" in read.output
+    assert "From the default network" not in read.output
 
 
 def test_it_is_said_what_predict_expects(default: Path, tmp_path: Path) -> None:

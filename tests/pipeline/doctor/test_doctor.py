@@ -120,7 +120,7 @@ def test_the_table_says_the_same_and_ends_with_the_verdict(ill: Path) -> None:
     assert "good, copy have the same content, across the splits test, train: leak" in result.stdout
     assert "speakers in several splits: s0 in test, train" in result.stdout
     assert "clips by label in train: sad 8" in lines
-    assert lines[-1] == "9 clips; 6 findings would spoil a run, 3 more are worth a look"
+    assert lines[-1] == "9 clips; 6 findings would spoil a run, 3 more worth a look"
     assert "no face" not in result.stdout  # no frame was sampled
 
 

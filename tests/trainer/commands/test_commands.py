@@ -107,6 +107,8 @@ def test_wrong_use_exits_with_2_and_says_what_was_wrong(
         (("ensemble", runs[0], "-o", out), "at least 2 runs, got 1"),
         (("ensemble", *runs, "-o", out, "--shares", "1;2"), "expected numbers separated"),
         (("ensemble", *runs, "-o", out, "--shares", "0,0"), "not all 0"),
+        (("report", runs[0], "-o", str(tmp_path)), "is a folder; expected a file"),
+        (("report", runs[0], "-o", __file__ + "/x.html"), "test_commands.py is not a folder"),
     ):
         result = avfuse(*arguments)
         assert result.exit_code == 2

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pipeline.cli import main
+from tests.trainer.corpus_helper import values, write_set
 from tests.trainer.experiment_helper import SMALL, make_cache, make_clips, make_manifest
 from trainer.runs.experiment import Protocol, run_experiment
 from trainer.runs.folder import read_run
@@ -124,6 +125,24 @@ def test_wrong_use_exits_with_2_says_why_and_writes_nothing(
     result = avfuse("train", str(tmp_path / "none.csv"), "--cache", "c", *run)
     assert result.exit_code == 2
     assert "none.csv" in said(result)
+
+
+def test_features_that_no_head_can_take_are_refused_before_a_run_is_written(
+    corpus: list[str], tmp_path: Path
+) -> None:
+    cache, clips = tmp_path / "cache", make_clips(tmp_path)
+    write_set(cache, "logmel", {clip.id: {"logmel": values(5, 40, 3)} for clip in clips})
+    write_set(cache, "silence", {clip.id: {"spectrogram": values(0, 20)} for clip in clips})
+    folds = ["--folds", "speaker:2", "--set", "audio.features=auto"]
+    for name, message in (
+        ("logmel", "audio: steps of shape (40, 3) can't be pooled as they are"),
+        ("silence", "training clips has audio, which fusion.kind=concat needs; to train without "),
+    ):
+        run = tmp_path / name
+        result = avfuse(*corpus, *folds, "--set", f"audio.set={name}", "--run", str(run))
+        assert result.exit_code == 2, result.output
+        assert message in said(result)
+        assert not run.exists()
 
 
 @pytest.mark.slow

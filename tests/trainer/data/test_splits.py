@@ -133,7 +133,7 @@ def test_a_class_absent_from_a_folds_training_clips_is_a_warning() -> None:
     fold = next(fold for fold in plan.folds if "odd" in ids(fold.test))
     assert fold.absent == ("worried",)
     assert plan.classes == ("a", "b", "worried")
-    wanted = f"{fold.name}: no training clip has the class worried; its 1 test clips can't be right"
+    wanted = f"{fold.name}: no training clip has the class worried; its 1 test clip can't be right"
     assert wanted in plan.warnings
 
 

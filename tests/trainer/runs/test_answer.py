@@ -61,7 +61,7 @@ def test_the_confusion_is_a_table_with_labels_as_rows() -> None:
 
 def test_clips_that_went_wrong_have_label_answer_probability_and_file() -> None:
     lines = answer_of(predictions_of("ah", "as", sure=0.75)).splitlines()
-    start = next(i for i, line in enumerate(lines) if line.startswith("1 clips went wrong"))
+    start = next(i for i, line in enumerate(lines) if line.startswith("1 clip went wrong"))
     assert lines[start + 1] == "  happy -> sad 0.75  my clips/c01.mp4"
     assert "No clip went wrong." in answer_of(predictions_of("ah", "ah"))
     many = answer_of(predictions_of("a" * 23, "h" * 23))
@@ -82,9 +82,7 @@ def test_frames_with_a_face_and_clips_left_out_are_said() -> None:
     assert "No face at all in c01" in text
     assert "Left out: c9 (it looks like text)." in text
     none = {**FACES, "frames_with_face": 0}
-    assert "from whole pictures and sound, not from faces" in answer_of(
-        table, coverage={"resnet18": none}
-    )
+    assert "from whole pictures, not from faces" in answer_of(table, coverage={"resnet18": none})
 
 
 def test_lines_fit_a_narrow_terminal() -> None:

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 
 from pipeline.cli import main
 from tests.trainer.experiment_helper import SMALL, make_corpus
+from trainer.data.folds import SplitError
 from trainer.runs.ensemble import ensemble_runs
 from trainer.runs.experiment import Protocol, run_experiment
 from trainer.runs.folder import read_run
@@ -237,7 +238,9 @@ def test_an_error_that_nobody_foresaw_is_told_with_its_kind(
         raise KeyError("odd")
 
     monkeypatch.setattr(sweep_cell, "run_experiments", fall_over)
-    (result,) = run(source, tmp_path / "out", '[[cells]]\nname = "c"\n')
+    (result,) = run(
+        source, tmp_path / "out", '[base]\nfolds = "speaker:2"\n[[cells]]\nname = "c"\n'
+    )
     assert (result.state, result.reason) == ("failed", "KeyError: 'odd'")
 
 
@@ -256,6 +259,14 @@ def test_a_folder_of_something_else_is_refused(source: Path, tmp_path: Path) -> 
         run(source, tmp_path / "other")
     with pytest.raises(SweepError, match="two cells would be written to the folder a-b"):
         run(source, tmp_path / "x", '[[cells]]\nname = "a b"\n[[cells]]\nname = "a/b"\n')
+
+
+def test_clips_that_no_cell_can_divide_are_refused_before_anything_is_written(
+    source: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(SplitError, match="fewer than the 99 folds"):
+        run(source, tmp_path / "out", base={"folds": "speaker:99"})
+    assert not (tmp_path / "out").exists()
 
 
 def command(source: Path, output: Path, *more: str) -> list[str]:
