@@ -30,6 +30,7 @@ from pipeline.extract.settings import load_settings
 from pipeline.extract.weights import PlanError, check_choices, parse_weights, with_defaults
 from pipeline.faces.overrides import read_overrides
 from pipeline.workers.cores import num_cores
+from pipeline.workers.error import MachineError
 from pipeline.workers.pool import EarlyWorkers, WorkersFailedError
 
 if TYPE_CHECKING:
@@ -229,7 +230,7 @@ def extract(
                     stop=stop,
                     early=early,
                 )
-            except (CacheFullError, WorkersFailedError, EngineError) as error:
+            except (CacheFullError, MachineError, WorkersFailedError, EngineError) as error:
                 click.echo(f"Error: {error}", err=True)
                 sys.exit(1)
             click.echo(

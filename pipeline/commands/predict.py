@@ -15,6 +15,7 @@ from extractors.running.device import check_device
 from pipeline.commands import options
 from pipeline.extract.weights import parse_weights
 from pipeline.predict.curve import check_suffix, format_answer, write_curves
+from pipeline.workers.error import MachineError
 from trainer.runs.folder import read_run
 
 
@@ -76,6 +77,8 @@ def predict(
     # Every error of runs, checkpoints, plans, sets and weights is a ValueError.
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
+    except MachineError as error:
+        raise click.ClickException(str(error)) from error
     if answer["untrained"]:
         click.echo(
             "Warning: the features of this run come from random weights. Its predictions are "
@@ -131,6 +134,8 @@ def _ask_default(
     # Every error of plans, weights and curves is a ValueError.
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
+    except MachineError as error:
+        raise click.ClickException(str(error)) from error
     if as_json:
         click.echo(json.dumps(answers.to_json(), indent=2, allow_nan=False))
     else:

@@ -24,6 +24,7 @@ from pipeline.extract.plan import Kind, Plan, PlannedSet
 from pipeline.extract.sound import extract_audio, extract_grids
 from pipeline.faces.choice import MisfitError
 from pipeline.media.frames import MediaError, probe
+from pipeline.workers.error import MachineError
 from pipeline.workers.stopwatch import Stopwatch
 from pipeline.workers.watchdog import time_limit
 
@@ -45,6 +46,7 @@ def extract_clip(clip: Clip, plan: Plan) -> ClipResult:
 
     Raises:
         cache.commit.CacheWriteError: the cache can't be written; going on would lose every clip.
+        MachineError: what no clip is to blame for, such as weights that changed meanwhile.
     """
     started = time.monotonic()
     watch = Stopwatch()
@@ -95,7 +97,7 @@ def _attempt(
             )
     try:
         return compute(job, todo)
-    except CacheWriteError:
+    except (CacheWriteError, MachineError):
         raise
     except Exception as error:  # noqa: BLE001 - see _reason
         return record_failures(job.clip, job.plan, todo, job.source, stage, _reason(error))

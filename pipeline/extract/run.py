@@ -31,6 +31,7 @@ from pipeline.extract.plan import Plan
 from pipeline.extract.summary import Summary, peak_memory
 from pipeline.workers.consumer import Consumer
 from pipeline.workers.cores import num_cores
+from pipeline.workers.error import MachineError
 from pipeline.workers.pool import EarlyWorkers, WorkerDied, map_clips
 
 # Of a clip cut out of a longer file, so that it has a place among whole files: a common bit rate.
@@ -127,6 +128,7 @@ def run_extract(
 
     Raises:
         CacheFullError: the cache can't be written.
+        MachineError: this machine, or what is installed on it, fails every clip from here on.
         EngineError: the engine can't be reached, or lost shards.
         ValueError: this machine's processor has no instructions for the networks' precision, and
             no engine is to compute. Nothing has been written then.
@@ -171,6 +173,11 @@ def run_extract(
         raise CacheFullError(
             f"the cache can't be written: {error}\n{len(results)} of {len(clips)} clips are done "
             "and stay. Make room or give access, then run the same command again to go on."
+        ) from error
+    except MachineError as error:
+        raise MachineError(
+            f"{error}\n{len(results)} of {len(clips)} clips are done. Run the same command again "
+            "to go on."
         ) from error
     order = {clip.id: number for number, clip in enumerate(clips)}
     reached = {result.clip for result in results}

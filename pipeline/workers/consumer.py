@@ -33,6 +33,7 @@ import torch
 
 from extractors.running.begun import Begun
 from extractors.running.face_network import FaceNetwork
+from pipeline.workers.error import MachineError
 from pipeline.workers.remote import Reply, Request, connect, receive, send
 from pipeline.workers.stopwatch import Stopwatch
 
@@ -234,13 +235,13 @@ class Consumer:
             if order in self._waiting:
                 self._waiting.remove(order)
             if len(orders) == 1:
-                _send(order, Reply({}, error=_text(error)))
+                _send(order, _refusal(error))
                 continue
             try:
                 network = self._load(order.request.network)
                 _send(order, Reply(network.extract(order.request.crops), network.deviation))
             except Exception as own:  # noqa: BLE001 - it is this order's own
-                _send(order, Reply({}, error=_text(own)))
+                _send(order, _refusal(own))
 
 
 def _send(order: _Order, reply: Reply) -> None:
@@ -254,5 +255,7 @@ def _add(seconds: dict[str, float], more: Mapping[str, float]) -> None:
         seconds[name] = seconds.get(name, 0.0) + spent
 
 
-def _text(error: Exception) -> str:
-    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+def _refusal(error: Exception) -> Reply:
+    own = isinstance(error, ValueError | MachineError)
+    text = str(error) if own else f"{type(error).__name__}: {error}"
+    return Reply({}, error=text, of_machine=isinstance(error, MachineError))

@@ -18,6 +18,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from pipeline.workers.error import MachineError
+
 
 class Network(Protocol):
     """Network as a stage uses it, wherever it runs."""
@@ -57,12 +59,14 @@ class Reply:
         arrays: as ``FaceNetwork.extract`` yields them; empty where it failed.
         deviation: as ``FaceNetwork.deviation``.
         error: why there are no arrays; empty if there are.
+        of_machine: whether the error is a ``MachineError``.
         seconds: in the consumer's hands, by step: ``queue``, ``transfer`` and ``network``.
     """
 
     arrays: dict[str, np.ndarray]
     deviation: dict[str, float] | None = None
     error: str = ""
+    of_machine: bool = False
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -132,6 +136,7 @@ class RemoteNetwork:
 
         Raises:
             RemoteNetworkError: the consumer could not embed these crops, and says why.
+            MachineError: the same, for a reason that is not of the crops.
         """
         return self.ask(crops)().arrays
 
@@ -142,7 +147,7 @@ class RemoteNetwork:
         def answer() -> Answer:
             reply, shares = question.result()
             if reply.error:
-                raise RemoteNetworkError(reply.error)
+                raise (MachineError if reply.of_machine else RemoteNetworkError)(reply.error)
             self.deviation = reply.deviation
             return Answer(reply.arrays, shares)
 
