@@ -9,6 +9,7 @@ from typing import Any, TypeVar, get_args
 
 import click
 
+from cache.commit import CacheWriteError, check_file_place
 from cache.manifest.clip import COLUMNS
 from cache.manifest.manifest import ManifestError
 from pipeline.commands import options
@@ -215,8 +216,9 @@ def _run(
     try:
         if out.exists() and not overwrite:
             raise FileExistsError(f"{out} exists; pass --overwrite to replace it")
+        check_file_place(out)
         summary = finish_index(recipe(), out, labels=_parse_maps(maps), overwrite=overwrite)
-    except (IndexingError, ManifestError, FileExistsError) as error:
+    except (IndexingError, ManifestError, FileExistsError, CacheWriteError) as error:
         raise WrongUseError(str(error)) from error
     except OSError as error:
         raise click.ClickException(f"{error.filename or out}: {error.strerror}") from error

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cache.commit import write_whole
+from cache.commit import check_file_place, write_whole
 from trainer.runs.folder import RunError, read_run
 
 
@@ -22,6 +22,7 @@ def report(run: Path, out: Path, overwrite: bool) -> None:
         raise click.UsageError(f"{out} exists; pass --overwrite to replace it")
     try:
         found = read_run(run)
+        check_file_place(out)
         from trainer.runs.page import format_html  # loads matplotlib and scikit-learn
 
         page = format_html(found)

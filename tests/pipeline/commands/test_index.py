@@ -106,8 +106,8 @@ def test_every_recipe_refuses_a_folder_without_its_corpus(tmp_path: Path, recipe
 def test_a_manifest_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     root = corpus(tmp_path)
     result = avfuse("folder", root, "-o", root / "notes.txt/m.csv")
-    assert result.exit_code == 1
-    assert f"{root}/notes.txt: is a file; expected a folder" in result.stderr
+    assert result.exit_code == 2
+    assert f"{root}/notes.txt is not a folder" in result.stderr
 
 
 def test_warnings_go_to_stderr_and_missing_files_do_not_fail(tmp_path: Path) -> None:
