@@ -159,6 +159,10 @@ REFUSED: list[tuple[list[str], str]] = [
     ([*EXTRACT, "ir50", "--views", "broad"], "'broad' is not one of 'default', 'wide', 'basic'"),
     ([*EXTRACT, "ir50", "--weights", "ir51=random"], "no network 'ir51'"),
     ([*EXTRACT, "ir50", "--weights", "ir50=gone.pth"], "gone.pth is not a file"),
+    (
+        [*EXTRACT, "ir50", "--weights", f"ir50={MANIFEST}"],
+        "csv is no weight file of safetensors or",
+    ),
     ([*EXTRACT, "resnet18,ir50"], "ir50 needs weights: pass --weights ir50=FILE"),
     ([*EXTRACT, "ir50", "--shard", "9/8"], "expected I/N with I from 1 to N"),
     ([*EXTRACT, "spectrogram", "--overrides", "gone.csv"], "gone.csv: not a file; expected a CSV"),
@@ -202,6 +206,11 @@ REFUSED: list[tuple[list[str], str]] = [
     ([*TRAIN, "--preset", "icmi18"], "unknown preset 'icmi18'"),
     ([*TRAIN, "--set", "video.st=1"], "unknown setting video.st; did you mean video.set?"),
     (["weights", "check", "."], ". is not a file"),
+    (["weights", "check", str(MANIFEST)], "is no weight file of safetensors or PyTorch; it begins"),
+    (
+        ["weights", "convert", str(MANIFEST), "-o", "x.safetensors", "--network", "ir50"],
+        "csv is no weight file",
+    ),
     (["weights", "convert", ".", "-o", "x.safetensors", "--network", "ir50"], ". is not a file"),
     (["train", str(MANIFEST), "--cache", ".", "--run", "/proc/x"], "x can't be written to /proc"),
     (
@@ -228,7 +237,8 @@ REFUSED: list[tuple[list[str], str]] = [
     (["evaluate", "gone"], "gone is not a run folder"),
     (["report", "gone", "-o", "x.html"], "gone is not a run folder"),
     (["compare", "gone", "gone"], "gone is not a run folder"),
-    (["ensemble", "gone", "gone", "-o", "x"], "gone is not a run folder"),
+    (["ensemble", "gone", "gone", "-o", "x"], "gone is named twice"),
+    (["ensemble", "gone", "away", "-o", "x"], "gone is not a run folder"),
     (["predict", "gone", "video.mp4"], "gone is not a run folder"),
     (["predict", "video.mp4", "--curve", "c.pdf"], "ends in .csv or .png"),
     (["predict", "gone.mp4"], "gone.mp4: no such file"),

@@ -35,7 +35,7 @@ PART_NAMES = ("network", "stage-one", "known-faces", "stage-two", "finetune", "t
 )
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes (default: every core).")
 @click.option("--device", default="cuda", show_default=True, help="cuda, cuda:N or cpu.")
-@click.option("--budget", default=75.0, show_default=True, help="Seconds that each part plans for.")
+@click.option("--budget", default=60.0, show_default=True, help="Seconds that each part plans for.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="JSON file for the result.")
 def main(
     manifest: Path | None,

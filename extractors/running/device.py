@@ -18,10 +18,6 @@ HALF: dict[str, dict[str, str]] = {
 }
 
 
-class DeviceFailedError(RuntimeError):
-    """Error of a device that computes nothing any more, or lacks memory for the smallest batch."""
-
-
 def choose_device(text: str) -> str:
     """Turn ``auto`` into ``cuda`` where there is a usable GPU and ``cpu`` elsewhere.
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import torch
 
-from extractors.running.device import DeviceFailedError
-
 # An error of memory is not always PyTorch's: CUDA's libraries have some of their own, and cuDNN
 # finds no convolution whose working memory there is room for.
 MEMORY_SIGNS = ("out of memory", "STATUS_ALLOC_FAILED", "unable to find an engine")
@@ -18,30 +16,30 @@ def lacks_memory(error: Exception) -> bool:
     )
 
 
-def find_fault(error: Exception, device: str | torch.device) -> DeviceFailedError | None:
-    """Find out whether the device is at fault for an error after which nothing smaller is tried.
+def describe_fault(error: Exception, device: str | torch.device) -> str:
+    """Say what is wrong with the device after an error where nothing smaller can be tried.
 
     After an illegal access or a loss of the device, CUDA fails whatever a process asks of it: so
     the device is tried.
 
     Returns:
-        The error to end a run with; None where the device works.
+        Why the device fails whatever it is given, and what to do; empty where it works.
     """
     if not isinstance(error, RuntimeError):
-        return None
+        return ""
     if lacks_memory(error):
-        return DeviceFailedError(
+        return (
             f"{device} has too little free memory: {_line(error)}\nEnd what else uses it, ask for "
             "less memory by a smaller --batch-size, or take another --device."
         )
     try:
         try_device(device)
     except RuntimeError as fault:
-        return DeviceFailedError(
+        return (
             f"{device} computes no more: {_line(error)} (then {_line(fault)})\nSee what the "
             "system says of it (nvidia-smi, dmesg), or take another --device."
         )
-    return None
+    return ""
 
 
 def try_device(device: str | torch.device) -> None:

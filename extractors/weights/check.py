@@ -1,6 +1,6 @@
 """Check of a weight file: the network that it fits, and the facts in its header.
 
-PyTorch is loaded only for a file that is there.
+PyTorch is loaded only for a file that looks like one.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from extractors.networks import NETWORKS
+from extractors.weights.error import WeightsError
+from extractors.weights.kind import find_kind
 
 if TYPE_CHECKING:
     from extractors.weights.facts import WeightFacts
@@ -60,12 +62,11 @@ class Checked:
 
 def check_weights(file: Path) -> Checked:
     """Find the network that a weight file fits and load it; what goes wrong is in the result."""
-    if not file.exists():
-        return Checked(file, problem=f"{file} does not exist")
-    if file.is_dir():
-        return Checked(file, problem=f"{file} is not a file; name the weight file itself")
+    try:
+        find_kind(file)
+    except (WeightsError, OSError) as error:
+        return Checked(file, problem=str(error))
     from extractors.weights.facts import read_facts
-    from extractors.weights.files import WeightsError
     from extractors.weights.identify import identify
     from extractors.weights.load import load_weights
 

@@ -18,13 +18,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from extractors.weights.kind import MAX_BYTES, Kind, find_kind
 from extractors.weights.onnx_graph import OnnxError
 from extractors.weights.onnx_iresnet50 import read_iresnet50
 from extractors.weights.tensors import LazyTensor, WeightsError, in_file, in_memory
 
 __all__ = ["WeightFile", "WeightsError", "read_safetensors", "read_weight_file"]
 
-MAX_BYTES = 4 * 2**30
 MAX_HEADER_BYTES = 16 * 2**20
 MAX_PICKLE_BYTES = 64 * 2**20
 MAX_TENSORS = 100_000
@@ -35,12 +35,6 @@ T = TypeVar("T", Tensor, LazyTensor)
 # Where training scripts put the parameters, in the order in which they are looked for.
 CONTAINERS = ("state_dict", "model_state_dict", "model", "net", "backbone", "weights", "params")
 PREFIXES = ("module.", "model.", "net.", "backbone.", "encoder.", "_orig_mod.")
-# First bytes of what people pass by mistake, and what to tell them.
-MISTAKES = (
-    (b"version https://git-lfs", "is a Git LFS pointer, not the file itself; run git lfs pull"),
-    (b"<", "is a web page, not weights; the download needs a login or a confirmation"),
-    (b"\x89HDF", "is HDF5, which is not read; export the network's state_dict instead"),
-)
 
 
 @dataclass(frozen=True)
@@ -49,14 +43,14 @@ class WeightFile:
 
     Attributes:
         path: the file.
-        kind: ``safetensors``, ``pytorch`` or ``onnx``.
+        kind: see ``find_kind``.
         tensors: parameter name to tensor, prefixes that all names share removed.
         unwrapped: the dictionary keys and the prefixes that were taken off, outermost first.
         metadata: what a safetensors file says of itself.
     """
 
     path: Path
-    kind: str
+    kind: Kind
     tensors: Mapping[str, LazyTensor]
     unwrapped: tuple[str, ...]
     metadata: Mapping[str, str]
@@ -81,26 +75,13 @@ def read_weight_file(path: Path, *, max_bytes: int = MAX_BYTES) -> WeightFile:
             holds anything that needs unpickling beside tensors, or holds no tensor.
         OSError: the file can't be read.
     """
-    if not path.exists():
-        raise WeightsError(f"{path} does not exist")
-    if not path.is_file():
-        raise WeightsError(f"{path} is not a file; name the weight file itself")
-    size = path.stat().st_size
-    if size == 0:
-        raise WeightsError(f"{path} is empty; download it again")
-    if size > max_bytes:
-        raise WeightsError(f"{path} has {size} bytes; at most {max_bytes} are read")
-    with path.open("rb") as stream:
-        start = stream.read(64)
-    if start[8:9] == b"{":  # eight bytes of header length, then a JSON object
+    kind = find_kind(path, max_bytes=max_bytes)
+    if kind == "safetensors":
         content, metadata = read_safetensors(path)
-        return WeightFile(path, "safetensors", *unwrap(content, path, LazyTensor), metadata)
-    if start[:1] == b"\x08":  # the version that an ONNX model begins with
-        return WeightFile(path, "onnx", *unwrap(read_onnx(path), path, LazyTensor), {})
-    for magic, meaning in MISTAKES:
-        if start.startswith(magic):
-            raise WeightsError(f"{path} {meaning}")
-    return WeightFile(path, "pytorch", *read_pytorch(path, start, max_bytes), {})
+        return WeightFile(path, kind, *unwrap(content, path, LazyTensor), metadata)
+    if kind == "onnx":
+        return WeightFile(path, kind, *unwrap(read_onnx(path), path, LazyTensor), {})
+    return WeightFile(path, kind, *read_pytorch(path, max_bytes), {})
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, LazyTensor], dict[str, str]]:
@@ -162,22 +143,20 @@ def read_onnx(path: Path) -> dict[str, LazyTensor]:
     return tensors
 
 
-def read_pytorch(
-    path: Path, start: bytes, max_bytes: int
-) -> tuple[dict[str, LazyTensor], tuple[str, ...]]:
+def read_pytorch(path: Path, max_bytes: int) -> tuple[dict[str, LazyTensor], tuple[str, ...]]:
     """Find the tensors in what ``torch.save`` wrote."""
-    records = check_archive(path, max_bytes) if start.startswith(b"PK") else {}
+    records = check_archive(path, max_bytes) if is_archive(path) else {}
     if records:
-        tensors, unwrapped = unwrap(unpickle(path, start, "meta"), path, Tensor)
+        tensors, unwrapped = unwrap(unpickle(path, "meta"), path, Tensor)
         found = {name: in_record(path, tensor, records) for name, tensor in tensors.items()}
         stored = {name: tensor for name, tensor in found.items() if tensor is not None}
         if len(stored) == len(found):
             return stored, unwrapped
-    tensors, unwrapped = unwrap(unpickle(path, start, "cpu"), path, Tensor)
+    tensors, unwrapped = unwrap(unpickle(path, "cpu"), path, Tensor)
     return {name: in_memory(tensor) for name, tensor in tensors.items()}, unwrapped
 
 
-def unpickle(path: Path, start: bytes, device: str) -> Any:
+def unpickle(path: Path, device: str) -> Any:
     """Read what ``torch.save`` wrote, tensors only; on ``meta`` without their values."""
     try:
         with warnings.catch_warnings():
@@ -187,7 +166,7 @@ def unpickle(path: Path, start: bytes, device: str) -> Any:
         raise
     except Exception as error:  # a damaged or hostile stream fails in any way
         match = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if match and start.startswith((b"PK", b"\x80")):  # text can look like an old pickle
+        if match:
             raise WeightsError(
                 f"{path} holds Python objects beside tensors ({match[1]}); it was refused and none "
                 "of it was run. If you trust it, load it with the code that made it and save its "
@@ -238,6 +217,12 @@ def check_archive(path: Path, max_bytes: int) -> dict[int, int]:
         raise
     except (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError) as error:
         raise WeightsError(f"{path} is cut off or damaged: {error}") from error
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file begins as an archive, as PyTorch writes it since 1.6."""
+    with path.open("rb") as stream:
+        return stream.read(2) == b"PK"
 
 
 def find_record(path: Path, entry: zipfile.ZipInfo) -> tuple[int, int]:

@@ -14,12 +14,7 @@ from cache.commit import check_file_place, check_place
 from cache.manifest.manifest import read_manifest
 from cache.signals import StopRequest
 from extractors.networks import NETWORKS
-from extractors.running.device import (
-    DeviceFailedError,
-    check_device,
-    check_precision,
-    choose_device,
-)
+from extractors.running.device import check_device, check_precision, choose_device
 from extractors.running.settings import resolve_settings
 from extractors.view_settings import VIEW_SETS
 from pipeline.commands import options
@@ -35,6 +30,7 @@ from pipeline.extract.settings import load_settings
 from pipeline.extract.weights import PlanError, check_choices, parse_weights, with_defaults
 from pipeline.faces.overrides import read_overrides
 from pipeline.workers.cores import num_cores
+from pipeline.workers.error import MachineError
 from pipeline.workers.pool import EarlyWorkers, WorkersFailedError
 
 if TYPE_CHECKING:
@@ -234,12 +230,7 @@ def extract(
                     stop=stop,
                     early=early,
                 )
-            except (
-                CacheFullError,
-                DeviceFailedError,
-                EngineError,
-                WorkersFailedError,
-            ) as error:
+            except (CacheFullError, MachineError, WorkersFailedError, EngineError) as error:
                 click.echo(f"Error: {error}", err=True)
                 sys.exit(1)
             click.echo(

@@ -11,10 +11,11 @@ import click
 
 from cache.commit import check_file_place
 from cache.signals import ends_by_signal
-from extractors.running.device import DeviceFailedError, check_device
+from extractors.running.device import check_device
 from pipeline.commands import options
 from pipeline.extract.weights import parse_weights
 from pipeline.predict.curve import check_suffix, format_answer, write_curves
+from pipeline.workers.error import MachineError
 from trainer.runs.folder import read_run
 
 
@@ -73,11 +74,11 @@ def predict(
         from pipeline.predict.by_run import predict_videos  # loads PyTorch and dlib
 
         answer = predict_videos(found, videos, weights=choices, device=device, jobs=jobs)
-    except DeviceFailedError as error:
-        raise click.ClickException(str(error)) from error
     # Every error of runs, checkpoints, plans, sets and weights is a ValueError.
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
+    except MachineError as error:
+        raise click.ClickException(str(error)) from error
     if answer["untrained"]:
         click.echo(
             "Warning: the features of this run come from random weights. Its predictions are "
@@ -130,11 +131,11 @@ def _ask_default(
         answers = ask_default_network(videos, device=device, jobs=jobs)
         if curve is not None:
             write_curves(curve, answers.videos)
-    except DeviceFailedError as error:
-        raise click.ClickException(str(error)) from error
     # Every error of plans, weights and curves is a ValueError.
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
+    except MachineError as error:
+        raise click.ClickException(str(error)) from error
     if as_json:
         click.echo(json.dumps(answers.to_json(), indent=2, allow_nan=False))
     else:

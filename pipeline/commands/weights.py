@@ -11,6 +11,8 @@ import click
 from cache.commit import check_file_place
 from extractors.networks import NETWORKS
 from extractors.weights.check import Checked, check_weights
+from extractors.weights.error import WeightsError
+from extractors.weights.kind import find_kind
 from pipeline.commands import options
 from pipeline.commands.group import Group
 
@@ -94,22 +96,16 @@ def convert(
     """Convert FILE to safetensors, with its source and digest in the header."""
     if out.suffix != ".safetensors":
         raise click.BadParameter(f"expected a name that ends in .safetensors, got {out}")
-    if not file.is_file():
-        what = "is not a file" if file.exists() else "does not exist"
-        raise click.ClickException(f"{file} {what}; expected a weight file")
     if out.exists() and not overwrite:
-        raise click.ClickException(f"{out} exists; pass --overwrite to replace it")
+        raise click.UsageError(f"{out} exists; pass --overwrite to replace it")
     try:
+        find_kind(file)
         check_file_place(out)
-    except OSError as error:
-        raise click.ClickException(str(error)) from error
-    from extractors.weights.files import WeightsError  # these load PyTorch
-    from extractors.weights.load import convert_weights
+        from extractors.weights.load import convert_weights  # loads PyTorch
 
-    try:
         report = convert_weights(file, out, network, channel_order=channel_order)
     except (WeightsError, OSError) as error:
-        raise click.ClickException(str(error)) from error
+        raise click.UsageError(str(error)) from error
     click.echo(f"{out}: {network}, {report.matched} tensors, digest {report.digest}")
     if report.dropped:
         click.echo(f"left out, as parts of a classifier: {', '.join(report.dropped)}")

@@ -19,8 +19,7 @@ from cache.commit import CacheWriteError
 from cache.entries.coverage import Coverage
 from cache.entries.source import Source, read_source
 from cache.manifest.manifest import Clip
-from extractors.running.device import DeviceFailedError
-from extractors.running.faults import find_fault
+from extractors.running.faults import describe_fault
 from pipeline.extract.job import ClipResult, Compute, Job, SetResult
 from pipeline.extract.known import find_known, record_failures
 from pipeline.extract.picture import extract_faces, extract_networks
@@ -28,6 +27,7 @@ from pipeline.extract.plan import Kind, Plan, PlannedSet
 from pipeline.extract.sound import extract_audio, extract_grids
 from pipeline.faces.choice import MisfitError
 from pipeline.media.frames import MediaError, probe
+from pipeline.workers.error import MachineError
 from pipeline.workers.remote import is_connected
 from pipeline.workers.stopwatch import Stopwatch
 from pipeline.workers.watchdog import time_limit
@@ -50,7 +50,8 @@ def extract_clip(clip: Clip, plan: Plan) -> ClipResult:
 
     Raises:
         cache.commit.CacheWriteError: the cache can't be written; going on would lose every clip.
-        DeviceFailedError: the device can't compute, whatever the clip.
+        MachineError: what no clip is to blame for: weights that changed meanwhile, or a device that
+            computes no more.
     """
     started = time.monotonic()
     watch = Stopwatch()
@@ -101,13 +102,13 @@ def _attempt(
             )
     try:
         return compute(job, todo)
-    except (CacheWriteError, DeviceFailedError):
+    except (CacheWriteError, MachineError):
         raise
     except Exception as error:
         # A GPU is tried where this process uses it: a try takes some of its memory.
         uses = not is_connected() or torch.cuda.is_initialized()  # type: ignore[no-untyped-call]  # PyTorch's own
-        if uses and (fault := find_fault(error, job.plan.device)):
-            raise fault from error
+        if uses and (fault := describe_fault(error, job.plan.device)):
+            raise MachineError(fault) from error
         return record_failures(job.clip, job.plan, todo, job.source, stage, _reason(error))
 
 

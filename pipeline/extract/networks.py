@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from pipeline.extract.settings import StageOneSettings
 from pipeline.extract.weights import FileState, WeightsChoice
 from pipeline.faces.detect import Detector
 from pipeline.faces.second import load_second
+from pipeline.workers.error import MachineError
 from pipeline.workers.remote import Network, RemoteNetwork, is_connected
 
 
@@ -27,43 +30,59 @@ def load_here(planned: PlannedSet, plan: Plan) -> FaceNetwork:
     A weight file that is the one that the plan digested isn't digested again.
 
     Raises:
-        ValueError: its weights are not those of the plan.
+        MachineError: its weights are not those of the plan, or can't be loaded any more.
     """
-    network = _load(
-        planned.name,
-        planned.choice or WeightsChoice(),
-        plan.settings,
-        plan.device,
-        plan.batch_size,
-        planned.spec.weights,
-        planned.seen,
-    )
-    if network.weights_digest != planned.spec.weights:
-        raise ValueError(
-            f"the weights of {planned.name} changed since the run began: {planned.choice}"
+    with _planned(planned):
+        network = _load(
+            planned.name,
+            planned.choice or WeightsChoice(),
+            plan.settings,
+            plan.device,
+            plan.batch_size,
+            planned.spec.weights,
+            planned.seen,
         )
+        if network.weights_digest != planned.spec.weights:
+            raise ValueError(f"{planned.choice} changed since the run began")
     return network
 
 
 def use_second(planned: PlannedSet, plan: Plan) -> Detector | None:
-    """Load the second detector of the faces, once per process; None where none is asked for."""
+    """Load the second detector of the faces, once per process; None where none is asked for.
+
+    Raises:
+        MachineError: as ``load_here``.
+    """
     model, digest = planned.choice, planned.spec.weights
     if model is None or model.file is None or digest is None:
         return None
-    return load_second(plan.settings.faces.second, model.file, digest)
+    with _planned(planned):
+        return load_second(plan.settings.faces.second, model.file, digest)
 
 
 def use_encoder(planned: PlannedSet, plan: Plan) -> FrozenEncoder:
-    """Load a trained encoder once per process."""
+    """Load a trained encoder once per process.
+
+    Raises:
+        MachineError: as ``load_here``.
+    """
     choice = planned.choice or WeightsChoice()
     if choice.file is None:
         raise ValueError(f"{planned.name} has no checkpoint")
-    encoder = _load_encoder(choice.file, plan.device, planned.spec.weights)
-    if encoder.digest != planned.spec.weights:
-        raise ValueError(
-            f"the checkpoint of {planned.name} changed since the run began: {choice.file}"
-        )
+    with _planned(planned):
+        encoder = _load_encoder(choice.file, plan.device, planned.spec.weights)
+        if encoder.digest != planned.spec.weights:
+            raise ValueError(f"{choice.file} changed since the run began")
     return encoder
+
+
+@contextlib.contextmanager
+def _planned(planned: PlannedSet) -> Iterator[None]:
+    """Take errors of loading for the machine's: when the run was planned, the file was right."""
+    try:
+        yield
+    except Exception as error:
+        raise MachineError(f"the weights of {planned.name} can't be loaded: {error}") from error
 
 
 # The digest that the plan has: where a file was replaced since an earlier run of this process, it

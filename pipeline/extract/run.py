@@ -20,7 +20,7 @@ from cache.manifest.manifest import Clip
 from cache.progress import Progress
 from cache.signals import StopRequest
 from cache.upkeep.gc import find_garbage, remove_garbage
-from extractors.running.device import DeviceFailedError, check_precision
+from extractors.running.device import check_precision
 from pipeline.extract.choices import ConsumerChoice
 from pipeline.extract.clip import extract_clip
 from pipeline.extract.clusters import Engine
@@ -31,6 +31,7 @@ from pipeline.extract.plan import Plan
 from pipeline.extract.summary import Summary, peak_memory
 from pipeline.workers.consumer import Consumer
 from pipeline.workers.cores import num_cores
+from pipeline.workers.error import MachineError
 from pipeline.workers.pool import EarlyWorkers, WorkerDied, map_clips
 
 # Of a clip cut out of a longer file, so that it has a place among whole files: a common bit rate.
@@ -130,7 +131,7 @@ def run_extract(
 
     Raises:
         CacheFullError: the cache can't be written.
-        DeviceFailedError: the device can't compute; no clip is blamed for it.
+        MachineError: this machine, or what is installed on it, fails every clip from here on.
         EngineError: the engine can't be reached, or lost shards.
         ValueError: this machine's processor has no instructions for the networks' precision, and
             no engine is to compute. Nothing has been written then.
@@ -176,8 +177,8 @@ def run_extract(
             f"the cache can't be written: {error}\n{len(results)} of {len(clips)} clips are done "
             "and stay. Make room or give access, then run the same command again to go on."
         ) from error
-    except DeviceFailedError as error:
-        raise DeviceFailedError(
+    except MachineError as error:
+        raise MachineError(
             f"{error}\n{len(results)} of {len(clips)} clips are done and stay. Run the same "
             "command again to go on."
         ) from error

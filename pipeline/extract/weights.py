@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from extractors.networks import NETWORKS
+from extractors.weights.kind import find_kind
 from pipeline.faces.settings import DETECTORS
 
 DEFAULT = "default"  # in place of a weight file's name: the one that avfuse ships
@@ -69,6 +70,7 @@ def parse_weights(choices: Sequence[str]) -> dict[str, WeightsChoice]:
     """Read ``["ir50=FILE", "resnet18=default", "vggface=random:7"]``.
 
     Raises:
+        extractors.weights.error.WeightsError: a network's file is no weight file.
         PlanError: a choice without ``=``, an unknown network, a network named twice, a file that
             isn't there, or a seed that is no whole number.
     """
@@ -98,6 +100,8 @@ def parse_weights(choices: Sequence[str]) -> dict[str, WeightsChoice]:
         path = Path(source)
         if not path.is_file():
             raise PlanError(f"--weights {choice}: {path} is not a file")
+        if name in NETWORKS:
+            find_kind(path)
         result[name] = WeightsChoice(file=path.resolve())
     return result
 

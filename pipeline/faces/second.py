@@ -71,7 +71,7 @@ def load_second(kind: str, model: Path, digest: str) -> Detector:
         ValueError: the file has changed, or holds no such model.
     """
     if digest_file(model) != digest:
-        raise ValueError(f"{model} changed since the run began; start the run again")
+        raise ValueError(f"{model} changed since the run began")
     return YuNetDetector(model) if kind == "yunet" else MmodDetector(model)
 
 

@@ -33,9 +33,9 @@ import numpy as np
 import torch
 
 from extractors.running.begun import Begun
-from extractors.running.device import DeviceFailedError
 from extractors.running.face_network import FaceNetwork
-from extractors.running.faults import find_fault
+from extractors.running.faults import describe_fault
+from pipeline.workers.error import MachineError
 from pipeline.workers.remote import Reply, Request, connect, receive, send
 from pipeline.workers.stopwatch import Stopwatch
 
@@ -251,8 +251,10 @@ class Consumer:
 
     def _refuse(self, order: _Order, error: Exception) -> None:
         """Answer an order that has failed alone, and say whose fault it is."""
-        fault = find_fault(error, self._device)
-        _send(order, Reply({}, error=_text(fault or error), of_device=fault is not None))
+        fault = (
+            str(error) if isinstance(error, MachineError) else describe_fault(error, self._device)
+        )
+        _send(order, Reply({}, error=fault or _text(error), of_machine=bool(fault)))
 
 
 def _send(order: _Order, reply: Reply) -> None:
@@ -267,5 +269,4 @@ def _add(seconds: dict[str, float], more: Mapping[str, float]) -> None:
 
 
 def _text(error: Exception) -> str:
-    own = isinstance(error, ValueError | DeviceFailedError)
-    return str(error) if own else f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from extractors.running.device import DeviceFailedError
+from pipeline.workers.error import MachineError
 
 
 class Network(Protocol):
@@ -59,14 +59,14 @@ class Reply:
         arrays: as ``FaceNetwork.extract`` yields them; empty where it failed.
         deviation: as ``FaceNetwork.deviation``.
         error: why there are no arrays; empty if there are.
-        of_device: whether that is the device's fault, and not of these crops.
+        of_machine: whether the error is a ``MachineError``.
         seconds: in the consumer's hands, by step: ``queue``, ``transfer`` and ``network``.
     """
 
     arrays: dict[str, np.ndarray]
     deviation: dict[str, float] | None = None
     error: str = ""
-    of_device: bool = False
+    of_machine: bool = False
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -136,7 +136,7 @@ class RemoteNetwork:
 
         Raises:
             RemoteNetworkError: the consumer could not embed these crops, and says why.
-            DeviceFailedError: its device can embed none at all.
+            MachineError: the same, for a reason that is not of the crops.
         """
         return self.ask(crops)().arrays
 
@@ -146,10 +146,8 @@ class RemoteNetwork:
 
         def answer() -> Answer:
             reply, shares = question.result()
-            if reply.of_device:
-                raise DeviceFailedError(reply.error)
             if reply.error:
-                raise RemoteNetworkError(reply.error)
+                raise (MachineError if reply.of_machine else RemoteNetworkError)(reply.error)
             self.deviation = reply.deviation
             return Answer(reply.arrays, shares)
 

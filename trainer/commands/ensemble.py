@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from trainer.commands import options
-from trainer.runs.folder import RunError, format_json, read_run
+from trainer.runs.ensemble import ensemble_runs
+from trainer.runs.folder import RunError, format_json
 from trainer.runs.predictions import PredictionsError
 
 
@@ -45,14 +46,11 @@ def ensemble(
             f"expected numbers separated by commas, got {shares!r}", param_hint="--shares"
         ) from error
     try:
-        for run in runs:
-            read_run(run)
-        from trainer.runs.ensemble import ensemble_runs  # these load matplotlib and scikit-learn
-        from trainer.runs.terminal import format_report
-
         report = ensemble_runs(runs, out, weights=numbers, overwrite=overwrite)
     except (RunError, PredictionsError, OSError) as error:
         raise click.UsageError(str(error)) from error
+    from trainer.runs.terminal import format_report  # loads scikit-learn
+
     if as_json:
         click.echo(format_json(report), nl=False)
     else:

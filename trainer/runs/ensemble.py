@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cache.digest import digest_file
 from trainer.runs.folder import CONFIG, PREDICTIONS, Run, RunError, read_run
 from trainer.runs.predictions import mean_predictions
-from trainer.runs.report import MissingClip, finish_run
 from trainer.runs.run_writer import RunWriter, check_writable
 from trainer.settings import format_toml
+
+if TYPE_CHECKING:
+    from trainer.runs.report import MissingClip
 
 WEIGHTS_WARNING = (
     "the weights of the ensemble were given by hand; "
@@ -79,6 +81,8 @@ def ensemble_runs(
         ),
         "runs": members,
     }
+    from trainer.runs.report import finish_run  # loads matplotlib and scikit-learn
+
     with RunWriter(output, info, overwrite=overwrite) as writer:
         table = {
             "runs": [member["path"] for member in members],
@@ -98,6 +102,8 @@ def ensemble_runs(
 
 def _join_missing(runs: Sequence[Run]) -> list[MissingClip]:
     """List the clips that lack features; all runs have the same clips with features."""
+    from trainer.runs.report import MissingClip
+
     joined: dict[str, MissingClip] = {}
     for run in runs:
         for clip in run.metrics["missing"]["clips"]:

@@ -4,15 +4,15 @@ import pytest
 import torch
 
 from extractors.running import faults
-from extractors.running.faults import find_fault
+from extractors.running.faults import describe_fault
 
 ILLEGAL = "CUDA error: an illegal memory access was encountered\nFor debugging consider ..."
 
 
 def test_an_error_on_a_device_that_works_is_no_fault_of_it() -> None:
-    assert find_fault(torch.AcceleratorError(ILLEGAL), "cpu") is None
-    assert find_fault(RuntimeError("shapes differ"), "cpu") is None
-    assert find_fault(ValueError("crops must be square, not out of memory"), "cpu") is None
+    assert describe_fault(torch.AcceleratorError(ILLEGAL), "cpu") == ""
+    assert describe_fault(RuntimeError("shapes differ"), "cpu") == ""
+    assert describe_fault(ValueError("crops must be square, not out of memory"), "cpu") == ""
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def test_an_error_on_a_device_that_works_is_no_fault_of_it() -> None:
     ],
 )
 def test_a_lack_of_memory_for_the_smallest_batch_is_the_devices_fault(error: Exception) -> None:
-    fault = find_fault(error, "cpu")
+    fault = describe_fault(error, "cpu")
     assert "cpu has too little free memory: " in str(fault)
     assert "CUDA out of memory. Tried to allocate 1 GiB\nEnd what else uses it" in str(fault)
 
@@ -36,8 +36,8 @@ def test_an_error_after_which_the_device_computes_nothing_is_its_fault(
         raise torch.AcceleratorError("CUDA error: unspecified launch failure")
 
     monkeypatch.setattr(faults, "try_device", fail)
-    assert find_fault(ValueError("crops must be square"), "cuda:1") is None
-    fault = find_fault(torch.AcceleratorError(ILLEGAL), "cuda:1")
+    assert describe_fault(ValueError("crops must be square"), "cuda:1") == ""
+    fault = describe_fault(torch.AcceleratorError(ILLEGAL), "cuda:1")
     assert str(fault).splitlines()[0] == (
         "cuda:1 computes no more: AcceleratorError: CUDA error: an illegal memory access was "
         "encountered (then AcceleratorError: CUDA error: unspecified launch failure)"
@@ -51,4 +51,4 @@ def test_a_device_is_tried_by_computing_on_it() -> None:
 
 
 def test_a_gpu_that_works_is_at_no_fault(gpu: str) -> None:
-    assert find_fault(RuntimeError("shapes differ"), gpu) is None
+    assert describe_fault(RuntimeError("shapes differ"), gpu) == ""

@@ -127,7 +127,7 @@ def test_convert_writes_what_check_then_accepts(weight_file: Path, tmp_path: Pat
     assert "source_sha256" in run("check", out).output
 
     again = run("convert", weight_file, "-o", out, "--network", "resnet18")
-    assert again.exit_code == 1
+    assert again.exit_code == 2
     assert "exists; pass --overwrite to replace it" in again.output
     bgr = run(
         *("convert", weight_file, "-o", out, "--network", "resnet18", "--overwrite"),
@@ -139,7 +139,7 @@ def test_convert_writes_what_check_then_accepts(weight_file: Path, tmp_path: Pat
 
 def test_convert_refuses_what_does_not_fit(weight_file: Path, tmp_path: Path) -> None:
     result = run("convert", weight_file, "-o", tmp_path / "out.safetensors", "--network", "ir50")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "this file looks like resnet18" in result.output
     assert not (tmp_path / "out.safetensors").exists()
     result = run("convert", weight_file, "-o", tmp_path / "out.pth", "--network", "resnet18")

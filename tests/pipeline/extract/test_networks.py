@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from extractors.networks import NETWORKS
 from extractors.weights import load
 from extractors.weights.load import save_weights
 from extractors.weights.random import initialise
+from pipeline.cli import main
 from pipeline.extract.networks import load_here
 from pipeline.extract.plan import Plan, plan_sets
 from pipeline.extract.settings import StageOneSettings
 from pipeline.extract.weights import PlanError, parse_weights
+from pipeline.workers.error import MachineError
 
 
 def write_weights(path: Path, seed: int) -> Path:
@@ -51,8 +55,34 @@ def test_weights_that_changed_between_plan_and_load_are_noticed(tmp_path: Path) 
     path = write_weights(tmp_path / "w.safetensors", 5)
     made = plan(tmp_path, str(path))
     write_weights(path, 6)
-    with pytest.raises(ValueError, match=r"weights of resnet18 changed since .*w\.safetensors"):
+    with pytest.raises(MachineError, match=r"of resnet18 can't .*/w\.safetensors changed since"):
         load_here(made.sets[-1], made)
+    path.unlink()
+    with pytest.raises(MachineError, match=r"of resnet18 can't be loaded: .*/w\.safetensors"):
+        load_here(made.sets[-1], made)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("jobs", "consumer"), [(0, "own"), (2, "own"), (2, "shared")])
+def test_weights_replaced_during_a_run_end_it_and_no_clip_is_failed_for_them(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int, consumer: str
+) -> None:
+    path, cache = write_weights(tmp_path / "w.safetensors", 5), tmp_path / "cache"
+
+    def plan_then_replace(*given: Any, **settings: Any) -> Plan:
+        made = plan_sets(*given, **settings)
+        write_weights(path, 6)
+        return made
+
+    monkeypatch.setattr("pipeline.extract.plan.plan_sets", plan_then_replace)
+    command = ["extract", str(corpus), "--cache", str(cache), "--sets", "resnet18"]
+    command += ["--weights", f"resnet18={path}", "--jobs", str(jobs), "--consumer", consumer]
+    result = CliRunner().invoke(main, [*command, "--shard", "1/3"])
+    assert result.exit_code == 1, result.output
+    assert f"Error: the weights of resnet18 can't be loaded: {path} changed since" in result.output
+    assert "clips are done. Run the same command again to go on." in result.output
+    assert list(cache.glob("resnet18-*/set.json"))
+    assert not list(cache.rglob("failures/*"))
 
 
 def test_a_file_that_the_plan_digested_is_not_digested_again_while_it_stays_as_it_was(

@@ -158,7 +158,7 @@ def test_batches_too_large_for_the_gpu_are_halved_until_they_fit(
         assert network.batch_size == 2
         most = 0
         (reply,) = ask(consumer, make_crops(7, 0))
-        assert reply.of_device
+        assert reply.of_machine
         assert "too little free memory: OutOfMemoryError: no room for 1\n" in reply.error
 
 
@@ -174,13 +174,13 @@ def test_a_device_that_fails_is_blamed_before_every_clip_and_one_that_works_befo
     crops = [make_crops(2, seed) for seed in range(3)]
     with Consumer(lambda _: network, threads=1) as consumer:
         replies = ask(consumer, *crops)
-        assert [reply.of_device for reply in replies] == [False] * 3
+        assert [reply.of_machine for reply in replies] == [False] * 3
         assert {reply.error for reply in replies} == {
             "AcceleratorError: CUDA error: an illegal memory access"
         }
         monkeypatch.setattr(faults, "try_device", begin)
         replies = ask(consumer, *crops)
-    assert [reply.of_device for reply in replies] == [True] * 3
+    assert [reply.of_machine for reply in replies] == [True] * 3
     assert all(reply.error.startswith("cpu computes no more: Accel") for reply in replies)
 
 
@@ -189,7 +189,7 @@ def test_a_network_that_finds_no_memory_when_it_is_loaded_is_the_devices_fault()
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with Consumer(load, threads=1) as consumer:
-        assert ask(consumer, make_crops(3, 0))[0].of_device
+        assert ask(consumer, make_crops(3, 0))[0].of_machine
 
 
 def test_a_worker_that_dies_with_its_crops_in_a_batch_disturbs_no_other(
