@@ -80,7 +80,7 @@ def test_weights_replaced_during_a_run_end_it_and_no_clip_is_failed_for_them(
     result = CliRunner().invoke(main, [*command, "--shard", "1/3"])
     assert result.exit_code == 1, result.output
     assert f"Error: the weights of resnet18 can't be loaded: {path} changed since" in result.output
-    assert "clips are done. Run the same command again to go on." in result.output
+    assert "clips are done and stay. Run the same command again to go on." in result.output
     assert list(cache.glob("resnet18-*/set.json"))
     assert not list(cache.rglob("failures/*"))
 
