@@ -182,6 +182,8 @@ def extract(
             check_place(cache)
         if out is not None:
             check_file_place(out)
+            if out.exists() and out.samefile(manifest):
+                raise PlanError(f"--out {out} is the manifest; name another file for the report")
     # Every error of manifests, settings, sets, weights and overrides is a ValueError.
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error

@@ -92,6 +92,19 @@ def test_shards_cut_a_manifest_into_parts_that_together_are_the_whole(
     assert find_set(cache, "spectrogram").clip_ids() == sorted(ids)
 
 
+def test_a_report_never_takes_the_place_of_the_manifest(tmp_path: Path) -> None:
+    write_tone(tmp_path / "tone.wav", 0.5)
+    manifest = write_manifest(tmp_path / "m.csv", [Clip("tone", tmp_path / "tone.wav")])
+    before = manifest.read_bytes()
+    common = (manifest, tmp_path / "cache", "--sets", "spectrogram")
+    (tmp_path / "link").symlink_to(manifest)
+    for name in ("m.csv", "link"):
+        result = extract(*common, "--out", str(tmp_path / name))
+        assert result.exit_code == 2
+        assert "is the manifest; name another file for the report" in result.stderr
+    assert manifest.read_bytes() == before
+
+
 def test_a_cache_that_cannot_be_made_is_refused_before_any_work(enterable: Path) -> None:
     write_tone(enterable / "tone.wav", 0.5)
     write_manifest(enterable / "m.csv", [Clip("tone", enterable / "tone.wav")])
