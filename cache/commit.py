@@ -136,8 +136,12 @@ def check_place(path: Path) -> None:
         folder = folder.parent
     try:
         Path(tempfile.mkdtemp(prefix=".avfuse-", dir=folder)).rmdir()
+    except FileNotFoundError as error:  # the folder is there: its file system makes no folders
+        raise CacheWriteError(
+            f"{path} can't be written to {folder}: nothing can be made there; name another place"
+        ) from error
     except OSError as error:
-        raise write_error(path.name or str(path), folder, error) from error
+        raise write_error(str(path), folder, error) from error
 
 
 def check_file_place(path: Path) -> None:

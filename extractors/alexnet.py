@@ -40,9 +40,13 @@ LAYERS = (
 )
 
 
-STRIDE = 32  # steps of the spectrogram from one step of the grid to the next
-REACH = 195  # steps that one step of the grid looks at
-BEFORE = 64  # of them, those before 32 times its number
+# Steps of the spectrogram: from one step of the grid to the next; those that one step looks at; and
+# of them, those before ``STRIDE`` times its number.
+STRIDE, REACH, BEFORE = 1, 1, 0
+for _layer in LAYERS:
+    REACH += (_layer.kernel - 1) * STRIDE
+    BEFORE += _layer.padding * STRIDE
+    STRIDE *= _layer.stride
 # Steps of the grid that are computed at once, about half a minute: memory doesn't grow with length.
 BLOCK = 100
 

@@ -245,7 +245,7 @@ REFUSED: list[tuple[list[str], str]] = [
     (["predict", str(MANIFEST), "--curve", "/proc/x.png"], "proc can't be written to /proc"),
     (["predict", str(MANIFEST), "--device", "tpu"], "expected auto, cpu, cuda or cuda:N"),
     (["demo", "gone", "--speakers", "1"], "1 is not in the range"),
-    (["demo", "-o", "/proc/x"], "x can't be written to /proc"),
+    (["demo", "-o", "/proc/x"], "/proc/x can't be written to /proc: nothing can be made there;"),
     (["demo", "-o", str(MANIFEST)], "manifest.csv is not a folder"),
     (["index", "folder", ".", "-o", "/proc/x/m.csv"], "x can't be written to /proc"),
     (["index", "folder", ".", "-o", str(MANIFEST / "m.csv")], "manifest.csv is not a folder"),
