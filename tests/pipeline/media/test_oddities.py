@@ -73,7 +73,7 @@ def test_hd_without_a_colour_matrix_is_noted(
     codec = "png" if pix_fmt in ("gray", "rgb24") else "libx264"
     tags = tagged(colorspace=space) if space else None
     images = [grey_frame(number, *size) for number in range(2)]
-    path = write_video(tmp_path / "a.mkv", images, codec=codec, pix_fmt=pix_fmt, prepare=tags)
+    path = write_video(tmp_path / "a.mov", images, codec=codec, pix_fmt=pix_fmt, prepare=tags)
     assert notes_of(path) == (["untagged hd"] if noted else [])
 
 
