@@ -268,9 +268,7 @@ class VideoReader:
         if whole and declared and decoded < declared - hidden:
             self.problems.append(f"decoded {decoded} of {declared} declared frames")
         elif whole and declared and hidden:
-            self.notes.append(
-                f"{hidden} of {declared} declared frames are hidden by the file's edit list"
-            )
+            self.notes.append(f"edit list: {hidden} of {declared} declared frames are hidden by it")
         elif whole and not declared and info.audio is None and info.duration_seconds:
             end = (met.clock.last or 0.0) + met.clock.interval
             if end < info.duration_seconds - MISSING_SECONDS:
