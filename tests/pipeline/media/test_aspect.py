@@ -174,3 +174,10 @@ def test_a_later_ratio_makes_no_frame_larger(tmp_path: Path) -> None:
     reader = VideoReader(path, DecodeSettings(max_pixels=48 * 64))
     assert read_all(reader).images.shape == (80, 48, 64, 3)
     assert reader.notes == [CHANGES]
+
+
+def test_the_limit_of_pixels_holds_for_a_size_that_no_header_tells(tmp_path: Path) -> None:
+    path = join(tmp_path / "a.ts", ("1", [quarters()] * 40), ("4", [quarters()] * 40))
+    reader = VideoReader(path, DecodeSettings(max_pixels=48 * 64), Span(2.4))
+    with pytest.raises(MediaError, match=r"a frame of 256x48 pixels \(max_pixels\)"):
+        read_all(reader)

@@ -77,13 +77,19 @@ def test_hd_without_a_colour_matrix_is_noted(
     assert notes_of(path) == (["untagged hd"] if noted else [])
 
 
-def test_an_interlaced_picture_is_noted_and_read_as_it_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [("libx264", {"x264-params": "tff=1"}), ("mpeg4", {"flags": "+ilme+ildct"})],
+)
+def test_an_interlaced_picture_is_noted_and_read_as_it_is(
+    tmp_path: Path, codec: str, options: dict[str, str]
+) -> None:
     images = [grey_frame(number, 64, 64) for number in range(9)]
 
     def interlaced(stream: av.VideoStream) -> None:
-        stream.options = {"x264-params": "tff=1", "g": "12"}
+        stream.options = options
 
-    path = write_video(tmp_path / "a.mp4", images, prepare=interlaced)
+    path = write_video(tmp_path / "a.avi", images, codec=codec, prepare=interlaced)
     reader = VideoReader(path)
     frames = read_all(reader)
     assert reader.notes == [
