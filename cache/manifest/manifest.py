@@ -18,7 +18,7 @@ from cache.commit import whole_file
 from cache.manifest.clip import COLUMNS, SPLITS, Clip
 from cache.manifest.files import ManifestFiles, absolute
 from cache.manifest.rows import RowParser, check_header
-from cache.manifest.table import TableError, read_table
+from cache.manifest.table import TableError, open_table
 
 __all__ = ["SPLITS", "Clip", "Manifest", "ManifestError", "read_manifest", "write_manifest"]
 
@@ -110,18 +110,19 @@ def read_manifest(path: Path, *, check_files: bool = True, follow_links: bool = 
     problems = parser.problems
     clips: list[Clip] = []
     try:
-        records = read_table(path)
-        header = next(records, None)
-        if header is None:
-            raise ManifestError(path, ["is empty; expected a table that starts clip,path"])
-        columns = check_header(header[1], problems)
-        if columns is None:
-            raise ManifestError(path, problems)
-        for line, fields in records:
-            if parser.check_fields(line, fields, num_columns=len(header[1])):
-                clip = parser.parse(line, {name: fields[at] for name, at in columns.items()})
-                if clip is not None:
-                    clips.append(clip)
+        with open_table(path) as table:
+            parser.delimiter = table.delimiter
+            line, header = next(table.records, (0, []))
+            if not header:
+                raise ManifestError(path, ["is empty; expected a table that starts clip,path"])
+            columns = check_header(line, header, problems)
+            if columns is None:
+                raise ManifestError(path, problems)
+            for line, fields in table.records:
+                if parser.check_fields(line, fields, num_columns=len(header)):
+                    clip = parser.parse(line, {name: fields[at] for name, at in columns.items()})
+                    if clip is not None:
+                        clips.append(clip)
     except TableError as error:
         problems.append(str(error))
     if not problems and not clips:

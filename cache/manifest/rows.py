@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 import re
 import sys
 import unicodedata
@@ -13,6 +12,7 @@ from pathlib import Path
 from cache.manifest.clip import COLUMNS, SPLIT_NAMES, SPLITS, Clip
 from cache.manifest.clip_id import check_clip_id
 from cache.manifest.files import ManifestFiles
+from cache.manifest.numbers import read_seconds, read_whole
 from cache.manifest.table import first_bad_byte
 
 MAX_NAME_LENGTH = 200  # of a label or a speaker
@@ -23,8 +23,6 @@ MAX_SECONDS = 1e7
 
 _REQUIRED = ("clip", "path")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?|-?\.[0-9]+([eE][+-]?[0-9]+)?")
-_DIGITS = re.compile(r"[0-9]{1,9}")
 _NEAR = {  # columns that other tools write, too far from ours to be found by spelling
     "clip_id": "clip",
     "start": "start_seconds",
@@ -35,11 +33,12 @@ _NEAR = {  # columns that other tools write, too far from ours to be found by sp
 _NOT_NEAR = {"folder"}  # a column of its own, one letter pair from "fold"
 
 
-def check_header(fields: list[str], problems: list[str]) -> dict[str, int] | None:
-    """Find the known columns in a manifest's first line.
+def check_header(line: int, fields: list[str], problems: list[str]) -> dict[str, int] | None:
+    """Find the known columns in a manifest's header.
 
     Args:
-        fields: the names in the first line.
+        line: where the header stands.
+        fields: the names in it.
         problems: one line is added for each name that is missing, doubled or nearly a known one.
 
     Returns:
@@ -49,22 +48,20 @@ def check_header(fields: list[str], problems: list[str]) -> dict[str, int] | Non
     found = ",".join(fields)[:200]
     for position, name in enumerate(fields):
         if name in columns:
-            problems.append(f"line 1: column {name} stands twice in the header")
+            problems.append(f"line {line}: column {name} stands twice in the header")
         elif name in COLUMNS:
             columns[name] = position
     for name in fields:
         near = None if name in columns else _nearest(name, taken=columns)
         if near:
             problems.append(
-                f"line 1: column {name!r} is nearly {near!r}; "
+                f"line {line}: column {name!r} is nearly {near!r}; "
                 f"write {near!r} if it is that, another name if not"
             )
     missing = [name for name in _REQUIRED if name not in columns]
     if missing:
-        other = next((mark for mark in ";\t|" if mark in found and "," not in found), None)
-        hint = f"; it looks separated by {other!r}, and must be by ','" if other else ""
         problems.append(
-            f"line 1: the header has no column {' and no column '.join(missing)}{hint}; "
+            f"line {line}: the header has no column {' and no column '.join(missing)}; "
             f"expected {','.join(COLUMNS[:5])}, got {found!r}"
         )
         return None
@@ -92,6 +89,10 @@ class RowParser:
         check_files: look at each file.
         follow_links: let a relative path leave ``folder`` by a symbolic link.
         check_spelling: report labels and speakers that differ only in case.
+
+    Attributes:
+        delimiter: what stands between the table's fields; tells a decimal comma from others.
+        problems: what is wrong, each with its line.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class RowParser:
         self.folder = folder
         self.check_files = check_files
         self.check_spelling = check_spelling
+        self.delimiter = ","
         self.problems: list[str] = []
         self._files = ManifestFiles(folder, follow_links=follow_links)
         self._ids: dict[str, tuple[str, int]] = {}
@@ -188,9 +190,9 @@ class RowParser:
         if split and split.casefold() not in SPLIT_NAMES:
             self._report(line, f"split {split!r} is none of {', '.join(SPLITS)}")
             split = None
-        if fold and not (_DIGITS.fullmatch(fold) and int(fold) <= MAX_FOLD):
+        number = read_whole(fold) if fold else None
+        if fold and (number is None or number > MAX_FOLD):
             self._report(line, f"fold {fold!r} is not an integer from 0 to {MAX_FOLD}")
-            fold = None
         start = self._parse_seconds(line, "start_seconds", values)
         end = self._parse_seconds(line, "end_seconds", values)
         if end is not None and end <= (start or 0.0):
@@ -207,7 +209,7 @@ class RowParser:
             label=sys.intern(label) if label else None,
             split=SPLIT_NAMES[split.casefold()] if split else None,
             speaker=sys.intern(speaker) if speaker else None,
-            fold=int(fold) if fold else None,
+            fold=number,
             start_seconds=start,
             end_seconds=end,
         )
@@ -216,11 +218,15 @@ class RowParser:
         text = values.get(name)
         if not text:
             return None
-        number = float(text) if _NUMBER.fullmatch(text) else math.nan
-        if not 0 <= number <= MAX_SECONDS:
-            self._report(line, f"{name} {text!r} is not a number of seconds from 0 on")
-            return None
-        return number
+        seconds = read_seconds(text, delimiter=self.delimiter)
+        if seconds is not None and 0 <= seconds <= MAX_SECONDS:
+            return seconds
+        hint = f"; write a point for a decimal comma, {text.replace(',', '.')}"
+        self._report(
+            line,
+            f"{name} {text!r} is not a number of seconds from 0 on{hint if ',' in text else ''}",
+        )
+        return None
 
 
 def text_problem(name: str, value: str) -> str | None:

@@ -13,8 +13,6 @@ from cache.manifest.rows import RowParser
 from cache.manifest.table import TableError, read_table
 from pipeline.index.files import Found, IndexingError
 
-DELIMITERS = ",;\t|"
-
 
 def index_csv(
     table: Path,
@@ -47,7 +45,6 @@ def index_csv(
     folder = Path(os.path.abspath(root or table.parent))  # noqa: PTH100 - keeps links
     parser = RowParser(folder, check_files=False, follow_links=False, check_spelling=False)
     try:
-        delimiter = delimiter or _sniff(table)
         records = read_table(table, delimiter=delimiter)
         header = [name.strip() for name in next(records, (1, []))[1]]
         positions = _map_columns(table, header, columns or {})
@@ -92,18 +89,6 @@ def _leave_out_missing(found: Found, table: Path) -> None:
         missing = len(found.clips) - len(here)
         found.warnings.append(f"{missing} of {len(found.clips)} clips listed have no file")
     found.clips = here
-
-
-def _sniff(table: Path) -> str:
-    """Return the delimiter that parts the header into most fields, the comma where none does."""
-    return max(DELIMITERS, key=lambda delimiter: len(_header(table, delimiter)))
-
-
-def _header(table: Path, delimiter: str) -> list[str]:
-    try:
-        return next(read_table(table, delimiter=delimiter), (1, []))[1]
-    except TableError:
-        return []
 
 
 def _map_columns(table: Path, header: list[str], columns: Mapping[str, str]) -> dict[str, int]:
