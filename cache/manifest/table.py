@@ -95,7 +95,7 @@ def open_table(
             more than ``MAX_LINES_PER_RECORD`` lines, its quotes don't match, or UTF-16 is broken.
     """
     try:
-        file = path.open("rb", buffering=_NUM_BYTES_LOOKED_AT)
+        file = io.BufferedReader(path.open("rb", buffering=0), _NUM_BYTES_LOOKED_AT)
     except IsADirectoryError:
         raise TableError("is a folder; expected a CSV file", 0) from None
     except FileNotFoundError:
