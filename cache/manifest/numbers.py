@@ -8,6 +8,7 @@ from decimal import Decimal
 _NUMBER = re.compile(r"-?([0-9]+([.,][0-9]*)?|[.,][0-9]+)([eE][+-]?[0-9]+)?")
 _THOUSANDS = re.compile(r"-?[1-9][0-9]{0,2},[0-9]{3}")
 _WHOLE = re.compile(r"([0-9]{1,9})([.,]0*)?")
+_SPOILT = re.compile(r"[0-9]+[.,]0+|[0-9]([.,][0-9]+)?[eE]\+[0-9]+")
 _CLOCK = re.compile(
     r"(?:([0-9]{1,3}) days? )?(?:(?:([0-9]{1,3}):)?([0-9]{1,3}):)([0-9]{1,2}(?:[.,][0-9]*)?)"
 )
@@ -52,3 +53,8 @@ def read_whole(text: str) -> int | None:
     """Read a whole number from 0 on, ``1.0`` and ``1,0`` being 1; None where it is none."""
     whole = _WHOLE.fullmatch(text)
     return int(whole[1]) if whole else None
+
+
+def is_spoilt(text: str) -> bool:
+    """Tell whether a program made a number of a name: ``1.0`` of 1, ``1E+05`` of 100000."""
+    return bool(_SPOILT.fullmatch(text))

@@ -12,7 +12,7 @@ from pathlib import Path
 from cache.manifest.clip import COLUMNS, SPLIT_NAMES, SPLITS, Clip
 from cache.manifest.clip_id import check_clip_id
 from cache.manifest.files import ManifestFiles
-from cache.manifest.numbers import read_seconds, read_whole
+from cache.manifest.numbers import is_spoilt, read_seconds, read_whole
 from cache.manifest.table import first_bad_byte
 
 MAX_NAME_LENGTH = 200  # of a label or a speaker
@@ -22,6 +22,10 @@ MAX_FOLD = 99_999
 MAX_SECONDS = 1e7
 
 _REQUIRED = ("clip", "path")
+_NAMES = (*_REQUIRED, "label", "speaker")
+# What R, pandas and spreadsheet programs write for no value, and for one that can't be computed.
+_NO_VALUE = frozenset({"NA", "N/A", "#N/A", "<NA>", "NaN", "nan", "NULL"})
+_ERRORS = frozenset({"#NAME?", "#REF!", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!"})
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _NEAR = {  # columns that other tools write, too far from ours to be found by spelling
     "clip_id": "clip",
@@ -88,10 +92,11 @@ class RowParser:
         folder: the manifest's folder, absolute.
         check_files: look at each file.
         follow_links: let a relative path leave ``folder`` by a symbolic link.
-        check_spelling: report labels and speakers that differ only in case.
+        check_spelling: report ids, labels and speakers that differ only in case.
 
     Attributes:
         delimiter: what stands between the table's fields; tells a decimal comma from others.
+        utf8_advice: what to do where a byte isn't UTF-8.
         problems: what is wrong, each with its line.
     """
 
@@ -102,6 +107,7 @@ class RowParser:
         self.check_files = check_files
         self.check_spelling = check_spelling
         self.delimiter = ","
+        self.utf8_advice = "save the table as UTF-8"
         self.problems: list[str] = []
         self._files = ManifestFiles(folder, follow_links=follow_links)
         self._ids: dict[str, tuple[str, int]] = {}
@@ -111,9 +117,9 @@ class RowParser:
         """Tell whether a row can be read at all: UTF-8, and as many fields as columns."""
         bad_byte = first_bad_byte(fields)
         if bad_byte is not None:
-            self._report(line, f"not UTF-8 (byte 0x{bad_byte:02x}); save the table as UTF-8")
+            self.report(line, f"not UTF-8 (byte 0x{bad_byte:02x}); {self.utf8_advice}")
         elif len(fields) != num_columns:
-            self._report(
+            self.report(
                 line,
                 f"has {len(fields)} fields where the header has {num_columns}; "
                 "quote a field that holds a comma",
@@ -130,12 +136,19 @@ class RowParser:
             values: known column to text; ``clip`` and ``path`` must be there.
         """
         before = len(self.problems)
+        read = {}
         for name, value in values.items():
             problem = text_problem(name, value)
+            if not problem:
+                try:
+                    read[name] = read_text(name, value)
+                except ValueError as error:
+                    problem = str(error)
             if problem:
-                self._report(line, problem)
+                self.report(line, problem)
         if len(self.problems) > before:
             return None
+        values = read
         clip = self._parse_values(line, values)
         self._check_id(line, clip.id)
         if self.check_spelling:
@@ -146,23 +159,25 @@ class RowParser:
         if not problem and self.check_files:
             problem = self._files.problem(values["path"])
         if problem:
-            self._report(line, problem)
+            self.report(line, problem)
         return clip if len(self.problems) == before else None
 
-    def _report(self, line: int, problem: str) -> None:
+    def report(self, line: int, problem: str) -> None:
+        """Add a problem; a very long one loses its middle."""
         if len(problem) > MAX_PROBLEM_LENGTH:  # its end says what to do
             half = MAX_PROBLEM_LENGTH // 2
             problem = f"{problem[:half]} ... {problem[-half:]}"
         self.problems.append(f"line {line}: {problem}")
 
     def _check_id(self, line: int, clip_id: str) -> None:
-        first, first_line = self._ids.setdefault(clip_id.lower(), (clip_id, line))
+        key = clip_id.lower() if self.check_spelling else clip_id
+        first, first_line = self._ids.setdefault(key, (clip_id, line))
         if first_line == line:
             return
         if first == clip_id:
-            self._report(line, f"clip id {clip_id!r} is already on line {first_line}")
+            self.report(line, f"clip id {clip_id!r} is already on line {first_line}")
         else:
-            self._report(
+            self.report(
                 line,
                 f"clip id {clip_id!r} differs only in case from {first!r} on line {first_line}; "
                 "some disks hold one of two such files",
@@ -175,7 +190,7 @@ class RowParser:
         first, first_line = self._spellings.setdefault((name, f" {folded}"), (text, line))
         self._spellings[(name, text)] = (text, line)
         if first != text:
-            self._report(
+            self.report(
                 line,
                 f"{name} {text!r} differs only in case from {first!r} on line {first_line}; "
                 "write both alike",
@@ -186,17 +201,19 @@ class RowParser:
         try:
             check_clip_id(clip_id)
         except ValueError as error:
-            self._report(line, str(error))
+            self.report(line, str(error))
         if split and split.casefold() not in SPLIT_NAMES:
-            self._report(line, f"split {split!r} is none of {', '.join(SPLITS)}")
+            near = difflib.get_close_matches(split.casefold(), SPLIT_NAMES, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            self.report(line, f"split {split!r} is none of {', '.join(SPLITS)}{hint}")
             split = None
         number = read_whole(fold) if fold else None
         if fold and (number is None or number > MAX_FOLD):
-            self._report(line, f"fold {fold!r} is not an integer from 0 to {MAX_FOLD}")
+            self.report(line, f"fold {fold!r} is not an integer from 0 to {MAX_FOLD}")
         start = self._parse_seconds(line, "start_seconds", values)
         end = self._parse_seconds(line, "end_seconds", values)
         if end is not None and end <= (start or 0.0):
-            self._report(
+            self.report(
                 line,
                 f"end_seconds {values['end_seconds']} is not after start_seconds "
                 f"{values.get('start_seconds') or 0}",
@@ -222,11 +239,36 @@ class RowParser:
         if seconds is not None and 0 <= seconds <= MAX_SECONDS:
             return seconds
         hint = f"; write a point for a decimal comma, {text.replace(',', '.')}"
-        self._report(
+        self.report(
             line,
             f"{name} {text!r} is not a number of seconds from 0 on{hint if ',' in text else ''}",
         )
         return None
+
+
+def read_text(name: str, text: str) -> str:
+    """Return a field as it was before a program wrote it.
+
+    A word for no value (``NA``, ``NaN``, ``NULL`` ...) is empty. A label or speaker that is a whole
+    number is read without the decimal zero that pandas gives it beside missing ones.
+
+    Raises:
+        ValueError: it is a spreadsheet's error, or a name that was made a number: ``1E+05``, or
+            ``1.0`` for an id or a path.
+    """
+    if text in _NO_VALUE:
+        return ""
+    if text in _ERRORS:
+        raise ValueError(f"{name} {text!r} is an error of a spreadsheet, and no value")
+    if name in _NAMES and is_spoilt(text):
+        number = read_whole(text)
+        if number is None or name in _REQUIRED:
+            raise ValueError(
+                f"{name} {text!r} is a number as a spreadsheet or pandas writes it; "
+                "make its column text and write it anew"
+            )
+        return str(number)
+    return text
 
 
 def text_problem(name: str, value: str) -> str | None:
@@ -238,7 +280,7 @@ def text_problem(name: str, value: str) -> str | None:
     if not value.isprintable() and _CONTROL.search(value):
         return f"{name} {value!r} holds a line end, NUL or another control character"
     if name == "path":
-        return None if value else "path is empty"
+        return "path is empty" if value in _NO_VALUE or not value else None
     if value != value.strip():
         return f"{name} {value!r} has blanks around it; remove them"
     return None

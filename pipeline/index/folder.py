@@ -62,7 +62,7 @@ def index_folder(
         )
     for path, parts in paths:
         unlabelled = in_splits and len(parts) > 1 and parts[0] not in with_classes
-        speaker = parts[speaker_level - 1] if 0 < (speaker_level or 0) < len(parts) else None
+        speaker = dict(enumerate(parts[:-1], 1)).get(speaker_level or 0)
         if len(parts) <= level and not unlabelled:
             found.leave_out(path, "in no class folder")
         elif speaker_level and speaker is None and not unlabelled:

@@ -86,10 +86,9 @@ def test_missing_files_are_left_out_and_warned_of(tmp_path: Path) -> None:
 
 def test_problems_of_rows_are_listed_at_once_by_their_lines(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp4")
-    long = f"{'x' * 200}é"
     path = table(
         tmp_path,
-        f"clip,path,fold\na,a.mp4,one\n,,1\nb,a.mp4\n\na,a.mp4,0\n{long},a.mp4,0\n",
+        "clip,path,fold\na,a.mp4,one\n,,1\nb,a.mp4\n\na,a.mp4,0\n",
     )
     with pytest.raises(ManifestError) as caught:
         index_csv(path)
@@ -98,20 +97,19 @@ def test_problems_of_rows_are_listed_at_once_by_their_lines(tmp_path: Path) -> N
         "line 3: path is empty",
         "line 4: has 2 fields where the header has 3; quote a field that holds a comma"[:60],
         "line 6: clip id 'a' is already on line 2",
-        f"line 7: clip id '{'x' * 40}'... has 207 characters; at most 200"[:60],
     ]
 
 
 def test_a_table_without_paths_names_its_columns(tmp_path: Path) -> None:
     with pytest.raises(
-        IndexingError, match=r"has no column 'path'; say .* --path-column\. It has f"
+        IndexingError, match=r"has no column 'path'; say .* --path-column, .*\. It has f"
     ):
         index_csv(table(tmp_path, "file,label\na.mp4,sad\n"))
 
 
 def test_a_mapped_column_must_be_there_once(tmp_path: Path) -> None:
     path = table(tmp_path, "path,emo,emo\na.mp4,sad,sad\n")
-    with pytest.raises(IndexingError, match="has no column 'emotion'; it has path, emo, emo"):
+    with pytest.raises(IndexingError, match=r"has no column 'emotion' .*'emo'.*; it has path, emo"):
         index_csv(path, columns={"label": "emotion"})
     with pytest.raises(IndexingError, match="has column 'emo' twice"):
         index_csv(path, columns={"label": "emo"})

@@ -72,8 +72,8 @@ def test_long_and_odd_names_are_clips(tmp_path: Path) -> None:
     assert len({check_clip_id(clip.id) for clip in found.clips}) == len(names)
 
 
-ENTERFACE = ["subject 1/anger/sentence 1/s1_an_1.avi", "subject 1/happiness/sentence 1/s1_ha_1.avi",
-             "subject 2/anger/sentence 1/s2_an_1.avi", "subject 2/happiness/sentence 1/s2_ha_1.avi"]  # fmt: skip
+ENTERFACE = [f"subject {who}/{emotion}/sentence 1/s{who}_{emotion[:2]}_1.avi" for who in (1, 2)
+             for emotion in ("anger", "happiness")]  # fmt: skip
 MEAD = [f"{who}/{kind}/front/{emotion}/level_1/001.mp4" for who in ("M003", "W009")
         for kind in ("video", "audio") for emotion in ("angry", "happy")]  # fmt: skip
 
@@ -114,8 +114,8 @@ def test_labels_and_speakers_on_one_level_are_refused(tmp_path: Path) -> None:
     [
         (
             ENTERFACE,
-            "the labels are subject 1, subject 2; the names anger, happiness recur below most of them: "
-            "did you mean --label-level 2 --speaker-level 1?",
+            "the labels are subject 1, subject 2; the names anger, happiness recur below most of "
+            "them: did you mean --label-level 2 --speaker-level 1?",
         ),
         (
             MEAD,
