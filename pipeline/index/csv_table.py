@@ -58,10 +58,11 @@ def index_csv(
     except TableError as error:
         raise IndexingError(f"{table}: {error}") from error
     positions = _map_columns(table, header, columns or {}, template)
-    used = set(positions.values())
-    if template:
-        template.check_columns(table, header)
-        used.update(header.index(name) for name in template.columns)
+    parts = {
+        name: _position(table, header, name, exact=True)
+        for name in (template.columns if template else ())
+    }
+    used = {*positions.values(), *parts.values()}
     unused = [name for i, name in enumerate(header) if i not in used and name]
     if unused:
         found.notes.append(f"columns not used: {', '.join(unused)[:200]}")
@@ -75,7 +76,7 @@ def index_csv(
         values = {name: fields[at] for name, at in positions.items()}
         try:
             if template:
-                values["path"] = template.fill(dict(zip(header, fields, strict=True)))
+                values["path"] = template.fill({name: fields[at] for name, at in parts.items()})
             text = read_text("path", values["path"])
             if not text:
                 raise ValueError("path is empty")
@@ -121,13 +122,12 @@ def _map_columns(
         raise IndexingError(f"{unknown[0]!r} is no manifest column; known: {', '.join(COLUMNS)}")
     if template and "path" in columns:
         raise IndexingError("the paths are made by --path or stand in --path-column, not both")
-    positions = {}
-    for name in COLUMNS:
-        if template and name == "path":
-            continue
-        position = _position(table, header, columns.get(name, name), needed=name in columns)
-        if position is not None:
-            positions[name] = position
+    positions = {
+        name: _position(table, header, columns.get(name, name), exact=name in columns)
+        for name in COLUMNS
+        if not (template and name == "path")
+        and (name in columns or name in map(str.casefold, header))
+    }
     if not template and "path" not in positions:
         raise IndexingError(
             f"{table} has no column 'path'; say which holds the paths with --path-column, or make "
@@ -137,21 +137,20 @@ def _map_columns(
     return positions
 
 
-def _position(table: Path, header: Sequence[str], name: str, *, needed: bool) -> int | None:
-    """Return where a column stands: written alike, else the only one alike but for case."""
-    places = [i for i, other in enumerate(header) if other == name and needed] or [
+def _position(table: Path, header: Sequence[str], name: str, *, exact: bool) -> int:
+    """Return where a column stands: written alike if ``exact``, else alike but for case."""
+    places = [i for i, other in enumerate(header) if other == name and exact] or [
         i for i, other in enumerate(header) if other.casefold() == name.casefold()
     ]
-    if len(places) > 1:
-        names = {header[i] for i in places}
-        twice = f"column {header[places[0]]!r} twice"
-        raise IndexingError(
-            f"{table} has {twice if len(names) == 1 else f'the columns {sorted(names)}'}"
-            "; a column that is used must be there once"
-        )
-    if needed and not places:
+    if not places:
         raise IndexingError(
             f"{table} has no column {name!r}{did_you_mean(name, header)}; "
             f"it has {', '.join(header)[:300]}"
         )
-    return places[0] if places else None
+    if len(places) > 1:
+        names = sorted({header[i] for i in places})
+        raise IndexingError(
+            f"{table} has {f'column {names[0]!r} twice' if len(names) == 1 else f'columns {names}'}"
+            "; a column that is used must be there once"
+        )
+    return places[0]

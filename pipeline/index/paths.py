@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
@@ -16,7 +16,7 @@ from pathlib import Path
 from string import Formatter
 
 from cache.manifest.numbers import is_spoilt, read_whole
-from pipeline.index.files import IndexingError, did_you_mean, is_media
+from pipeline.index.files import IndexingError, is_media
 
 _DIGITS = re.compile(r"(?:0([1-9][0-9]?))?d")
 _ABSOLUTE = re.compile(r"[A-Za-z]:[\\/]|[\\/]")
@@ -62,21 +62,6 @@ class PathTemplate:
     def columns(self) -> tuple[str, ...]:
         """The columns, in their order."""
         return tuple(column for _, column, _ in self.parts if column is not None)
-
-    def check_columns(self, table: Path, header: Sequence[str]) -> None:
-        """Check that a table has the columns, each once.
-
-        Raises:
-            IndexingError: it doesn't.
-        """
-        for name in self.columns:
-            if header.count(name) != 1:
-                raise IndexingError(
-                    f"{table} has {'no' if name not in header else 'more than one'} column "
-                    f"{name!r} for the path {self.text!r}"
-                    f"{did_you_mean(name, [other for other in header if other != name])}; "
-                    f"it has {', '.join(header)[:300]}"
-                )
 
     def fill(self, values: Mapping[str, str]) -> str:
         """Return the path of a row.
