@@ -253,13 +253,24 @@ def read_text(name: str, text: str) -> str:
     number is read without the decimal zero that pandas gives it beside missing ones.
 
     Raises:
-        ValueError: it is a spreadsheet's error, or a name that was made a number: ``1E+05``, or
-            ``1.0`` for an id or a path.
+        ValueError: it is a spreadsheet's error, a label or speaker with a question mark or an
+            escaped quote, or a name that was made a number: ``1E+05``, or ``1.0`` for an id or a
+            path.
     """
     if text in _NO_VALUE:
         return ""
     if text in _ERRORS:
         raise ValueError(f"{name} {text!r} is an error of a spreadsheet, and no value")
+    if name in ("label", "speaker"):  # a path is found out by its file
+        if "?" in text:
+            raise ValueError(
+                f"{name} {text!r} has a question mark, which spreadsheets write for letters that "
+                "they can't save; save the table as CSV UTF-8, or leave the mark out"
+            )
+        if '\\"' in text:
+            raise ValueError(
+                f"{name} {text!r} has a backslash before a quote; quotes in a field are doubled"
+            )
     if name in _NAMES and is_spoilt(text):
         number = read_whole(text)
         if number is None or name in _REQUIRED:

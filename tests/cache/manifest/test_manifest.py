@@ -131,6 +131,9 @@ BAD_ROWS = {
     "b,b.mp4,1E+05,,,,,": "label '1E+05' is a number as a spreadsheet",
     "b,b.mp4,sad,,1.5E+10,,,": "speaker '1.5E+10' is a number as a spreadsheet",
     "b,b.mp4,#NAME?,,,,,": "label '#NAME?' is an error of a spreadsheet, and no value",
+    "b,b.mp4,??,,,,,": "label '??' has a question mark, which spreadsheets write for letters",
+    "b,b.mp4,sad,,M?ller,,,": "save the table as CSV UTF-8, or leave the mark out",
+    'b,b.mp4,a\\"b,,,,,': "has a backslash before a quote; quotes in a field are doubled",
     "b,NA,sad,,,,,": "path is empty",
     "NA,b.mp4,sad,,,,,": "'' is not a clip id",
     'b,b.mp4,sad,,,,"1,500",': "'1,500' is not a number of seconds from 0 on; write a point for a "
