@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -100,18 +101,21 @@ def index_csv(
 
 
 def _leave_out_missing(found: Found, table: Path) -> None:
-    here = []
-    for clip in found.clips:
-        if clip.path.is_file():
-            here.append(clip)
-        elif clip.path.is_dir():
-            found.leave_out(clip.path, "a directory; expected a media file")
-        else:
-            found.leave_out(clip.path, f"listed in {table.name}, but no such file")
-    if len(here) < len(found.clips):
-        missing = len(found.clips) - len(here)
-        found.warnings.append(f"{missing} of {len(found.clips)} clips listed have no file")
-    found.clips = here
+    listed, found.clips = found.clips, []
+    for clip in listed:
+        try:
+            if not stat.S_ISDIR(clip.path.stat().st_mode):
+                found.clips.append(clip)
+                continue
+            reason = "a directory; expected a media file"
+        except (FileNotFoundError, NotADirectoryError):
+            reason = f"listed in {table.name}, but no such file"
+        except OSError as error:
+            reason = f"listed in {table.name}, but can't be read: {error.strerror}"
+        found.leave_out(clip.path, reason)
+    if len(found.clips) < len(listed):
+        missing = len(listed) - len(found.clips)
+        found.warnings.append(f"{missing} of {len(listed)} clips listed have no file")
 
 
 def _map_columns(

@@ -4,8 +4,11 @@ A path may be put together from columns (``{video_id}/{clip_id}.mp4``), lack its
 backslashes, or start at a drive or folder of the machine where the table was made.
 """
 
+# ruff: noqa: PTH110, PTH113 - unlike Path's, these take any text and never raise
+
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -132,7 +135,7 @@ class MediaFinder:
         if _ABSOLUTE.match(text) and self.prefix:
             tried.append("/".join(_split(text)[len(self.prefix) :]))
         for path in tried:
-            if (self.root / path).is_file():
+            if os.path.isfile(self.root / path):
                 return path
         for path in tried:
             fitting = self._fitting(path)
@@ -151,7 +154,7 @@ class MediaFinder:
         All absolute paths start with it, and without it most of them are found, with as many
         folders as can be. Empty where none is found so, or one stands where it says.
         """
-        if any(text.startswith("/") and Path(text).exists() for text in self._absolute):
+        if any(text.startswith("/") and os.path.exists(text) for text in self._absolute):
             return ()
         paths = [_split(text) for text in self._absolute]
         folders = zip(*(path[:-1] for path in paths), strict=False)
@@ -177,7 +180,7 @@ class MediaFinder:
             names: dict[str, list[str]] = {}
             try:
                 entries = sorted(path for path in folder.iterdir() if is_media(path))
-            except OSError:
+            except (OSError, ValueError):  # ValueError: a NUL
                 entries = []
             for path in entries:
                 for key in (path.name, path.stem):

@@ -4,6 +4,11 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("hypothesis", reason="properties are tested with hypothesis")
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from cache.manifest.clip import Clip
 from cache.manifest.manifest import ManifestError
 from pipeline.index.csv_table import index_csv
@@ -82,6 +87,43 @@ def test_missing_files_are_left_out_and_warned_of(tmp_path: Path) -> None:
         "a directory; expected a media file": [f"{tmp_path}/d.mp4"],
     }
     assert found.warnings == ["3 of 4 clips listed have no file"]
+
+
+def test_a_name_that_no_disk_takes_is_left_out(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4")
+    found = index_csv(table(tmp_path, f"path\na.mp4\n{'x' * 300}.mp4\na.mp4/b.mp4\n"))
+    assert [clip.id for clip in found.clips] == ["a.mp4"]
+    assert list(found.left_out) == [
+        "listed in table.csv, but can't be read: File name too long",
+        "listed in table.csv, but no such file",
+    ]
+
+
+@settings(
+    max_examples=300,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    st.text('abv01,;\t|"\n\r\\/.:{}C\0é', max_size=60),
+    st.sampled_from([None, "{path}", "{a}/{path}.mp4", "{path:03d}.mp4"]),
+    st.sampled_from(["utf-8", "utf-16", "latin-1"]),
+)
+def test_any_table_is_indexed_or_refused(
+    tmp_path: Path, text: str, template: str | None, encoding: str
+) -> None:
+    touch(tmp_path, "a.mp4", "v/a.mp4", "v/b.mp4", "v/b.wav", "001.mp4")
+    path = tmp_path / "table.csv"
+    path.write_bytes(f"path;a;split;start_seconds\n{text}".encode(encoding))
+    try:
+        found = index_csv(path, path=template)
+    except (IndexingError, ManifestError) as error:
+        message = str(error)
+    else:
+        message = "" if all(clip.path.is_relative_to(tmp_path) for clip in found.clips) else "out"
+    assert message != "out"
+    assert "Errno" not in message
 
 
 def test_problems_of_rows_are_listed_at_once_by_their_lines(tmp_path: Path) -> None:
