@@ -57,4 +57,4 @@ def read_whole(text: str) -> int | None:
 
 def is_spoilt(text: str) -> bool:
     """Tell whether a program made a number of a name: ``1.0`` of 1, ``1E+05`` of 100000."""
-    return bool(_SPOILT.fullmatch(text))
+    return text[:1].isdigit() and bool(_SPOILT.fullmatch(text))

@@ -141,7 +141,7 @@ class RowParser:
             problem = text_problem(name, value)
             if not problem:
                 try:
-                    read[name] = read_text(name, value)
+                    read[name] = read_text(name, value) if value else value
                 except ValueError as error:
                     problem = str(error)
             if problem:

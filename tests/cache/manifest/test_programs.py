@@ -20,7 +20,7 @@ import pytest
 
 pytest.importorskip("hypothesis", reason="properties are tested with hypothesis")
 
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
 from cache.manifest.clip import COLUMNS
@@ -108,8 +108,6 @@ def save(
 ) -> bytes:
     file = io.StringIO(newline="")
     file.write(first)
-    if escape:
-        table = [[text.replace("\\", "/") for text in row] for row in table]
     writer = csv.writer(
         file,
         delimiter=delimiter,
@@ -124,7 +122,6 @@ def save(
 
 def plain(table: Table, delimiter: str = ",") -> bytes:
     """Write without quoting, as R's ``quote=FALSE``."""
-    table = [[text.lstrip('"') if text != '"' else "'" for text in row] for row in table]
     return "".join(delimiter.join(row) + "\n" for row in table).encode()
 
 
@@ -168,6 +165,13 @@ R: dict[str, Callable[[Table], bytes]] = {
     "quote=FALSE": lambda t: plain(row_names(missing(t, "NA"))),
     "write.csv2 quote=FALSE": lambda t: plain(decimal_commas(row_names(missing(t, "NA"))), ";"),
     "write.table": lambda t: save([t[0], *row_names(missing(t, "NA"))[1:]], "\t", end="\n"),
+}
+# Fields that leave no trace in what these write.
+TRACELESS = {
+    "doublequote=False": r".*\\.*",
+    "quoting=none": r".*\\.*",
+    "quote=FALSE": r'".*"',
+    "write.csv2 quote=FALSE": r'".*"',
 }
 PROGRAMS = SPREADSHEETS | PANDAS | R
 
@@ -256,8 +260,10 @@ def test_an_ordinary_manifest_is_read_back_from_every_program(tmp_path: Path, pr
 def test_the_same_clips_are_read_or_lines_are_refused(
     tmp_path: Path, found: list[Clip], program: str
 ) -> None:
-    content = PROGRAMS[program](table_of(found))
-    problems, again = read_or_refuse(tmp_path / "m.csv", content)
+    table = table_of(found)
+    traceless = re.compile(TRACELESS.get(program, r"(?!)"))
+    assume(not any(traceless.fullmatch(text) for row in table for text in row))
+    problems, again = read_or_refuse(tmp_path / "m.csv", PROGRAMS[program](table))
     assert all(re.match(r"line [0-9]+: .{10}", problem) for problem in problems)
     files = {clip.path.relative_to("/m") for clip in found}
     lost = any(clip.path.relative_to(tmp_path) not in files for clip in again)
