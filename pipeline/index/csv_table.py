@@ -84,7 +84,7 @@ def index_csv(
             text = finder.find(text)
             values["clip"] = as_clip_id(read_text("clip", values.get("clip", "")) or text)
         except ValueError as error:
-            parser.report(line, str(error))
+            parser.problems.append(f"line {line}: {error}")
             continue
         # Absolute, because a table may list files outside its folder; a manifest may not.
         values["path"] = os.path.abspath(folder / text)  # noqa: PTH100 - keeps links

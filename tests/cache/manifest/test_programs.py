@@ -229,13 +229,16 @@ ORDINARY = [
     Clip("b", Path("/m/v/b, c.mp4"), "sad", "val", None, None, None, 3.75),
     Clip("c", Path("/m/v/c.mp4"), "sad", "test", "2", 7, 36.125, None),
 ]
+WIDTH = len(COLUMNS)
 REFUSED = {  # lines of ORDINARY, with what is said of them
     "Unicode text, decimal commas": ["line 4: start_seconds '36,125' is not a number"],
     "decimal=,": ["line 4: start_seconds '36,125' is not a number"],
     "decimal=, sep=tab": ["line 4: start_seconds '36,125' is not a number"],
-    "quoting=none": ["line 3: has 9 fields where the header has 8"],
-    "quote=FALSE": ["line 3: has 10 fields where the header has 9"],
-    "write.table": [f"line {line}: has 9 fields where the header has 8" for line in (2, 3, 4)],
+    "quoting=none": [f"line 3: has {WIDTH + 1} fields where the header has {WIDTH}"],
+    "quote=FALSE": [f"line 3: has {WIDTH + 2} fields where the header has {WIDTH + 1}"],
+    "write.table": [
+        f"line {n}: has {WIDTH + 1} fields where the header has {WIDTH}" for n in (2, 3, 4)
+    ],
 }
 
 
