@@ -12,7 +12,8 @@ from cache.manifest.clip_id import as_clip_id
 from cache.manifest.manifest import ManifestError
 from cache.manifest.rows import RowParser, read_text
 from cache.manifest.table import TableError, open_table
-from pipeline.index.files import Found, IndexingError, did_you_mean
+from cache.wording import number_of
+from pipeline.index.files import Found, IndexingError, describe_names, did_you_mean, is_media
 from pipeline.index.paths import MediaFinder, PathTemplate
 
 
@@ -70,6 +71,7 @@ def index_csv(
     at = positions.get("path")
     texts = [fields[at].strip() for _, fields in records if at is not None and at < len(fields)]
     finder = MediaFinder(folder, texts)
+    renamed: list[str] = []
     for line, fields in records:
         if not parser.check_fields(line, fields, num_columns=len(header)):
             continue
@@ -81,7 +83,9 @@ def index_csv(
             text = read_text("path", values["path"])
             if not text:
                 raise ValueError("path is empty")
-            text = finder.find(text)
+            listed, text = text, finder.find(text)
+            if is_media(Path(listed)) and Path(listed).suffix.lower() != Path(text).suffix.lower():
+                renamed.append(listed)
             values["clip"] = as_clip_id(read_text("clip", values.get("clip", "")) or text)
         except ValueError as error:
             parser.problems.append(f"line {line}: {error}")
@@ -93,6 +97,10 @@ def index_csv(
             found.clips.append(clip)
     if parser.problems:
         raise ManifestError(table, parser.problems)
+    if renamed:
+        found.notes.append(
+            f"{number_of(len(renamed), 'file')} under another suffix: {describe_names(renamed)}"
+        )
     if finder.prefix:
         prefix = "/".join(finder.prefix)
         found.notes.append(f"paths below {prefix} were looked for below {folder}")

@@ -19,7 +19,7 @@ from pathlib import Path
 from string import Formatter
 
 from cache.manifest.numbers import is_spoilt, read_whole
-from pipeline.index.files import IndexingError, is_media
+from pipeline.index.files import IndexingError, is_media, is_video
 
 _DIGITS = re.compile(r"(?:0([1-9][0-9]?))?d")
 _ABSOLUTE = re.compile(r"[A-Za-z]:[\\/]|[\\/]")
@@ -123,8 +123,8 @@ class MediaFinder:
         """Return a path as it is to be read from ``root``; where no file is found, as it was.
 
         Tried in turn: the path as it is; with ``/`` for backslashes; without the ``prefix`` of
-        absolute paths. In each the suffix may be missing or another medium's, and letters with
-        marks may be written in one code or two.
+        absolute paths. In each the suffix may be missing, or another of video or another of sound,
+        and letters with marks may be written in one code or two.
 
         Raises:
             ValueError: two media files fit; both are named.
@@ -170,8 +170,9 @@ class MediaFinder:
         folder, _, name = path.rpartition("/")
         names = self._media_of(self.root / folder)
         fitting = names.get(_plain(name), [])
-        if not fitting and is_media(Path(name)):
-            fitting = names.get(_plain(Path(name).stem), [])
+        if not fitting and is_media(Path(name)):  # a sound file is no substitute for a video
+            alike = names.get(_plain(Path(name).stem), [])
+            fitting = [other for other in alike if is_video(Path(other)) == is_video(Path(name))]
         return [f"{folder}/{found}" if folder else found for found in fitting]
 
     def _media_of(self, folder: Path) -> dict[str, list[str]]:

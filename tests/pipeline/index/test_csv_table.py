@@ -217,6 +217,8 @@ def test_paths_are_read_as_they_are_meant(tmp_path: Path) -> None:
         ("v--a.mp4", tmp_path / "v/a.mp4"),
         ("v--b.MKV", tmp_path / "v/b.MKV"),
     ]
+    found = index_csv(table(tmp_path, "path\nv/a.AVI\nv/b.mkv\n"))
+    assert found.notes == ["1 file under another suffix: v/a.AVI"]
     found = index_csv(table(tmp_path, "path\nC:\\data\\v\\a.mp4\nC:\\data\\v\\b\n"))
     assert [clip.id for clip in found.clips] == ["v--a.mp4", "v--b.MKV"]
     assert found.notes == [f"paths below C:/data were looked for below {tmp_path}"]

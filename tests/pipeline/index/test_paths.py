@@ -106,10 +106,17 @@ def test_the_file_that_a_path_means_is_found(tmp_path: Path, text: str, path: st
 
 def test_two_files_that_fit_are_both_named(tmp_path: Path) -> None:
     touch(tmp_path, "v/a.mp4", "v/a.wav", "v/a.srt")
-    for text in ("v/a", r"v\a", "v/a.avi"):
+    for text in ("v/a", r"v\a"):
         with pytest.raises(ValueError, match=r"fits v/a\.mp4 and v/a\.wav; write the suffix"):
             MediaFinder(tmp_path, [text]).find(text)
     assert MediaFinder(tmp_path, []).find("v/a.wav") == "v/a.wav"
+
+
+def test_another_suffix_is_of_the_same_medium(tmp_path: Path) -> None:
+    touch(tmp_path, "v/a.mp4", "v/a.wav", "v/b.wav")
+    finder = MediaFinder(tmp_path, [])
+    texts = ("v/a.avi", "v/a.flac", "v/b.mp4", "v/b.mp3")
+    assert list(map(finder.find, texts)) == ["v/a.mp4", "v/a.wav", "v/b.mp4", "v/b.wav"]
 
 
 @pytest.mark.parametrize("start", ["C:\\", "d:/", "\\\\server\\share\\", "/home/other/", "\\"])
