@@ -253,6 +253,7 @@ def test_an_ordinary_manifest_is_read_back_from_every_program(tmp_path: Path, pr
     assert [text[: len(said)] for text, said in zip(problems, refused, strict=True)] == refused
 
 
+@pytest.mark.slow
 @settings(
     max_examples=600,
     deadline=None,

@@ -99,6 +99,7 @@ def test_a_name_that_no_disk_takes_is_left_out(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 @settings(
     max_examples=300,
     deadline=None,
