@@ -25,6 +25,7 @@ class Layout:
         lost: what is not in the others.
         face: the column that tells a clip's faces apart.
         score: the column of a face's score.
+        repeats: rows at a clip's end that the tool may give a time that another row has.
         without_times: what to do where several rows have no time.
     """
 
@@ -41,6 +42,7 @@ class Layout:
     lost: str = ""
     face: str = ""
     score: str = ""
+    repeats: int = 0
     without_times: str = "give --time-column, or --rate, or both"
 
     @property
@@ -74,6 +76,7 @@ LAYOUTS = {
         times=("frameTime", "start"),
         frames="frameIndex",
         others=("frameLength", "end"),
+        repeats=4,  # of deltas, which a clip's end is filled up for
         without_times="give the steps a second by --rate (100 for steps of 10 ms)",
     ),
     # Fex.to_csv of 0.4 to 2.1. Its approx_time is in whole seconds, so that frames are counted.
@@ -82,7 +85,7 @@ LAYOUTS = {
         format="csv",
         columns=(
             *("AU*", "anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral"),
-            *("Neutral", "Happy", "Sad", "Surprise", "Fear", "Disgust", "Anger"),
+            *("Neutral", "Happy", "Sad", "Surprise", "Fear", "Disgust", "Anger", "Contempt"),
             *("valence", "arousal", "Pitch", "Roll", "Yaw", "gaze_*"),
         ),
         ids=("input",),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.exchange.columns import Rows
 from pipeline.exchange.layouts import layout_of
-from pipeline.exchange.settings import ImportSettings
+from pipeline.exchange.settings import ImportSettings, SameTime
 
 
 class ImportedSteps(NamedTuple):
@@ -68,7 +68,12 @@ def make_steps(rows: Rows, settings: ImportSettings) -> ImportedSteps:
     if np.any(np.diff(times) < 0):
         notes.append("order: rows were not in the order of their times, and were sorted")
     order = np.argsort(times, kind="stable")
-    times, values = _merge(times[order], values[order], settings)
+    same_time = settings.same_time
+    num_times = len(np.unique(times))
+    if same_time == "refuse" and 0 < len(times) - num_times <= min(layout.repeats, num_times - 1):
+        notes.append(f"times: of last steps that {layout.tool} gives one time the first was taken")
+        same_time = "first"
+    times, values = _merge(times[order], values[order], same_time)
     if not len(times):
         where = (
             f" where {' and '.join(settings.where)}" if settings.where and rows.kept.size else ""
@@ -107,19 +112,19 @@ def _refuse_or_count(
 
 
 def _merge(
-    times: NDArray[np.float64], values: NDArray[np.float32], settings: ImportSettings
+    times: NDArray[np.float64], values: NDArray[np.float32], same_time: SameTime
 ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
     """Leave one row at each time; ``times`` are sorted."""
     unique, first, counts = np.unique(times, return_index=True, return_counts=True)
     if len(unique) == len(times):
         return times, values
-    if settings.same_time == "refuse":
+    if same_time == "refuse":
         at = unique[np.argmax(counts > 1)]
         raise ValueError(
             f"{int(counts.max())} rows at the same time, {at:g} s first; choose one by --where "
             "(such as the number of the face), or pass --same-time mean or first"
         )
-    if settings.same_time == "first":
+    if same_time == "first":
         return unique, values[first]
     sums = np.add.reduceat(values.astype(np.float64), first, axis=0)
     return unique, (sums / counts[:, None]).astype(np.float32)

@@ -102,7 +102,10 @@ class _Reading:
                 self.faces.setdefault(name, []).append(fields[face].strip())
             count += len(positions)
             check_limit(count * row.itemsize, self.limit)
-        skipped = {position: self.names[position] for position in self._columns_without_numbers()}
+        skipped = {
+            position: self.names[position] or "(no name)"
+            for position in self._columns_without_numbers()
+        }
         shape = (-1, len(positions))
         return {
             name: self.choice.take(
