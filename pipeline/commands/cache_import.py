@@ -82,8 +82,8 @@ MAX_SHOWN = 10
 @click.option(
     "--delimiter",
     default="",
-    metavar="CHARACTER",
-    help="Character between two fields of a csv.  [default: found out]",
+    metavar="CHAR",
+    help="Character between fields, or tab (default: detected).",
 )
 @click.option(
     "--max-gib",
@@ -123,6 +123,7 @@ def import_command(
     origin: tuple[str, Path] | None,
     manifest: Path,
     allow_missing: bool,
+    delimiter: str,
     max_gib: float,
     **options: object,
 ) -> None:
@@ -157,7 +158,15 @@ def import_command(
         raise click.UsageError("pass either SOURCE... --like TOOL or --from FORMAT SOURCE")
     try:
         clips = read_manifest(manifest, check_files=False).clips
-        settings = settings_from(ImportSettings, {**options, "format": form, "like": like or ""})
+        settings = settings_from(
+            ImportSettings,
+            {
+                **options,
+                "format": form,
+                "like": like or "",
+                "delimiter": "\t" if delimiter in ("tab", "\\t") else delimiter,
+            },
+        )
         with Progress("clips") as progress:
             report = import_features(
                 cache,
