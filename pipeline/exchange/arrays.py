@@ -92,19 +92,20 @@ class Npz:
     def __init__(self, path: Path, limit: int) -> None:
         self.path = path
         self.limit = limit
+        self._file = path.open("rb")
         try:
-            self._archive = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, NotImplementedError) as error:
-            raise ImportRefusedError(str(path), [f"is not an npz file: {error}"]) from error
-        try:
+            self._archive = zipfile.ZipFile(self._file)
             self._members = {
                 item.filename.removesuffix(".npy"): item for item in self._archive.infolist()
             }
+            self.names = [item.filename.removesuffix(".npy") for item in self._archive.infolist()]
             self._check()
+        except (zipfile.BadZipFile, NotImplementedError, OSError) as error:
+            self.close()
+            raise ImportRefusedError(str(path), [f"is not an npz file: {error}"]) from error
         except BaseException:  # whatever it is, the file is closed
             self.close()
             raise
-        self.names = [item.filename.removesuffix(".npy") for item in self._archive.infolist()]
 
     def _check(self) -> None:
         members = self._archive.infolist()
@@ -127,7 +128,7 @@ class Npz:
 
     def close(self) -> None:
         """Close the file."""
-        self._archive.close()
+        self._file.close()
 
     def read(self, name: str) -> NDArray[np.generic]:
         """Read an array.
@@ -141,7 +142,14 @@ class Npz:
                 return read_npy(file, item.file_size, self.limit)
         except KeyError:
             problem = f"isn't there; there are {', '.join(self.names[:20])}"
-        except (ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        except (
+            ValueError,
+            EOFError,
+            RuntimeError,
+            OSError,
+            zipfile.BadZipFile,
+            zlib.error,
+        ) as error:
             problem = str(error)
         raise ImportRefusedError(str(self.path), [f"array {name}: {problem}"])
 

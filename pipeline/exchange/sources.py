@@ -17,6 +17,7 @@ from cache.digest import digest_json
 from cache.entries.source import Source, read_source
 from pipeline.exchange.arrays import Npz, read_npy
 from pipeline.exchange.columns import Rows, choose_columns
+from pipeline.exchange.layouts import layout_of
 from pipeline.exchange.settings import ImportRefusedError, ImportSettings
 from pipeline.exchange.tables import read_rows
 
@@ -289,7 +290,11 @@ def open_source(paths: Sequence[Path], settings: ImportSettings, limit: int) -> 
         ImportRefusedError: it has another form, repeats ids, or holds pickled objects.
         OSError: it can't be read.
     """
-    path = paths[0]
+    path, layout = paths[0], layout_of(settings)
+    if layout.tool and layout.format != settings.format:
+        raise ImportRefusedError(
+            str(path), [f"{layout.tool}'s layout is of {layout.format}, not {settings.format}"]
+        )
     if len(paths) > 1:
         if settings.format == "npz" or any(p.is_dir() for p in paths):
             raise ImportRefusedError(

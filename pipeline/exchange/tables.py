@@ -15,7 +15,7 @@ from pipeline.exchange.columns import Choice, ColumnError, Rows, choose_columns
 from pipeline.exchange.layouts import layout_of
 from pipeline.exchange.settings import ImportRefusedError, ImportSettings
 
-MAX_LINE_LENGTH = 10_000_000  # openSMILE's largest header has 300,000 characters
+MAX_LINE_LENGTH = 1_000_000  # openSMILE's largest header has 300,000 characters
 _NO_VALUE = frozenset({"", "na", "n/a", "#n/a", "null", "none", "nat", "<na>", "-nan(ind)"})
 
 
@@ -42,7 +42,7 @@ def read_rows(
         with open_table(
             path, delimiter=settings.delimiter or None, max_line_length=MAX_LINE_LENGTH
         ) as table:
-            names = [name.strip() for name in next(table.records, (0, []))[1]]
+            names = _read_header(table)
             place = None if of_one_clip else _find_id_column(names, settings)
             without = () if place is None else (names[place],)
             choice = choose_columns(names, settings, without=without)
@@ -52,6 +52,23 @@ def read_rows(
     if set(found) == {layout_of(settings).no_id}:  # nobody told the tool a name
         return {"": next(iter(found.values()))}
     return found
+
+
+def _read_header(table: Table) -> list[str]:
+    line, fields = next(table.records, (0, []))
+    _check_bytes(line, fields)
+    names = [name.strip() for name in fields]
+    if names and names[0].lower().startswith("@relation"):
+        raise TableError("is an ARFF table; let openSMILE write a csv (-csvoutput)", line)
+    if any("." in name and read_number(name) is not None for name in names):
+        raise TableError("holds numbers; expected the names of the columns", line)
+    return names
+
+
+def _check_bytes(line: int, fields: list[str]) -> None:
+    bad_byte = first_bad_byte(fields)
+    if bad_byte is not None:
+        raise TableError(f"not UTF-8 (byte 0x{bad_byte:02x}); save the table as UTF-8", line)
 
 
 def _find_id_column(names: Sequence[str], settings: ImportSettings) -> int | None:
@@ -93,7 +110,8 @@ class _Reading:
         positions, face, place = self.choice.positions, self.choice.face, self.place
         count = 0
         for line, fields in table.records:
-            if len(fields) != len(self.names) or first_bad_byte(fields) is not None:
+            _check_bytes(line, fields)
+            if len(fields) != len(self.names):
                 raise TableError(f"{len(fields)} fields, the header has {len(self.names)}", line)
             name = "" if place is None else _unquoted(fields[place])
             row = self.numbers.setdefault(name, array("d"))

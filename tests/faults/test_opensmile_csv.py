@@ -42,7 +42,7 @@ def test_a_file_a_clip_has_three_steps_of_three(
     report = import_features(tmp_path / "cache", "lld", files, _clips(folder), SETTINGS)
     for clip in VECTORS:
         assert times(report, clip) == [0.0, 0.01, 0.02]
-        assert np.array_equal(values(report, clip), np.float32(ROWS))
+        assert np.array_equal(values(report, clip), np.array(ROWS, np.float32))
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_row_a_clip_has_one_vector_of_two(
     assert report.names == ("F0_amean", "loud_amean")
     for clip, vector in VECTORS.items():
         assert times(report, clip) == [0.0]
-        assert np.array_equal(values(report, clip), np.float32([vector]))
+        assert np.array_equal(values(report, clip), np.array([vector], np.float32))
 
 
 def _clips(folder: Path) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tracemalloc
 import zipfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,12 @@ def declare(path: Path, num_bytes: int) -> Path:
         data[start : start + 4] = num_bytes.to_bytes(4, "little")
     path.write_bytes(data)
     return path
+
+
+def read(path: Path, limit: int, *names: str) -> list[np.ndarray]:
+    """Read arrays together."""
+    with closing(Npz(path, limit)) as file:
+        return file.read_together(list(names))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +129,7 @@ def test_a_bomb_takes_no_memory(tmp_path: Path) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(ImportRefusedError, match=r"takes 0\.0745 GiB of memory, more than the"):
-            Npz(path, GIB // 20).read("a")
+            read(path, GIB // 20, "a")
         assert tracemalloc.get_traced_memory()[1] < 2_000_000
     finally:
         tracemalloc.stop()
@@ -131,8 +138,8 @@ def test_a_bomb_takes_no_memory(tmp_path: Path) -> None:
 def test_arrays_held_together_count_together(tmp_path: Path) -> None:
     path = npz(tmp_path, clip=np.array(["a", "b"]), x=np.ones((2, 100)))
     with pytest.raises(ImportRefusedError, match="pass --max-gib if that is right"):
-        Npz(path, 1500).read_together(["clip", "x"])
-    assert len(Npz(path, 3000).read_together(["clip", "x"])) == 2
+        read(path, 1500, "clip", "x")
+    assert [len(array) for array in read(path, 3000, "clip", "x")] == [2, 2]
 
 
 @pytest.mark.parametrize(
@@ -174,11 +181,31 @@ def test_names_that_lead_elsewhere_write_nowhere_else(tmp_path: Path) -> None:
 def test_a_thousand_members_are_read_one_at_a_time(tmp_path: Path) -> None:
     path = npz(tmp_path, **{f"c{i}": np.full(3, i) for i in range(1000)})
     with pytest.raises(ImportRefusedError):
-        Npz(path, 8).read("c0")
-    archive = Npz(path, 100)  # enough for one of them
-    assert [archive.read(name)[0] for name in archive.names] == list(range(1000))
+        read(path, 8, "c0")
+    with closing(Npz(path, 100)) as file:  # enough for one of them
+        assert [file.read(name)[0] for name in file.names] == list(range(1000))
 
 
 def test_an_open_npy_file_that_ends_early_is_refused() -> None:
     with pytest.raises(ValueError, match="declares 400 bytes, of shape"):
         read_npy(io.BytesIO(header((100,)) + bytes(7)), len(header((100,))) + 7, GIB)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_damaged_bytes_are_refused_and_nothing_else_goes_wrong(tmp_path: Path, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    whole = npz(tmp_path, a=np.arange(15.0).reshape(5, 3), b=np.ones(3)).read_bytes()
+    path = tmp_path / "damaged.npz"
+    outcomes: set[int | str] = set()
+    for _ in range(200):
+        data = bytearray(whole)
+        at, length = int(generator.integers(len(data))), int(generator.integers(5))
+        data[at : at + length] = generator.bytes(int(generator.integers(5)))
+        path.write_bytes(data)
+        try:
+            with closing(Npz(path, GIB)) as file:
+                outcomes.add(sum(file.read(name).size for name in file.names))
+        except ImportRefusedError as error:
+            outcomes.add(str(error)[: len(str(path))])
+    assert outcomes <= {15 + 3, str(path)}
+    assert str(path) in outcomes

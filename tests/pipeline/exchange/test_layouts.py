@@ -156,7 +156,7 @@ def test_a_row_a_clip_that_was_appended_twice_is_refused(tmp_path: Path) -> None
     assert "clip a: 2 rows at the same time, 0 s first" in message
 
 
-def mmsa(folder: Path, *, prefix: str = "", **more: np.ndarray) -> Path:
+def mmsa(folder: Path, prefix: str = "", **more: Any) -> Path:
     """Two clips, of 2 and 1 steps, padded to 3: the first at its end, the second at its start."""
     vision = np.array([[[1, 2], [3, 4], *ZEROS], [*ZEROS, *ZEROS, [5, 6]]])
     arrays = {"id": np.array(["v1$_$0", "v2$_$0"]), "vision": vision, **more}
@@ -168,7 +168,7 @@ def mmsa(folder: Path, *, prefix: str = "", **more: np.ndarray) -> Path:
 def test_mmsas_padding_is_cut_at_the_end_where_it_is(
     tmp_path: Path, prefix: str, lengths: dict[str, np.ndarray]
 ) -> None:
-    source = mmsa(tmp_path, prefix=prefix, **lengths)
+    source = mmsa(tmp_path, prefix, **lengths)
     report = run(tmp_path, source, ["v1--0.mp4", "v2--0.mp4"], like="mmsa", rate=4.0)
     assert values(report, "v1--0.mp4").tolist() == [[1, 2], [3, 4]]
     assert values(report, "v2--0.mp4").tolist() == [[5, 6]]
@@ -197,7 +197,9 @@ def test_a_step_of_zeros_within_mmsas_length_stays(tmp_path: Path) -> None:
 def test_what_mmsa_cannot_mean_is_refused(
     tmp_path: Path, more: dict[str, np.ndarray], message: str
 ) -> None:
-    assert message in refused(tmp_path, mmsa(tmp_path, **more), ["v1--0"], like="mmsa", rate=4.0)
+    assert message in refused(
+        tmp_path, mmsa(tmp_path, "", **more), ["v1--0"], like="mmsa", rate=4.0
+    )
 
 
 def test_mmsas_pickle_is_never_opened_and_its_way_to_an_npz_is_given(tmp_path: Path) -> None:
@@ -228,3 +230,8 @@ def test_the_set_says_which_tool_and_columns_it_was_made_from(tmp_path: Path) ->
     assert found.spec.settings["like"] == "openface"
     plain = run(tmp_path, csv(tmp_path, "clip,x", "a,1"), ["a"], format="csv")
     assert "like" not in FeatureSet.open(plain.folder).spec.settings
+
+
+def test_a_layout_of_another_format_is_refused(tmp_path: Path) -> None:
+    path = csv(tmp_path, *OPENFACE)
+    assert "MMSA's layout is of npz, not csv" in refused(tmp_path, path, format="csv", like="mmsa")

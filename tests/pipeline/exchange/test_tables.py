@@ -144,8 +144,24 @@ def test_a_table_of_texts_only_is_refused(tmp_path: Path) -> None:
 def test_a_byte_that_is_no_text_is_refused_by_line(tmp_path: Path) -> None:
     path = tmp_path / "source.csv"
     path.write_bytes(b"clip,x\na,1\nb\xff,2\n")
-    with pytest.raises(ImportRefusedError, match="line 3"):
+    with pytest.raises(ImportRefusedError, match=r"line 3: not UTF-8 \(byte 0xff\)"):
         read_rows(path, ImportSettings("csv"), GIB, of_one_clip=False)
+    path.write_bytes(b"clip,x\xe9\na,1\n")
+    with pytest.raises(ImportRefusedError, match=r"line 1: not UTF-8 \(byte 0xe9\)"):
+        read_rows(path, ImportSettings("csv"), GIB, of_one_clip=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("@relation lld\n@attribute name string\n", "line 1: is an ARFF table; let openSMILE"),
+        ("'unknown';0.000000;2.5\n'unknown';0.010000;2.6\n", "line 1: holds numbers; expected"),
+        ("", "no column is left"),
+    ],
+)
+def test_a_table_without_a_header_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = csv(tmp_path, text)
+    assert message in refused(tmp_path, path, ["source"], format="csv", like="opensmile", rate=9.0)
 
 
 def test_a_time_that_is_none_is_refused(tmp_path: Path) -> None:
