@@ -181,8 +181,10 @@ def test_names_that_lead_elsewhere_write_nowhere_else(tmp_path: Path) -> None:
 def test_a_thousand_members_are_read_one_at_a_time(tmp_path: Path) -> None:
     path = npz(tmp_path, **{f"c{i}": np.full(3, i) for i in range(1000)})
     with pytest.raises(ImportRefusedError):
-        read(path, 8, "c0")
-    with closing(Npz(path, 100)) as file:  # enough for one of them
+        read(path, 100, "c0", "c1")
+    with closing(Npz(path, 23)) as file, pytest.raises(ImportRefusedError, match="--max-gib"):
+        file.read("c0")
+    with closing(Npz(path, 24)) as file:  # enough for one of them
         assert [file.read(name)[0] for name in file.names] == list(range(1000))
 
 

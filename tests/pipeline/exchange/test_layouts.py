@@ -117,6 +117,16 @@ def test_pyfeat_is_counted_by_frames_and_keeps_one_person(tmp_path: Path) -> Non
     assert entry(report, "clips--a.mp4").missing == ("1 of 4 rows without a face",)
 
 
+def test_a_clip_in_which_pyfeat_found_no_face_has_the_columns_of_others(tmp_path: Path) -> None:
+    folder = tmp_path / "fex"
+    folder.mkdir()
+    (folder / "a.csv").write_text("\n".join(PYFEAT))
+    (folder / "b.csv").write_text("\n".join([PYFEAT[0], PYFEAT[3]]))
+    report = like("pyfeat", tmp_path, folder, ["a", "b"], rate=25.0)
+    assert report.empty == ("b",)
+    assert values(report, "b").shape == (0, 5)  # gaze_pitch holds numbers in no clip
+
+
 def test_pyfeat_without_identities_keeps_the_surest_face_of_each_frame(tmp_path: Path) -> None:
     lines = [line.rsplit(",", 1)[0] for line in PYFEAT]
     lines[1] = lines[1].replace("0.99", "0.90")
@@ -139,6 +149,13 @@ def test_opensmile_pythons_index_of_files_and_timedeltas(tmp_path: Path) -> None
     assert times(report, "happy--a.mp4") == [0.0, 0.01]
     assert values(report, "happy--a.mp4").tolist() == [[1.5, 0.25], [2.5, 0.5]]
     assert values(report, "sad--a.mp4").tolist() == [[3.5, 0.75]]
+
+
+def test_opensmiles_number_of_the_frame_is_no_feature(tmp_path: Path) -> None:
+    source = csv(tmp_path, "frameIndex;frameTime;F0", "0;0.0;5", "1;0.1;7")
+    assert like("opensmile", tmp_path, source, ["source"]).names == ("F0",)
+    report = like("opensmile", tmp_path, source, ["source"], rate=50.0)
+    assert times(report, "source") == [0.0, 0.02]
 
 
 def test_last_steps_that_opensmile_gives_one_time_are_one(tmp_path: Path) -> None:
