@@ -139,6 +139,8 @@ def test_more_numbers_than_the_limit_are_refused(tmp_path: Path) -> None:
 def test_a_table_of_texts_only_is_refused(tmp_path: Path) -> None:
     message = refused(tmp_path, csv(tmp_path, "clip,x", "a,one"), ["a"], format="csv")
     assert "line 2: column x: 'one' is not a number" in message
+    message = refused(tmp_path, csv(tmp_path, "clip,x", "a,"), ["a"], format="csv")
+    assert "clip a: 1 of 1 rows have nan or inf" in message
 
 
 def test_a_byte_that_is_no_text_is_refused_by_line(tmp_path: Path) -> None:
