@@ -52,19 +52,10 @@ def make_steps(rows: Rows, settings: ImportSettings) -> ImportedSteps:
     if bad.any():
         missing.append(_refuse_or_count(bad, kept, values, rows, settings))
         kept &= ~bad
-    if settings.same_time == "refuse" and rows.faces:
-        counts = Counter(face for face, keep in zip(rows.faces, kept, strict=True) if keep)
-        if len(counts) > 1:
-            usual = counts.most_common(1)[0][0]  # of equals the first
-            kept &= np.array([face == usual for face in rows.faces])
-            notes.append("faces: of several the one with most rows was taken")
+    if settings.same_time == "refuse":
+        kept, chosen = _keep_one_face(rows, times, kept)
+        notes += chosen
     times, values = times[kept], values[kept]
-    if settings.same_time == "refuse" and rows.scores is not None:
-        best = np.argsort(-rows.scores[kept], kind="stable")
-        first = best[np.unique(times[best], return_index=True)[1]]
-        if len(first) < len(times):
-            notes.append("faces: of several at one time the one with the highest score was taken")
-            times, values = times[np.sort(first)], values[np.sort(first)]
     if np.any(np.diff(times) < 0):
         notes.append("order: rows were not in the order of their times, and were sorted")
     order = np.argsort(times, kind="stable")
@@ -91,6 +82,26 @@ def _seconds(rows: Rows, settings: ImportSettings) -> NDArray[np.float64]:
     if count > 1:
         raise ValueError(f"{count} rows without times; {layout_of(settings).without_times}")
     return np.zeros(count)
+
+
+def _keep_one_face(
+    rows: Rows, times: NDArray[np.float64], kept: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], list[str]]:
+    """Keep the face with most rows, and of its rows at one time that with the highest score."""
+    notes = []
+    counts = Counter(rows.faces[row] for row in np.flatnonzero(kept)) if rows.faces else Counter()
+    if len(counts) > 1:
+        usual = counts.most_common(1)[0][0]  # of equals the first
+        kept = kept & np.array([face == usual for face in rows.faces])
+        notes.append("faces: of several the one with most rows was taken")
+    if rows.scores is not None:
+        at = np.flatnonzero(kept)
+        best = at[np.argsort(-rows.scores[at], kind="stable")]
+        first = best[np.unique(times[best], return_index=True)[1]]
+        if len(first) < len(at):
+            notes.append("faces: of several at one time the one with the highest score was taken")
+            kept = np.isin(np.arange(len(kept)), first)
+    return kept, notes
 
 
 def _refuse_or_count(
