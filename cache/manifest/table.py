@@ -74,7 +74,11 @@ def read_table(
 
 @contextmanager
 def open_table(
-    path: Path, *, delimiter: str | None = None, encoding: str | None = None
+    path: Path,
+    *,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    max_line_length: int = MAX_LINE_LENGTH,
 ) -> Iterator[Table]:
     """Open a table for reading, and close it at the end.
 
@@ -88,10 +92,11 @@ def open_table(
             the one of ``, ; tab |`` that parts the header into most fields and the rows alike.
         encoding: a name that Python knows; None: UTF-16 or UTF-32 where the first bytes are theirs,
             else UTF-8.
+        max_line_length: characters that a line may have.
 
     Raises:
         TableError: the file is missing, a folder or unreadable, or ``encoding`` is unknown; while
-            the records are read: a line has more than ``MAX_LINE_LENGTH`` characters, a record
+            the records are read: a line has more than ``max_line_length`` characters, a record
             more than ``MAX_LINES_PER_RECORD`` lines, its quotes don't match, or UTF-16 is broken.
     """
     try:
@@ -117,11 +122,10 @@ def open_table(
         wide = encoding.lower().startswith(("utf-16", "utf-32"))
         errors = "surrogatepass" if wide else "surrogateescape"
         with io.TextIOWrapper(file, encoding, errors, newline="") as text:
-            yield Table(_read_records(text, delimiter), delimiter)
+            yield Table(_read_records(_Lines(text, max_line_length), delimiter), delimiter)
 
 
-def _read_records(file: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    lines = _Lines(file)
+def _read_records(lines: _Lines, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         lines.start_record()
@@ -195,8 +199,9 @@ def _count_fields(lines: list[str], delimiter: str) -> Iterator[int]:
 class _Lines:
     """Lines of a file, counted, with a limit on their length and on those of one record."""
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: TextIO, max_length: int) -> None:
         self.file = file
+        self.max_length = max_length
         self.count = 0
         self.first = 1
 
@@ -207,12 +212,12 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        line = self.file.readline(MAX_LINE_LENGTH + 1)
+        line = self.file.readline(self.max_length + 1)
         if not line:
             raise StopIteration
         self.count += 1
-        if len(line) > MAX_LINE_LENGTH:
-            raise TableError(f"has more than {MAX_LINE_LENGTH} characters", self.count)
+        if len(line) > self.max_length:
+            raise TableError(f"has more than {self.max_length} characters", self.count)
         if self.count == 1 and _SEP_LINE.fullmatch(line):
             self.first = 2
             return next(self)
