@@ -9,6 +9,7 @@ from pathlib import Path
 from trainer.stills.images.affectnet import fits_affectnet, read_affectnet
 from trainer.stills.images.class_folders import PART_NAMES, fits_folder, read_folder
 from trainer.stills.images.divide import divide_stills
+from trainer.stills.images.fer2013 import pixel_table, read_fer2013
 from trainer.stills.images.ferplus_csv import fits_ferplus_csv, read_ferplus_csv
 from trainer.stills.images.image_files import Reading
 from trainer.stills.images.npz_files import (
@@ -99,6 +100,16 @@ def read_ferplus_tables(path: Path, reading: Reading) -> StillParts:
     return divide_stills("ferplus-csv", read_ferplus_csv(path), reading.data)
 
 
+def fits_fer2013(path: Path) -> bool:
+    """Whether FER2013's table is there, without FER+'s votes beside it."""
+    return pixel_table(path) is not None and not fits_ferplus_csv(path)
+
+
+def read_fer2013_table(path: Path, reading: Reading) -> StillParts:
+    """Read FER2013 as its authors gave it out."""
+    return divide_stills("fer2013", read_fer2013(path), reading.data)
+
+
 LAYOUTS: dict[str, Layout] = {
     layout.name: layout
     for layout in (
@@ -120,6 +131,14 @@ LAYOUTS: dict[str, Layout] = {
             "fer2013.csv (pixels) and fer2013new.csv (votes)",
             fits_ferplus_csv,
             read_ferplus_tables,
+            faces_given=True,
+        ),
+        Layout(
+            "fer2013",
+            "fer2013.csv or icml_face_data.csv, or such a table by any name: emotion, pixels, "
+            "Usage",
+            fits_fer2013,
+            read_fer2013_table,
             faces_given=True,
         ),
         Layout(
