@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 
 from cache.manifest.frame_folder import advise_to_join
 from cache.span import Span
-from pipeline.media.recognise import HEAD_BYTES, describe_refused, recognise
+from pipeline.media.recognise import describe_refused, read_head, recognise
 from pipeline.media.settings import DecodeSettings
 
 __all__ = ["DecodeSettings", "MediaError", "MediaInfo", "NoAudioError", "NoVideoError", "probe"]
@@ -128,7 +128,7 @@ def open_media(path: Path, settings: DecodeSettings) -> InputContainer:
             metadata_errors="replace",
         )
     except (FFmpegError, ValueError, UnicodeError) as error:
-        refused = describe_refused(_head(path), path.stat().st_size, reason(error))
+        refused = describe_refused(read_head(path), path.stat().st_size, reason(error))
         raise MediaError(f"{path} {refused}") from error
     for stream in container.streams:
         context = stream.codec_context
@@ -154,7 +154,7 @@ def check_file(path: Path) -> None:
             raise MediaError(f"{path} is a directory; a clip is one file{advice}")
         if not path.is_file():  # a pipe or a device would block for ever
             raise MediaError(f"{path} is not a regular file; a clip is one file")
-        head = _head(path)
+        head = read_head(path)
     except PermissionError as error:
         raise MediaError(f"{path} can't be read: permission denied") from error
     except (OSError, ValueError) as error:
@@ -263,8 +263,3 @@ def reason(error: BaseException) -> str:
 
 def _start(stream: Any) -> float:
     return 0.0 if stream.start_time is None else float(stream.start_time * stream.time_base)
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(HEAD_BYTES)

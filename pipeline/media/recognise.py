@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 HEAD_BYTES = 4096  # are looked at
 SURE = 4  # so many fixed bytes are no coincidence, and FFmpeg isn't asked
@@ -122,6 +123,16 @@ MEDIA = (
     (4, b"ftyp"),
     (4, b"moov"),
 )
+
+
+def read_head(path: Path) -> bytes:
+    """Read a file's first ``HEAD_BYTES``.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    with path.open("rb") as file:
+        return file.read(HEAD_BYTES)
 
 
 def recognise(head: bytes) -> Kind | None:
