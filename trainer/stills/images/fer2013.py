@@ -1,18 +1,22 @@
 """Layout ``fer2013``: FER2013's own table of pixels and expressions.
 
 Source: Goodfellow et al., "Challenges in Representation Learning", ICONIP 2013. Zhang, Wang, Du,
-"Deep Fusion", 2019, fine-tune their face networks on it.
+"Deep Fusion", 2019, section III-A, fine-tune their face networks on it, with its faces detected and
+aligned by dlib, and the whole image where none is found.
 """
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from trainer.stills.images.image_files import Reading
 from trainer.stills.images.parts import StillsError
 from trainer.stills.images.stills import Stills
 
@@ -21,6 +25,7 @@ PIXELS = ("fer2013.csv", "icml_face_data.csv")  # as on its own page, and as Kag
 COLUMNS = {"emotion", "pixels", "Usage"}
 USAGES: Mapping[str, str] = {"Training": "train", "PublicTest": "valid", "PrivateTest": "test"}
 SIDE = 48
+ENLARGED = 4 * SIDE
 
 
 def pixel_table(path: Path) -> Path | None:
@@ -73,6 +78,36 @@ def read_fer2013(path: Path) -> dict[str, Stills]:
         for part in images
         if images[part]
     }
+
+
+def align_faces(found: Mapping[str, Stills], reading: Reading) -> tuple[dict[str, Stills], int]:
+    """Cut the aligned face out of every image; the whole image where none is found.
+
+    Args:
+        found: the parts, (N, 48, 48).
+        reading: with an aligner.
+
+    Returns:
+        The parts, (N, S, S) with S = ``reading.size``, and how many images were taken whole.
+    """
+    without_face = done = 0
+    total = sum(map(len, found.values()))
+    aligned = {}
+    for part, stills in found.items():
+        images = np.empty((len(stills), reading.size, reading.size), np.uint8)
+        for place, pixels in enumerate(stills.images):
+            # dlib finds no face of less than 80 pixels.
+            large = Image.fromarray(pixels).resize((ENLARGED, ENLARGED), Image.Resampling.BICUBIC)
+            crop = reading.align(np.asarray(large.convert("RGB"))) if reading.align else None
+            without_face += crop is None
+            face = large if crop is None else Image.fromarray(crop).convert("L")
+            size = (reading.size, reading.size)
+            images[place] = np.asarray(face.resize(size, Image.Resampling.BILINEAR))
+            done += 1
+            if reading.hear is not None:
+                reading.hear(done, total)
+        aligned[part] = replace(stills, images=images)
+    return aligned, without_face
 
 
 def parse_pixels(text: str, where: str) -> NDArray[np.uint8]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trainer.stills.images.affectnet import fits_affectnet, read_affectnet
 from trainer.stills.images.class_folders import PART_NAMES, fits_folder, read_folder
 from trainer.stills.images.divide import divide_stills
-from trainer.stills.images.fer2013 import pixel_table, read_fer2013
+from trainer.stills.images.fer2013 import align_faces, pixel_table, read_fer2013
 from trainer.stills.images.ferplus_csv import fits_ferplus_csv, read_ferplus_csv
 from trainer.stills.images.image_files import Reading
 from trainer.stills.images.npz_files import (
@@ -106,8 +106,12 @@ def fits_fer2013(path: Path) -> bool:
 
 
 def read_fer2013_table(path: Path, reading: Reading) -> StillParts:
-    """Read FER2013 as its authors gave it out."""
-    return divide_stills("fer2013", read_fer2013(path), reading.data)
+    """Read FER2013 as its authors gave it out; with an aligner as deep-fusion used it."""
+    found, without_face = read_fer2013(path), 0
+    if reading.align is not None:
+        found, without_face = align_faces(found, reading)
+    parts = divide_stills("fer2013", found, reading.data)
+    return replace(parts, without_face=without_face)
 
 
 LAYOUTS: dict[str, Layout] = {
@@ -139,7 +143,6 @@ LAYOUTS: dict[str, Layout] = {
             "Usage",
             fits_fer2013,
             read_fer2013_table,
-            faces_given=True,
         ),
         Layout(
             "raf-db",

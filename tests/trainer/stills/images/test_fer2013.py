@@ -9,8 +9,10 @@ import pytest
 
 from tests.trainer.layouts_helper import reading
 from tests.trainer.stills.images.test_ferplus_csv import write_tables
+from trainer.stills.images.image_files import Reading
 from trainer.stills.images.layouts import find_layout, read_stills
 from trainer.stills.images.parts import StillsError
+from trainer.stills.settings import DataSettings
 
 
 def write_table(path: Path, gap: str = "") -> np.ndarray:
@@ -50,7 +52,32 @@ def test_with_the_votes_beside_it_the_table_is_ferplus(tmp_path: Path) -> None:
     write_tables(tmp_path)
     assert find_layout(tmp_path).name == "ferplus-csv"
     assert find_layout(tmp_path / "fer2013.csv").name == "fer2013"
-    assert find_layout(tmp_path, "fer2013").faces_given
+
+
+def test_faces_are_cut_out_of_the_enlarged_images_where_that_is_asked_for(tmp_path: Path) -> None:
+    images = write_table(tmp_path / "fer2013.csv")
+
+    seen: list[np.ndarray] = []
+    heard: list[tuple[int, int]] = []
+
+    def align(image: np.ndarray) -> np.ndarray | None:
+        """Find a face, the lower right corner, in every third image from the first on."""
+        assert image.shape == (192, 192, 3)
+        seen.append(image)
+        return image[96:, 96:] if len(seen) % 3 == 1 else None
+
+    given = Reading(
+        DataSettings(), 24, grey=True, align=align, hear=lambda *counts: heard.append(counts)
+    )
+    parts = read_stills(tmp_path, "auto", given)
+    assert parts.train.images.shape == (7, 24, 24)
+    assert (len(seen), parts.without_face) == (11, 7)  # 0, 3, 6 and 9 have one
+    assert heard == [(number, 11) for number in range(1, 12)]
+    # Enlarged and made small again: the corner itself, and the mean of 2 x 2 pixels.
+    corner, whole = parts.train.images[3], parts.train.images[4]
+    shrunk = images[4].reshape(24, 2, 24, 2).mean(axis=(1, 3))
+    assert np.corrcoef(corner.ravel(), images[3, 24:, 24:].ravel())[0, 1] > 0.95
+    assert np.corrcoef(whole.ravel(), shrunk.ravel())[0, 1] > 0.95
 
 
 @pytest.mark.parametrize(
