@@ -6,6 +6,7 @@ limits everywhere and sound and picture share one origin of time.
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from pipeline.media.settings import DecodeSettings
 __all__ = ["DecodeSettings", "MediaError", "MediaInfo", "NoAudioError", "NoVideoError", "probe"]
 
 LFS_HEADER = b"version https://git-lfs.github.com/spec/"
+# For these no file is to blame: too many are open.
+MACHINE_FAULTS = (errno.EMFILE, errno.ENFILE)
 # Streams of one clip that start further apart than this carry a damaged clock.
 MAX_START_DIFFERENCE = 600.0
 # Containers that hold media themselves. Playlists (HLS, DASH, concat) are left out on purpose: such
@@ -128,6 +131,8 @@ def open_media(path: Path, settings: DecodeSettings) -> InputContainer:
             metadata_errors="replace",
         )
     except (FFmpegError, ValueError, UnicodeError) as error:
+        if getattr(error, "errno", None) in MACHINE_FAULTS:
+            raise MediaError(f"{path} can't be opened: {reason(error)}") from error
         refused = describe_refused(read_head(path), path.stat().st_size, reason(error))
         raise MediaError(f"{path} {refused}") from error
     for stream in container.streams:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from pipeline.extract.run import run_extract
 from pipeline.extract.settings import StageOneSettings
 from pipeline.extract.weights import PlanError, WeightsChoice, choose_default
 from pipeline.predict.answer import SEVEN, Answer, Curve, seven_of
-from pipeline.predict.picture import Picture, film_picture, is_picture
+from pipeline.predict.picture import Picture, film_pictures
 
 NOTE = "the default network alone: trained on the still faces of FER+, frame by frame, no sound"
 
@@ -101,24 +101,18 @@ def ask_default_network(
             cache=cache or own / "cache",
             device=device,
         )
-        clips: list[Clip] = []
+        clips = [Clip(f"video-{number}", path.absolute()) for number, path in enumerate(videos)]
+        results: dict[str, ClipResult] = {}
         pictures: dict[str, Picture] = {}
-        for number, path in enumerate(videos):
-            clip = Clip(f"video-{number}", path.absolute())
-            if is_picture(path):
-                filmed = film_picture(clip.path, own / f"{clip.id}.nut", settings.decode.max_pixels)
-                pictures[clip.id] = filmed
-                clip = replace(clip, path=filmed.video or clip.path)
-            clips.append(clip)
-        unreadable = {name for name, picture in pictures.items() if picture.video is None}
-        readable = [clip for clip in clips if clip.id not in unreadable]
-        summary = run_extract(readable, plan, jobs=jobs, tell_failures=False)
-        if summary.interrupted:
-            signal.raise_signal(summary.interrupted)
-        results = {result.clip: result for result in summary.clips}
+        for batch, filmed in film_pictures(clips, own, settings.decode.max_pixels):
+            summary = run_extract(batch, plan, jobs=jobs, tell_failures=False)
+            if summary.interrupted:
+                signal.raise_signal(summary.interrupted)
+            results |= {result.clip: result for result in summary.clips}
+            pictures |= filmed
         answers = tuple(
-            _answer(path.absolute(), results.get(clip.id), pictures.get(clip.id), plan, classifier)
-            for path, clip in zip(videos, clips, strict=True)
+            _answer(clip.path, results.get(clip.id), pictures.get(clip.id), plan, classifier)
+            for clip in clips
         )
     return Answers(answers, classifier, str(plan.sets[-1].spec.weights))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cache.manifest.clip import Clip
 from pipeline.media.container import MediaError, probe
 from pipeline.media.recognise import read_head, recognise
 from trainer.stills.images.image_files import FORMATS, ImageError, open_rgb
 
 GIF = b"GIF8"
 MAX_PIXELS = 64_000_000  # of a picture, as in fine-tuning; phones take 50 million
+BATCH_BYTES = 500_000_000  # of videos on the disk: those of a hundred photographs take gigabytes
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,44 @@ def opens(path: Path) -> bool:
     except MediaError:
         return False
     return True
+
+
+def film_pictures(
+    clips: Sequence[Clip], folder: Path, max_pixels: int
+) -> Iterator[tuple[list[Clip], dict[str, Picture]]]:
+    """Yield clips in batches, the pictures among them as videos that last until the next batch.
+
+    Args:
+        clips: videos and pictures.
+        folder: where the videos of pictures go.
+        max_pixels: see ``film_picture``.
+
+    Yields:
+        The clips that have a video, and the batch's pictures by the clip's id.
+
+    Raises:
+        OSError: a video can't be written.
+    """
+    batch: list[Clip] = []
+    pictures: dict[str, Picture] = {}
+    written = 0
+    for clip in clips:
+        if is_picture(clip.path):
+            picture = film_picture(clip.path, folder / f"{clip.id}.nut", max_pixels)
+            pictures[clip.id] = picture
+            if picture.video is None:
+                continue
+            written += picture.video.stat().st_size
+            batch.append(replace(clip, path=picture.video))
+        else:
+            batch.append(clip)
+        if written > BATCH_BYTES:
+            yield batch, pictures
+            for made in pictures.values():
+                if made.video is not None:
+                    made.video.unlink()
+            batch, pictures, written = [], {}, 0
+    yield batch, pictures
 
 
 def film_picture(path: Path, video: Path, max_pixels: int) -> Picture:

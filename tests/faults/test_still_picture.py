@@ -23,19 +23,8 @@ def test_the_photograph_gets_the_answer_of_a_video_of_it(faults: Path, tmp_path:
     photo, film = faults / "still-picture" / "face.jpg", tmp_path / "film.mkv"
     if shutil.which("ffmpeg") is None:
         pytest.skip("the program ffmpeg is absent; it makes a video of the picture")
-    command = [
-        "ffmpeg",
-        "-loglevel",
-        "error",
-        "-i",
-        photo,
-        "-pix_fmt",
-        "bgr0",
-        "-c:v",
-        "ffv1",
-        film,
-    ]
-    subprocess.run(command, check=True)
+    lossless = ("-pix_fmt", "bgr0", "-c:v", "ffv1", str(film))
+    subprocess.run(["ffmpeg", "-loglevel", "error", "-i", str(photo), *lossless], check=True)
     result = avfuse("predict", photo, film, "--json")
     assert result.exit_code == 0, result.output
     picture, video = json.loads(result.stdout)["videos"]

@@ -158,6 +158,8 @@ def test_a_reader_is_told_that_a_picture_is_one(default: Path, still: Path, tmp_
     assert "over time, " not in result.stdout
     assert "no face was found in it, so no emotion is named" in result.stdout
     assert f"no answer: {tmp_path / 'cut.jpg'} is a picture that can't be read" in result.stdout
+    alone = avfuse("predict", tmp_path / "cut.jpg", "--json")
+    assert (alone.exit_code, json.loads(alone.stdout)["videos"][0]["state"]) == (1, "failed")
     table = tmp_path / "c.csv"
     result = avfuse("predict", still, tmp_path / "wall.jpg", "--curve", table)
     assert (result.exit_code, "a picture has no curve over time" in result.stderr) == (2, True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -92,6 +93,18 @@ def test_a_file_that_fails_to_read_says_why(
     monkeypatch.setattr(Path, "open", broken)
     with pytest.raises(MediaError, match="Input/output error"):
         check_file(tmp_path / "a.mp4")
+
+
+def test_a_machine_with_too_many_open_files_does_not_blame_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_video(tmp_path / "a.mp4", [grey_frame(1)])
+
+    def exhausted(*args: object, **kwargs: object) -> None:
+        raise av.error.OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("pipeline.media.container.av.open", exhausted)
+    assert refusal(path) == f"{path} can't be opened: Too many open files"
 
 
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cache.manifest.clip import Clip
 from pipeline.media.frames import VideoReader
-from pipeline.predict.picture import Picture, film_picture, is_picture
+from pipeline.predict.picture import Picture, film_picture, film_pictures, is_picture
 from tests.pipeline.videos import grey_frame, write_video
 
 HEIGHT, WIDTH = 23, 37
@@ -94,6 +95,29 @@ def test_a_large_picture_is_scaled_down_and_a_huge_one_refused(
     assert refused.video is None
     assert refused.why[0].endswith("it has 200 x 100 pixels, more than 19999")
     assert not (tmp_path / "r.nut").exists()
+
+
+def test_pictures_leave_the_disk_before_they_fill_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["0.png", "1.png", "2.mp4", "3.png", "4.jpg", "5.png"]
+    for name in names:
+        Image.fromarray(PIXELS).save(tmp_path / name, "PNG")
+    write_video(tmp_path / "2.mp4", [grey_frame(1)])
+    (tmp_path / "4.jpg").write_bytes(b"\xff\xd8\xff and no more")
+    monkeypatch.setattr("pipeline.predict.picture.BATCH_BYTES", PIXELS.nbytes * 3 // 2)
+    clips = [Clip(name[0], tmp_path / name) for name in names]
+    (tmp_path / "made").mkdir()
+    batches = []
+    for batch, pictures in film_pictures(clips, tmp_path / "made", 10_000):
+        there = sorted(path.stem for path in (tmp_path / "made").iterdir())
+        batches.append(([clip.id for clip in batch], list(pictures), there))
+        assert all(clip.path.is_file() for clip in batch)
+    assert batches == [
+        (["0", "1"], ["0", "1"], ["0", "1"]),
+        (["2", "3", "5"], ["3", "4", "5"], ["3", "5"]),
+        ([], [], []),
+    ]
 
 
 def test_a_damaged_picture_says_so(tmp_path: Path) -> None:
