@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cache.manifest.clip import Clip
+from cache.manifest.frame_folder import advise_to_join
 from cache.manifest.table import TableError, first_bad_byte, read_table
 
 # fmt: off
@@ -93,6 +94,8 @@ def nothing_found(found: Found, files: Mapping[Any, Sequence[Path]] | None = Non
         ]
     else:
         lines.append("  found: nothing of use; is this the right folder?")
+    if advice := advise_to_join(found.root):
+        lines.append(f"  {advice.removeprefix('; ')}")
     return IndexingError("\n".join(lines))
 
 
