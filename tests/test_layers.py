@@ -61,7 +61,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline/extract": {"cache", *NETWORKS, *STAGE_ONE},
     "pipeline/index": {"cache"},
     "pipeline/doctor": {"cache", *STAGE_ONE, "pipeline/index"},
-    "pipeline/exchange": {"cache"},
+    "pipeline/exchange": {"cache", "pipeline/index", "pipeline/extract"},
     "pipeline/inspect": {"cache", "pipeline/extract", *STAGE_ONE},
     "pipeline/predict": {"cache", *NETWORKS, "pipeline/extract", *STAGE_ONE},
     "pipeline/align_stills": {"pipeline/faces"},
@@ -92,9 +92,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "trainer/commands": {"cache", "extractors/running", "trainer"},
 }  # fmt: skip
-# The only modules of stage one that use stage two: they answer for one video, show the whole job,
-# and align still faces before a face network learns them.
+# The only modules of stage one that use stage two: they answer for one video or picture, show the
+# whole job, and align still faces before a face network learns them.
 COMPOSE = {
+    "pipeline/predict/picture.py",
     "pipeline/predict/by_run.py",
     "pipeline/commands/predict.py",
     "pipeline/commands/finetune.py",

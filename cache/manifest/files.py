@@ -11,6 +11,8 @@ import os
 import stat
 from pathlib import Path
 
+from cache.manifest.frame_folder import find_pictures
+
 
 def absolute(path: Path) -> Path:
     """Return ``path`` from the root, ``..`` taken out, symbolic links kept."""
@@ -61,7 +63,10 @@ class ManifestFiles:
         except OSError as error:
             return f"{path} can't be read: {error.strerror}"
         if stat.S_ISDIR(mode):
-            return f"{path} is a directory; expected a media file"
+            hint = "; `avfuse predict` on it says how to make a clip of its pictures"
+            return f"{path} is a directory; expected a media file" + (
+                hint if find_pictures(path)[1] else ""
+            )
         if not stat.S_ISREG(mode):
             return f"{path} is not a regular file; expected a media file"
         if os.path.isabs(text) or self.follow_links or self._inside(path, link=link):

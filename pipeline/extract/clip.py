@@ -125,6 +125,8 @@ def _reason(error: Exception) -> str:
     Five libraries in C look at its bytes, each with exceptions of its own (cv2.error is no
     RuntimeError). What was not foreseen is recorded with its place, and the night's run goes on.
     """
+    if isinstance(error, FileNotFoundError):
+        return f"{error.filename} does not exist"
     if isinstance(error, MediaError | MisfitError | OSError):
         return str(error)
     place = traceback.extract_tb(error.__traceback__)[-1]

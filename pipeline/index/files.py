@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cache.manifest.clip import Clip
+from cache.manifest.frame_folder import advise_to_join
 from cache.manifest.table import TableError, first_bad_byte, read_table
 
 # fmt: off
@@ -93,6 +94,8 @@ def nothing_found(found: Found, files: Mapping[Any, Sequence[Path]] | None = Non
         ]
     else:
         lines.append("  found: nothing of use; is this the right folder?")
+    if advice := advise_to_join(found.root):
+        lines.append(f"  {advice.removeprefix('; ')}")
     return IndexingError("\n".join(lines))
 
 
@@ -196,14 +199,14 @@ def printable(text: str) -> str:
 
 
 def read_columns(
-    path: Path, columns: Sequence[str], *, delimiter: str = ","
+    path: Path, columns: Sequence[str], *, delimiter: str | None = None
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield the line number and the named columns, without blanks around, of each row.
 
     Args:
         path: a CSV file with a header.
         columns: names as published; all must be in the header.
-        delimiter: what stands between two fields.
+        delimiter: what stands between two fields; None: found out.
 
     Raises:
         IndexingError: the table can't be read or lacks a column, or a row is short or is not UTF-8

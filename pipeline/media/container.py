@@ -6,6 +6,7 @@ limits everywhere and sound and picture share one origin of time.
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,13 +19,17 @@ from av.error import FFmpegError
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from cache.manifest.frame_folder import advise_to_join
 from cache.span import Span
 from pipeline.media.aspect import SQUARE, shown_size
+from pipeline.media.recognise import describe_refused, read_head, recognise
 from pipeline.media.settings import DecodeSettings
 
 __all__ = ["DecodeSettings", "MediaError", "MediaInfo", "NoAudioError", "NoVideoError", "probe"]
 
 LFS_HEADER = b"version https://git-lfs.github.com/spec/"
+# For these no file is to blame: too many are open.
+MACHINE_FAULTS = (errno.EMFILE, errno.ENFILE)
 # Streams of one clip that start further apart than this carry a damaged clock.
 MAX_START_DIFFERENCE = 600.0
 # Containers that hold media themselves. Playlists (HLS, DASH, concat) are left out on purpose: such
@@ -124,7 +129,8 @@ def open_media(path: Path, settings: DecodeSettings) -> InputContainer:
 
     Raises:
         MediaError: the path is missing, a directory or another thing that isn't a file, can't be
-            read, is empty, is a Git LFS pointer, or FFmpeg finds no known container in it.
+            read, is empty, is a Git LFS pointer or of a kind that ``recognise`` names, or FFmpeg
+            finds no known container in it.
     """
     check_file(path)
     try:
@@ -136,9 +142,10 @@ def open_media(path: Path, settings: DecodeSettings) -> InputContainer:
             metadata_errors="replace",
         )
     except (FFmpegError, ValueError, UnicodeError) as error:
-        raise MediaError(
-            f"{path} is not a video or sound file that can be read: {_guess(path, error)}"
-        ) from error
+        if getattr(error, "errno", None) in MACHINE_FAULTS:
+            raise MediaError(f"{path} can't be opened: {reason(error)}") from error
+        refused = describe_refused(read_head(path), path.stat().st_size, reason(error))
+        raise MediaError(f"{path} {refused}") from error
     for stream in container.streams:
         context = stream.codec_context
         if context is not None and stream.type in ("video", "audio"):
@@ -150,7 +157,7 @@ def open_media(path: Path, settings: DecodeSettings) -> InputContainer:
 
 
 def check_file(path: Path) -> None:
-    """Refuse what can't be media before FFmpeg sees it.
+    """Refuse what can't be media before FFmpeg sees it, which finds pictures in documents.
 
     Raises:
         MediaError: as for ``open_media``.
@@ -159,21 +166,23 @@ def check_file(path: Path) -> None:
         if not path.exists():
             raise MediaError(f"{path} does not exist")
         if path.is_dir():
-            raise MediaError(f"{path} is a directory; a clip is one file")
+            advice = advise_to_join(path)
+            raise MediaError(f"{path} is a directory; a clip is one file{advice}")
         if not path.is_file():  # a pipe or a device would block for ever
             raise MediaError(f"{path} is not a regular file; a clip is one file")
-        with path.open("rb") as file:
-            head = file.read(len(LFS_HEADER))
+        head = read_head(path)
     except PermissionError as error:
         raise MediaError(f"{path} can't be read: permission denied") from error
     except (OSError, ValueError) as error:
         raise MediaError(f"{path} can't be read: {error}") from error
     if not head:
         raise MediaError(f"{path} is empty (0 bytes)")
-    if head == LFS_HEADER:
+    if head.startswith(LFS_HEADER):
         raise MediaError(
             f"{path} is a Git LFS pointer, not the media itself; run `git lfs pull` in its folder"
         )
+    if (kind := recognise(head)) and kind.sure:
+        raise MediaError(f"{path} {kind}")
 
 
 def read_info(path: Path, container: InputContainer) -> MediaInfo:
@@ -271,16 +280,3 @@ def reason(error: BaseException) -> str:
 
 def _start(stream: Any) -> float:
     return 0.0 if stream.start_time is None else float(stream.start_time * stream.time_base)
-
-
-def _guess(path: Path, error: BaseException) -> str:
-    """Say what a file that FFmpeg refuses looks like."""
-    size = path.stat().st_size
-    if size < 1 << 20:
-        with path.open("rb") as file:
-            head = file.read(512)
-        if all(byte >= 32 or byte in b"\t\n\r" for byte in head):
-            return "it looks like text"
-    if size < 1024:
-        return f"it has only {size} bytes ({reason(error)})"
-    return f"it is damaged, cut off, or of another kind ({reason(error)})"

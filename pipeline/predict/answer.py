@@ -1,4 +1,4 @@
-"""Answer of the default network about one video, and its curve over time.
+"""Answer of the default network about one video or picture, and a video's curve over time.
 
 Nothing here loads PyTorch.
 """
@@ -83,16 +83,17 @@ class Curve:
 
 @dataclass(frozen=True)
 class Answer:
-    """Answer about one video.
+    """Answer about one video or picture.
 
     Attributes:
-        video: its path.
+        video: the file's path.
         state: ``ok``, ``partial`` or ``failed``.
         why: what is missing, and why there is no answer where there is none.
         curve: of its frames; without rows where it failed.
         own: mean probabilities of the network's own classes; None without a face.
         probabilities: of the seven classes, summing to 1; None without a face.
         notes: what is odd of the video but harmless, each as ``kind: sentence``.
+        is_picture: whether it is one still picture, in which nothing is seen to change.
     """
 
     video: Path
@@ -102,6 +103,7 @@ class Answer:
     own: dict[str, float] | None
     probabilities: dict[str, float] | None
     notes: tuple[str, ...] = ()
+    is_picture: bool = False
 
     @property
     def prediction(self) -> str | None:
@@ -114,6 +116,7 @@ class Answer:
         """Return the video's part of the JSON that ``avfuse predict`` prints."""
         return {
             "video": str(self.video),
+            "kind": "picture" if self.is_picture else "clip",
             "state": self.state,
             "why": list(self.why),
             "notes": list(self.notes),
@@ -123,7 +126,7 @@ class Answer:
             "network_probabilities": self.own,
             "frames": len(self.curve.times),
             "frames_with_face": int(self.curve.has_face.sum()),
-            "curve": self.curve.to_json(),
+            "curve": [] if self.is_picture else self.curve.to_json(),
         }
 
 

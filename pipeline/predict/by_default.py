@@ -1,4 +1,4 @@
-"""Answers of the network that avfuse ships, about any video: no run, no sound, no training.
+"""Answers of the network that avfuse ships, about any video or picture: no run, no training.
 
 It was trained on still faces. Each frame with a face gets the probabilities of its eight classes;
 the video's are their mean over those frames.
@@ -27,6 +27,7 @@ from pipeline.extract.run import run_extract
 from pipeline.extract.settings import StageOneSettings
 from pipeline.extract.weights import PlanError, WeightsChoice, choose_default
 from pipeline.predict.answer import SEVEN, Answer, Curve, seven_of
+from pipeline.predict.picture import Picture, film_pictures
 
 NOTE = "the default network alone: trained on the still faces of FER+, frame by frame, no sound"
 
@@ -74,10 +75,10 @@ def ask_default_network(
     jobs: int = 0,
     cache: Path | None = None,
 ) -> Answers:
-    """Find the faces of videos and classify each frame, with the network that avfuse ships.
+    """Find the faces of videos and pictures and classify each frame, with avfuse's own network.
 
     Args:
-        videos: any video files.
+        videos: any video files, and still pictures.
         settings: of stage one; the crop alone as the only view if left out.
         device: see ``plan_sets``.
         jobs: worker processes; 0 works in this one.
@@ -88,23 +89,31 @@ def ask_default_network(
         extractors.weights.files.WeightsError: its file is missing, damaged or of another network.
         OSError: something can't be read or written.
     """
-    if cache is None:
-        with tempfile.TemporaryDirectory(prefix="avfuse-predict-") as folder:
-            return ask_default_network(
-                videos, settings=settings, device=device, jobs=jobs, cache=Path(folder)
-            )
     choice = choose_default(DEFAULT_NETWORK)
     classifier = _load(choice)
-    clips = [Clip(f"video-{number}", path.absolute()) for number, path in enumerate(videos)]
     settings = settings or StageOneSettings(network=NetworkSettings(views=VIEW_SETS["basic"]))
-    plan = plan_sets(
-        [DEFAULT_NETWORK], settings, {DEFAULT_NETWORK: choice}, cache=cache, device=device
-    )
-    summary = run_extract(clips, plan, jobs=jobs, tell_failures=False)
-    if summary.interrupted:
-        signal.raise_signal(summary.interrupted)
-    results = {result.clip: result for result in summary.clips}
-    answers = tuple(_answer(clip, results[clip.id], plan, classifier) for clip in clips)
+    with tempfile.TemporaryDirectory(prefix="avfuse-predict-") as folder:
+        own = Path(folder)
+        plan = plan_sets(
+            [DEFAULT_NETWORK],
+            settings,
+            {DEFAULT_NETWORK: choice},
+            cache=cache or own / "cache",
+            device=device,
+        )
+        clips = [Clip(f"video-{number}", path.absolute()) for number, path in enumerate(videos)]
+        results: dict[str, ClipResult] = {}
+        pictures: dict[str, Picture] = {}
+        for batch, filmed in film_pictures(clips, own, settings.decode.max_pixels):
+            summary = run_extract(batch, plan, jobs=jobs, tell_failures=False)
+            if summary.interrupted:
+                signal.raise_signal(summary.interrupted)
+            results |= {result.clip: result for result in summary.clips}
+            pictures |= filmed
+        answers = tuple(
+            _answer(clip.path, results.get(clip.id), pictures.get(clip.id), plan, classifier)
+            for clip in clips
+        )
     return Answers(answers, classifier, str(plan.sets[-1].spec.weights))
 
 
@@ -118,14 +127,24 @@ def _load(choice: WeightsChoice) -> StillClassifier:
     return classifier
 
 
-def _answer(clip: Clip, result: ClipResult, plan: Plan, classifier: StillClassifier) -> Answer:
-    made = result.sets.values()
+def _answer(
+    path: Path,
+    result: ClipResult | None,
+    picture: Picture | None,
+    plan: Plan,
+    classifier: StillClassifier,
+) -> Answer:
+    """Answer about one file; ``result`` is None for a picture that can't be read."""
+    made = result.sets.values() if result is not None else ()
     why = list(dict.fromkeys(reason for one in made for reason in one.why))
-    if result.state == "failed":
+    state = "failed" if result is None else result.state
+    if picture is not None and state != "failed":
+        why = []  # what is left of one frame is said below
+    if result is None or state == "failed":
         nothing = np.zeros((0, len(classifier.classes)))
         curve = Curve(nothing[:, 0], nothing[:, 0].astype(np.uint8), nothing, classifier.classes)
     else:
-        entry = FeatureSet(plan.cache, plan.sets[-1].spec).read(clip.id)
+        entry = FeatureSet(plan.cache, plan.sets[-1].spec).read(result.clip)
         curve = Curve(
             entry.arrays["times"],
             entry.arrays["rung"],
@@ -133,12 +152,24 @@ def _answer(clip: Clip, result: ClipResult, plan: Plan, classifier: StillClassif
             classifier.classes,
         )
         if not curve.has_face.any():
-            count = len(curve.times)
-            why.append(
-                f"no face was found in any of its {count} frames, so no emotion is named"
-                if count
-                else "it has no picture, and this network looks at faces only: no emotion is named"
-            )
+            why.append(_no_face(curve, picture))
     own = curve.mean()
-    seven = None if own is None else seven_of(own)
-    return Answer(clip.path, result.state, tuple(why), curve, own, seven, result.notes)
+    return Answer(
+        path,
+        state,
+        (*(picture.why if picture else ()), *why),
+        curve,
+        own,
+        None if own is None else seven_of(own),
+        notes=result.notes if result is not None and picture is None else (),
+        is_picture=picture is not None,
+    )
+
+
+def _no_face(curve: Curve, picture: Picture | None) -> str:
+    count = len(curve.times)
+    if picture is not None:
+        return "no face was found in it, so no emotion is named"
+    if count:
+        return f"no face was found in any of its {count} frames, so no emotion is named"
+    return "it has no picture, and this network looks at faces only: no emotion is named"

@@ -49,7 +49,7 @@ def draw_line(curve: Curve, name: str, *, levels: str = LEVELS, columns: int = C
 
 
 def format_answer(answer: Answer, *, ascii_only: bool = False) -> str:
-    """Write the answer about one video as lines for a reader."""
+    """Write the answer about one video or picture as lines for a reader."""
     from extractors.weights.facts import plain  # loads PyTorch, which whoever has an answer did
 
     name = plain(str(answer.video)) if len(str(answer.video)) <= 100 else answer.video.name
@@ -58,16 +58,20 @@ def format_answer(answer: Answer, *, ascii_only: bool = False) -> str:
         # What can't be read is named in the reason.
         return f"no answer: {reasons}" if name in reasons else f"{name}: no answer: {reasons}"
     frames, faces = len(answer.curve.times), int(answer.curve.has_face.sum())
-    lines = [f"{name}: {answer.prediction} (face in {faces} of {frames} frames)"]
+    seen = f"face in {faces} of {frames} frames"
+    if answer.is_picture:
+        seen = "one picture, not a clip: it shows no change over time"
+    lines = [f"{name}: {answer.prediction} ({seen})"]
     ranked = sorted(answer.probabilities.items(), key=lambda item: -item[1])
     for label, probability in ranked:
         lines.append(f"  {label:9} {probability:6.1%} {'#' * round(40 * probability)}".rstrip())
     levels = ASCII_LEVELS if ascii_only else LEVELS
     back = {ours: theirs for theirs, ours in SEVEN.items()}
     times = answer.curve.times
-    lines.append(f"  over time, {times[0]:.1f} to {times[-1]:.1f} s (blank: no face):")
-    for label, _ in ranked[:3]:
-        lines.append(f"  {label:9} |{draw_line(answer.curve, back[label], levels=levels)}|")
+    if not answer.is_picture:
+        lines.append(f"  over time, {times[0]:.1f} to {times[-1]:.1f} s (blank: no face):")
+        for label, _ in ranked[:3]:
+            lines.append(f"  {label:9} |{draw_line(answer.curve, back[label], levels=levels)}|")
     left_out = sum(value for own, value in answer.own.items() if own not in SEVEN)
     lines.append(f"  contempt, which is none of the seven, had {left_out:.1%} and was left out")
     if reasons:
@@ -78,11 +82,14 @@ def format_answer(answer: Answer, *, ascii_only: bool = False) -> str:
 def write_curves(path: Path, answers: Sequence[Answer]) -> None:
     """Write the curves of some videos as ``.csv`` or ``.png``; an older file is replaced.
 
+    Pictures have none.
+
     Raises:
         CurveError: the name ends in neither.
         OSError: the file can't be written.
     """
     check_suffix(path)
+    answers = [answer for answer in answers if not answer.is_picture]
     content = _as_csv(answers).encode() if path.suffix == ".csv" else _as_png(answers)
     write_whole(path, content)
 

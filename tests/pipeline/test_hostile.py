@@ -223,17 +223,15 @@ def test_64_channels_are_read_and_more_are_refused(
 
 def test_a_playlist_named_like_a_clip_reads_no_other_file(tmp_path: Path) -> None:
     secret = write_wav(tmp_path / "secret.wav", np.ones((1, 9_000)), 16_000)
-    for number, text in enumerate(
-        (
-            f"ffconcat version 1.0\nfile '{secret}'\n",
-            f"#EXTM3U\n#EXTINF:1,\n{secret}\n#EXT-X-ENDLIST\n",
-        )
-    ):
-        path = tmp_path / f"list{number}.mp4"
+    for text, said in {
+        f"ffconcat version 1.0\nfile '{secret}'\n": "it looks like text",
+        f"#EXTM3U\n#EXTINF:1,\n{secret}\n#EXT-X-ENDLIST\n": "is a playlist (M3U)",
+    }.items():
+        path = tmp_path / "list.mp4"
         path.write_text(text)
         clip = extract_one(path)
         assert clip["state"] == "failed"
-        assert "looks like text" in why(clip)
+        assert said in why(clip)
 
 
 class Payload:

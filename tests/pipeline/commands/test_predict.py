@@ -11,11 +11,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from cache.manifest.manifest import read_manifest
 from pipeline.extract.weights import PlanError
+from pipeline.media.frames import VideoReader
 from pipeline.predict.answer import SEVEN, seven_of
 from pipeline.predict.by_default import ask_default_network
 from pipeline.predict.curve import CurveError, write_curves
@@ -105,6 +108,7 @@ def test_a_file_with_sound_only_and_a_broken_one_say_so(default: Path, tmp_path:
     first, second, third = json.loads(result.stdout)["videos"]
     assert "this network looks at faces only: no emotion is named" in first["why"][-1]
     assert (second["state"], third["state"]) == ("failed", "failed")
+    assert third["why"] == [f"{tmp_path / 'gone.mp4'} does not exist"]
     assert "it looks like text" in second["why"][0]
     for video in (first, second, third):
         assert video["prediction"] is None
@@ -112,6 +116,81 @@ def test_a_file_with_sound_only_and_a_broken_one_say_so(default: Path, tmp_path:
     assert read.output.count(str(broken)) == 1  # once, and by no other name
     assert f"no answer: {broken} is not a video" in read.output
     assert "From the default network" not in read.output
+
+
+@pytest.fixture
+def still(clip: Path, tmp_path: Path) -> Path:
+    """The first frame of a clip as a picture, without loss."""
+    image = next(iter(VideoReader(clip))).images[0]
+    path = tmp_path / "photo.png"
+    Image.fromarray(image).save(path)
+    return path
+
+
+@pytest.mark.slow
+def test_a_picture_is_answered_for_as_a_video_of_that_frame_is(
+    default: Path, still: Path, tmp_path: Path
+) -> None:
+    film = tmp_path / "film.mkv"
+    with av.open(str(film), "w") as container:
+        image = np.asarray(Image.open(still))
+        stream = container.add_stream("ffv1", rate=25)
+        stream.height, stream.width, stream.pix_fmt = *image.shape[:2], "bgr0"
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+        container.mux([*stream.encode(frame), *stream.encode()])
+    result = avfuse("predict", still, film, "--json")
+    assert result.exit_code == 0, result.output
+    picture, video = json.loads(result.stdout)["videos"]
+    assert (picture["kind"], video["kind"]) == ("picture", "clip")
+    assert (picture["video"], picture["state"], picture["why"]) == (str(still), "ok", [])
+    assert (picture["frames"], picture["frames_with_face"], picture["curve"]) == (1, 1, [])
+    assert picture["prediction"] == video["prediction"]
+    assert picture["probabilities"] == pytest.approx(video["probabilities"], abs=1e-6)
+
+
+@pytest.mark.slow
+def test_a_reader_is_told_that_a_picture_is_one(default: Path, still: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (64, 48), "grey").save(tmp_path / "wall.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "wall.jpg").read_bytes()[:99])
+    result = avfuse("predict", still, tmp_path / "wall.jpg", tmp_path / "cut.jpg")
+    assert result.exit_code == 1
+    assert "(one picture, not a clip: it shows no change over time)" in result.stdout
+    assert "over time, " not in result.stdout
+    assert "no face was found in it, so no emotion is named" in result.stdout
+    assert f"no answer: {tmp_path / 'cut.jpg'} is a picture that can't be read" in result.stdout
+    alone = avfuse("predict", tmp_path / "cut.jpg", "--json")
+    assert (alone.exit_code, json.loads(alone.stdout)["videos"][0]["state"]) == (1, "failed")
+    table = tmp_path / "c.csv"
+    result = avfuse("predict", still, tmp_path / "wall.jpg", "--curve", table)
+    assert (result.exit_code, "a picture has no curve over time" in result.stderr) == (2, True)
+    assert not table.exists()
+
+
+def test_what_is_not_there_or_no_file_ends_with_exit_code_2(default: Path, tmp_path: Path) -> None:
+    for name in ("clips/a.mp4", "clips/b.mp4", "clips/notes.txt", "run/run.json", "frames/1.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "frames/2.jpg").touch()
+    clips = tmp_path / "clips"
+    for paths, said in {
+        (
+            clips,
+        ): f"is a folder: expected a video or picture; name its files, as with {clips}/*.mp4 "
+        "(2 there)",
+        (clips / "a.mp4", clips): f"{clips} is a folder: expected a video",
+        (tmp_path / "frames",): "make it with `ffmpeg -framerate RATE -start_number 1 -i ",
+        (tmp_path,): "it holds clips, ",
+        (tmp_path / "run",): "is a run: expected a video; name the videos to classify after it",
+        ("https://example.org/a.mp4",): "https://example.org/a.mp4 is a URL, and avfuse works off",
+        (clips / "a.mp4", "rtsp://host/x"): "rtsp://host/x is a URL",
+        (clips / "b.mp",): "b.mp: no such file (did you mean 'b.mp4'?)",
+        (tmp_path / "c/b.mp4",): f"no such file; there is no folder {tmp_path / 'c'}",
+        (tmp_path / "nothing",): "nothing: no such file",
+    }.items():
+        result = avfuse("predict", *paths)
+        assert result.exit_code == 2, paths
+        assert said in " ".join(result.stderr.split()), result.stderr
+        assert result.stdout == ""
 
 
 def test_it_is_said_what_predict_expects(default: Path, tmp_path: Path) -> None:

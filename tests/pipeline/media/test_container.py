@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -94,6 +95,18 @@ def test_a_file_that_fails_to_read_says_why(
         check_file(tmp_path / "a.mp4")
 
 
+def test_a_machine_with_too_many_open_files_does_not_blame_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_video(tmp_path / "a.mp4", [grey_frame(1)])
+
+    def exhausted(*args: object, **kwargs: object) -> None:
+        raise av.error.OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("pipeline.media.container.av.open", exhausted)
+    assert refusal(path) == f"{path} can't be opened: Too many open files"
+
+
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").touch()
     assert refusal(tmp_path / "a.mp4").endswith("is empty (0 bytes)")
@@ -126,7 +139,7 @@ def test_noise_named_mp4_is_damaged_or_of_another_kind(tmp_path: Path) -> None:
 def test_a_playlist_can_not_make_another_file_be_read(tmp_path: Path, playlist: str) -> None:
     secret = write_video(tmp_path / "secret.mp4", [grey_frame(1)])
     (tmp_path / "a.mp4").write_text(playlist.format(secret))
-    assert "is not a video or sound file" in refusal(tmp_path / "a.mp4")
+    assert "not a video or sound file" in refusal(tmp_path / "a.mp4")
 
 
 def test_a_picture_is_no_clip(tmp_path: Path) -> None:
@@ -135,7 +148,7 @@ def test_a_picture_is_no_clip(tmp_path: Path) -> None:
         stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "rgb24"
         frame = av.VideoFrame.from_ndarray(grey_frame(1), format="rgb24")
         container.mux(stream.encode(frame))
-    assert "is not a video or sound file" in refusal(tmp_path / "a.png")
+    assert "is a PNG picture, not a video" in refusal(tmp_path / "a.png")
 
 
 def test_a_name_that_ffmpeg_takes_for_a_command_is_a_name(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from cache.manifest.manifest import read_manifest
 from pipeline.cli import main
@@ -89,6 +90,19 @@ def test_a_broken_video_is_failed_with_its_reason_beside_a_good_one(
     assert broken["prediction"] is None
     assert broken["probabilities"] is None
     assert good["prediction"] in answer["classes"]
+
+
+@pytest.mark.slow
+def test_a_picture_is_no_clip_to_a_run(run: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (64, 48), "grey").save(tmp_path / "photo.jpg")
+    result, answer = predict(run, tmp_path / "photo.jpg")
+    assert result.exit_code == 1
+    (picture,) = answer["videos"]
+    assert (picture["state"], picture["prediction"]) == ("failed", None)
+    assert picture["why"] == [
+        f"{tmp_path / 'photo.jpg'} is a JPEG picture, not a video; features and runs need clips; "
+        "`avfuse predict` without a run answers for a picture"
+    ]
 
 
 @pytest.mark.slow

@@ -8,8 +8,9 @@ literature, the published validation images are what is reported on.
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +30,12 @@ CLASSES = (
     "anger",
     "contempt",
 )
-NUM_CODES = 11  # then none, uncertain, and no face
+OTHER_CODES = ("none", "uncertain", "non-face")  # the codes after the classes
+NUM_CODES = len(CLASSES) + len(OTHER_CODES)
 PATH, EXPRESSION = "subDirectory_filePath", "expression"
 BOX = ("face_x", "face_y", "face_width", "face_height")
+# As training.csv has them; validation.csv was published without a line of names.
+COLUMNS = (PATH, *BOX, "facial_landmarks", EXPRESSION, "valence", "arousal")
 LISTS: Mapping[str, str] = {"train": "training.csv", "test": "validation.csv"}
 LIST_FOLDERS = ("", "Manually_Annotated_file_lists", "Manually_Annotated")
 IMAGE_FOLDERS = (
@@ -58,8 +62,9 @@ def fits_affectnet(path: Path) -> bool:
     """Whether AffectNet's list of training images is there, or its folder of cut-out faces."""
     files = list_files(path)
     if "train" in files:
-        with files["train"].open(encoding="utf-8", errors="replace") as stream:
-            return PATH in stream.readline(10_000)
+        with files["train"].open(encoding="utf-8-sig", errors="replace") as stream:
+            line = stream.readline(10_000)
+        return PATH in line or holds_data(next(csv.reader([line]), []))
     return (path / CUT_OUT["train"] / "annotations").is_dir()
 
 
@@ -82,10 +87,12 @@ def read_affectnet(path: Path, reading: Reading) -> StillParts:
         }
     if "train" not in found:
         raise StillsError(f"{path} has neither {LISTS['train']} nor {CUT_OUT['train']}/annotations")
-    notes = [
-        f"{count} images without one of the expressions were left out"
-        for count in left_out.values()
-    ]
+    notes = []
+    if left_out:
+        counts = ", ".join(f"{left_out[name]} {name}" for name in OTHER_CODES if left_out[name])
+        notes.append(
+            f"{left_out.total()} images without one of the expressions were left out: {counts}"
+        )
     if "test" in found:
         notes.append("test: the published validation images, as in the literature")
     return divide_files("affectnet", found, CLASSES, reading, notes)
@@ -93,6 +100,8 @@ def read_affectnet(path: Path, reading: Reading) -> StillParts:
 
 def listed_images(root: Path, table: Path, left_out: Counter[str]) -> Iterator[ImageFile]:
     """Yield the images of a list, each with the face box that it gives.
+
+    A list whose first row is data already has the columns of AffectNet's ``training.csv``.
 
     Args:
         root: the corpus's folder.
@@ -103,8 +112,10 @@ def listed_images(root: Path, table: Path, left_out: Counter[str]) -> Iterator[I
         StillsError: a column is missing, a value is not a number, or the images are not there.
         OSError: the list can't be read.
     """
-    with table.open(encoding="utf-8", newline="") as stream:
-        reader = csv.DictReader(stream)
+    with table.open(encoding="utf-8-sig", newline="") as stream:
+        named = not holds_data(next(csv.reader(stream), []))
+        stream.seek(0)
+        reader = csv.DictReader(stream, None if named else COLUMNS)
         columns = tuple(reader.fieldnames or ())
         if missing := [name for name in (PATH, *BOX, EXPRESSION) if name not in columns]:
             raise StillsError(f"{table} lacks the columns {', '.join(missing)}")
@@ -114,17 +125,14 @@ def listed_images(root: Path, table: Path, left_out: Counter[str]) -> Iterator[I
             name = row[PATH] or ""
             try:
                 code = int(row[EXPRESSION])
+                if not 0 <= code < NUM_CODES:
+                    raise ValueError(f"expression must be from 0 to {NUM_CODES - 1}, got {code}")
+                if code >= len(CLASSES):  # such images may have no box either
+                    left_out[OTHER_CODES[code - len(CLASSES)]] += 1
+                    continue
                 left, top, width, height = (float(row[column]) for column in BOX)
             except (TypeError, ValueError) as error:
                 raise StillsError(f"{table}, line {reader.line_num}: {error}") from error
-            if not 0 <= code < NUM_CODES:
-                raise StillsError(
-                    f"{table}, line {reader.line_num}: expression must be from 0 to "
-                    f"{NUM_CODES - 1}, got {code}"
-                )
-            if code >= len(CLASSES):
-                left_out["expression"] += 1
-                continue
             if Path(name).is_absolute() or ".." in Path(name).parts or not name:
                 raise StillsError(
                     f"{table}, line {reader.line_num}: {name!r} is not a path inside the folder"
@@ -136,6 +144,13 @@ def listed_images(root: Path, table: Path, left_out: Counter[str]) -> Iterator[I
             unique = name if seen[name] == 1 else f"{name}#{seen[name]}"
             box: Box = (left, top, left + width, top + height)
             yield ImageFile(unique, folder / name, code, box)
+
+
+def holds_data(row: Sequence[str]) -> bool:
+    """Whether a list's first row is an image, with AffectNet's columns, and not their names."""
+    values = dict(zip(COLUMNS, row, strict=False))
+    numbers = [values.get(name, "") for name in (*BOX, EXPRESSION)]
+    return len(row) == len(COLUMNS) and all(re.fullmatch(r"-?[\d.]+", n.strip()) for n in numbers)
 
 
 def image_folder(root: Path, name: str) -> Path:
@@ -179,6 +194,6 @@ def annotated_images(root: Path, folder: Path, left_out: Counter[str]) -> Iterat
                 f"{annotation} must hold one number from 0 to {NUM_CODES - 1}, got {value!r}"
             )
         if code >= len(CLASSES):
-            left_out["expression"] += 1
+            left_out[OTHER_CODES[code - len(CLASSES)]] += 1
             continue
         yield ImageFile(file.relative_to(root).as_posix(), file, code)

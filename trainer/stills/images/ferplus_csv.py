@@ -6,22 +6,18 @@ Barsoum et al., ICMI 2016, for the votes, row by row in the same order.
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 
+from trainer.stills.images.fer2013 import PIXELS, USAGES, parse_pixels, rows_of
 from trainer.stills.images.ferplus_votes import FERPLUS_CLASSES, majority_labels, vote_targets
 from trainer.stills.images.parts import StillsError
 from trainer.stills.images.stills import Stills
 
-PIXELS = ("fer2013.csv", "icml_face_data.csv")  # as on its own page, and as Kaggle has it
 VOTES = "fer2013new.csv"
 VOTE_COLUMNS = (*FERPLUS_CLASSES, "unknown", "NF")
-USAGES: Mapping[str, str] = {"Training": "train", "PublicTest": "valid", "PrivateTest": "test"}
-SIDE = 48
 
 
 def csv_files(path: Path) -> tuple[Path, Path] | None:
@@ -50,11 +46,10 @@ def read_ferplus_csv(path: Path) -> dict[str, Stills]:
     votes: dict[str, list[list[int]]] = {part: [] for part in USAGES.values()}
     names: dict[str, list[str]] = {part: [] for part in USAGES.values()}
     pixels, counts = (rows_of(file) for file in files)
-    for line, (seen, voted) in enumerate(zip_longest(pixels, counts), start=2):
-        if seen is None or voted is None:
-            raise StillsError(
-                f"{files[0]} and {files[1]} have different numbers of rows: {line - 2}"
-            )
+    for number, (pixel_row, vote_row) in enumerate(zip_longest(pixels, counts)):
+        if pixel_row is None or vote_row is None:
+            raise StillsError(f"{files[0]} and {files[1]} have different numbers of rows: {number}")
+        (line, seen), (_, voted) = pixel_row, vote_row
         where = f"line {line} of {files[0]} and {files[1].name}"
         usage = seen.get("Usage", "")
         if usage not in USAGES or voted.get("Usage") != usage:
@@ -65,17 +60,13 @@ def read_ferplus_csv(path: Path) -> dict[str, Stills]:
         if not voted.get("Image name"):
             continue
         try:
-            values = np.array(seen["pixels"].split(), dtype=np.int64)
             row = [int(voted[column]) for column in VOTE_COLUMNS]
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise StillsError(f"{where}: {type(error).__name__}: {error}") from error
-        if values.size != SIDE * SIDE or values.min() < 0 or values.max() > 255 or min(row) < 0:
-            raise StillsError(
-                f"{where}: expected {SIDE * SIDE} pixels from 0 to 255 and votes of at least 0, "
-                f"got {values.size} pixels and votes {row}"
-            )
+        if min(row) < 0:
+            raise StillsError(f"{where}: expected votes of at least 0, got {row}")
         part = USAGES[usage]
-        images[part].append(values.astype(np.uint8).reshape(SIDE, SIDE))
+        images[part].append(parse_pixels(seen.get("pixels", ""), where))
         votes[part].append(row)
         names[part].append(voted["Image name"])
     return {
@@ -89,16 +80,3 @@ def read_ferplus_csv(path: Path) -> dict[str, Stills]:
         for part in images
         if images[part]
     }
-
-
-def rows_of(file: Path) -> Iterator[dict[str, str]]:
-    """Yield the rows of a table by column; Kaggle's copy has spaces before the names."""
-    try:
-        with file.open(encoding="utf-8", newline="") as stream:
-            reader = csv.reader(stream)
-            header = [name.strip() for name in next(reader, [])]
-            for row in reader:
-                if row:
-                    yield {name: value.strip() for name, value in zip(header, row, strict=False)}
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise StillsError(f"{file} is not a CSV table: {error}") from error

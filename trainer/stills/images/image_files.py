@@ -18,7 +18,7 @@ from trainer.wording import name_by_reason
 
 # By name; what a file is, its content decides. Formats that call other programs are left out.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
-FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM", "AVIF")
 WORKERS = 4
 MAX_BOX = 4  # a box may have this many times the image's longer side
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trainer.stills.images.affectnet import fits_affectnet, read_affectnet
 from trainer.stills.images.class_folders import PART_NAMES, fits_folder, read_folder
 from trainer.stills.images.divide import divide_stills
+from trainer.stills.images.fer2013 import align_faces, pixel_table, read_fer2013
 from trainer.stills.images.ferplus_csv import fits_ferplus_csv, read_ferplus_csv
 from trainer.stills.images.image_files import Reading
 from trainer.stills.images.npz_files import (
@@ -99,6 +100,20 @@ def read_ferplus_tables(path: Path, reading: Reading) -> StillParts:
     return divide_stills("ferplus-csv", read_ferplus_csv(path), reading.data)
 
 
+def fits_fer2013(path: Path) -> bool:
+    """Whether FER2013's table is there, without FER+'s votes beside it."""
+    return pixel_table(path) is not None and not fits_ferplus_csv(path)
+
+
+def read_fer2013_table(path: Path, reading: Reading) -> StillParts:
+    """Read FER2013 as its authors gave it out; with an aligner as deep-fusion used it."""
+    found, without_face = read_fer2013(path), 0
+    if reading.align is not None:
+        found, without_face = align_faces(found, reading)
+    parts = divide_stills("fer2013", found, reading.data)
+    return replace(parts, without_face=without_face)
+
+
 LAYOUTS: dict[str, Layout] = {
     layout.name: layout
     for layout in (
@@ -121,6 +136,13 @@ LAYOUTS: dict[str, Layout] = {
             fits_ferplus_csv,
             read_ferplus_tables,
             faces_given=True,
+        ),
+        Layout(
+            "fer2013",
+            "fer2013.csv or icml_face_data.csv, or such a table by any name: emotion, pixels, "
+            "Usage",
+            fits_fer2013,
+            read_fer2013_table,
         ),
         Layout(
             "raf-db",

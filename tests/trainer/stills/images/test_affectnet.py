@@ -48,8 +48,37 @@ def test_affectnets_lists_give_faces_by_their_boxes(tmp_path: Path) -> None:
     assert parts.test.labels.tolist() == [0, 1]
     assert parts.train.images[:8, 1:-1, 1:-1].min() > 200  # the white square, no black
     assert parts.train.images[8].max() < 30  # the other box, black
-    assert any("1 images without one of the expressions" in note for note in parts.notes)
+    assert "1 images without one of the expressions were left out: 1 uncertain" in parts.notes
     assert any("published validation images" in note for note in parts.notes)
+
+
+@pytest.mark.parametrize("without", [["validation.csv"], ["training.csv", "validation.csv"]])
+def test_a_list_without_names_of_columns_has_those_of_the_published_training_list(
+    without: list[str], tmp_path: Path
+) -> None:
+    expected = read_stills(make_affectnet(tmp_path), "auto", reading())
+    for name in without:
+        table = tmp_path / name
+        table.write_text(table.read_text().removeprefix(HEADER + "\n"))
+    parts = read_stills(tmp_path, "auto", reading())
+    assert parts.train.names == expected.train.names
+    assert parts.test.names == expected.test.names == ("8/a.jpg", "10/a.jpg")
+    np.testing.assert_array_equal(parts.test.images, expected.test.images)
+    table.write_text(table.read_text().replace("20,10,10,10,0;0,", "20,10,10,10,"))
+    with pytest.raises(StillsError, match=rf"{without[-1]} lacks the columns subDir"):
+        read_stills(tmp_path, "affectnet", reading())
+
+
+def test_images_of_no_expression_are_counted_by_kind_and_need_no_box(tmp_path: Path) -> None:
+    table = make_affectnet(tmp_path) / "training.csv"
+    rows = "".join(f"x/{n}.jpg,NULL,NULL,NULL,NULL,,{8 + n % 3},-2,-2\n" for n in range(5))
+    table.write_text(table.read_text() + rows)
+    parts = read_stills(tmp_path, "affectnet", reading())
+    assert len(parts.train) == 9
+    assert (
+        "6 images without one of the expressions were left out: 2 none, 3 uncertain, 1 non-face"
+        in parts.notes
+    )
 
 
 def test_a_box_is_used_where_one_is_given_and_no_face_is_looked_for(tmp_path: Path) -> None:
