@@ -14,6 +14,7 @@ from cache.manifest.clip_id import check_clip_id
 from cache.manifest.files import ManifestFiles
 from cache.manifest.numbers import is_spoilt, read_seconds, read_whole
 from cache.manifest.table import first_bad_byte
+from cache.manifest.votes import Votes, parse_votes
 
 MAX_NAME_LENGTH = 200  # of a label or a speaker
 MAX_PATH_LENGTH = 4096
@@ -34,7 +35,7 @@ _NEAR = {  # columns that other tools write, too far from ours to be found by sp
     "end": "end_seconds",
     "end_time": "end_seconds",
 }
-_NOT_NEAR = {"folder"}  # a column of its own, one letter pair from "fold"
+_NOT_NEAR = {"folder", "notes"}  # columns of their own, one letter pair from "fold" and "votes"
 
 
 def check_header(line: int, fields: list[str], problems: list[str]) -> dict[str, int] | None:
@@ -110,6 +111,7 @@ class RowParser:
         self.utf8_advice = "save the table as UTF-8"
         self.problems: list[str] = []
         self._files = ManifestFiles(folder, follow_links=follow_links)
+        self._target: tuple[str | None, int] | None = None
         self._ids: dict[str, tuple[str, int]] = {}
         self._spellings: dict[tuple[str, str], tuple[str, int]] = {}
 
@@ -117,9 +119,9 @@ class RowParser:
         """Tell whether a row can be read at all: UTF-8, and as many fields as columns."""
         bad_byte = first_bad_byte(fields)
         if bad_byte is not None:
-            self._report(line, f"not UTF-8 (byte 0x{bad_byte:02x}); {self.utf8_advice}")
+            self.report(line, f"not UTF-8 (byte 0x{bad_byte:02x}); {self.utf8_advice}")
         elif len(fields) != num_columns:
-            self._report(
+            self.report(
                 line,
                 f"has {len(fields)} fields where the header has {num_columns}; "
                 "quote a field that holds a comma",
@@ -145,11 +147,12 @@ class RowParser:
                 except ValueError as error:
                     problem = str(error)
             if problem:
-                self._report(line, problem)
+                self.report(line, problem)
         if len(self.problems) > before:
             return None
         values = read
         clip = self._parse_values(line, values)
+        self._check_target(line, clip)
         self._check_id(line, clip.id)
         if self.check_spelling:
             for name, text in (("label", clip.label), ("speaker", clip.speaker)):
@@ -159,7 +162,7 @@ class RowParser:
         if not problem and self.check_files:
             problem = self._files.problem(values["path"])
         if problem:
-            self._report(line, problem)
+            self.report(line, problem)
         return clip if len(self.problems) == before else None
 
     def _report(self, line: int, problem: str) -> None:
@@ -174,12 +177,24 @@ class RowParser:
         if first_line == line:
             return
         if first == clip_id:
-            self._report(line, f"clip id {clip_id!r} is already on line {first_line}")
+            self.report(line, f"clip id {clip_id!r} is already on line {first_line}")
         else:
-            self._report(
+            self.report(
                 line,
                 f"clip id {clip_id!r} differs only in case from {first!r} on line {first_line}; "
                 "some disks hold one of two such files",
+            )
+
+    def _check_target(self, line: int, clip: Clip) -> None:
+        """Report labels of two kinds in one manifest: an accuracy over both would mean nothing."""
+        if self._target is None:
+            self._target = (clip.label_target, line)
+        target, first_line = self._target
+        if clip.label_target != target:
+            self.report(
+                line,
+                f"label_target {clip.label_target or ''!r} differs from {target or ''!r} on line "
+                f"{first_line}; a manifest has labels of one kind",
             )
 
     def _check_spelling(self, line: int, name: str, text: str) -> None:
@@ -189,7 +204,7 @@ class RowParser:
         first, first_line = self._spellings.setdefault((name, f" {folded}"), (text, line))
         self._spellings[(name, text)] = (text, line)
         if first != text:
-            self._report(
+            self.report(
                 line,
                 f"{name} {text!r} differs only in case from {first!r} on line {first_line}; "
                 "write both alike",
@@ -200,24 +215,24 @@ class RowParser:
         try:
             check_clip_id(clip_id)
         except ValueError as error:
-            self._report(line, str(error))
+            self.report(line, str(error))
         if split and split.casefold() not in SPLIT_NAMES:
             near = difflib.get_close_matches(split.casefold(), SPLIT_NAMES, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            self._report(line, f"split {split!r} is none of {', '.join(SPLITS)}{hint}")
+            self.report(line, f"split {split!r} is none of {', '.join(SPLITS)}{hint}")
             split = None
         number = read_whole(fold) if fold else None
         if fold and (number is None or number > MAX_FOLD):
-            self._report(line, f"fold {fold!r} is not an integer from 0 to {MAX_FOLD}")
+            self.report(line, f"fold {fold!r} is not an integer from 0 to {MAX_FOLD}")
         start = self._parse_seconds(line, "start_seconds", values)
         end = self._parse_seconds(line, "end_seconds", values)
         if end is not None and end <= (start or 0.0):
-            self._report(
+            self.report(
                 line,
                 f"end_seconds {values['end_seconds']} is not after start_seconds "
                 f"{values.get('start_seconds') or 0}",
             )
-        label, speaker = values.get("label"), values.get("speaker")
+        label, speaker, target = map(values.get, ("label", "speaker", "label_target"))
         return Clip(
             clip_id,
             self.folder / values["path"],
@@ -228,7 +243,16 @@ class RowParser:
             fold=number,
             start_seconds=start,
             end_seconds=end,
+            label_target=sys.intern(target) if target else None,
+            votes=self._parse_votes(line, values.get("votes")),
         )
+
+    def _parse_votes(self, line: int, text: str | None) -> Votes | None:
+        try:
+            return parse_votes(text) if text else None
+        except ValueError as error:
+            self.report(line, str(error))
+            return None
 
     def _parse_seconds(self, line: int, name: str, values: Mapping[str, str]) -> float | None:
         text = values.get(name)
@@ -238,7 +262,7 @@ class RowParser:
         if seconds is not None and 0 <= seconds <= MAX_SECONDS:
             return seconds
         hint = f"; write a point for a decimal comma, {text.replace(',', '.')}"
-        self._report(
+        self.report(
             line,
             f"{name} {text!r} is not a number of seconds from 0 on{hint if ',' in text else ''}",
         )
@@ -283,7 +307,7 @@ def read_text(name: str, text: str) -> str:
 
 def text_problem(name: str, value: str) -> str | None:
     """Say what is wrong with a field before its meaning is looked at, None where nothing is."""
-    limit = MAX_PATH_LENGTH if name == "path" else MAX_NAME_LENGTH
+    limit = MAX_PATH_LENGTH if name in ("path", "votes") else MAX_NAME_LENGTH
     if len(value) > limit:
         return f"{name} {value[:40]!r}... has {len(value)} characters; at most {limit}"
     # What is printable has no control character; the search is for the few other fields.

@@ -98,7 +98,7 @@ def folder(root: Path, label_level: int | None, speaker_level: int | None, **out
 
 def _column_options(command: Command) -> Command:
     for name in reversed(COLUMNS):
-        flag = name.removesuffix("_seconds")
+        flag = name.removesuffix("_seconds").replace("_", "-")
         default = {"clip": "clip, else ids from the paths"}.get(name, name)
         command = click.option(
             f"--{flag}-column",
