@@ -194,7 +194,7 @@ class RowParser:
             self.report(
                 line,
                 f"label_target {clip.label_target or ''!r} differs from {target or ''!r} on line "
-                f"{first_line}; a manifest has labels of one kind",
+                f"{first_line}; give one value to all clips, or remove the column",
             )
 
     def _check_spelling(self, line: int, name: str, text: str) -> None:

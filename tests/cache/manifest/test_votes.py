@@ -67,8 +67,9 @@ def test_labels_of_two_kinds_in_one_manifest_are_refused(tmp_path: Path) -> None
         read_manifest(path, check_files=False)
     assert caught.value.problems == (
         "line 3: label_target 'acted' differs from 'crowd' on line 2; "
-        "a manifest has labels of one kind",
-        "line 4: label_target '' differs from 'crowd' on line 2; a manifest has labels of one kind",
+        "give one value to all clips, or remove the column",
+        "line 4: label_target '' differs from 'crowd' on line 2; "
+        "give one value to all clips, or remove the column",
     )
 
 
