@@ -77,7 +77,7 @@ class Manifest:
 
     @cached_property
     def label_target(self) -> str | None:
-        """What the labels are of, such as ``acted`` or ``crowd``; None where nobody said."""
+        """Kind of the labels, such as ``acted`` or ``crowd``; None where nobody said."""
         return self.clips[0].label_target if self.clips else None
 
     @cached_property

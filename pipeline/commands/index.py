@@ -306,7 +306,7 @@ def iemocap(root: Path, media: Media, **output: Any) -> None:
     type=click.Choice(get_args(Annotation)),
     default="multimodal",
     show_default=True,
-    help="Labels of all modalities together, or of what was read, heard or seen alone.",
+    help="Annotation taken as labels: of all modalities together, or of one alone.",
 )
 @_output
 def ch_sims(root: Path, annotation: Annotation, **output: Any) -> None:
@@ -321,7 +321,7 @@ def ch_sims(root: Path, annotation: Annotation, **output: Any) -> None:
     type=click.Choice(get_args(MafwAnnotation)),
     default="single",
     show_default=True,
-    help="Published sets of single or of compound emotions.",
+    help="Annotation taken as labels: the sets of single or of compound emotions.",
 )
 @_TEST_SET
 @_output
