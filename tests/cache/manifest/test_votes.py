@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,11 @@ def test_target_and_votes_count_in_the_digest_where_they_are_used(tmp_path: Path
         digests.append(read_manifest(path, check_files=False).digest())
     assert len(set(digests)) == 4
     assert digests[0] == digests[4]
+
+
+def test_a_manifest_without_them_keeps_the_digest_that_it_always_had(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text("clip,path,label,start_seconds\na,a.mp4,sad,0.5\n")
+    row = '["a", "a.mp4", "sad", "", "", "", "0.5", ""]\n'
+    digest = hashlib.sha256(row.encode()).hexdigest()
+    assert read_manifest(path, check_files=False).digest() == digest

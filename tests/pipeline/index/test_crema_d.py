@@ -179,3 +179,16 @@ def test_a_table_not_as_published_is_refused(
 ) -> None:
     with pytest.raises(IndexingError, match=message):
         index_crema_d(published(tmp_path, **tables), label_target="crowd")
+
+
+@pytest.mark.parametrize(("second", "num_warnings"), [("0,0,9", 0), ("9,0,0", 1)])
+def test_takes_with_one_sound_that_the_crowd_hears_alike_are_no_contradiction(
+    tmp_path: Path, second: str, num_warnings: int
+) -> None:
+    touch(tmp_path, "1006_TIE_HAP_XX.wav", "1006_TIE_NEU_XX.wav")
+    rows = f'"300001",0,0,9,0,0,0,"1006_TIE_HAP_XX"\n"300002",{second},0,0,0,"1006_TIE_NEU_XX"\n'
+    table = '"","A","D","F","H","N","S","fileName"\n' + rows
+    write_texts(tmp_path, {"processedResults/tabulatedVotes.csv": table})
+    found = index_crema_d(tmp_path, label_target="crowd")
+    assert len(found.clips) == 2
+    assert len(found.warnings) == num_warnings

@@ -36,7 +36,7 @@ def write_evaluation(root: Path, dialog: str, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     (path.parent / "Categorical").mkdir(exist_ok=True)
-    (path.parent / f"Categorical/{dialog}_e1_cat.txt").write_text("Ses01F_impro01_F000 :Neutral;")
+    (path.parent / f"Categorical/{dialog}_e1_cat.txt").write_text("[not a label]")
 
 
 def published(root: Path) -> Path:

@@ -15,7 +15,8 @@ SOUND = "M003/audio/angry/level_1/001.m4a"
 
 
 def test_the_front_view_is_indexed_and_the_rest_is_named(tmp_path: Path) -> None:
-    touch(tmp_path, FRONT, DOWN, SOUND, "M003/video/front/angry/level_1/readme.mp4", "list.txt")
+    odd = [f"M003/video/front/angry/level_1/{name}" for name in ("002.wav", "readme.mp4")]
+    touch(tmp_path, FRONT, DOWN, SOUND, *odd, "list.txt")
     found = index_mead(tmp_path)
     assert found.clips == [
         Clip("M003-front-angry-level_1-001", tmp_path / FRONT, "angry", speaker="M003")
@@ -23,9 +24,7 @@ def test_the_front_view_is_indexed_and_the_rest_is_named(tmp_path: Path) -> None
     assert found.left_out == {
         "not a media file (.txt)": ["list.txt"],
         "sound only; see --media": [SOUND],
-        "not <speaker>/video/<view>/<emotion>/level_<n>/<number>": [
-            "M003/video/front/angry/level_1/readme.mp4"
-        ],
+        "not <speaker>/video/<view>/<emotion>/level_<n>/<number>": odd,
         "view down; see --view": [DOWN],
     }
     assert found.warnings == ["1 speakers have files, and none of view front: W017"]

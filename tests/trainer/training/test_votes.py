@@ -27,7 +27,7 @@ from trainer.runs.terminal import format_report
 from trainer.settings import OptimSettings, TrainSettings, settings_from_dict
 from trainer.training.loss import head_loss
 from trainer.training.predict import predict_head
-from trainer.training.train import train_head
+from trainer.training.train import train_head, training_identity
 from trainer.training.trained import TrainedHead, load_checkpoint
 
 TRAIN = np.arange(20)
@@ -85,6 +85,31 @@ def test_heads_follow_the_votes_and_not_the_labels(stack: str) -> None:
     predicted = predict_head(head, corpus, np.arange(20, 30)).probabilities.argmax(axis=1)
     hits = predicted == (corpus.labels[20:] + 1) % len(CLASSES)
     assert hits.mean() > 0.6  # chance is 1/3
+
+
+def test_mixed_clips_are_trained_on_the_votes_of_both() -> None:
+    corpus = toy_corpus()
+    following = (corpus.labels + 1) % len(CLASSES)
+    settings = [
+        small_settings(optim={"targets": targets}, augment={"mixup": 0.4})
+        for targets in ("votes", "label")
+    ]
+    votes = voted(corpus, np.eye(len(CLASSES))[following])
+    by_votes = train_head(votes, TRAIN, settings[0])
+    by_label = train_head(replace(corpus, labels=following), TRAIN, settings[1])
+    for name, value in by_label.state.items():
+        torch.testing.assert_close(by_votes.state[name], value, rtol=1e-4, atol=2e-5)
+
+
+def test_other_votes_are_another_training() -> None:
+    corpus = toy_corpus()
+    pairs = [(small_settings(optim={"targets": "votes"}), 0)]
+    votes = [one_hot(corpus), np.roll(one_hot(corpus), 1, axis=1)]
+    identities = {
+        training_identity(one, (TRAIN, TRAIN[:0]), pairs, 1, kind="plain")
+        for one in (voted(corpus, votes[0]), voted(corpus, votes[1]), corpus)
+    }
+    assert len(identities) == 3
 
 
 def test_a_training_clip_without_votes_is_refused() -> None:
