@@ -119,9 +119,9 @@ class RowParser:
         """Tell whether a row can be read at all: UTF-8, and as many fields as columns."""
         bad_byte = first_bad_byte(fields)
         if bad_byte is not None:
-            self.report(line, f"not UTF-8 (byte 0x{bad_byte:02x}); {self.utf8_advice}")
+            self._report(line, f"not UTF-8 (byte 0x{bad_byte:02x}); {self.utf8_advice}")
         elif len(fields) != num_columns:
-            self.report(
+            self._report(
                 line,
                 f"has {len(fields)} fields where the header has {num_columns}; "
                 "quote a field that holds a comma",
@@ -147,7 +147,7 @@ class RowParser:
                 except ValueError as error:
                     problem = str(error)
             if problem:
-                self.report(line, problem)
+                self._report(line, problem)
         if len(self.problems) > before:
             return None
         values = read
@@ -162,7 +162,7 @@ class RowParser:
         if not problem and self.check_files:
             problem = self._files.problem(values["path"])
         if problem:
-            self.report(line, problem)
+            self._report(line, problem)
         return clip if len(self.problems) == before else None
 
     def _report(self, line: int, problem: str) -> None:
@@ -177,9 +177,9 @@ class RowParser:
         if first_line == line:
             return
         if first == clip_id:
-            self.report(line, f"clip id {clip_id!r} is already on line {first_line}")
+            self._report(line, f"clip id {clip_id!r} is already on line {first_line}")
         else:
-            self.report(
+            self._report(
                 line,
                 f"clip id {clip_id!r} differs only in case from {first!r} on line {first_line}; "
                 "some disks hold one of two such files",
@@ -191,7 +191,7 @@ class RowParser:
             self._target = (clip.label_target, line)
         target, first_line = self._target
         if clip.label_target != target:
-            self.report(
+            self._report(
                 line,
                 f"label_target {clip.label_target or ''!r} differs from {target or ''!r} on line "
                 f"{first_line}; give one value to all clips, or remove the column",
@@ -204,7 +204,7 @@ class RowParser:
         first, first_line = self._spellings.setdefault((name, f" {folded}"), (text, line))
         self._spellings[(name, text)] = (text, line)
         if first != text:
-            self.report(
+            self._report(
                 line,
                 f"{name} {text!r} differs only in case from {first!r} on line {first_line}; "
                 "write both alike",
@@ -215,19 +215,19 @@ class RowParser:
         try:
             check_clip_id(clip_id)
         except ValueError as error:
-            self.report(line, str(error))
+            self._report(line, str(error))
         if split and split.casefold() not in SPLIT_NAMES:
             near = difflib.get_close_matches(split.casefold(), SPLIT_NAMES, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            self.report(line, f"split {split!r} is none of {', '.join(SPLITS)}{hint}")
+            self._report(line, f"split {split!r} is none of {', '.join(SPLITS)}{hint}")
             split = None
         number = read_whole(fold) if fold else None
         if fold and (number is None or number > MAX_FOLD):
-            self.report(line, f"fold {fold!r} is not an integer from 0 to {MAX_FOLD}")
+            self._report(line, f"fold {fold!r} is not an integer from 0 to {MAX_FOLD}")
         start = self._parse_seconds(line, "start_seconds", values)
         end = self._parse_seconds(line, "end_seconds", values)
         if end is not None and end <= (start or 0.0):
-            self.report(
+            self._report(
                 line,
                 f"end_seconds {values['end_seconds']} is not after start_seconds "
                 f"{values.get('start_seconds') or 0}",
@@ -251,7 +251,7 @@ class RowParser:
         try:
             return parse_votes(text) if text else None
         except ValueError as error:
-            self.report(line, str(error))
+            self._report(line, str(error))
             return None
 
     def _parse_seconds(self, line: int, name: str, values: Mapping[str, str]) -> float | None:
@@ -262,7 +262,7 @@ class RowParser:
         if seconds is not None and 0 <= seconds <= MAX_SECONDS:
             return seconds
         hint = f"; write a point for a decimal comma, {text.replace(',', '.')}"
-        self.report(
+        self._report(
             line,
             f"{name} {text!r} is not a number of seconds from 0 on{hint if ',' in text else ''}",
         )
