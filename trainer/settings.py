@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from cache.codec import fields_to_json
 from cache.settings import (
     SettingsError,
     check_at_least,
@@ -173,6 +174,8 @@ class OptimSettings:
             each head by itself, on padded batches; "on" refuses heads that can't be stacked. With
             ``selection=inner`` each head is trained by itself, as a stack of one. A seed means
             the same either way: the heads differ by rounding.
+        targets: what heads are trained towards: the "label" of each clip, or the shares of the
+            "votes" that the manifest has for it. Figures are of the labels either way.
     """
 
     epochs: int = 30
@@ -186,6 +189,7 @@ class OptimSettings:
     class_weight: Literal["none", "balanced"] = "none"
     grad_clip: float = 1.0
     stack: Literal["auto", "on", "off"] = "auto"
+    targets: Literal["label", "votes"] = "label"
 
     def __post_init__(self) -> None:
         check_at_least(1, self, "epochs", "batch_size")
@@ -193,6 +197,16 @@ class OptimSettings:
         check_shares(self, "warmup", "label_smoothing")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be above 0, got {self.learning_rate}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields; ``targets`` only where it isn't the default.
+
+        Runs, sweeps and checkpoints from before this setting so stay the same as those of now.
+        """
+        values = fields_to_json(self)
+        if self.targets == "label":
+            del values["targets"]
+        return values
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from cache.manifest.votes import Votes
 from cache.span import Span
 
 COLUMNS = (
@@ -16,6 +17,8 @@ COLUMNS = (
     "fold",
     "start_seconds",
     "end_seconds",
+    "label_target",
+    "votes",
 )
 SPLITS = ("train", "val", "test")
 SPLIT_NAMES = {  # folded case; the last of val and of test are FER2013's
@@ -42,6 +45,9 @@ class Clip:
         fold: number of its cross-validation part, from 0.
         start_seconds: where it starts in the file; None: at the beginning.
         end_seconds: where it ends in the file; None: at the end.
+        label_target: what the labels of the manifest are of, such as ``acted`` or ``crowd``; None
+            where nobody said.
+        votes: classes with the votes that each got, such as (("happy", 3.0), ("sad", 1.0)).
     """
 
     id: str
@@ -52,6 +58,8 @@ class Clip:
     fold: int | None = None
     start_seconds: float | None = None
     end_seconds: float | None = None
+    label_target: str | None = None
+    votes: Votes | None = None
 
     @property
     def span(self) -> Span:

@@ -1,7 +1,8 @@
 """The manifest: a CSV table of clips, read whole and checked whole before any work starts.
 
-Columns are ``clip,path`` and optionally ``label,split,speaker,fold,start_seconds,end_seconds``;
-other columns are ignored. Paths are relative to the manifest's folder, or absolute.
+Columns are ``clip,path`` and optionally ``label,split,speaker,fold,start_seconds,end_seconds``,
+``label_target`` and ``votes``; other columns are ignored. Paths are relative to the manifest's
+folder, or absolute.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ from cache.manifest.clip import COLUMNS, SPLITS, Clip
 from cache.manifest.files import ManifestFiles, absolute
 from cache.manifest.rows import RowParser, check_header
 from cache.manifest.table import TableError, open_table
+from cache.manifest.votes import format_votes
 
 __all__ = ["SPLITS", "Clip", "Manifest", "ManifestError", "read_manifest", "write_manifest"]
 
 MAX_PROBLEMS_SHOWN = 20
 _NUM_USUAL_COLUMNS = COLUMNS.index("fold")  # the columns before it are written even when empty
+# A manifest without the columns from here on has the digest that it had before there were any.
+_NUM_DIGESTED_COLUMNS = COLUMNS.index("label_target")
 
 
 class ManifestError(ValueError):
@@ -72,6 +76,11 @@ class Manifest:
         return tuple(sorted({clip.speaker for clip in self.clips if clip.speaker is not None}))
 
     @cached_property
+    def label_target(self) -> str | None:
+        """Kind of the labels, such as ``acted`` or ``crowd``; None where nobody said."""
+        return self.clips[0].label_target if self.clips else None
+
+    @cached_property
     def splits(self) -> Mapping[str, tuple[Clip, ...]]:
         """The clips of each split that has any, in the order train, val, test."""
         splits = {name: tuple(clip for clip in self.clips if clip.split == name) for name in SPLITS}
@@ -84,8 +93,9 @@ class Manifest:
         """
         digest = hashlib.sha256()
         files = ManifestFiles(self.path.parent)
+        columns = _used_columns(self.clips, _NUM_DIGESTED_COLUMNS)
         for clip in self.clips:
-            row = json.dumps(_to_row(clip, files, COLUMNS), ensure_ascii=True)
+            row = json.dumps(_to_row(clip, files, columns), ensure_ascii=True)
             digest.update(row.encode() + b"\n")
         return digest.hexdigest()
 
@@ -164,11 +174,7 @@ def write_manifest(path: Path, clips: Iterable[Clip], *, overwrite: bool = False
     except FileExistsError as error:
         raise NotADirectoryError(20, "is a file; expected a folder", error.filename) from error
     files = ManifestFiles(path.parent)
-    columns = [
-        name
-        for position, name in enumerate(COLUMNS)
-        if position < _NUM_USUAL_COLUMNS or any(getattr(clip, name) is not None for clip in clips)
-    ]
+    columns = _used_columns(clips, _NUM_USUAL_COLUMNS)
     with whole_file(path) as temporary:
         with temporary.open("x", encoding="utf-8", errors="surrogateescape", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
@@ -191,6 +197,15 @@ def _changes(clip: Clip, read: Clip) -> Iterator[str]:
             yield f"clip {clip.id}: {name} {before!r} would be read as {after!r}; call it otherwise"
 
 
+def _used_columns(clips: Sequence[Clip], num_always: int) -> list[str]:
+    """Name the first columns, and those of the others that a clip uses."""
+    return [
+        name
+        for position, name in enumerate(COLUMNS)
+        if position < num_always or any(getattr(clip, name) is not None for clip in clips)
+    ]
+
+
 def _to_row(clip: Clip, files: ManifestFiles, columns: Sequence[str]) -> list[str]:
     row = []
     for name in columns:
@@ -198,6 +213,8 @@ def _to_row(clip: Clip, files: ManifestFiles, columns: Sequence[str]) -> list[st
             value: object = clip.id
         elif name == "path":
             value = files.written(clip.path)
+        elif name == "votes":
+            value = format_votes(clip.votes) if clip.votes else None
         else:
             value = getattr(clip, name)
         row.append("" if value is None else str(value))

@@ -14,6 +14,7 @@ from cache.manifest.clip_id import check_clip_id
 from cache.manifest.files import ManifestFiles
 from cache.manifest.numbers import is_spoilt, read_seconds, read_whole
 from cache.manifest.table import first_bad_byte
+from cache.manifest.votes import Votes, parse_votes
 
 MAX_NAME_LENGTH = 200  # of a label or a speaker
 MAX_PATH_LENGTH = 4096
@@ -34,7 +35,7 @@ _NEAR = {  # columns that other tools write, too far from ours to be found by sp
     "end": "end_seconds",
     "end_time": "end_seconds",
 }
-_NOT_NEAR = {"folder"}  # a column of its own, one letter pair from "fold"
+_NOT_NEAR = {"folder", "notes"}  # columns of their own, one letter pair from "fold" and "votes"
 
 
 def check_header(line: int, fields: list[str], problems: list[str]) -> dict[str, int] | None:
@@ -110,6 +111,7 @@ class RowParser:
         self.utf8_advice = "save the table as UTF-8"
         self.problems: list[str] = []
         self._files = ManifestFiles(folder, follow_links=follow_links)
+        self._target: tuple[str | None, int] | None = None
         self._ids: dict[str, tuple[str, int]] = {}
         self._spellings: dict[tuple[str, str], tuple[str, int]] = {}
 
@@ -150,6 +152,7 @@ class RowParser:
             return None
         values = read
         clip = self._parse_values(line, values)
+        self._check_target(line, clip)
         self._check_id(line, clip.id)
         if self.check_spelling:
             for name, text in (("label", clip.label), ("speaker", clip.speaker)):
@@ -180,6 +183,18 @@ class RowParser:
                 line,
                 f"clip id {clip_id!r} differs only in case from {first!r} on line {first_line}; "
                 "some disks hold one of two such files",
+            )
+
+    def _check_target(self, line: int, clip: Clip) -> None:
+        """Report labels of two kinds in one manifest: an accuracy over both would mean nothing."""
+        if self._target is None:
+            self._target = (clip.label_target, line)
+        target, first_line = self._target
+        if clip.label_target != target:
+            self._report(
+                line,
+                f"label_target {clip.label_target or ''!r} differs from {target or ''!r} on line "
+                f"{first_line}; give one value to all clips, or remove the column",
             )
 
     def _check_spelling(self, line: int, name: str, text: str) -> None:
@@ -217,7 +232,7 @@ class RowParser:
                 f"end_seconds {values['end_seconds']} is not after start_seconds "
                 f"{values.get('start_seconds') or 0}",
             )
-        label, speaker = values.get("label"), values.get("speaker")
+        label, speaker, target = map(values.get, ("label", "speaker", "label_target"))
         return Clip(
             clip_id,
             self.folder / values["path"],
@@ -228,7 +243,16 @@ class RowParser:
             fold=number,
             start_seconds=start,
             end_seconds=end,
+            label_target=sys.intern(target) if target else None,
+            votes=self._parse_votes(line, values.get("votes")),
         )
+
+    def _parse_votes(self, line: int, text: str | None) -> Votes | None:
+        try:
+            return parse_votes(text) if text else None
+        except ValueError as error:
+            self._report(line, str(error))
+            return None
 
     def _parse_seconds(self, line: int, name: str, values: Mapping[str, str]) -> float | None:
         text = values.get(name)
@@ -283,7 +307,7 @@ def read_text(name: str, text: str) -> str:
 
 def text_problem(name: str, value: str) -> str | None:
     """Say what is wrong with a field before its meaning is looked at, None where nothing is."""
-    limit = MAX_PATH_LENGTH if name == "path" else MAX_NAME_LENGTH
+    limit = MAX_PATH_LENGTH if name in ("path", "votes") else MAX_NAME_LENGTH
     if len(value) > limit:
         return f"{name} {value[:40]!r}... has {len(value)} characters; at most {limit}"
     # What is printable has no control character; the search is for the few other fields.

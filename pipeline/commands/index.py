@@ -15,15 +15,25 @@ from cache.manifest.manifest import ManifestError
 from pipeline.commands import options
 from pipeline.commands.group import Group
 from pipeline.index.afew import index_afew
-from pipeline.index.crema_d import Media, index_crema_d
+from pipeline.index.ch_sims import Annotation, index_ch_sims
+from pipeline.index.crema_d import LabelTarget, Raters, index_crema_d
 from pipeline.index.csv_table import index_csv
-from pipeline.index.dfew import NUM_FOLDS, index_dfew
+from pipeline.index.dfew import index_dfew
+from pipeline.index.emo_db import index_emo_db
+from pipeline.index.enterface import index_enterface
 from pipeline.index.files import MAX_DEPTH, Found, IndexingError, printable
 from pipeline.index.finish import finish_index
 from pipeline.index.folder import index_folder
+from pipeline.index.iemocap import index_iemocap
+from pipeline.index.mafw import Annotation as MafwAnnotation
+from pipeline.index.mafw import index_mafw
+from pipeline.index.mead import View, index_mead
+from pipeline.index.media import Media
 from pipeline.index.meld import index_meld
 from pipeline.index.mer2023 import SUBSETS, index_mer2023
 from pipeline.index.ravdess import Channel, Modality, index_ravdess
+from pipeline.index.savee import index_savee
+from pipeline.index.sets import NUM_SETS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -37,6 +47,19 @@ class WrongUseError(click.ClickException):
 _ROOT = click.argument("root", type=click.Path(path_type=Path))
 _KEEP_DEFECTS = click.option(
     "--keep-defects", is_flag=True, help="Keep clips that are known to be broken (else left out)."
+)
+_MEDIA = click.option(
+    "--media",
+    type=click.Choice(get_args(Media)),
+    default="best",
+    show_default=True,
+    help="Kind of file to index; best: the video, or the audio if there is none.",
+)
+_TEST_SET = click.option(
+    "--test-set",
+    metavar="N",
+    type=click.IntRange(1, NUM_SETS),
+    help="Published set to write as the splits train and test (default: folds only).",
 )
 
 
@@ -98,7 +121,7 @@ def folder(root: Path, label_level: int | None, speaker_level: int | None, **out
 
 def _column_options(command: Command) -> Command:
     for name in reversed(COLUMNS):
-        flag = name.removesuffix("_seconds")
+        flag = name.removesuffix("_seconds").replace("_", "-")
         default = {"clip": "clip, else ids from the paths"}.get(name, name)
         command = click.option(
             f"--{flag}-column",
@@ -189,18 +212,130 @@ def ravdess(root: Path, modality: Modality, channel: Channel, **output: Any) -> 
 
 @index.command("crema-d")
 @_ROOT
+@_MEDIA
 @click.option(
-    "--media",
-    type=click.Choice(get_args(Media)),
-    default="best",
+    "--label-target",
+    type=click.Choice(get_args(LabelTarget)),
+    default="acted",
     show_default=True,
-    help="Kind of file to index; best: the video, or the audio if there is none.",
+    help="Labels: the emotion that was acted, or the one that most raters chose (ties left out).",
+)
+@click.option(
+    "--raters",
+    type=click.Choice(get_args(Raters)),
+    default="audio-visual",
+    show_default=True,
+    help="With --label-target crowd: raters by what they were shown of a take.",
 )
 @_KEEP_DEFECTS
 @_output
-def crema_d(root: Path, media: Media, *, keep_defects: bool, **output: Any) -> None:
-    """Index CREMA-D: VideoFlash/1001_DFA_ANG_XX.flv."""
-    _run(lambda: index_crema_d(root, media=media, keep_defects=keep_defects), **output)
+def crema_d(
+    root: Path,
+    media: Media,
+    label_target: LabelTarget,
+    raters: Raters,
+    *,
+    keep_defects: bool,
+    **output: Any,
+) -> None:
+    """Index CREMA-D: VideoFlash/1001_DFA_ANG_XX.flv, for the crowd's labels processedResults."""
+    _run(
+        lambda: index_crema_d(
+            root,
+            media=media,
+            label_target=label_target,
+            raters=raters,
+            keep_defects=keep_defects,
+        ),
+        **output,
+    )
+
+
+@index.command()
+@_ROOT
+@_output
+def enterface(root: Path, **output: Any) -> None:
+    """Index eNTERFACE'05: subject 1/anger/sentence 1/s1_an_1.avi."""
+    _run(lambda: index_enterface(root), **output)
+
+
+@index.command()
+@_ROOT
+@_MEDIA
+@_output
+def savee(root: Path, media: Media, **output: Any) -> None:
+    """Index SAVEE: AudioVisualClip/DC/a01.avi, AudioData/DC/a01.wav."""
+    _run(lambda: index_savee(root, media=media), **output)
+
+
+@index.command()
+@_ROOT
+@click.option(
+    "--view",
+    type=click.Choice(get_args(View)),
+    default="front",
+    show_default=True,
+    help="Camera whose videos are indexed.",
+)
+@click.option(
+    "--media",
+    type=click.Choice(("video", "audio")),
+    default="video",
+    show_default=True,
+    help="Kind of file to index; MEAD has picture and sound in files of their own.",
+)
+@_output
+def mead(root: Path, view: View, media: Any, **output: Any) -> None:
+    """Index MEAD: M003/video/front/angry/level_1/001.mp4."""
+    _run(lambda: index_mead(root, view=view, media=media), **output)
+
+
+@index.command()
+@_ROOT
+@_MEDIA
+@_output
+def iemocap(root: Path, media: Media, **output: Any) -> None:
+    """Index IEMOCAP: Session1/dialog/EmoEvaluation/*.txt, cuts of dialog/avi/DivX/*.avi."""
+    _run(lambda: index_iemocap(root, media=media), **output)
+
+
+@index.command("ch-sims")
+@_ROOT
+@click.option(
+    "--annotation",
+    type=click.Choice(get_args(Annotation)),
+    default="multimodal",
+    show_default=True,
+    help="Annotation taken as labels: of all modalities together, or of one alone.",
+)
+@_output
+def ch_sims(root: Path, annotation: Annotation, **output: Any) -> None:
+    """Index CH-SIMS (v2 too): label.csv or meta.csv, Raw/video_0001/0001.mp4."""
+    _run(lambda: index_ch_sims(root, annotation=annotation), **output)
+
+
+@index.command()
+@_ROOT
+@click.option(
+    "--annotation",
+    type=click.Choice(get_args(MafwAnnotation)),
+    default="single",
+    show_default=True,
+    help="Annotation taken as labels: the sets of single or of compound emotions.",
+)
+@_TEST_SET
+@_output
+def mafw(root: Path, annotation: MafwAnnotation, test_set: int | None, **output: Any) -> None:
+    """Index MAFW: single/no_caption/set_1/train.txt, clips/00001.mp4."""
+    _run(lambda: index_mafw(root, annotation=annotation, test_set=test_set), **output)
+
+
+@index.command("emo-db")
+@_ROOT
+@_output
+def emo_db(root: Path, **output: Any) -> None:
+    """Index EMO-DB: wav/03a01Fa.wav."""
+    _run(lambda: index_emo_db(root), **output)
 
 
 @index.command()
@@ -214,12 +349,7 @@ def afew(root: Path, *, keep_shared: bool, **output: Any) -> None:
 
 @index.command()
 @_ROOT
-@click.option(
-    "--test-set",
-    metavar="N",
-    type=click.IntRange(1, NUM_FOLDS),
-    help="Published set to write as the splits train and test (default: folds only).",
-)
+@_TEST_SET
 @_output
 def dfew(root: Path, test_set: int | None, **output: Any) -> None:
     """Index DFEW: EmoLabel_DataSplit/test(single-labeled)/set_1.csv, Clip/original."""

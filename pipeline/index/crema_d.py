@@ -3,9 +3,15 @@
 Actor, sentence, acted emotion, level. The repository holds each take as VideoFlash/*.flv,
 AudioWAV/*.wav and AudioMP3/*.mp3, which share one sound track; one of them is taken.
 
+Some ten raters said of each take what they saw and heard, others what they heard without the
+picture or saw without the sound. ``processedResults/tabulatedVotes.csv`` counts their answers, one
+row for each way (``A,D,F,H,N,S,fileName``, the row's number 100000 times the way and the clip's);
+``summaryTable.csv`` has the emotions with most votes alone, ties joined by colons.
+
 Source:
     Cao et al., "CREMA-D: Crowd-sourced Emotional Multimodal Actors Dataset", IEEE TAC 2014;
-    https://github.com/CheyneyComputerScience/CREMA-D, README ("Filename labeling conventions").
+    https://github.com/CheyneyComputerScience/CREMA-D, README ("Filename labeling conventions",
+    columns of the tables, numbers of the ways) and processedResults.
     The four broken takes are those that users of the corpus skip by its README; that three pairs of
     takes with different emotions have the same sound was found, independently, by comparing files.
 """
@@ -13,13 +19,25 @@ Source:
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from cache.manifest.clip import Clip
-from pipeline.index.files import AUDIO_SUFFIXES, Found, describe_names, is_video, walk_media
+from cache.manifest.votes import Votes
+from pipeline.index.files import (
+    Found,
+    IndexingError,
+    describe_names,
+    is_video,
+    read_columns,
+    walk,
+    walk_media,
+)
+from pipeline.index.media import Media, is_wanted, take_best
 
-Media = Literal["best", "video", "audio"]
+LabelTarget = Literal["acted", "crowd"]
+Raters = Literal["audio-visual", "voice", "face"]
 
 EMOTIONS = {
     "ANG": "angry",
@@ -43,22 +61,42 @@ SAME_SOUND = (
 
 # One take is published as 1040_ITH_SAD_X, with one X.
 _NAME = re.compile(r"(\d{4})_([A-Z]{3})_([A-Z]{3})_(LO|MD|HI|XX?)", re.ASCII)
-_BEST_FIRST = (".flv", ".mp4", ".wav", ".flac", ".mp3")
+# By what the raters were shown: the number in tabulatedVotes.csv, the column of summaryTable.csv,
+# and the name of such labels in the manifest.
+_RATERS = {
+    "voice": (1, "VoiceVote", "crowd-voice"),
+    "face": (2, "FaceVote", "crowd-face"),
+    "audio-visual": (3, "MultiModalVote", "crowd"),
+}
+_VOTES, _SUMMARY = "tabulatedVotes.csv", "summaryTable.csv"
+_LETTERS = {code[0]: emotion for code, emotion in EMOTIONS.items()}
 
 
-def index_crema_d(root: Path, *, media: Media = "best", keep_defects: bool = False) -> Found:
-    """Index one file for each take; the speaker is the actor, the label the acted emotion.
+def index_crema_d(
+    root: Path,
+    *,
+    media: Media = "best",
+    label_target: LabelTarget = "acted",
+    raters: Raters = "audio-visual",
+    keep_defects: bool = False,
+) -> Found:
+    """Index one file for each take; the speaker is the actor.
 
     Args:
         root: the repository, or a folder of its files at any depth.
         media: ``best``: video where a take has it, else sound; or only the kind named.
+        label_target: ``acted``: the label is the emotion that was acted; ``crowd``: the one that
+            most raters chose, with their votes where the tables have them. A take for which two
+            emotions have most votes is left out.
+        raters: of ``crowd``: those who saw and heard a take, or had its sound or picture alone.
         keep_defects: index the broken takes too.
 
     Raises:
-        IndexingError: ``root`` is not a folder.
+        IndexingError: ``root`` is not a folder; ``crowd``, and there is no table of votes, or one
+            that is not as published.
     """
     found = Found(root, "files named 1001_DFA_ANG_XX.flv, as CREMA-D publishes them")
-    takes: dict[str, list[tuple[bool, int, Path]]] = {}
+    takes: dict[str, list[Path]] = {}
     for path in walk_media(root, found):
         match = _NAME.fullmatch(path.stem)
         if not match or match[3] not in EMOTIONS:
@@ -66,24 +104,78 @@ def index_crema_d(root: Path, *, media: Media = "best", keep_defects: bool = Fal
         elif path.stem in DEFECTS and not keep_defects:
             reason = DEFECTS[path.stem]
             found.leave_out(path, f"a known defect ({reason}); --keep-defects keeps it")
-        elif media == "video" and not is_video(path):
-            found.leave_out(path, "sound only; see --media")
-        elif media == "audio" and path.suffix.lower() not in AUDIO_SUFFIXES:
-            found.leave_out(path, "video; see --media")
-        else:
-            takes.setdefault(path.stem, []).append((not is_video(path), _rank(path), path))
-    for take in sorted(takes):
-        (_, _, best), *others = sorted(takes[take])
-        found.leave_out_copies((path for _, _, path in others), best)
+        elif is_wanted(path, media, found):
+            takes.setdefault(path.stem, []).append(path)
+    for take, paths in sorted(takes.items()):
         actor, _, emotion = take.split("_")[:3]
-        found.clips.append(Clip(take, best, label=EMOTIONS[emotion], speaker=actor))
+        clip = Clip(take, take_best(paths, found), label=EMOTIONS[emotion], speaker=actor)
+        found.clips.append(replace(clip, label_target="acted"))
+    if label_target == "crowd":
+        _label_by_crowd(found, raters)
     _warn(found)
     return found
 
 
-def _rank(path: Path) -> int:
-    suffix = path.suffix.lower()
-    return _BEST_FIRST.index(suffix) if suffix in _BEST_FIRST else len(_BEST_FIRST)
+def _label_by_crowd(found: Found, raters: Raters) -> None:
+    """Give the clips the label that most raters chose, and their votes; leave out the others."""
+    votes, name = _read_votes(found.root, raters)
+    acted, found.clips = found.clips, []
+    num_agreed = 0
+    for clip in acted:
+        counts = dict(votes.get(clip.id, ()))
+        most = [label for label, count in counts.items() if count == max(counts.values())]
+        if not counts:
+            found.leave_out(clip.path, f"no votes in {name}")
+        elif len(most) > 1:
+            found.leave_out(clip.path, "most votes for several emotions (a tie)")
+        else:
+            num_agreed += most[0] == clip.label
+            kept = votes[clip.id] if name == _VOTES else None
+            target = _RATERS[raters][2]
+            found.clips.append(replace(clip, label=most[0], label_target=target, votes=kept))
+    if found.clips:
+        found.notes.append(
+            f"labels are what the crowd chose ({raters}); for {num_agreed} of {len(found.clips)} "
+            "clips it is what was acted"
+        )
+    if found.clips and name == _SUMMARY:
+        found.warnings.append(f"no {_VOTES}: labels are of {_SUMMARY}, and the clips have no votes")
+
+
+def _read_votes(root: Path, raters: Raters) -> tuple[dict[str, Votes], str]:
+    """Return the votes of each take, and the name of their table.
+
+    ``summaryTable.csv`` names the emotions with most votes: each of them counts as one vote.
+    """
+    names = {path.name: path for path in walk(root, Found(root, "")) if path.suffix == ".csv"}
+    way, column, _ = _RATERS[raters]
+    votes: dict[str, Votes] = {}
+    if _VOTES in names:
+        table = names[_VOTES]
+        for line, (number, take, *counts) in read_columns(table, ("", "fileName", *_LETTERS)):
+            if not all(text.isdecimal() and len(text) <= 9 for text in (number, *counts)):
+                raise IndexingError(
+                    f"{table}, line {line}: expected numbers of a row and of votes, got "
+                    f"{', '.join((number, *counts))[:80]!r}"
+                )
+            if int(number) // 100_000 == way and any(map(int, counts)):
+                pairs = zip(_LETTERS.values(), map(float, counts), strict=True)
+                votes[take] = tuple(pair for pair in pairs if pair[1])
+        return votes, _VOTES
+    if _SUMMARY not in names:
+        raise IndexingError(
+            f"{root} has neither {_VOTES} nor {_SUMMARY}, which say what the crowd chose; give the "
+            "folder of the repository, with processedResults, or use --label-target acted"
+        )
+    for line, (take, letters) in read_columns(names[_SUMMARY], ("FileName", column)):
+        chosen = letters.split(":")
+        if not set(chosen) <= _LETTERS.keys():
+            raise IndexingError(
+                f"{names[_SUMMARY]}, line {line}: expected letters of {', '.join(_LETTERS)}, got "
+                f"{letters[:40]!r}"
+            )
+        votes[take] = tuple((_LETTERS[letter], 1.0) for letter in chosen)
+    return votes, _SUMMARY
 
 
 def _warn(found: Found) -> None:
@@ -91,7 +183,10 @@ def _warn(found: Found) -> None:
     kept = [take for take in DEFECTS if take in ids]
     if kept:
         found.warnings.append(f"known defects kept: {describe_names(kept)}")
-    pairs = [f"{a} and {b}" for a, b in SAME_SOUND if a in ids and b in ids]
+    labels = {clip.id: clip.label for clip in found.clips}
+    pairs = [
+        f"{a} and {b}" for a, b in SAME_SOUND if a in ids and b in ids and labels[a] != labels[b]
+    ]
     if pairs:
         found.warnings.append(
             f"takes with different labels and the same sound: {describe_names(pairs)}"

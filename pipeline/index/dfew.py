@@ -17,6 +17,7 @@ from pathlib import Path
 
 from cache.manifest.clip import Clip
 from pipeline.index.files import Found, IndexingError, is_video, nothing_found, read_columns, walk
+from pipeline.index.sets import fold_sets, split_of, warn_of_missing
 
 EMOTIONS = {
     "1": "happy",
@@ -27,7 +28,6 @@ EMOTIONS = {
     "6": "disgust",
     "7": "fear",
 }
-NUM_FOLDS = 5
 
 _TABLE = re.compile(r"(train|test) ?\(single[-_ ]labell?ed\)/(?:\1_)?set_([1-5])\.csv", re.I)
 
@@ -61,7 +61,7 @@ def index_dfew(root: Path, *, test_set: int | None = None) -> Found:
         raise IndexingError(f"{root} lacks set_{test_set}.csv for training or for test")
     labels: dict[int, str] = {}
     members = {key: _read_set(path, labels) for key, path in sorted(tables.items())}
-    folds = _folds(members)
+    folds = fold_sets(members, suffix=".csv")
     for number in sorted(labels):
         copies = videos.pop(number, [])
         if not copies:
@@ -69,14 +69,13 @@ def index_dfew(root: Path, *, test_set: int | None = None) -> Found:
             continue
         path = min(copies, key=_original_first)
         found.leave_out_copies(copies, path)
-        split = None
-        if test_set is not None:
-            names = [name for name in ("train", "test") if number in members[name, test_set]]
-            split = names[0] if names else None
+        split = split_of(number, members, test_set)
         found.clips.append(
             Clip(f"{number:05d}", path, label=labels[number], split=split, fold=folds.get(number))
         )
-    _warn(found, members, len(labels))
+    warn_of_missing(found, members, len(labels), suffix=".csv")
+    if found.clips and not any("original" in clip.path.parts for clip in found.clips):
+        found.warnings.append("no clip is from Clip/original; other copies have no sound")
     for _, paths in sorted(videos.items()):
         found.leave_out(paths[0], "in no split table (not single-labelled)")
     return found
@@ -108,35 +107,3 @@ def _read_set(path: Path, labels: dict[int, str]) -> set[int]:
             )
         members.add(number)
     return members
-
-
-def _folds(members: dict[tuple[str, int], set[int]]) -> dict[int, int]:
-    """Number each clip by the set that tests it, from 0."""
-    folds: dict[int, int] = {}
-    for (kind, number), clips in members.items():
-        if kind != "test":
-            continue
-        both = clips & members.get(("train", number), set())
-        if both:
-            raise IndexingError(
-                f"set_{number}.csv has clip {min(both)} and {len(both) - 1} more in training and "
-                "in test"
-            )
-        for clip in sorted(clips):
-            if folds.setdefault(clip, number - 1) != number - 1:
-                raise IndexingError(
-                    f"clip {clip} is tested in set_{folds[clip] + 1}.csv and in set_{number}.csv"
-                )
-    return folds
-
-
-def _warn(found: Found, members: dict[tuple[str, int], set[int]], num_listed: int) -> None:
-    if len(found.clips) < num_listed:
-        missing = num_listed - len(found.clips)
-        found.warnings.append(f"{missing} of {num_listed} clips in the tables have no file")
-    absent = [k for k in range(1, NUM_FOLDS + 1) if ("test", k) not in members]
-    if absent:
-        names = ", ".join(f"set_{k}.csv" for k in absent)
-        found.warnings.append(f"no test table {names}; their clips have no fold")
-    if found.clips and not any("original" in clip.path.parts for clip in found.clips):
-        found.warnings.append("no clip is from Clip/original; other copies have no sound")

@@ -140,9 +140,13 @@ def finish_index(
 
 
 def _map_label(clip: Clip, labels: Mapping[str, str]) -> Clip:
-    if clip.label is None or clip.label not in labels:
-        return clip
-    return replace(clip, label=labels[clip.label])
+    """Rename a clip's label and the classes of its votes; votes for classes made one are added."""
+    votes: dict[str, float] = {}
+    for name, count in clip.votes or ():
+        name = labels.get(name, name)
+        votes[name] = votes.get(name, 0.0) + count
+    label = labels.get(clip.label, clip.label) if clip.label else clip.label
+    return replace(clip, label=label, votes=tuple(votes.items()) or None)
 
 
 def _check_mapping(clips: Iterable[Clip], labels: Mapping[str, str]) -> None:

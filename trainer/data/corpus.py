@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cache.manifest.votes import Votes
 from cache.sets.feature_set import FeatureSet, find_set, list_sets
 from trainer.data.features import STATISTICS, FeaturesError, SetFeatures, read_features
 from trainer.data.sequences import Sequences
+from trainer.data.votes import share_votes
 from trainer.settings import HeadSettings, used_set_names
 
 UNLABELLED = -1
@@ -46,6 +48,8 @@ class Corpus:
         set_keys: name -> key of every feature set that was read.
         untrained: whether random weights stand anywhere behind the features.
         speakers: (N,) who speaks; None where it isn't known. Empty if nobody asked.
+        votes: (N, C) share of each class in a clip's votes, 0 for a clip without; None if nobody
+            asked.
 
     Raises:
         ValueError: something has another length than N.
@@ -62,6 +66,7 @@ class Corpus:
     set_keys: Mapping[str, str] = field(default_factory=dict)
     untrained: bool = False
     speakers: tuple[str | None, ...] = ()
+    votes: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         lengths = {name: len(part) for name, part in self.sequences.items()}
@@ -111,6 +116,7 @@ def load_corpus(
     labels: Mapping[str, str] | None = None,
     classes: Sequence[str] | None = None,
     speakers: Mapping[str, str | None] | None = None,
+    votes: Mapping[str, Votes] | None = None,
     packs: Path | None = None,
 ) -> Corpus:
     """Read the features that a head uses, through packs that are built where they are stale.
@@ -125,11 +131,13 @@ def load_corpus(
         labels: clip id -> label, for the clips that have one.
         classes: the classes in order; the labels sorted if None.
         speakers: clip id -> speaker, for a normalisation per speaker.
+        votes: clip id -> votes, for a training on them.
         packs: folder of the packs, for a cache that can't be written; None: in the cache.
 
     Raises:
         CorpusError: a label is not among ``classes``, or an encoder is asked for on features
             that are embeddings already.
+        VotesError: votes for what is not among ``classes``.
         FeaturesError: a clip was never extracted, or a set doesn't offer the features.
         SetError: the cache has no such set, or several.
         ValueError: the sets of a join have other steps; names the clip.
@@ -164,6 +172,7 @@ def load_corpus(
         set_keys={key: value for part in parts.values() for key, value in part.set_keys.items()},
         untrained=any(part.untrained for part in parts.values()),
         speakers=tuple(speakers.get(clip) for clip in clip_ids) if speakers else (),
+        votes=None if votes is None else share_votes(clip_ids, votes, classes),
     )
 
 
@@ -201,6 +210,7 @@ def load_available(
     *,
     classes: Sequence[str],
     speakers: Mapping[str, str | None] | None = None,
+    votes: Mapping[str, Votes] | None = None,
     packs: Path | None = None,
 ) -> Available:
     """Load the features of as many clips as have any.
@@ -211,13 +221,14 @@ def load_available(
         settings: which sets and features the head uses.
         classes: the classes in order.
         speakers: clip id to speaker, for a normalisation per speaker.
+        votes: clip id to votes, for a training on them.
         packs: folder of the packs; None: in the cache.
 
     Raises:
         FeaturesError: no clip was extracted into one of the sets, or a set doesn't offer the
             features.
         SetError: the cache has no such set, or several; names those it has.
-        CorpusError, PackError, EntryError, ValueError, OSError: as ``load_corpus``.
+        CorpusError, VotesError, PackError, EntryError, ValueError, OSError: as ``load_corpus``.
     """
     used = _used_sets(cache, settings)
     without = _find_unextracted(used, sorted(labels))
@@ -229,6 +240,7 @@ def load_available(
         labels={clip: labels[clip] for clip in clip_ids},
         classes=classes,
         speakers=speakers,
+        votes=votes,
         packs=packs,
     )
     partial: dict[str, str] = {}

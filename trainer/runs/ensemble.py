@@ -42,7 +42,8 @@ def ensemble_runs(
 
     Raises:
         RunError: fewer than two runs, the same run twice, one that is not finished, ``output``
-            among them, or an ``output`` that can't be written.
+            among them, runs with different kinds of labels, or an ``output`` that can't be
+            written.
         PredictionsError: the runs differ in clips, classes or labels, or the weights don't fit.
     """
     if len(paths) < 2:
@@ -73,9 +74,17 @@ def ensemble_runs(
         }
         for position, (name, path) in enumerate(zip(names, resolved, strict=True))
     ]
+    targets = [run.info.get("label_target") for run in runs]
+    for path, target in zip(paths, targets, strict=True):
+        if target != targets[0]:
+            raise RunError(
+                f"the labels of {paths[0]} are {targets[0] or 'not said of what'}, those of {path} "
+                f"{target or 'not said of what'}; an ensemble is of runs on the same labels"
+            )
     info = {
         "kind": "ensemble",
         "classes": list(pooled.classes),
+        "label_target": targets[0],
         "speaker_independent": (
             False if False in independent else None if None in independent else True
         ),

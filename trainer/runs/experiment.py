@@ -18,6 +18,7 @@ from cache.wording import number_of
 from trainer.data.corpus import Available, Corpus, load_available
 from trainer.data.normalisation import check_modalities
 from trainer.data.splits import FoldPlan, find_leaks, plan_folds, restrict_folds
+from trainer.data.votes import check_votes
 from trainer.heads.head import check_shapes
 from trainer.runs.estimate import Forecaster, name_cheaper
 from trainer.runs.folder import CONFIG, CURVES, ENTRIES, read_run
@@ -103,6 +104,8 @@ def run_experiment(
         SplitError: the clips can't be divided as asked; see ``plan_folds``, ``restrict_folds``.
         SetError, FeaturesError, PackError, EntryError: see ``load_available``.
         CorpusError: see there, or no training clip has a modality; nothing was written.
+        VotesError: ``optim.targets=votes``, and a training clip has none or one for what is no
+            class; nothing was written.
         TrainingError: a loss is no longer finite.
         ValueError: settings that don't fit the features; nothing was written.
         OSError: something can't be read or written.
@@ -165,7 +168,10 @@ def run_experiments(
     check_shapes(settings, corpus.shapes)
     folds = [fold for fold in usable.folds if fold.test]
     for fold in folds:
-        check_modalities(corpus, corpus.indices([clip.id for clip in fold.train]), settings)
+        train = corpus.indices([clip.id for clip in fold.train])
+        check_modalities(corpus, train, settings)
+        if corpus.votes is not None:
+            check_votes(corpus.votes[train], [clip.id for clip in fold.train])
     forecaster = Forecaster(
         listener or RunListener(),
         stages=1 if inner_share(settings.selection) is None else 2,
@@ -236,8 +242,15 @@ def _load_material(
     clips = {clip.id: clip for fold in plan.folds for clip in (*fold.train, *fold.test)}
     labels = {name: clip.label or "" for name, clip in clips.items()}
     speakers = {name: clip.speaker for name, clip in clips.items()}
+    votes = {name: clip.votes for name, clip in clips.items() if clip.votes}
     found = load_available(
-        cache, labels, settings, classes=plan.classes, speakers=speakers, packs=packs
+        cache,
+        labels,
+        settings,
+        classes=plan.classes,
+        speakers=speakers,
+        votes=votes if settings.optim.targets == "votes" else None,
+        packs=packs,
     )
     return _Material(
         plan=plan,

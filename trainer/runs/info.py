@@ -67,6 +67,8 @@ def describe_run(
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "identity": digest_identity(decides),
         "classes": list(fold_plan.classes),
+        "label_target": manifest.label_target,
+        "targets": settings.optim.targets,
         "manifest": {"path": str(manifest.path), "sha256": digest, "clips": len(manifest.clips)},
         "cache": str(cache.resolve()),
         "sets": list(found.sets),

@@ -10,7 +10,7 @@ import jinja2
 
 from trainer.runs.folder import CONFIG, CONFUSION, CURVES, Run, RunError
 from trainer.runs.report import evaluate_run
-from trainer.runs.terminal import format_interval, format_percent
+from trainer.runs.terminal import describe_labels, format_interval, format_percent
 
 MAX_MISTAKES = 200
 
@@ -40,10 +40,12 @@ def format_html(run: Run) -> str:
         }
     except OSError as error:
         raise RunError(f"{run.path} is damaged: {error}") from error
+    evaluated = evaluate_run(run)
     return environment.get_template("page.html").render(
         run=run,
         info=run.info,
-        report=evaluate_run(run),
+        report=evaluated,
+        labels=describe_labels(evaluated),
         config=config,
         pictures=pictures,
         mistakes=_mistakes(run)[:MAX_MISTAKES],

@@ -45,6 +45,7 @@ def make_report(
     warnings: Sequence[str] = (),
     members_are: str = "seeds",
     coverage: Mapping[str, Any] | None = None,
+    info: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Compute every figure of a run.
 
@@ -56,6 +57,7 @@ def make_report(
         warnings: sentences that belong beside every figure.
         members_are: what the members are, ``seeds`` or ``runs``.
         coverage: frames with a face, per set; see ``measure_run_coverage``.
+        info: facts of the run, ``run.json``: what the labels are of, and what was trained on.
 
     Returns:
         JSON: ``all`` (clips with features of any modality) and ``both`` (clips with features of
@@ -72,6 +74,8 @@ def make_report(
         "title": title,
         "classes": list(pooled.classes),
         "members_are": members_are,
+        "label_target": (info or {}).get("label_target"),
+        "targets": (info or {}).get("targets", "label"),
         "clips": by_modalities,
         "all": _figures(pooled, members),
         "both": (
@@ -155,6 +159,7 @@ def finish_run(
         warnings=texts,
         members_are=members_are,
         coverage=coverage,
+        info=writer.info,
     )
     writer.write_predictions(pooled, members)
     ensemble = report["all"]["ensemble"]
@@ -199,4 +204,5 @@ def evaluate_run(run: Run) -> dict[str, Any]:
         warnings=run.info["warnings"],
         members_are=run.info["members_are"],
         coverage=run.metrics.get("coverage"),
+        info=run.info,
     )

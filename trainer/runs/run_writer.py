@@ -49,6 +49,7 @@ MAX_VALUES_SHOWN = 100  # characters; digests and lists of sets are longer
 _COMPARED = {
     "kind": "kind of run",
     "manifest": "clips in the manifest",
+    "label_target": "kind of labels",
     "plan": "division of the clips",
     "sets": "feature sets",
     "classes": "classes",

@@ -9,6 +9,13 @@ from cache.wording import number_of
 from trainer.runs.compare import Comparison
 from trainer.wording import name_by_reason
 
+# What the manifest's column label_target says, in words; other values stand as they are.
+LABEL_TARGETS = {
+    "acted": "what was acted",
+    "crowd": "what the crowd saw and heard",
+    "crowd-voice": "what the crowd heard, without the picture",
+    "crowd-face": "what the crowd saw, without the sound",
+}
 _HEADER = ("", "n", "accuracy", "95 % interval", "UAR", "macro F1")
 _WIDTHS = (30, 6, 14, 15, 14, 14)
 
@@ -77,7 +84,16 @@ def format_interval(interval: list[float] | None) -> str:
     return "-" if interval is None else f"[{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
 
 
+def describe_labels(report: Mapping[str, Any]) -> str:
+    """Say what the labels of a report are of; empty where nobody said and nothing else is."""
+    target, votes = report.get("label_target"), report.get("targets") == "votes"
+    words = [LABEL_TARGETS.get(target, target)] if target else []
+    return ", ".join(words + ["heads trained on the votes"] * votes)
+
+
 def _lines(report: Mapping[str, Any]) -> Iterator[str]:
+    if labels := describe_labels(report):
+        yield f"labels: {labels}"
     yield _row(*_HEADER)
     counts = ", ".join(f"{name} {count}" for name, count in report["clips"].items())
     yield f"all clips ({counts})"

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trainer.data.corpus import Corpus
 from trainer.heads.head import HeadOutput
 
 # Zhou et al., ICMI 2019, section 3: [0.15, 0.097, 0.129, 0.185, 0.138, 0.082, 0.215].
@@ -25,40 +26,64 @@ AFEW_TEST = {
 }
 
 
+def training_targets(corpus: Corpus, kind: str) -> NDArray[np.int64] | NDArray[np.float32]:
+    """Return what heads are trained towards.
+
+    Args:
+        corpus: the labels, and the votes if they are asked for; ``check_votes`` has passed them.
+        kind: "label" or "votes".
+
+    Returns:
+        (N,) class index of each clip, or (N, C) shares of its votes.
+    """
+    return corpus.labels if corpus.votes is None or kind == "label" else corpus.votes
+
+
 def head_loss(
-    output: HeadOutput, labels: Tensor, class_weights: Tensor, label_smoothing: float
+    output: HeadOutput, targets: Tensor, class_weights: Tensor, label_smoothing: float
 ) -> Tensor:
     """Cross-entropy of a batch; for late fusion the sum over its modalities.
 
     Late fusion means two heads that are trained apart: their parameters are disjoint, so the
     sum trains each on its own loss.
+
+    Shapes (B clips, C classes):
+        ``targets``: (B,) class indices, or (B, C) shares of votes. A clip of shares counts as its
+        shares of clips of each class: votes for one class alone give the loss of that label.
     """
     logits = list(output.parts.values()) or [output.logits]
-    losses = [
-        F.cross_entropy(part, labels, class_weights, label_smoothing=label_smoothing)
-        for part in logits
-    ]
+    losses = [_cross_entropy(part, targets, class_weights, label_smoothing) for part in logits]
     return torch.stack(losses).sum()
 
 
-def class_weights(kind: str, train_labels: NDArray[np.int64], num_classes: int) -> Tensor:
+def _cross_entropy(
+    logits: Tensor, targets: Tensor, class_weights: Tensor, label_smoothing: float
+) -> Tensor:
+    if targets.ndim == 1:
+        return F.cross_entropy(logits, targets, class_weights, label_smoothing=label_smoothing)
+    # The mean of PyTorch's own would be over clips here, and over their weights above.
+    total = F.cross_entropy(
+        logits, targets, class_weights, label_smoothing=label_smoothing, reduction="sum"
+    )
+    return total / (targets @ class_weights).sum()
+
+
+def class_weights(kind: str, counts: NDArray[np.float64]) -> Tensor:
     """Weigh classes in the loss.
 
     Args:
         kind: "none", all 1, or "balanced", the inverse of their training counts.
-        train_labels: class index of each training clip.
-        num_classes: C.
+        counts: (C,) training clips of each class, or shares of clips.
 
     Returns:
         (C,) weights; balanced ones have mean 1 over the training clips. A class without a
         training clip gets 0.
     """
     if kind == "none":
-        return torch.ones(num_classes)
-    counts = np.bincount(train_labels, minlength=num_classes).astype(np.float64)
+        return torch.ones(len(counts))
     present = counts > 0
-    weights = np.zeros(num_classes)
-    weights[present] = len(train_labels) / (present.sum() * counts[present])
+    weights = np.zeros(len(counts))
+    weights[present] = counts.sum() / (present.sum() * counts[present])
     return torch.from_numpy(weights).float()
 
 

@@ -14,7 +14,7 @@ from trainer.data.batches import BatchMaker, plan_batches
 from trainer.data.corpus import Corpus
 from trainer.heads.head import Head
 from trainer.settings import TrainSettings
-from trainer.training.loss import head_loss
+from trainer.training.loss import head_loss, training_targets
 from trainer.training.optim import learning_rate_at, make_optimiser, mix_seed, set_learning_rate
 from trainer.training.trained import EpochRecord
 
@@ -26,7 +26,7 @@ class PlainTraining:
         head: the head, on its device.
         maker: the batches.
         clips: the training clips.
-        corpus: the labels.
+        corpus: the labels and votes.
         class_weights: (C,) of the loss.
         settings: of the training.
         seed: of order, augmentation and dropout.
@@ -59,6 +59,8 @@ class PlainTraining:
         self.maker = maker
         self.clips = clips
         self.labels = torch.from_numpy(corpus.labels).to(maker.device)
+        targets = training_targets(corpus, settings.optim.targets)
+        self.targets = torch.from_numpy(targets).to(maker.device)
         self.class_weights = class_weights.to(maker.device)
         self.settings = settings
         self.seed = seed
@@ -101,16 +103,17 @@ class PlainTraining:
     def _update(self, clips: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Update the head on one batch; return its loss and how many clips were right."""
         optim = self.settings.optim
-        truth = self.labels[torch.from_numpy(clips).to(self.labels.device)]
+        rows = torch.from_numpy(clips).to(self.labels.device)
+        truth, targets = self.labels[rows], self.targets[rows]
         batch, partner, share = augment(
             self.maker.batch(clips),
             self.settings.augment,
             spectrogram=self.settings.audio.encoder != "none",
         )
         output = self.module(**batch)
-        loss = head_loss(output, truth, self.class_weights, optim.label_smoothing)
+        loss = head_loss(output, targets, self.class_weights, optim.label_smoothing)
         if share < 1.0:
-            other = head_loss(output, truth[partner], self.class_weights, optim.label_smoothing)
+            other = head_loss(output, targets[partner], self.class_weights, optim.label_smoothing)
             loss = share * loss + (1.0 - share) * other
         self.optimiser.zero_grad()
         torch.autograd.backward(loss)

@@ -15,7 +15,7 @@ from trainer.heads.head import Head
 from trainer.heads.stack import StackedHeads
 from trainer.heads.stack_batches import StackedBatch, StackedBatchMaker
 from trainer.settings import TrainSettings
-from trainer.training.loss import class_targets
+from trainer.training.loss import class_targets, training_targets
 from trainer.training.optim import learning_rate_at, make_optimiser, mix_seed, set_learning_rate
 from trainer.training.trained import EpochRecord
 
@@ -34,7 +34,7 @@ class StackedTraining:
         heads: (V)(S) heads, on their device; they become views of the stack.
         maker: the batches.
         clips: the training clips.
-        corpus: the labels.
+        corpus: the labels and votes.
         class_weights: (C,) of the loss.
         variants: (V) settings.
         seeds: (S) seeds, of order and dropout.
@@ -69,8 +69,14 @@ class StackedTraining:
         self.maker = maker
         self.clips = clips
         self.labels = torch.from_numpy(corpus.labels).to(maker.device)
-        self.class_weights = class_weights.to(maker.device)
-        self.targets = class_targets(self.class_weights, self.optim.label_smoothing)
+        weights = class_weights.to(maker.device)
+        rows = class_targets(weights, self.optim.label_smoothing)
+        targets = torch.from_numpy(training_targets(corpus, self.optim.targets)).to(maker.device)
+        # Of each clip: what its log probabilities are multiplied by, and what it weighs. Votes are
+        # shares of clips of each class.
+        by_label = targets.ndim == 1
+        self.targets = rows[targets] if by_label else targets @ rows
+        self.clip_weights = weights[targets] if by_label else targets @ weights
         self.seeds = list(seeds)
         self.shape = (len(variants), len(self.seeds))
         # Of parameter (P, S, ...): which rows of (V, S) its heads are.
@@ -122,9 +128,9 @@ class StackedTraining:
         """Update the heads on one batch; each one's loss and right clips, (V, S)."""
         logits = self.module(batch, self.module.draw_noise(batch, noise))
         truth = self.labels[batch.clips]
-        losses = -(logits.log_softmax(dim=-1) * self.targets[truth]).sum(dim=-1)
+        losses = -(logits.log_softmax(dim=-1) * self.targets[batch.clips]).sum(dim=-1)
         # The mean of cross_entropy, which weighs clips by their class, over the real clips.
-        share = self.class_weights[truth] * batch.real
+        share = self.clip_weights[batch.clips] * batch.real
         loss = (losses * batch.real).sum(dim=-1) / share.sum(dim=-1)
         for parameter, _ in self._rows:
             parameter.grad = None

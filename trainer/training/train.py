@@ -21,12 +21,13 @@ from extractors.running.arithmetic import full_float32, other_generators
 from trainer.data.batches import BatchMaker, ordered_batches
 from trainer.data.corpus import UNLABELLED, Corpus, CorpusError
 from trainer.data.normalisation import Normalisation, fit_normalisations, normalise
+from trainer.data.votes import check_votes
 from trainer.heads.head import Head, make_head
 from trainer.heads.stack import why_not_stacked
 from trainer.heads.stack_batches import StackedBatchMaker
 from trainer.settings import TrainSettings
 from trainer.training.identity import OtherTrainingError, digest_identity
-from trainer.training.loss import class_weights, prior_weights
+from trainer.training.loss import class_weights, prior_weights, training_targets
 from trainer.training.optim import mix_seed
 from trainer.training.plain import PlainTraining
 from trainer.training.stack import StackedTraining
@@ -72,7 +73,7 @@ def train_head(
     whether or not the training was interrupted.
 
     Args:
-        corpus: the features and labels.
+        corpus: the features and labels, and the votes for ``optim.targets=votes``.
         train_clips: indices of the clips to train on; the normalisation is fitted on them.
         settings: the head and its training.
         seed: of parameters, order and dropout; the settings' if None.
@@ -88,6 +89,7 @@ def train_head(
     Raises:
         CorpusError: no training clip, one without a label, or none with a step of a modality
             that the head uses.
+        VotesError: ``optim.targets=votes`` and a training clip without votes.
         TrainingError: the loss is no longer finite; names the epoch.
         ValueError: settings that don't fit the corpus, or ``optim.stack=on`` of a head that
             can't be stacked.
@@ -152,6 +154,11 @@ def train_heads(
     train = _check_clips(corpus, train_clips, "training")
     validation = _check_clips(corpus, validation_clips, "validation")
     settings = variants[0]
+    if settings.optim.targets == "votes":
+        check_votes(
+            None if corpus.votes is None else corpus.votes[train],
+            [corpus.clip_ids[i] for i in train],
+        )
     normalisation = fit_normalisations(corpus, train, settings)
     pairs = list(product(variants, seeds))
     # The global generator drives initialisation and what is drawn for a head trained by itself;
@@ -238,6 +245,7 @@ def training_identity(
             "classes": list(corpus.classes),
             "clips": [[corpus.clip_ids[i] for i in part] for part in clips],
             "labels": [corpus.labels[part].tolist() for part in clips],
+            **({} if corpus.votes is None else {"votes": digest_array(corpus.votes[clips[0]])}),
             "set_keys": dict(corpus.set_keys),
             "read": {key: digest_json(sums) for key, sums in corpus.checksums.items()},
             "steps": {name: digest_array(part.offsets) for name, part in corpus.sequences.items()},
@@ -280,7 +288,12 @@ def _begin(
             asks to be and that can't; says why.
     """
     settings = variants[0]
-    weights = class_weights(settings.optim.class_weight, corpus.labels[train], len(corpus.classes))
+    targets = training_targets(corpus, settings.optim.targets)[train]
+    by_label = targets.ndim == 1
+    counts = (
+        np.bincount(targets, minlength=len(corpus.classes)) if by_label else targets.sum(axis=0)
+    )
+    weights = class_weights(settings.optim.class_weight, counts.astype(np.float64))
     reason = why_not_stacked(variants)
     several = len(variants) * len(seeds) > 1
     if not reason and settings.optim.stack == "off":

@@ -179,6 +179,48 @@ def test_every_recipe_takes_its_options(tmp_path: Path) -> None:
         assert expected in result.stdout, (run, result.output)
 
 
+def test_recipes_of_more_corpora_take_their_options(tmp_path: Path) -> None:
+    touch(
+        tmp_path,
+        "c/1001_IEO_ANG_MD.flv",
+        "n/subject 1/fear/sentence 1/s1_fe_1.avi",
+        "s/AudioData/JK/su01.wav",
+        "M003/video/top/sad/level_1/001.mp4",
+        "M003/audio/sad/level_1/001.m4a",
+        "i/Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_F000.wav",
+        "h/Raw/v1/0001.mp4",
+        "w/data/clips/00001.mp4",
+        "b/wav/03a01Fa.wav",
+    )
+    tables = {
+        "c/tabulatedVotes.csv": ",A,D,F,H,N,S,fileName\n200001,0,4,1,0,0,0,1001_IEO_ANG_MD\n",
+        "i/Session1/dialog/EmoEvaluation/x.txt": "[1 - 2]\tSes01F_impro01_F000\texc\t[1, 1, 1]\n",
+        "h/label.csv": "video_id,clip_id,label,label_T,mode\nv1,1,1,-1,test\n",
+        "w/multi/no_caption/set_3/train.txt": "",
+        "w/multi/no_caption/set_3/test.txt": "00001.mp4 anger_fear\n",
+    }
+    for name, text in tables.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    runs = {
+        "crema-d c --label-target crowd --raters face": ",disgust,,1001,crowd-face,",
+        "enterface n": ",fear,,subject 1\n",
+        "savee s --media audio": ",surprise,,JK\n",
+        "mead M003 --view top": "M003-top-sad-level_1-001,",
+        "mead M003 --media audio": "M003-audio-sad-level_1-001,",
+        "iemocap i --media audio --map excited=happy": ",happy,,Ses01F,0\n",
+        "ch-sims h --annotation text": ",Negative,test,,text alone\n",
+        "mafw w --annotation compound --test-set 3": ",anger_fear,test,,2\n",
+        "emo-db b": ",happiness,,03\n",
+    }
+    for number, (run, expected) in enumerate(runs.items()):
+        recipe, root, *options = run.split()
+        out = tmp_path / f"{number}.csv"
+        result = avfuse(recipe, tmp_path / root, "-o", out, *options)
+        assert result.exit_code == 0, (run, result.output)
+        assert expected in out.read_text(), run
+
+
 def test_the_real_clips_and_takes_are_indexed_as_the_readme_says(
     tmp_path: Path, data: Path
 ) -> None:

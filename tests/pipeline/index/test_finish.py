@@ -184,3 +184,16 @@ def test_an_existing_manifest_is_replaced_only_when_asked(tmp_path: Path) -> Non
     with pytest.raises(FileExistsError, match=r"m\.csv exists"):
         finish_index(found, tmp_path / "m.csv")
     assert finish_index(found, tmp_path / "m.csv", overwrite=True).num_clips == 2
+
+
+def test_votes_are_mapped_as_labels_are_and_added_where_classes_become_one(tmp_path: Path) -> None:
+    votes = (("excited", 2.0), ("happy", 1.0), ("sad", 1.0))
+    clips = [
+        Clip("a", tmp_path / "a.mp4", "excited", votes=votes),
+        Clip("b", tmp_path / "b.mp4", "sad"),
+    ]
+    finish_index(found_with(tmp_path, *clips), tmp_path / "m.csv", labels={"excited": "happy"})
+    assert read_manifest(tmp_path / "m.csv").clips == (
+        Clip("a", tmp_path / "a.mp4", "happy", votes=(("happy", 3.0), ("sad", 1.0))),
+        Clip("b", tmp_path / "b.mp4", "sad"),
+    )
