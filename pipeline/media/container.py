@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from av.video.stream import VideoStream
 
 from cache.manifest.frame_folder import advise_to_join
 from cache.span import Span
+from pipeline.media.aspect import SQUARE, shown_size
 from pipeline.media.recognise import describe_refused, read_head, recognise
 from pipeline.media.settings import DecodeSettings
 
@@ -57,13 +59,22 @@ class SeekMissedError(Exception):
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """The picture as the header declares it; ``frame_size`` is (height, width) before rotation."""
+    """The picture as the header declares it; sizes are (height, width) before rotation.
+
+    ``stored_size`` is in the file's pixels, and ``pixel_ratio`` the width over the height of one.
+    """
 
     codec: str
-    frame_size: tuple[int, int]
+    stored_size: tuple[int, int]
+    pixel_ratio: Fraction
     frame_rate: float | None
     declared_frames: int | None
     start_seconds: float
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """The size in which frames are shown, in square pixels."""
+        return shown_size(*self.stored_size, self.pixel_ratio)
 
 
 @dataclass(frozen=True)
@@ -192,7 +203,8 @@ def read_info(path: Path, container: InputContainer) -> MediaInfo:
         if video is None
         else VideoInfo(
             codec=video.codec_context.name,
-            frame_size=(video.height, video.width),
+            stored_size=(video.height, video.width),
+            pixel_ratio=video.sample_aspect_ratio or SQUARE,
             frame_rate=float(video.average_rate) if video.average_rate else None,
             declared_frames=video.frames or None,
             start_seconds=_start(video) - origin,
@@ -249,12 +261,12 @@ def check_limits(info: MediaInfo, settings: DecodeSettings, span: Span) -> None:
         )
     if info.video is None:
         return
-    height, width = info.video.frame_size
-    if height * width > settings.max_pixels:
-        raise MediaError(
-            f"{info.path} has frames of {width}x{height} pixels; at most {settings.max_pixels} "
-            "pixels are read (max_pixels)"
-        )
+    for height, width in (info.video.stored_size, info.video.frame_size):
+        if height * width > settings.max_pixels:
+            raise MediaError(
+                f"{info.path} has frames of {width}x{height} pixels; at most "
+                f"{settings.max_pixels} pixels are read (max_pixels)"
+            )
     declared = info.video.declared_frames or 0
     if span.is_whole and declared > settings.max_frames:
         raise MediaError(

@@ -92,6 +92,7 @@ class Answer:
         curve: of its frames; without rows where it failed.
         own: mean probabilities of the network's own classes; None without a face.
         probabilities: of the seven classes, summing to 1; None without a face.
+        notes: what is odd of the video but harmless, each as ``kind: sentence``.
         is_picture: whether it is one still picture, in which nothing is seen to change.
     """
 
@@ -101,6 +102,7 @@ class Answer:
     curve: Curve
     own: dict[str, float] | None
     probabilities: dict[str, float] | None
+    notes: tuple[str, ...] = ()
     is_picture: bool = False
 
     @property
@@ -117,6 +119,7 @@ class Answer:
             "kind": "picture" if self.is_picture else "clip",
             "state": self.state,
             "why": list(self.why),
+            "notes": list(self.notes),
             "untrained": False,
             "prediction": self.prediction,
             "probabilities": self.probabilities,

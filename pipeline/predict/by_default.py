@@ -161,6 +161,7 @@ def _answer(
         curve,
         own,
         None if own is None else seven_of(own),
+        notes=result.notes if result is not None and picture is None else (),
         is_picture=picture is not None,
     )
 
