@@ -20,7 +20,7 @@ def test_what_the_decoder_remarks_stands_in_the_entry_and_makes_nothing_partial(
     run_extract((Clip("a", path),), plan, jobs=0)
     entry = find_set(tmp_path, "faces").read("a")
     assert entry.attributes["notes"] == [
-        "1 of 18 declared frames are hidden by the file's edit list"
+        "edit list: 1 of 18 declared frames are hidden by it"
     ]
     assert entry.attributes["problems"] == []
     assert not [why for why in entry.missing if "hidden" in why]

@@ -4,7 +4,8 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.media.sound import BLOCK_SAMPLES, SoundLine, mono
+from pipeline.media.channels import Mix, read_channels
+from pipeline.media.sound import BLOCK_SAMPLES, SoundLine
 
 
 def lay(
@@ -47,7 +48,8 @@ def test_lost_sound_becomes_silence_of_its_length() -> None:
 def test_long_silence_comes_in_bounded_pieces() -> None:
     line = SoundLine(100.0)
     list(line.add(0.0, 16_000, level(0.2, 0.1)))
-    pieces = [samples for _, samples in line.add(60.0, 16_000, level(0.2, 0.1))]
+    last = [*line.add(60.0, 16_000, level(0.2, 0.1)), *line.flush()]
+    pieces = [samples for _, samples in last]
     assert max(len(piece) for piece in pieces) <= BLOCK_SAMPLES
     assert sum(len(piece) for piece in pieces) == pytest.approx(60 * 16_000, abs=2_000)
 
@@ -98,4 +100,4 @@ def test_packed_and_planar_channels_are_averaged_alike(kind: str, layout: str) -
     frame = av.AudioFrame.from_ndarray(
         np.ascontiguousarray(data.astype(dtype)), format=kind, layout=layout
     )
-    assert mono(frame) == pytest.approx(values.mean(0))
+    assert Mix().apply(read_channels(frame)) == pytest.approx(values.mean(0))
