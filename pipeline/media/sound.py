@@ -46,6 +46,7 @@ SILENCE = 1e-4  # -80 dB of full scale
 JITTER = 0.01  # seconds that a stamp may be off; sound and picture within that pass for together
 # Seconds. More than that is lost sound, and a problem; FFmpeg's limit (aresample min_hard_comp).
 MAX_JITTER = 0.1
+STAMP_ROUNDING = 0.001  # seconds
 AGREEING = 8  # stamps in a row; about 0.2 s of sound
 AGREEMENT = 0.0025  # seconds between stamps that agree; containers round to milliseconds
 MAX_HELD = 64  # pieces, of which few have stamps
@@ -329,8 +330,11 @@ class WaveformReader:
                 if sought:
                     if seconds is None or seconds > 0:
                         raise SeekMissedError
-                    off = off_grid(seconds + start - info.audio.start_seconds, rate)
-                    values, seconds = values[:, off:], seconds + off / rate
+                    first = info.audio.start_seconds - start
+                    count = count_samples(seconds - first, rate, frame.samples)
+                    off = -count % (rate // math.gcd(rate, SAMPLE_RATE))
+                    # From here on samples at 16 kHz fall where those of the whole file do.
+                    values, seconds = values[:, off:], first + (count + off) / rate
                     sought = False
                 names = tuple(channel.name for channel in layout.channels)
                 yield Piece(seconds, rate, layout.name, names, values)
@@ -338,14 +342,19 @@ class WaveformReader:
                 raise SeekMissedError
 
 
-def off_grid(seconds: float, rate: int) -> int:
-    """Count the samples until one that falls together with a sample at 16 kHz.
+def count_samples(seconds: float, rate: int, length: int) -> int:
+    """Count the samples before a frame by its stamp.
+
+    A whole number of frames, where the stamp, rounded to milliseconds, allows one.
 
     Args:
-        seconds: since the stream's first sample, from which the grid of the whole file starts.
+        seconds: of the stamp, from the stream's first sample on.
         rate: samples a second.
+        length: samples of the frame.
     """
-    return -round(seconds * rate) % (rate // math.gcd(rate, SAMPLE_RATE))
+    count = round(seconds * rate)
+    frames = round(count / length) * length
+    return frames if abs(frames - count) <= STAMP_ROUNDING * rate else count
 
 
 class SoundLine:
