@@ -149,7 +149,7 @@ def test_a_million_declared_frames_cost_nothing_and_are_told(
     if state == "failed":
         assert "declares 1000000 frames; a clip may have 500000 (max_frames)" in why(clip)
     else:
-        assert "the picture ends at 0.02 s of 1600.00 s declared" in why(clip)
+        assert f"decoded 5 of {declared} declared frames" in why(clip)
 
 
 @pytest.mark.parametrize(
