@@ -18,6 +18,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from cache.span import Span
+from pipeline.media.aspect import SQUARE, shown_size
 from pipeline.media.settings import DecodeSettings
 
 __all__ = ["DecodeSettings", "MediaError", "MediaInfo", "NoAudioError", "NoVideoError", "probe"]
@@ -52,9 +53,14 @@ class SeekMissedError(Exception):
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """The picture as the header declares it; ``frame_size`` is (height, width) before rotation."""
+    """The picture as the header declares it.
+
+    Sizes are (height, width) before rotation: ``stored_size`` in the file's pixels, ``frame_size``
+    as it is shown, in square pixels.
+    """
 
     codec: str
+    stored_size: tuple[int, int]
     frame_size: tuple[int, int]
     frame_rate: float | None
     declared_frames: int | None
@@ -181,7 +187,8 @@ def read_info(path: Path, container: InputContainer) -> MediaInfo:
         if video is None
         else VideoInfo(
             codec=video.codec_context.name,
-            frame_size=(video.height, video.width),
+            stored_size=(video.height, video.width),
+            frame_size=shown_size(video.height, video.width, video.sample_aspect_ratio or SQUARE),
             frame_rate=float(video.average_rate) if video.average_rate else None,
             declared_frames=video.frames or None,
             start_seconds=_start(video) - origin,
@@ -238,12 +245,12 @@ def check_limits(info: MediaInfo, settings: DecodeSettings, span: Span) -> None:
         )
     if info.video is None:
         return
-    height, width = info.video.frame_size
-    if height * width > settings.max_pixels:
-        raise MediaError(
-            f"{info.path} has frames of {width}x{height} pixels; at most {settings.max_pixels} "
-            "pixels are read (max_pixels)"
-        )
+    for height, width in (info.video.stored_size, info.video.frame_size):
+        if height * width > settings.max_pixels:
+            raise MediaError(
+                f"{info.path} has frames of {width}x{height} pixels; at most "
+                f"{settings.max_pixels} pixels are read (max_pixels)"
+            )
     declared = info.video.declared_frames or 0
     if span.is_whole and declared > settings.max_frames:
         raise MediaError(

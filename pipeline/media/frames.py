@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from av.sidedata.sidedata import SideData, SideDataContainer
 from av.video.reformatter import VideoReformatter
 
 from cache.span import WHOLE_FILE, Span
+from pipeline.media.aspect import SQUARE, PixelRatio, shown_size
 from pipeline.media.container import (
     MediaError,
     MediaInfo,
@@ -26,6 +28,7 @@ from pipeline.media.container import (
     video_stream,
 )
 from pipeline.media.declared import find_cut_off
+from pipeline.media.oddities import CHANGING_RATIO, INTERLACED, describe_first, is_interlaced
 from pipeline.media.packets import Clock, Faults, decoded_frames, shown_again
 from pipeline.media.settings import DecodeSettings
 
@@ -80,12 +83,14 @@ class Frames:
 class VideoReader:
     """Reader of one clip's picture, chunk by chunk.
 
-    Iterate over it to get ``Frames``. Rotation and mirroring that the file asks for are applied.
+    Iterate over it to get ``Frames``. Frames are as they are shown: pixels that are not square are
+    made so, and rotation and mirroring that the file asks for are applied.
     Times count from the clip's start: the start of the file's earliest stream, so that sound and
     picture share one zero, or the span's start where the clip is cut out of a longer file.
     Damaged packets are skipped and reported. After the iteration ``problems`` says what is
-    missing or was repaired, ``notes`` what is odd but harmless, ``decoded_frames`` the number of
-    frames and ``frame_size`` their (height, width).
+    missing or was repaired, ``notes`` what is odd but harmless (``kind: sentence``),
+    ``decoded_frames`` the number of frames, ``frame_size`` their (height, width) and
+    ``pixel_ratio`` width over height of a stored pixel of the first.
 
     Args:
         path: the video file.
@@ -111,6 +116,7 @@ class VideoReader:
         self.notes: list[str] = []
         self.decoded_frames = 0
         self.frame_size: tuple[int, int] | None = None
+        self.pixel_ratio = SQUARE
         self._info: MediaInfo | None = None
         self._converter = VideoReformatter()
 
@@ -163,6 +169,7 @@ class VideoReader:
             info = self._info = read_info(self.path, container)
             if stream is None:
                 raise NoVideoError(f"{self.path} has no video stream")
+            ratio = PixelRatio(stream)
             check_limits(info, self.settings, self.span)
             time_base = stream.time_base or 1
             met = Counts(faults=Faults("picture"), clock=Clock(_interval(info)))
@@ -184,10 +191,12 @@ class VideoReader:
                 if met.stopped:
                     break
                 try:
-                    image = self._rgb(frame, seconds - start)
+                    image = self._rgb(frame, ratio.current(), seconds - start)
                 except (FFmpegError, ValueError) as error:
                     met.faults.add(seconds - start, error)
                     continue
+                if is_interlaced(frame, stream):
+                    self._note(INTERLACED)
                 self.decoded_frames += 1
                 yield image, seconds - start
             if seek and not self.decoded_frames and not met.is_sure:
@@ -210,29 +219,46 @@ class VideoReader:
             )
         return None
 
-    def _rgb(self, frame: av.VideoFrame, seconds: float) -> np.ndarray:
-        """Convert a frame to upright RGB, of the size of the clip's first frame.
+    def _rgb(self, frame: av.VideoFrame, ratio: Fraction, seconds: float) -> np.ndarray:
+        """Convert a frame to upright RGB as it is shown, of the size of the clip's first frame.
+
+        Args:
+            frame: as it was decoded.
+            ratio: width over height of its pixels.
+            seconds: its time in the clip.
 
         Raises:
-            ValueError: the frame is larger than ``max_pixels``.
+            ValueError: the frame is larger than ``max_pixels``, as it is stored or shown.
         """
-        if frame.height * frame.width > self.settings.max_pixels:
-            raise ValueError(f"a frame of {frame.width}x{frame.height} pixels (max_pixels)")
+        stored = (frame.height, frame.width)
+        shown = shown_size(*stored, ratio)
+        for height, width in (stored, shown):
+            if height * width > self.settings.max_pixels:
+                raise ValueError(f"a frame of {width}x{height} pixels (max_pixels)")
         matrix = display_matrix(frame)
-        size = self.frame_size or (0, 0)
-        if matrix[0][0] == 0:  # a quarter turn: the stored frame lies on its side
-            size = (size[1], size[0])
-        if self.frame_size is None or size == (frame.height, frame.width):
-            image = upright(self._convert(frame, frame.height, frame.width), matrix)
-        else:
-            if not any("frame size changes" in problem for problem in self.problems):
+        if self.frame_size is None:
+            size, self.pixel_ratio = shown, ratio
+            for note in describe_first(frame, ratio):
+                self._note(note)
+        else:  # a quarter turn: the stored frame lies on its side
+            size = self.frame_size if matrix[0][0] else self.frame_size[::-1]
+            as_before = shown_size(*stored, self.pixel_ratio)
+            if shown != as_before:
+                self._note(CHANGING_RATIO)
+            if size not in (shown, as_before) and not any(
+                "frame size changes" in problem for problem in self.problems
+            ):
                 self.problems.append(
                     f"the frame size changes at {seconds:.2f} s from {size[1]}x{size[0]} to "
-                    f"{frame.width}x{frame.height}; frames are scaled to the first size"
+                    f"{shown[1]}x{shown[0]}; frames are scaled to the first size"
                 )
-            image = upright(self._convert(frame, *size), matrix)
+        image = upright(self._convert(frame, *size), matrix)
         self.frame_size = (image.shape[0], image.shape[1])
         return image
+
+    def _note(self, note: str) -> None:
+        if note not in self.notes:
+            self.notes.append(note)
 
     def _convert(self, frame: av.VideoFrame, height: int, width: int) -> np.ndarray:
         # One converter for all frames: making one costs as much as converting a small frame.
@@ -245,14 +271,15 @@ class VideoReader:
         """Turn what was counted into ``problems`` and ``notes``."""
         decoded, hidden = self.decoded_frames, met.faults.hidden
         cut_off = None
-        if not met.stopped:
+        if not met.stopped or not decoded:
             end = None if met.clock.last is None else met.clock.last + met.clock.interval
             cut_off = find_cut_off(info, self.settings, "picture", self.span, end)
         if not decoded:
             part = ""
             if not self.span.is_whole:
                 part = f" between {self.span.start or 0} s and {self.span.end or 'its end'} s"
-            reasons = met.faults.problems() or [met.stopped or cut_off or "no reason given"]
+            reasons = met.faults.problems() or [met.stopped or "no reason given"]
+            reasons += [cut_off] if cut_off else []
             raise MediaError(f"{self.path}: no frame could be decoded{part} ({'; '.join(reasons)})")
         if cut_off:
             self.problems.append(cut_off)
@@ -261,9 +288,7 @@ class VideoReader:
             if decoded < declared - hidden - met.shown_again:
                 self.problems.append(f"decoded {decoded} of {declared} declared frames")
             elif hidden:
-                self.notes.append(
-                    f"edit list: {hidden} of {declared} declared frames are hidden by it"
-                )
+                self._note(f"edit list: {hidden} of {declared} declared frames are hidden by it")
         if met.damaged:
             self.problems.append(f"damaged frames: {met.damaged}")
         self.problems += met.clock.problems() + met.faults.problems()
