@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
 from cache.manifest.clip import SPLITS, Clip
+from cache.wording import number_of
 from pipeline.doctor.diagnosis import CorpusFacts, Finding
 from pipeline.doctor.examine import Examination
 from pipeline.doctor.known_defects import find_known_defects, ravdess_take
 
 FAR = 5.0  # robust deviations from the median
 LEAST_FACTOR = 2.0  # and at least so many times longer, shorter, faster or slower
+MAX_SENTENCES = 3  # of one kind of note that are repeated in its finding
 
 
 def _unreadable(corpus: CorpusFacts) -> Iterator[Finding]:
@@ -25,8 +27,36 @@ def _unreadable(corpus: CorpusFacts) -> Iterator[Finding]:
 
 def _repaired(corpus: CorpusFacts) -> Iterator[Finding]:
     for clip, found in corpus.usable():
-        if found.notes:
-            yield Finding("look", "damaged", "; ".join(found.notes), (clip.id,))
+        if found.damage:
+            yield Finding("look", "damaged", "; ".join(found.damage), (clip.id,))
+
+
+def _odd(corpus: CorpusFacts) -> Iterator[Finding]:
+    """One finding for each kind of note, with all its clips."""
+    usable = list(corpus.usable())
+    kinds: dict[str, dict[str, str]] = defaultdict(dict)
+    for clip, found in usable:
+        for note in found.notes:
+            kind, _, sentence = note.partition(": ")
+            kinds[kind][clip.id] = sentence
+    for kind, said in kinds.items():
+        sentences = [*dict.fromkeys(said.values())]
+        more = "; ..." if len(sentences) > MAX_SENTENCES else ""
+        text = "; ".join(sentences[:MAX_SENTENCES]) + more
+        yield Finding("look", kind, f"{len(said)} of {len(usable)} clips: {text}", tuple(said))
+
+
+def _mixed_ratios(corpus: CorpusFacts) -> Iterator[Finding]:
+    ratios = {clip.id: found.pixel_ratio for clip, found in corpus.usable() if found.pixel_ratio}
+    counts = Counter(ratios.values()).most_common()
+    if len(counts) > 1:
+        listed = ", ".join(f"{ratio} in {number_of(count, 'clip')}" for ratio, count in counts)
+        text = (
+            f"pixels have different shapes: {listed}; each clip is read as its file says, so a "
+            "file that lost its ratio shows faces too wide or too narrow"
+        )
+        rare = tuple(clip for clip, ratio in ratios.items() if ratio != counts[0][0])
+        yield Finding("look", "mixed ratios", text, rare)
 
 
 def _missing_modality(corpus: CorpusFacts) -> Iterator[Finding]:
@@ -185,5 +215,7 @@ CHECKS: tuple[Callable[[CorpusFacts], Iterator[Finding]], ...] = (
     _known,
     _missing_modality,
     _repaired,
+    _odd,
+    _mixed_ratios,
     _far_from_the_rest,
 )

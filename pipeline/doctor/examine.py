@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from contextlib import closing
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal
 
 import cv2
@@ -18,8 +19,10 @@ from cache.entries.source import read_source
 from cache.manifest.clip import Clip
 from cache.span import Span
 from pipeline.faces.detect import HogDetector
+from pipeline.media.aspect import SQUARE, is_square
 from pipeline.media.container import MediaError, MediaInfo, check_limits, probe
-from pipeline.media.frames import DecodeSettings, Frames, VideoReader
+from pipeline.media.frames import DecodeSettings, VideoReader
+from pipeline.media.oddities import CHANGING_RATIO
 from pipeline.media.sound import SILENCE, WaveformReader
 from pipeline.workers.watchdog import guarded, time_limit
 
@@ -40,13 +43,17 @@ class Examination(JsonFields):
         bytes: size of its file.
         duration_seconds: of the clip, by the header; None where it says nothing.
         frame_rate: by the header; None without picture.
-        frame_size: (height, width) by the header; None without picture.
+        frame_size: (height, width) as it is shown; by the header where no frame was looked at, and
+            then before rotation; None without picture.
+        pixel_ratio: width over height of a pixel, such as ``64:45``; ``1:1`` where it is taken as
+            square, and empty without picture.
         sample_rate: of its sound; None without.
         sound: ``silent`` where no sample rises above -80 dB of full scale.
         sound_sha256: of the decoded sound, which survives another container; empty without any.
         sampled_frames: frames that were looked at.
         frames_with_face: how many of these show a face.
-        notes: what is damaged and was repaired.
+        damage: what is damaged and was repaired.
+        notes: what is odd but harmless, each as ``kind: sentence``.
     """
 
     clip: str
@@ -56,11 +63,24 @@ class Examination(JsonFields):
     duration_seconds: float | None = None
     frame_rate: float | None = None
     frame_size: tuple[int, int] | None = None
+    pixel_ratio: str = ""
     sample_rate: int | None = None
     sound: Sound = "missing"
     sound_sha256: str = ""
     sampled_frames: int = 0
     frames_with_face: int = 0
+    damage: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Look:
+    """Some frames of a clip, looked at; the fields are those of ``Examination``."""
+
+    sampled_frames: int = 0
+    frames_with_face: int = 0
+    frame_size: tuple[int, int] | None = None
+    pixel_ratio: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -87,21 +107,27 @@ def _examine(clip: Clip, sample: int) -> Examination:
         raise MediaError(f"{clip.path} has neither picture nor sound")
     check_limits(info, settings, clip.span)
     source = read_source(clip.path)
-    sound, sound_sha256, notes = _listen(clip, settings) if info.has_audio else ("missing", "", ())
-    looked, faces = _look(clip, info, sample) if info.has_video and sample else (0, 0)
+    sound, sound_sha256, damage = _listen(clip, settings) if info.has_audio else ("missing", "", ())
+    video, look = info.video, Look()
+    if video and sample:
+        look = _look(clip, info, sample)
+    elif video:
+        look = Look(frame_size=video.frame_size, pixel_ratio=_write_ratio(video.pixel_ratio))
     return Examination(
         clip.id,
         sha256=source.sha256,
         bytes=source.size,
         duration_seconds=_duration(clip, info),
-        frame_rate=info.video.frame_rate if info.video else None,
-        frame_size=info.video.frame_size if info.video else None,
+        frame_rate=video.frame_rate if video else None,
+        frame_size=look.frame_size,
+        pixel_ratio=look.pixel_ratio,
         sample_rate=info.audio.sample_rate if info.audio else None,
         sound=sound,
         sound_sha256=sound_sha256,
-        sampled_frames=looked,
-        frames_with_face=faces,
-        notes=notes,
+        sampled_frames=look.sampled_frames,
+        frames_with_face=look.frames_with_face,
+        damage=damage,
+        notes=look.notes,
     )
 
 
@@ -125,8 +151,8 @@ def _listen(clip: Clip, settings: DecodeSettings) -> tuple[Sound, str, tuple[str
     return ("silent" if silent else "present"), digest.hexdigest(), tuple(reader.problems)
 
 
-def _look(clip: Clip, info: MediaInfo, sample: int) -> tuple[int, int]:
-    """Return how many frames were looked at, and how many of them show a face.
+def _look(clip: Clip, info: MediaInfo, sample: int) -> Look:
+    """Look for faces, and for what is odd, in some frames.
 
     Raises:
         MediaError: not one frame can be decoded.
@@ -135,30 +161,46 @@ def _look(clip: Clip, info: MediaInfo, sample: int) -> tuple[int, int]:
     begin, duration = clip.start_seconds or 0.0, _duration(clip, info)
     if duration is None:
         sample = 1
-    looked = faces = 0
+    readers: list[VideoReader] = []
+    faces = 0
     error: MediaError | None = None
     for number in range(sample):
         at = begin + (duration or 0.0) * number / sample
         try:
-            frames = _frame_at(clip, at, begin)
+            image, reader = _frame_at(clip, at, begin)
         except MediaError as latest:  # the picture may end before the sound does
             error = latest
             continue
-        looked += 1
-        faces += bool(detector.detect(_shrink(frames.images[0]), 0.0))
-    if error and not looked:
+        readers.append(reader)
+        faces += bool(detector.detect(_shrink(image), 0.0))
+    if error and not readers:
         raise error
-    return looked, faces
+    notes = [note for reader in readers for note in reader.notes]
+    ratios = [_write_ratio(reader.pixel_ratio) for reader in readers]
+    if len(set(ratios)) > 1:
+        notes.append(CHANGING_RATIO)
+    return Look(
+        sampled_frames=len(readers),
+        frames_with_face=faces,
+        frame_size=readers[0].frame_size,
+        pixel_ratio=ratios[0],
+        notes=tuple(dict.fromkeys(notes)),
+    )
 
 
-def _frame_at(clip: Clip, seconds: float, begin: float) -> Frames:
-    """Decode the first frame from ``seconds`` on."""
+def _write_ratio(ratio: Fraction) -> str:
+    shown = SQUARE if is_square(ratio) else ratio
+    return f"{shown.numerator}:{shown.denominator}"
+
+
+def _frame_at(clip: Clip, seconds: float, begin: float) -> tuple[np.ndarray, VideoReader]:
+    """Decode the first frame from ``seconds`` on; return it and what its reader knows then."""
     one_frame = DecodeSettings(chunk_bytes=1)
     start = seconds if seconds > begin else clip.start_seconds
     reader = VideoReader(clip.path, one_frame, Span(start, clip.end_seconds))
     with closing(guarded(reader, HANG_SECONDS)) as chunks:  # type: ignore[type-var]  # a generator
         for frames in chunks:
-            return frames
+            return frames.images[0], reader
     raise MediaError(f"{clip.path}: no frame at {seconds:.2f} s")
 
 

@@ -20,6 +20,8 @@ from pipeline.media.container import MediaInfo
 from pipeline.media.frames import VideoReader
 from pipeline.workers.stopwatch import Stopwatch
 
+NOTED = "noted"  # a fact of entries that have notes, so that others needn't be opened for them
+
 
 @dataclass(frozen=True)
 class SetResult:
@@ -30,17 +32,25 @@ class SetResult:
         why: what a partial entry lacks, or why there is none.
         fresh: computed now; False where a trusted entry, or a failure not to be retried, was there.
         coverage: frames with a face, of a set that is made from faces.
+        notes: what is odd of the clip but harmless, each as ``kind: sentence``.
     """
 
     state: str
     why: tuple[str, ...] = ()
     fresh: bool = True
     coverage: Coverage | None = field(default=None, compare=False)
+    notes: tuple[str, ...] = ()
 
     @classmethod
-    def made(cls, missing: Sequence[str], coverage: Coverage | None = None) -> Self:
+    def made(
+        cls,
+        missing: Sequence[str],
+        coverage: Coverage | None = None,
+        notes: Sequence[str] = (),
+    ) -> Self:
         """Return the result of an entry that was written now and lacks ``missing``."""
-        return cls("partial" if missing else "ok", tuple(missing), coverage=coverage)
+        state = "partial" if missing else "ok"
+        return cls(state, tuple(missing), coverage=coverage, notes=tuple(notes))
 
 
 @dataclass(frozen=True)
@@ -73,17 +83,28 @@ class ClipResult:
         worst = [result for result in self.sets.values() if result.state == self.state]
         return "; ".join(dict.fromkeys(why for result in worst for why in result.why))
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes on the clip, of all sets, each once."""
+        return tuple(dict.fromkeys(note for one in self.sets.values() for note in one.notes))
+
     def to_json(self) -> dict[str, Any]:
         """Return the clip's row of a report."""
         return {
             "clip": self.clip,
             "state": self.state,
+            "notes": list(self.notes),
             "seconds": round(self.seconds, 3),
             "seconds_by_step": {step: round(s, 3) for step, s in self.seconds_by_step.items()},
             "frames": dict(self.coverage.rungs) if self.coverage else {},
             "longest_gap_seconds": self.coverage.longest_gap_seconds if self.coverage else None,
             "sets": {
-                name: {"state": result.state, "why": list(result.why), "fresh": result.fresh}
+                name: {
+                    "state": result.state,
+                    "why": list(result.why),
+                    "fresh": result.fresh,
+                    "notes": list(result.notes),
+                }
                 for name, result in self.sets.items()
             },
         }

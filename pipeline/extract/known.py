@@ -10,7 +10,7 @@ from cache.entries.entry import EntryError, EntryHeader, read_entry, read_entry_
 from cache.entries.failure import Failure
 from cache.entries.source import Source, read_source
 from cache.manifest.manifest import Clip
-from pipeline.extract.job import ClipResult, SetResult
+from pipeline.extract.job import NOTED, ClipResult, SetResult
 from pipeline.extract.plan import Plan, PlannedSet
 from pipeline.faces.overrides import OVERRIDES
 
@@ -27,17 +27,17 @@ def _find_known(clip: Clip, plan: Plan, planned: PlannedSet) -> SetResult | None
     by_hand = plan.by_hand(clip.id, planned.kind)
     if trust.header is not None and _overrides_of(trust.header) == by_hand:
         missing: tuple[str, ...] = ()
-        if trust.state == "partial":
+        notes: tuple[str, ...] = ()
+        if trust.state == "partial" or NOTED in trust.header.facts:
             try:
                 entry = read_entry(feature_set.entry_path(clip.id), ())
             except (EntryError, OSError):
                 return None  # damaged behind its header, which is all that trust looks at
             if not _limits_hold(entry.missing, entry.provenance, plan):
                 return None
-            missing = entry.missing
-        return SetResult(
-            trust.header.state, missing, fresh=False, coverage=read_coverage(trust.header)
-        )
+            missing, notes = entry.missing, tuple(entry.attributes.get("notes", ()))
+        coverage = read_coverage(trust.header)
+        return SetResult(trust.header.state, missing, False, coverage, notes)
     failure = None if plan.retry_failed else feature_set.failure(clip.id)
     if (
         failure

@@ -14,11 +14,11 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 
 from cache.digest import JSON
-from cache.entries.coverage import FACT
+from cache.entries.coverage import FACT, Coverage
 from cache.entries.entry import Entry
 from cache.entries.writer import EntryWriter
 from cache.settings import settings_from
-from pipeline.extract.job import Job, SetResult
+from pipeline.extract.job import NOTED, Job, SetResult
 from pipeline.extract.networks import use_network, use_second
 from pipeline.extract.plan import PlannedSet
 from pipeline.faces.choice import FaceArrays, choose_faces, place_given
@@ -61,7 +61,7 @@ def extract_faces(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
     }
     missing += _without_face(found.rung)
     coverage = measure_coverage(found.rung, found.times)
-    facts = {FACT: coverage.to_json()}
+    facts = _facts(coverage, reader.notes)
     arrays = found.arrays()
     with ExitStack() as stack:
         writer = stack.enter_context(job.writer(todo[0]))
@@ -87,7 +87,7 @@ def extract_faces(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
         dict(job.plan.provenance),
         checksums={},
     )
-    return {todo[0].name: SetResult.made(missing, coverage)}
+    return {todo[0].name: SetResult.made(missing, coverage, reader.notes)}
 
 
 def extract_networks(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
@@ -100,7 +100,8 @@ def extract_networks(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResul
         networks = [use_network(planned, plan) for planned in todo]
     missing = [*entry.attributes["problems"], *_without_face(faces.rung)]
     coverage = measure_coverage(faces.rung, faces.times)
-    facts: dict[str, JSON] = {FACT: coverage.to_json()}
+    notes = entry.attributes["notes"]
+    facts = _facts(coverage, notes)
     if overrides:
         facts[OVERRIDES] = digest_overrides(overrides)
     with ExitStack() as stack:
@@ -121,7 +122,7 @@ def extract_networks(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResul
             attributes = {**_about(entry, overrides), **_precision(network)}
             with job.watch.step("commit"):
                 writer.finish(missing=missing, attributes=attributes, facts=facts)
-    return again | {planned.name: SetResult.made(missing, coverage) for planned in todo}
+    return again | {planned.name: SetResult.made(missing, coverage, notes) for planned in todo}
 
 
 def _append(
@@ -182,9 +183,14 @@ def _rows(faces: FaceArrays, rows: slice) -> dict[str, np.ndarray]:
     return {"times": faces.times[rows], "rung": faces.rung[rows], "track": faces.track[rows]}
 
 
+def _facts(coverage: Coverage, notes: Sequence[str]) -> dict[str, JSON]:
+    """Return what an entry's header says of its clip."""
+    return {FACT: coverage.to_json(), **({NOTED: True} if notes else {})}
+
+
 def _about(entry: Entry, overrides: Sequence[Override]) -> dict[str, JSON]:
     """Return the attributes of the faces' entry without its facts, and the choices by hand."""
-    own = {name: value for name, value in entry.attributes.items() if name != FACT}
+    own = {name: value for name, value in entry.attributes.items() if name not in (FACT, NOTED)}
     return {**own, "by_hand": [override.to_json() for override in overrides]}
 
 

@@ -61,6 +61,14 @@ class Summary:
         """Coverage of all clips together."""
         return add_coverage({one.clip: one.coverage for one in self.clips if one.coverage})
 
+    @property
+    def kinds_of_notes(self) -> dict[str, int]:
+        """Number of clips with a note of each kind, the most frequent first."""
+        kinds = Counter(
+            kind for clip in self.clips for kind in {note.split(":")[0] for note in clip.notes}
+        )
+        return dict(sorted(kinds.items(), key=lambda item: (-item[1], item[0])))
+
     def to_json(self) -> dict[str, Any]:
         """Return the report, ready for JSON."""
         return {
@@ -76,6 +84,7 @@ class Summary:
             "consumer_seconds": self.consumer_seconds,
             "frames": dict(self.coverage.rungs),
             "coverage": self.coverage.to_json(),
+            "notes": self.kinds_of_notes,
             "clips": [clip.to_json() for clip in self.clips],
         }
 
@@ -94,6 +103,10 @@ def format_summary(summary: Summary) -> str:
     faces = describe_coverage(summary.coverage)
     if faces:
         lines.append(faces)
+    kinds = summary.kinds_of_notes
+    if kinds:
+        listed = ", ".join(f"{kind} ({number_of(count, 'clip')})" for kind, count in kinds.items())
+        lines.append(f"odd but harmless: {listed}; the report says more of each clip")
     for state in ("partial", "failed"):
         shown = [clip for clip in summary.clips if clip.state == state]
         lines.extend(f"  {state}: {clip.clip}: {clip.reason}" for clip in shown[:MAX_LISTED])

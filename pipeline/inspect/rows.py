@@ -34,7 +34,7 @@ class Row:
         why: what it lacks, why it has no entry, or why it can't be shown.
         coverage: of the chosen face; None where there is no entry.
         num_tracks: number of faces that were told apart.
-        about: size and length, for a user.
+        about: size, length and what is odd but harmless, for a user.
         picture: (height, width, 3), uint8; None where there is nothing to draw.
         unseen: it has frames that can't be shown now.
     """
@@ -88,7 +88,7 @@ def make_row(listed: Listed, shown: Shown, settings: SheetSettings) -> Row:
         why=(*row.why, *missing),
         coverage=measure_coverage(faces.rung, faces.times),
         num_tracks=len(np.unique(found.tracks.number)),
-        about=_describe_frames(found),
+        about="; ".join([_describe_frames(found), *entry.attributes.get("notes", ())]),
     )
     if not len(found.times):
         return row

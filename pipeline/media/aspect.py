@@ -30,13 +30,18 @@ class PixelRatio:
         self._container = stated if stated != self._codec.sample_aspect_ratio else None
 
     def current(self) -> Fraction:
-        """Return width over height of a pixel of the frame decoded last; 1 where nothing is said."""
+        """Return width over height of a pixel of the frame decoded last; 1 where unknown."""
         return self._container or self._codec.sample_aspect_ratio or SQUARE
 
 
-def is_believable(ratio: float) -> bool:
+def is_believable(ratio: Fraction) -> bool:
     """Return whether pixels can have a ratio: 1:4 to 4:1."""
-    return 1 / WIDEST <= ratio <= WIDEST
+    return 1 / WIDEST <= float(ratio) <= WIDEST
+
+
+def is_square(ratio: Fraction) -> bool:
+    """Return whether pixels of a ratio are shown as they are stored."""
+    return abs(float(ratio) - 1) < NEARLY_SQUARE or not is_believable(ratio)
 
 
 def shown_size(height: int, width: int, ratio: Fraction) -> tuple[int, int]:
@@ -45,8 +50,7 @@ def shown_size(height: int, width: int, ratio: Fraction) -> tuple[int, int]:
     As FFmpeg's ``scale=iw*sar:ih``: the width changes, rounded down. It stays where the ratio is
     within 1 % of square, isn't believable, or changes the width by less than half a pixel.
     """
-    scale = float(ratio)
-    exact = width * scale
-    if abs(scale - 1) < NEARLY_SQUARE or not is_believable(scale) or round(exact) == width:
+    exact = width * float(ratio)
+    if is_square(ratio) or round(exact) == width:
         return height, width
     return height, max(1, int(exact))

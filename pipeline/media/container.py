@@ -7,6 +7,7 @@ limits everywhere and sound and picture share one origin of time.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -53,18 +54,22 @@ class SeekMissedError(Exception):
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """The picture as the header declares it.
+    """The picture as the header declares it; sizes are (height, width) before rotation.
 
-    Sizes are (height, width) before rotation: ``stored_size`` in the file's pixels, ``frame_size``
-    as it is shown, in square pixels.
+    ``stored_size`` is in the file's pixels, and ``pixel_ratio`` the width over the height of one.
     """
 
     codec: str
     stored_size: tuple[int, int]
-    frame_size: tuple[int, int]
+    pixel_ratio: Fraction
     frame_rate: float | None
     declared_frames: int | None
     start_seconds: float
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """The size in which frames are shown, in square pixels."""
+        return shown_size(*self.stored_size, self.pixel_ratio)
 
 
 @dataclass(frozen=True)
@@ -188,7 +193,7 @@ def read_info(path: Path, container: InputContainer) -> MediaInfo:
         else VideoInfo(
             codec=video.codec_context.name,
             stored_size=(video.height, video.width),
-            frame_size=shown_size(video.height, video.width, video.sample_aspect_ratio or SQUARE),
+            pixel_ratio=video.sample_aspect_ratio or SQUARE,
             frame_rate=float(video.average_rate) if video.average_rate else None,
             declared_frames=video.frames or None,
             start_seconds=_start(video) - origin,

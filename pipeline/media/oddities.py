@@ -12,20 +12,20 @@ from av.video.stream import VideoStream
 from pipeline.media.aspect import is_believable, shown_size
 
 INTERLACED = (
-    "interlaced: its frames are marked as interlaced, each of two moments; they are read as they "
-    "are, not deinterlaced"
+    "interlaced: frames are marked as interlaced, each of two moments; they are read as they are, "
+    "not deinterlaced"
 )
 CHANGING_RATIO = (
-    "ratio changes: the shape of its pixels changes on the way; all frames are scaled to the size "
-    "that the first is shown in"
+    "ratio changes: the shape of the pixels changes within the file; every frame is scaled to the "
+    "size that the first is shown in"
 )
 UNTAGGED_HD = (
-    "untagged hd: it doesn't say its colour matrix and is read as BT.601, as ffmpeg does; if it "
-    "was made as BT.709, as most HD is, colours are up to 14 levels off"
+    "untagged hd: no colour matrix is stated, so that BT.601 is used, as ffmpeg does; if it was "
+    "made as BT.709, as most HD is, colours are up to 14 levels off"
 )
 HDR = {
-    ColorTrc.SMPTE2084: "hdr: its brightness is coded as PQ and is read without tone mapping",
-    ColorTrc.ARIB_STD_B67: "hdr: its brightness is coded as HLG and is read without tone mapping",
+    ColorTrc.SMPTE2084: "hdr: brightness is coded as PQ and is read without tone mapping",
+    ColorTrc.ARIB_STD_B67: "hdr: brightness is coded as HLG and is read without tone mapping",
 }
 UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
 FIELD_ORDERS = (2, 3, 4, 5)  # AV_FIELD_TT to AV_FIELD_BT
@@ -49,9 +49,9 @@ def describe_first(frame: VideoFrame, ratio: Fraction) -> Iterator[str]:
     shown = shown_size(*stored, ratio)
     if not is_believable(ratio):
         said = f"{ratio.numerator}:{ratio.denominator}"
-        yield f"ratio ignored: its pixels can't be {said}, as it says; they are taken as square"
+        yield f"ratio ignored: pixels are said to be {said}, and are taken as square"
     elif shown != stored:
-        yield f"anamorphic: its pixels are not square; frames are shown {shown[1]}x{shown[0]}"
+        yield f"anamorphic: pixels are not square: shown {shown[1]}x{shown[0]}"
     if frame.color_trc in HDR:
         yield HDR[ColorTrc(frame.color_trc)]
     is_hd = frame.height >= HD_SIZE[0] or frame.width >= HD_SIZE[1]
