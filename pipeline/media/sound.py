@@ -143,7 +143,8 @@ class WaveformReader:
     Several channels become their mean; ``pipeline.media.channels`` says when something else.
     ``sound_start`` is the time of the first sample on the clip's time axis, in seconds; the axis
     is the one of ``VideoReader``. After the iteration ``problems`` says what was wrong, ``notes``
-    what is odd but harmless.
+    what is odd but harmless, and ``cut_off``, which is one of the problems, where the sound ends if
+    that is before its declared length.
 
     Args:
         path: the media file.
@@ -167,6 +168,7 @@ class WaveformReader:
         self.span = span
         self.problems: list[str] = []
         self.notes: list[str] = []
+        self.cut_off = ""
         self.sound_start = 0.0
         self.decoded_samples = 0
         self._info: MediaInfo | None = None
@@ -184,7 +186,8 @@ class WaveformReader:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Decode from the beginning; each call starts anew."""
-        self.problems, self.notes, self.sound_start, self.decoded_samples = [], [], 0.0, 0
+        self.problems, self.notes, self.cut_off = [], [], ""
+        self.sound_start, self.decoded_samples = 0.0, 0
         pieces: list[np.ndarray] = []
         pending = 0
         for piece in self._pieces():
@@ -250,9 +253,9 @@ class WaveformReader:
                     faults.add(piece.seconds, error)
             yield from line.flush()
             end = None if line.end is None else line.end + self.span.begin
-            if cut_off := find_cut_off(self.info, self.settings, "sound", self.span, end):
-                self.problems.append(cut_off)
+            self.cut_off = find_cut_off(self.info, self.settings, "sound", self.span, end) or ""
         finally:  # the caller stops early at the clip's end
+            self.problems += [self.cut_off] if self.cut_off else []
             self.problems += line.problems + faults.problems()
             self.notes += line.notes + sorted({mix.note for mix in mixes.values() if mix.note})
 
