@@ -83,7 +83,7 @@ def find_cut_off(
         if not shortage.media and not last + tolerance < declared < math.inf:
             return None
     if not here < declared < math.inf:
-        return f"the {kind} ends at {here:.2f} s, where the file is cut off"
+        return f"the {kind} ends at {here:.2f} s, where the file is cut off (no length is declared)"
     return f"the {kind} ends at {here:.2f} s of {declared:.2f} s declared"
 
 
