@@ -9,7 +9,6 @@ where it estimates them from a rate of bits, or measures them at the end of what
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import av
@@ -72,14 +71,16 @@ def find_cut_off(
             tolerance = MISSING_SECONDS
         if here + tolerance >= min(wanted, declared):
             return None
-        ends = measure_ends(container, [one for one in streams.values() if one], info.origin)
-    here = max(here, ends.get(kind, 0.0))
-    last = max(here, *ends.values(), 0.0)
+        ends = measure_ends(container, info.origin)
+        here = max(here, ends.get(stream.index, 0.0))
+        beside = max(ends.get(one.index, 0.0) for one in streams.values() if one)
     if here + tolerance >= min(wanted, declared):
         return None
     if not own:
-        if shortage.ended is None and here < last - INTERLEAVED:
+        if shortage.ended is None and here < beside - INTERLEAVED:
             return None
+        # Subtitles, or another sound, may be what lasts so long.
+        last = max(here, *ends.values(), 0.0)
         if not shortage.media and not last + tolerance < declared < math.inf:
             return None
     if not here < declared < math.inf:
@@ -87,30 +88,28 @@ def find_cut_off(
     return f"the {kind} ends at {here:.2f} s of {declared:.2f} s declared"
 
 
-def measure_ends(
-    container: InputContainer, streams: Sequence[Any], origin: float
-) -> dict[str, float]:
-    """Measure where streams end, by their packets; nothing is decoded.
+def measure_ends(container: InputContainer, origin: float) -> dict[int, float]:
+    """Measure where the streams of a file end, by their packets; nothing is decoded.
 
     Args:
         container: the open file, of which nothing was read yet.
-        streams: its picture, its sound, or both.
         origin: seconds by the file's stamps that count as zero.
 
     Returns:
-        Seconds at which the last whole packet ends, by ``picture`` and ``sound``.
+        Seconds at which the last whole packet ends, by the stream's index.
     """
-    ends: dict[str, float] = {}
+    ends: dict[int, float] = {}
     errors = 0
     while errors < MAX_DEMUX_ERRORS:
         try:
-            for packet in container.demux(*streams):
+            for packet in container.demux():
+                errors = 0
                 stamp = packet.pts if packet.pts is not None else packet.dts
                 if stamp is None or packet.is_corrupt or packet.time_base is None:
                     continue
-                kind = "picture" if packet.stream.type == "video" else "sound"
                 end = float((stamp + (packet.duration or 0)) * packet.time_base) - origin
-                ends[kind] = max(ends.get(kind, end), end)
+                index = packet.stream.index
+                ends[index] = max(ends.get(index, end), end)
             break
         except FFmpegError:  # the next call goes on behind the bad spot
             errors += 1

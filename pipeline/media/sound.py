@@ -28,12 +28,7 @@ from pipeline.media.container import (
     read_info,
 )
 from pipeline.media.declared import find_cut_off
-from pipeline.media.packets import (
-    MAX_LISTED_FAULTS,
-    RESTART_SECONDS,
-    Faults,
-    decoded_frames,
-)
+from pipeline.media.packets import MAX_LISTED_FAULTS, RESTART_SECONDS, Faults, decoded_frames
 
 __all__ = ["SAMPLE_RATE", "Waveform", "WaveformReader", "read_waveform"]
 SAMPLE_RATE = 16_000
@@ -43,10 +38,10 @@ LEAD_OUT = 2.0  # seconds read behind a cut's end, where stamps still tell a ste
 HELD_BYTES = 72_000_000  # of decoded channels: a minute of 5.1 is decoded once, longer clips twice
 RESAMPLED_AT_ONCE = 8_192  # samples; a call of the resampler costs as much as a few thousand
 SILENCE = 1e-4  # -80 dB of full scale
-JITTER = 0.01  # seconds that a stamp may be off; sound and picture within that pass for together
+JITTER = 0.005  # seconds that a stamp may be off; within that sound and picture are together
 # Seconds. More than that is lost sound, and a problem; FFmpeg's limit (aresample min_hard_comp).
 MAX_JITTER = 0.1
-STAMP_ROUNDING = 0.001  # seconds
+STAMP_ROUNDING = 0.001  # seconds, of a container's milliseconds
 AGREEING = 8  # stamps in a row; about 0.2 s of sound
 AGREEMENT = 0.0025  # seconds between stamps that agree; containers round to milliseconds
 MAX_HELD = 64  # pieces, of which few have stamps
