@@ -42,9 +42,12 @@ JITTER = 0.005  # seconds that a stamp may be off; within that sound and picture
 # Seconds. More than that is lost sound, and a problem; FFmpeg's limit (aresample min_hard_comp).
 MAX_JITTER = 0.1
 STAMP_ROUNDING = 0.001  # seconds, of a container's milliseconds
-AGREEING = 8  # stamps in a row; about 0.2 s of sound
-AGREEMENT = 0.0025  # seconds between stamps that agree; containers round to milliseconds
-MAX_HELD = 64  # pieces, of which few have stamps
+# Seconds over which stamps agree on a step within AGREEMENT. Many files are stamped a hundredth too
+# densely and jump by some ms every two seconds: their sound goes on all the same.
+LASTING = 1.0
+LASTING_AT_END = 0.3
+AGREEMENT = 0.0025
+MAX_HELD = 1_000  # pieces, where hardly any has a stamp
 STEP_NOTE = (
     "sound step: its stamps move by a lasting step of under 0.1 s, and the sound with them, with "
     "silence or an overlap left out there"
@@ -359,8 +362,8 @@ class SoundLine:
     """Line of time at 16 kHz onto which mono sound of any rate is laid, without gaps.
 
     A stamp that is up to ``JITTER`` off where the samples before it end is rounding. One that is
-    further off counts only if those behind it agree: then the sound is placed anew there, with
-    silence, or without what lies twice. Alone it is a jitter, as of MPEG's and FLV's.
+    further off counts only if those behind it agree for a while: then the sound is placed anew
+    there, with silence, or without what lies twice. Else it is a jitter, as of MPEG's and FLV's.
 
     Args:
         longest_gap: seconds of missing sound that are replaced by silence; a stamp further
@@ -378,16 +381,19 @@ class SoundLine:
         self._expected = 0.0  # time of the next sample to come in
         self._shift = 0.0
         self._held: list[tuple[int, np.ndarray]] = []  # behind a step that is still to be believed
-        self._stamps = 0  # of the held pieces
         self._step = 0.0
         self._doubled = 0.0  # seconds to leave out, as they are there already
+
+    @property
+    def _held_length(self) -> float:
+        return sum(len(samples) / rate for rate, samples in self._held)
 
     @property
     def end(self) -> float | None:
         """Seconds at which all that was added ends; None before the first."""
         if self.position is None:
             return None
-        return self._expected + sum(len(samples) / rate for rate, samples in self._held)
+        return self._expected + self._held_length
 
     def add(
         self, seconds: float | None, rate: int, samples: np.ndarray
@@ -406,17 +412,18 @@ class SoundLine:
         if self._held:
             agrees = seconds is None or abs(step - self._step) <= AGREEMENT
             if agrees and len(self._held) < MAX_HELD:
-                self._held.append((rate, samples))
-                self._stamps += seconds is not None
-                if self._stamps >= AGREEING:
+                if seconds is not None and self._held_length >= LASTING:
                     yield from self._settle()
+                    yield from self._take(rate, samples)
+                else:
+                    self._held.append((rate, samples))
                 return
             self._step = 0.0
             yield from self._settle()
         if abs(step) <= JITTER:
             yield from self._take(rate, samples)
         elif -RESTART_SECONDS < step <= self.longest_gap:
-            self._held, self._stamps, self._step = [(rate, samples)], 1, step
+            self._held, self._step = [(rate, samples)], step
         else:
             self._note(f"the clock of the sound jumps by {step:.2f} s at {self._expected:.2f} s")
             self._shift -= step
@@ -424,7 +431,8 @@ class SoundLine:
 
     def flush(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yield all that was added and is still held."""
-        if self._stamps < 2 and abs(self._step) <= MAX_JITTER:
+        lasting = len(self._held) > 1 and self._held_length >= LASTING_AT_END
+        if abs(self._step) <= MAX_JITTER and not lasting:
             self._step = 0.0
         yield from self._settle()
         yield from self._drain()
@@ -432,7 +440,7 @@ class SoundLine:
     def _settle(self) -> Iterator[tuple[int, np.ndarray]]:
         """Make the step that stamps agree on, if any, and take what is held behind it."""
         held, step, at = self._held, self._step, self._expected
-        self._held, self._stamps, self._step = [], 0, 0.0
+        self._held, self._step = [], 0.0
         if step:
             yield from self._drain()
             self._expected += step
