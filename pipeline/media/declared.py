@@ -21,10 +21,13 @@ from pipeline.media.packets import MAX_DEMUX_ERRORS
 from pipeline.media.settings import DecodeSettings
 from pipeline.media.sizes import Shortage, find_shortage
 
-# Seconds. An end of sound is exact but for containers that round to milliseconds, and for the last
-# samples of a codec's padding. The last frame of a picture may not say how long it is shown.
+# Seconds. An end of sound is exact but for containers that round to milliseconds; Matroska's tags
+# count the padding of a codec's last frame. A picture's last frame may not say how long it lasts,
+# and AVI counts the frames by which a decoder is late.
 SOUND_TOLERANCE = 0.01
+TAG_TOLERANCE = 0.065
 PICTURE_TOLERANCE = 0.5  # frames
+AVI_TOLERANCE = 1.5
 INTERLEAVED = 0.5  # seconds; what a cut hits lies side by side in the file, and ends together
 # Where no byte is missing a header's count alone speaks, and that of joined files is a bit off.
 MISSING_SECONDS = 1.0
@@ -54,9 +57,11 @@ def find_cut_off(
     """
     shortage = find_shortage(info.path, info.container)
     wanted = math.inf if span.end is None else span.end
-    tolerance = SOUND_TOLERANCE
+    is_avi, is_matroska = info.container == "avi", info.container.startswith("matroska")
+    tolerance = TAG_TOLERANCE if is_matroska else SOUND_TOLERANCE
     if kind == "picture":
-        tolerance = PICTURE_TOLERANCE / ((info.video and info.video.frame_rate) or 25.0)
+        frames = AVI_TOLERANCE if is_avi else PICTURE_TOLERANCE
+        tolerance = frames / ((info.video and info.video.frame_rate) or 25.0)
     here = 0.0 if end is None else end
     if shortage is None or here + tolerance >= wanted:
         return None

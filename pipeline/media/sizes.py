@@ -85,6 +85,8 @@ def _mov(file: BinaryIO, size: int) -> Shortage | None:
         if length < 8:  # 0: the box goes on to the end, wherever that is
             return None
         position += length
+        if position == size:
+            return None
         if position > size:
             ended: frozenset[int] | None = frozenset() if fragmented else None
             return Shortage(media=fragmented, ended=ended) if kind in MEDIA_BOXES else None
@@ -111,7 +113,7 @@ def _element_size(file: BinaryIO) -> int | None:
 
 def _avi(file: BinaryIO, size: int) -> Shortage | None:
     """A part of OpenDML's that isn't whole; all of them count the frames."""
-    for kind, start, length in _chunks(file, 0, "<4sI"):
+    for kind, start, length in _chunks(file, size, 0, "<4sI"):
         if kind == b"RIFF" and not 0 < length < UNKNOWN:
             return None
         if kind == b"RIFF" and start + length > size:
@@ -121,7 +123,7 @@ def _avi(file: BinaryIO, size: int) -> Shortage | None:
 
 def _wav(file: BinaryIO, size: int) -> Shortage | None:
     long = None
-    for kind, start, length in _chunks(file, 12, "<4sI"):
+    for kind, start, length in _chunks(file, size, 12, "<4sI"):
         if kind == b"ds64":
             file.seek(start + 8)
             (long,) = struct.unpack("<Q", file.read(8))
@@ -133,6 +135,8 @@ def _wav(file: BinaryIO, size: int) -> Shortage | None:
 def _w64(file: BinaryIO, size: int) -> Shortage | None:
     position = 40
     for _ in range(MAX_CHUNKS):
+        if position >= size:
+            return None
         file.seek(position)
         kind, length = struct.unpack("<16sQ", file.read(24))
         if kind == W64_DATA:
@@ -142,14 +146,14 @@ def _w64(file: BinaryIO, size: int) -> Shortage | None:
 
 
 def _aiff(file: BinaryIO, size: int) -> Shortage | None:
-    for kind, start, length in _chunks(file, 12, ">4sI"):
+    for kind, start, length in _chunks(file, size, 12, ">4sI"):
         if kind == b"SSND":
             return _sound_data(start + 8, length - 8, size, True)
     return None
 
 
 def _caf(file: BinaryIO, size: int) -> Shortage | None:
-    for kind, start, length in _chunks(file, 8, ">4sq"):
+    for kind, start, length in _chunks(file, size, 8, ">4sq"):
         if kind == b"data":
             return _sound_data(start + 4, length - 4, size, False)
     return None
@@ -166,18 +170,20 @@ def _sound_data(start: int, length: int, size: int, may_be_unknown: bool) -> Sho
     return Shortage(media=True, num_bytes=length)
 
 
-def _chunks(file: BinaryIO, position: int, header: str) -> Iterator[tuple[bytes, int, int]]:
+def _chunks(
+    file: BinaryIO, size: int, position: int, header: str
+) -> Iterator[tuple[bytes, int, int]]:
     """Yield the kind of every chunk, where its content starts, and its declared size."""
     for _ in range(MAX_CHUNKS):
-        file.seek(position)
-        head = file.read(struct.calcsize(header))
-        if len(head) < struct.calcsize(header):
+        if not 0 <= position < size:
             return
-        kind, length = struct.unpack(header, head)
-        yield kind, position + len(head), length
+        file.seek(position)
+        kind, length = struct.unpack(header, file.read(struct.calcsize(header)))
+        start = file.tell()
+        yield kind, start, length
         if length < 0:  # CAF's sound of unknown length
             return
-        position += len(head) + length + (length & 1 if len(head) == 8 else 0)  # CAF pads nothing
+        position = start + length + (length & 1 if header != ">4sq" else 0)  # CAF pads nothing
 
 
 def _flac(file: BinaryIO, _size: int) -> Shortage | None:
