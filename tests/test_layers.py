@@ -61,7 +61,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline/extract": {"cache", *NETWORKS, *STAGE_ONE},
     "pipeline/index": {"cache"},
     "pipeline/doctor": {"cache", *STAGE_ONE, "pipeline/index"},
-    "pipeline/exchange": {"cache"},
+    "pipeline/exchange": {"cache", "pipeline/index", "pipeline/extract"},
     "pipeline/inspect": {"cache", "pipeline/extract", *STAGE_ONE},
     "pipeline/predict": {"cache", *NETWORKS, "pipeline/extract", *STAGE_ONE},
     "pipeline/align_stills": {"pipeline/faces"},

@@ -18,7 +18,15 @@ COLUMNS = (
     "end_seconds",
 )
 SPLITS = ("train", "val", "test")
-SPLIT_NAMES = {name: name for name in SPLITS} | dict.fromkeys(("validation", "valid", "dev"), "val")
+SPLIT_NAMES = {  # folded case; the last of val and of test are FER2013's
+    name: split
+    for split, names in {
+        "train": ("train", "training"),
+        "val": ("val", "validation", "valid", "dev", "devel", "development", "publictest"),
+        "test": ("test", "testing", "privatetest"),
+    }.items()
+    for name in names
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from cache.commit import whole_file
 from cache.manifest.clip import COLUMNS, SPLITS, Clip
 from cache.manifest.files import ManifestFiles, absolute
 from cache.manifest.rows import RowParser, check_header
-from cache.manifest.table import TableError, read_table
+from cache.manifest.table import TableError, open_table
 
 __all__ = ["SPLITS", "Clip", "Manifest", "ManifestError", "read_manifest", "write_manifest"]
 
@@ -94,13 +94,15 @@ def read_manifest(path: Path, *, check_files: bool = True, follow_links: bool = 
     """Read and check a manifest.
 
     Args:
-        path: the CSV file; UTF-8, with or without a byte order mark.
+        path: the CSV file, or what a spreadsheet program, pandas or R made of it: see
+            ``open_table`` for encodings and delimiters, ``read_seconds`` for times and decimal
+            commas, ``read_text`` for missing values.
         check_files: look at each clip's file. Without it nothing on disk but the manifest is
             touched, and a symbolic link can't be found to leave the folder.
         follow_links: accept a relative path that leaves the manifest's folder by a symbolic link.
 
     Returns:
-        The manifest; paths are absolute, ``validation``, ``valid`` and ``dev`` became ``val``.
+        The manifest; paths are absolute, splits have the names that ``SPLIT_NAMES`` gives them.
 
     Raises:
         ManifestError: anything is wrong; all problems are listed, each with its line number.
@@ -110,18 +112,19 @@ def read_manifest(path: Path, *, check_files: bool = True, follow_links: bool = 
     problems = parser.problems
     clips: list[Clip] = []
     try:
-        records = read_table(path)
-        header = next(records, None)
-        if header is None:
-            raise ManifestError(path, ["is empty; expected a table that starts clip,path"])
-        columns = check_header(header[1], problems)
-        if columns is None:
-            raise ManifestError(path, problems)
-        for line, fields in records:
-            if parser.check_fields(line, fields, num_columns=len(header[1])):
-                clip = parser.parse(line, {name: fields[at] for name, at in columns.items()})
-                if clip is not None:
-                    clips.append(clip)
+        with open_table(path) as table:
+            parser.delimiter = table.delimiter
+            line, header = next(table.records, (0, []))
+            if not header:
+                raise ManifestError(path, ["is empty; expected a table that starts clip,path"])
+            columns = check_header(line, header, problems)
+            if columns is None:
+                raise ManifestError(path, problems)
+            for line, fields in table.records:
+                if parser.check_fields(line, fields, num_columns=len(header)):
+                    clip = parser.parse(line, {name: fields[at] for name, at in columns.items()})
+                    if clip is not None:
+                        clips.append(clip)
     except TableError as error:
         problems.append(str(error))
     if not problems and not clips:
@@ -172,10 +175,20 @@ def write_manifest(path: Path, clips: Iterable[Clip], *, overwrite: bool = False
             writer.writerow(columns)
             writer.writerows(_to_row(clip, files, columns) for clip in clips)
         try:
-            read_manifest(temporary, check_files=False)
+            read = read_manifest(temporary, check_files=False)
         except ManifestError as error:
             raise ManifestError(path, error.problems) from error
+        changed = [text for pair in zip(clips, read.clips, strict=True) for text in _changes(*pair)]
+        if changed:
+            raise ManifestError(path, changed)
     return path
+
+
+def _changes(clip: Clip, read: Clip) -> Iterator[str]:
+    for name in ("label", "speaker"):
+        before, after = getattr(clip, name), getattr(read, name)
+        if (before or None) != after:
+            yield f"clip {clip.id}: {name} {before!r} would be read as {after!r}; call it otherwise"
 
 
 def _to_row(clip: Clip, files: ManifestFiles, columns: Sequence[str]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 import re
 import sys
 import unicodedata
@@ -13,6 +12,7 @@ from pathlib import Path
 from cache.manifest.clip import COLUMNS, SPLIT_NAMES, SPLITS, Clip
 from cache.manifest.clip_id import check_clip_id
 from cache.manifest.files import ManifestFiles
+from cache.manifest.numbers import is_spoilt, read_seconds, read_whole
 from cache.manifest.table import first_bad_byte
 
 MAX_NAME_LENGTH = 200  # of a label or a speaker
@@ -22,9 +22,11 @@ MAX_FOLD = 99_999
 MAX_SECONDS = 1e7
 
 _REQUIRED = ("clip", "path")
+_NAMES = (*_REQUIRED, "label", "speaker")
+# What R, pandas and spreadsheet programs write for no value, and for one that can't be computed.
+_NO_VALUE = frozenset({"NA", "N/A", "#N/A", "<NA>", "NaN", "nan", "NULL"})
+_ERRORS = frozenset({"#NAME?", "#REF!", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!"})
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?|-?\.[0-9]+([eE][+-]?[0-9]+)?")
-_DIGITS = re.compile(r"[0-9]{1,9}")
 _NEAR = {  # columns that other tools write, too far from ours to be found by spelling
     "clip_id": "clip",
     "start": "start_seconds",
@@ -35,11 +37,12 @@ _NEAR = {  # columns that other tools write, too far from ours to be found by sp
 _NOT_NEAR = {"folder"}  # a column of its own, one letter pair from "fold"
 
 
-def check_header(fields: list[str], problems: list[str]) -> dict[str, int] | None:
-    """Find the known columns in a manifest's first line.
+def check_header(line: int, fields: list[str], problems: list[str]) -> dict[str, int] | None:
+    """Find the known columns in a manifest's header.
 
     Args:
-        fields: the names in the first line.
+        line: where the header stands.
+        fields: the names in it.
         problems: one line is added for each name that is missing, doubled or nearly a known one.
 
     Returns:
@@ -49,22 +52,20 @@ def check_header(fields: list[str], problems: list[str]) -> dict[str, int] | Non
     found = ",".join(fields)[:200]
     for position, name in enumerate(fields):
         if name in columns:
-            problems.append(f"line 1: column {name} stands twice in the header")
+            problems.append(f"line {line}: column {name} stands twice in the header")
         elif name in COLUMNS:
             columns[name] = position
     for name in fields:
         near = None if name in columns else _nearest(name, taken=columns)
         if near:
             problems.append(
-                f"line 1: column {name!r} is nearly {near!r}; "
+                f"line {line}: column {name!r} is nearly {near!r}; "
                 f"write {near!r} if it is that, another name if not"
             )
     missing = [name for name in _REQUIRED if name not in columns]
     if missing:
-        other = next((mark for mark in ";\t|" if mark in found and "," not in found), None)
-        hint = f"; it looks separated by {other!r}, and must be by ','" if other else ""
         problems.append(
-            f"line 1: the header has no column {' and no column '.join(missing)}{hint}; "
+            f"line {line}: the header has no column {' and no column '.join(missing)}; "
             f"expected {','.join(COLUMNS[:5])}, got {found!r}"
         )
         return None
@@ -91,7 +92,12 @@ class RowParser:
         folder: the manifest's folder, absolute.
         check_files: look at each file.
         follow_links: let a relative path leave ``folder`` by a symbolic link.
-        check_spelling: report labels and speakers that differ only in case.
+        check_spelling: report ids, labels and speakers that differ only in case.
+
+    Attributes:
+        delimiter: what stands between the table's fields; tells a decimal comma from others.
+        utf8_advice: what to do where a byte isn't UTF-8.
+        problems: what is wrong, each with its line.
     """
 
     def __init__(
@@ -100,6 +106,8 @@ class RowParser:
         self.folder = folder
         self.check_files = check_files
         self.check_spelling = check_spelling
+        self.delimiter = ","
+        self.utf8_advice = "save the table as UTF-8"
         self.problems: list[str] = []
         self._files = ManifestFiles(folder, follow_links=follow_links)
         self._ids: dict[str, tuple[str, int]] = {}
@@ -109,7 +117,7 @@ class RowParser:
         """Tell whether a row can be read at all: UTF-8, and as many fields as columns."""
         bad_byte = first_bad_byte(fields)
         if bad_byte is not None:
-            self._report(line, f"not UTF-8 (byte 0x{bad_byte:02x}); save the table as UTF-8")
+            self._report(line, f"not UTF-8 (byte 0x{bad_byte:02x}); {self.utf8_advice}")
         elif len(fields) != num_columns:
             self._report(
                 line,
@@ -128,12 +136,19 @@ class RowParser:
             values: known column to text; ``clip`` and ``path`` must be there.
         """
         before = len(self.problems)
+        read = {}
         for name, value in values.items():
             problem = text_problem(name, value)
+            if not problem:
+                try:
+                    read[name] = read_text(name, value) if value else value
+                except ValueError as error:
+                    problem = str(error)
             if problem:
                 self._report(line, problem)
         if len(self.problems) > before:
             return None
+        values = read
         clip = self._parse_values(line, values)
         self._check_id(line, clip.id)
         if self.check_spelling:
@@ -154,7 +169,8 @@ class RowParser:
         self.problems.append(f"line {line}: {problem}")
 
     def _check_id(self, line: int, clip_id: str) -> None:
-        first, first_line = self._ids.setdefault(clip_id.lower(), (clip_id, line))
+        key = clip_id.lower() if self.check_spelling else clip_id
+        first, first_line = self._ids.setdefault(key, (clip_id, line))
         if first_line == line:
             return
         if first == clip_id:
@@ -186,11 +202,13 @@ class RowParser:
         except ValueError as error:
             self._report(line, str(error))
         if split and split.casefold() not in SPLIT_NAMES:
-            self._report(line, f"split {split!r} is none of {', '.join(SPLITS)}")
+            near = difflib.get_close_matches(split.casefold(), SPLIT_NAMES, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            self._report(line, f"split {split!r} is none of {', '.join(SPLITS)}{hint}")
             split = None
-        if fold and not (_DIGITS.fullmatch(fold) and int(fold) <= MAX_FOLD):
+        number = read_whole(fold) if fold else None
+        if fold and (number is None or number > MAX_FOLD):
             self._report(line, f"fold {fold!r} is not an integer from 0 to {MAX_FOLD}")
-            fold = None
         start = self._parse_seconds(line, "start_seconds", values)
         end = self._parse_seconds(line, "end_seconds", values)
         if end is not None and end <= (start or 0.0):
@@ -207,7 +225,7 @@ class RowParser:
             label=sys.intern(label) if label else None,
             split=SPLIT_NAMES[split.casefold()] if split else None,
             speaker=sys.intern(speaker) if speaker else None,
-            fold=int(fold) if fold else None,
+            fold=number,
             start_seconds=start,
             end_seconds=end,
         )
@@ -216,11 +234,51 @@ class RowParser:
         text = values.get(name)
         if not text:
             return None
-        number = float(text) if _NUMBER.fullmatch(text) else math.nan
-        if not 0 <= number <= MAX_SECONDS:
-            self._report(line, f"{name} {text!r} is not a number of seconds from 0 on")
-            return None
-        return number
+        seconds = read_seconds(text, delimiter=self.delimiter)
+        if seconds is not None and 0 <= seconds <= MAX_SECONDS:
+            return seconds
+        hint = f"; write a point for a decimal comma, {text.replace(',', '.')}"
+        self._report(
+            line,
+            f"{name} {text!r} is not a number of seconds from 0 on{hint if ',' in text else ''}",
+        )
+        return None
+
+
+def read_text(name: str, text: str) -> str:
+    """Return a field as it was before a program wrote it.
+
+    A word for no value (``NA``, ``NaN``, ``NULL`` ...) is empty. A label or speaker that is a whole
+    number is read without the decimal zero that pandas gives it beside missing ones.
+
+    Raises:
+        ValueError: it is a spreadsheet's error, a label or speaker with a question mark or an
+            escaped quote, or a name that was made a number: ``1E+05``, or ``1.0`` for an id or a
+            path.
+    """
+    if text in _NO_VALUE:
+        return ""
+    if text in _ERRORS:
+        raise ValueError(f"{name} {text!r} is an error of a spreadsheet, and no value")
+    if name in ("label", "speaker"):  # a path is found out by its file
+        if "?" in text:
+            raise ValueError(
+                f"{name} {text!r} has a question mark, which spreadsheets write for letters that "
+                "they can't save; save the table as CSV UTF-8, or leave the mark out"
+            )
+        if '\\"' in text:
+            raise ValueError(
+                f"{name} {text!r} has a backslash before a quote; quotes in a field are doubled"
+            )
+    if name in _NAMES and is_spoilt(text):
+        number = read_whole(text)
+        if number is None or name in _REQUIRED:
+            raise ValueError(
+                f"{name} {text!r} is a number as a spreadsheet or pandas writes it; "
+                "make its column text and write it anew"
+            )
+        return str(number)
+    return text
 
 
 def text_problem(name: str, value: str) -> str | None:
@@ -232,7 +290,7 @@ def text_problem(name: str, value: str) -> str | None:
     if not value.isprintable() and _CONTROL.search(value):
         return f"{name} {value!r} holds a line end, NUL or another control character"
     if name == "path":
-        return None if value else "path is empty"
+        return "path is empty" if value in _NO_VALUE or not value else None
     if value != value.strip():
         return f"{name} {value!r} has blanks around it; remove them"
     return None

@@ -15,6 +15,7 @@ from cache.settings import settings_from
 from cache.wording import number_of
 from pipeline.commands import options
 from pipeline.exchange.importing import ImportReport, import_features
+from pipeline.exchange.layouts import LAYOUTS
 from pipeline.exchange.settings import ImportSettings
 
 MAX_SHOWN = 10
@@ -23,13 +24,21 @@ MAX_SHOWN = 10
 @click.command("import")
 @options.CACHE_FOLDER
 @options.SET
+@click.argument(
+    "sources", nargs=-1, metavar="[SOURCE]...", type=click.Path(path_type=Path, exists=True)
+)
+@click.option(
+    "--like",
+    type=click.Choice(list(LAYOUTS)),
+    help="Tool that wrote SOURCE: a file, a folder, or several files of one clip each.",
+)
 @click.option(
     "--from",
     "origin",
-    required=True,
     metavar="FORMAT SOURCE",
     type=(click.Choice(["npz", "npy-folder", "csv"]), click.Path(path_type=Path, exists=True)),
-    help="Features to import: npz FILE, npy-folder FOLDER, csv FILE or FOLDER (one file per clip).",
+    help="Features of no such tool: npz FILE, npy-folder FOLDER, csv FILE or FOLDER (one file per "
+    "clip).",
 )
 @click.option(
     "--manifest", required=True, type=click.Path(path_type=Path), help="Manifest of the clips."
@@ -37,7 +46,8 @@ MAX_SHOWN = 10
 @click.option(
     "--columns",
     default="",
-    help="Columns that hold features, such as AU*_r,3 or 2:9 (default: all others).",
+    help="Columns that hold features, such as AU*_r,3 or 2:9 (default: those of the tool, or all "
+    "others that hold numbers).",
 )
 @click.option(
     "--time-column",
@@ -62,8 +72,32 @@ MAX_SHOWN = 10
     show_default=True,
     help="Rule for several rows of a clip at one time, such as several faces.",
 )
+@click.option(
+    "--nan",
+    type=click.Choice(["refuse", "drop"]),
+    default="refuse",
+    show_default=True,
+    help="Rule for rows with nan or inf; those left out are counted in the clip's entry.",
+)
+@click.option(
+    "--delimiter",
+    default="",
+    metavar="CHAR",
+    help="Character between fields, or tab (default: detected).",
+)
+@click.option(
+    "--max-gib",
+    type=click.FloatRange(min=0, min_open=True),
+    default=4.0,
+    show_default=True,
+    help="Memory, in GiB, that the numbers read at once may take.",
+)
 @click.option("--id-column", default="", help="Column or array of the clip ids.  [default: clip]")
-@click.option("--array", default="", help="Array of the features, in an npz with an array of ids.")
+@click.option(
+    "--array",
+    default="",
+    help="Array of the features, in an npz with an array of ids, such as vision.",
+)
 @click.option(
     "--id-pattern",
     default="",
@@ -84,39 +118,65 @@ MAX_SHOWN = 10
 def import_command(
     cache: Path,
     name: str,
-    origin: tuple[str, Path],
+    sources: tuple[Path, ...],
+    like: str | None,
+    origin: tuple[str, Path] | None,
     manifest: Path,
     allow_missing: bool,
+    delimiter: str,
+    max_gib: float,
     **options: object,
 ) -> None:
     """Import features made elsewhere into CACHE as the set SET, to train on like any other.
 
     \b
+    OpenFace, a csv per clip; of several faces the one with most rows is taken,
+    frames without success are left out and counted:
+      avfuse cache import CACHE au processed/ --like openface --manifest m.csv
+    openSMILE: SMILExtract's tables or opensmile-python's, of steps or of clips:
+      avfuse cache import CACHE egemaps func.csv --like opensmile --manifest m.csv
+    py-feat, whose times are in whole seconds, so that frames are counted:
+      avfuse cache import CACHE fex fex/*.csv --like pyfeat --rate 25 --manifest m.csv
+    MMSA, as an npz (avfuse opens no pickle, and says how to make one):
+      avfuse cache import CACHE face mosi.npz --like mmsa --array vision --rate 30
+        --manifest m.csv
     One vector per clip; ids are compared without their first field:
       avfuse cache import CACHE au --from npz openface_au.npz --manifest m.csv
         --id-pattern '^\\d\\d-(.*)$'
     One row per face and frame; only the first face is kept:
       avfuse cache import CACHE scores --from npz frames.npz --manifest m.csv
         --columns 2:9 --time-column 0 --rate 25 --where 1=0
-    OpenFace's output, one csv per clip:
-      avfuse cache import CACHE au --from csv FOLDER --manifest m.csv
-        --columns 'AU*_r' --time-column timestamp --where success=1
 
     Missing clips, numbers that are nan, wrong widths and repeated ids are named and refused before
     anything is written.
     """  # noqa: D301  # \\b is the character that keeps click from wrapping
-    form, source = origin
+    if origin and not sources and not like:
+        form, *files = origin
+    elif like and sources and not origin:
+        form, files = LAYOUTS[like].format, list(sources)
+    else:
+        raise click.UsageError("pass either SOURCE... --like TOOL or --from FORMAT SOURCE")
     try:
-        clips = [clip.id for clip in read_manifest(manifest, check_files=False).clips]
-        settings = settings_from(ImportSettings, {**options, "format": form})
+        clips = read_manifest(manifest, check_files=False).clips
+        settings = settings_from(
+            ImportSettings,
+            {
+                **options,
+                "format": form,
+                "like": like or "",
+                "delimiter": "\t" if delimiter in ("tab", "\\t") else delimiter,
+            },
+        )
         with Progress("clips") as progress:
             report = import_features(
                 cache,
                 name,
-                source,
-                clips,
+                files,
+                [clip.id for clip in clips],
                 settings,
+                files={clip.id: clip.path for clip in clips},
                 allow_missing=allow_missing,
+                max_gib=max_gib,
                 command=sys.argv,
                 progress=progress.show,
             )
@@ -136,17 +196,32 @@ def import_command(
 
 
 def _lines(report: ImportReport) -> list[str]:
+    steps = report.steps.values()
+    least, most = min(steps), max(steps)
     lines = [
         f"{report.folder}: {number_of(report.clips, 'clip')} with "
         f"{number_of(report.width, 'feature')} a step; "
-        f"{report.fresh} written now, {report.clips - report.fresh} were there"
+        f"{report.fresh} written now, {report.clips - report.fresh} were there",
+        f"steps a clip: {least if least == most else f'{least} to {most}'}, {sum(steps)} in all; "
+        f"features: {_shown(report.names)}",
     ]
+    if report.skipped:
+        lines.append(f"skipped, as they hold no numbers: {_shown(report.skipped)}")
+    if report.by_path:
+        lines.append(f"{number_of(report.by_path, 'clip')} found by the end of the path")
+    lines += [f"{number_of(count, 'clip')}: {note}" for note, count in report.notes.items()]
+    if report.partial:
+        clip, why = next(iter(report.partial.items()))
+        lines.append(f"{number_of(len(report.partial), 'clip')} partial, such as {clip}: {why}")
     for clips, what in (
         (report.empty, "without a row, so partial"),
         (report.missing, "not in the source, recorded as failed"),
         (report.unused, "ids of the source belong to no clip"),
     ):
         if clips:
-            more = ", ..." if len(clips) > MAX_SHOWN else ""
-            lines.append(f"{len(clips)} {what}: {', '.join(clips[:MAX_SHOWN])}{more}")
+            lines.append(f"{len(clips)} {what}: {_shown(clips)}")
     return lines
+
+
+def _shown(texts: tuple[str, ...]) -> str:
+    return ", ".join(texts[:MAX_SHOWN]) + (", ..." if len(texts) > MAX_SHOWN else "")

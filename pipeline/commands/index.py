@@ -18,7 +18,7 @@ from pipeline.index.afew import index_afew
 from pipeline.index.crema_d import Media, index_crema_d
 from pipeline.index.csv_table import index_csv
 from pipeline.index.dfew import NUM_FOLDS, index_dfew
-from pipeline.index.files import Found, IndexingError, printable
+from pipeline.index.files import MAX_DEPTH, Found, IndexingError, printable
 from pipeline.index.finish import finish_index
 from pipeline.index.folder import index_folder
 from pipeline.index.meld import index_meld
@@ -72,13 +72,28 @@ def _output(command: Command) -> Command:
 
 @index.command()
 @_ROOT
+@click.option(
+    "--label-level",
+    metavar="N",
+    type=click.IntRange(1, MAX_DEPTH),
+    help="Level of the folders named as the classes; 1 is the first below ROOT "
+    "(default: the first below the splits).",
+)
+@click.option(
+    "--speaker-level",
+    metavar="N",
+    type=click.IntRange(1, MAX_DEPTH),
+    help="Level of the folders named as the speakers (default: no speakers).",
+)
 @_output
-def folder(root: Path, **output: Any) -> None:
+def folder(root: Path, label_level: int | None, speaker_level: int | None, **output: Any) -> None:
     """Index ROOT/<class>/..., or ROOT/<train|val|test>/<class>/...
 
-    A clip's id is its path, escaped: angry/clip01.mp4 becomes angry--clip01.mp4.
+    Folders of speakers above those of the classes, ROOT/<speaker>/<class>/..., need --label-level 2
+    --speaker-level 1. A clip's id is its path, escaped: angry/clip01.mp4 becomes angry--clip01.mp4;
+    where that would be too long, it ends in a digest of the path.
     """
-    _run(lambda: index_folder(root), **output)
+    _run(lambda: index_folder(root, label_level=label_level, speaker_level=speaker_level), **output)
 
 
 def _column_options(command: Command) -> Command:
@@ -97,7 +112,15 @@ def _column_options(command: Command) -> Command:
 @click.argument("table", metavar="FILE", type=click.Path(path_type=Path))
 @_column_options
 @click.option(
+    "--path",
+    metavar="TEMPLATE",
+    help="Path made from columns, as '{video_id}/{clip_id}.mp4'; {clip_id:04d} has four digits.",
+)
+@click.option(
     "--delimiter", metavar="CHAR", help="Character between fields, or tab (default: detected)."
+)
+@click.option(
+    "--encoding", metavar="NAME", help="For example cp1252 or gb18030 (default: UTF-8 or UTF-16)."
 )
 @click.option(
     "--root",
@@ -105,8 +128,21 @@ def _column_options(command: Command) -> Command:
     help="Folder that relative paths start from (default: that of the table).",
 )
 @_output
-def csv_(table: Path, delimiter: str | None, root: Path | None, **output: Any) -> None:
-    """Index the files that a table lists, its columns mapped by options."""
+def csv_(
+    table: Path,
+    path: str | None,
+    delimiter: str | None,
+    encoding: str | None,
+    root: Path | None,
+    **output: Any,
+) -> None:
+    """Index the files that a table lists, its columns mapped by options.
+
+    Reads what spreadsheet programs, pandas and R write: UTF-8 and UTF-16, a first line sep=;,
+    decimal commas, times as 00:01:02.5, folds as 1.0, splits as Training, dev or Testing. Empty,
+    NA, NaN and NULL are no value. Paths may lack their suffix (refused where two files fit), have
+    backslashes, or start at a drive or folder of another machine.
+    """
     columns = {}
     for name in COLUMNS:
         value = output.pop(f"{name.removesuffix('_seconds')}_column")
@@ -116,7 +152,17 @@ def csv_(table: Path, delimiter: str | None, root: Path | None, **output: Any) -
         delimiter = "\t"
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
         raise click.BadParameter(f"expected one character or 'tab', got {delimiter!r}")
-    _run(lambda: index_csv(table, columns=columns, delimiter=delimiter, root=root), **output)
+    _run(
+        lambda: index_csv(
+            table,
+            columns=columns,
+            path=path,
+            delimiter=delimiter,
+            encoding=encoding,
+            root=root,
+        ),
+        **output,
+    )
 
 
 @index.command()

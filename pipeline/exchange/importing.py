@@ -3,70 +3,81 @@
 from __future__ import annotations
 
 import platform
-import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from cache.codec import fields_to_json
+import numpy as np
+
 from cache.entries.failure import Failure
-from cache.manifest.clip_id import as_clip_id
 from cache.sets.feature_set import FeatureSet
 from cache.sets.spec import SetSpec
 from cache.version import own_version
+from cache.wording import number_of
+from pipeline.exchange.arrays import GIB
+from pipeline.exchange.matching import match_ids, shorten
 from pipeline.exchange.settings import ImportRefusedError, ImportSettings
 from pipeline.exchange.sources import FeatureSource, open_source
 from pipeline.exchange.steps import make_steps
+from pipeline.extract.choices import SETS
 
 # Bumped by hand when the same source and settings start to yield other numbers.
 VERSION = 1
 ARRAY = "values"
-MAX_SHOWN = 5  # ids that a message names
 
 
 @dataclass(frozen=True)
 class ImportReport:
-    """Result of an import: the clips by what became of them.
+    """Result of an import: what was read, and the clips by what became of them.
 
     Args:
         folder: of the feature set.
         clips: how many have an entry now.
         fresh: how many of them were written now; the others were there.
+        steps: of each clip.
+        names: of the features of a step.
+        skipped: columns that hold no numbers.
+        by_path: how many clips were found by the end of their path.
         empty: clips without a row, whose entries are partial.
+        partial: clips whose entries lack something else, with what.
+        notes: what is odd, and in how many clips.
         missing: clips that the source lacks, recorded as failures.
         unused: ids of the source that belong to no clip.
-        width: features a step.
     """
 
     folder: Path
     clips: int
     fresh: int
+    steps: Mapping[str, int]
+    names: tuple[str, ...]
+    skipped: tuple[str, ...]
+    by_path: int
     empty: tuple[str, ...]
+    partial: Mapping[str, str]
+    notes: Mapping[str, int]
     missing: tuple[str, ...]
     unused: tuple[str, ...]
-    width: int
 
-
-class Matches(NamedTuple):
-    """Ids of the clips, the clips without one, and what contradicts itself."""
-
-    ids: Mapping[str, str]
-    missing: tuple[str, ...]
-    problems: tuple[str, ...]
+    @property
+    def width(self) -> int:
+        """Features of a step."""
+        return len(self.names)
 
 
 def import_features(
     cache: Path,
     name: str,
-    path: Path,
+    sources: Path | Sequence[Path],
     clips: Sequence[str],
     settings: ImportSettings,
     *,
+    files: Mapping[str, Path] | None = None,
     allow_missing: bool = False,
+    max_gib: float = 4.0,
     command: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> ImportReport:
@@ -76,11 +87,13 @@ def import_features(
 
     Args:
         cache: the cache's folder; made if it isn't there.
-        name: the set's name.
-        path: the source.
+        name: the set's name; not that of a set that avfuse makes.
+        sources: the file or folder, or several files of one clip each.
         clips: ids of the clips to import.
         settings: how the source is read.
+        files: the media file of each clip, by which a tool's layout may name it.
         allow_missing: record a failure for clips that the source lacks, instead of refusing.
+        max_gib: memory, in GiB, that the arrays read at once may take.
         command: the command line, for the provenance.
         progress: called with the number of clips done and their total.
 
@@ -90,143 +103,151 @@ def import_features(
         OSError: the source can't be read.
         ValueError: ``name`` can't name a set.
     """
-    with open_source(path, settings) as source:
+    paths = [sources] if isinstance(sources, Path) else list(sources)
+    what = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
+    if name in SETS:
+        raise ImportRefusedError(
+            name,
+            ["avfuse makes a set of this name itself, which yours would pass for; choose another"],
+        )
+    with open_source(paths, settings, int(max_gib * GIB)) as source:
         spec = SetSpec(
             name=name,
-            settings={**fields_to_json(settings), "content": source.digest},
+            settings={**settings.for_key(), "content": source.digest},
             version=VERSION,
         )
-        matched, missing, conflicts = match_ids(clips, source.ids, settings)
-        problems = list(conflicts)
-        if not allow_missing:
-            problems += [
-                f"clip {clip} is not in it (--allow-missing records that)" for clip in missing
-            ]
-        width, bad = _check(source, matched, settings)
-        if problems or bad:
-            raise ImportRefusedError(str(path), [*problems, *bad])
-        if not matched:
-            raise ImportRefusedError(str(path), ["none of its ids belongs to a clip"])
+        match = match_ids(clips, source.ids, settings, files)
+        matched, missing = match.ids, match.missing
+        problems = list(match.problems)
+        if missing and not allow_missing:
+            problems.append(
+                f"{len(missing)} of {number_of(len(clips), 'clip')} are not in it "
+                f"(--allow-missing records that): {shorten(missing)}"
+            )
+        found = _check(source, matched, settings)
+        problems += _by_clip(found.problems)
+        if not matched and not match.problems:
+            problems = [f"none of its ids belongs to a clip; they are {shorten(source.ids)}"]
+        if problems:
+            raise ImportRefusedError(what, problems)
         cache.mkdir(parents=True, exist_ok=True)
-        provenance = _provenance(path, command)
-        feature_set = FeatureSet(cache, spec).create(provenance)
+        provenance = _provenance(paths, command)
+        feature_set = FeatureSet(cache, spec).create(
+            {
+                **provenance,
+                "like": settings.like,
+                "columns": list(found.usual),
+                "skipped": list(found.skipped),
+            }
+        )
         fresh = 0
-        empty: list[str] = []
         for number, (clip, key) in enumerate(matched.items(), start=1):
-            steps = make_steps(source.rows(key), settings)
-            if steps.missing:
-                empty.append(clip)
             if feature_set.trusted(clip, source.file(key)) is None:
+                steps = make_steps(source.rows(key), settings)
+                values = (
+                    steps.values if len(steps.values) else np.empty((0, len(found.usual)), "f4")
+                )
                 with feature_set.writer(
                     clip, source=source.source(key), provenance={**provenance, "id": key}
                 ) as writer:
-                    writer.append(times=steps.times, **{ARRAY: steps.values})
-                    writer.finish(missing=steps.missing)
+                    writer.append(times=steps.times, **{ARRAY: values})
+                    writer.finish(missing=steps.missing, attributes={"notes": list(steps.notes)})
                 fresh += 1
             if progress:
                 progress(number, len(matched))
         for clip in missing:
             feature_set.record_failure(
-                Failure(clip, "import", f"not in {path.name}", provenance=provenance)
+                Failure(clip, "import", f"not in {paths[0].name}", provenance=provenance)
             )
         used = set(matched.values())
         return ImportReport(
             folder=feature_set.folder,
             clips=len(matched),
             fresh=fresh,
-            empty=tuple(empty),
+            steps=found.steps,
+            names=found.usual,
+            skipped=tuple(found.skipped),
+            by_path=match.by_path,
+            empty=tuple(clip for clip, steps in found.steps.items() if not steps),
+            partial={clip: why for clip, why in found.partial.items() if found.steps[clip]},
+            notes=found.notes,
             missing=missing,
             unused=tuple(key for key in source.ids if key not in used),
-            width=width,
         )
 
 
-def match_ids(clips: Sequence[str], ids: Sequence[str], settings: ImportSettings) -> Matches:
-    """Find each clip's id in a source.
+@dataclass
+class _Checked:
+    """Findings of a first reading: steps and columns of each clip, and the reasons to refuse."""
 
-    Without a pattern an id is the clip's own, or a text that escapes to it. With one, id and clip
-    belong together if its groups say the same of both.
-
-    Args:
-        clips: ids of the clips.
-        ids: those of the source.
-        settings: with the patterns.
-
-    Returns:
-        The ids, and the problems: ids that stand for the same clip, clips that share an id, and
-        a pattern that fits nothing.
-    """
-    problems: list[str] = []
-    pattern = settings.id_pattern
-    there = _by_name(ids, pattern)
-    wanted = _by_name(clips, settings.clip_pattern or pattern)
-    for who, texts, found in (("ids", ids, there), ("clips", clips, wanted)):
-        if texts and not found:
-            problems.append(f"the pattern fits none of the {len(texts)} {who}, {texts[0]!r} first")
-    result: dict[str, str] = {}
-    missing = set(clips) - {clip for owners in wanted.values() for clip in owners}
-    for name, owners in wanted.items():
-        candidates = there.get(name, [])
-        if len(candidates) > 1:
-            problems.append(f"clip {owners[0]}: {len(candidates)} ids: {_join(candidates)}")
-        elif candidates and len(owners) > 1:
-            problems.append(f"id {candidates[0]} belongs to {len(owners)} clips: {_join(owners)}")
-        elif candidates:
-            result[owners[0]] = candidates[0]
-        else:
-            missing.update(owners)
-    return Matches(result, tuple(clip for clip in clips if clip in missing), tuple(problems))
+    problems: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    steps: dict[str, int] = field(default_factory=dict)
+    names: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    skipped: dict[str, None] = field(default_factory=dict)
+    notes: Counter[str] = field(default_factory=Counter)
+    partial: dict[str, str] = field(default_factory=dict)
+    usual: tuple[str, ...] = ()
 
 
-def _check(
-    source: FeatureSource, matched: Mapping[str, str], settings: ImportSettings
-) -> tuple[int, list[str]]:
-    """Read every clip once; return the number of features, and a line per clip refused."""
-    problems: list[str] = []
-    widths: dict[str, int] = {}
+def _check(source: FeatureSource, matched: Mapping[str, str], settings: ImportSettings) -> _Checked:
+    """Read every clip once, and compare its columns with those of most clips."""
+    found = _Checked()
+    shared: dict[tuple[str, ...], tuple[str, ...]] = {}  # one copy of names for all clips
     for clip, key in matched.items():
         try:
-            widths[clip] = make_steps(source.rows(key), settings).values.shape[1]
+            rows = source.rows(key)
+            steps = make_steps(rows, settings)
         except ImportRefusedError as error:
-            problems += [f"clip {clip}: {problem}" for problem in error.problems]
-        except ValueError as error:
-            problems.append(f"clip {clip}: {error}")
-    usual = Counter(widths.values()).most_common(1)
-    width = usual[0][0] if usual else 0
-    problems += [
-        f"clip {clip}: {found} features, expected {width}, as most clips have"
-        for clip, found in widths.items()
-        if found != width
-    ]
-    return width, problems
-
-
-def _by_name(texts: Iterable[str], pattern: str) -> dict[tuple[str, ...], list[str]]:
-    """Texts by what a pattern captures of them, or by the clip id that they are."""
-    found: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for text in texts:
-        if pattern:
-            match = re.search(pattern, text)
-            if match:
-                found[tuple(group or "" for group in match.groups())].append(text)
+            for problem in error.problems:
+                found.problems[problem].append(clip)
             continue
-        try:
-            found[(as_clip_id(text),)].append(text)
-        except ValueError:
-            continue  # can't be a clip's id; it is counted among the ids without a clip
-    return dict(found)
+        except ValueError as error:
+            found.problems[str(error)].append(clip)
+            continue
+        found.steps[clip] = len(steps.times)
+        found.names[clip] = shared.setdefault(rows.names, rows.names)
+        found.skipped |= dict.fromkeys(rows.skipped)
+        found.notes.update(steps.notes)
+        if steps.missing:
+            found.partial[clip] = "; ".join(steps.missing)
+    full = [names for clip, names in found.names.items() if found.steps[clip]]
+    usual = Counter(full or found.names.values()).most_common(1)
+    found.usual = usual[0][0] if usual else ()
+    for clip, names in found.names.items():
+        if found.steps[clip] and names != found.usual:
+            found.problems[_difference(names, found.usual)].append(clip)
+    return found
 
 
-def _join(texts: Sequence[str]) -> str:
-    return ", ".join(texts[:MAX_SHOWN]) + (", ..." if len(texts) > MAX_SHOWN else "")
+def _difference(names: Sequence[str], usual: Sequence[str]) -> str:
+    lacking = [name for name in usual if name not in names]
+    others = [name for name in names if name not in usual]
+    text = f"{len(names)} features, expected {len(usual)}, as most clips have"
+    if lacking:
+        text += f"; it lacks {shorten(lacking)}"
+    if others:
+        text += f"; it has {shorten(others)}"
+    return text if lacking or others else "its columns have another order than those of most clips"
 
 
-def _provenance(path: Path, command: Sequence[str]) -> dict[str, Any]:
+def _by_clip(problems: Mapping[str, Sequence[str]]) -> list[str]:
+    """A line for each problem, with the clips that have it."""
+    return [
+        f"clip {clips[0]}: {problem}"
+        if len(clips) == 1
+        else f"{len(clips)} clips ({shorten(clips)}): {problem}"
+        for problem, clips in problems.items()
+    ]
+
+
+def _provenance(paths: Sequence[Path], command: Sequence[str]) -> dict[str, Any]:
     return {
         "avfuse": own_version(),
         "python": platform.python_version(),
         "libraries": {library: version(library) for library in ("h5py", "numpy")},
         "host": platform.node(),
-        "imported_from": str(path.resolve()),
+        "imported_from": str(paths[0].resolve())
+        if len(paths) == 1
+        else [str(p.resolve()) for p in paths],
         "command": list(command or sys.argv),
     }

@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from cache.codec import fields_to_json
 
 Format = Literal["npz", "npy-folder", "csv"]
 SameTime = Literal["refuse", "mean", "first"]
+Tool = Literal["", "openface", "opensmile", "pyfeat", "mmsa"]
 MAX_SHOWN = 20
+_ADDED = ("like", "delimiter", "nan")  # since the first sets were imported
 
 
 class ImportRefusedError(ValueError):
@@ -51,9 +55,13 @@ class ImportSettings:
         id_pattern: a regular expression; its groups in the source's ids are compared with its
             groups in the clips' ids.
         clip_pattern: another expression for the clips' ids.
+        like: the tool whose layout says what is left open here, "" for none.
+        delimiter: what stands between two fields of a csv; empty: found out.
+        nan: rows with nan, inf or no number: refuse them, or leave them out and say how many.
 
     Raises:
-        ValueError: a rate that is not above 0, or an expression without a group.
+        ValueError: a rate that is not above 0, an expression without a group, or a delimiter of
+            several characters.
     """
 
     format: Format
@@ -67,10 +75,15 @@ class ImportSettings:
     array: str = ""
     id_pattern: str = ""
     clip_pattern: str = ""
+    like: Tool = ""
+    delimiter: str = ""
+    nan: Literal["refuse", "drop"] = "refuse"
 
     def __post_init__(self) -> None:
         if self.rate is not None and not 0 < self.rate < math.inf:
             raise ValueError(f"rate must be above 0 and finite, got {self.rate}")
+        if len(self.delimiter) > 1:
+            raise ValueError(f"delimiter must be one character, got {self.delimiter!r}")
         for pattern in (self.id_pattern, self.clip_pattern):
             try:
                 groups = re.compile(pattern).groups
@@ -80,3 +93,15 @@ class ImportSettings:
                 raise ValueError(
                     f"{pattern!r} has no group; put what the ids have in common in parentheses"
                 )
+
+    def for_key(self) -> dict[str, Any]:
+        """Return the settings as JSON for the set's key.
+
+        A setting that was added later is left out at its default, so that sets keep their keys.
+        """
+        defaults = {field.name: field.default for field in fields(self)}
+        return {
+            name: value
+            for name, value in fields_to_json(self).items()
+            if name not in _ADDED or value != defaults[name]
+        }

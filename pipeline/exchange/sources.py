@@ -2,69 +2,27 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
+import os
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cache.digest import digest_json
 from cache.entries.source import Source, read_source
-from cache.manifest.table import TableError, first_bad_byte, read_table
-from pipeline.exchange.columns import ColumnError, Rows, choose_columns
+from pipeline.exchange.arrays import Npz, read_npy
+from pipeline.exchange.columns import Rows, choose_columns
+from pipeline.exchange.layouts import layout_of
 from pipeline.exchange.settings import ImportRefusedError, ImportSettings
+from pipeline.exchange.tables import read_rows
 
-
-def read_csv_rows(
-    path: Path, settings: ImportSettings, *, id_column: str | None
-) -> dict[str, Rows]:
-    """Read the rows of a csv by id; of its columns, only those that are wanted.
-
-    Args:
-        path: the file.
-        settings: which columns.
-        id_column: the column of the ids; None puts all rows under one empty id.
-
-    Raises:
-        ImportRefusedError: a column isn't there, a line has another number of fields than the
-            header, or a field is no number.
-    """
-    try:
-        records = read_table(path)
-        header = next(records, (0, []))[1]
-        names = [name.strip() for name in header]
-        without = []
-        place = -1
-        if id_column is not None:
-            if names.count(id_column) != 1:
-                raise ColumnError(
-                    f"{names.count(id_column)} columns are called {id_column}, which holds the "
-                    f"ids; choose it by --id-column from {', '.join(names[:20])}"
-                )
-            place, without = names.index(id_column), [id_column]
-        choice = choose_columns(names, settings, without=without)
-        found: dict[str, list[list[float]]] = {} if id_column is not None else {"": []}
-        for line, fields in records:
-            if len(fields) != len(names) or first_bad_byte(fields) is not None:
-                raise TableError(f"{len(fields)} fields, the header has {len(names)}", line)
-            row = [_number(fields[i], names[i], line) for i in choice.positions]
-            found.setdefault(fields[place].strip() if place >= 0 else "", []).append(row)
-    except (TableError, ColumnError) as error:
-        raise ImportRefusedError(str(path), [str(error)]) from error
-    width = len(choice.positions)
-    return {n: choice.take(np.array(rows).reshape(-1, width)) for n, rows in found.items()}
-
-
-def _number(text: str, column: str, line: int) -> float:
-    try:
-        return float(text) if text.strip() else float("nan")
-    except ValueError:
-        raise TableError(f"column {column}: {text!r} is not a number", line) from None
+MODALITIES = ("vision", "audio", "text")
+PICKLES = tuple(bytes((0x80, protocol)) for protocol in (2, 3, 4, 5))
 
 
 class FeatureSource(ABC):
@@ -73,6 +31,7 @@ class FeatureSource(ABC):
     Args:
         path: the file or folder.
         settings: how it is read.
+        limit: bytes of memory that what is read at once may take.
 
     Attributes:
         ids: in the order of the source, each once.
@@ -80,9 +39,10 @@ class FeatureSource(ABC):
 
     ids: tuple[str, ...]
 
-    def __init__(self, path: Path, settings: ImportSettings) -> None:
+    def __init__(self, path: Path, settings: ImportSettings, limit: int) -> None:
         self.path = path
         self.settings = settings
+        self.limit = limit
 
     @abstractmethod
     def rows(self, name: str) -> Rows:
@@ -125,12 +85,9 @@ class FeatureSource(ABC):
 class NpzSource(FeatureSource):
     """An npz with an array per clip, or with an array of ids beside one of their rows."""
 
-    def __init__(self, path: Path, settings: ImportSettings) -> None:
-        super().__init__(path, settings)
-        try:
-            self._archive = zipfile.ZipFile(path)
-        except zipfile.BadZipFile as error:
-            raise ImportRefusedError(str(path), [f"is not an npz file: {error}"]) from error
+    def __init__(self, path: Path, settings: ImportSettings, limit: int) -> None:
+        super().__init__(path, settings, limit)
+        self._archive = Npz(path, limit)
         try:
             self._table: NDArray[np.generic] | None = None
             self.ids = self._find_ids()
@@ -141,15 +98,14 @@ class NpzSource(FeatureSource):
 
     def _find_ids(self) -> tuple[str, ...]:
         path, settings = self.path, self.settings
-        names = self._names()
+        names = self._archive.names
         column = settings.id_column or "clip"
-        if column in names and (settings.id_column or self._array(column).dtype.kind == "U"):
-            names = [str(name) for name in self._array(column).ravel()]
-            self._table = self._array(self._value_array(column))
-            if len(self._table) != len(names):
-                raise ImportRefusedError(
-                    str(path), [f"{column} has {len(names)} ids for {len(self._table)} rows"]
-                )
+        if column in names and (settings.id_column or _are_texts(self._archive.read(column))):
+            rows = self._value_array(column)
+            ids, self._table = self._archive.read_together([column, rows])
+            names = _texts(ids)
+            if self._table.ndim == 0 or len(self._table) != len(names):
+                raise _unequal(path, column, len(names), self._table)
         elif settings.id_column or settings.array:
             missing = settings.id_column or "clip"
             raise ImportRefusedError(str(path), [f"has no array {missing} with the clip ids"])
@@ -163,21 +119,11 @@ class NpzSource(FeatureSource):
     def rows(self, name: str) -> Rows:
         """Read the rows of an id."""
         if self._table is None:
-            return _array_rows(self._array(name), self.settings)
+            return _array_rows(self._archive.read(name), self.settings)
         return _array_rows(self._table[self._place[name]], self.settings)
 
-    def _array(self, name: str) -> NDArray[np.generic]:
-        try:
-            with self._archive.open(f"{name}.npy") as file:
-                return _load_npy(file)
-        except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-            raise ImportRefusedError(str(self.path), [f"array {name}: {error}"]) from error
-
-    def _names(self) -> list[str]:
-        return [name.removesuffix(".npy") for name in self._archive.namelist()]
-
     def _value_array(self, column: str) -> str:
-        others = [name for name in self._names() if name != column]
+        others = [name for name in self._archive.names if name != column]
         if self.settings.array:
             if self.settings.array not in others:
                 raise ImportRefusedError(
@@ -193,26 +139,107 @@ class NpzSource(FeatureSource):
         return others[0]
 
 
-class FolderSource(FeatureSource):
-    """A folder with a file per clip, whose path without the ending is the id."""
+class MmsaSource(FeatureSource):
+    """MMSA's features as an npz: for each part of the corpus ``id`` (N,) and ``vision`` (N, T, D).
 
-    def __init__(self, path: Path, settings: ImportSettings) -> None:
-        super().__init__(path, settings)
+    The part's name stands in front, as in ``train/id``, or there is but one. Rows behind a clip's
+    length (``vision_lengths``) are padding, or those before it; where there are no lengths, rows of
+    zeros at both ends are.
+    """
+
+    def __init__(self, path: Path, settings: ImportSettings, limit: int) -> None:
+        super().__init__(path, settings, limit)
+        self._clips: dict[str, tuple[NDArray[np.generic], int | None]] = {}
+        archive = Npz(path, limit)
+        try:
+            parts = [n.removesuffix("id") for n in archive.names if n == "id" or n.endswith("/id")]
+            if not parts:
+                raise ImportRefusedError(
+                    str(path), [f"has no array id; it has {', '.join(archive.names[:20])}"]
+                )
+            name = self._modality(archive.names, parts)
+            wanted = [f"{part}{item}" for part in parts for item in ("id", name)]
+            lengths = [f"{part}{name}_lengths" for part in parts]
+            wanted += [item for item in lengths if item in archive.names]
+            arrays = dict(zip(wanted, archive.read_together(wanted), strict=True))
+        finally:
+            archive.close()
+        ids: list[str] = []
+        for part in parts:
+            ids += self._add_part(_texts(arrays[f"{part}id"]), f"{part}{name}", arrays)
+        _refuse_repeated(path, ids)
+        self.ids = tuple(ids)
+
+    def _modality(self, names: Sequence[str], parts: Sequence[str]) -> str:
+        found = [name for name in MODALITIES if f"{parts[0]}{name}" in names]
+        if self.settings.array:
+            return self.settings.array
+        if len(found) != 1:
+            raise ImportRefusedError(
+                str(self.path), [f"has {', '.join(found) or 'none'}; choose one by --array"]
+            )
+        return found[0]
+
+    def _add_part(
+        self, ids: list[str], name: str, arrays: dict[str, NDArray[np.generic]]
+    ) -> list[str]:
+        values, lengths = arrays[name], arrays.get(f"{name}_lengths")
+        if values.ndim not in (2, 3) or len(values) != len(ids):
+            raise _unequal(self.path, "id", len(ids), values)
+        steps = values.shape[1] if values.ndim == 3 else 1
+        if lengths is not None and (
+            lengths.shape != (len(ids),)
+            or lengths.dtype.kind not in "iu"
+            or not np.all((lengths.astype(np.int64) >= 0) & (lengths.astype(np.int64) <= steps))
+        ):
+            raise ImportRefusedError(
+                str(self.path),
+                [f"{name}_lengths must be {len(ids)} whole numbers from 0 to {steps}"],
+            )
+        for i, clip in enumerate(ids):
+            self._clips[clip] = (values[i], None if lengths is None else int(lengths[i]))
+        return ids
+
+    def rows(self, name: str) -> Rows:
+        """Read the rows of an id, without the padding."""
+        values, length = self._clips[name]
+        if values.ndim == 1:
+            return _array_rows(values, self.settings)
+        full = np.flatnonzero(values.any(axis=1))
+        start, stop = (int(full[0]), int(full[-1]) + 1) if len(full) else (0, 0)
+        if length is None:
+            notes = ("padding: no lengths say what it is, so rows of zeros at the ends were cut",)
+            return _array_rows(values[start:stop], self.settings, notes=notes)
+        if stop > length and start < len(values) - length:
+            raise ValueError(f"its length is {length}, but no more than that isn't padding")
+        kept = values[:length] if stop <= length else values[len(values) - length :]
+        return _array_rows(kept, self.settings)
+
+
+class FolderSource(FeatureSource):
+    """A file per clip, whose path below the folder, without the ending, is the id."""
+
+    def __init__(
+        self, path: Path, settings: ImportSettings, limit: int, files: Sequence[Path] = ()
+    ) -> None:
+        super().__init__(path, settings, limit)
         self.ending = ".csv" if settings.format == "csv" else ".npy"
-        files = sorted(p for p in path.rglob(f"*{self.ending}") if p.is_file())
+        files = files or sorted(p for p in path.rglob(f"*{self.ending}") if p.is_file())
         if not files:
             raise ImportRefusedError(str(path), [f"holds no file that ends in {self.ending}"])
-        self._files = {p.relative_to(path).with_suffix("").as_posix(): p for p in files}
-        self.ids = tuple(self._files)
+        self.ids = tuple(_id_of(p.relative_to(path)) for p in files)
+        _refuse_repeated(path, self.ids)
+        self._files = dict(zip(self.ids, files, strict=True))
 
     def rows(self, name: str) -> Rows:
         """Read the file of an id."""
         path = self._files[name]
         if self.ending == ".csv":
-            (found,) = read_csv_rows(path, self.settings, id_column=None).values()
+            (found,) = read_rows(path, self.settings, self.limit, of_one_clip=True).values()
             return found
         with path.open("rb") as file:
-            return _array_rows(_load_npy(file), self.settings)
+            array = read_npy(file, os.fstat(file.fileno()).st_size, self.limit)
+            return _array_rows(array, self.settings)
 
     def file(self, name: str) -> Path:
         """Return an id's file."""
@@ -233,12 +260,16 @@ class FolderSource(FeatureSource):
 
 
 class CsvSource(FeatureSource):
-    """A csv with the ids in a column; one row an id, or several with times."""
+    """A csv with the ids in a column; one row an id, or several with times.
 
-    def __init__(self, path: Path, settings: ImportSettings) -> None:
-        super().__init__(path, settings)
-        self._rows = read_csv_rows(path, settings, id_column=settings.id_column or "clip")
-        if not settings.time_column and settings.rate is None:
+    As a tool's file it may also be of one clip alone, which it is called after.
+    """
+
+    def __init__(self, path: Path, settings: ImportSettings, limit: int) -> None:
+        super().__init__(path, settings, limit)
+        rows = read_rows(path, settings, limit, of_one_clip=False)
+        self._rows = {name or _id_of(Path(path.name)): found for name, found in rows.items()}
+        if not settings.like and not settings.time_column and settings.rate is None:
             _refuse_repeated(path, [n for n, r in self._rows.items() for _ in r.values])
         self.ids = tuple(self._rows)
 
@@ -247,30 +278,79 @@ class CsvSource(FeatureSource):
         return self._rows[name]
 
 
-def open_source(path: Path, settings: ImportSettings) -> FeatureSource:
+def open_source(paths: Sequence[Path], settings: ImportSettings, limit: int) -> FeatureSource:
     """Open a source of the format that its settings name.
+
+    Args:
+        paths: one file or folder, or several files of one clip each.
+        settings: how it is read.
+        limit: bytes of memory that what is read at once may take.
 
     Raises:
         ImportRefusedError: it has another form, repeats ids, or holds pickled objects.
         OSError: it can't be read.
     """
+    path, layout = paths[0], layout_of(settings)
+    if layout.tool and layout.format != settings.format:
+        raise ImportRefusedError(
+            str(path), [f"{layout.tool}'s layout is of {layout.format}, not {settings.format}"]
+        )
+    if len(paths) > 1:
+        if settings.format == "npz" or any(p.is_dir() for p in paths):
+            raise ImportRefusedError(
+                str(path),
+                ["is one of several; pass one file or folder, or several files of a clip"],
+            )
+        common = Path(os.path.commonpath([p.absolute().parent for p in paths]))
+        return FolderSource(common, settings, limit, [p.absolute() for p in paths])
     folder = path.is_dir()
+    if not folder:
+        _refuse_pickle(path)
     if settings.format == "npy-folder" and not folder:
         raise ImportRefusedError(str(path), ["is not a folder; expected one npy file a clip"])
     if settings.format == "npz" and folder:
         raise ImportRefusedError(str(path), ["is a folder; for npy files pass --from npy-folder"])
     if folder:
-        return FolderSource(path, settings)
-    return NpzSource(path, settings) if settings.format == "npz" else CsvSource(path, settings)
+        return FolderSource(path, settings, limit)
+    if settings.format == "csv":
+        return CsvSource(path, settings, limit)
+    return (MmsaSource if settings.like == "mmsa" else NpzSource)(path, settings, limit)
 
 
-def _load_npy(file: IO[bytes]) -> NDArray[np.generic]:
-    # np.load would try other formats too.
-    array: NDArray[np.generic] = np.lib.format.read_array(file, allow_pickle=False)
-    return array
+def _refuse_pickle(path: Path) -> None:
+    with path.open("rb") as file:
+        start = file.read(2)
+    if path.suffix not in (".pkl", ".pickle") and start not in PICKLES:
+        return
+    arrays = "'id', 'vision', 'audio', 'text', 'vision_lengths', 'audio_lengths'"
+    raise ImportRefusedError(
+        str(path),
+        [
+            "is a pickle, which can run any program when it is opened; avfuse opens none. If you "
+            "trust it, turn MMSA's into an npz in an environment of your own, and import that "
+            f'with --like mmsa:\npython -c "import pickle, numpy as np; d = pickle.load(open('
+            f"{str(path)!r}, 'rb')); np.savez({path.stem + '.npz'!r}, **{{f'{{p}}/{{k}}': "
+            f"np.array(v, str if k == 'id' else None) for p in d for k, v in d[p].items() if k in "
+            f'({arrays})}})"'
+        ],
+    )
 
 
-def _array_rows(array: NDArray[np.generic], settings: ImportSettings) -> Rows:
+def _id_of(path: Path) -> str:
+    return path.with_suffix("").as_posix()
+
+
+def _are_texts(array: NDArray[np.generic]) -> bool:
+    return array.dtype.kind in "US"
+
+
+def _texts(array: NDArray[np.generic]) -> list[str]:
+    return [t.decode() if isinstance(t, bytes) else str(t) for t in array.ravel().tolist()]
+
+
+def _array_rows(
+    array: NDArray[np.generic], settings: ImportSettings, *, notes: tuple[str, ...] = ()
+) -> Rows:
     """Part one clip's array: (D,), a single row, or (T, D)."""
     if array.dtype.kind not in "fiub":
         raise ValueError(f"expected numbers, got dtype {array.dtype}")
@@ -278,10 +358,16 @@ def _array_rows(array: NDArray[np.generic], settings: ImportSettings) -> Rows:
         raise ValueError(f"expected shape (D,) or (T, D), got {array.shape}")
     table = np.atleast_2d(array)
     choice = choose_columns([str(i) for i in range(table.shape[1])], settings)
-    return choice.take(table[:, list(choice.positions)].astype(np.float64))
+    return choice.take(table[:, list(choice.positions)].astype(np.float64), notes=notes)
 
 
-def _refuse_repeated(path: Path, names: list[str]) -> None:
+def _unequal(path: Path, ids: str, count: int, rows: NDArray[np.generic]) -> ImportRefusedError:
+    has = f"{len(rows)} rows" if rows.ndim else "a single number"
+    shape = f" of shape {rows.shape}" if rows.ndim > 2 else ""
+    return ImportRefusedError(str(path), [f"{ids} has {count} ids for {has}{shape}"])
+
+
+def _refuse_repeated(path: Path, names: Sequence[str]) -> None:
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise ImportRefusedError(str(path), [f"id {name} occurs twice" for name in repeated])

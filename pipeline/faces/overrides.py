@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from cache.codec import fields_to_json
 from cache.digest import JSON, digest_json
+from cache.manifest.numbers import read_number, read_seconds, read_whole
+from cache.manifest.table import TableError, open_table
 from pipeline.faces.tracks import Box
 
 OVERRIDES = "overrides"  # the fact in an entry's header: the digest of what was chosen by hand
@@ -48,31 +50,35 @@ def read_overrides(path: Path, clips: Collection[str]) -> dict[str, tuple[Overri
     right and bottom in pixels, separated by spaces; one of the two is given.
 
     Args:
-        path: the CSV file.
+        path: the CSV file, or what a spreadsheet program made of it.
         clips: ids that may occur.
 
     Raises:
-        OverrideError: there is no such file, a column is missing, or a row names an unknown clip,
-            has both or neither of track and box, or a number that isn't one.
-        OSError: the file can't be read.
+        OverrideError: there is no such file or it can't be read, a column is missing, or a row
+            names an unknown clip, has both or neither of track and box, or a number that isn't one.
     """
     problems: list[str] = []
     found: dict[str, list[Override]] = {}
     if not path.is_file():
         raise OverrideError(path, [f"not a file; expected a CSV with {','.join(COLUMNS)}"])
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-        if missing:
-            raise OverrideError(path, [f"line 1: no column {', '.join(missing)}"])
-        for row in reader:
-            try:
-                override = _parse(row)
-                if row["clip"] not in clips:
-                    raise ValueError(f"no clip {row['clip']!r} in the manifest")
-                found.setdefault(row["clip"], []).append(override)
-            except ValueError as error:
-                problems.append(f"line {reader.line_num}: {error}")
+    try:
+        with open_table(path) as table:
+            line, header = next(table.records, (1, []))
+            missing = [name for name in COLUMNS if name not in header]
+            if missing:
+                raise OverrideError(path, [f"line {line}: no column {', '.join(missing)}"])
+            for line, fields in table.records:
+                try:
+                    # A row may end early: its last columns are empty.
+                    row = dict(zip_longest(header, fields[: len(header)], fillvalue=""))
+                    override = _parse(row, table.delimiter)
+                    if row["clip"] not in clips:
+                        raise ValueError(f"no clip {row['clip']!r} in the manifest")
+                    found.setdefault(row["clip"], []).append(override)
+                except ValueError as error:
+                    problems.append(f"line {line}: {error}")
+    except TableError as error:
+        problems.append(str(error))
     if problems:
         raise OverrideError(path, problems)
     return {clip: tuple(overrides) for clip, overrides in found.items()}
@@ -85,19 +91,20 @@ def digest_overrides(overrides: Sequence[Override]) -> str:
     return digest_json([override.to_json() for override in overrides])[:16]
 
 
-def _parse(row: dict[str, str | None]) -> Override:
-    texts = {name: (row[name] or "").strip() for name in COLUMNS}
-    start = _number(texts["start_seconds"] or "-inf", "start_seconds")
-    end = _number(texts["end_seconds"] or "inf", "end_seconds")
+def _parse(row: dict[str, str], delimiter: str) -> Override:
+    texts = {name: row[name].strip() for name in COLUMNS}
+    start = _number(texts["start_seconds"] or "-inf", "start_seconds", delimiter)
+    end = _number(texts["end_seconds"] or "inf", "end_seconds", delimiter)
     if not start < end:
         raise ValueError(f"end_seconds {end} is not after start_seconds {start}")
     if bool(texts["track"]) == bool(texts["box"]):
         raise ValueError("give either a track or a box")
     if texts["track"]:
-        if not texts["track"].isdecimal():
+        track = read_whole(texts["track"])
+        if track is None:
             raise ValueError(f"track must be a number from 0, got {texts['track']!r}")
-        return Override(start, end, track=int(texts["track"]))
-    sides = [_number(text, "box") for text in texts["box"].split()]
+        return Override(start, end, track=track)
+    sides = [_number(text, "box", delimiter) for text in texts["box"].split()]
     if len(sides) != 4 or not (sides[0] < sides[2] and sides[1] < sides[3]):
         raise ValueError(f"box must be left top right bottom, got {texts['box']!r}")
     if not all(map(math.isfinite, sides)):
@@ -105,7 +112,10 @@ def _parse(row: dict[str, str | None]) -> Override:
     return Override(start, end, box=(sides[0], sides[1], sides[2], sides[3]))
 
 
-def _number(text: str, name: str) -> float:
+def _number(text: str, name: str, delimiter: str) -> float:
+    read = (read_number if name == "box" else read_seconds)(text, delimiter=delimiter)
+    if read is not None:
+        return read
     try:
         value = float(text)
     except ValueError:

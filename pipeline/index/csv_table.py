@@ -1,131 +1,168 @@
-"""Any table with a column of paths, its columns mapped to the manifest's."""
+"""Any table with a column of paths, or with columns that make them, mapped to the manifest's."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import stat
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cache.manifest.clip import COLUMNS
 from cache.manifest.clip_id import as_clip_id
 from cache.manifest.manifest import ManifestError
-from cache.manifest.rows import RowParser
-from cache.manifest.table import TableError, read_table
-from pipeline.index.files import Found, IndexingError
-
-DELIMITERS = ",;\t|"
+from cache.manifest.rows import RowParser, read_text
+from cache.manifest.table import TableError, open_table
+from cache.wording import number_of
+from pipeline.index.files import Found, IndexingError, describe_names, did_you_mean, is_media
+from pipeline.index.paths import MediaFinder, PathTemplate
 
 
 def index_csv(
     table: Path,
     *,
     columns: Mapping[str, str] | None = None,
+    path: str | None = None,
     delimiter: str | None = None,
+    encoding: str | None = None,
     root: Path | None = None,
 ) -> Found:
     """Index the files that a table lists.
 
     A column named as in a manifest, in any case, is taken without being mapped. Without a column
-    of ids, the id is the path, escaped; an id that a manifest can't hold is escaped too. Clips
-    whose file is missing are left out.
+    of ids, the id is the path, escaped; an id that a manifest can't hold is escaped too. Paths are
+    read as ``MediaFinder.find`` says. Clips whose file is missing are left out.
 
     Args:
-        table: a CSV file with a header.
+        table: a table with a header, as ``open_table`` reads it.
         columns: manifest column (``clip``, ``path``, ``label``, ``split``, ``speaker``, ``fold``,
             ``start_seconds``, ``end_seconds``) to the table's own.
-        delimiter: what stands between two fields; None: the one of ``, ; tab |`` that the header
-            has most of.
+        path: a ``PathTemplate`` over columns, in place of a column of paths.
+        delimiter: what stands between two fields; None: found out.
+        encoding: the table's; None: found out.
         root: what relative paths are relative to; None: the table's folder.
 
     Raises:
         IndexingError: the table can't be read, or has no column of paths, or lacks a mapped column
-            or has it twice.
+            or has it twice, or the template is wrong.
         ManifestError: rows have problems (doubled ids, no number of seconds ...), all listed with
             their line.
     """
-    found = Found(table, "a table with a column of paths to media files")
     folder = Path(os.path.abspath(root or table.parent))  # noqa: PTH100 - keeps links
+    found = Found(table, f"a table of media files, with paths from {folder} on (--root: another)")
+    template = PathTemplate.parse(path) if path is not None else None
     parser = RowParser(folder, check_files=False, follow_links=False, check_spelling=False)
+    parser.utf8_advice = "save the table as UTF-8, or name its encoding: --encoding cp1252"
     try:
-        delimiter = delimiter or _sniff(table)
-        records = read_table(table, delimiter=delimiter)
-        header = [name.strip() for name in next(records, (1, []))[1]]
-        positions = _map_columns(table, header, columns or {})
-        unused = [name for i, name in enumerate(header) if i not in positions.values() and name]
-        if unused:
-            found.notes.append(f"columns not used: {', '.join(unused)[:200]}")
-        for line, fields in records:
-            if not parser.check_fields(line, fields, num_columns=len(header)):
-                continue
-            values = {name: fields[at].strip() for name, at in positions.items()}
-            if not values["path"]:
-                parser.problems.append(f"line {line}: path is empty")
-                continue
-            try:
-                values["clip"] = as_clip_id(values.get("clip") or values["path"])
-            except ValueError as error:
-                parser.problems.append(f"line {line}: {error}")
-                continue
-            # Absolute, because a table may list files outside its folder; a manifest may not.
-            values["path"] = os.path.abspath(folder / values["path"])  # noqa: PTH100 - so too
-            clip = parser.parse(line, values)
-            if clip is not None:
-                found.clips.append(clip)
+        with open_table(table, delimiter=delimiter, encoding=encoding) as opened:
+            parser.delimiter = opened.delimiter
+            header = [name.strip() for name in next(opened.records, (1, []))[1]]
+            records = list(opened.records)
     except TableError as error:
         raise IndexingError(f"{table}: {error}") from error
+    positions = _map_columns(table, header, columns or {}, template)
+    parts = {
+        name: _position(table, header, name, exact=True)
+        for name in (template.columns if template else ())
+    }
+    used = {*positions.values(), *parts.values()}
+    unused = [name for i, name in enumerate(header) if i not in used and name]
+    if unused:
+        found.notes.append(f"columns not used: {', '.join(unused)[:200]}")
+    at = positions.get("path")
+    texts = [fields[at].strip() for _, fields in records if at is not None and at < len(fields)]
+    finder = MediaFinder(folder, texts)
+    renamed: list[str] = []
+    for line, fields in records:
+        if not parser.check_fields(line, fields, num_columns=len(header)):
+            continue
+        fields = [field.strip() for field in fields]
+        values = {name: fields[at] for name, at in positions.items()}
+        try:
+            if template:
+                values["path"] = template.fill({name: fields[at] for name, at in parts.items()})
+            text = read_text("path", values["path"])
+            if not text:
+                raise ValueError("path is empty")
+            listed, text = text, finder.find(text)
+            if is_media(Path(listed)) and Path(listed).suffix.lower() != Path(text).suffix.lower():
+                renamed.append(listed)
+            values["clip"] = as_clip_id(read_text("clip", values.get("clip", "")) or text)
+        except ValueError as error:
+            parser.problems.append(f"line {line}: {error}")
+            continue
+        # Absolute, because a table may list files outside its folder; a manifest may not.
+        values["path"] = os.path.abspath(folder / text)  # noqa: PTH100 - keeps links
+        clip = parser.parse(line, values)
+        if clip is not None:
+            found.clips.append(clip)
     if parser.problems:
         raise ManifestError(table, parser.problems)
+    if renamed:
+        found.notes.append(
+            f"{number_of(len(renamed), 'file')} under another suffix: {describe_names(renamed)}"
+        )
+    if finder.prefix:
+        prefix = "/".join(finder.prefix)
+        found.notes.append(f"paths below {prefix} were looked for below {folder}")
     _leave_out_missing(found, table)
     return found
 
 
 def _leave_out_missing(found: Found, table: Path) -> None:
-    here = []
-    for clip in found.clips:
-        if clip.path.is_file():
-            here.append(clip)
-        elif clip.path.is_dir():
-            found.leave_out(clip.path, "a directory; expected a media file")
-        else:
-            found.leave_out(clip.path, f"listed in {table.name}, but no such file")
-    if len(here) < len(found.clips):
-        missing = len(found.clips) - len(here)
-        found.warnings.append(f"{missing} of {len(found.clips)} clips listed have no file")
-    found.clips = here
+    listed, found.clips = found.clips, []
+    for clip in listed:
+        try:
+            if not stat.S_ISDIR(clip.path.stat().st_mode):
+                found.clips.append(clip)
+                continue
+            reason = "a directory; expected a media file"
+        except (FileNotFoundError, NotADirectoryError):
+            reason = f"listed in {table.name}, but no such file"
+        except OSError as error:
+            reason = f"listed in {table.name}, but can't be read: {error.strerror}"
+        found.leave_out(clip.path, reason)
+    if len(found.clips) < len(listed):
+        missing = len(listed) - len(found.clips)
+        found.warnings.append(f"{missing} of {len(listed)} clips listed have no file")
 
 
-def _sniff(table: Path) -> str:
-    """Return the delimiter that parts the header into most fields, the comma where none does."""
-    return max(DELIMITERS, key=lambda delimiter: len(_header(table, delimiter)))
-
-
-def _header(table: Path, delimiter: str) -> list[str]:
-    try:
-        return next(read_table(table, delimiter=delimiter), (1, []))[1]
-    except TableError:
-        return []
-
-
-def _map_columns(table: Path, header: list[str], columns: Mapping[str, str]) -> dict[str, int]:
+def _map_columns(
+    table: Path, header: Sequence[str], columns: Mapping[str, str], template: PathTemplate | None
+) -> dict[str, int]:
     unknown = [name for name in columns if name not in COLUMNS]
     if unknown:
         raise IndexingError(f"{unknown[0]!r} is no manifest column; known: {', '.join(COLUMNS)}")
-    plain = [name.casefold() for name in header]
-    positions = {}
-    for name in COLUMNS:
-        if name in columns:
-            if columns[name] not in header:
-                raise IndexingError(
-                    f"{table} has no column {columns[name]!r}; it has {', '.join(header)[:300]}"
-                )
-            positions[name] = header.index(columns[name])
-        elif name in plain:
-            positions[name] = plain.index(name)
-        if name in positions and header.count(header[positions[name]]) > 1:
-            raise IndexingError(f"{table} has column {header[positions[name]]!r} twice")
-    if "path" not in positions:
+    if template and "path" in columns:
+        raise IndexingError("the paths are made by --path or stand in --path-column, not both")
+    positions = {
+        name: _position(table, header, columns.get(name, name), exact=name in columns)
+        for name in COLUMNS
+        if not (template and name == "path")
+        and (name in columns or name in map(str.casefold, header))
+    }
+    if not template and "path" not in positions:
         raise IndexingError(
-            f"{table} has no column 'path'; say which holds the paths with --path-column. "
-            f"It has {', '.join(header)[:300] or 'no header'}"
+            f"{table} has no column 'path'; say which holds the paths with --path-column, or make "
+            f"them from others as --path '{{name}}.mp4'. It has "
+            f"{', '.join(header)[:300] or 'no header'}"
         )
     return positions
+
+
+def _position(table: Path, header: Sequence[str], name: str, *, exact: bool) -> int:
+    """Return where a column stands: written alike if ``exact``, else alike but for case."""
+    places = [i for i, other in enumerate(header) if other == name and exact] or [
+        i for i, other in enumerate(header) if other.casefold() == name.casefold()
+    ]
+    if not places:
+        raise IndexingError(
+            f"{table} has no column {name!r}{did_you_mean(name, header)}; "
+            f"it has {', '.join(header)[:300]}"
+        )
+    if len(places) > 1:
+        names = sorted({header[i] for i in places})
+        raise IndexingError(
+            f"{table} has {f'column {names[0]!r} twice' if len(names) == 1 else f'columns {names}'}"
+            "; a column that is used must be there once"
+        )
+    return places[0]

@@ -196,14 +196,14 @@ def printable(text: str) -> str:
 
 
 def read_columns(
-    path: Path, columns: Sequence[str], *, delimiter: str = ","
+    path: Path, columns: Sequence[str], *, delimiter: str | None = None
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield the line number and the named columns, without blanks around, of each row.
 
     Args:
         path: a CSV file with a header.
         columns: names as published; all must be in the header.
-        delimiter: what stands between two fields.
+        delimiter: what stands between two fields; None: found out.
 
     Raises:
         IndexingError: the table can't be read or lacks a column, or a row is short or is not UTF-8

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cache.entries.entry import Entry
 from cache.sets.feature_set import FeatureSet
 from pipeline.exchange.importing import ImportReport, import_features
 from pipeline.exchange.settings import ImportRefusedError, ImportSettings
@@ -21,7 +22,12 @@ FRAMES = np.array(  # frame, face, two features; frame 2 shows two faces
 
 
 def run(
-    folder: Path, path: Path, clips: list[str] | None = None, *, missing: bool = False, **how: Any
+    folder: Path,
+    path: Path | list[Path],
+    clips: list[str] | None = None,
+    *,
+    missing: bool = False,
+    **how: Any,
 ) -> ImportReport:
     """Import a source as the set ``mine``."""
     settings = ImportSettings(**{"format": "npz", **how})
@@ -30,7 +36,7 @@ def run(
     )
 
 
-def refused(folder: Path, path: Path, *args: Any, **how: Any) -> str:
+def refused(folder: Path, path: Path | list[Path], *args: Any, **how: Any) -> str:
     """Return the message; nothing may have been written."""
     with pytest.raises(ImportRefusedError) as caught:
         run(folder, path, *args, **how)
@@ -38,12 +44,16 @@ def refused(folder: Path, path: Path, *args: Any, **how: Any) -> str:
     return str(caught.value)
 
 
+def entry(report: ImportReport, clip: str) -> Entry:
+    return FeatureSet.open(report.folder).read(clip)
+
+
 def values(report: ImportReport, clip: str) -> np.ndarray:
     return FeatureSet.open(report.folder).read(clip, verify=True).arrays["values"]
 
 
 def times(report: ImportReport, clip: str) -> list[float]:
-    return list(FeatureSet.open(report.folder).read(clip).arrays["times"])
+    return list(entry(report, clip).arrays["times"])
 
 
 def npz(folder: Path, **arrays: Any) -> Path:

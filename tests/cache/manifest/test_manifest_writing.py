@@ -95,6 +95,8 @@ def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
         ([Clip("a", Path("/a\n"))], "holds a line end"),
         ([Clip("a", Path("/a\udcff"))], r"not UTF-8 \(byte 0xff\)"),
         ([Clip("a", Path("/a"), split="holdout")], "split 'holdout' is none of"),
+        ([Clip("a", Path("/a"), "1.0")], "clip a: label '1.0' would be read as '1'; call it"),
+        ([Clip("a", Path("/a"), speaker="NA")], "speaker 'NA' would be read as None"),
     ],
 )
 def test_clips_that_would_not_read_back_are_not_written(

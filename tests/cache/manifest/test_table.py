@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import csv
+import os
+from io import StringIO
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -13,9 +17,11 @@ from cache.manifest.table import (
 )
 
 
-def records(path: Path, content: bytes, *, delimiter: str = ",") -> list[tuple[int, list[str]]]:
+def records(
+    path: Path, content: bytes, *, delimiter: str | None = ",", encoding: str | None = None
+) -> list[tuple[int, list[str]]]:
     path.write_bytes(content)
-    return list(read_table(path, delimiter=delimiter))
+    return list(read_table(path, delimiter=delimiter, encoding=encoding))
 
 
 def test_each_record_comes_with_the_line_it_starts_on(tmp_path: Path) -> None:
@@ -38,6 +44,83 @@ def test_a_byte_that_is_not_utf8_stays_in_its_field_and_is_found(tmp_path: Path)
     ((_, good), (_, bad)) = records(tmp_path / "t.csv", "é,日\n".encode() + b"a,caf\xe9\n")
     assert first_bad_byte(good) is None
     assert first_bad_byte(bad) == 0xE9
+
+
+@pytest.mark.parametrize(
+    ("encoding", "mark"),
+    [
+        ("utf-8", b""),
+        ("utf-8", b"\xef\xbb\xbf"),
+        ("utf-16-le", b""),
+        ("utf-16-le", b"\xff\xfe"),
+        ("utf-16-be", b""),
+        ("utf-16-be", b"\xfe\xff"),
+        ("utf-32-le", b"\xff\xfe\0\0"),
+        ("utf-32-be", b"\0\0\xfe\xff"),
+    ],
+)
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_encoding_and_delimiter_are_found_out(
+    tmp_path: Path, encoding: str, mark: bytes, delimiter: str
+) -> None:
+    rows = [["path", "text"], ["é", "a,;\t|\r\nb"], ["🙂", ""]]
+    text = StringIO(newline="")
+    csv.writer(text, delimiter=delimiter).writerows(rows)
+    content = mark + text.getvalue().encode(encoding)
+    expected = list(zip((1, 2, 4), rows, strict=True))
+    assert records(tmp_path / "t.csv", content, delimiter=None) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "header"),
+    [
+        ("path\na;b\n", ["path"]),
+        ("path,label;of;the;clip\na.mp4,sad\n", ["path", "label;of;the;clip"]),
+        ("a;b\n1,5;2,5\n", ["a", "b"]),
+        ('"a,b,c";d\nx;y\n', ["a,b,c", "d"]),
+        ("a,b,c\nx\ny\n", ["a", "b", "c"]),
+        ("a,b", ["a", "b"]),
+    ],
+)
+def test_the_delimiter_parts_the_header_and_the_rows_alike(
+    tmp_path: Path, text: str, header: list[str]
+) -> None:
+    assert records(tmp_path / "t.csv", text.encode(), delimiter=None)[0] == (1, header)
+
+
+@pytest.mark.parametrize("first", ["sep=;", '"sep=;"', "SEP=;", "sep=;\r", "sep=:", '"sep=,";'])
+def test_a_first_line_with_the_delimiter_is_no_record(tmp_path: Path, first: str) -> None:
+    mark = ":" if ":" in first else ";"
+    content = f"{first}\na{mark}b,c,d\n1{mark}2\n".encode("utf-16")
+    assert records(tmp_path / "t.csv", content, delimiter=None) == [
+        (2, ["a", "b,c,d"]),
+        (3, ["1", "2"]),
+    ]
+
+
+def test_the_encoding_can_be_given(tmp_path: Path) -> None:
+    content = "路径,é\n".encode("gb18030")
+    assert records(tmp_path / "t.csv", content, encoding="gb18030") == [(1, ["路径", "é"])]
+    for encoding in ("klingon", "zlib", "a\0b"):
+        with pytest.raises(TableError, match="there is no encoding"):
+            records(tmp_path / "t.csv", content, encoding=encoding)
+
+
+def test_broken_utf16_is_named(tmp_path: Path) -> None:
+    half = "a,b\n1,x\ud83dy\n".encode("utf-16", "surrogatepass")
+    (_, good), (_, bad) = records(tmp_path / "t.csv", half)
+    assert first_bad_byte(good) is None
+    assert first_bad_byte(bad) == 0x3D
+    with pytest.raises(TableError, match=r"line 2: .* truncated data; save the table as UTF-8"):
+        records(tmp_path / "t.csv", "a,b\n1,2".encode("utf-16")[:-1])
+
+
+def test_a_pipe_is_read_in_one_go(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    writer = Thread(target=(tmp_path / "pipe").write_text, args=("a;b\n1;2\n",))
+    writer.start()
+    assert list(read_table(tmp_path / "pipe")) == [(1, ["a", "b"]), (2, ["1", "2"])]
+    writer.join()
 
 
 def test_an_empty_file_has_no_records(tmp_path: Path) -> None:

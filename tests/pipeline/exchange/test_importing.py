@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cache.sets.feature_set import FeatureSet
+from pipeline.exchange.arrays import GIB
 from pipeline.exchange.columns import ColumnError, choose_columns
 from pipeline.exchange.settings import ImportSettings
 from pipeline.exchange.sources import open_source
@@ -150,7 +151,7 @@ def test_columns_of_arrays_are_counted() -> None:
 def test_the_real_action_units_fit_the_real_takes(data: Path, tmp_path: Path) -> None:
     path = data / "ravdess" / "openface_au.npz"
     settings = ImportSettings("npz", id_pattern=r"^\d\d-(.*)$")
-    with open_source(path, settings) as source:
+    with open_source([path], settings, GIB) as source:
         assert len(source.ids) == 1440
     report = run(tmp_path, path, ["03-01-08-02-02-02-24"], id_pattern=r"^\d\d-(.*)$")
     with np.load(path) as arrays:

@@ -23,6 +23,27 @@ def test_tracks_and_boxes_are_read_per_clip(tmp_path: Path) -> None:
     }
 
 
+def test_a_table_is_read_as_a_spreadsheet_saves_it(tmp_path: Path) -> None:
+    text = (
+        "sep=;\r\nclip;start_seconds;end_seconds;track;box;;\r\n"
+        "a;0,5;0:02;3,0;;;\r\n;;;;;;\r\nb;1,500;;;10 20 30,5 50;;\r\n"
+    )
+    (tmp_path / "o.csv").write_bytes(text.encode("utf-16"))
+    assert read_overrides(tmp_path / "o.csv", {"a", "b"}) == {
+        "a": (Override(0.5, 2.0, track=3),),
+        "b": (Override(1.5, math.inf, box=(10.0, 20.0, 30.5, 50.0)),),
+    }
+
+
+def test_a_row_may_end_early_and_a_broken_table_is_named(tmp_path: Path) -> None:
+    assert read(tmp_path, HEADER + "a,,,1\n") == {"a": (Override(-math.inf, math.inf, track=1),)}
+    with pytest.raises(OverrideError, match="line 3: unexpected end of data"):
+        read(tmp_path, HEADER + 'a,,,1,\na,"\n')
+    (tmp_path / "o.csv").write_bytes(HEADER.encode() + b"\xff,,,1,\n")
+    with pytest.raises(OverrideError, match=r"line 2: no clip '.*' in the manifest"):
+        read_overrides(tmp_path / "o.csv", {"a"})
+
+
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
@@ -35,6 +56,7 @@ def test_tracks_and_boxes_are_read_per_clip(tmp_path: Path) -> None:
         ("a,,,,1 2 3", "line 2: box must be left top right bottom, got '1 2 3'"),
         ("a,,,,5 2 3 4", "line 2: box must be left top right bottom"),
         ("a,,,,1 2 3 inf", "line 2: box must be finite"),
+        ("a,,,,1 2 0:03 4", "line 2: box must be a number, got '0:03'"),
         ("a,,,,1 2 3 z", "line 2: box must be a number, got 'z'"),
         ("a,soon,,1,", "line 2: start_seconds must be a number, got 'soon'"),
         ("a,nan,,1,", "line 2: start_seconds must be a number, got 'nan'"),
