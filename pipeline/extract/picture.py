@@ -100,7 +100,7 @@ def extract_networks(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResul
         networks = [use_network(planned, plan) for planned in todo]
     missing = [*entry.attributes["problems"], *_without_face(faces.rung)]
     coverage = measure_coverage(faces.rung, faces.times)
-    notes = entry.attributes["notes"]
+    notes = entry.attributes.get("notes", ())
     facts = _facts(coverage, notes)
     if overrides:
         facts[OVERRIDES] = digest_overrides(overrides)

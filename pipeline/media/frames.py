@@ -232,9 +232,6 @@ class VideoReader:
         """
         stored = (frame.height, frame.width)
         shown = shown_size(*stored, ratio)
-        for height, width in (stored, shown):
-            if height * width > self.settings.max_pixels:
-                raise ValueError(f"a frame of {width}x{height} pixels (max_pixels)")
         matrix = display_matrix(frame)
         if self.frame_size is None:
             size, self.pixel_ratio = shown, ratio
@@ -242,6 +239,10 @@ class VideoReader:
                 self._note(note)
         else:  # a quarter turn: the stored frame lies on its side
             size = self.frame_size if matrix[0][0] else self.frame_size[::-1]
+        for height, width in (stored, size):
+            if height * width > self.settings.max_pixels:
+                raise ValueError(f"a frame of {width}x{height} pixels (max_pixels)")
+        if size != shown:
             as_before = shown_size(*stored, self.pixel_ratio)
             if shown != as_before:
                 self._note(CHANGING_RATIO)

@@ -92,6 +92,7 @@ class Answer:
         curve: of its frames; without rows where it failed.
         own: mean probabilities of the network's own classes; None without a face.
         probabilities: of the seven classes, summing to 1; None without a face.
+        notes: what is odd of the video but harmless, each as ``kind: sentence``.
     """
 
     video: Path
@@ -100,6 +101,7 @@ class Answer:
     curve: Curve
     own: dict[str, float] | None
     probabilities: dict[str, float] | None
+    notes: tuple[str, ...] = ()
 
     @property
     def prediction(self) -> str | None:
@@ -114,6 +116,7 @@ class Answer:
             "video": str(self.video),
             "state": self.state,
             "why": list(self.why),
+            "notes": list(self.notes),
             "untrained": False,
             "prediction": self.prediction,
             "probabilities": self.probabilities,

@@ -140,6 +140,5 @@ def _answer(clip: Clip, result: ClipResult, plan: Plan, classifier: StillClassif
                 else "it has no picture, and this network looks at faces only: no emotion is named"
             )
     own = curve.mean()
-    return Answer(
-        clip.path, result.state, tuple(why), curve, own, None if own is None else seven_of(own)
-    )
+    seven = None if own is None else seven_of(own)
+    return Answer(clip.path, result.state, tuple(why), curve, own, seven, result.notes)

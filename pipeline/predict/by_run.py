@@ -160,6 +160,7 @@ def _describe(
         "video": str(clip.path),
         "state": next((s for s in ("failed", "partial") if s in states), "ok"),
         "why": list(dict.fromkeys(why for result in results.values() for why in result.why)),
+        "notes": list(dict.fromkeys(note for result in results.values() for note in result.notes)),
         "untrained": any(head.untrained for head in heads),
         "prediction": None,
         "probabilities": None,
