@@ -158,17 +158,19 @@ class VideoReader:
                 raise NoVideoError(f"{self.path} has no video stream")
             check_limits(info, self.settings, self.span)
             time_base = stream.time_base or 1
-            if seek:
-                container.seek(int((start + info.origin) / time_base), stream=stream)
             met = Counts(faults=Faults("picture"), clock=Clock(_interval(info)))
-            for frame in decoded_frames(container, stream, met.faults):
+            near = start + info.origin if seek else None
+            for frame in decoded_frames(container, stream, met.faults, near):
                 stamp = None if frame.pts is None else float(frame.pts * time_base) - info.origin
                 seconds = met.clock.stamp(stamp)
-                if seek and seconds > start + TIME_TOLERANCE and not met.passed:
-                    raise SeekMissedError
-                met.passed += 1
+                if seconds <= start + TIME_TOLERANCE and frame.key_frame:
+                    met.key_frames += 1
+                    if not seek and seconds < start - TIME_TOLERANCE:
+                        met.faults.forget()
                 if seconds < start - TIME_TOLERANCE:
                     continue
+                if seek and not self.decoded_frames and not met.is_sure:
+                    raise SeekMissedError
                 if end is not None and seconds >= end - TIME_TOLERANCE:
                     break
                 met.stopped = self._limit(seconds - start)
@@ -182,6 +184,8 @@ class VideoReader:
                 met.damaged += bool(frame.is_corrupt)
                 self.decoded_frames += 1
                 yield image, seconds - start
+            if seek and not self.decoded_frames:
+                raise SeekMissedError
             self._report(info, met)
 
     def _limit(self, seconds: float) -> str | None:
@@ -263,9 +267,15 @@ class Counts:
 
     faults: Faults
     clock: Clock
-    passed: int = 0
+    key_frames: int = 0
     damaged: int = 0
     stopped: str | None = None
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether what comes after a seek is what decoding everything would yield."""
+        repaired = self.clock.missing + self.clock.repeated + self.clock.restarts
+        return self.key_frames > 0 and not repaired and not self.faults.count
 
 
 def _interval(info: MediaInfo) -> float:

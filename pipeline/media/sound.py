@@ -137,6 +137,7 @@ class WaveformReader:
         try:
             yield from self._cut(self._read(seek=self.span.begin > LEAD_IN))
         except SeekMissedError:
+            self.problems = []
             yield from self._cut(self._read(seek=False))
 
     def _cut(self, sound: Generator[tuple[int, np.ndarray]]) -> Iterator[np.ndarray]:
@@ -185,11 +186,10 @@ class WaveformReader:
                     f"{self.settings.max_channels} are read (max_channels)"
                 )
             time_base = stream.time_base or 1
-            if seek:
-                container.seek(int((start - LEAD_IN + info.origin) / time_base), stream=stream)
+            near = start - LEAD_IN + info.origin if seek else None
             faults, line = Faults("sound"), SoundLine(self.settings.max_duration_seconds)
             try:
-                for frame in decoded_frames(container, stream, faults):
+                for frame in decoded_frames(container, stream, faults, near):
                     stamp = None if frame.pts is None else float(frame.pts * time_base)
                     seconds = None if stamp is None else stamp - info.origin - start
                     if seek and line.position is None and (seconds is None or seconds > 0):
@@ -198,6 +198,8 @@ class WaveformReader:
                         yield from line.add(seconds, frame.sample_rate, mono(frame))
                     except (FFmpegError, ValueError) as error:
                         faults.add(seconds, error)
+                if seek and line.position is None:
+                    raise SeekMissedError
                 yield from line.flush()
             finally:  # the caller stops early at the clip's end
                 self.problems += line.problems + faults.problems()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 from av.error import InvalidDataError
@@ -32,7 +33,7 @@ class LastPacket(Packet):
 class Stream:
     """A stream whose decoder holds back one frame, as real ones do."""
 
-    type = "video"
+    type = "audio"
 
     def __init__(self) -> None:
         self.codec_context = self
@@ -51,6 +52,7 @@ class Container:
     """Yields its packets in turn; a string is an error of the demuxer between two."""
 
     name = "file:clip.mp4"
+    format = SimpleNamespace(name="mov,mp4")
 
     def __init__(self, items: list[int | str | None]) -> None:
         self.items = iter(items)
