@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -24,7 +25,7 @@ from pipeline.media.container import (
     read_info,
     video_stream,
 )
-from pipeline.media.packets import Clock, Faults, decoded_frames
+from pipeline.media.packets import Clock, Faults, decoded_frames, shown_again
 from pipeline.media.settings import DecodeSettings
 
 __all__ = [
@@ -143,10 +144,16 @@ class VideoReader:
             yield Frames(buffer[: len(times)], np.array(times))
 
     def _images(self) -> Iterator[tuple[np.ndarray, float]]:
-        try:
-            yield from self._read(seek=self.span.begin > SEEK_FROM)
-        except SeekMissedError:
-            yield from self._read(seek=False)
+        given = 0
+        if self.span.begin > SEEK_FROM:
+            try:
+                for image in self._read(seek=True):
+                    given += 1
+                    yield image
+                return
+            except SeekMissedError:
+                self.problems, self.decoded_frames = [], 0
+        yield from islice(self._read(seek=False), given, None)
 
     def _read(self, *, seek: bool) -> Iterator[tuple[np.ndarray, float]]:
         """Yield upright RGB images of one size with their times in the clip."""
@@ -163,13 +170,13 @@ class VideoReader:
             for frame in decoded_frames(container, stream, met.faults, near):
                 stamp = None if frame.pts is None else float(frame.pts * time_base) - info.origin
                 seconds = met.clock.stamp(stamp)
-                if seconds <= start + TIME_TOLERANCE and frame.key_frame:
-                    met.key_frames += 1
-                    if not seek and seconds < start - TIME_TOLERANCE:
-                        met.faults.forget()
+                if start and seconds <= start + TIME_TOLERANCE and frame.key_frame:
+                    met.begin_anew()
+                met.damaged += bool(frame.is_corrupt)
                 if seconds < start - TIME_TOLERANCE:
+                    met.before = seconds
                     continue
-                if seek and not self.decoded_frames and not met.is_sure:
+                if seek and not met.is_sure:
                     raise SeekMissedError
                 if end is not None and seconds >= end - TIME_TOLERANCE:
                     break
@@ -181,11 +188,14 @@ class VideoReader:
                 except (FFmpegError, ValueError) as error:
                     met.faults.add(seconds - start, error)
                     continue
-                met.damaged += bool(frame.is_corrupt)
                 self.decoded_frames += 1
                 yield image, seconds - start
-            if seek and not self.decoded_frames:
+            if seek and not self.decoded_frames and not met.is_sure:
                 raise SeekMissedError
+            if not self.decoded_frames:
+                met.stopped = met.stopped or met.nothing(end)
+            if self.decoded_frames < stream.frames:
+                met.shown_again = shown_again(stream)
             self._report(info, met)
 
     def _limit(self, seconds: float) -> str | None:
@@ -242,7 +252,7 @@ class VideoReader:
             raise MediaError(f"{self.path}: no frame could be decoded{part} ({reasons})")
         declared = info.video.declared_frames if info.video else None
         whole = self.span.is_whole and not met.stopped
-        if whole and declared and decoded < declared - hidden:
+        if whole and declared and decoded < declared - hidden - met.shown_again:
             self.problems.append(f"decoded {decoded} of {declared} declared frames")
         elif whole and declared and hidden:
             self.notes.append(
@@ -267,15 +277,33 @@ class Counts:
 
     faults: Faults
     clock: Clock
-    key_frames: int = 0
+    has_begun: bool = False  # with a key frame before the wanted part
     damaged: int = 0
+    shown_again: int = 0
+    before: float | None = None  # time of the last frame before the wanted part
     stopped: str | None = None
 
     @property
     def is_sure(self) -> bool:
         """Whether what comes after a seek is what decoding everything would yield."""
         repaired = self.clock.missing + self.clock.repeated + self.clock.restarts
-        return self.key_frames > 0 and not repaired and not self.faults.count
+        return self.has_begun and not repaired and not self.damaged and not self.faults.count
+
+    def begin_anew(self) -> None:
+        """Forget the damage so far: it lies before a key frame, and so before the wanted part."""
+        self.has_begun, self.damaged = True, 0
+        self.faults.forget()
+
+    def nothing(self, end: float | None) -> str:
+        """Say why no frame lies before ``end``, in seconds of the file."""
+        last = self.clock.last
+        if last is None:
+            return "the file holds no frame"
+        if end is None or last < end - TIME_TOLERANCE:
+            return f"its last frame is at {last:.2f} s"
+        if self.before is None:
+            return f"its first frame is at {last:.2f} s"
+        return f"its frames around are at {self.before:.2f} s and {last:.2f} s"
 
 
 def _interval(info: MediaInfo) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain, islice, pairwise
 from typing import Any
 
 from av.container import InputContainer
@@ -15,9 +16,10 @@ from pipeline.media.container import MediaError, SeekMissedError, reason
 MAX_DEMUX_ERRORS = 10  # in a row; some demuxers report the same bad spot for ever
 MAX_LISTED_FAULTS = 3
 RESTART_SECONDS = 1.0  # a clock that jumps back further than this has been started again
-# Containers whose index, or whose stamps in the order of the file, make a seek exact. The others
-# find a place by guessing at stamps, which joined files and wrapped clocks have twice.
-INDEXED = {"asf", "avi", "flv", "matroska", "mov"}
+# Containers in which a seek is exact. The others find a place by guessing at stamps, which joined
+# files and wrapped clocks have twice, or know its time only by counting from the beginning.
+SEEKABLE = {"matroska", "mov"}
+LOOK_AHEAD = 8  # frames by which it is judged whether pts are made up
 MAX_HELD_BYTES = 64_000_000  # of packets that wait for the next key frame
 
 
@@ -69,14 +71,15 @@ def decoded_frames(
         MediaError: the stream is encrypted.
         SeekMissedError: no place before ``near`` can be found; decode everything instead.
     """
-    only_dts = stream.type == "video" and container.format.name == "avi"
-    stamps = Stamps(only_dts=only_dts) if stream.type == "video" else None
+    stamps = Stamps(only_dts=container.format.name == "avi")
     packets = _packets(container, stream, faults)
     if near is not None:
-        if only_dts:  # the decoder's delay shows at the beginning only
-            next(_decode(container, stream, faults, packets, stamps), None)
-        packets = _packets_near(container, stream, faults, near)
-    yield from _decode(container, stream, faults, packets, stamps)
+        if stamps.only_dts:  # the decoder's delay shows at the beginning only
+            next(_stamped(_decode(container, stream, faults, packets, stamps), stamps), None)
+            stream.codec_context.flush_buffers()
+        packets = _packets_near(container, stream, packets, near)
+    frames = _decode(container, stream, faults, packets, stamps)
+    yield from _stamped(frames, stamps, near) if stream.type == "video" else frames
 
 
 def _decode(
@@ -84,7 +87,7 @@ def _decode(
     stream: Any,
     faults: Faults,
     packets: Iterator[Packet[Any] | None],
-    stamps: Stamps | None,
+    stamps: Stamps,
 ) -> Iterator[Any]:
     for packet in packets:
         if packet is not None and packet.has_sidedata("encryption_info"):
@@ -96,15 +99,31 @@ def _decode(
             frames = stream.codec_context.decode(packet)
         except (FFmpegError, ValueError) as error:  # ValueError: an unusable frame, of size 0 say
             faults.add(None if packet is None else _packet_seconds(packet), error)
+            stamps.first_dts = None
             continue
-        if stamps is None:
-            yield from frames
-            continue
-        if packet is not None:
-            stamps.sent(packet.dts)
-        for frame in frames:
-            frame.pts = stamps.choose(frame.pts, frame.dts)
-            yield frame
+        if stamps.first_dts is None and packet is not None:
+            stamps.first_dts = packet.dts
+        yield from frames
+
+
+def _stamped(
+    frames: Iterator[Any], stamps: Stamps, near: float | None = None
+) -> Iterator[Any]:
+    """Give frames their best stamps; look ahead where the first one's pts and dts differ.
+
+    Raises:
+        SeekMissedError: after a seek, as the decoder's delay is unknown.
+    """
+    first = list(islice(frames, 1))
+    if not stamps.only_dts and first and first[0].pts != first[0].dts is not None:
+        first += islice(frames, LOOK_AHEAD)
+        if _failures(frame.pts for frame in first) > _failures(frame.dts for frame in first):
+            if near is not None:
+                raise SeekMissedError
+            stamps.only_dts = True
+    for frame in chain(first, frames):
+        frame.pts = stamps.choose(frame.pts, frame.dts, frame.duration)
+        yield frame
 
 
 def _packets(
@@ -126,42 +145,57 @@ def _packets(
         except FFmpegError as error:  # the next call to demux goes on behind the bad spot
             errors += 1
             faults.add(None, error)
+        except IndexError:  # at the end of a file in whose middle PyAV has met another stream
+            break
     yield None
 
 
 def _packets_near(
-    container: InputContainer, stream: Any, faults: Faults, near: float
+    container: InputContainer, stream: Any, packets: Iterator[Packet[Any] | None], near: float
 ) -> Iterator[Packet[Any] | None]:
-    """Yield the packets from a key frame before ``near`` on.
+    """Yield those of the packets that follow a key frame before ``near``.
 
     Raises:
         SeekMissedError: the container can't be searched, or stamps are missing or jump back, so
             that only who decodes everything knows when a frame is shown.
     """
-    if INDEXED.intersection(container.format.name.split(",")):
+    held, size, last = [], 0, float("-inf")
+    if SEEKABLE.intersection(container.format.name.split(",")):
         try:
             container.seek(int(near / stream.time_base), stream=stream)
         except FFmpegError as error:
             raise SeekMissedError from error
-        yield from _packets(container, stream, faults)
-        return
-    packets, held, size, last = _packets(container, stream, faults), [], 0, float("-inf")
+        yield from packets
     for packet in packets:
         seconds = None if packet is None else _packet_seconds(packet)
         if packet is None or seconds is None:
             raise SeekMissedError
-        decoded = seconds if packet.dts is None else float(packet.dts * packet.time_base)
-        if decoded < last:
-            raise SeekMissedError
-        last = decoded
+        if packet.dts is not None:
+            decoded = float(packet.dts * packet.time_base)
+            if decoded < last:
+                raise SeekMissedError
+            last = decoded
         if packet.is_keyframe and seconds <= near:
             held, size = [], 0
         held.append(packet)
         size += packet.size
-        if decoded > near or size > MAX_HELD_BYTES:
+        if last > near or size > MAX_HELD_BYTES:
             break
     yield from held
     yield from packets
+
+
+def shown_again(stream: Any) -> int:
+    """Count the frames that an AVI declares but marks as the one before, shown longer."""
+    entries = stream.index_entries
+    if stream.container.format.name != "avi" or not len(entries):
+        return 0
+    return int(entries[-1].timestamp + 1 - len(entries))  # its stamps count frames
+
+
+def _failures(stamps: Iterable[int | None]) -> int:
+    known = [stamp for stamp in stamps if stamp is not None]
+    return sum(b <= a for a, b in pairwise(known))
 
 
 def _packet_seconds(packet: Packet[Any]) -> float | None:
@@ -172,30 +206,25 @@ def _packet_seconds(packet: Packet[Any]) -> float | None:
 class Stamps:
     """Choice of a frame's stamp: its pts or, where these have failed more often, its dts.
 
-    The rule is that of FFmpeg (``guess_correct_pts``): a stamp fails that doesn't increase. AVI
-    stores no pts, and those that FFmpeg makes up are wrong where there are B-frames: there a
-    frame's stamp is its dts less the decoder's constant delay.
+    The rule is that of FFmpeg (``guess_correct_pts``): a stamp fails that doesn't increase.
 
     Args:
-        only_dts: whether the container stores no pts.
+        only_dts: whether the pts are made up. AVI stores none, and what FFmpeg puts there is wrong
+            where there are B-frames. The stamp is then the dts less the decoder's constant delay.
     """
 
-    def __init__(self, *, only_dts: bool = False) -> None:
+    def __init__(self, *, only_dts: bool) -> None:
         self.only_dts = only_dts
+        self.first_dts: int | None = None  # of the packets that led to the first frame
         self._failed_pts = self._failed_dts = 0
         self._last_pts = self._last_dts = -(1 << 63)
-        self._first_dts: int | None = None
+        self._last_duration = 1
         self._delay: int | None = None
 
-    def sent(self, dts: int | None) -> None:
-        """Take note of the dts of a packet that the decoder took."""
-        if self._first_dts is None:
-            self._first_dts = dts
-
-    def choose(self, pts: int | None, dts: int | None) -> int | None:
-        """Return the stamp of the next frame, in units of the stream's time base."""
+    def choose(self, pts: int | None, dts: int | None, duration: int) -> int | None:
+        """Return the stamp of the next frame; all are in units of the stream's time base."""
         if self.only_dts:
-            return self._undelayed(dts)
+            return self._undelayed(dts, duration)
         if dts is not None:
             self._failed_dts += dts <= self._last_dts
             self._last_dts = dts
@@ -209,14 +238,13 @@ class Stamps:
         trusted = self._failed_pts <= self._failed_dts or dts is None
         return pts if pts is not None and trusted else dts
 
-    def _undelayed(self, dts: int | None) -> int | None:
-        if dts is None:  # the frames that a decoder holds at the end
-            self._last_dts += 1
-            return self._last_dts
+    def _undelayed(self, dts: int | None, duration: int) -> int:
+        if dts is None:  # of the frames that the decoder holds at the end
+            dts = self._last_dts + self._last_duration
         if self._delay is None:
-            self._delay = dts - (dts if self._first_dts is None else self._first_dts)
-        self._last_dts = dts - self._delay
-        return self._last_dts
+            self._delay = dts - (dts if self.first_dts is None else self.first_dts)
+        self._last_dts, self._last_duration = dts, max(1, duration)
+        return dts - self._delay
 
 
 class Clock:
