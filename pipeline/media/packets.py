@@ -71,7 +71,8 @@ def decoded_frames(
         MediaError: the stream is encrypted.
         SeekMissedError: no place before ``near`` can be found; decode everything instead.
     """
-    stamps = Stamps(only_dts=container.format.name == "avi")
+    is_video = stream.type == "video"
+    stamps = Stamps(only_dts=is_video and container.format.name == "avi")
     packets = _packets(container, stream, faults)
     if near is not None:
         if stamps.only_dts:  # the decoder's delay shows at the beginning only
@@ -79,7 +80,7 @@ def decoded_frames(
             stream.codec_context.flush_buffers()
         packets = _packets_near(container, stream, packets, near)
     frames = _decode(container, stream, faults, packets, stamps)
-    yield from _stamped(frames, stamps, near) if stream.type == "video" else frames
+    yield from _stamped(frames, stamps, near) if is_video else frames
 
 
 def _decode(
