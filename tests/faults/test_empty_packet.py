@@ -46,15 +46,16 @@ def test_frames_that_an_avi_shows_again_are_no_loss(tmp_path: Path) -> None:
 
 
 def _with_empty_packets(ogg: bytes) -> bytes:
-    """Put an empty packet at the end of every page that holds frames."""
+    """Put an empty packet behind the first one of every page that holds frames."""
     pages = [b"OggS" + page for page in ogg.split(b"OggS")[1:]]
     return b"".join(pages[:2] + [_lengthened(page) for page in pages[2:]])
 
 
 def _lengthened(page: bytes) -> bytes:
-    segments = page[26]
-    longer = bytearray(page[:26] + bytes([segments + 1]) + page[27 : 27 + segments] + b"\0")
-    longer += page[27 + segments :]
+    lengths, data = page[27 : 27 + page[26]], page[27 + page[26] :]
+    first = next(i for i, length in enumerate(lengths) if length < 255) + 1
+    longer = bytearray(page[:26]) + bytes([len(lengths) + 1])
+    longer += lengths[:first] + b"\0" + lengths[first:] + data
     longer[22:26] = bytes(4)
     longer[22:26] = _crc(longer).to_bytes(4, "little")
     return bytes(longer)
