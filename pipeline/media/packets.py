@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import chain, islice, pairwise
 from typing import Any
 
@@ -186,6 +187,23 @@ def _packets_near(
     yield from packets
 
 
+def timed(
+    frames: Iterator[Any], clock: Clock, time_base: Fraction | int, origin: float
+) -> Iterator[tuple[Any, float]]:
+    """Yield each frame with its time in seconds from ``origin``, as the clock repairs it."""
+
+    def seconds_of(frame: Any) -> float | None:
+        return None if frame is None or frame.pts is None else float(frame.pts * time_base) - origin
+
+    frame = next(frames, None)
+    seconds = seconds_of(frame)
+    while frame is not None:
+        following = next(frames, None)
+        then = seconds_of(following)
+        yield frame, clock.stamp(seconds, then)
+        frame, seconds = following, then
+
+
 def shown_again(stream: Any) -> int:
     """Count the frames that an AVI declares but marks as the one before, shown longer."""
     entries = stream.index_entries
@@ -251,9 +269,9 @@ class Stamps:
 class Clock:
     """Clock that makes the times of consecutive frames strictly increasing, and counts repairs.
 
-    A frame without a stamp comes one interval after the frame before it. A stamp that doesn't
-    increase is moved to half an interval after the frame before it, so that the good stamps
-    around it stay as they are. A jump back by more than ``RESTART_SECONDS`` is a clock that was
+    A frame without a stamp comes one interval after the frame before it. So does one whose stamp
+    doesn't increase, or halfway to the next good stamp where that is nearer, so that the good
+    stamps around it stay as they are. A jump back by more than ``RESTART_SECONDS`` is a clock that was
     started again (joined files): from there on all stamps are shifted to go on.
 
     Args:
@@ -266,8 +284,13 @@ class Clock:
         self.missing = self.repeated = self.restarts = 0
         self._shift = 0.0
 
-    def stamp(self, seconds: float | None) -> float:
-        """Return the time of the next frame, whose own stamp is ``seconds``."""
+    def stamp(self, seconds: float | None, following: float | None = None) -> float:
+        """Return the time of the next frame.
+
+        Args:
+            seconds: its own stamp.
+            following: the stamp of the frame after it; None where there is none.
+        """
         last = self.last
         if seconds is None:
             self.missing += 1
@@ -279,10 +302,20 @@ class Clock:
                 self._shift += last + self.interval - result
                 result = last + self.interval
             elif last is not None and result <= last:
-                self.repeated += 1
-                result = last + self.interval / 2
+                result = last + self._room(last, following)
         self.last = result
         return result
+
+    def _room(self, last: float, following: float | None) -> float:
+        """Count a stamp that doesn't increase; return the seconds by which it goes on."""
+        half = self.interval
+        if following is not None and following + self._shift > last:
+            half = (following + self._shift - last) / 2
+        if half < 0.75 * self.interval:  # stamps are rounded
+            self.repeated += 1
+        else:
+            self.missing += 1
+        return min(half, self.interval)
 
     def problems(self) -> list[str]:
         """Say what was repaired, one line for each kind."""
