@@ -108,9 +108,7 @@ def _decode(
         yield from frames
 
 
-def _stamped(
-    frames: Iterator[Any], stamps: Stamps, near: float | None = None
-) -> Iterator[Any]:
+def _stamped(frames: Iterator[Any], stamps: Stamps, near: float | None = None) -> Iterator[Any]:
     """Give frames their best stamps; look ahead where the first one's pts and dts differ.
 
     Raises:
@@ -193,15 +191,15 @@ def timed(
     """Yield each frame with its time in seconds from ``origin``, as the clock repairs it."""
 
     def seconds_of(frame: Any) -> float | None:
-        return None if frame is None or frame.pts is None else float(frame.pts * time_base) - origin
+        return None if frame.pts is None else float(frame.pts * time_base) - origin
 
-    frame = next(frames, None)
-    seconds = seconds_of(frame)
-    while frame is not None:
-        following = next(frames, None)
-        then = seconds_of(following)
-        yield frame, clock.stamp(seconds, then)
-        frame, seconds = following, then
+    ahead: list[Any] = []
+    while (frame := ahead.pop() if ahead else next(frames, None)) is not None:
+        seconds, following = seconds_of(frame), None
+        if clock.is_behind(seconds):
+            ahead = list(islice(frames, 1))
+            following = seconds_of(ahead[0]) if ahead else None
+        yield frame, clock.stamp(seconds, following)
 
 
 def shown_again(stream: Any) -> int:
@@ -271,8 +269,8 @@ class Clock:
 
     A frame without a stamp comes one interval after the frame before it. So does one whose stamp
     doesn't increase, or halfway to the next good stamp where that is nearer, so that the good
-    stamps around it stay as they are. A jump back by more than ``RESTART_SECONDS`` is a clock that was
-    started again (joined files): from there on all stamps are shifted to go on.
+    stamps around it stay as they are. A jump back by more than ``RESTART_SECONDS`` is a clock that
+    was started again (joined files): from there on all stamps are shifted to go on.
 
     Args:
         interval: seconds between two frames.
@@ -284,12 +282,18 @@ class Clock:
         self.missing = self.repeated = self.restarts = 0
         self._shift = 0.0
 
+    def is_behind(self, seconds: float | None) -> bool:
+        """Whether a stamp doesn't increase, so that the one after it tells where its frame goes."""
+        if self.last is None or seconds is None:
+            return False
+        return seconds + self._shift <= self.last
+
     def stamp(self, seconds: float | None, following: float | None = None) -> float:
         """Return the time of the next frame.
 
         Args:
             seconds: its own stamp.
-            following: the stamp of the frame after it; None where there is none.
+            following: the stamp of the frame after it, where its own ``is_behind``.
         """
         last = self.last
         if seconds is None:
@@ -308,14 +312,14 @@ class Clock:
 
     def _room(self, last: float, following: float | None) -> float:
         """Count a stamp that doesn't increase; return the seconds by which it goes on."""
-        half = self.interval
+        room = self.interval
         if following is not None and following + self._shift > last:
-            half = (following + self._shift - last) / 2
-        if half < 0.75 * self.interval:  # stamps are rounded
+            room = min(room, (following + self._shift - last) / 2)
+        if room < 0.75 * self.interval:  # stamps are rounded
             self.repeated += 1
         else:
             self.missing += 1
-        return min(half, self.interval)
+        return room
 
     def problems(self) -> list[str]:
         """Say what was repaired, one line for each kind."""

@@ -1,4 +1,4 @@
-"""Cuts yield what the whole file has there, in every container and after every oddity of a clock."""
+"""Cuts yield what the whole file has there, in every container and whatever its clock does."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.pipeline.videos import HEIGHT, WIDTH, grey_frame, read_all, write_vid
 
 LENGTH = 70
 # Between frames, on a frame's time, in the first second, over the end, of one frame.
-SPANS = [(1.0, 1.5), (1.48, 1.52), (2.011, 2.345), (2.6, None), (2.5, 99.0), (1.9, 1.94), (0.3, 1.7)]
+SPANS = [(1.0, 1.5), (1.48, 1.52), (2.011, 2.345), (2.6, None), (2.5, 99.0), (1.9, 1.94), (0.3, 2)]
 TEXTURE = np.random.default_rng(0).integers(0, 60, (HEIGHT, WIDTH, 3), np.uint8)
 CODECS = {
     "a.mp4": "libx264",
@@ -142,9 +142,7 @@ def test_a_cut_of_a_clock_that_runs_over_is_in_the_time_of_the_whole(tmp_path: P
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "flv", "avi"])
-def test_a_cut_of_a_damaged_file_is_the_same_part_of_the_whole(
-    tmp_path: Path, suffix: str
-) -> None:
+def test_a_cut_of_a_damaged_file_is_the_same_part_of_the_whole(tmp_path: Path, suffix: str) -> None:
     path = write(tmp_path / f"a.{suffix}", "mpeg4" if suffix == "avi" else "libx264")
     check_cuts(damage(path, 0.5), [(2.0, 2.3), (2.4, None)])
 
