@@ -159,7 +159,6 @@ def _packets_near(
         SeekMissedError: the container can't be searched, or stamps are missing or jump back, so
             that only who decodes everything knows when a frame is shown.
     """
-    held, size, last = [], 0, float("-inf")
     if SEEKABLE.intersection(container.format.name.split(",")):
         try:
             container.seek(int(near / stream.time_base), stream=stream)

@@ -68,7 +68,7 @@ def _lengthened(page: bytes) -> bytes:
     longer = bytearray(page[:26]) + bytes([len(lengths) + 1])
     longer += lengths[:first] + b"\0" + lengths[first:] + data
     longer[22:26] = bytes(4)
-    longer[22:26] = _crc(longer).to_bytes(4, "little")
+    longer[22:26] = _crc(bytes(longer)).to_bytes(4, "little")
     return bytes(longer)
 
 

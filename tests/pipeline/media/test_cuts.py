@@ -126,6 +126,13 @@ def test_a_cut_of_joined_files_is_in_the_time_of_the_whole(tmp_path: Path, suffi
     assert len(whole) == 2 * LENGTH
 
 
+def test_a_cut_far_behind_its_keyframe_is_read_without_holding_all_packets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.media.packets.MAX_HELD_BYTES", 2000)
+    check_cuts(write(tmp_path / "a.ts", key_every=60))
+
+
 def test_a_cut_of_a_clock_that_runs_over_is_in_the_time_of_the_whole(tmp_path: Path) -> None:
     path = tmp_path / "a.ts"  # 33 bits at 90 kHz run over 1.7 s after its start
     source = write(tmp_path / "a.mp4")
