@@ -165,6 +165,9 @@ def _packets_near(
         except FFmpegError as error:
             raise SeekMissedError from error
         yield from packets
+        return
+    held: list[Packet[Any]] = []
+    size, last = 0, float("-inf")
     for packet in packets:
         seconds = None if packet is None else _packet_seconds(packet)
         if packet is None or seconds is None:
