@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 
 from cache.span import Span
 from pipeline.media.frames import Frames, MediaError, VideoReader
+from pipeline.media.packets import decoded_frames
 from tests.pipeline.videos import HEIGHT, WIDTH, grey_frame, read_all, write_video
 
 LENGTH = 70
@@ -155,12 +158,37 @@ def test_a_cut_of_a_damaged_file_is_the_same_part_of_the_whole(tmp_path: Path, s
 
 
 def test_damage_before_the_keyframe_of_a_cut_is_none_of_it(tmp_path: Path) -> None:
-    path = damage(write(tmp_path / "a.mp4"), 0.25)
+    path = damage(write(tmp_path / "a.mp4", "mpeg4"), 0.25)
     whole, cut = VideoReader(path), VideoReader(path, None, Span(2.2, 2.6))
     read_all(whole)
     read_all(cut)
     assert whole.problems
     assert cut.problems == []
+
+
+def test_damage_before_a_keyframe_is_forgotten_where_all_is_decoded(tmp_path: Path) -> None:
+    path = damage(write(tmp_path / "a.mp4", "mpeg4"), 0.1)
+    whole, cut = VideoReader(path), VideoReader(path, None, Span(0.96, 1.4))
+    read_all(whole)
+    assert len(read_all(cut)) == 11
+    assert whole.problems
+    assert cut.problems == []
+
+
+@pytest.mark.parametrize("left_out", [0, 1])
+def test_frames_behind_a_seek_are_taken_only_from_a_keyframe_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left_out: int
+) -> None:
+    passes: list[float | None] = []
+
+    def decoded(*args: Any) -> Iterator[Any]:
+        passes.append(args[3])
+        return islice(decoded_frames(*args), 0 if args[3] is None else left_out, None)
+
+    monkeypatch.setattr("pipeline.media.frames.decoded_frames", decoded)
+    cut = read_all(VideoReader(write(tmp_path / "a.mp4"), None, Span(1.6, 1.8)))
+    assert len(cut) == 5
+    assert passes == [1.6, None][: 1 + left_out]
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,10 @@ from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from av.error import InvalidDataError
 
+from pipeline.media.container import SeekMissedError
 from pipeline.media.packets import (
     MAX_DEMUX_ERRORS,
     Clock,
@@ -50,7 +52,7 @@ class Given:
 class Stream:
     """A stream whose decoder holds back one frame, as real ones do."""
 
-    type = "audio"
+    type, time_base = "audio", 1
 
     def __init__(self) -> None:
         self.codec_context = self
@@ -193,3 +195,73 @@ def test_only_behind_a_stamp_that_fails_is_the_next_frame_read_early() -> None:
     assert next(pairs)[1] == 6.0
     assert read == [10, 11, 11, 13]
     assert next(pairs)[1] == 6.5
+
+
+class Timed(Packet):
+    """A packet with the stamps of its file, in seconds."""
+
+    time_base = 1
+
+    def __init__(self, dts: int | None, *, key: bool = False) -> None:
+        super().__init__(dts)
+        self.pts = self.dts = dts  # type: ignore[assignment]  # of the class: always stamped
+        self.is_keyframe = key
+
+
+class Searched(Container):
+    """A container that holds packets and finds no place by itself."""
+
+    format = SimpleNamespace(name="mpegts")
+
+    def __init__(self, packets: list[Timed]) -> None:
+        self.packets = packets
+
+    def demux(self, _stream: Any) -> Iterator[Packet]:
+        yield from self.packets
+        yield LastPacket()
+
+    def seek(self, _offset: int, **_how: Any) -> None:
+        raise InvalidDataError(1, "Operation not permitted")
+
+
+def near(seconds: float, packets: list[Timed], name: str = "mpegts") -> list[int]:
+    container: Any = Searched(packets)
+    container.format = SimpleNamespace(name=name)
+    return list(decoded_frames(container, Stream(), Faults("sound"), seconds))
+
+
+def test_packets_before_the_last_keyframe_are_left_out() -> None:
+    packets = [Timed(i, key=i % 3 == 0) for i in range(11)]
+    assert near(7.5, packets) == [6, 7, 8, 9, 10]
+    assert near(0.0, packets) == list(range(11))
+
+
+def test_packets_that_wait_for_a_keyframe_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.media.packets.MAX_HELD_BYTES", 2)
+    packets = [Timed(i, key=i in (0, 5)) for i in range(7)]
+    assert near(6.0, packets) == list(range(7))  # none is left out once the room is full
+
+
+@pytest.mark.parametrize("stamps", [[0, 1, 2, 0, 1, 2, 3, 4, 5], [0, 1, None, 3, 4, 5], [0, 1, 2]])
+def test_a_clock_that_jumps_back_or_lacks_or_ends_can_not_be_searched(
+    stamps: list[int | None],
+) -> None:
+    with pytest.raises(SeekMissedError):
+        near(4.0, [Timed(stamp, key=True) for stamp in stamps])
+
+
+def test_a_seek_that_raises_is_one_that_missed() -> None:
+    with pytest.raises(SeekMissedError):
+        near(4.0, [Timed(0, key=True)], name="matroska,webm")
+
+
+def test_a_stream_that_turns_up_late_ends_the_file() -> None:
+    class Late(Container):
+        def demux(self, stream: Any) -> Iterator[Packet]:
+            for packet in super().demux(stream):
+                if not packet.size:
+                    raise IndexError("list index out of range")  # as PyAV does
+                yield packet
+
+    container: Any = Late([1, 2, 3])
+    assert list(decoded_frames(container, Stream(), Faults("sound"))) == [1, 2, 3]
