@@ -132,6 +132,8 @@ def open_media(path: Path, settings: DecodeSettings) -> InputContainer:
             # The prefix keeps FFmpeg from reading a name such as "concat:a.mp4" as a command.
             f"file:{path.absolute()}",
             mode="r",
+            # Its frames are JPEGs, and FFmpeg takes the first for a still picture.
+            format="mjpeg" if path.suffix.lower() in (".mjpeg", ".mjpg") else None,
             container_options={"protocol_whitelist": "file", "format_whitelist": CONTAINERS},
             metadata_errors="replace",
         )

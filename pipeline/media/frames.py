@@ -29,7 +29,7 @@ from pipeline.media.container import (
 )
 from pipeline.media.declared import find_cut_off
 from pipeline.media.oddities import CHANGING_RATIO, INTERLACED, describe_first, is_interlaced
-from pipeline.media.packets import Clock, Faults, decoded_frames, shown_again
+from pipeline.media.packets import Clock, Faults, decoded_frames, shown_again, timed
 from pipeline.media.settings import DecodeSettings
 
 __all__ = [
@@ -171,12 +171,10 @@ class VideoReader:
                 raise NoVideoError(f"{self.path} has no video stream")
             ratio = PixelRatio(stream)
             check_limits(info, self.settings, self.span)
-            time_base = stream.time_base or 1
             met = Counts(faults=Faults("picture"), clock=Clock(_interval(info)))
             near = start + info.origin if seek else None
-            for frame in decoded_frames(container, stream, met.faults, near):
-                stamp = None if frame.pts is None else float(frame.pts * time_base) - info.origin
-                seconds = met.clock.stamp(stamp)
+            frames = decoded_frames(container, stream, met.faults, near)
+            for frame, seconds in timed(frames, met.clock, stream.time_base or 1, info.origin):
                 if start and seconds <= start + TIME_TOLERANCE and frame.key_frame:
                     met.begin_anew()
                 met.damaged += bool(frame.is_corrupt)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import chain, islice, pairwise
 from typing import Any
 
@@ -71,7 +72,8 @@ def decoded_frames(
         MediaError: the stream is encrypted.
         SeekMissedError: no place before ``near`` can be found; decode everything instead.
     """
-    stamps = Stamps(only_dts=container.format.name == "avi")
+    is_video = stream.type == "video"
+    stamps = Stamps(only_dts=is_video and container.format.name == "avi")
     packets = _packets(container, stream, faults)
     if near is not None:
         if stamps.only_dts:  # the decoder's delay shows at the beginning only
@@ -79,7 +81,7 @@ def decoded_frames(
             stream.codec_context.flush_buffers()
         packets = _packets_near(container, stream, packets, near)
     frames = _decode(container, stream, faults, packets, stamps)
-    yield from _stamped(frames, stamps, near) if stream.type == "video" else frames
+    yield from _stamped(frames, stamps, near) if is_video else frames
 
 
 def _decode(
@@ -106,9 +108,7 @@ def _decode(
         yield from frames
 
 
-def _stamped(
-    frames: Iterator[Any], stamps: Stamps, near: float | None = None
-) -> Iterator[Any]:
+def _stamped(frames: Iterator[Any], stamps: Stamps, near: float | None = None) -> Iterator[Any]:
     """Give frames their best stamps; look ahead where the first one's pts and dts differ.
 
     Raises:
@@ -159,13 +159,15 @@ def _packets_near(
         SeekMissedError: the container can't be searched, or stamps are missing or jump back, so
             that only who decodes everything knows when a frame is shown.
     """
-    held, size, last = [], 0, float("-inf")
     if SEEKABLE.intersection(container.format.name.split(",")):
         try:
             container.seek(int(near / stream.time_base), stream=stream)
         except FFmpegError as error:
             raise SeekMissedError from error
         yield from packets
+        return
+    held: list[Packet[Any]] = []
+    size, last = 0, float("-inf")
     for packet in packets:
         seconds = None if packet is None else _packet_seconds(packet)
         if packet is None or seconds is None:
@@ -183,6 +185,23 @@ def _packets_near(
             break
     yield from held
     yield from packets
+
+
+def timed(
+    frames: Iterator[Any], clock: Clock, time_base: Fraction | int, origin: float
+) -> Iterator[tuple[Any, float]]:
+    """Yield each frame with its time in seconds from ``origin``, as the clock repairs it."""
+
+    def seconds_of(frame: Any) -> float | None:
+        return None if frame.pts is None else float(frame.pts * time_base) - origin
+
+    ahead: list[Any] = []
+    while (frame := ahead.pop() if ahead else next(frames, None)) is not None:
+        seconds, following = seconds_of(frame), None
+        if clock.is_behind(seconds):
+            ahead = list(islice(frames, 1))
+            following = seconds_of(ahead[0]) if ahead else None
+        yield frame, clock.stamp(seconds, following)
 
 
 def shown_again(stream: Any) -> int:
@@ -250,10 +269,10 @@ class Stamps:
 class Clock:
     """Clock that makes the times of consecutive frames strictly increasing, and counts repairs.
 
-    A frame without a stamp comes one interval after the frame before it. A stamp that doesn't
-    increase is moved to half an interval after the frame before it, so that the good stamps
-    around it stay as they are. A jump back by more than ``RESTART_SECONDS`` is a clock that was
-    started again (joined files): from there on all stamps are shifted to go on.
+    A frame without a stamp comes one interval after the frame before it. So does one whose stamp
+    doesn't increase, or halfway to the next good stamp where that is nearer, so that the good
+    stamps around it stay as they are. A jump back by more than ``RESTART_SECONDS`` is a clock that
+    was started again (joined files): from there on all stamps are shifted to go on.
 
     Args:
         interval: seconds between two frames.
@@ -265,8 +284,19 @@ class Clock:
         self.missing = self.repeated = self.restarts = 0
         self._shift = 0.0
 
-    def stamp(self, seconds: float | None) -> float:
-        """Return the time of the next frame, whose own stamp is ``seconds``."""
+    def is_behind(self, seconds: float | None) -> bool:
+        """Whether a stamp doesn't increase, so that the one after it tells where its frame goes."""
+        if self.last is None or seconds is None:
+            return False
+        return seconds + self._shift <= self.last
+
+    def stamp(self, seconds: float | None, following: float | None = None) -> float:
+        """Return the time of the next frame.
+
+        Args:
+            seconds: its own stamp.
+            following: the stamp of the frame after it, where its own ``is_behind``.
+        """
         last = self.last
         if seconds is None:
             self.missing += 1
@@ -278,10 +308,20 @@ class Clock:
                 self._shift += last + self.interval - result
                 result = last + self.interval
             elif last is not None and result <= last:
-                self.repeated += 1
-                result = last + self.interval / 2
+                result = last + self._room(last, following)
         self.last = result
         return result
+
+    def _room(self, last: float, following: float | None) -> float:
+        """Count a stamp that doesn't increase; return the seconds by which it goes on."""
+        room = self.interval
+        if following is not None and following + self._shift > last:
+            room = min(room, (following + self._shift - last) / 2)
+        if room < 0.75 * self.interval:  # stamps are rounded
+            self.repeated += 1
+        else:
+            self.missing += 1
+        return room
 
     def problems(self) -> list[str]:
         """Say what was repaired, one line for each kind."""
