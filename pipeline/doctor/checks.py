@@ -31,6 +31,12 @@ def _repaired(corpus: CorpusFacts) -> Iterator[Finding]:
             yield Finding("look", "damaged", "; ".join(found.damage), (clip.id,))
 
 
+def _cut_off(corpus: CorpusFacts) -> Iterator[Finding]:
+    for clip, found in corpus.usable():
+        if found.cut_off:
+            yield Finding("look", "cut off", "; ".join(found.cut_off), (clip.id,))
+
+
 def _odd(corpus: CorpusFacts) -> Iterator[Finding]:
     """One finding for each kind of note, with all its clips."""
     usable = list(corpus.usable())
@@ -214,6 +220,7 @@ CHECKS: tuple[Callable[[CorpusFacts], Iterator[Finding]], ...] = (
     _labels,
     _known,
     _missing_modality,
+    _cut_off,
     _repaired,
     _odd,
     _mixed_ratios,

@@ -21,6 +21,7 @@ from cache.span import Span
 from pipeline.faces.detect import HogDetector
 from pipeline.media.aspect import SQUARE, is_square
 from pipeline.media.container import MediaError, MediaInfo, check_limits, probe
+from pipeline.media.declared import find_cut_off
 from pipeline.media.frames import DecodeSettings, VideoReader
 from pipeline.media.oddities import CHANGING_RATIO
 from pipeline.media.sound import SILENCE, WaveformReader
@@ -52,6 +53,7 @@ class Examination(JsonFields):
         sound_sha256: of the decoded sound, which survives another container; empty without any.
         sampled_frames: frames that were looked at.
         frames_with_face: how many of these show a face.
+        cut_off: where picture or sound end, if that is before their declared length.
         damage: what is damaged and was repaired.
         notes: what is odd but harmless, each as ``kind: sentence``.
     """
@@ -69,6 +71,18 @@ class Examination(JsonFields):
     sound_sha256: str = ""
     sampled_frames: int = 0
     frames_with_face: int = 0
+    cut_off: tuple[str, ...] = ()
+    damage: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """A clip's sound, listened to; the fields are those of ``Examination``."""
+
+    sound: Sound = "missing"
+    sound_sha256: str = ""
+    cut_off: tuple[str, ...] = ()
     damage: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -107,7 +121,9 @@ def _examine(clip: Clip, sample: int) -> Examination:
         raise MediaError(f"{clip.path} has neither picture nor sound")
     check_limits(info, settings, clip.span)
     source = read_source(clip.path)
-    sound, sound_sha256, damage = _listen(clip, settings) if info.has_audio else ("missing", "", ())
+    hearing = _listen(clip, settings) if info.has_audio else Hearing()
+    with time_limit(HANG_SECONDS):
+        cut_off = find_cut_off(info, settings, "picture", clip.span)
     video, look = info.video, Look()
     if video and sample:
         look = _look(clip, info, sample)
@@ -122,12 +138,13 @@ def _examine(clip: Clip, sample: int) -> Examination:
         frame_size=look.frame_size,
         pixel_ratio=look.pixel_ratio,
         sample_rate=info.audio.sample_rate if info.audio else None,
-        sound=sound,
-        sound_sha256=sound_sha256,
+        sound=hearing.sound,
+        sound_sha256=hearing.sound_sha256,
         sampled_frames=look.sampled_frames,
         frames_with_face=look.frames_with_face,
-        damage=damage,
-        notes=look.notes,
+        cut_off=(*([cut_off] if cut_off else ()), *hearing.cut_off),
+        damage=hearing.damage,
+        notes=look.notes + hearing.notes,
     )
 
 
@@ -138,17 +155,21 @@ def _duration(clip: Clip, info: MediaInfo) -> float | None:
     return None if end is None else max(0.0, end - (clip.start_seconds or 0.0))
 
 
-def _listen(clip: Clip, settings: DecodeSettings) -> tuple[Sound, str, tuple[str, ...]]:
-    """Decode a clip's sound; return whether it is silent, its digest and what was repaired."""
+def _listen(clip: Clip, settings: DecodeSettings) -> Hearing:
+    """Decode a clip's sound."""
     reader = WaveformReader(clip.path, settings, clip.span)
     digest, loudest = hashlib.sha256(), 0.0
     for block in guarded(reader, HANG_SECONDS):
         loudest = max(loudest, float(np.abs(block).max(initial=0.0)))
         digest.update((block * 32_767).astype("<i2").tobytes())
-    if not reader.decoded_samples:
-        return "missing", "", tuple(reader.problems)
-    silent = loudest <= SILENCE
-    return ("silent" if silent else "present"), digest.hexdigest(), tuple(reader.problems)
+    heard: Sound = "silent" if loudest <= SILENCE else "present"
+    return Hearing(
+        heard if reader.decoded_samples else "missing",
+        digest.hexdigest() if reader.decoded_samples else "",
+        (reader.cut_off,) if reader.cut_off else (),
+        tuple(problem for problem in reader.problems if problem != reader.cut_off),
+        tuple(reader.notes),
+    )
 
 
 def _look(clip: Clip, info: MediaInfo, sample: int) -> Look:

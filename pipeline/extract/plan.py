@@ -45,8 +45,8 @@ Kind = Literal["faces", "network", "audio", "grid"]
 ALGORITHM_VERSIONS: dict[str, int] = {
     "faces": 5,
     "network": 2,
-    "spectrogram": 1,
-    "logmel": 1,
+    "spectrogram": 2,
+    "logmel": 2,
     "alexnet": 1,
 }
 

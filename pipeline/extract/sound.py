@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from cache.digest import JSON
 from cache.entries.entry import EntryError
 from extractors.alexnet import min_steps
 from extractors.spectrogram import LogMelStream, SpectrogramStream, step_times
-from pipeline.extract.job import Job, SetResult
+from pipeline.extract.job import NOTED, Job, SetResult
 from pipeline.extract.networks import use_encoder
 from pipeline.extract.plan import PlannedSet
 from pipeline.media.sound import SAMPLE_RATE, WaveformReader
@@ -33,19 +34,26 @@ def extract_audio(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
             for arrays in job.watch.each("sound", steps):
                 writer.append(**arrays)
             missing = [NO_AUDIO] if job.info.audio is None else steps.problems
+            attributes: dict[str, JSON] = {
+                "duration_seconds": job.info.duration_seconds,
+                "notes": list(steps.notes),
+            }
             with job.watch.step("commit"):
-                writer.finish(
-                    missing=missing, attributes={"duration_seconds": job.info.duration_seconds}
-                )
-        results[planned.name] = SetResult.made(missing)
+                writer.finish(missing=missing, attributes=attributes, facts=_facts(steps.notes))
+        results[planned.name] = SetResult.made(missing, notes=steps.notes)
     return results
+
+
+def _facts(notes: Sequence[str]) -> dict[str, JSON]:
+    return {NOTED: True} if notes else {}
 
 
 class AudioSteps:
     """Iterates over a clip's audio features, in blocks of ``times`` and one array of steps.
 
     There is always at least one block, so that an entry knows its arrays; it is empty where the
-    clip has no sound. After the iteration ``problems`` says what is missing or was repaired.
+    clip has no sound. After the iteration ``problems`` says what is missing or was repaired, and
+    ``notes`` what is odd but harmless.
 
     Args:
         name: the set, a key of ``STREAMS``.
@@ -59,6 +67,7 @@ class AudioSteps:
         self.name = name
         self.job = job
         self.problems: list[str] = []
+        self.notes: list[str] = []
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         """Decode from the beginning."""
@@ -79,7 +88,7 @@ class AudioSteps:
             for samples in guarded(reader, settings.hang_seconds):
                 yield block(stream.push(samples))
             yield block(stream.finish())
-            self.problems = list(reader.problems)
+            self.problems, self.notes = list(reader.problems), list(reader.notes)
             if done == 0:
                 seconds = reader.decoded_samples / SAMPLE_RATE
                 self.problems.append(
@@ -102,13 +111,16 @@ def extract_grids(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
             except EntryError:  # damaged: it is made again
                 results |= extract_audio(job, [upstream])
                 sound = stack.enter_context(sounds.open_entry(job.clip.id, verify=True))
-            missing, attributes = sound.entry.missing, sound.entry.attributes
+            missing, attributes = sound.entry.missing, dict(sound.entry.attributes)
+            attributes.pop(NOTED, None)
+            notes = attributes["notes"]
             times = sound.rows["times"][:]
             writer = stack.enter_context(job.writer(planned))
             for at, grid in job.watch.each("sound", encoder.module.blocks(times, sound.rows[name])):
                 writer.append(times=at, grid=grid)
             lengthened = 0 < len(times) < min_steps()
             with job.watch.step("commit"):
-                writer.finish(missing=missing, attributes={**attributes, "lengthened": lengthened})
-        results[planned.name] = SetResult.made(missing)
+                attributes["lengthened"] = lengthened
+                writer.finish(missing=missing, attributes=attributes, facts=_facts(notes))
+        results[planned.name] = SetResult.made(missing, notes=notes)
     return results

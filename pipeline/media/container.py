@@ -197,7 +197,7 @@ def read_info(path: Path, container: InputContainer) -> MediaInfo:
     return MediaInfo(
         path=path,
         container=container.format.name,
-        duration_seconds=container.duration / av.time_base if container.duration else None,
+        duration_seconds=_duration(container),
         origin=origin,
         video=None
         if video is None
@@ -278,6 +278,14 @@ def check_limits(info: MediaInfo, settings: DecodeSettings, span: Span) -> None:
 def reason(error: BaseException) -> str:
     """Return an error's own words, without its number and the call it came from."""
     return getattr(error, "strerror", None) or str(error)
+
+
+def _duration(container: InputContainer) -> float | None:
+    if not container.duration:
+        return None
+    # Matroska declares where its last stream ends, not how long that is from the first one's start.
+    start = container.start_time if container.format.name.startswith("matroska") else 0
+    return max(0, container.duration - (start or 0)) / av.time_base or None
 
 
 def _start(stream: Any) -> float:

@@ -27,6 +27,7 @@ from pipeline.media.container import (
     read_info,
     video_stream,
 )
+from pipeline.media.declared import find_cut_off
 from pipeline.media.oddities import CHANGING_RATIO, INTERLACED, describe_first, is_interlaced
 from pipeline.media.packets import Clock, Faults, decoded_frames, shown_again, timed
 from pipeline.media.settings import DecodeSettings
@@ -43,7 +44,6 @@ __all__ = [
 
 TIME_TOLERANCE = 1e-6  # seconds; decimal cuts and fractions of a time base differ in the last bit
 SEEK_FROM = 1.0  # seconds; below this decoding from the start is as fast
-MISSING_SECONDS = 1.0  # of undeclared frames, before a picture counts as cut off
 IDENTITY = ((1, 0), (0, 1))  # a display matrix that changes nothing
 
 
@@ -269,24 +269,25 @@ class VideoReader:
     def _report(self, info: MediaInfo, met: Counts) -> None:
         """Turn what was counted into ``problems`` and ``notes``."""
         decoded, hidden = self.decoded_frames, met.faults.hidden
+        cut_off = None
+        if not met.stopped or not decoded:
+            end = None if met.clock.last is None else met.clock.last + met.clock.interval
+            cut_off = find_cut_off(info, self.settings, "picture", self.span, end)
         if not decoded:
             part = ""
             if not self.span.is_whole:
                 part = f" between {self.span.start or 0} s and {self.span.end or 'its end'} s"
-            reasons = "; ".join(met.faults.problems() or ([met.stopped or "no reason given"]))
-            raise MediaError(f"{self.path}: no frame could be decoded{part} ({reasons})")
+            reasons = met.faults.problems() or [met.stopped or "no reason given"]
+            reasons += [cut_off] if cut_off else []
+            raise MediaError(f"{self.path}: no frame could be decoded{part} ({'; '.join(reasons)})")
+        if cut_off:
+            self.problems.append(cut_off)
         declared = info.video.declared_frames if info.video else None
-        whole = self.span.is_whole and not met.stopped
-        if whole and declared and decoded < declared - hidden - met.shown_again:
-            self.problems.append(f"decoded {decoded} of {declared} declared frames")
-        elif whole and declared and hidden:
-            self.notes.append(f"edit list: {hidden} of {declared} declared frames are hidden by it")
-        elif whole and not declared and info.audio is None and info.duration_seconds:
-            end = (met.clock.last or 0.0) + met.clock.interval
-            if end < info.duration_seconds - MISSING_SECONDS:
-                self.problems.append(
-                    f"the picture ends at {end:.2f} s of {info.duration_seconds:.2f} declared"
-                )
+        if declared and self.span.is_whole and not met.stopped:
+            if decoded < declared - hidden - met.shown_again:
+                self.problems.append(f"decoded {decoded} of {declared} declared frames")
+            elif hidden:
+                self._note(f"edit list: {hidden} of {declared} declared frames are hidden by it")
         if met.damaged:
             self.problems.append(f"damaged frames: {met.damaged}")
         self.problems += met.clock.problems() + met.faults.problems()

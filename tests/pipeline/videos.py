@@ -49,6 +49,7 @@ def write_video(
     prepare: Callable[[av.VideoStream], None] | None = None,
     sound: np.ndarray | None = None,
     sound_rate: int = 16_000,
+    sound_codec: str | None = None,
     sound_start: float = 0.0,
     options: dict[str, str] | None = None,
 ) -> Path:
@@ -66,8 +67,8 @@ def write_video(
         track = None
         if sound is not None:
             layout = {1: "mono", 2: "stereo", 6: "5.1"}[len(sound)]
-            sound_codec = "flac" if path.suffix == ".mkv" else "aac"
-            track = container.add_stream(sound_codec, rate=sound_rate)
+            own = sound_codec or ("flac" if path.suffix == ".mkv" else "aac")
+            track = container.add_stream(own, rate=sound_rate)
             track.layout = layout
         for number, image in enumerate(images):
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")

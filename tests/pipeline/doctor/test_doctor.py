@@ -291,3 +291,19 @@ def test_workers_that_cannot_start_are_told_and_nothing_is_called_healthy(
     assert result.exit_code == 1
     assert "the worker processes end before they take a clip" in result.stderr
     assert result.stdout == ""
+
+
+def test_a_cut_off_file_is_found_where_a_clip_reaches_its_end(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 255, (62, 94, 3), np.uint8) for _ in range(50)]
+    sound = rng.uniform(-0.5, 0.5, (2, 32_000)).astype(np.float32)
+    path = write_video(tmp_path / "a.mkv", images, sound=sound)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    early = examine_clip(Clip("a", path, start_seconds=0.2, end_seconds=0.6), sample=0)
+    late = examine_clip(Clip("b", path, start_seconds=0.6, end_seconds=1.6), sample=0)
+    assert early.cut_off == ()
+    assert [one.split(" ends at ")[0] for one in late.cut_off] == ["the picture", "the sound"]
+    assert not set(late.cut_off) & set(late.damage)
+    clips = [Clip(one.clip, path) for one in (early, late)]
+    findings = diagnose(clips, {"a": early, "b": late}).findings
+    assert [f.clips for f in findings if f.kind == "cut off"] == [("b",)]

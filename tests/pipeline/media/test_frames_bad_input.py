@@ -67,7 +67,7 @@ def test_a_truncated_file_without_a_declared_count_is_noticed_by_its_length(
     reader = VideoReader(path)
     read_all(reader)
     assert any(
-        re.search(r"the picture ends at \d\.\d\d s of 2\.\d\d declared", problem)
+        re.search(r"the picture ends at \d\.\d\d s of 2\.\d\d s declared", problem)
         for problem in reader.problems
     )
 

@@ -207,3 +207,73 @@ def test_real_files(data: Path, case: tuple[str, float | None, bool]) -> None:
 def test_sound_before_and_after_a_joint_of_clips_keeps_the_pictures_clock(data: Path) -> None:
     waveform = read(data / "clips" / "faces" / "face_leaves_vfr_hevc.mov")
     assert waveform.start_seconds == pytest.approx(2.43, abs=0.001)
+
+
+def pair(*gains: float, seconds: float = 3.0, rate: int = 16_000) -> np.ndarray:
+    """Noise in channels of these gains."""
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, round(seconds * rate))
+    return np.stack([gain * noise for gain in gains]).astype(np.float32)
+
+
+def test_ordinary_stereo_has_the_very_samples_of_its_mean(tmp_path: Path) -> None:
+    sound = np.stack([pair(1.0)[0], tone(3.0, 440, 16_000)]).astype(np.float32)
+    waveform = read(write_wav(tmp_path / "a.wav", sound, 16_000))
+    assert np.array_equal(waveform.samples, sound.mean(axis=0))
+    assert waveform.notes == ()
+
+
+def test_inverted_channels_are_heard_and_noted(tmp_path: Path) -> None:
+    sound = pair(1.0, -1.0)
+    waveform = read(write_wav(tmp_path / "a.wav", sound, 16_000))
+    assert np.array_equal(waveform.samples, sound[0])
+    assert waveform.notes == ("channels: they cancel each other in an average; one is kept",)
+    assert waveform.problems == ()
+
+
+def test_channels_are_chosen_by_the_cut_alone(tmp_path: Path) -> None:
+    # Two seconds of ordinary stereo, then two of which the second channel is dead.
+    sound = np.concatenate([pair(1.0, 0.5, seconds=2.0), pair(1.0, 0.0, seconds=2.0)], axis=1)
+    path = write_wav(tmp_path / "a.wav", sound, 16_000)
+    assert np.array_equal(read(path).samples, sound.mean(axis=0))
+    first, second = read(path, 0.5, 2.0), read(path, 2.0, 3.5)
+    assert np.array_equal(first.samples, sound.mean(axis=0)[8_000:32_000])
+    assert first.notes == ()
+    assert np.array_equal(second.samples, sound[0, 32_000:56_000])
+    assert second.notes == ("channels: one of two is silent; the other is kept",)
+
+
+@pytest.mark.parametrize("held", [1, 72_000_000])
+def test_long_clips_are_decoded_twice_to_the_same_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int
+) -> None:
+    monkeypatch.setattr("pipeline.media.sound.HELD_BYTES", held)
+    sound = pair(1.0, -1.0)
+    path = write_video(tmp_path / "a.mkv", [grey_frame(0)] * 75, sound=sound)
+    for cut in ((), (1.2, 2.4)):
+        waveform = read(path, *cut)
+        begin, end = (round(16_000 * second) for second in cut or (0, 3))
+        assert waveform.samples == pytest.approx(sound[0, begin:end], abs=1e-4)
+        assert waveform.problems == ()
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100, 48_000])
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [("mkv", "flac"), ("mkv", "pcm_s16le"), ("mov", "pcm_s16le"), ("wav", "pcm_f32le")],
+)
+def test_a_cut_has_the_very_samples_of_the_whole(
+    tmp_path: Path, suffix: str, rate: int, codec: str
+) -> None:
+    sound = pair(1.0, 0.5, seconds=5.0, rate=rate)
+    path = tmp_path / f"a.{suffix}"
+    if suffix == "wav":
+        write_wav(path, sound, rate)
+    else:
+        images = [grey_frame(0)] * 125
+        write_video(path, images, sound=sound, sound_rate=rate, sound_codec=codec)
+    whole = read(path)
+    for begin, end in ((0.75, 1.5), (2.0, 3.125), (3.5, None)):
+        cut = read(path, begin, end)
+        stop = None if end is None else round(16_000 * end)
+        wanted = whole.samples[round(16_000 * begin) : stop]
+        assert np.array_equal(cut.samples, wanted)
