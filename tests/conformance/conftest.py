@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import subprocess
 
 import pytest
 
@@ -11,7 +13,7 @@ from tests.conformance.unfinished import UNFINISHED
 
 pytest.register_assert_rewrite("tests.conformance.cuts")
 
-PROGRAMS = ("ffmpeg", "ffprobe")
+OLDEST = (5, 1)  # ffmpeg's version; -fps_mode is as old
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -26,7 +28,13 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 @pytest.fixture(scope="session")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
     """The maker of files; every test that needs ffmpeg asks for it."""
-    absent = [program for program in PROGRAMS if shutil.which(program) is None]
-    if absent:
-        pytest.skip(f"{' and '.join(absent)} not found; Debian's package is called ffmpeg")
+    for program in ("ffmpeg", "ffprobe"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} not found; Debian's package is called ffmpeg")
+    words = subprocess.run(
+        ["ffmpeg", "-version"], capture_output=True, text=True, check=True
+    ).stdout
+    version = re.match(r"ffmpeg version n?(\d+)\.(\d+)", words)
+    if version and tuple(map(int, version.groups())) < OLDEST:
+        pytest.skip(f"ffmpeg 5.1 or later is needed, got {version[0]}")
     return Studio(tmp_path_factory.mktemp("conformance"))

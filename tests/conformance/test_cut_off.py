@@ -135,10 +135,11 @@ def clip_id(file: str, share: float) -> str:
 
 @pytest.mark.parametrize("file", [*PICTURES, *SOUNDS])
 def test_extract_says_what_is_declared_and_missing(reported: dict[str, str], file: str) -> None:
-    assert re.match(r"partial; .*declared", reported[clip_id(file, 0.4)])
+    # An Ogg declares no length: its last page is longer than what is left of it.
+    assert re.match(r"partial; .*(declared|cut off)", reported[clip_id(file, 0.4)])
 
 
 @pytest.mark.parametrize("file", [*PICTURES, *SOUNDS])
 def test_extract_finds_nothing_missing_in_a_whole_file(reported: dict[str, str], file: str) -> None:
     # The known picture has no face, so that the state is partial all the same.
-    assert "declared" not in reported[clip_id(file, 1.0)]
+    assert not re.search("declared|cut off", reported[clip_id(file, 1.0)])
