@@ -97,3 +97,18 @@ def test_the_container_s_ratio_goes_before_the_codec_s(
     path = studio.run(*words, suffix=suffix)
     shown_height, shown_width = shown_size(path)
     check_shown(path, Fraction(shown_width, shown_height))
+
+
+@pytest.mark.parametrize("then", ["16:11", "1:2"])
+@pytest.mark.parametrize("file", ["h264 in ts", "mpeg2 in ps"])
+def test_a_ratio_that_changes_keeps_the_first_shape_and_is_noted(
+    studio: Studio, file: str, then: str, tmp_path: Path
+) -> None:
+    suffix, video = FILES[file]
+    parts = [studio.make(ratio_recipe(suffix, video, ratio)) for ratio in ("1:1", then)]
+    path = tmp_path / f"joined{suffix}"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    seen = see(path)
+    assert seen.images.shape[1:3] == (HEIGHT, WIDTH)
+    assert seen.numbers == [*range(6), *range(6)]
+    assert any("ratio" in note for note in seen.notes)
