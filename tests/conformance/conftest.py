@@ -9,7 +9,6 @@ import subprocess
 import pytest
 
 from tests.conformance.making import Studio
-from tests.conformance.unfinished import UNFINISHED
 
 pytest.register_assert_rewrite("tests.conformance.cuts")
 
@@ -21,9 +20,6 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark every test of this folder, before ``-m`` chooses."""
     item.add_marker("conformance")
     item.add_marker("slow")
-    for part, reason in UNFINISHED.items():
-        if part in item.nodeid:
-            item.add_marker(pytest.mark.xfail(reason=reason, strict=False))
 
 
 @pytest.fixture(scope="session")
