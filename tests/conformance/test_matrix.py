@@ -16,9 +16,9 @@ FEWEST = {
     "test_cuts_of_other_files": 230,
     "test_cut_off": 130,
     "test_packets": 70,
-    "test_times": 80,
-    "test_sound_against_picture": 140,
-    "test_sound": 70,
+    "test_times": 85,
+    "test_sound_against_picture": 210,
+    "test_sound": 100,
 }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cache.span import Span
 from pipeline.media.sound import Waveform, read_waveform
 from tests.conformance.making import Recipe, Studio
 from tests.conformance.signals import HEARD, LEVEL, delays_of, known_sound, level_of
@@ -43,6 +44,7 @@ CODECS = {
 }
 # Delays of encoders that these files can't state: 1,024, 256 and 2,080 samples of 48 kHz.
 DELAYS = {"aac in adts": 0.0213, "ac3": 0.0053, "wma": 0.0433}
+CUTS = {"in the middle": Span(1.033, 1.817), "to the end": Span(1.7, None)}
 # Gains of the channels, and what of the sound is there: the level that is to come out at least.
 LAYOUTS = {
     "mono": ((1.0,), 1.0),
@@ -99,6 +101,20 @@ def test_sound_of_any_codec_keeps_level_and_place(studio: Studio, codec: str) ->
     waveform = hear(studio.make(CODECS[codec]))
     assert 1 / DECIBEL < level_of(waveform.samples) < DECIBEL
     check_place(waveform, DELAYS.get(codec, 0.0))
+    assert waveform.problems == ()
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_cut_of_any_codec_lies_where_the_whole_has_it(
+    studio: Studio, codec: str, cut: str
+) -> None:
+    span = CUTS[cut]
+    waveform = read_waveform(studio.make(CODECS[codec]), span=span)
+    assert waveform is not None
+    delays = delays_of(waveform.samples, waveform.start_seconds)
+    assert len(delays) >= 2
+    assert delays == pytest.approx(DELAYS.get(codec, 0.0) - span.begin, abs=CLOSE)
     assert waveform.problems == ()
 
 

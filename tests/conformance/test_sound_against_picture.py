@@ -117,3 +117,16 @@ def test_a_cut_of_sound_lies_where_the_whole_has_it(studio: Studio, file: str, c
     span = CUTS[cut]
     delays = hear(path, span)
     assert delays == pytest.approx(np.median(hear(path)) - span.begin, abs=CLOSE / 2)
+
+
+@pytest.mark.parametrize(("file", "offset"), FILES_X_OFFSETS)
+def test_a_cut_keeps_sound_and_picture_together(studio: Studio, file: str, offset: str) -> None:
+    path = studio.make(shifted(FILES[file], OFFSETS[offset]))
+    span = CUTS["late"]
+    whole, part = see(path), see(path, span)
+    inside = (whole.times >= span.begin - 1e-6) & (whole.times < span.begin + 0.88 - 1e-6)
+    assert np.array_equal(part.images, whole.images[inside])
+    assert part.times == pytest.approx(whole.times[inside] - span.begin, abs=1e-6)
+    lateness = np.median(part.times - np.array(part.numbers) / 25)
+    wanted = lateness + OFFSETS[offset] + DELAYS.get(file, 0.0)
+    assert hear(path, span) == pytest.approx(wanted, abs=CLOSE)
