@@ -32,6 +32,8 @@ LFS_HEADER = b"version https://git-lfs.github.com/spec/"
 MACHINE_FAULTS = (errno.EMFILE, errno.ENFILE)
 # Streams of one clip that start further apart than this carry a damaged clock.
 MAX_START_DIFFERENCE = 600.0
+# Bytes that an AVI spends on a frame at least, be it empty: the header of its chunk.
+AVI_FRAME_BYTES = 8
 # Containers that hold media themselves. Playlists (HLS, DASH, concat) are left out on purpose: such
 # a text file named clip.mp4 makes FFmpeg read other files, and so are still pictures.
 CONTAINERS = (
@@ -194,10 +196,13 @@ def read_info(path: Path, container: InputContainer) -> MediaInfo:
     origin = min(starts, default=0.0)
     if starts and max(starts) - origin > MAX_START_DIFFERENCE:
         origin = starts[0]
+    declared = video.frames if video is not None else 0
+    # A program that writes an AVI into a pipe can't go back to the count; it leaves a huge one.
+    counted = container.format.name != "avi" or declared * AVI_FRAME_BYTES <= path.stat().st_size
     return MediaInfo(
         path=path,
         container=container.format.name,
-        duration_seconds=_duration(container),
+        duration_seconds=_duration(container) if counted else None,
         origin=origin,
         video=None
         if video is None
@@ -206,7 +211,7 @@ def read_info(path: Path, container: InputContainer) -> MediaInfo:
             stored_size=(video.height, video.width),
             pixel_ratio=video.sample_aspect_ratio or SQUARE,
             frame_rate=float(video.average_rate) if video.average_rate else None,
-            declared_frames=video.frames or None,
+            declared_frames=(declared or None) if counted else None,
             start_seconds=_start(video) - origin,
         ),
         audio=None

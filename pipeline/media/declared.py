@@ -13,11 +13,10 @@ from typing import Any, Literal
 
 import av
 from av.container import InputContainer
-from av.error import FFmpegError
 
 from cache.span import WHOLE_FILE, Span
 from pipeline.media.container import MediaInfo, audio_stream, open_media, video_stream
-from pipeline.media.packets import MAX_DEMUX_ERRORS
+from pipeline.media.packets import Faults, demuxed
 from pipeline.media.settings import DecodeSettings
 from pipeline.media.sizes import Shortage, find_shortage
 
@@ -104,20 +103,13 @@ def measure_ends(container: InputContainer, origin: float) -> dict[int, float]:
         Seconds at which the last whole packet ends, by the stream's index.
     """
     ends: dict[int, float] = {}
-    errors = 0
-    while errors < MAX_DEMUX_ERRORS:
-        try:
-            for packet in container.demux():
-                errors = 0
-                stamp = packet.pts if packet.pts is not None else packet.dts
-                if stamp is None or packet.is_corrupt or packet.time_base is None:
-                    continue
-                end = float((stamp + (packet.duration or 0)) * packet.time_base) - origin
-                index = packet.stream.index
-                ends[index] = max(ends.get(index, end), end)
-            break
-        except FFmpegError:  # the next call goes on behind the bad spot
-            errors += 1
+    for packet in demuxed(container, Faults("file")):
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if stamp is None or packet.is_corrupt or packet.time_base is None:
+            continue
+        end = float((stamp + (packet.duration or 0)) * packet.time_base) - origin
+        index = packet.stream.index
+        ends[index] = max(ends.get(index, end), end)
     return ends
 
 

@@ -74,7 +74,9 @@ def decoded_frames(
     """
     is_video = stream.type == "video"
     stamps = Stamps(only_dts=is_video and container.format.name == "avi")
-    packets = _packets(container, stream, faults)
+    # A decoder takes an empty packet for the end of the stream, where it gives up what it holds.
+    full = (packet for packet in demuxed(container, faults, stream) if packet.size)
+    packets: Iterator[Packet[Any] | None] = chain(full, (None,))
     if near is not None:
         if stamps.only_dts:  # the decoder's delay shows at the beginning only
             next(_stamped(_decode(container, stream, faults, packets, stamps), stamps), None)
@@ -126,28 +128,24 @@ def _stamped(frames: Iterator[Any], stamps: Stamps, near: float | None = None) -
         yield frame
 
 
-def _packets(
-    container: InputContainer, stream: Any, faults: Faults
-) -> Iterator[Packet[Any] | None]:
-    """Yield a stream's packets and at the end one that makes the decoder give up what it holds.
+def demuxed(container: InputContainer, faults: Faults, *streams: Any) -> Iterator[Packet[Any]]:
+    """Yield the packets of some streams, or of all, going on behind bad spots.
 
-    An empty packet says that the frame before it is shown longer (Ogg, AVI). A decoder would take
-    it for the end of the stream.
+    The last one of a stream is empty. So are those in the middle that say that the frame before
+    them is shown longer (Ogg, AVI).
     """
     errors = 0
     while errors < MAX_DEMUX_ERRORS:
         try:
-            for packet in container.demux(stream):
+            for packet in container.demux(*streams):
                 errors = 0
-                if packet.size:
-                    yield packet
-            break
+                yield packet
+            return
         except FFmpegError as error:  # the next call to demux goes on behind the bad spot
             errors += 1
             faults.add(None, error)
         except IndexError:  # at the end of a file in whose middle PyAV has met another stream
-            break
-    yield None
+            return
 
 
 def _packets_near(

@@ -16,9 +16,8 @@ from typing import BinaryIO
 HEAD = 1 << 16  # bytes in which a header's fields are looked for
 TAIL = 1 << 20  # bytes in which the last pages of an Ogg file are looked for
 MAX_CHUNKS = 100_000  # boxes or chunks that are walked over; a day of fragments of a second
-UNKNOWN = (
-    0x7FFF_F000  # sizes from here on are what programs write that can't go back to fill them in
-)
+# Sizes from here on are what programs write that can't go back to fill them in.
+UNKNOWN = 0x7FFF_F000
 EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
@@ -64,11 +63,7 @@ def find_shortage(path: Path, container: str) -> Shortage | None:
     with path.open("rb") as file:
         try:
             return look(file, size)
-        except (
-            struct.error,
-            IndexError,
-            ValueError,
-        ):  # the header itself is cut or damaged: it says nothing
+        except (struct.error, IndexError, ValueError):  # a cut or damaged header says nothing
             return None
 
 
@@ -193,8 +188,10 @@ def _flac(file: BinaryIO, _size: int) -> Shortage | None:
 
 
 def _ogg(file: BinaryIO, size: int) -> Shortage | None:
-    """The last page is not whole."""
-    file.seek(0)
+    """The last page is not whole, or the packet in it goes on.
+
+    A last page that isn't marked as the end proves nothing: Android's writer marks none.
+    """
     head = file.read(HEAD)
     order = [head[at + 14 : at + 18] for at in _pages(head) if head[at + 5] & 2]
     file.seek(max(0, size - TAIL))
@@ -204,7 +201,11 @@ def _ogg(file: BinaryIO, size: int) -> Shortage | None:
         return None
     last = pages[-1]
     lengths = tail[last + 27 : last + 27 + tail[last + 26]]
-    if len(lengths) == tail[last + 26] and last + 27 + len(lengths) + sum(lengths) <= len(tail):
+    end = last + 27 + len(lengths) + sum(lengths)
+    is_whole = len(lengths) == tail[last + 26] and end <= len(tail)
+    begun = 0 < len(tail) - end < 27 and b"OggS\0".startswith(tail[end : end + 5])
+    goes_on = lengths.endswith(b"\xff")
+    if is_whole and not begun and not goes_on:
         return None
     ended = {tail[at + 14 : at + 18] for at in pages[:-1] if tail[at + 5] & 4}
     return Shortage(media=True, ended=frozenset(i for i, one in enumerate(order) if one in ended))

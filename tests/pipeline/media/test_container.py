@@ -11,8 +11,17 @@ import pytest
 from av.stream import Disposition
 
 from pipeline.media.container import MediaError, check_file, probe
+from pipeline.media.frames import VideoReader
 from pipeline.media.settings import DecodeSettings
-from tests.pipeline.videos import HEIGHT, WIDTH, grey_frame, write_video, write_wav
+from tests.pipeline.videos import (
+    HEIGHT,
+    WIDTH,
+    grey_frame,
+    numbers_of,
+    read_all,
+    write_video,
+    write_wav,
+)
 
 SETTINGS = DecodeSettings()
 
@@ -174,3 +183,35 @@ def test_sound_and_picture_share_the_earlier_start_as_origin(tmp_path: Path) -> 
     assert info.video is not None
     assert info.audio.start_seconds == pytest.approx(0.0, abs=0.001)
     assert info.video.start_seconds == pytest.approx(1.5, abs=0.01)
+
+
+class Pipe:
+    """A place to write that can't be gone back in."""
+
+    def __init__(self) -> None:
+        self.content = b""
+
+    def write(self, data: bytes) -> int:
+        self.content += data
+        return len(data)
+
+
+def test_an_avi_written_into_a_pipe_declares_nothing(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "a.avi", [grey_frame(i) for i in range(5)], codec="mpeg4")
+    assert 5 <= (probe(source).declared_frames or 0) < 1000
+    pipe = Pipe()
+    with av.open(str(source)) as reading, av.open(pipe, "w", format="avi") as writing:
+        stream = writing.add_stream_from_template(reading.streams.video[0])
+        for packet in reading.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                writing.mux(packet)
+    path = tmp_path / "b.avi"
+    path.write_bytes(pipe.content)
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].frames > 1 << 28
+    info = probe(path)
+    assert (info.declared_frames, info.duration_seconds) == (None, None)
+    reader = VideoReader(path)
+    assert numbers_of(read_all(reader)) == [0, 1, 2, 3, 4]
+    assert reader.problems == []

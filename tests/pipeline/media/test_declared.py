@@ -5,6 +5,7 @@ import re
 import struct
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -13,8 +14,9 @@ import pytest
 
 from cache.span import WHOLE_FILE, Span
 from pipeline.media.container import DecodeSettings, probe
-from pipeline.media.declared import find_cut_off
+from pipeline.media.declared import find_cut_off, measure_ends
 from pipeline.media.frames import MediaError, VideoReader
+from pipeline.media.sizes import ASF_HEADER, EBML, LOOKS, SEGMENT, W64_DATA, find_shortage
 from pipeline.media.sound import WaveformReader
 from tests.pipeline.videos import read_all, write_sound, write_video, write_wav
 
@@ -204,9 +206,29 @@ def test_an_ogg_whose_last_page_is_not_whole_is_cut_off(tmp_path: Path) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: content.rindex(b"OggS")])  # as of a recording that was stopped
     assert sentences(path)[1] is None
-    path.write_bytes(content[: len(content) // 2])
-    sentence = sentences(path)[1] or ""
-    assert re.match(r"the sound ends at [01]\.\d\d s, where the file is cut off", sentence)
+    last = content.rindex(b"OggS")
+    for end in (len(content) // 2, last + 3, last + 20, last + 27):
+        path.write_bytes(content[:end])  # within a page, and within its mark or its header
+        sentence = sentences(path)[1] or ""
+        assert re.match(r"the sound ends at [012]\.\d\d s, where the file is cut off", sentence)
+    path.write_bytes(content + bytes(20))  # padding is no page
+    assert sentences(path)[1] is None
+
+
+def test_an_ogg_whose_last_packet_goes_on_in_another_page_is_cut_off(tmp_path: Path) -> None:
+    def prepare(stream: av.VideoStream) -> None:
+        stream.codec_context.bit_rate = 200_000_000
+
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 255, (400, 600, 3), np.uint8) for _ in range(4)]
+    path = write_video(tmp_path / "a.ogv", images, codec="libvpx", prepare=prepare)
+    content = path.read_bytes()
+    assert sentences(path)[0] is None
+    starts = [found.start() for found in re.finditer(b"OggS\0", content)]
+    # A page of 255 pieces of 255 bytes holds the beginning of a frame and no end.
+    full = [at for at in starts if content[at + 26] == 255 and content[at + 281] == 255]
+    path.write_bytes(content[: starts[starts.index(full[-1]) + 1]])
+    assert re.match(r"the picture ends at 0\.\d\d s", sentences(path)[0] or "")
 
 
 @pytest.mark.parametrize("size", [0, 0x7FFF_FFFF, 0xFFFF_FFFF])
@@ -265,3 +287,51 @@ def test_headers_of_noise_are_survived(tmp_path: Path, suffix: str) -> None:
             continue
         find_cut_off(info, DecodeSettings(), "picture")
         find_cut_off(info, DecodeSettings(), "sound")
+
+
+BOXES = {
+    "mov": (b"", struct.pack(">I4s", 8, b"free"), struct.pack(">I4s", 99, b"mdat")),
+    "avi": (b"", struct.pack("<4sI", b"JUNK", 0), struct.pack("<4sI", b"RIFF", 99)),
+    "wav": (bytes(12), struct.pack("<4sI", b"LIST", 0), struct.pack("<4sI", b"data", 99)),
+    "w64": (bytes(40), struct.pack("<16sQ", b"", 0), struct.pack("<16sQ", W64_DATA, 99)),
+    "aiff": (bytes(12), struct.pack(">4sI", b"ANNO", 0), struct.pack(">4sI", b"SSND", 99)),
+    "caf": (bytes(8), struct.pack(">4sq", b"free", 0), struct.pack(">4sq", b"data", 99)),
+}
+
+
+@pytest.mark.parametrize("container", BOXES)
+def test_a_hostile_number_of_boxes_is_not_walked_over(
+    tmp_path: Path, container: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head, empty, short = BOXES[container]
+    path = tmp_path / "a"
+    path.write_bytes(head + 50 * empty + short)
+    found = find_shortage(path, container)
+    assert found is not None
+    assert not found.counted
+    monkeypatch.setattr("pipeline.media.sizes.MAX_CHUNKS", 50)
+    found = find_shortage(path, container)
+    assert found is None or found.counted
+
+
+@pytest.mark.parametrize("container", LOOKS)
+@pytest.mark.parametrize("byte", [0, 0x7F, 0x80, 0xFF])
+def test_sizes_of_any_bytes_are_survived(tmp_path: Path, container: str, byte: int) -> None:
+    heads = (b"", b"RIFF", EBML, EBML + b"\x80" + SEGMENT, b"ID3", b"fLaC", b"OggS\0", ASF_HEADER)
+    path = tmp_path / "a"
+    for head in heads:
+        path.write_bytes(head + bytes([byte]) * 400)
+        find_shortage(path, container)
+
+
+def test_ends_are_measured_until_a_stream_turns_up_late() -> None:
+    class Late:
+        def demux(self) -> Any:
+            stream = SimpleNamespace(index=1)
+            yield SimpleNamespace(
+                pts=3, dts=3, duration=2, is_corrupt=False, time_base=0.5, stream=stream
+            )
+            raise IndexError("list index out of range")  # as PyAV does
+
+    container: Any = Late()
+    assert measure_ends(container, 1.0) == {1: 1.5}

@@ -230,10 +230,11 @@ def near(seconds: float, packets: list[Timed], name: str = "mpegts") -> list[int
     return list(decoded_frames(container, Stream(), Faults("sound"), seconds))
 
 
-def test_packets_before_the_last_keyframe_are_left_out() -> None:
+@pytest.mark.parametrize("name", ["mpegts", "mpeg", "avi", "flv", "ogg", "asf"])
+def test_packets_before_the_last_keyframe_are_left_out(name: str) -> None:
     packets = [Timed(i, key=i % 3 == 0) for i in range(11)]
-    assert near(7.5, packets) == [6, 7, 8, 9, 10]
-    assert near(0.0, packets) == list(range(11))
+    assert near(7.5, packets, name) == [6, 7, 8, 9, 10]  # without asking for a seek, which raises
+    assert near(0.0, packets, name) == list(range(11))
 
 
 def test_packets_that_wait_for_a_keyframe_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,3 +266,49 @@ def test_a_stream_that_turns_up_late_ends_the_file() -> None:
 
     container: Any = Late([1, 2, 3])
     assert list(decoded_frames(container, Stream(), Faults("sound"))) == [1, 2, 3]
+
+
+class Picture(Stream):
+    """A decoder of pictures: an error costs it what it holds, and so does a flush."""
+
+    type = "video"
+
+    def decode(self, packet: Packet | None) -> list[Any]:
+        if packet is not None and packet.frame is None:
+            self.flush_buffers()
+            raise InvalidDataError(1, "bad packet")
+        stamp = None if packet is None else packet.dts
+        return [Given(number, stamp) for number in super().decode(packet)]
+
+    def flush_buffers(self) -> None:
+        self.held = []
+
+
+def stamps_of(packets: list[Timed], name: str, seconds: float | None = None) -> list[int | None]:
+    container: Any = Searched(packets)
+    container.format = SimpleNamespace(name=name)
+    container.seek = lambda *_, **__: None
+    frames = decoded_frames(container, Picture(), Faults("picture"), seconds)
+    return [frame.pts for frame in frames]
+
+
+def test_a_cut_of_an_avi_forgets_the_frames_that_told_the_delay() -> None:
+    packets = [Timed(i, key=i % 4 == 0) for i in range(11)]
+    assert stamps_of(packets, "avi") == list(range(11))
+    assert stamps_of(packets, "avi", 9.5) == [8, 9, 10]
+
+
+def test_the_delay_of_an_avi_counts_from_behind_an_error() -> None:
+    bad = Timed(1)
+    bad.frame = None
+    packets = [Timed(0, key=True), bad, *(Timed(i, key=i == 2) for i in range(2, 6))]
+    assert stamps_of(packets, "avi") == [2, 3, 4, 5]
+
+
+def test_stamps_that_are_made_up_behind_a_seek_ask_for_the_whole() -> None:
+    packets = [Timed(i, key=True) for i in range(5)]
+    for packet in packets:
+        packet.frame = 7  # the pts of its frame
+    assert stamps_of(packets, "matroska,webm") == [0, 1, 2, 3, 4]
+    with pytest.raises(SeekMissedError):
+        stamps_of(packets, "matroska,webm", 3.0)

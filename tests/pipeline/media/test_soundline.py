@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pipeline.media.channels import Mix, read_channels
-from pipeline.media.sound import BLOCK_SAMPLES, SoundLine
+from pipeline.media.soundline import BLOCK_SAMPLES, SoundLine
 
 
 def lay(
