@@ -194,7 +194,8 @@ class RowParser:
             self._report(
                 line,
                 f"label_target {clip.label_target or ''!r} differs from {target or ''!r} on line "
-                f"{first_line}; give one value to all clips, or remove the column",
+                f"{first_line}; one manifest has labels of one kind: if these are the same (older "
+                "manifests don't say it), write one value in all rows",
             )
 
     def _check_spelling(self, line: int, name: str, text: str) -> None:

@@ -47,8 +47,9 @@ def read_npy(file: IO[bytes], size: int, limit: int) -> NDArray[np.generic]:
         raise ValueError(
             "holds Python objects, which would have to be unpickled; avfuse never does"
         )
-    if any(length < 0 for length in shape):
-        raise ValueError(f"has the shape {shape}")
+    # An array of no bytes may declare any length, and costs memory by it later.
+    if any(length < 0 for length in shape) or not dtype.itemsize:
+        raise ValueError(f"has the shape {shape} and the dtype {dtype}, which hold nothing")
     declared = math.prod(shape) * dtype.itemsize
     held = size - file.tell()
     if declared != held:

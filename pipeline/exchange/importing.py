@@ -211,8 +211,9 @@ def _check(source: FeatureSource, matched: Mapping[str, str], settings: ImportSe
         if steps.missing:
             found.partial[clip] = "; ".join(steps.missing)
     full = [names for clip, names in found.names.items() if found.steps[clip]]
-    usual = Counter(full or found.names.values()).most_common(1)
-    found.usual = usual[0][0] if usual else ()
+    counts = Counter(full or found.names.values())
+    # Of equals the one with most features: the others lack some.
+    found.usual = max(counts, key=lambda names: (counts[names], len(names)), default=())
     for clip, names in found.names.items():
         if found.steps[clip] and names != found.usual:
             found.problems[_difference(names, found.usual)].append(clip)

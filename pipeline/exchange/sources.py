@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
@@ -15,13 +16,14 @@ from numpy.typing import NDArray
 
 from cache.digest import digest_json
 from cache.entries.source import Source, read_source
-from pipeline.exchange.arrays import Npz, read_npy
+from pipeline.exchange.arrays import Npz, check_limit, read_npy
 from pipeline.exchange.columns import Rows, choose_columns
 from pipeline.exchange.layouts import layout_of
 from pipeline.exchange.settings import ImportRefusedError, ImportSettings
 from pipeline.exchange.tables import read_rows
 
 MODALITIES = ("vision", "audio", "text")
+MAX_FEATURES = 1_000_000  # of a step; they get names
 PICKLES = tuple(bytes((0x80, protocol)) for protocol in (2, 3, 4, 5))
 
 
@@ -103,7 +105,7 @@ class NpzSource(FeatureSource):
         if column in names and (settings.id_column or _are_texts(self._archive.read(column))):
             rows = self._value_array(column)
             ids, self._table = self._archive.read_together([column, rows])
-            names = _texts(ids)
+            names = _texts(ids, self.limit)
             if self._table.ndim == 0 or len(self._table) != len(names):
                 raise _unequal(path, column, len(names), self._table)
         elif settings.id_column or settings.array:
@@ -166,7 +168,7 @@ class MmsaSource(FeatureSource):
             archive.close()
         ids: list[str] = []
         for part in parts:
-            ids += self._add_part(_texts(arrays[f"{part}id"]), f"{part}{name}", arrays)
+            ids += self._add_part(_texts(arrays[f"{part}id"], limit), f"{part}{name}", arrays)
         _refuse_repeated(path, ids)
         self.ids = tuple(ids)
 
@@ -344,7 +346,8 @@ def _are_texts(array: NDArray[np.generic]) -> bool:
     return array.dtype.kind in "US"
 
 
-def _texts(array: NDArray[np.generic]) -> list[str]:
+def _texts(array: NDArray[np.generic], limit: int) -> list[str]:
+    check_limit(array.size * sys.getsizeof(""), limit)
     return [t.decode() if isinstance(t, bytes) else str(t) for t in array.ravel().tolist()]
 
 
@@ -357,6 +360,8 @@ def _array_rows(
     if array.ndim not in (1, 2):
         raise ValueError(f"expected shape (D,) or (T, D), got {array.shape}")
     table = np.atleast_2d(array)
+    if table.shape[1] > MAX_FEATURES:
+        raise ValueError(f"has {table.shape[1]:,} features a step; at most {MAX_FEATURES:,}")
     choice = choose_columns([str(i) for i in range(table.shape[1])], settings)
     return choice.take(table[:, list(choice.positions)].astype(np.float64), notes=notes)
 

@@ -58,7 +58,9 @@ def _read_header(table: Table) -> list[str]:
     line, fields = next(table.records, (0, []))
     _check_bytes(line, fields)
     names = [name.strip() for name in fields]
-    if names and names[0].lower().startswith("@relation"):
+    if not names:
+        raise TableError("is empty; expected a line with the names of the columns", 0)
+    if names[0].lower().startswith("@relation"):
         raise TableError("is an ARFF table; let openSMILE write a csv (-csvoutput)", line)
     if any("." in name and read_number(name) is not None for name in names):
         raise TableError("holds numbers; expected the names of the columns", line)
@@ -150,8 +152,12 @@ class _Reading:
             self.with_numbers.add(position)
             return number
         if text.strip().lower() not in _NO_VALUE and position not in self.first_text:
+            problem = "is not a number"
+            if read_number(text.strip(), delimiter=";") is not None:
+                self.with_numbers.add(position)  # it has numbers, and is not to be skipped
+                problem = "may be a decimal or a thousand; write it with a point, or without comma"
             self.first_text[position] = TableError(
-                f"column {self.names[position]}: {text[:40]!r} is not a number", line
+                f"column {self.names[position]}: {text[:40]!r} {problem}", line
             )
         return np.nan
 

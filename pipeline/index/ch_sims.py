@@ -93,7 +93,9 @@ def _add_rows(
         if split is None:
             modes.setdefault(mode, []).append(clip_id)
         target = None if annotation == "multimodal" else f"{annotation} alone"
-        found.clips.append(Clip(clip_id, path, label=label, split=split, label_target=target))
+        # By the file: a spreadsheet program makes 1 of the table's 0001.
+        name = f"{video}-{path.stem}"
+        found.clips.append(Clip(name, path, label=label, split=split, label_target=target))
     if num_missing:
         found.warnings.append(f"{num_missing} clips of {table.name} have no file")
     for mode, names in modes.items():

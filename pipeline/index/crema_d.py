@@ -25,6 +25,7 @@ from typing import Literal
 
 from cache.manifest.clip import Clip
 from cache.manifest.votes import Votes
+from cache.wording import number_of
 from pipeline.index.files import (
     Found,
     IndexingError,
@@ -93,8 +94,12 @@ def index_crema_d(
 
     Raises:
         IndexingError: ``root`` is not a folder; ``crowd``, and there is no table of votes, or one
-            that is not as published.
+            that is not as published; ``raters`` without ``crowd``.
     """
+    if label_target == "acted" and raters != "audio-visual":
+        raise IndexingError(
+            f"raters {raters} have no say in what was acted; add --label-target crowd"
+        )
     found = Found(root, "files named 1001_DFA_ANG_XX.flv, as CREMA-D publishes them")
     takes: dict[str, list[Path]] = {}
     for path in walk_media(root, found):
@@ -195,5 +200,6 @@ def _warn(found: Found) -> None:
         sound_only = [clip.id for clip in found.clips if not is_video(clip.path)]
         if sound_only:
             found.warnings.append(
-                f"{len(sound_only)} takes have sound only: {describe_names(sound_only)}"
+                f"{number_of(len(sound_only), 'take')} with sound only: "
+                f"{describe_names(sound_only)}"
             )

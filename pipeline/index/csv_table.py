@@ -42,12 +42,14 @@ def index_csv(
         root: what relative paths are relative to; None: the table's folder.
 
     Raises:
-        IndexingError: the table can't be read, or has no column of paths, or lacks a mapped column
-            or has it twice, or the template is wrong.
+        IndexingError: ``root`` is no folder, the table can't be read, or has no column of paths,
+            or lacks a mapped column or has it twice, or the template is wrong.
         ManifestError: rows have problems (doubled ids, no number of seconds ...), all listed with
             their line.
     """
     folder = Path(os.path.abspath(root or table.parent))  # noqa: PTH100 - keeps links
+    if root is not None and not folder.is_dir():
+        raise IndexingError(f"{root} is not a folder; --root is the one that paths start from")
     found = Found(table, f"a table of media files, with paths from {folder} on (--root: another)")
     template = PathTemplate.parse(path) if path is not None else None
     parser = RowParser(folder, check_files=False, follow_links=False, check_spelling=False)

@@ -16,7 +16,9 @@ import re
 from pathlib import Path
 
 from cache.manifest.clip import Clip
+from cache.wording import number_of
 from pipeline.index.files import Found, describe_names, is_video, walk_media
+from pipeline.index.media import take_best
 
 EMOTIONS = {
     "anger": "an",
@@ -60,19 +62,21 @@ def index_enterface(root: Path) -> Found:
         takes.setdefault((subject, emotion, number), []).append(path)
     for (subject, emotion, number), paths in sorted(takes.items()):
         take = f"s{subject}_{EMOTIONS[emotion]}_{number}"
-        for path in paths:
-            clip_id = take if len(paths) == 1 else f"{take}_{path.stem}"
+        stems = {path.stem for path in paths}
+        for stem in sorted(stems):
+            path = take_best([path for path in paths if path.stem == stem], found)
+            clip_id = take if len(stems) == 1 else f"{take}_{stem}"
             found.clips.append(Clip(clip_id, path, label=emotion, speaker=f"subject {subject}"))
     if misnamed:
         found.warnings.append(
-            f"{len(misnamed)} files are not named for the subject and emotion of their folders, "
-            f"which are taken: {describe_names(misnamed)}"
+            f"{number_of(len(misnamed), 'file')} not named for the subject and emotion of the "
+            f"folders, which are taken: {describe_names(misnamed)}"
         )
-    shared = [f"{paths[0].parent}" for paths in takes.values() if len(paths) > 1]
+    shared = [paths[0].parent for paths in takes.values() if len({path.stem for path in paths}) > 1]
     if shared:
         found.warnings.append(
-            f"{len(shared)} sentences have several videos, all taken: "
-            f"{describe_names([found.relative(Path(folder)) for folder in shared])}"
+            f"{number_of(len(shared), 'sentence')} with several videos, all taken: "
+            f"{describe_names([found.relative(folder) for folder in shared])}"
         )
     return found
 

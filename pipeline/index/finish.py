@@ -150,7 +150,10 @@ def _map_label(clip: Clip, labels: Mapping[str, str]) -> Clip:
 
 
 def _check_mapping(clips: Iterable[Clip], labels: Mapping[str, str]) -> None:
-    known = sorted({clip.label for clip in clips if clip.label is not None})
+    known = sorted(
+        {clip.label for clip in clips if clip.label is not None}
+        | {name for clip in clips for name, _ in clip.votes or ()}
+    )
     for old in labels:
         if old not in known:
             hint = did_you_mean(old, known)

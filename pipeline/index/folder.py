@@ -57,8 +57,8 @@ def index_folder(
     with_classes = {parts[0] for _, parts in paths if len(parts) > level}
     if in_splits and not with_classes:
         raise IndexingError(
-            f"{root} has the splits {', '.join(sorted(first))} and no class folder in them; "
-            "expected ROOT/<split>/<class>/clip.mp4"
+            f"{root} has the splits {', '.join(sorted(first))} and no class folder in them on "
+            f"level {level}; expected ROOT/<split>/<class>/clip.mp4, the class on level 2"
         )
     for path, parts in paths:
         unlabelled = in_splits and len(parts) > 1 and parts[0] not in with_classes

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from trainer.commands import options
-from trainer.runs.folder import RunError, format_json, read_run
+from trainer.runs.folder import RunError, format_json, read_run, shared_target
 from trainer.runs.predictions import PredictionsError
 
 
@@ -31,6 +31,7 @@ def compare(run_a: Path, run_b: Path, common: bool, show: int, as_json: bool) ->
     """
     try:
         runs = [read_run(run_a), read_run(run_b)]
+        shared_target(runs)
         from trainer.runs.compare import compare_predictions  # these load scikit-learn and SciPy
         from trainer.runs.terminal import format_comparison
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cache.digest import digest_file
-from trainer.runs.folder import CONFIG, PREDICTIONS, Run, RunError, read_run
+from trainer.runs.folder import CONFIG, PREDICTIONS, Run, RunError, read_run, shared_target
 from trainer.runs.predictions import mean_predictions
 from trainer.runs.run_writer import RunWriter, check_writable
 from trainer.settings import format_toml
@@ -56,6 +56,7 @@ def ensemble_runs(
         raise RunError(f"{output} is one of the runs to average; write to another folder")
     check_writable(output, overwrite=overwrite)
     runs = [read_run(path) for path in paths]
+    target = shared_target(runs)
     names = [f"{number}-{path.name}" for number, path in enumerate(resolved, start=1)]
     pooled = mean_predictions(
         [run.predictions for run in runs], weights, names=[str(path) for path in paths]
@@ -74,17 +75,10 @@ def ensemble_runs(
         }
         for position, (name, path) in enumerate(zip(names, resolved, strict=True))
     ]
-    targets = [run.info.get("label_target") for run in runs]
-    for path, target in zip(paths, targets, strict=True):
-        if target != targets[0]:
-            raise RunError(
-                f"the labels of {paths[0]} are {targets[0] or 'not said of what'}, those of {path} "
-                f"{target or 'not said of what'}; an ensemble is of runs on the same labels"
-            )
     info = {
         "kind": "ensemble",
         "classes": list(pooled.classes),
-        "label_target": targets[0],
+        "label_target": target,
         "speaker_independent": (
             False if False in independent else None if None in independent else True
         ),

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,3 +117,20 @@ def is_finished(path: Path) -> bool:
         return read_json(path / INFO).get("state") == "finished"
     except (RunError, OSError):
         return False
+
+
+def shared_target(runs: Sequence[Run]) -> str | None:
+    """Return what the labels of runs are of, None where no run says it.
+
+    Raises:
+        RunError: two runs say different things: their accuracies don't go together.
+    """
+    said = {run.info.get("label_target") or "": run.path for run in reversed(runs)}
+    said.pop("", None)
+    if len(said) > 1:
+        labels = " and ".join(f"{target!r} in {path}" for target, path in sorted(said.items()))
+        raise RunError(
+            f"the labels are of different things (label_target): {labels}; train all runs on "
+            "manifests with the same label_target"
+        )
+    return next(iter(said), None)

@@ -68,9 +68,11 @@ def test_labels_of_two_kinds_in_one_manifest_are_refused(tmp_path: Path) -> None
         read_manifest(path, check_files=False)
     assert caught.value.problems == (
         "line 3: label_target 'acted' differs from 'crowd' on line 2; "
-        "give one value to all clips, or remove the column",
+        "one manifest has labels of one kind: if these are the same (older manifests don't say "
+        "it), write one value in all rows",
         "line 4: label_target '' differs from 'crowd' on line 2; "
-        "give one value to all clips, or remove the column",
+        "one manifest has labels of one kind: if these are the same (older manifests don't say "
+        "it), write one value in all rows",
     )
 
 

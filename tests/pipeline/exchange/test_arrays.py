@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from pipeline.exchange.arrays import GIB, Npz, read_npy
-from pipeline.exchange.settings import ImportRefusedError
+from pipeline.exchange.settings import ImportRefusedError, ImportSettings
+from pipeline.exchange.sources import open_source
 from tests.pipeline.import_sources import npz, refused, run, values
 
 TIB = 1 << 40
@@ -211,3 +212,31 @@ def test_damaged_bytes_are_refused_and_nothing_else_goes_wrong(tmp_path: Path, s
             outcomes.add(str(error)[: len(str(path))])
     assert outcomes <= {15 + 3, str(path)}
     assert str(path) in outcomes
+
+
+@pytest.mark.parametrize("form", ["npz", "npy-folder"])
+def test_an_array_of_no_bytes_can_declare_no_features_without_end(
+    tmp_path: Path, form: str
+) -> None:
+    data = header((0, TIB))
+    source = archive(tmp_path, data) if form == "npz" else tmp_path / "folder"
+    if form == "npy-folder":
+        source.mkdir()
+        (source / "a.npy").write_bytes(data)
+    message = refused(tmp_path, source, ["a"], format=form)
+    assert "has 1,099,511,627,776 features a step; at most 1,000,000" in message
+
+
+def test_ids_of_no_bytes_are_refused(tmp_path: Path) -> None:
+    path = archive(tmp_path, header((TIB,), "<U0"), "clip.npy")
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr("x.npy", header((1,)) + bytes(4))
+    message = refused(tmp_path, path, ["a"])
+    assert "has the shape (1099511627776,) and the dtype <U0, which hold nothing" in message
+
+
+def test_ids_count_as_the_texts_that_they_become(tmp_path: Path) -> None:
+    path = npz(tmp_path, clip=np.array(["a"] * 1000), x=np.ones((1000, 1), np.float32))
+    settings = ImportSettings("npz", rate=1.0)
+    with pytest.raises(ValueError, match="GiB of memory, more than the"):
+        open_source([path], settings, 10_000)

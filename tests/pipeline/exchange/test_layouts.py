@@ -92,6 +92,15 @@ def test_a_clip_in_which_openface_found_no_face_is_partial_with_the_columns_of_o
     assert values(report, "b").shape == (0, 4)
 
 
+def test_of_two_clips_the_one_with_fewer_features_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "processed"
+    folder.mkdir()
+    (folder / "a.csv").write_text("timestamp, gaze_0_x, AU01_r\n0, abc, 1\n")
+    (folder / "b.csv").write_text("timestamp, gaze_0_x, AU01_r\n0, 1, 1\n")
+    message = refused(tmp_path, folder, ["a", "b"], like="openface", format="csv")
+    assert "clip a: 1 features, expected 2, as most clips have; it lacks gaze_0_x" in message
+
+
 @pytest.mark.parametrize("as_folder", [True, False])
 def test_tables_of_clips_with_other_columns_are_refused_by_name(
     tmp_path: Path, as_folder: bool

@@ -73,7 +73,7 @@ def test_a_column_without_numbers_that_was_asked_for_is_refused_by_line(
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"), [("1.5.2", "'1.5.2'"), ("1_000", "'1_000'"), ("1,234", "'1,234'")]
+    ("text", "shown"), [("1.5.2", "'1.5.2'"), ("1_000", "'1_000'"), ("1,23,4", "'1,23,4'")]
 )
 def test_one_field_that_is_no_number_among_numbers_is_refused_by_line(
     tmp_path: Path, text: str, shown: str
@@ -81,6 +81,19 @@ def test_one_field_that_is_no_number_among_numbers_is_refused_by_line(
     path = csv(tmp_path, "clip,x", "a,1", f'b,"{text}"')
     message = refused(tmp_path, path, ["a", "b"], format="csv")
     assert f"line 3: column x: {shown} is not a number" in message
+
+
+@pytest.mark.parametrize("rows", [["a\t1,234\t1", "b\t2,345\t2"], ["a\t1,234\t1", "b\t0,5\t2"]])
+def test_a_comma_that_could_be_of_thousands_is_refused_and_its_column_never_skipped(
+    tmp_path: Path, rows: list[str]
+) -> None:
+    message = refused(tmp_path, csv(tmp_path, "clip\tx\ty", *rows), ["a", "b"], format="csv")
+    assert "line 2: column x: '1,234' may be a decimal or a thousand; write it with" in message
+
+
+def test_an_empty_file_is_called_empty(tmp_path: Path) -> None:
+    message = refused(tmp_path, csv(tmp_path), ["a"], format="csv")
+    assert "is empty; expected a line with the names of the columns" in message
 
 
 @pytest.mark.parametrize("nothing", ["", "nan", "NA", "N/A", "null", "-nan(ind)", "inf", "-inf"])
@@ -158,7 +171,7 @@ def test_a_byte_that_is_no_text_is_refused_by_line(tmp_path: Path) -> None:
     [
         ("@relation lld\n@attribute name string\n", "line 1: is an ARFF table; let openSMILE"),
         ("'unknown';0.000000;2.5\n'unknown';0.010000;2.6\n", "line 1: holds numbers; expected"),
-        ("", "no column is left"),
+        ("", "is empty; expected a line with the names"),
     ],
 )
 def test_a_table_without_a_header_is_refused(tmp_path: Path, text: str, message: str) -> None:

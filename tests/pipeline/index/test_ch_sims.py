@@ -51,6 +51,11 @@ def test_tables_and_files_may_pad_the_numbers_differently(tmp_path: Path) -> Non
     root = published(tmp_path, table=TABLE.replace(",0001,", ",1,").replace(",0002,", ",00002,"))
     found = index_ch_sims(root)
     assert [clip.path.relative_to(root / "Raw").as_posix() for clip in found.clips] == list(CLIPS)
+    assert [clip.id for clip in found.clips] == [
+        "video_0001-0001",
+        "video_0001-0002",
+        "video_0002-0001",
+    ]
 
 
 def test_version_2_is_read_by_its_own_names(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_one_file_a_take_is_indexed_video_first(tmp_path: Path) -> None:
             "AudioMP3/1091_WSI_SAD_HI.mp3",
         ],
     }
-    assert found.warnings == ["2 takes have sound only: 1040_ITH_SAD_X, 1091_WSI_SAD_HI"]
+    assert found.warnings == ["2 takes with sound only: 1040_ITH_SAD_X, 1091_WSI_SAD_HI"]
 
 
 @pytest.mark.parametrize(
@@ -147,6 +147,11 @@ def test_raters_of_the_face_or_the_voice_alone_can_be_asked_for(tmp_path: Path) 
     voice = index_crema_d(root, label_target="crowd", raters="voice")
     assert voice.clips == []
     assert len(voice.left_out["most votes for several emotions (a tie)"]) == 1
+
+
+def test_raters_are_refused_where_the_labels_are_what_was_acted(tmp_path: Path) -> None:
+    with pytest.raises(IndexingError, match=r"raters voice .* add --label-target crowd"):
+        index_crema_d(published(tmp_path, tabulatedVotes=VOTES), raters="voice")
 
 
 def test_without_counts_the_summary_gives_labels_and_no_votes(tmp_path: Path) -> None:

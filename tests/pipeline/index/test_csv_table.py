@@ -286,3 +286,8 @@ def test_long_names_and_names_that_differ_in_case_are_clips(tmp_path: Path) -> N
     touch(tmp_path, *names)
     found = index_csv(table(tmp_path, "path\n" + "\n".join(names)))
     assert [clip.path.name for clip in found.clips] == names
+
+
+def test_a_root_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(IndexingError, match="gone is not a folder; --root is the one"):
+        index_csv(table(tmp_path, "path,label\na.mp4,sad\n"), root=tmp_path / "gone")

@@ -68,7 +68,7 @@ def test_misspelt_names_are_taken_by_their_folders_and_named(tmp_path: Path) -> 
         ("s4_fe_3", "fear"),
     ]
     assert found.warnings == [
-        "3 files are not named for the subject and emotion of their folders, which are taken: "
+        "3 files not named for the subject and emotion of the folders, which are taken: "
         "subject 3/fear/sentence 1/s3_an_1.avi, subject 4/fear/sentence 2/s14_fe_2.avi, "
         "subject 4/fear/sentence 3/new take.avi"
     ]
@@ -79,8 +79,18 @@ def test_several_videos_of_one_sentence_are_all_taken(tmp_path: Path) -> None:
     found = index_enterface(tmp_path)
     assert [clip.id for clip in found.clips] == ["s5_an_1_s5_an_1", "s5_an_1_s5_an_7"]
     assert found.warnings == [
-        "1 sentences have several videos, all taken: subject 5/anger/sentence 1"
+        "1 sentence with several videos, all taken: subject 5/anger/sentence 1"
     ]
+
+
+def test_a_take_in_two_formats_is_one_clip(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"subject 1/fear/sentence 2/s1_fe_2.{suffix}" for suffix in ("avi", "mp4")))
+    found = index_enterface(tmp_path)
+    assert [(clip.id, clip.path.suffix) for clip in found.clips] == [("s1_fe_2", ".mp4")]
+    assert found.left_out == {
+        "another file of a clip that is in": ["subject 1/fear/sentence 2/s1_fe_2.avi"]
+    }
+    assert found.warnings == []
 
 
 @pytest.mark.parametrize(("emotion", "code"), EMOTIONS.items())

@@ -197,3 +197,12 @@ def test_votes_are_mapped_as_labels_are_and_added_where_classes_become_one(tmp_p
         Clip("a", tmp_path / "a.mp4", "happy", votes=(("happy", 3.0), ("sad", 1.0))),
         Clip("b", tmp_path / "b.mp4", "sad"),
     )
+
+
+def test_a_class_that_only_votes_name_can_be_mapped(tmp_path: Path) -> None:
+    clips = [
+        Clip("a", tmp_path / "a.mp4", "happy", votes=(("happy", 2.0), ("disgust", 1.0))),
+        Clip("b", tmp_path / "b.mp4", "sad"),
+    ]
+    finish_index(found_with(tmp_path, *clips), tmp_path / "m.csv", labels={"disgust": "sad"})
+    assert read_manifest(tmp_path / "m.csv").clips[0].votes == (("happy", 2.0), ("sad", 1.0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
 from cache.codec import fields_to_json
 from cache.manifest.manifest import Manifest
 from cache.settings import read_toml
 from tests.trainer.corpus_helper import CLASSES, small_settings, toy_corpus
 from tests.trainer.experiment_helper import make_manifest, train
+from trainer.commands.compare import compare
 from trainer.data.corpus import Corpus
 from trainer.data.votes import VotesError
 from trainer.heads.head import HeadOutput
@@ -162,8 +165,17 @@ def test_target_and_votes_reach_run_and_reports(
     assert "labels:" not in format_report(nobody.metrics, name="r")
     both = ensemble_runs([run.path, plain.path], tmp_path / "both")
     assert both["label_target"] == "crowd"
-    with pytest.raises(RunError, match="an ensemble is of runs on the same labels"):
-        ensemble_runs([run.path, nobody.path], tmp_path / "other")
+    # Older runs don't say it; that their labels are the same is checked clip by clip.
+    older = ensemble_runs([nobody.path, plain.path], tmp_path / "older")
+    assert older["label_target"] == "crowd"
+    acted = train(with_votes(manifest, "acted"), cache, tmp_path / "acted")
+    message = f"'acted' in {acted.path} and 'crowd' in {run.path}; train all runs on"
+    with pytest.raises(RunError, match=re.escape(message)):
+        ensemble_runs([run.path, nobody.path, acted.path], tmp_path / "other")
+    runs = [str(run.path), str(acted.path)]
+    result = CliRunner().invoke(compare, runs)
+    assert (result.exit_code, message in " ".join(result.output.split())) == (2, True)
+    assert CliRunner().invoke(compare, [runs[0], str(nobody.path)]).exit_code == 0
 
 
 @pytest.mark.slow

@@ -40,7 +40,7 @@ def plan_division(labels: Mapping[str, NDArray[np.int64]], data: DataSettings) -
     """
     if not len(labels.get("train", ())):
         raise StillsError(
-            f"there are no training images, only {', '.join(map(str, labels)) or 'nothing'}"
+            f"there are no training images; there are images of {', '.join(labels) or 'no part'}"
         )
     parts: dict[str, Pieces] = {
         name: [(name, np.arange(len(given)))] for name, given in labels.items()

@@ -138,13 +138,15 @@ def rows_of(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
         StillsError: it is not a CSV table.
         OSError: it can't be read.
     """
+    line = 0  # of the last row that was read
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream)
             header = [name.strip() for name in next(reader, [])]
             for row in reader:
+                line = reader.line_num
                 if row:
                     values = (value.strip() for value in row)
                     yield reader.line_num, dict(zip(header, values, strict=False))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise StillsError(f"{file} is not a CSV table: {error}") from error
+        raise StillsError(f"{file} is not a CSV table, after line {line}: {error}") from error

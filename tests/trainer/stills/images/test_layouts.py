@@ -30,7 +30,7 @@ def test_what_does_not_exist_is_refused(tmp_path: Path) -> None:
 def test_no_training_images_are_refused(tmp_path: Path) -> None:
     make_ferplus(tmp_path)
     (tmp_path / "train.npz").unlink()
-    with pytest.raises(StillsError, match="no training images, only valid, test"):
+    with pytest.raises(StillsError, match="no training images; there are images of valid, test"):
         read_stills(tmp_path, "ferplus", reading())
     with pytest.raises(StillsError, match=r"has no train\.npz, nor is it an \.npz file"):
         read_stills(tmp_path, "npz", reading())
