@@ -32,6 +32,9 @@ LFS_HEADER = b"version https://git-lfs.github.com/spec/"
 MACHINE_FAULTS = (errno.EMFILE, errno.ENFILE)
 # Streams of one clip that start further apart than this carry a damaged clock.
 MAX_START_DIFFERENCE = 600.0
+# Frames that FFmpeg declares in an AVI written into a pipe, where it can't go back to count them;
+# its duration is then made up of them.
+UNCOUNTED = 1 << 30
 # Containers that hold media themselves. Playlists (HLS, DASH, concat) are left out on purpose: such
 # a text file named clip.mp4 makes FFmpeg read other files, and so are still pictures.
 CONTAINERS = (
@@ -197,7 +200,7 @@ def read_info(path: Path, container: InputContainer) -> MediaInfo:
     return MediaInfo(
         path=path,
         container=container.format.name,
-        duration_seconds=_duration(container),
+        duration_seconds=None if video and video.frames >= UNCOUNTED else _duration(container),
         origin=origin,
         video=None
         if video is None
@@ -206,7 +209,7 @@ def read_info(path: Path, container: InputContainer) -> MediaInfo:
             stored_size=(video.height, video.width),
             pixel_ratio=video.sample_aspect_ratio or SQUARE,
             frame_rate=float(video.average_rate) if video.average_rate else None,
-            declared_frames=video.frames or None,
+            declared_frames=video.frames if 0 < video.frames < UNCOUNTED else None,
             start_seconds=_start(video) - origin,
         ),
         audio=None
