@@ -204,11 +204,15 @@ def timed(
 
 
 def shown_again(stream: Any) -> int:
-    """Count the frames that an AVI declares but marks as the one before, shown longer."""
+    """Count the frames that an AVI declares but marks as the one before, shown longer.
+
+    Its stamps count frames. The last frame, which none follows, lasts as long as that before it.
+    """
     entries = stream.index_entries
-    if stream.container.format.name != "avi" or not len(entries):
+    if stream.container.format.name != "avi" or len(entries) < 2:
         return 0
-    return int(entries[-1].timestamp + 1 - len(entries))  # its stamps count frames
+    last = int(entries[-1].timestamp)
+    return 2 * last - int(entries[-2].timestamp) - len(entries)
 
 
 def _failures(stamps: Iterable[int | None]) -> int:
@@ -237,6 +241,7 @@ class Stamps:
         self._failed_pts = self._failed_dts = 0
         self._last_pts = self._last_dts = -(1 << 63)
         self._last_duration = 1
+        self._least_step = 0  # of an AVI that counts in halves of a frame: 2
         self._delay: int | None = None
 
     def choose(self, pts: int | None, dts: int | None, duration: int) -> int | None:
@@ -258,9 +263,12 @@ class Stamps:
 
     def _undelayed(self, dts: int | None, duration: int) -> int:
         if dts is None:  # of the frames that the decoder holds at the end
-            dts = self._last_dts + self._last_duration
+            dts = self._last_dts + max(self._last_duration, self._least_step)
         if self._delay is None:
             self._delay = dts - (dts if self.first_dts is None else self.first_dts)
+        elif dts > self._last_dts:
+            step = dts - self._last_dts
+            self._least_step = min(self._least_step or step, step)
         self._last_dts, self._last_duration = dts, max(1, duration)
         return dts - self._delay
 

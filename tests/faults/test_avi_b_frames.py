@@ -56,6 +56,37 @@ def test_every_frame_has_the_time_it_was_written_for(tmp_path: Path, codec: str)
     assert reader.problems == []
 
 
+def test_an_avi_that_counts_in_half_frames_lacks_none(tmp_path: Path) -> None:
+    """FFmpeg copies H.264 into AVI so: its stamps are 0, 2, 4 ..., and it declares 120 frames."""
+    source, path = write_avi(tmp_path / "a.avi", "libx264"), tmp_path / "halves.avi"
+    with av.open(str(source)) as reading, av.open(str(path), "w") as writing:
+        stream = writing.add_stream_from_template(reading.streams.video[0])
+        stream.time_base = Fraction(1, 50)
+        for number, packet in enumerate(reading.demux(video=0)):
+            if packet.size:
+                packet.pts = packet.dts = 2 * number
+                packet.time_base, packet.duration, packet.stream = Fraction(1, 50), 2, stream
+                writing.mux(packet)
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].frames == 2 * LENGTH
+    reader = VideoReader(path)
+    assert read_all(reader).times * 25 == pytest.approx(np.arange(LENGTH))
+    assert reader.problems == []
+
+
+def test_an_avi_written_into_a_pipe_declares_no_count(tmp_path: Path) -> None:
+    """FFmpeg can't go back to fill it in and leaves 2**30."""
+    path = write_avi(tmp_path / "a.avi", "mpeg4")
+    data = path.read_bytes()
+    counted = LENGTH.to_bytes(4, "little")
+    header, rest = data[:400], data[400:]
+    assert header.count(counted) >= 2
+    path.write_bytes(header.replace(counted, (1 << 30).to_bytes(4, "little")) + rest)
+    reader = VideoReader(path)
+    assert len(read_all(reader)) == LENGTH
+    assert reader.info.declared_frames is None
+
+
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
 def test_a_cut_is_placed_where_the_whole_has_it(tmp_path: Path, codec: str) -> None:
     path = write_avi(tmp_path / "a.avi", codec)
