@@ -21,7 +21,7 @@ from cache.span import Span
 from pipeline.faces.detect import HogDetector
 from pipeline.media.aspect import SQUARE, is_square
 from pipeline.media.container import MediaError, MediaInfo, check_limits, probe
-from pipeline.media.declared import find_cut_off
+from pipeline.media.declared import check_any_stream, find_cut_off
 from pipeline.media.frames import DecodeSettings, VideoReader
 from pipeline.media.oddities import CHANGING_RATIO
 from pipeline.media.sound import SILENCE, WaveformReader
@@ -117,8 +117,7 @@ def _examine(clip: Clip, sample: int) -> Examination:
     settings = DecodeSettings()
     with time_limit(HANG_SECONDS):
         info = probe(clip.path, settings)
-    if not info.has_video and not info.has_audio:
-        raise MediaError(f"{clip.path} has neither picture nor sound")
+    check_any_stream(info)
     check_limits(info, settings, clip.span)
     source = read_source(clip.path)
     hearing = _listen(clip, settings) if info.has_audio else Hearing()

@@ -26,6 +26,7 @@ from pipeline.extract.picture import extract_faces, extract_networks
 from pipeline.extract.plan import Kind, Plan, PlannedSet
 from pipeline.extract.sound import extract_audio, extract_grids
 from pipeline.faces.choice import MisfitError
+from pipeline.media.declared import check_any_stream
 from pipeline.media.frames import MediaError, probe
 from pipeline.workers.error import MachineError
 from pipeline.workers.remote import is_connected
@@ -71,8 +72,7 @@ def _compute(clip: Clip, plan: Plan, results: dict[str, SetResult], watch: Stopw
         with time_limit(plan.settings.hang_seconds):
             info = probe(clip.path, plan.settings.decode)
         job = Job(clip, plan, source, info, watch)
-        if job.info.video is None and job.info.audio is None:
-            raise MediaError(f"{clip.path} has neither picture nor sound")
+        check_any_stream(info)
     except Exception as error:  # noqa: BLE001 - see _reason
         todo = [planned for planned in plan.sets if planned.name not in results]
         results |= record_failures(clip, plan, todo, source, "open", _reason(error))

@@ -15,7 +15,7 @@ import av
 from av.container import InputContainer
 
 from cache.span import WHOLE_FILE, Span
-from pipeline.media.container import MediaInfo, audio_stream, open_media, video_stream
+from pipeline.media.container import MediaError, MediaInfo, audio_stream, open_media, video_stream
 from pipeline.media.packets import Faults, demuxed
 from pipeline.media.settings import DecodeSettings
 from pipeline.media.sizes import Shortage, find_shortage
@@ -62,6 +62,8 @@ def find_cut_off(
         frames = AVI_TOLERANCE if is_avi else PICTURE_TOLERANCE
         tolerance = frames / ((info.video and info.video.frame_rate) or 25.0)
     here = 0.0 if end is None else end
+    if shortage is not None and shortage.index:
+        return "the file's index is cut off: frames, or a whole stream, may be missing"
     if shortage is None or here + tolerance >= wanted:
         return None
     with open_media(info.path, settings) as container:
@@ -90,6 +92,18 @@ def find_cut_off(
     if not here < declared < math.inf:
         return f"the {kind} ends at {here:.2f} s, where the file is cut off (no length is declared)"
     return f"the {kind} ends at {here:.2f} s of {declared:.2f} s declared"
+
+
+def check_any_stream(info: MediaInfo) -> None:
+    """Refuse a file of which no stream can be used.
+
+    Raises:
+        MediaError: there is neither picture nor sound; says so if the file is cut off.
+    """
+    if info.video is None and info.audio is None:
+        shortage = find_shortage(info.path, info.container)
+        why = ": it is cut off" if shortage and not shortage.counted else ""
+        raise MediaError(f"{info.path} has neither picture nor sound{why}")
 
 
 def measure_ends(container: InputContainer, origin: float) -> dict[int, float]:
@@ -125,7 +139,7 @@ def _declared_end(container: InputContainer, stream: Any, shortage: Shortage) ->
         return (start + 8 * shortage.num_bytes / rate, True) if rate else (math.inf, False)
     if name == "avi" and stream.frames and not (shortage.counted and stream.type == "audio"):
         return start + float(stream.frames * stream.time_base), True
-    if name in ("mov", "mp3", "flac") and stream.duration and not shortage.media:
+    if name in ("mov", "mp3", "flac", "mxf") and stream.duration and not shortage.media:
         return start + float(stream.duration * stream.time_base), True
     if name == "matroska" and container.duration:
         whole = container.duration / av.time_base

@@ -22,6 +22,7 @@ EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 W64_DATA = bytes.fromhex("64617461f3acd3118cd100c04f8edb8a")
+MXF_HEADER = bytes.fromhex("060e2b34020501010d0102010102")
 MEDIA_BOXES = (b"mdat", b"moof", b"styp", b"sidx", b"emsg", b"prft")
 
 
@@ -37,6 +38,7 @@ class Shortage:
         num_bytes: of the sound by the header of a file that holds nothing else.
         ended: indices of the streams that come to their marked end nevertheless; None where
             streams lie side by side, so that one that ends well before the other tells it itself.
+        index: whether the file's index itself is cut off: streams and frames may be unknown.
     """
 
     counted: bool = False
@@ -44,6 +46,7 @@ class Shortage:
     seconds: float | None = None
     num_bytes: int | None = None
     ended: frozenset[int] | None = None
+    index: bool = False
 
 
 def find_shortage(path: Path, container: str) -> Shortage | None:
@@ -82,6 +85,8 @@ def _mov(file: BinaryIO, size: int) -> Shortage | None:
         position += length
         if position == size:
             return None
+        if position > size and kind == b"moov":
+            return Shortage(index=True)
         if position > size:
             ended: frozenset[int] | None = frozenset() if fragmented else None
             return Shortage(media=fragmented, ended=ended) if kind in MEDIA_BOXES else None
@@ -266,6 +271,16 @@ def _asf(file: BinaryIO, size: int) -> Shortage | None:
     return Shortage(media=True, seconds=play / 1e7 - preroll / 1e3)
 
 
+def _mxf(file: BinaryIO, size: int) -> Shortage | None:
+    """The footer that the first partition points to lies behind the end."""
+    head = file.read(HEAD)
+    at = head.find(MXF_HEADER)
+    length = head[at + 16]  # in BER: itself, or how many bytes follow that hold it
+    pack = at + 17 + (length & 0x7F if length & 0x80 else 0)
+    (footer,) = struct.unpack_from(">Q", head, pack + 24)
+    return Shortage() if at >= 0 and footer >= size else None
+
+
 LOOKS: dict[str, Callable[[BinaryIO, int], Shortage | None]] = {
     "mov": _mov,
     "matroska": _matroska,
@@ -280,4 +295,5 @@ LOOKS: dict[str, Callable[[BinaryIO, int], Shortage | None]] = {
     "mp3": _mp3,
     "flv": _flv,
     "asf": _asf,
+    "mxf": _mxf,
 }

@@ -30,6 +30,7 @@ PICTURES = {
     "avi": Recipe(".avi", MPEG4, MP3),
     "avi without sound": Recipe(".avi", MPEG4),
     "flv": Recipe(".flv", h264(), AAC),
+    "mxf": Recipe(".mxf", plain("mpeg2video", "-g", "12", "-q:v", "3"), ("-c:a", "pcm_s16le")),
     "wmv": Recipe(".wmv", plain("wmv2", "-g", "12", "-q:v", "3"), ("-c:a", "wmav2")),
 }
 SOUNDS = {

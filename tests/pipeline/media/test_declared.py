@@ -4,6 +4,7 @@ import functools
 import re
 import struct
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 
 from cache.span import WHOLE_FILE, Span
 from pipeline.media.container import DecodeSettings, probe
-from pipeline.media.declared import find_cut_off, measure_ends
+from pipeline.media.declared import check_any_stream, find_cut_off, measure_ends
 from pipeline.media.frames import MediaError, VideoReader
 from pipeline.media.sizes import ASF_HEADER, EBML, LOOKS, SEGMENT, W64_DATA, find_shortage
 from pipeline.media.sound import WaveformReader
@@ -88,6 +89,9 @@ def encode(suffix: str, picture: float, sound: float, *more: tuple[str, str]) ->
             options={**options, **dict(more)},
         )
         return path.read_bytes()
+
+
+INDEX_CUT = "the file's index is cut off: frames, or a whole stream, may be missing"
 
 
 def keep(path: Path, share: float) -> Path:
@@ -170,6 +174,23 @@ def test_an_index_that_is_cut_off_costs_nothing(tmp_path: Path) -> None:
     path = write_media(tmp_path, "mkv")
     path.write_bytes(path.read_bytes()[:-1])
     assert sentences(path) == (None, None)
+
+
+def test_an_mp4_whose_index_is_cut_off_may_lack_anything(tmp_path: Path) -> None:
+    path = write_media(tmp_path, "mp4", movflags="disable_chpl")  # and not faststart
+    content = path.read_bytes()
+    path.write_bytes(content[:-20])
+    assert sentences(path) == (INDEX_CUT, INDEX_CUT)
+    # Of its first boxes no stream can be made out.
+    path.write_bytes(content[: content.index(b"moov") + 160])
+    with pytest.raises(MediaError, match="neither picture nor sound: it is cut off"):
+        check_any_stream(probe(path))
+
+
+def test_a_whole_file_without_a_stream_is_not_called_cut_off(tmp_path: Path) -> None:
+    info = probe(write_media(tmp_path, "mkv"))
+    with pytest.raises(MediaError, match=r"neither picture nor sound$"):
+        check_any_stream(replace(info, video=None, audio=None))
 
 
 def test_a_cut_before_the_end_of_what_is_there_is_whole(tmp_path: Path) -> None:
