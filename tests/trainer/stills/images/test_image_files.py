@@ -72,7 +72,10 @@ def test_transparent_pixels_become_black_whatever_lies_below(tmp_path: Path) -> 
         corners(saved(tmp_path / "a.png", Image.fromarray(rgba))) == [[0] * 3] * 2 + [[200] * 3] * 2
     )
     grey = rgba[..., 2:]
-    pixels = saved(tmp_path / "b.png", Image.fromarray(grey, "LA"))
+    pixels = saved(
+        tmp_path / "b.png",
+        Image.merge("LA", [Image.fromarray(band) for band in np.moveaxis(grey, 2, 0)]),
+    )
     assert corners(pixels)[0] == [0] * 3
     palette = Image.fromarray(quarters()).convert("P")
     pixels = saved(tmp_path / "c.png", palette, transparency=palette.getpixel((0, 0)))
