@@ -19,8 +19,6 @@ from typing import Any
 
 import click
 
-from benchmarks.machine import describe_machine, write_result
-
 HERE = Path(__file__).parents[2]
 RATES = ("frames_per_second", "seconds_of_sound_per_second")
 
@@ -70,6 +68,9 @@ def main(
     if once:
         click.echo(json.dumps(decode_once(paths)))
         return
+    # Not above: it loads PyTorch, whose many objects the collector walks while the rounds decode.
+    from benchmarks.machine import describe_machine, write_result
+
     result: dict[str, Any] = {"machine": describe_machine(), "files": len(paths), "rounds": rounds}
     checkouts = {"here": HERE} | ({"against": against.absolute()} if against else {})
     measured: dict[str, list[dict[str, float]]] = {name: [] for name in checkouts}

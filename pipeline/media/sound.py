@@ -301,7 +301,7 @@ class WaveformReader:
                 )
             time_base = stream.time_base or 1
             near = start - LEAD_IN + info.origin if seek else None
-            sought = seek
+            sought, names = seek, dict[str, tuple[str, ...]]()
             for frame in decoded_frames(container, stream, faults, near):
                 stamp = None if frame.pts is None else float(frame.pts * time_base)
                 seconds = None if stamp is None else stamp - info.origin - start
@@ -320,8 +320,9 @@ class WaveformReader:
                     # From here on samples at 16 kHz fall where those of the whole file do.
                     values, seconds = values[:, off:], first + (count + off) / rate
                     sought = False
-                names = tuple(channel.name for channel in layout.channels)
-                yield Piece(seconds, rate, layout.name, names, values)
+                if layout.name not in names:
+                    names[layout.name] = tuple(channel.name for channel in layout.channels)
+                yield Piece(seconds, rate, layout.name, names[layout.name], values)
             if sought:
                 raise SeekMissedError
 
