@@ -276,7 +276,8 @@ class VideoReader:
         if not decoded:
             part = ""
             if not self.span.is_whole:
-                part = f" between {self.span.start or 0} s and {self.span.end or 'its end'} s"
+                stop = "its end" if self.span.end is None else f"{round(self.span.end, 3)} s"
+                part = f" between {round(self.span.begin, 3)} s and {stop}"
             reasons = met.faults.problems() or [met.stopped or "no reason given"]
             reasons += [cut_off] if cut_off else []
             raise MediaError(f"{self.path}: no frame could be decoded{part} ({'; '.join(reasons)})")
