@@ -32,8 +32,9 @@ LFS_HEADER = b"version https://git-lfs.github.com/spec/"
 MACHINE_FAULTS = (errno.EMFILE, errno.ENFILE)
 # Streams of one clip that start further apart than this carry a damaged clock.
 MAX_START_DIFFERENCE = 600.0
-# Bytes that an AVI spends on a frame at least, be it empty: the header of its chunk.
-AVI_FRAME_BYTES = 8
+# Frames from here on are no count, but what FFmpeg declares in an AVI that it writes into a pipe:
+# it can't go back to the header. The file's duration is then made up of them.
+UNCOUNTED = 1 << 29
 # Containers that hold media themselves. Playlists (HLS, DASH, concat) are left out on purpose: such
 # a text file named clip.mp4 makes FFmpeg read other files, and so are still pictures.
 CONTAINERS = (
@@ -197,8 +198,7 @@ def read_info(path: Path, container: InputContainer) -> MediaInfo:
     if starts and max(starts) - origin > MAX_START_DIFFERENCE:
         origin = starts[0]
     declared = video.frames if video is not None else 0
-    # A program that writes an AVI into a pipe can't go back to the count; it leaves a huge one.
-    counted = container.format.name != "avi" or declared * AVI_FRAME_BYTES <= path.stat().st_size
+    counted = declared < UNCOUNTED
     return MediaInfo(
         path=path,
         container=container.format.name,
