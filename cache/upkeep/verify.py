@@ -18,8 +18,10 @@ from cache.packs.build import KIND as PACK
 from cache.packs.pack import find_packs
 from cache.sets.feature_set import FAILURES, FeatureSet, list_sets, shard_name
 from cache.sets.scan import check_cache, find_broken_sets, find_temporaries
+from cache.upkeep.rounds import Round
 from cache.upkeep.status import find_stale_packs
 
+_BATCH = 64  # files a process is given at once, between two looks at the clock
 Kind = Literal["entry", "failure", "pack", "set"]
 
 
@@ -51,6 +53,8 @@ class VerifyReport(JsonFields):
         removed: those of them that were removed.
         stale_packs: names of packs that are whole and can't be used as they are, and why.
         temporaries: temporary files, of writers dead or alive; ``gc`` removes the dead ones.
+        left: files that the round still has to read; 0 where no limit of time was set.
+        round_started: when the round began, as ISO 8601; empty where no limit was set.
     """
 
     cache: Path
@@ -61,6 +65,8 @@ class VerifyReport(JsonFields):
     removed: tuple[Path, ...]
     stale_packs: dict[str, str]
     temporaries: tuple[Path, ...]
+    left: int = 0
+    round_started: str = ""
 
 
 def verify_cache(
@@ -69,21 +75,28 @@ def verify_cache(
     sets: Sequence[FeatureSet] | None = None,
     remove: bool = False,
     jobs: int = 1,
+    seconds: float | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> VerifyReport:
-    """Recompute every checksum of a cache.
+    """Recompute every checksum of a cache, or as many as a limit of time allows.
 
     Args:
         cache: its folder.
         sets: the sets to look at; None: all, and the packs.
         remove: remove damaged entries, failure records and packs, so that they are made anew.
         jobs: number of processes that read.
+        seconds: end after about as long, and go on there the next time, see
+            ``cache.upkeep.rounds``; not together with ``sets``. None: read everything.
         progress: called with the number of files read and their total.
 
     Raises:
         NotACacheError: the folder is not a cache.
+        CacheWriteError: how far it came can't be noted.
         OSError: it can't be read, or a damaged file can't be removed.
+        ValueError: ``seconds`` and ``sets`` are both given.
     """
+    if seconds is not None and sets is not None:
+        raise ValueError("a limit of time goes round the whole cache; leave out the sets")
     check_cache(cache)
     there = list_sets(cache)
     chosen = there if sets is None else list(sets)
@@ -93,12 +106,22 @@ def verify_cache(
     damage: list[Damage] = []
     if sets is None:
         damage += [Damage("set", path, reason) for path, reason in find_broken_sets(cache)]
-    with _mapping(jobs) as run:
-        for number, found in enumerate(run(files)):
-            if found:
-                damage.append(found)
-            if progress:
-                progress(number + 1, len(files))
+    round_ = None if seconds is None else Round(cache, [file.path for file in files], seconds)
+    if round_ is not None:
+        by_path = {file.path: file for file in files}
+        files = [by_path[path] for path in round_.todo]
+    num_read = 0
+    with _mapping(jobs) as run, round_ or contextlib.nullcontext():
+        for start in range(0, len(files), batch := jobs * _BATCH):
+            for found in run(files[start : start + batch]):
+                num_read += 1
+                if found:
+                    damage.append(found)
+                if progress:
+                    progress(num_read, len(files))
+            if round_ is not None and round_.is_over(num_read):
+                break
+    num_left, files = len(files) - num_read, files[:num_read]
     removed = [item.path for item in damage if remove and _remove(item, files)]
     damaged = {item.path for item in damage}
     kinds = [file.kind for file in files]
@@ -111,6 +134,8 @@ def verify_cache(
         removed=tuple(removed),
         stale_packs=find_stale_packs([path for path in packs if path not in damaged], there),
         temporaries=tuple(find_temporaries(cache)),
+        left=num_left,
+        round_started=round_.started if round_ else "",
     )
 
 
@@ -169,4 +194,4 @@ def _mapping(
         yield lambda files: map(_find_damage, files)
         return
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        yield lambda files: pool.map(_find_damage, files, chunksize=32)
+        yield lambda files: pool.map(_find_damage, files, chunksize=16)

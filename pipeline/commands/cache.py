@@ -1,44 +1,41 @@
-"""``avfuse cache``: check, clean, pack, import into or export from a cache.
+"""``avfuse cache``: check, clean, pack, merge, compare, import into or export from a cache.
 
 Exit codes: 0 all is well, 1 something is damaged, failed or missing, 2 wrong use.
 """
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
-from cache.commit import CacheWriteError
 from cache.digest import JSON
-from cache.entries.entry import EntryError
-from cache.manifest.manifest import ManifestError, read_manifest
-from cache.packs.pack import Pack, PackError, open_pack
+from cache.manifest.manifest import read_manifest
+from cache.packs.pack import Pack, open_pack
 from cache.progress import Progress
-from cache.sets.feature_set import FeatureSet, SetError, find_set
-from cache.sets.scan import NotACacheError, check_cache
-from cache.upkeep.gc import DAY_SECONDS, SetInUseError, find_garbage, remove_garbage
+from cache.sets.feature_set import FeatureSet, find_set
+from cache.sets.scan import check_cache
+from cache.upkeep.gc import DAY_SECONDS, find_garbage, remove_garbage
 from cache.upkeep.status import read_status
 from cache.upkeep.verify import verify_cache
 from cache.wording import number_of
 from pipeline.commands import options
+from pipeline.commands.cache_diff import diff_command
 from pipeline.commands.cache_export import export_command
 from pipeline.commands.cache_import import import_command
+from pipeline.commands.cache_merge import merge_command
+from pipeline.commands.cache_output import plain_errors, print_json
 from pipeline.commands.cache_report import format_size, format_status
 from pipeline.commands.group import Group
 
 HOUR_SECONDS = 3600.0
-MAX_SHOWN = 20
 
 
 @click.group(cls=Group)
 def cache() -> None:
-    """Check, clean, pack, import into or export from a cache.
+    """Check, clean, pack, merge, compare, import into or export from a cache.
 
     Name a set by its name, resnet18; if the cache has several of that name, add the first digits
     of its key: resnet18-3fa9.
@@ -47,6 +44,8 @@ def cache() -> None:
 
 cache.add_command(import_command)
 cache.add_command(export_command)
+cache.add_command(merge_command)
+cache.add_command(diff_command)
 
 
 @cache.command()
@@ -55,10 +54,10 @@ cache.add_command(export_command)
 @options.JSON
 def status(cache: Path, manifest: Path | None, as_json: bool) -> None:
     """Show every feature set: entries, states, size, and why it looks stale."""
-    with _plain_errors():
+    with plain_errors():
         found = read_status(cache, _read_clips(manifest))
     if as_json:
-        _print_json(found.to_json())
+        print_json(found.to_json())
     else:
         click.echo(format_status(found))
     sys.exit(0 if found.healthy else 1)
@@ -77,15 +76,27 @@ def status(cache: Path, manifest: Path | None, as_json: bool) -> None:
     type=click.IntRange(1),
     help="Number of worker processes.",
 )
+@click.option(
+    "--for",
+    "seconds",
+    type=options.Seconds(),
+    help="Time after which to stop, such as 10m; the next call goes on there, oldest files first.",
+)
 @options.JSON
-def verify(cache: Path, sets: str | None, remove: bool, jobs: int, as_json: bool) -> None:
+def verify(
+    cache: Path, sets: str | None, remove: bool, jobs: int, seconds: float | None, as_json: bool
+) -> None:
     """Read every file through and recompute its checksums."""
-    with _plain_errors(), Progress("files") as progress:
+    if seconds is not None and sets:
+        raise click.UsageError("--for goes round the whole cache; leave out --sets")
+    with plain_errors(), Progress("files") as progress:
         check_cache(cache)
         chosen = _find_sets(cache, sets) or None
-        report = verify_cache(cache, sets=chosen, remove=remove, jobs=jobs, progress=progress.show)
+        report = verify_cache(
+            cache, sets=chosen, remove=remove, jobs=jobs, seconds=seconds, progress=progress.show
+        )
     if as_json:
-        _print_json(report.to_json())
+        print_json(report.to_json())
     else:
         for item in report.damage:
             done = " (removed)" if item.path in report.removed else ""
@@ -102,12 +113,19 @@ def verify(cache: Path, sets: str | None, remove: bool, jobs: int, as_json: bool
             f"{number_of(report.failures, 'record')} of failures and "
             f"{number_of(report.packs, 'pack')} read; {len(report.damage)} damaged"
         )
+        if seconds is not None:
+            left = number_of(report.left, "file")
+            click.echo(
+                f"{left} left of the round begun {report.round_started}; the same command goes on"
+                if report.left
+                else f"the round begun {report.round_started} is complete"
+            )
     sys.exit(1 if report.damage else 0)
 
 
 @cache.command()
 @options.CACHE_FOLDER
-@click.option("--dry-run", is_flag=True, help="List what would be removed, and remove nothing.")
+@click.option("--dry-run", is_flag=True, help="List what would be done, and change nothing.")
 @click.option("--orphaned", is_flag=True, help="Also remove sets made from a set that is gone.")
 @click.option("--sets", metavar="NAME,NAME", help="Feature sets to remove as well.")
 @click.option(
@@ -127,7 +145,7 @@ def gc(
     as_json: bool,
 ) -> None:
     """Remove temporary files of dead writers, stale packs and, on request, sets."""
-    with _plain_errors():
+    with plain_errors():
         check_cache(cache)
         garbage = find_garbage(
             cache,
@@ -138,7 +156,7 @@ def gc(
         freed = 0 if dry_run else remove_garbage(garbage)
     if as_json:
         items = [{**vars(item), "path": str(item.path)} for item in garbage]
-        _print_json({"garbage": items, "removed": not dry_run, "freed_bytes": freed})
+        print_json({"garbage": items, "removed": not dry_run, "freed_bytes": freed})
         return
     for item in garbage:
         click.echo(f"{item.kind}: {item.path} ({format_size(item.bytes)}): {item.reason}")
@@ -178,7 +196,7 @@ def pack(
     as_json: bool,
 ) -> None:
     """Build the packs of SET that training reads, unless they exist and are fresh."""
-    with _plain_errors():
+    with plain_errors():
         check_cache(cache)
         feature_set = find_set(cache, name)
         clips = _read_clips(manifest)
@@ -198,7 +216,7 @@ def pack(
                     )
                 )
     if as_json:
-        _print_json([_describe(item, array) for item, array in zip(packs, arrays, strict=True)])
+        print_json([_describe(item, array) for item, array in zip(packs, arrays, strict=True)])
         return
     for item, array in zip(packs, arrays, strict=True):
         for clip, reason in item.skipped.items():
@@ -224,10 +242,6 @@ def _describe(item: Pack, array: str) -> dict[str, JSON]:
     }
 
 
-def _print_json(value: JSON) -> None:
-    click.echo(json.dumps(value, indent=2, default=dict))
-
-
 def _find_sets(cache: Path, names: str | None) -> list[FeatureSet]:
     """Find the sets that ``--sets`` names; none if it isn't given."""
     return [find_set(cache, name.strip()) for name in (names or "").split(",") if name.strip()]
@@ -238,19 +252,3 @@ def _read_clips(manifest: Path | None) -> list[str] | None:
     if manifest is None:
         return None
     return [clip.id for clip in read_manifest(manifest, check_files=False).clips]
-
-
-@contextmanager
-def _plain_errors() -> Iterator[None]:
-    """Print an error without a traceback, and exit with 2 for wrong use, else 1."""
-    try:
-        yield
-    except (NotACacheError, SetError, ManifestError) as error:
-        _fail(error, code=2)
-    except (PackError, EntryError, SetInUseError, CacheWriteError, OSError) as error:
-        _fail(error, code=1)
-
-
-def _fail(error: Exception, *, code: int) -> NoReturn:
-    click.echo(f"Error: {error}", err=True)
-    sys.exit(code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
@@ -30,3 +31,22 @@ DEVICE = click.option(
     help="Device to compute on: auto, cpu, cuda or cuda:N.",
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class Seconds(click.ParamType[float]):
+    """Time span such as ``90s``, ``10m`` or ``1.5h``, as seconds."""
+
+    name = "time"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the seconds that a text stands for; refuse any other text."""
+        match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([smh])", str(value).strip())
+        if match is None:
+            self.fail(
+                f"{value!r} is no time; expected a number and s, m or h, as in 10m", param, ctx
+            )
+        return float(match[1]) * _UNITS[match[2]]

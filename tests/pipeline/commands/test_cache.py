@@ -250,3 +250,67 @@ def test_a_cache_that_can_not_be_read_is_an_error_without_a_traceback(
     monkeypatch.setattr("cache.upkeep.status.list_sets", forbidden)
     result = run("status", feature_set.cache)
     assert (result.exit_code, "Error: [Errno 13] Permission" in result.stderr) == (1, True)
+
+
+def test_merge_copies_names_conflicts_and_ends_with_1_for_them(
+    feature_set: FeatureSet, tmp_path: Path
+) -> None:
+    into = tmp_path / "into"
+    result = run("merge", into, feature_set.cache)
+    assert result.exit_code == 0
+    folder = feature_set.folder.name
+    assert result.output.splitlines() == [
+        f"{folder}: 3 entries and 0 records of failures copied, 0 entries there already",
+        "0 files left out",
+    ]
+    path = FeatureSet.open(into / folder).entry_path("a")
+    path.write_bytes(path.read_bytes()[:-1])
+    result = run("merge", into, feature_set.cache, "--json")
+    assert result.exit_code == 1
+    found = json.loads(result.output)
+    assert found["sets"][folder] == {"copied": 0, "same": 2, "failures": 0}
+    assert [item["outcome"] for item in found["left_out"]] == ["conflict"]
+    result = run("merge", into, into)
+    assert result.exit_code == 2
+    assert "are one cache" in result.output
+    assert "Traceback" not in run("merge", into, tmp_path / "gone").output
+
+
+def test_diff_tells_what_differs_and_ends_with_1(feature_set: FeatureSet, tmp_path: Path) -> None:
+    result = run("diff", feature_set.cache, feature_set.cache)
+    assert result.exit_code == 0
+    assert "3 clips in both, 3 equal to the last bit" in result.output
+    spec = SetSpec("resnet18", {"size": 17}, 1, weights="a" * 64)
+    other = fill(FeatureSet(feature_set.cache, spec).create({}), tmp_path)
+    with other.writer("b", source=read_source(tmp_path / "clip.mp4"), provenance={}) as writer:
+        values = np.ones((STEPS, 5), np.float32)
+        values[2, 3] = 3
+        writer.append(times=np.arange(STEPS) / 25, basic=values)
+        writer.finish()
+    result = run("diff", feature_set.folder, other.folder)
+    assert result.exit_code == 1
+    lines = [line.strip() for line in result.output.splitlines()]
+    # 35 ones against 34 and a 3: 37 / sqrt(35 * 43) = 0.953748.
+    assert lines[1:] == [
+        "settings.size: 13 -> 17",
+        "untrained: true -> false",
+        "3 clips in both, 2 equal to the last bit",
+        "basic: differs in 1 clip; lowest cosine 0.953748; largest difference 2, of values up to 3",
+        "b: basic: cosine 0.953748, largest difference 2",
+    ]
+    found = json.loads(run("diff", feature_set.folder, other.folder, "--json").output)
+    assert found[0]["clips"][1]["arrays"][0]["largest"] == 2
+    result = run("diff", feature_set.cache, tmp_path / "gone")
+    assert (result.exit_code, "does not exist" in result.output) == (2, True)
+
+
+def test_verify_in_sittings_says_what_is_left(feature_set: FeatureSet) -> None:
+    result = run("verify", feature_set.cache, "--for", "10m")
+    assert result.exit_code == 0
+    assert result.output.splitlines()[-1].startswith("the round begun 2")
+    assert result.output.splitlines()[-1].endswith("is complete")
+    result = run("verify", feature_set.cache, "--for", "soon")
+    assert result.exit_code == 2
+    assert "expected a number and s, m or h, as in 10m" in result.output
+    result = run("verify", feature_set.cache, "--for", "1h", "--sets", "resnet18")
+    assert (result.exit_code, "leave out --sets" in result.output) == (2, True)
