@@ -114,6 +114,12 @@ def freed_memory_given_back() -> Iterator[None]:
         trim(0)
 
 
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let files that were written just now count as written seconds ago."""
+    monkeypatch.setattr("cache.entries.source.CLOCK_NS", 0)
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder of real clips, sound and scores that AVFUSE_TEST_DATA names."""

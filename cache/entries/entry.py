@@ -1,9 +1,12 @@
 """Entries: one clip's arrays in one HDF5 file, with where they came from and what they add up to.
 
 Root attributes, all ASCII: ``clip``, ``key``, ``state``, and as JSON ``missing``, ``source``,
-``attributes``, ``provenance``; ``checksum`` is the SHA-256 over all of these and over the
-``sha256`` that each dataset carries. The header in front (``cache.entries.sealed``) repeats clip,
-key, state, source and the number of steps, so that they can be read without HDF5.
+``upstream``, ``attributes``, ``provenance``; ``checksum`` is the SHA-256 over all of these and over
+the ``sha256`` that each dataset carries. The header in front (``cache.entries.sealed``) repeats
+clip, key, state, source, upstream and the number of steps, so that they can be read without HDF5.
+
+An entry has an *identity*, a digest of what it holds whoever made it and when. An entry that is
+made from another states the other's, and is of use only beside that one.
 """
 
 from __future__ import annotations
@@ -39,6 +42,7 @@ EntryState: TypeAlias = Literal["ok", "partial"]
 
 KIND = "entry"
 TIMES = "times"
+_ATTRIBUTES = ("clip", "key", "state", "missing", "source", "upstream", "attributes", "provenance")
 
 
 class EntryError(ValueError):
@@ -58,6 +62,7 @@ class Entry:
         source: the file that they were made from.
         provenance: versions, host, date, command.
         checksums: name to SHA-256 of each of the entry's arrays.
+        upstream: name of each set that it was made from to the identity of the clip's entry there.
     """
 
     clip: str
@@ -68,6 +73,12 @@ class Entry:
     source: Source
     provenance: dict[str, Any]
     checksums: dict[str, str]
+    upstream: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> str:
+        """See ``entry_identity``."""
+        return entry_identity(self.missing, self.source, self.attributes, self.checksums)
 
     def __getitem__(self, name: str) -> np.ndarray:
         """Return one of the arrays that were read."""
@@ -86,6 +97,8 @@ class EntryHeader:
         source: the file that it was made from.
         seal: the general header: size, time, digest.
         facts: those of its attributes that its writer put here too.
+        upstream: see ``Entry``; empty in layout 1, which knew none.
+        identity: the entry's own; empty in layout 1.
     """
 
     clip: str
@@ -95,6 +108,8 @@ class EntryHeader:
     source: Source
     seal: Header
     facts: Mapping[str, Any] = field(default_factory=dict)
+    upstream: Mapping[str, str] = field(default_factory=dict)
+    identity: str = ""
 
 
 def read_entry_header(path: Path) -> EntryHeader:
@@ -118,7 +133,20 @@ def read_entry_header(path: Path) -> EntryHeader:
         Source.from_json(fields["source"]),
         seal,
         fields.get("facts", {}),
+        fields.get("upstream", {}),
+        fields.get("identity", ""),
     )
+
+
+def read_identity(path: Path) -> str:
+    """Return an entry's identity: from its header, or of layout 1 from its attributes.
+
+    Raises:
+        FileNotFoundError: there is no entry.
+        EntryError: it is damaged.
+        OSError: it can't be read.
+    """
+    return read_entry_header(path).identity or read_entry(path, ()).identity
 
 
 def read_entry(path: Path, names: Sequence[str] | None = None, *, verify: bool = False) -> Entry:
@@ -157,27 +185,57 @@ def _verify(path: Path) -> EntryHeader:
         raise _damaged(path, f"it belongs to clip {header.clip}")
     entry, values = _read(path, header, None, verify=True)
     facts = {name: entry.attributes.get(name) for name in header.facts}
-    if (values["clip"], values["key"], entry.state, entry.source, facts) != (
+    if (values["clip"], values["key"], entry.state, entry.source, entry.upstream, facts) != (
         header.clip,
         header.key,
         header.state,
         header.source,
+        header.upstream,
         header.facts,
     ):
         raise _damaged(path, "its header and its attributes disagree")
     if values["checksum"] != attributes_checksum(values, entry.checksums):
         raise _damaged(path, "its attributes don't match their checksum")
+    if header.identity not in ("", entry.identity):
+        raise _damaged(path, "its identity isn't that of what it holds")
     problem = find_length_problem({name: len(array) for name, array in entry.arrays.items()})
     if problem or len(entry.arrays[TIMES]) != header.steps:
         raise _damaged(path, problem or f"{TIMES} doesn't have {header.steps} steps")
     return header
 
 
+def entry_identity(
+    missing: Sequence[str],
+    source: Source,
+    attributes: Mapping[str, JSON],
+    checksums: Mapping[str, str],
+) -> str:
+    """Return the digest of what an entry holds: the same for equal arrays of the same content.
+
+    Provenance and dates are left out, so that an entry that is made again needn't change it.
+
+    Args:
+        missing: what the entry lacks.
+        source: the file that it was made from.
+        attributes: facts about the clip.
+        checksums: name to SHA-256 of each of its arrays.
+    """
+    return digest_json(
+        {
+            "missing": list(missing),
+            "source": [source.sha256, source.start_seconds, source.end_seconds],
+            "attributes": dict(attributes),
+            "checksums": dict(checksums),
+        }
+    )
+
+
 def attributes_checksum(values: Mapping[str, str], checksums: Mapping[str, str]) -> str:
     """Return the digest of an entry's root attributes and its arrays' checksums."""
     parts: dict[str, JSON] = {
         name: values[name]
-        for name in ("clip", "key", "state", "missing", "source", "attributes", "provenance")
+        for name in _ATTRIBUTES
+        if name in values  # layout 1 had no upstream
     }
     return digest_json({**parts, "checksums": dict(checksums)})
 
@@ -223,6 +281,7 @@ def _read(
                     name: dataset.attrs["sha256"].decode("ascii")
                     for name, dataset in datasets.items()
                 },
+                upstream=json.loads(values.get("upstream", "{}")),
             )
     if unknown:
         raise EntryError(

@@ -11,8 +11,8 @@ from pathlib import Path
 from cache.codec import JsonFields
 from cache.commit import write_whole
 from cache.digest import JSON, canonical_json, digest_json
-from cache.entries.source import Source, same
-from cache.span import WHOLE_FILE, Span
+from cache.entries.source import Source
+from cache.entries.source_check import SourceCheck
 
 
 class FailureRecordError(ValueError):
@@ -44,21 +44,19 @@ class Failure(JsonFields):
     date: str = field(default_factory=utc_now)
     provenance: Mapping[str, JSON] = field(default_factory=dict)
 
-    def still_counts(self, path: Path, span: Span = WHOLE_FILE) -> bool:
+    def still_counts(self, check: SourceCheck) -> bool:
         """Whether the file is unchanged since the failure, so that a new try is pointless.
 
         A failure to read the file counts as long as the file can't be read.
         """
         if self.source is None:
             try:
-                path.open("rb").close()
+                check.path.open("rb").close()
             except OSError:
                 return True
             return False
-        if span != self.source.span:
-            return False
         try:
-            return same(path, self.source)
+            return check.same(self.source)
         except OSError:
             return False
 

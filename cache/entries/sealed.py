@@ -2,7 +2,7 @@
 
 The header fills the HDF5 user block, the bytes before the HDF5 data that HDF5 leaves to us: three
 lines (kind and layout version; JSON; SHA-256 of the first two lines), then zeros. The JSON holds
-the size and the SHA-256 of all bytes after the block. So 1,024 bytes say what a file is and that
+the size and the SHA-256 of all bytes after the block. So 2,048 bytes say what a file is and that
 it isn't cut short; any changed bit is found before HDF5, which may crash on damage, sees the file.
 
 HDF5 itself never writes to the disk; it writes through ``cache.entries.sink``, which says why.
@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,14 +28,21 @@ from cache.digest import JSON, canonical_json, digest_file
 from cache.entries.sink import Sink
 from cache.signals import hold_signals
 
-HEADER_BYTES = 1024
+HEADER_BYTES = 2048
 T = TypeVar("T")
 _ATTEMPTS = 10  # a file that is replaced more often than that, one after the other, is in trouble
-LAYOUT = 1  # raised when what an entry or pack holds changes; caches must be rebuilt then
+LAYOUT = 2  # raised when what an entry or pack holds changes
+# Bytes of the header in each layout that is still read. Packs are copies: old ones are built anew.
+_READABLE = {"entry": {1: 1024, LAYOUT: HEADER_BYTES}}
+_FIRST_LINE = re.compile(rb"avfuse ([a-z]+) ([0-9]{1,4})")
 
 
 class SealError(ValueError):
     """A file of the cache isn't what its header states, or has no header."""
+
+
+class LayoutError(SealError):
+    """A file of the cache was written by a version of avfuse with another layout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +54,16 @@ class Header:
         body_sha256: digest of all bytes after the header.
         bytes: the whole file's size.
         mtime_ns: when it was last changed, in nanoseconds.
+        layout: of what its kind keeps.
+        body_start: bytes before the HDF5 data.
     """
 
     fields: Mapping[str, Any]
     body_sha256: str
     bytes: int
     mtime_ns: int
+    layout: int = LAYOUT
+    body_start: int = HEADER_BYTES
 
 
 def read_header(path: Path, kind: str) -> Header:
@@ -62,7 +74,8 @@ def read_header(path: Path, kind: str) -> Header:
         kind: ``entry`` or ``pack``.
 
     Raises:
-        SealError: it isn't a sealed file of this kind and layout, or its size isn't as stated.
+        LayoutError: it has a layout that this version doesn't read.
+        SealError: it isn't a sealed file of this kind, or its size isn't as stated.
         OSError: it can't be read.
     """
     # Plain descriptors: ten thousand headers are read for one `cache status`.
@@ -72,27 +85,29 @@ def read_header(path: Path, kind: str) -> Header:
         status = os.fstat(descriptor)
     finally:
         os.close(descriptor)
-    first, _, rest = block.partition(b"\n")
-    line, _, rest = rest.partition(b"\n")
+    first = block.partition(b"\n")[0]
+    match = _FIRST_LINE.fullmatch(first)
+    if match is None or match[1] != kind.encode():
+        raise SealError(f"it starts with {first[:40]!r} instead of {f'avfuse {kind} {LAYOUT}'!r}")
+    layout, sizes = int(match[2]), _READABLE.get(kind, {LAYOUT: HEADER_BYTES})
+    start = sizes.get(layout, 0)
+    line, _, rest = block[len(first) + 1 : start or None].partition(b"\n")
     checksum, _, padding = rest.partition(b"\n")
-    expected = f"avfuse {kind} {LAYOUT}"
-    if first != expected.encode():
-        raise SealError(f"it starts with {first[:40]!r} instead of {expected!r}")
-    if (
-        len(block) != HEADER_BYTES
-        or padding.strip(b"\0")
-        or checksum.decode("ascii", "replace") != _seal(first + b"\n" + line + b"\n")
-    ):
+    if checksum.decode("ascii", "replace") != _seal(first + b"\n" + line + b"\n"):
+        raise SealError("its header is damaged")
+    if not start:
+        raise LayoutError(f"it has layout {layout}, this version of avfuse {LAYOUT}")
+    if len(block) < start or padding.strip(b"\0"):
         raise SealError("its header is damaged")
     try:
         fields = json.loads(line)
-        size = HEADER_BYTES + fields.pop("body_bytes")
+        size = start + fields.pop("body_bytes")
         body_sha256 = fields.pop("body_sha256")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise SealError(f"its header is not one of ours: {error!r}") from error
     if status.st_size != size:
         raise SealError(f"it has {status.st_size} bytes instead of {size}")
-    return Header(fields, body_sha256, status.st_size, status.st_mtime_ns)
+    return Header(fields, body_sha256, status.st_size, status.st_mtime_ns, layout, start)
 
 
 def verify_body(path: Path, header: Header) -> None:
@@ -102,7 +117,7 @@ def verify_body(path: Path, header: Header) -> None:
         SealError: a byte differs.
         OSError: it can't be read.
     """
-    if digest_file(path, start=HEADER_BYTES) != header.body_sha256:
+    if digest_file(path, start=header.body_start) != header.body_sha256:
         raise SealError("its content doesn't match the SHA-256 that its header states")
 
 

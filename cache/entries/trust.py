@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cache.entries.entry import EntryError, EntryHeader, EntryState, read_entry_header
+from cache.entries.entry import (
+    EntryError,
+    EntryHeader,
+    EntryState,
+    read_entry_header,
+    read_identity,
+)
 from cache.entries.sealed import SealError, read_unchanged, verify_body
-from cache.entries.source import same
-from cache.span import WHOLE_FILE, Span
+from cache.entries.source_check import SourceCheck
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +37,8 @@ def trust_entry(
     *,
     clip: str,
     key: str,
-    source: Path,
-    span: Span = WHOLE_FILE,
+    source: SourceCheck,
+    upstream: Mapping[str, Path | str] | None = None,
     verify: bool = False,
 ) -> Trust:
     """Decide whether an entry can be used as it is, and say why not; never raises.
@@ -42,7 +48,8 @@ def trust_entry(
         clip: the clip's id.
         key: its set's key.
         source: the clip's media file.
-        span: the part of it that is the clip.
+        upstream: name of each set that it is made from to the clip's entry there: its path, or its
+            identity where that is known.
         verify: also read the entry through and compare its SHA-256.
     """
     try:
@@ -59,15 +66,39 @@ def trust_entry(
         return Trust(None, f"the entry belongs to clip {header.clip}")
     if header.key != key:
         return Trust(None, f"the entry has key {header.key[:12]}, not {key[:12]}")
-    if header.source.span != span:
+    if header.source.span != source.span:
         return Trust(None, "the clip's start or end has changed")
+    if problem := find_upstream_problem(header, upstream or {}):
+        return Trust(None, problem)
     try:
-        unchanged = same(source, header.source)
+        unchanged = source.same(header.source)
     except OSError as error:
         return Trust(None, f"its file can't be read: {error}")
     if not unchanged:
-        return Trust(None, f"{source} has changed")
+        return Trust(None, f"{source.path} has changed")
     return Trust(header.state, header=header)
+
+
+def find_upstream_problem(header: EntryHeader, upstream: Mapping[str, Path | str]) -> str:
+    """Say why an entry isn't of use beside those that it must be made from; empty if it is.
+
+    Args:
+        header: the entry's.
+        upstream: see ``trust_entry``.
+    """
+    for name, there in upstream.items():
+        stated = header.upstream.get(name)
+        if stated is None:
+            return f"it doesn't state the entry of {name} that it was made from"
+        try:
+            identity = there if isinstance(there, str) else read_identity(there)
+        except FileNotFoundError:
+            return f"the entry of {name} that it was made from is gone"
+        except (EntryError, OSError) as error:
+            return f"the entry of {name} that it was made from is damaged: {error}"
+        if identity != stated:
+            return f"it was made from another entry of {name} than the one that is there"
+    return ""
 
 
 def _read_through(path: Path) -> EntryHeader:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,6 +24,7 @@ from cache.entries.entry import (
     EntryError,
     EntryState,
     attributes_checksum,
+    entry_identity,
     find_length_problem,
 )
 from cache.entries.sealed import SealedFile
@@ -46,8 +47,15 @@ class EntryWriter:
         key: the set's key.
         source: the file that the arrays are made from.
         provenance: versions, host, date, command.
+        upstream: name of each set that they are made from to the identity of the entry there.
         superseded: the record of an earlier failure, to be removed once the entry is there.
+        confirm: called last before the entry appears; raises where it must not.
+
+    Attributes:
+        identity: the entry's own, once ``finish`` has returned.
     """
+
+    identity = ""
 
     def __init__(
         self,
@@ -57,10 +65,14 @@ class EntryWriter:
         key: str,
         source: Source,
         provenance: Mapping[str, JSON],
+        upstream: Mapping[str, str] | None = None,
         superseded: Path | None = None,
+        confirm: Callable[[], None] = lambda: None,
     ) -> None:
         self.path = path
         self._superseded = superseded
+        self._upstream = dict(upstream or {})
+        self._confirm = confirm
         self.clip = clip
         self._key = key
         self._source = source
@@ -130,6 +142,7 @@ class EntryWriter:
         Raises:
             EntryError: ``times`` is missing, or arrays differ in length.
             ValueError: ``attributes`` or ``facts`` are not JSON, or the facts too long.
+            SourceChangedError: what ``confirm`` raised.
             CacheWriteError: a write failed; an entry that was there before is unchanged.
         """
         problem = find_length_problem(
@@ -138,13 +151,15 @@ class EntryWriter:
         if problem:
             raise EntryError(f"clip {self.clip}: {problem}")
         state: EntryState = "partial" if missing else "ok"
+        source, stated = self._source.to_json(), {**(attributes or {}), **(facts or {})}
         values = {
             "clip": self.clip,
             "key": self._key,
             "state": state,
             "missing": canonical_json(list(missing)),
-            "source": canonical_json(self._source.to_json()),
-            "attributes": canonical_json({**(attributes or {}), **(facts or {})}),
+            "source": canonical_json(source),
+            "upstream": canonical_json(self._upstream),
+            "attributes": canonical_json(stated),
             "provenance": self._provenance,
         }
         with self._file.writing():
@@ -154,16 +169,21 @@ class EntryWriter:
             values["checksum"] = attributes_checksum(values, checksums)
             for name, value in values.items():
                 self._file.h5.attrs[name] = np.bytes_(value)
+        identity = entry_identity(missing, self._source, stated, checksums)
+        self._confirm()
         self._file.commit(
             {
                 "clip": self.clip,
                 "key": self._key,
                 "state": state,
                 "steps": self._columns[TIMES].length,
-                "source": self._source.to_json(),
+                "source": source,
+                "upstream": self._upstream,
+                "identity": identity,
                 **({"facts": dict(facts)} if facts else {}),
             }
         )
+        self.identity = identity
         if self._superseded:
             # The entry is committed, and counts for more than a record that can't be removed.
             with contextlib.suppress(OSError):

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self
 
-from cache.commit import sync_folder, write_error
+from cache.commit import CacheWriteError, sync_folder, write_error
 from cache.digest import JSON, digest_text
 from cache.entries.entry import Entry, EntryError, EntryState, read_entry, read_entry_header
 from cache.entries.failure import Failure, FailureRecordError, read_failure, write_failure
 from cache.entries.rows import OpenEntry, open_entry
 from cache.entries.source import Source
+from cache.entries.source_check import SourceCheck
 from cache.entries.trust import Trust, trust_entry
 from cache.entries.writer import EntryWriter
 from cache.manifest.clip_id import check_clip_id
@@ -21,11 +23,12 @@ from cache.sets.spec import (
     SPEC_FILE,
     SetError,
     SetSpec,
+    folder_name,
+    raise_layout,
     read_spec_file,
     spec_difference,
     write_spec_file,
 )
-from cache.span import WHOLE_FILE, Span
 
 __all__ = [
     "FeatureSet",
@@ -92,6 +95,8 @@ class FeatureSet:
                 f"{self.folder} holds a set with another key than {self.spec.key}; "
                 "choose another cache"
             )
+        with contextlib.suppress(CacheWriteError):  # a cache that has all may be read-only
+            raise_layout(self.folder)
         return self
 
     def entry_path(self, clip: str) -> Path:
@@ -111,45 +116,80 @@ class FeatureSet:
         """
         return self.folder / FAILURES / f"{check_clip_id(clip)}.json"
 
-    def trusted(
-        self, clip: str, path: Path, span: Span = WHOLE_FILE, *, verify: bool = False
-    ) -> EntryState | None:
+    def upstream_paths(self, clip: str) -> dict[str, Path]:
+        """Return where the entries are that a clip's is made from, by the name of their set."""
+        found: dict[str, Path] = {}
+        for name, key in self.spec.upstream.items():
+            folder = self.cache / folder_name(name, key)
+            found[name] = folder / self.entry_path(clip).relative_to(self.folder)
+        return found
+
+    def trusted(self, clip: str, source: Path | SourceCheck) -> EntryState | None:
         """Return the state of a clip's entry, or None if it must be made; see ``trust``."""
-        return self.trust(clip, path, span, verify=verify).state
+        return self.trust(clip, source).state
 
     def trust(
-        self, clip: str, path: Path, span: Span = WHOLE_FILE, *, verify: bool = False
+        self,
+        clip: str,
+        source: Path | SourceCheck,
+        *,
+        upstream: Mapping[str, str] | None = None,
+        verify: bool = False,
     ) -> Trust:
         """Decide whether a clip's entry can be used as it is, and say why not.
 
         Args:
             clip: the clip's id.
-            path: the clip's media file.
-            span: the part of it that is the clip.
+            source: the clip's media file. Who asks several sets about a clip gives them all one
+                ``SourceCheck``.
+            upstream: name of a set that this one is made from to the identity of the clip's entry
+                there, where the caller knows it; others are read.
             verify: also read the entry through and compare its SHA-256. Without it, what is
-                checked costs no more than reading 1,024 bytes: layout, size, clip, key, source.
+                checked costs no more than reading a header: layout, size, clip, key, source.
         """
+        if isinstance(source, Path):
+            source = SourceCheck(source, cache=self.cache, clip=clip)
         return trust_entry(
             self.entry_path(clip),
             clip=clip,
             key=self.spec.key,
-            source=path,
-            span=span,
+            source=source,
+            upstream={
+                name: (upstream or {}).get(name, path)
+                for name, path in self.upstream_paths(clip).items()
+            },
             verify=verify,
         )
 
-    def writer(self, clip: str, *, source: Source, provenance: Mapping[str, JSON]) -> EntryWriter:
-        """Return a writer for a clip's entry; the set must have been created.
+    def writer(
+        self,
+        clip: str,
+        *,
+        source: Source,
+        provenance: Mapping[str, JSON],
+        upstream: Mapping[str, str] | None = None,
+        confirm: Callable[[], None] = lambda: None,
+    ) -> EntryWriter:
+        """Return a writer for a clip's entry, see there; the set must have been created.
 
         Raises:
-            ValueError: ``clip`` is not a clip id, or ``provenance`` is not JSON.
+            ValueError: ``clip`` is not a clip id, ``provenance`` is not JSON, or ``upstream``
+                doesn't name the sets that this one is made from.
         """
+        if (upstream or {}).keys() != self.spec.upstream.keys():
+            raise ValueError(
+                f"clip {clip}: {self.folder.name} is made from "
+                f"{', '.join(self.spec.upstream) or 'no other set'}, and its entry shall state "
+                f"{', '.join(upstream or {}) or 'none'}"
+            )
         return EntryWriter(
             self.entry_path(clip),
             clip=clip,
             key=self.spec.key,
             source=source,
             provenance=provenance,
+            upstream=upstream,
+            confirm=confirm,
             superseded=self.failure_path(clip),
         )
 

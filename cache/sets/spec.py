@@ -30,6 +30,7 @@ from cache.entries.failure import utc_now
 from cache.entries.sealed import LAYOUT
 
 SPEC_FILE = "set.json"
+_READABLE = (1, LAYOUT)  # in layout 1 the entries stated less; the file is the same
 KEY_IN_NAME = 16  # hex digits of the key that a folder's name shows
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _KEY = re.compile(r"[0-9a-f]{64}")
@@ -86,7 +87,7 @@ class SetSpec(JsonFields):
     @property
     def folder(self) -> str:
         """The name of the set's folder in a cache."""
-        return f"{self.name}-{self.key[:KEY_IN_NAME]}"
+        return folder_name(self.name, self.key)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -99,6 +100,11 @@ class SetSpec(JsonFields):
             return super().from_json(values)
         except (TypeError, ValueError, AttributeError) as error:
             raise SetError(f"the spec of a feature set is damaged: {error}") from error
+
+
+def folder_name(name: str, key: str) -> str:
+    """Return the name of a set's folder in a cache."""
+    return f"{name}-{key[:KEY_IN_NAME]}"
 
 
 def spec_difference(old: SetSpec, new: SetSpec) -> list[str]:
@@ -142,6 +148,24 @@ def read_spec_file(folder: Path) -> tuple[SetSpec, dict[str, Any]]:
         SetError: there is none, it is damaged, of another layout, or not this folder's.
         OSError: it can't be read.
     """
+    return _read_spec_file(folder)[1:]
+
+
+def raise_layout(folder: Path) -> None:
+    """Write the file of a set of an older layout anew, before entries of this one come into it.
+
+    Older versions then refuse the set, instead of taking its new entries for damaged ones.
+
+    Raises:
+        SetError: there is no set, or it is damaged.
+        CacheWriteError: it can't be written.
+    """
+    layout, spec, provenance = _read_spec_file(folder)
+    if layout != LAYOUT:
+        write_spec_file(folder, spec, provenance)
+
+
+def _read_spec_file(folder: Path) -> tuple[int, SetSpec, dict[str, Any]]:
     path = folder / SPEC_FILE
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -153,14 +177,14 @@ def read_spec_file(folder: Path) -> tuple[SetSpec, dict[str, Any]]:
         raise SetError(f"{folder} is not a feature set: it has no {SPEC_FILE}") from None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise SetError(f"{path} is damaged: {error}; extract again to write it anew") from error
-    if layout != LAYOUT:
+    if layout not in _READABLE:
         raise SetError(f"{path} has layout {layout}, this version of avfuse {LAYOUT}")
     if actual != checksum or spec.key != key or spec.folder != folder.name:
         raise SetError(
             f"{path} is damaged: its key, checksum and folder name don't agree; "
             "extract again to write it anew"
         )
-    return spec, provenance
+    return layout, spec, provenance
 
 
 def write_spec_file(folder: Path, spec: SetSpec, provenance: Mapping[str, JSON]) -> None:

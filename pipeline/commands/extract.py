@@ -23,6 +23,7 @@ from pipeline.extract.choices import (
     DEFAULT_VIEWS,
     ConsumerChoice,
     EngineName,
+    TrustChoice,
     check_sets,
     shard,
 )
@@ -105,6 +106,13 @@ NOT_HANDED_ON = ("engine", "jobs", "out", "as_json")
 @click.option(
     "--shard", "shard_text", metavar="I/N", help="Extract only part I of N of the manifest."
 )
+@click.option(
+    "--trust",
+    type=click.Choice(get_args(TrustChoice)),
+    default="stat",
+    show_default=True,
+    help="How an unchanged file is known: by its size, times and inode, or by hashing its content.",
+)
 @click.option("--retry-failed", is_flag=True, help="Try clips again that failed before.")
 @click.option(
     "--follow-links", is_flag=True, help="Allow symbolic links that lead out of the corpus."
@@ -133,6 +141,7 @@ def extract(
     batch_size: int | None,
     engine: EngineName,
     shard_text: str | None,
+    trust: TrustChoice,
     retry_failed: bool,
     follow_links: bool,
     out: Path | None,
@@ -205,6 +214,7 @@ def extract(
                 device=device,
                 batch_size=batch_size or 0,
                 retry_failed=retry_failed,
+                trust=trust,
                 command=sys.argv,
                 overrides=chosen,
             )

@@ -142,13 +142,17 @@ def import_features(
         )
         fresh = 0
         for number, (clip, key) in enumerate(matched.items(), start=1):
-            if feature_set.trusted(clip, source.file(key)) is None:
+            check = source.check(key)
+            if feature_set.trusted(clip, check) is None:
                 steps = make_steps(source.rows(key), settings)
                 values = (
                     steps.values if len(steps.values) else np.empty((0, len(found.usual)), "f4")
                 )
                 with feature_set.writer(
-                    clip, source=source.source(key), provenance={**provenance, "id": key}
+                    clip,
+                    source=check.read(),
+                    provenance={**provenance, "id": key},
+                    confirm=check.confirm,
                 ) as writer:
                     writer.append(times=steps.times, **{ARRAY: values})
                     writer.finish(missing=steps.missing, attributes={"notes": list(steps.notes)})

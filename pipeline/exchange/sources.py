@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cache.digest import digest_json
-from cache.entries.source import Source, read_source
+from cache.entries.source_check import SourceCheck
 from pipeline.exchange.arrays import Npz, check_limit, read_npy
 from pipeline.exchange.columns import Rows, choose_columns
 from pipeline.exchange.layouts import layout_of
@@ -45,6 +45,9 @@ class FeatureSource(ABC):
         self.path = path
         self.settings = settings
         self.limit = limit
+        self._check = SourceCheck(path)
+        if path.is_file():
+            _ = self._check.stamp  # before anything of it is read
 
     @abstractmethod
     def rows(self, name: str) -> Rows:
@@ -55,15 +58,10 @@ class FeatureSource(ABC):
             OSError: they can't be read.
         """
 
-    def file(self, name: str) -> Path:
-        """Return the file that holds an id."""
+    def check(self, name: str) -> SourceCheck:
+        """Return the file that holds an id, as it was when the import began."""
         del name
-        return self.path
-
-    def source(self, name: str) -> Source:
-        """Return what that file held when the import began."""
-        del name
-        return self._whole
+        return self._check
 
     def close(self) -> None:  # noqa: B027  # most sources have nothing open
         """Close what is open."""
@@ -77,11 +75,7 @@ class FeatureSource(ABC):
     @cached_property
     def digest(self) -> str:
         """SHA-256 of everything in the source."""
-        return self._whole.sha256
-
-    @cached_property
-    def _whole(self) -> Source:
-        return read_source(self.path)
+        return self._check.read().sha256
 
 
 class NpzSource(FeatureSource):
@@ -231,11 +225,11 @@ class FolderSource(FeatureSource):
             raise ImportRefusedError(str(path), [f"holds no file that ends in {self.ending}"])
         self.ids = tuple(_id_of(p.relative_to(path)) for p in files)
         _refuse_repeated(path, self.ids)
-        self._files = dict(zip(self.ids, files, strict=True))
+        self._files = dict(zip(self.ids, map(SourceCheck, files), strict=True))
 
     def rows(self, name: str) -> Rows:
         """Read the file of an id."""
-        path = self._files[name]
+        path = self._files[name].path
         if self.ending == ".csv":
             (found,) = read_rows(path, self.settings, self.limit, of_one_clip=True).values()
             return found
@@ -243,22 +237,14 @@ class FolderSource(FeatureSource):
             array = read_npy(file, os.fstat(file.fileno()).st_size, self.limit)
             return _array_rows(array, self.settings)
 
-    def file(self, name: str) -> Path:
-        """Return an id's file."""
+    def check(self, name: str) -> SourceCheck:
+        """Return an id's file, as it was when the import began."""
         return self._files[name]
-
-    def source(self, name: str) -> Source:
-        """Return what an id's file held when the import began."""
-        return self._sources[name]
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the ids and of what their files hold."""
-        return digest_json({name: item.sha256 for name, item in self._sources.items()})
-
-    @cached_property
-    def _sources(self) -> dict[str, Source]:
-        return {name: read_source(path) for name, path in self._files.items()}
+        return digest_json({name: item.read().sha256 for name, item in self._files.items()})
 
 
 class CsvSource(FeatureSource):

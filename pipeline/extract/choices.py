@@ -21,6 +21,7 @@ DEFAULT_SETS = "resnet18,logmel"
 DEFAULT_VIEWS = "basic"
 ConsumerChoice = Literal["auto", "shared", "own"]
 EngineName = Literal["local", "dask", "ray"]
+TrustChoice = Literal["stat", "content"]
 
 
 def check_sets(names: Sequence[str]) -> None:

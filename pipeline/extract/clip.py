@@ -17,7 +17,8 @@ import torch
 
 from cache.commit import CacheWriteError
 from cache.entries.coverage import Coverage
-from cache.entries.source import Source, read_source
+from cache.entries.source import Source, SourceChangedError
+from cache.entries.source_check import SourceCheck
 from cache.manifest.manifest import Clip
 from extractors.running.faults import describe_fault
 from pipeline.extract.job import ClipResult, Compute, Job, SetResult
@@ -55,31 +56,44 @@ def extract_clip(clip: Clip, plan: Plan) -> ClipResult:
             computes no more.
     """
     started = time.monotonic()
-    watch = Stopwatch()
+    watch, check = Stopwatch(), plan.check(clip)
     with watch.step("other"):
-        results = find_known(clip, plan)
-        if len(results) < len(plan.sets):
-            _compute(clip, plan, results, watch)
+        try:
+            results = find_known(clip, plan, check)
+            if len(results) < len(plan.sets):
+                _compute(clip, plan, results, watch, check)
+        except SourceChangedError as error:  # no record: the next run finds another file
+            results = {planned.name: SetResult("failed", (str(error),)) for planned in plan.sets}
     seconds = time.monotonic() - started
     return ClipResult(clip.id, results, _coverage(plan, results), seconds, watch.seconds)
 
 
-def _compute(clip: Clip, plan: Plan, results: dict[str, SetResult], watch: Stopwatch) -> None:
+def _compute(
+    clip: Clip, plan: Plan, results: dict[str, SetResult], watch: Stopwatch, check: SourceCheck
+) -> None:
     """Compute the sets that have no result yet, and add theirs."""
     source: Source | None = None
     try:
-        source = read_source(clip.path, clip.span)
+        source = check.read()
         with time_limit(plan.settings.hang_seconds):
             info = probe(clip.path, plan.settings.decode)
-        job = Job(clip, plan, source, info, watch)
+        job = Job(clip, plan, check, info, watch)
         check_any_stream(info)
+    except SourceChangedError:
+        raise
     except Exception as error:  # noqa: BLE001 - see _reason
         todo = [planned for planned in plan.sets if planned.name not in results]
         results |= record_failures(clip, plan, todo, source, "open", _reason(error))
         return
     try:
         for stage, compute in STAGES:
-            todo = [p for p in plan.of_kind(stage) if p.name not in results]
+            planned = plan.of_kind(stage)
+            # What is made from an entry that was made just now is of use only if that is the same.
+            again = [p for p in planned if p.spec.upstream.keys() & job.identities.keys()]
+            for name in {p.name for p in again} & results.keys():
+                del results[name]
+            results |= find_known(clip, plan, check, again, job.identities)
+            todo = [p for p in planned if p.name not in results]
             if todo:
                 results |= _attempt(job, stage, todo, compute, results)
     finally:
@@ -102,10 +116,11 @@ def _attempt(
             )
     try:
         return compute(job, todo)
-    except (CacheWriteError, MachineError):
+    except (CacheWriteError, MachineError, SourceChangedError):
         raise
     except Exception as error:
         # A GPU is tried where this process uses it: a try takes some of its memory.
+        job.check.confirm()  # else it is no failure of what is there now
         uses = not is_connected() or torch.cuda.is_initialized()  # type: ignore[no-untyped-call]  # PyTorch's own
         if uses and (fault := describe_fault(error, job.plan.device)):
             raise MachineError(fault) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from cache.codec import fields_from_json
 from cache.entries.coverage import Coverage
 from cache.entries.entry import Entry, EntryError
 from cache.entries.source import Source
+from cache.entries.source_check import SourceCheck
 from cache.entries.writer import EntryWriter
 from cache.manifest.manifest import Clip
 from pipeline.extract.plan import Plan, PlannedSet
@@ -129,31 +131,49 @@ class Job:
     Args:
         clip: the clip.
         plan: the sets to make.
-        source: the file as it was found.
+        check: its file as it was found.
         info: what its headers declare.
         watch: charged for every step of the way.
 
     Attributes:
         entries: the entries of this clip that this job has made, by set, so that a later stage
             needs not read them.
+        identities: of all entries that it has made, by set.
     """
 
     clip: Clip
     plan: Plan
-    source: Source
+    check: SourceCheck
     info: MediaInfo
     watch: Stopwatch = field(default_factory=Stopwatch)
     entries: dict[str, Entry] = field(default_factory=dict, init=False)
+    identities: dict[str, str] = field(default_factory=dict, init=False)
     _commits: list[Future[Path]] = field(default_factory=list, init=False)
+
+    @property
+    def source(self) -> Source:
+        """The content of the clip's file, which all of this job's entries are made from."""
+        return self.check.read()
 
     def frames(self) -> VideoReader:
         """Return a reader of the clip's picture."""
         return VideoReader(self.clip.path, self.plan.settings.decode, self.clip.span)
 
-    def writer(self, planned: PlannedSet) -> EntryWriter:
-        """Return a writer of the clip's entry in a set."""
+    def writer(
+        self, planned: PlannedSet, upstream: Mapping[str, Entry] | None = None
+    ) -> EntryWriter:
+        """Return a writer of the clip's entry in a set; the file must not change until it is there.
+
+        Args:
+            planned: the set.
+            upstream: the entries that it is made from, by set.
+        """
         return self.plan.feature_sets[planned.name].writer(
-            self.clip.id, source=self.source, provenance=self.plan.provenance
+            self.clip.id,
+            source=self.source,
+            provenance=self.plan.provenance,
+            upstream={name: entry.identity for name, entry in (upstream or {}).items()},
+            confirm=self.check.confirm,
         )
 
     def commit_in_background(self, commit: Callable[[], Path]) -> None:
@@ -165,6 +185,7 @@ class Job:
 
         Raises:
             cache.commit.CacheWriteError: a commit failed.
+            cache.entries.source.SourceChangedError: the clip's file changed before one.
         """
         with self.watch.step("commit"):
             while self._commits:
@@ -175,7 +196,8 @@ class Job:
     ) -> tuple[Entry, dict[str, SetResult]]:
         """Read the entry that another is made from, every bit verified.
 
-        One that this job has made is taken from memory; a damaged one is computed again.
+        One that this job has made is taken from memory. One that is damaged or gone is computed
+        again, and so is one of another file: two files may have come under this clip's id.
 
         Returns:
             The entry, and the result of its set if it was computed again.
@@ -183,12 +205,12 @@ class Job:
         if planned.name in self.entries:
             return self.entries[planned.name], {}
         feature_set = self.plan.feature_sets[planned.name]
-        try:
-            return feature_set.read(self.clip.id, verify=True), {}
-        except EntryError:
-            again = compute(self, [planned])
-            self.wait_for_commits()
-            return feature_set.read(self.clip.id, verify=True), again
+        with contextlib.suppress(EntryError, FileNotFoundError):
+            entry = feature_set.read(self.clip.id, verify=True)
+            if entry.source.same_content(self.source):
+                return entry, {}
+        again = compute(self, [planned])
+        return self.entries[planned.name], again
 
 
 # A stage: computes some sets of a clip and returns the result of each.

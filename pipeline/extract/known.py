@@ -8,22 +8,47 @@ from typing import Any
 from cache.entries.coverage import read_coverage
 from cache.entries.entry import EntryError, EntryHeader, read_entry, read_entry_header
 from cache.entries.failure import Failure
-from cache.entries.source import Source, read_source
+from cache.entries.source import Source
+from cache.entries.source_check import SourceCheck
 from cache.manifest.manifest import Clip
 from pipeline.extract.job import NOTED, ClipResult, SetResult
 from pipeline.extract.plan import Plan, PlannedSet
 from pipeline.faces.overrides import OVERRIDES
 
 
-def find_known(clip: Clip, plan: Plan) -> dict[str, SetResult]:
-    """Return what the cache already holds of a clip; sets that are left out must be computed."""
-    found = {planned.name: _find_known(clip, plan, planned) for planned in plan.sets}
-    return {name: result for name, result in found.items() if result is not None}
+def find_known(
+    clip: Clip,
+    plan: Plan,
+    check: SourceCheck,
+    sets: Sequence[PlannedSet] | None = None,
+    identities: Mapping[str, str] | None = None,
+) -> dict[str, SetResult]:
+    """Return what the cache already holds of a clip; sets that are left out must be computed.
+
+    Args:
+        clip: the clip.
+        plan: the plan.
+        check: the clip's file, as all its sets look at it.
+        sets: those to look at, upstream first; None: all.
+        identities: of entries that were made now, by the name of their set.
+    """
+    seen = dict(identities or {})
+    found: dict[str, SetResult] = {}
+    for planned in plan.sets if sets is None else sets:
+        result = _find_known(clip, plan, planned, check, seen)
+        if result is not None:
+            found[planned.name] = result
+    return found
 
 
-def _find_known(clip: Clip, plan: Plan, planned: PlannedSet) -> SetResult | None:
+def _find_known(
+    clip: Clip, plan: Plan, planned: PlannedSet, check: SourceCheck, seen: dict[str, str]
+) -> SetResult | None:
+    """Look at one set; add the identity of a trusted entry to those seen, for sets made from it."""
     feature_set = plan.feature_sets[planned.name]
-    trust = feature_set.trust(clip.id, clip.path, clip.span)
+    trust = feature_set.trust(clip.id, check, upstream=seen)
+    if trust.header is not None and trust.header.identity:
+        seen[planned.name] = trust.header.identity
     by_hand = plan.by_hand(clip.id, planned.kind)
     if trust.header is not None and _overrides_of(trust.header) == by_hand:
         missing: tuple[str, ...] = ()
@@ -41,7 +66,7 @@ def _find_known(clip: Clip, plan: Plan, planned: PlannedSet) -> SetResult | None
     failure = None if plan.retry_failed else feature_set.failure(clip.id)
     if (
         failure
-        and failure.still_counts(clip.path, clip.span)
+        and failure.still_counts(check)
         and _limits_hold((failure.reason,), failure.provenance, plan)
         and failure.provenance.get(OVERRIDES, "") == by_hand
     ):
@@ -99,10 +124,11 @@ def fail_clip(clip: Clip, plan: Plan, stage: str, reason: str) -> ClipResult:
     Raises:
         cache.commit.CacheWriteError: the cache can't be written.
     """
-    results = find_known(clip, plan)
+    check = plan.check(clip)
+    results = find_known(clip, plan, check)
     todo = [planned for planned in plan.sets if planned.name not in results]
     try:
-        source = read_source(clip.path, clip.span)
+        source = check.read()
     except OSError:
         source = None  # the record then counts for as long as the file can't be read
     return ClipResult(clip.id, results | record_failures(clip, plan, todo, source, stage, reason))

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 
-from cache.digest import JSON
+from cache.digest import JSON, digest_array
 from cache.entries.coverage import FACT, Coverage
 from cache.entries.entry import Entry
 from cache.entries.writer import EntryWriter
@@ -32,6 +32,7 @@ from pipeline.media.frames import Frames, MediaError
 from pipeline.workers.remote import Answer, Network, ask
 from pipeline.workers.watchdog import guarded
 
+FACES = "faces"  # the set that networks are made from
 NO_VIDEO = "no video stream"
 # Frames, and per network what waits for their embeddings.
 Asked: TypeAlias = tuple[slice, list[Callable[[], Answer]]]
@@ -77,16 +78,17 @@ def extract_faces(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
     else:
         with job.watch.step("commit"):
             commit()
-    job.entries[todo[0].name] = Entry(
+    entry = job.entries[todo[0].name] = Entry(
         job.clip.id,
         arrays,
         "partial" if missing else "ok",
         tuple(missing),
-        attributes,
+        {**attributes, **facts},
         job.source,
         dict(job.plan.provenance),
-        checksums={},
+        checksums={name: digest_array(array) for name, array in arrays.items()},
     )
+    job.identities[todo[0].name] = entry.identity
     return {todo[0].name: SetResult.made(missing, coverage, reader.notes)}
 
 
@@ -105,7 +107,8 @@ def extract_networks(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResul
     if overrides:
         facts[OVERRIDES] = digest_overrides(overrides)
     with ExitStack() as stack:
-        writers = [stack.enter_context(job.writer(planned)) for planned in todo]
+        upstream = {FACES: entry}
+        writers = [stack.enter_context(job.writer(planned, upstream)) for planned in todo]
         framings = [_framing(planned) for planned in todo]
         before: Asked | None = None
         for rows, crops in _crops(job, faces, framings):

@@ -17,6 +17,8 @@ from typing import Any, Literal
 
 from cache.codec import fields_to_json
 from cache.digest import digest_file
+from cache.entries.source_check import SourceCheck
+from cache.manifest.clip import Clip
 from cache.sets.feature_set import FeatureSet
 from cache.sets.spec import SetSpec
 from extractors.networks import NETWORKS
@@ -24,7 +26,7 @@ from extractors.running.device import choose_device
 from extractors.running.face_network import examine_face_network
 from extractors.running.frozen_alexnet import load_frozen_alexnet
 from extractors.weights.files import WeightsError
-from pipeline.extract.choices import AUDIO_SETS, SETS, check_sets
+from pipeline.extract.choices import AUDIO_SETS, SETS, TrustChoice, check_sets
 from pipeline.extract.settings import StageOneSettings, make_provenance
 from pipeline.extract.weights import (
     ALEXNET,
@@ -86,8 +88,19 @@ class Plan:
     device: str = "cpu"
     batch_size: int = 0
     retry_failed: bool = False
+    trust: TrustChoice = "stat"
     provenance: Mapping[str, Any] = field(default_factory=dict)
     overrides: Mapping[str, tuple[Override, ...]] = field(default_factory=dict)
+
+    def check(self, clip: Clip) -> SourceCheck:
+        """Look at a clip's file, for all that the run asks of it."""
+        return SourceCheck(
+            clip.path,
+            clip.span,
+            cache=self.cache,
+            clip=clip.id,
+            content=self.trust == "content",
+        )
 
     @cached_property
     def feature_sets(self) -> Mapping[str, FeatureSet]:
@@ -112,6 +125,7 @@ def plan_sets(
     device: str = "auto",
     batch_size: int = 0,
     retry_failed: bool = False,
+    trust: TrustChoice = "stat",
     command: Sequence[str] = (),
     overrides: Mapping[str, tuple[Override, ...]] | None = None,
 ) -> Plan:
@@ -126,6 +140,8 @@ def plan_sets(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         batch_size: crops per forward pass; 0 picks by device and views.
         retry_failed: try clips again whose failure is recorded.
+        trust: ``stat`` takes a file for unchanged while its size, times and inode are; ``content``
+            hashes every file.
         command: the command line, for the provenance.
         overrides: faces chosen by hand, by clip. They are in no key, as little as the clip's own
             file: an entry states which it was made with, and is made again when they change.
@@ -168,6 +184,7 @@ def plan_sets(
         device=device,
         batch_size=batch_size,
         retry_failed=retry_failed,
+        trust=trust,
         provenance=make_provenance(command, settings),
         overrides=dict(overrides or {}),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 
 from cache.digest import JSON
 from cache.entries.entry import EntryError
+from cache.entries.rows import OpenEntry
+from cache.entries.source import SourceChangedError
 from extractors.alexnet import min_steps
 from extractors.spectrogram import LogMelStream, SpectrogramStream, step_times
 from pipeline.extract.job import NOTED, Job, SetResult
@@ -40,6 +43,7 @@ def extract_audio(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
             }
             with job.watch.step("commit"):
                 writer.finish(missing=missing, attributes=attributes, facts=_facts(steps.notes))
+        job.identities[planned.name] = writer.identity
         results[planned.name] = SetResult.made(missing, notes=steps.notes)
     return results
 
@@ -105,17 +109,12 @@ def extract_grids(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
         name = encoder.features
         upstream = next(other for other in job.plan.sets if other.name == name)
         with ExitStack() as stack:
-            sounds = job.plan.feature_sets[name]
-            try:
-                sound = stack.enter_context(sounds.open_entry(job.clip.id, verify=True))
-            except EntryError:  # damaged: it is made again
-                results |= extract_audio(job, [upstream])
-                sound = stack.enter_context(sounds.open_entry(job.clip.id, verify=True))
+            sound = _open_sound(job, upstream, stack, results)
             missing, attributes = sound.entry.missing, dict(sound.entry.attributes)
             attributes.pop(NOTED, None)
             notes = attributes["notes"]
             times = sound.rows["times"][:]
-            writer = stack.enter_context(job.writer(planned))
+            writer = stack.enter_context(job.writer(planned, {name: sound.entry}))
             for at, grid in job.watch.each("sound", encoder.module.blocks(times, sound.rows[name])):
                 writer.append(times=at, grid=grid)
             lengthened = 0 < len(times) < min_steps()
@@ -124,3 +123,25 @@ def extract_grids(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
                 writer.finish(missing=missing, attributes=attributes, facts=_facts(notes))
         results[planned.name] = SetResult.made(missing, notes=notes)
     return results
+
+
+def _open_sound(
+    job: Job, planned: PlannedSet, stack: ExitStack, results: dict[str, SetResult]
+) -> OpenEntry:
+    """Open the entry that grids are made from, every bit verified, until the stack is left.
+
+    One that is damaged, gone or of another file is made again, and its result added.
+    """
+    for again in (False, True):
+        if again:
+            results |= extract_audio(job, [planned])
+        with contextlib.suppress(EntryError, FileNotFoundError), ExitStack() as trying:
+            sounds = job.plan.feature_sets[planned.name]
+            sound = trying.enter_context(sounds.open_entry(job.clip.id, verify=True))
+            if sound.entry.source.same_content(job.source):
+                stack.enter_context(trying.pop_all())
+                return sound
+    raise SourceChangedError(
+        f"clip {job.clip.id}: another process replaced its {planned.name} by that of another file "
+        "just now; give each file a clip id of its own, then run the same command again"
+    )

@@ -9,6 +9,7 @@ from typing import Any
 
 from cache.entries.coverage import read_coverage
 from cache.entries.entry import EntryError, read_entry_header
+from cache.entries.source_check import SourceCheck
 from cache.manifest.clip import Clip
 from cache.sets.feature_set import FeatureSet, find_set, list_sets
 from cache.sets.scan import check_cache
@@ -118,7 +119,8 @@ def list_clip(clip: Clip, feature_set: FeatureSet) -> Listed:
     An entry whose video is gone counts as it is: what it says can be shown, without a picture.
     """
     path = feature_set.entry_path(clip.id)
-    trust = feature_set.trust(clip.id, clip.path, clip.span)
+    check = SourceCheck(clip.path, clip.span, cache=feature_set.cache, clip=clip.id)
+    trust = feature_set.trust(clip.id, check)
     failure = feature_set.failure(clip.id)
     if failure is not None and not path.exists():
         return Listed(clip, "failed", (f"{failure.stage}: {failure.reason}",))

@@ -62,7 +62,10 @@ def write_entry(feature_set: FeatureSet, source: Source) -> WriteEntry:
         missing: Sequence[str] = (),
         into: FeatureSet = feature_set,
     ) -> Path:
-        with into.writer(clip, source=source, provenance={"host": "here"}) as writer:
+        upstream = dict.fromkeys(into.spec.upstream, "0" * 64)
+        with into.writer(
+            clip, source=source, provenance={"host": "here"}, upstream=upstream
+        ) as writer:
             writer.append(**(arrays_of() if arrays is None else arrays))
             return writer.finish(missing=missing, attributes={"duration_seconds": 0.28})
 

@@ -83,6 +83,6 @@ def test_facts_stand_in_the_header_and_in_the_attributes_and_must_agree(
 
 
 def test_facts_that_are_too_long_for_the_header_are_refused(feature_set: FeatureSet) -> None:
-    with pytest.raises(ValueError, match="a header has at most 1024 bytes"):
-        write(feature_set, "a", Coverage({"x" * 1000: 1}, 0.0))
+    with pytest.raises(ValueError, match="a header has at most 2048 bytes"):
+        write(feature_set, "a", Coverage({"x" * 2000: 1}, 0.0))
     assert not feature_set.entry_path("a").exists()

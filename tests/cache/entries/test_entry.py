@@ -177,7 +177,7 @@ def test_a_file_that_is_not_an_entry_is_damage_not_a_crash(tmp_path: Path) -> No
         read_entry(path)
     with h5py.File(path, "w") as file:
         file["times"] = np.arange(3.0)
-    with pytest.raises(EntryError, match=r"clip a: .*instead of 'avfuse entry 1'"):
+    with pytest.raises(EntryError, match=r"clip a: .*instead of 'avfuse entry 2'"):
         read_entry(path)
 
 

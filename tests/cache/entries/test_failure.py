@@ -8,6 +8,7 @@ import pytest
 from cache.commit import CacheWriteError
 from cache.entries.failure import Failure, FailureRecordError, read_failure, utc_now, write_failure
 from cache.entries.source import Source, read_source
+from cache.entries.source_check import SourceCheck
 from cache.span import Span
 
 
@@ -23,21 +24,21 @@ def test_a_failure_is_read_back_as_it_was_written(tmp_path: Path, source: Source
 
 def test_a_failure_counts_while_the_file_is_the_one_that_failed(video: Path) -> None:
     failure = Failure("a", "decode", "reason", read_source(video))
-    assert failure.still_counts(video)
+    assert failure.still_counts(SourceCheck(video))
     os.utime(video, ns=(1, 1))
-    assert failure.still_counts(video)
-    assert not failure.still_counts(video, Span(0.5))
+    assert failure.still_counts(SourceCheck(video))
+    assert not failure.still_counts(SourceCheck(video, Span(0.5)))
     video.write_bytes(b"another one")
-    assert not failure.still_counts(video)
+    assert not failure.still_counts(SourceCheck(video))
     video.unlink()
-    assert not failure.still_counts(video)
+    assert not failure.still_counts(SourceCheck(video))
 
 
 def test_a_failure_to_read_the_file_counts_until_it_can_be_read(video: Path) -> None:
     failure = Failure("a", "open", "no such file")
-    assert not failure.still_counts(video)
+    assert not failure.still_counts(SourceCheck(video))
     video.unlink()
-    assert failure.still_counts(video)
+    assert failure.still_counts(SourceCheck(video))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,14 @@ import pytest
 
 from cache.commit import CacheWriteError
 from cache.entries import sealed
-from cache.entries.sealed import HEADER_BYTES, SealedFile, SealError, read_header, verify_body
+from cache.entries.sealed import (
+    HEADER_BYTES,
+    LayoutError,
+    SealedFile,
+    SealError,
+    read_header,
+    verify_body,
+)
 from tests.cache.conftest import names_in
 
 
@@ -43,7 +50,7 @@ def test_a_sealed_file_is_hdf5_with_a_readable_header(tmp_path: Path) -> None:
     path = write(tmp_path / "a.h5")
     content = path.read_bytes()
     header = read_header(path, "pack")
-    assert content.startswith(b"avfuse pack 1\n{")
+    assert content.startswith(b"avfuse pack 2\n{")
     assert header.fields == {"name": "n"}
     assert header.body_sha256 == hashlib.sha256(content[HEADER_BYTES:]).hexdigest()
     assert header.bytes == len(content)
@@ -79,17 +86,17 @@ def test_a_file_of_another_kind_or_layout_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path / "a.h5")
-    with pytest.raises(SealError, match="starts with b'avfuse pack 1' instead of 'avfuse entry 1'"):
+    with pytest.raises(SealError, match="starts with b'avfuse pack 2' instead of 'avfuse entry 2'"):
         read_header(path, "entry")
-    monkeypatch.setattr(sealed, "LAYOUT", 2)
-    with pytest.raises(SealError, match="instead of 'avfuse pack 2'"):
+    monkeypatch.setattr(sealed, "LAYOUT", 3)
+    with pytest.raises(LayoutError, match="it has layout 2, this version of avfuse 3"):
         read_header(path, "pack")
 
 
 @pytest.mark.parametrize("line", ["[1]", "{}", '{"body_bytes":"x"}', "[" * 900])
 def test_a_header_that_is_sealed_but_not_ours_is_refused(line: str, tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
-    text = f"avfuse pack 1\n{line}\n".encode()
+    text = f"avfuse pack 2\n{line}\n".encode()
     seal = hashlib.sha256(text).hexdigest().encode()
     path.write_bytes((text + seal + b"\n").ljust(HEADER_BYTES, b"\0"))
     with pytest.raises(SealError, match="header"):
@@ -121,9 +128,9 @@ def test_left_without_commit_nothing_appears_and_what_was_there_stays(tmp_path: 
 def test_header_fields_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with (
         SealedFile(tmp_path / "a.h5", "pack", "the pack") as file,
-        pytest.raises(ValueError, match=r"at most 1024 bytes, this one 1[0-9]{3}"),
+        pytest.raises(ValueError, match=r"at most 2048 bytes, this one 2[0-9]{3}"),
     ):
-        file.commit({"name": "n" * 1000})
+        file.commit({"name": "n" * 2000})
     assert not names_in(tmp_path)
 
 

@@ -15,6 +15,7 @@ from cache.entries import source as source_module
 from cache.entries.entry import EntryError, verify_entry
 from cache.entries.failure import Failure
 from cache.entries.source import Source, read_source
+from cache.entries.source_check import SourceCheck
 from cache.sets.feature_set import FeatureSet, SetError, SetSpec, find_set, list_sets
 from cache.span import Span
 from tests.cache.conftest import WriteEntry, arrays_of, names_in
@@ -87,9 +88,9 @@ def test_another_part_of_the_file_is_not_trusted(feature_set: FeatureSet, video:
     ) as writer:
         writer.append(**arrays_of())
         writer.finish()
-    assert feature_set.trusted("a", video, Span(0.5, 2.0)) == "ok"
+    assert feature_set.trusted("a", SourceCheck(video, Span(0.5, 2.0))) == "ok"
     assert feature_set.trust("a", video).reason == "the clip's start or end has changed"
-    assert not feature_set.trusted("a", video, Span(0.5, 2.5))
+    assert not feature_set.trusted("a", SourceCheck(video, Span(0.5, 2.5)))
 
 
 def test_a_truncated_entry_is_not_trusted_and_a_flipped_bit_only_if_not_verified(
@@ -126,6 +127,7 @@ def test_an_entry_of_another_clip_or_key_is_neither_trusted_nor_read(
         new.read("a")
 
 
+@pytest.mark.usefixtures("settled")
 def test_resume_reads_neither_the_arrays_nor_an_untouched_file(
     feature_set: FeatureSet,
     write_entry: WriteEntry,

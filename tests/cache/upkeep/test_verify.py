@@ -51,7 +51,7 @@ def test_damage_of_every_kind_is_named_and_removed_on_request(
     pack = open_pack(filled, ["a", "b"], "basic").path
     flip(filled.entry_path("b"), -50)
     flip(filled.failure_path("d"), 20)
-    flip(pack, 1500)
+    flip(pack, -50)
     (filled.folder / "set.json").chmod(0o600)
     report = verify_cache(filled.cache, jobs=jobs)
     assert {(item.kind, item.path) for item in report.damage} == {

@@ -1,0 +1,78 @@
+"""Witnesses: what hashing a clip's file found, so that neither sets nor later runs hash it again.
+
+A file that was touched or copied has other times than its entries state, and the same content. The
+cache keeps a small file for each such clip, which says so: stamp of the file -> SHA-256. One that
+is lost or damaged costs a hash.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from cache.commit import sync_folder, write_whole
+from cache.digest import canonical_json, digest_json
+from cache.entries.source import Source
+from cache.manifest.clip_id import check_clip_id
+
+WITNESSES = "sources"  # the folder in a cache
+_MOST_BYTES = 4096
+
+
+class WitnessError(ValueError):
+    """A witness is damaged, or another clip's."""
+
+
+def witness_path(cache: Path, clip: str) -> Path:
+    """Return where the witness of a clip's file is, or would be.
+
+    Raises:
+        ValueError: ``clip`` is not a clip id.
+    """
+    return cache / WITNESSES / f"{check_clip_id(clip)}.json"
+
+
+def find_witnesses(cache: Path) -> list[Path]:
+    """Return the paths of a cache's witnesses, sorted."""
+    return sorted((cache / WITNESSES).glob("[!.]*.json"))
+
+
+def write_witness(path: Path, source: Source) -> None:
+    """Remember what a file held.
+
+    Raises:
+        OSError: it can't be written, or the cache is gone.
+    """
+    if not path.parent.is_dir():
+        path.parent.mkdir(exist_ok=True)
+        sync_folder(path.parent.parent)
+    values = {"clip": path.stem, "source": source.to_json()}
+    text = canonical_json({**values, "checksum": digest_json(values)})
+    write_whole(path, text + "\n")
+
+
+def read_witness(path: Path) -> Source:
+    """Read what a file held when it was last hashed; of no part of it.
+
+    Raises:
+        FileNotFoundError: there is no witness.
+        WitnessError: it is damaged, or another clip's.
+        OSError: it can't be read.
+    """
+    # A pipe in its place would block, a link lead elsewhere.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    try:
+        text = os.read(descriptor, _MOST_BYTES)
+    finally:
+        os.close(descriptor)
+    try:
+        values = json.loads(text)
+        checksum = values.pop("checksum")
+        if checksum != digest_json(values):
+            raise ValueError("its checksum differs")
+        if values["clip"] != path.stem:
+            raise ValueError(f"it is of clip {values['clip']}")
+        return Source.from_json(values["source"])
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise WitnessError(f"the witness {path} is damaged ({error}); delete it") from error
