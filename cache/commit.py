@@ -49,25 +49,16 @@ def whole_file(path: Path) -> Iterator[Path]:
         takes the name; after an error it is removed and nothing has happened.
 
     Raises:
-        OSError: it couldn't be written; what was there before is unchanged.
+        OSError: it couldn't be written; what was there before is unchanged. If only the flush of
+            the folder failed, the new file is there, whole, and a power cut may undo it.
     """
-    temporary = temporary_path(path)
-    try:
+    with _appearing(path) as temporary:
         yield temporary
         descriptor = os.open(temporary, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        temporary.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        if error.filename == str(temporary):  # a name that the caller never gave
-            error.filename = str(path)
-        raise
-    finally:
-        with contextlib.suppress(OSError):  # what the first error says matters more
-            temporary.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, content: str | bytes, *, what: str = "") -> Path:
@@ -82,14 +73,40 @@ def write_whole(path: Path, content: str | bytes, *, what: str = "") -> Path:
         ``path``.
 
     Raises:
-        CacheWriteError: it couldn't be written; what was there before is unchanged.
+        CacheWriteError: it couldn't be written; see ``whole_file``.
     """
+    left = memoryview(content.encode() if isinstance(content, str) else content)
     try:
-        with whole_file(path) as temporary:
-            temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        with _appearing(path) as temporary:
+            descriptor = os.open(
+                temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666
+            )
+            try:
+                while left:
+                    left = left[os.write(descriptor, left) :]
+                # Where it is written: another descriptor need not hear of a write that failed.
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
     except OSError as error:
         raise write_error(what or path.name, path, error) from error
     return path
+
+
+@contextlib.contextmanager
+def _appearing(path: Path) -> Iterator[Path]:
+    """Give what is written and flushed to a temporary path its name, and flush the folder."""
+    temporary = temporary_path(path)
+    try:
+        yield temporary
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except BaseException as error:
+        with contextlib.suppress(OSError):  # what the first error says matters more
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename == str(temporary):
+            error.filename = str(path)  # the caller never gave the other name
+        raise
 
 
 def write_error(what: str, path: Path, cause: BaseException) -> CacheWriteError:
@@ -107,17 +124,56 @@ def write_error(what: str, path: Path, cause: BaseException) -> CacheWriteError:
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder and those above it, each durable; nothing happens if it exists.
+    """Create a folder and those above it, unless they are there, and make its name durable.
 
     Raises:
         OSError: it can't be created.
     """
-    if folder.is_dir():
+    if not folder.is_dir():
+        if not folder.parent.is_dir():
+            make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+    _sync_name(folder)
+
+
+def make_last_folder(path: Path) -> None:
+    """Create the folder of a set's file, never the set's own, and make the names above durable.
+
+    Args:
+        path: ``CACHE/SET/FOLDER/FILE``. If the set's folder is gone, so is the cache.
+
+    Raises:
+        OSError: it can't be created.
+    """
+    if not path.parent.is_dir():
+        path.parent.mkdir(exist_ok=True)
+    for folder in path.parents[:3]:
+        _sync_name(folder)
+
+
+_NAMED: set[tuple[int, int]] = set()  # device and inode of folders whose name is durable
+
+
+def _sync_name(folder: Path) -> None:
+    """Flush a folder's name, once a process: who made it, maybe a moment ago, may not have yet."""
+    status = folder.stat()
+    identity = (status.st_dev, status.st_ino)
+    if identity in _NAMED:
         return
-    if folder.parent != folder:
-        make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    sync_folder(folder.parent)
+    with contextlib.suppress(PermissionError):  # above may be what only its owner reads
+        sync_folder(folder.parent)
+    _NAMED.add(identity)
+
+
+def remove_durably(path: Path) -> None:
+    """Remove a file, if it is there, so that no power cut brings it back.
+
+    Raises:
+        OSError: it can't be removed.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+        sync_folder(path.parent)
 
 
 def check_place(path: Path) -> None:

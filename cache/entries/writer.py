@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from cache.commit import sync_folder, write_error
+from cache.commit import make_last_folder, write_error
 from cache.digest import JSON, canonical_json, finish_array_digest
 from cache.entries.entry import (
     KIND,
@@ -83,10 +83,7 @@ class EntryWriter:
 
     def __enter__(self) -> Self:
         try:
-            # Only the last folder: if the set's own is gone, so is the cache.
-            if not self.path.parent.is_dir():
-                self.path.parent.mkdir(exist_ok=True)
-                sync_folder(self.path.parent.parent)
+            make_last_folder(self.path)
         except OSError as error:
             raise write_error(self._file.what, self.path, error) from error
         self._file.__enter__()

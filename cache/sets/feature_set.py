@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self
 
-from cache.commit import CacheWriteError, sync_folder, write_error
+from cache.commit import CacheWriteError, make_last_folder, remove_durably, write_error
 from cache.digest import JSON, digest_text
 from cache.entries.entry import Entry, EntryError, EntryState, read_entry, read_entry_header
 from cache.entries.failure import Failure, FailureRecordError, read_failure, write_failure
@@ -250,12 +250,10 @@ class FeatureSet:
         entry_path = self.entry_path(failure.clip)
         what = f"clip {failure.clip}: the record of its failure"
         try:
-            if not path.parent.is_dir():
-                path.parent.mkdir(exist_ok=True)
-                sync_folder(self.folder)
+            make_last_folder(path)
             write_failure(path, failure)
             if failure.source and _is_stale(entry_path, failure.source):
-                entry_path.unlink(missing_ok=True)
+                remove_durably(entry_path)  # or a power cut would bring it back as current
         except OSError as error:
             raise write_error(what, path, error) from error
 

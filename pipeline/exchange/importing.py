@@ -130,7 +130,6 @@ def import_features(
             problems = [f"none of its ids belongs to a clip; they are {shorten(source.ids)}"]
         if problems:
             raise ImportRefusedError(what, problems)
-        cache.mkdir(parents=True, exist_ok=True)
         provenance = _provenance(paths, command)
         feature_set = FeatureSet(cache, spec).create(
             {

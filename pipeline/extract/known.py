@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cache.commit import remove_durably
 from cache.entries.coverage import read_coverage
 from cache.entries.entry import EntryError, EntryHeader, read_entry, read_entry_header
 from cache.entries.failure import Failure
@@ -113,7 +114,7 @@ def record_failures(
         except (EntryError, OSError):
             before = ""
         if before != by_hand:  # an entry of another choice must not pass for this one's
-            path.unlink(missing_ok=True)
+            remove_durably(path)
         feature_set.record_failure(Failure(clip.id, stage, reason, source, provenance=provenance))
     return {planned.name: SetResult("failed", (reason,)) for planned in todo}
 

@@ -14,6 +14,8 @@ from cache.commit import (
     Writer,
     check_place,
     is_alive,
+    make_folder,
+    sync_folder,
     temporary_writer,
     this_host,
     this_writer,
@@ -99,14 +101,15 @@ class RunWriter:
             "started": utc_now(),
             "host": socket.gethostname(),
             "writer": fields_to_json(this_writer()),
-            **info,
         }
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            make_folder(path)
         except OSError as error:
             raise write_error("the run", path, error) from error
         # The state changes before anything of the old run goes, and before anything new comes.
-        self._write_info()
+        # Until all of the old one is gone for good, it is no run that could be gone on with.
+        if not resume and (path / INFO).exists():
+            self._write_info()
         for left in _left_over(path):
             left.unlink(missing_ok=True)
         kept = _KEPT_ON_RESUME if resume else ()
@@ -117,6 +120,11 @@ class RunWriter:
             for pattern in patterns if folder not in kept else ():
                 for old in (path / folder).glob(pattern):
                     old.unlink()
+        for folder in ("", *_FOLDERS):
+            if (path / folder).is_dir():
+                sync_folder(path / folder)
+        self.info.update(info)
+        self._write_info()
 
     def __enter__(self) -> Self:
         return self
@@ -135,7 +143,7 @@ class RunWriter:
     def file(self, *names: str) -> Path:
         """Return the path of a file in the run folder, and make its folders."""
         path = self.path.joinpath(*names)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         return path
 
     def write(self, content: str | bytes, *names: str) -> Path:
