@@ -19,6 +19,7 @@ import importlib
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -53,6 +54,7 @@ KILLED_TWICE = (
     "the worker process was killed twice while it held this clip, the second time alone (out of "
     "memory, or a crash in a decoder)"
 )
+CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE}
 HUNG = "decoding hung: no frame or sound within the limit (hang_seconds)"
 
 
@@ -70,7 +72,16 @@ R = TypeVar("R")
 
 
 class WorkerDied(Exception):  # noqa: N818  # it says what happened, not what is wrong
-    """Error of a worker process that ended while it held a clip, with the reason if known."""
+    """Error of a worker process that ended while it held a clip.
+
+    Attributes:
+        of_clip: whether the clip is to blame, as it is for a hang and for crashes of a decoder; what
+            else ends a process is the machine's doing, and the next run tries the clip again.
+    """
+
+    def __init__(self, reason: str, *, of_clip: bool) -> None:
+        super().__init__(reason)
+        self.of_clip = of_clip
 
 
 class WorkersFailedError(RuntimeError):
@@ -259,7 +270,9 @@ class _Pool(Generic[T, R]):
         if self.stopped():
             return
         if hung or alone:
-            yield self.failed(worker.clip, WorkerDied(HUNG if hung else KILLED_TWICE))
+            reason = HUNG if hung else KILLED_TWICE
+            crashed = -worker.process.returncode in CRASHES
+            yield self.failed(worker.clip, WorkerDied(reason, of_clip=hung or crashed))
         else:
             self.again.append(worker.clip)
 
