@@ -59,10 +59,7 @@ CRASHED = (
     "the worker process crashed twice while it held this clip, the second time alone: {how}, in a "
     "decoder"
 )
-ENDED = (
-    "the worker process {verb} twice while it held this clip, the second time alone: {how}; "
-    "the next run tries it again"
-)
+ENDED = "the worker process {verb} twice while it held this clip, the second time alone: {how}"
 OF_MEMORY = "mostly too little memory: use fewer --jobs"
 
 
