@@ -4,20 +4,22 @@
 
 Two clips of one frame, two workers. Weight files of IR-50 and VGG-Face are written with random
 numbers (174 and 470 MB); ResNet-18 is the one that avfuse ships. Seconds count from the start of
-the command. A clip begins when its worker, libraries loaded, takes it; its first entry of a network
+the command. A clip begins when its worker, libraries loaded, opens it; its first entry of a network
 needs the weights too.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from select import select
 from typing import Any
 
 import av
@@ -36,6 +38,7 @@ from extractors.weights.random import initialise
 AIM = 5.0  # seconds
 CLIPS = 2
 LOOK_SECONDS = 0.01
+IN_OPEN = 0x20  # of linux/inotify.h
 # Networks at once, and how their weights are named; {} is the folder of the files.
 WAYS: dict[str, dict[str, str]] = {
     "ir50": {"ir50": "{}/ir50.safetensors"},
@@ -88,28 +91,38 @@ def measure(manifest: Path, weights: dict[str, str]) -> dict[str, float]:
             command += ["--weights", f"{network}={file}"]
         command += ["--views", "basic", "--json"]
         found: dict[str, float] = {}
+        opened = _watch_opening(manifest.parent.glob("*.mp4"))
         started = time.perf_counter()
         with subprocess.Popen(
             command,
-            env={**os.environ, "TMPDIR": name},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         ) as process:
             while process.poll() is None:
-                for what, seen in _look(folder):
+                for what, seen in _look(folder, opened):
                     if seen and what not in found:
                         found[what] = time.perf_counter() - started
                 time.sleep(LOOK_SECONDS)
             words = process.stderr.read().decode() if process.stderr else ""
         found["end"] = time.perf_counter() - started
+        os.close(opened)
         if process.returncode:
             raise click.ClickException(words)
         return found
 
 
-def _look(folder: Path) -> Iterator[tuple[str, bool]]:
-    """Yield each event, and whether it has happened: by a clip's marker and by entries."""
-    yield "clip begins", any(folder.glob("avfuse-workers-*/" + "?" * 32))
+def _watch_opening(paths: Iterable[Path]) -> int:
+    """Return a file that can be read from once one of some files has been opened."""
+    libc = ctypes.CDLL(None)
+    watch: int = libc.inotify_init()
+    for path in paths:
+        libc.inotify_add_watch(watch, os.fsencode(path), IN_OPEN)
+    return watch
+
+
+def _look(folder: Path, opened: int) -> Iterator[tuple[str, bool]]:
+    """Yield each event, and whether it has happened: by a clip's opening and by entries."""
+    yield "clip begins", bool(select([opened], [], [], 0)[0])
     entries = [
         path.relative_to(folder / "cache").parts[0] for path in folder.glob("cache/*/??/*.h5")
     ]

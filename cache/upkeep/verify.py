@@ -193,5 +193,12 @@ def _mapping(
     if jobs <= 1:
         yield lambda files: map(_find_damage, files)
         return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    try:
+        executor = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
+    except OSError as error:
+        raise OSError(
+            f"several processes need semaphores, which Linux keeps in /dev/shm ({error.strerror}): "
+            "make room or give access there, or use --jobs 1"
+        ) from error
+    with executor as pool:
         yield lambda files: pool.map(_find_damage, files, chunksize=16)

@@ -17,9 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from joblib import Parallel, delayed, effective_n_jobs, parallel_config
-from joblib.parallel import get_active_backend
-
 from pipeline.extract.choices import EngineName
 from pipeline.extract.job import ClipResult
 
@@ -59,6 +56,8 @@ class Engine:
         Raises:
             EngineError: see there. Shards that came to their end are yielded before.
         """
+        from joblib import effective_n_jobs  # here, as it complains where /dev/shm is read-only
+
         lost: list[str] = []
         with ExitStack() as stack:
             _connect(self.name, stack)
@@ -80,6 +79,9 @@ class Engine:
 
     def _reports(self, parts: Sequence[str], slots: int) -> Iterator[dict[str, Any]]:
         """Yield the shards' reports as they come, or all at the end where a backend can't."""
+        from joblib import Parallel, delayed
+        from joblib.parallel import get_active_backend
+
         streams = get_active_backend()[0].supports_return_generator
         how = "generator_unordered" if streams else "list"
         try:
@@ -129,6 +131,8 @@ def run_shard(command: Sequence[str], folder: Path, part: str) -> dict[str, Any]
 
 def _connect(name: EngineName, stack: ExitStack) -> None:
     """Make an engine's cluster joblib's backend until the stack is left."""
+    from joblib import parallel_config
+
     try:
         if name == "dask":
             from dask.distributed import Client

@@ -88,6 +88,9 @@ class Consumer:
             crops for it come, and its errors are answers to that request.
         threads: PyTorch threads of the consumer, which count on a CPU only.
         device: of the networks.
+
+    Raises:
+        MachineError: this process may open no socket.
     """
 
     def __init__(
@@ -99,7 +102,10 @@ class Consumer:
         self._key = secrets.token_bytes(16)
         # A name that no file stands for: a kill leaves nothing behind. Only Linux has such.
         name = f"\0avfuse-{os.getpid()}-{secrets.token_hex(8)}" if sys.platform == "linux" else None
-        self._listener = Listener(name, backlog=BACKLOG, authkey=self._key)
+        try:
+            self._listener = Listener(name, backlog=BACKLOG, authkey=self._key)
+        except OSError as error:
+            raise MachineError(f"no socket can be made for the workers: {error}") from error
         self._address = name or str(self._listener.address)
         self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
         self._waiting: deque[_Order] = deque()

@@ -1,9 +1,10 @@
 """Pool of worker processes that may die: each death costs at most the clip in that worker's hands.
 
 Every worker is a Python process of its own at the end of a pipe, and holds one clip at a time. When
-a worker dies, a clip whose decoder hung (the watchdog's last words say so) is failed; any other is
-tried once more, alone, after all the rest, and only if it kills its worker again is it failed. The
-other workers go on, and their entries are committed one by one.
+a worker dies, its clip is tried once more, alone, after all the rest, and only if it costs its
+worker again is it failed; a clip whose decoder hangs is failed at once, and its worker ended. The
+other workers go on, and their entries are committed one by one. Nothing of a pool lies in a folder:
+a kill leaves nothing, and no folder can be full.
 
 Pools of libraries break promises that this module's tests hold. Pebble's workers share one pipe
 and its locks: one that was killed while it handed over a result kept them, and the other clips
@@ -18,7 +19,7 @@ import contextlib
 import importlib
 import os
 import pickle
-import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,13 +28,14 @@ import time
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
-from hashlib import sha256
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, Generic, NoReturn, Protocol, Self, TypeVar
+from typing import Any, BinaryIO, Generic, Protocol, Self, TypeVar
 
-from pipeline.workers.watchdog import LAST_WORDS, watch
+from pipeline.workers.error import MachineError
+from pipeline.workers.orphan import end_with_parent
+from pipeline.workers.watchdog import NOTE_BYTES, Watch, be_watched
 
 # Chunks of frames go back to the system when they are freed: kept in pieces among what is small,
 # they would let a worker grow with a clip's length. A network's maps, which are smaller
@@ -45,15 +47,20 @@ ENVIRONMENT = {
 # Ctrl-C reaches workers too, and the parent decides what it ends: ignore it before long imports.
 PROGRAM = (
     "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
-    "from pipeline.workers.pool import serve; serve({link}, {load!r})"
+    "from pipeline.workers.pool import serve; serve"
+    "({link}, {shared}, {parent}, by_kernel={by_kernel}, load={load!r})"
 )
-LOOK_SECONDS = 0.2  # from one look whether to stop to the next, while no result comes
-PARENT_SECONDS = 0.5  # from one look whether the parent still runs to the next
-KILLED_TWICE = (
-    "the worker process was killed twice while it held this clip, the second time alone (out of "
-    "memory, or a crash in a decoder)"
-)
+LOOK_SECONDS = 0.2  # from one look at stops and hangs to the next, while no result comes
+DEATH_SECONDS = 5.0  # that a killed process may take to be gone; one that hangs in the kernel stays
+STARTS_AGAIN = 2  # worker processes that may end while they start, beside one for each
+CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE}
 HUNG = "decoding hung: no frame or sound within the limit (hang_seconds)"
+CRASHED = (
+    "the worker process crashed twice while it held this clip, the second time alone: {how}, in a "
+    "decoder"
+)
+ENDED = "the worker process {verb} twice while it held this clip, the second time alone: {how}"
+OF_MEMORY = "mostly too little memory: use fewer --jobs"
 
 
 class Item(Protocol):
@@ -70,10 +77,19 @@ R = TypeVar("R")
 
 
 class WorkerDied(Exception):  # noqa: N818  # it says what happened, not what is wrong
-    """Error of a worker process that ended while it held a clip, with the reason if known."""
+    """Error of a worker process that ended while it held a clip.
+
+    Attributes:
+        of_clip: whether the clip is to blame, as it is for a hang and for crashes of a decoder;
+            what else ends a process is the machine's doing, and the next run tries the clip again.
+    """
+
+    def __init__(self, reason: str, *, of_clip: bool) -> None:
+        super().__init__(reason)
+        self.of_clip = of_clip
 
 
-class WorkersFailedError(RuntimeError):
+class WorkersFailedError(MachineError):
     """Error of workers that can't be started, or all end before their first clip."""
 
 
@@ -102,7 +118,7 @@ def map_clips(
         early: workers that are starting already, taken before others are started.
 
     Raises:
-        WorkersFailedError: workers end before they take a clip, so that going on is pointless.
+        WorkersFailedError: workers end again and again before one takes a clip.
     """
     if jobs == 0:
         for clip in clips:
@@ -110,11 +126,9 @@ def map_clips(
                 return
             yield work(clip)
         return
-    with tempfile.TemporaryDirectory(prefix="avfuse-workers-") as folder:
-        start = _Start(os.getpid(), Path(folder), threads, setup, work)
-        pool = _Pool(start, failed, stopped, early)
-        yield from pool.run(iter(clips), jobs)
-        yield from pool.run(iter(pool.again), 1, alone=True)
+    pool = _Pool(_Start(threads, setup, work), failed, stopped, early)
+    yield from pool.run(iter(clips), jobs)
+    yield from pool.run(iter(pool.again), 1, alone=True)
 
 
 class EarlyWorkers:
@@ -129,46 +143,84 @@ class EarlyWorkers:
     """
 
     def __init__(self, number: int, load: str) -> None:
-        self._started = [_start_worker(load) for _ in range(number)]
+        self._started: list[_Worker] = []
+        with contextlib.suppress(OSError):  # ``map_clips`` tries again, and says why it can't
+            for _ in range(number):
+                self._started.append(_start_worker(load))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
         while self._started:
-            _end_worker(*self._started.pop())
+            self._started.pop().end()
 
-    def take(self) -> tuple[subprocess.Popen[bytes], Connection] | None:
-        """Hand over one of them, with this end of its pipe; None if none is left."""
+    def take(self) -> _Worker | None:
+        """Hand over one of them; None if none is left."""
         return self._started.pop() if self._started else None
 
 
-def _start_worker(load: str = "") -> tuple[subprocess.Popen[bytes], Connection]:
+@dataclass(frozen=True)
+class _Worker:
+    """A worker process, this end of its pipe, the file that it shares and the watch over it."""
+
+    process: subprocess.Popen[bytes]
+    link: Connection
+    shared: BinaryIO
+    watch: Watch
+
+    def end(self) -> int:
+        """Kill it; return how it ended, maybe before, as ``Popen.returncode``."""
+        self.process.kill()
+        self.link.close()
+        self.shared.close()
+        try:
+            return self.process.wait(DEATH_SECONDS)
+        except subprocess.TimeoutExpired:
+            return -signal.SIGKILL
+
+
+def _start_worker(load: str = "") -> _Worker:
     """Start a worker that loads a module, then waits to be told what to do."""
-    link, other = Pipe()
-    with other:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-c", PROGRAM.format(link=other.fileno(), load=load)],
-            stdin=subprocess.DEVNULL,
-            env=os.environ | ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(sys.path)},
-            pass_fds=[other.fileno()],
-        )
-    return process, link
+    with contextlib.ExitStack() as stack:
+        link, other = Pipe()
+        with other:
+            stack.callback(link.close)
+            shared = stack.enter_context(_shared_file())
+            shared.write(bytes(NOTE_BYTES))
+            shared.flush()
+            program = PROGRAM.format(
+                link=other.fileno(),
+                shared=shared.fileno(),
+                parent=os.getpid(),
+                by_kernel=threading.current_thread() is threading.main_thread(),
+                load=load,
+            )
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-c", program],
+                stdin=subprocess.DEVNULL,
+                env=os.environ | ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(sys.path)},
+                pass_fds=[other.fileno(), shared.fileno()],
+            )
+        stack.pop_all()
+    return _Worker(process, link, shared, Watch(process.pid, shared.fileno()))
 
 
-def _end_worker(process: subprocess.Popen[bytes], link: Connection) -> None:
-    process.kill()
-    process.wait()
-    link.close()
+def _shared_file() -> BinaryIO:
+    """Open a file without a name, which is gone with the processes that hold it open."""
+    if hasattr(os, "memfd_create"):  # needs no folder, which may be full or read-only
+        return os.fdopen(os.memfd_create("avfuse-worker"), "w+b")
+    return tempfile.TemporaryFile()
 
 
 @dataclass
-class _Worker(Generic[T]):
-    """A worker process and the clip that it holds, or will as soon as it is ready."""
+class _Hands(Generic[T]):
+    """A worker and the clip in its hands, or meant for them; ``words`` say why it isn't ready."""
 
-    process: subprocess.Popen[bytes]
+    worker: _Worker
     clip: T
     ready: bool = False
+    words: str = ""
 
 
 class _Pool(Generic[T, R]):
@@ -182,42 +234,50 @@ class _Pool(Generic[T, R]):
         early: EarlyWorkers | None,
     ) -> None:
         self.early = early
-        self.markers = start.markers
-        self.file = start.save()
+        self.start = pickle.dumps(start)
         self.failed = failed
         self.stopped = stopped
         self.again: list[T] = []
-        self._workers: dict[Connection, _Worker[T]] = {}
+        self._first_endings: dict[str, int] = {}  # of the workers of the clips in ``again``
+        self._hands: dict[Connection, _Hands[T]] = {}
         self._handed_back: list[T] = []
-        self._num_done = 0
-        self._num_done_before = 0  # when a worker last ended before it was ready
+        self._jobs = 0
+        self._num_failed_starts = 0  # since one was ready
 
     def run(self, clips: Iterator[T], jobs: int, *, alone: bool = False) -> Iterator[R]:
         """Yield results as they come; ``alone`` fails a clip whose worker dies."""
+        self._jobs = jobs
+        looked = time.monotonic()
         try:
             while not self.stopped():
-                while len(self._workers) < jobs and (clip := self._next(clips)) is not None:
+                while len(self._hands) < self._jobs and (clip := self._next(clips)) is not None:
                     self._begin(clip)
-                if not self._workers:
+                if not self._hands:
                     return
                 # A wait without end would sleep through a signal, whose handler only makes a note.
-                heard = wait(self._workers, LOOK_SECONDS)
-                for link in [link for link in self._workers if link in heard]:
+                heard = wait(self._hands, max(0.0, looked + LOOK_SECONDS - time.monotonic()))
+                for link in [link for link in self._hands if link in heard]:
                     try:
                         answer = link.recv()
                     except (EOFError, OSError):
                         yield from self._bury(link, alone=alone)
                         continue
-                    if answer is not None:
-                        self._num_done += 1
+                    if isinstance(answer, str):
+                        self._hands[link].words = answer
+                        continue
                     self._hand_over(link, clips)
                     if answer is not None:
                         result, error = answer
                         if error is not None:
                             raise error
                         yield result
+                since = time.monotonic() - looked
+                if since >= LOOK_SECONDS:
+                    looked += since
+                    # More than one look's length is time in which this process did not run.
+                    yield from self._end_hanging(LOOK_SECONDS)
         finally:
-            for link in list(self._workers):
+            for link in list(self._hands):
                 self._end(link)
 
     def _next(self, clips: Iterator[T]) -> T | None:
@@ -225,126 +285,146 @@ class _Pool(Generic[T, R]):
 
     def _begin(self, clip: T) -> None:
         """Start a worker that will take a clip."""
-        process, link = (self.early and self.early.take()) or _start_worker()
+        try:
+            worker = (self.early and self.early.take()) or _start_worker()
+            worker.shared.write(self.start)
+            worker.shared.flush()
+        except OSError as error:
+            self._hand_back(clip, str(error))
+            return
+        self._hands[worker.link] = _Hands(worker, clip)
         with contextlib.suppress(OSError):  # it died meanwhile, as the next look at its pipe shows
-            link.send(self.file)
-        self._workers[link] = _Worker(process, clip)
+            worker.link.send(None)
 
     def _hand_over(self, link: Connection, clips: Iterator[T]) -> None:
         """Give a worker its first clip, or the next; end it where none is left."""
-        worker = self._workers[link]
-        if worker.ready:
+        hands = self._hands[link]
+        if hands.ready:
             clip = self._next(clips)
             if clip is None:
                 self._end(link)
                 return
-            worker.clip = clip
-        worker.ready = True
+            hands.clip = clip
+        hands.ready = True
+        self._num_failed_starts = 0
         with contextlib.suppress(OSError):  # it died meanwhile, as the next look at its pipe shows
-            link.send(worker.clip)
+            link.send(hands.clip)
+
+    def _end_hanging(self, seconds: float) -> Iterator[R]:
+        for link, hands in list(self._hands.items()):
+            # What has just come is read first.
+            if hands.worker.watch.hangs(seconds) and not link.poll():
+                self._end(link)
+                yield self.failed(hands.clip, WorkerDied(HUNG, of_clip=True))
 
     def _bury(self, link: Connection, *, alone: bool) -> Iterator[R]:
         """Decide what becomes of the clip of a worker that died."""
-        worker = self._end(link)
-        if not worker.ready:
-            others = any(other.ready for other in self._workers.values())
-            if not others and self._num_done == self._num_done_before:
-                raise WorkersFailedError(
-                    "the worker processes end before they take a clip; run with --jobs 0 to see why"
-                )
-            self._num_done_before = self._num_done
-            self._handed_back.append(worker.clip)
-            return
-        hung = _has_hung(self.markers, worker.clip)
+        hands = self._hands[link]
+        ending = self._end(link)
         if self.stopped():
             return
-        if hung or alone:
-            yield self.failed(worker.clip, WorkerDied(HUNG if hung else KILLED_TWICE))
+        if not hands.ready:
+            self._hand_back(hands.clip, hands.words or _tell(ending))
+        elif alone:
+            endings = {self._first_endings[hands.clip.id], ending}
+            crashed = all(-end in CRASHES for end in endings)
+            verb = "was killed" if max(endings) < 0 else "ended"
+            reason = (CRASHED if crashed else ENDED).format(verb=verb, how=_tell(*endings))
+            yield self.failed(hands.clip, WorkerDied(reason, of_clip=crashed))
         else:
-            self.again.append(worker.clip)
+            self._first_endings[hands.clip.id] = ending
+            self.again.append(hands.clip)
 
-    def _end(self, link: Connection) -> _Worker[T]:
-        worker = self._workers.pop(link)
-        _end_worker(worker.process, link)
-        return worker
+    def _hand_back(self, clip: T, why: str) -> None:
+        """Keep the clip of a worker that could not start for another, as long as there is hope."""
+        self._handed_back.append(clip)
+        self._num_failed_starts += 1
+        if self._num_failed_starts < self._jobs + STARTS_AGAIN:
+            return
+        if not self._hands:
+            raise WorkersFailedError(
+                f"the worker processes end before they take a clip, {self._num_failed_starts} in a "
+                f"row; the last: {why}"
+            )
+        self._jobs = len(self._hands)  # this machine bears no more
+
+    def _end(self, link: Connection) -> int:
+        return self._hands.pop(link).worker.end()
+
+
+def _tell(*endings: int) -> str:
+    """Say how processes ended, in words for a reason."""
+    names = {number.value: number.name for number in signal.Signals}
+    told = [
+        f"exit code {end}" if end >= 0 else names.get(-end, f"signal {-end}")
+        for end in sorted(endings, reverse=True)
+    ]
+    why = f" ({OF_MEMORY})" if -signal.SIGKILL in endings else ""
+    return " and ".join(told) + why
 
 
 @dataclass(frozen=True)
 class _Start:
     """Start of a worker: what it needs before its first clip."""
 
-    parent: int
-    markers: Path
     threads: int
     setup: Callable[[], None] | None
     work: Callable[[Any], Any]
 
-    def save(self) -> str:
-        """Write this where a worker reads it; return the file."""
-        path = self.markers / "start"
-        path.write_bytes(pickle.dumps(self))
-        return str(path)
-
     def prepare(self) -> None:
-        """Settle threads and connections of this worker, and end it when its parent is gone."""
+        """Settle threads and connections of this worker."""
         import torch  # here, as only workers need it
 
         # As many whatever the number of workers, so that the numbers a clip yields do not depend
         # on it either.
         torch.set_num_threads(self.threads)
-        threading.Thread(target=self._end_with_parent, daemon=True).start()
         if self.setup is not None:
             self.setup()
 
-    def _end_with_parent(self) -> None:
-        """End this worker when its parent is gone: at work it would write beside the next run."""
-        while os.getppid() == self.parent:
-            time.sleep(PARENT_SECONDS)
-        self.end()
 
-    def end(self) -> NoReturn:
-        """End this worker, whose parent is gone, and remove what the parent left."""
-        shutil.rmtree(self.markers, ignore_errors=True)
-        os._exit(1)
-
-
-def serve(link: int, load: str) -> None:
+def serve(link: int, shared: int, parent: int, *, by_kernel: bool, load: str) -> None:
     """Work on the clips that come through a pipe: what a worker process runs until it is killed.
 
     Args:
-        link: the pipe; the file with the start comes first.
+        link: the pipe.
+        shared: a file: first this worker's note for the watchdog, then its start, which is there
+            when the first message comes.
+        parent: the process at the other end.
+        by_kernel: see ``end_with_parent``.
         load: a module to import meanwhile; empty for none.
     """
+    end_with_parent(parent, by_kernel=by_kernel)
     pipe = Connection(link)
-    if load:
-        importlib.import_module(load)
     try:
-        start: _Start = pickle.loads(Path(pipe.recv()).read_bytes())  # noqa: S301 - of our parent
-    except (EOFError, FileNotFoundError):  # our parent is gone, and what it left with it
+        work = _prepare(pipe, shared, load)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the parent tells of it
+        with contextlib.suppress(OSError):
+            pipe.send(_text(error))
         return
-    start.prepare()
     pipe.send(None)  # ready
     while True:
         try:
             clip = pipe.recv()
-        except (EOFError, OSError):
-            start.end()
+        except (EOFError, OSError):  # the parent is gone
+            os._exit(1)
         try:
-            pipe.send((_hold(start.work, clip, start.markers), None))
+            pipe.send((work(clip), None))
         except Exception as error:  # noqa: BLE001 - the parent raises it
             pipe.send((None, _portable(error)))
 
 
-def _hold(work: Callable[[T], R], clip: T, markers: Path) -> R:
-    """Work on a clip while its marker lies there, open to the watchdog's last words."""
-    path = _marker(markers, clip)
-    with path.open("w") as marker:
-        watch(marker)
-        try:
-            return work(clip)
-        finally:
-            watch(None)
-            path.unlink(missing_ok=True)
+def _prepare(pipe: Connection, shared: int, load: str) -> Callable[[Any], Any]:
+    """Load all that the work needs, and return the work."""
+    if load:
+        importlib.import_module(load)
+    pipe.recv()
+    with open(shared, "r+b") as file:
+        be_watched(shared)
+        file.seek(NOTE_BYTES)
+        start: _Start = pickle.load(file)  # noqa: S301 - of our parent
+        file.truncate(NOTE_BYTES)  # a plan with many choices by hand need not stay in memory
+    start.prepare()
+    return start.work
 
 
 def _portable(error: Exception) -> Exception:
@@ -358,16 +438,6 @@ def _portable(error: Exception) -> Exception:
     return portable
 
 
-def _marker(markers: Path, clip: Item) -> Path:
-    return markers / sha256(clip.id.encode()).hexdigest()[:32]
-
-
-def _has_hung(markers: Path, clip: Item) -> bool:
-    """Say whether a worker that died had ended itself because the clip's decoder hung."""
-    path = _marker(markers, clip)
-    try:
-        text = path.read_text()
-    except FileNotFoundError:
-        return False  # it died before it began the clip, or after
-    path.unlink()
-    return text.startswith(LAST_WORDS)
+def _text(error: Exception) -> str:
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"

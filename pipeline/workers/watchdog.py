@@ -1,36 +1,42 @@
-"""Watchdog of a worker process: end it when a decoder hangs, which no exception could do.
+"""Watchdog of worker processes: find the one whose decoder hangs, which no exception could end.
 
-The interpreter's own timer (``faulthandler``) writes its last words into the marker file of the
-clip, by which the parent knows that the clip hung; outside a worker nothing is watched.
+A worker notes in memory that it shares with its parent which section of its work has a limit, and
+the parent looks on. Against the limit counts *running time*: none in which the parent or the worker
+was stopped (Ctrl-Z, a suspended job, a machine asleep), and where others had the worker's core only
+the CPU time that it got. So only what hangs in its own time is ended, whatever it holds: the worker
+itself has nothing to do for it. Outside a worker nothing is watched.
 """
 
 from __future__ import annotations
 
-import faulthandler
+import mmap
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TextIO, TypeVar
+from pathlib import Path
+from typing import TypeVar
 
-LAST_WORDS = "Timeout"  # the beginning of what the interpreter's timer writes
+NOTE_BYTES = 16  # of a worker's note: the number of its section, and the limit, 0 outside of one
 Chunk = TypeVar("Chunk")
-_watched: list[TextIO] = []  # the marker of the clip in this process, while it is watched
+_note: list[memoryview[float]] = []  # this process's own, if it is a worker
 
 
-def watch(marker: TextIO | None) -> None:
-    """Watch this process from now on, last words going to ``marker``; None stops it."""
-    _watched[:] = [] if marker is None else [marker]
+def be_watched(file: int) -> None:
+    """Let this process's sections be watched by the parent that shares a file with it."""
+    _note[:] = [_map_note(file)]
 
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """End a watched process if what is inside the ``with`` takes longer than ``seconds``."""
-    if _watched:
-        faulthandler.dump_traceback_later(seconds, exit=True, file=_watched[0])
+    """Let a watched process be ended if what is inside the ``with`` takes longer than this."""
+    for note in _note:
+        note[0] += 1
+        note[1] = seconds
     try:
         yield
     finally:
-        if _watched:
-            faulthandler.cancel_dump_traceback_later()
+        for note in _note:
+            note[1] = 0.0
 
 
 def guarded(chunks: Iterable[Chunk], limit_seconds: float) -> Iterator[Chunk]:
@@ -43,3 +49,62 @@ def guarded(chunks: Iterable[Chunk], limit_seconds: float) -> Iterator[Chunk]:
         except StopIteration:
             return
         yield chunk
+
+
+class Watch:
+    """Watch over one worker, in its parent.
+
+    Args:
+        pid: of the worker.
+        file: that it shares, at least ``NOTE_BYTES`` long.
+    """
+
+    def __init__(self, pid: int, file: int) -> None:
+        self._pid = pid
+        self._note = _map_note(file)
+        self._section = 0.0
+        self._running_seconds = 0.0
+        self._cpu_seconds: float | None = None  # of the worker's whole life, at the last look
+
+    def hangs(self, seconds: float) -> bool:
+        """Say whether the worker has exceeded its section's limit.
+
+        Args:
+            seconds: since the last look, as far as this process ran in them.
+        """
+        section, limit = self._note
+        if section != self._section or limit == 0:
+            self._section, self._running_seconds, self._cpu_seconds = section, 0.0, None
+            return False
+        self._running_seconds += self._running(seconds)
+        return self._running_seconds > limit
+
+    def _running(self, seconds: float) -> float:
+        """Return how much of the time since the last look was the worker's own."""
+        try:
+            states, cpu_seconds = _read_process(self._pid)
+        except OSError:  # only Linux tells
+            return seconds
+        before, self._cpu_seconds = self._cpu_seconds, cpu_seconds
+        if states & {"T", "t"}:  # stopped
+            return 0.0
+        if "R" not in states:  # it waits, and for no core
+            return seconds
+        return 0.0 if before is None else min(seconds, cpu_seconds - before)
+
+
+def _map_note(file: int) -> memoryview[float]:
+    return memoryview(mmap.mmap(file, NOTE_BYTES)).cast("d")
+
+
+def _read_process(pid: int) -> tuple[set[str], float]:
+    """Return the states of a process's threads, and the CPU seconds of all that it ever had."""
+    folder = Path("/proc", str(pid))
+    states = {_read_stat(thread / "stat")[0] for thread in (folder / "task").iterdir()}
+    ticks = _read_stat(folder / "stat")[11:13]  # for the program and for the system
+    return states, sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
+
+def _read_stat(path: Path) -> list[str]:
+    """Return the fields after the name, which may hold anything."""
+    return path.read_text().rpartition(")")[2].split()

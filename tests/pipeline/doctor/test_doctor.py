@@ -165,7 +165,7 @@ def test_a_hanging_or_crashing_file_is_a_finding_and_the_others_are_examined(
     corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def map_clips(work: Any, clips: list[Clip], *, jobs: int, failed: Callable[..., Any]) -> Any:
-        yield failed(clips[0], WorkerDied("decoding hung"))
+        yield failed(clips[0], WorkerDied("decoding hung", of_clip=True))
         yield from map(work, clips[1:])
 
     monkeypatch.setattr("pipeline.doctor.doctor.map_clips", map_clips)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -31,6 +32,7 @@ from extractors.weights.random import initialise
 from pipeline.cli import main
 from pipeline.workers import remote
 from pipeline.workers.consumer import Consumer
+from pipeline.workers.error import MachineError
 from pipeline.workers.pool import WorkerDied, map_clips
 from pipeline.workers.remote import RemoteNetwork, Reply, Request, connect, receive, send
 from tests.conftest import SMALL
@@ -292,6 +294,16 @@ def embed(clip: Clip) -> str:
             return f"crooked: {str(error)[:30]}"
     arrays = RemoteNetwork("resnet18").extract(make_crops(2, int(clip.id)))
     return f"{clip.id}: {arrays['basic'].sum():.3f}"
+
+
+def test_a_process_that_may_open_no_socket_is_told_of_and_not_a_cache() -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        with pytest.raises(MachineError, match=r"no socket can be made .*Too many open files"):
+            Consumer(lambda name: make_network(name), threads=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def failed(clip: Clip, died: WorkerDied) -> str:

@@ -8,11 +8,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
-from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -22,6 +21,8 @@ from cache.sets.feature_set import find_set, list_sets
 from cache.sets.scan import find_temporaries
 from cache.upkeep.verify import verify_cache
 from pipeline.cli import main
+from tests.conftest import SMALL
+from tests.pipeline.videos import write_video
 
 ROOT = Path(__file__).parent.parent.parent.parent
 CLIPS = 13
@@ -147,25 +148,30 @@ def test_a_cache_that_vanishes_is_named_and_not_made_anew_in_its_place(
 
 
 class Killer(threading.Thread):
-    """Kills the worker that holds one clip, as the kernel does when memory is short."""
+    """Kills the worker that has a file open, as the kernel does when memory is short."""
 
-    def __init__(self, markers: Path, clip: str, *, times: int) -> None:
+    def __init__(self, file: Path, *, times: int) -> None:
         super().__init__(daemon=True)
-        self.name_of_marker = sha256(clip.encode()).hexdigest()[:32]
-        self.markers = markers
+        self.file = file
         self.times = times
         self.kills = 0
         self.stop = threading.Event()
 
     def run(self) -> None:
         while not self.stop.is_set() and self.kills < self.times:
-            if list(self.markers.glob(f"avfuse-workers-*/{self.name_of_marker}")):
-                for pid in workers_of(os.getpid()):
+            for pid in workers_of(os.getpid()):
+                if self.file in open_files(pid):
                     os.kill(pid, signal.SIGKILL)
                     self.kills += 1
-                # Its marker stays until the run has seen the death; a new worker takes longer.
-                self.stop.wait(0.5)
             self.stop.wait(0.001)
+
+
+def open_files(pid: int) -> set[Path]:
+    """The files that a process has open."""
+    try:
+        return {link.readlink() for link in Path(f"/proc/{pid}/fd").iterdir()}
+    except OSError:  # it ended, or closed one meanwhile
+        return set()
 
 
 def workers_of(parent: int) -> list[int]:
@@ -185,11 +191,13 @@ def workers_of(parent: int) -> list[int]:
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds workers in /proc")
 def test_a_clip_that_is_killed_for_its_memory_twice_is_failed_and_the_run_goes_on(
-    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    cache = tmp_path / "cache"
-    killer = Killer(tmp_path, "c5", times=2)
+    cache, manifest = tmp_path / "cache", make_corpus(tmp_path / "clips", CLIPS)
+    # Long enough to be caught with the file open.
+    images = np.random.default_rng(5).integers(0, 256, (199, 62, 94, 3), np.uint8)
+    long = write_video(tmp_path / "clips" / "c5.mp4", list(images), codec="mpeg4")
+    killer = Killer(long, times=2)
     killer.start()
     try:
         result = extract(manifest, cache, "--jobs", "1")
@@ -211,6 +219,47 @@ def test_a_clip_that_is_killed_for_its_memory_twice_is_failed_and_the_run_goes_o
         [sys.executable, "-m", "pipeline", "cache", "gc", str(cache)], check=True, cwd=ROOT
     )
     assert_whole(cache)
+
+
+# As above: no folder for temporary files, no semaphores, a working folder that can't be written.
+NO_FOLDER = """
+mount --bind "$1" /mnt
+for folder in /tmp /var/tmp /usr/tmp /dev/shm; do
+    test ! -d $folder || mount -t tmpfs -o ro none $folder || exit
+done
+cd /proc && unset TMPDIR TEMP TMP && shift && exec "$@"
+"""
+
+
+@pytest.mark.slow
+def test_workers_need_no_folder_for_temporary_files_and_no_semaphores(
+    manifest: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(manifest.parent, tmp_path / "clips")
+    inside = ["unshare", "-rm", "sh", "-c", NO_FOLDER, "sh", str(tmp_path)]
+    if not shutil.which("unshare") or subprocess.run([*inside, "true"], check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+
+    def avfuse(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*inside, sys.executable, "-m", "pipeline", *arguments],
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    place = ("/mnt/clips/manifest.csv", "--cache", "/mnt/cache")
+    how = ("--sets", "faces,resnet18", *SMALL, "--jobs", "2", "--consumer", "shared")
+    done = avfuse("extract", *place, *how)
+    assert done.returncode == 0
+    assert done.stderr.startswith("Warning: resnet18 has random weights")
+    assert done.stderr.count("\n") == 1  # and no more
+    assert len(find_set(tmp_path / "cache", "resnet18").clip_ids()) == CLIPS
+    verified = avfuse("cache", "verify", "/mnt/cache", "--jobs", "2")
+    assert verified.returncode != 0
+    assert "semaphores, which Linux keeps in /dev/shm (Read-only file system)" in verified.stderr
+    assert avfuse("cache", "verify", "/mnt/cache").returncode == 0
 
 
 @pytest.mark.slow
