@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from cache.codec import JsonFields
-from cache.commit import make_folder, sync_folder, whole_file, write_error
+from cache.commit import make_folder, make_last_folder, remove_durably, whole_file, write_error
 from cache.entries.entry import KIND as ENTRY
 from cache.entries.entry import EntryError, EntryHeader, read_entry, verify_entry
 from cache.entries.failure import FailureRecordError, read_failure
 from cache.entries.sealed import SealError, read_header, verify_body
+from cache.entries.trust import find_upstream_problem
 from cache.sets.feature_set import FAILURES, FeatureSet, SetError, list_sets
 from cache.sets.scan import check_cache, find_broken_sets
 
@@ -79,9 +80,9 @@ def merge_caches(
     """Copy every set, entry and record of a failure that a cache lacks from other caches.
 
     Every entry is verified before it is copied, and what was written is compared with it. Nothing
-    is overwritten: what differs from an entry that is there is a conflict and left out. A failure
-    is taken over only for a clip of which nothing is known; an entry counts for more than a record
-    of a failure. Packs are not copied, because training builds them.
+    is overwritten: what differs from an entry that is there, or is made from one that does, is a
+    conflict and left out. A failure is taken over only for a clip of which nothing is known, and
+    an entry counts for more. Packs are not copied, because training builds them.
 
     Args:
         into: the cache to add to; made if it doesn't exist.
@@ -167,12 +168,15 @@ def _merge_entry(
             return LeftOut("conflict", path, f"clip {header.clip}: {target} {difference}")
         counts.same += 1
         return None
+    upstream = {name: one for name, one in ours.upstream_paths(header.clip).items() if one.exists()}
+    if problem := find_upstream_problem(header, upstream):
+        return LeftOut("conflict", path, f"clip {header.clip}: {path}: {problem} in {ours.cache}")
     if not dry_run:
         try:
             _copy(path, target, header)
         except (EntryError, SealError) as error:
             return LeftOut("damaged", path, f"clip {header.clip}: {path}: {error}")
-        ours.failure_path(header.clip).unlink(missing_ok=True)
+        remove_durably(ours.failure_path(header.clip))
     counts.copied += 1
     return None
 
@@ -186,15 +190,17 @@ def _find_difference(ours: Path, theirs: Path) -> str:
         EntryError: one of them is damaged.
     """
     here, there = read_entry(ours, ()), read_entry(theirs, ())
+    if (here.identity, here.upstream) == (there.identity, there.upstream):
+        return ""
     if not here.source.same_content(there.source):
         return "was made from another file, or another part of it"
     names = sorted({*here.checksums, *there.checksums})
     other = [name for name in names if here.checksums.get(name) != there.checksums.get(name)]
     if other:
         return f"has other values in {', '.join(other)}"
-    if (here.missing, here.attributes) != (there.missing, there.attributes):
-        return "has the same values, but says otherwise what is missing or odd of the clip"
-    return ""
+    if here.upstream != there.upstream:
+        return "has the same values, but was made from another entry"
+    return "has the same values, but says otherwise what is missing or odd of the clip"
 
 
 def _copy(path: Path, target: Path, header: EntryHeader) -> None:
@@ -206,9 +212,7 @@ def _copy(path: Path, target: Path, header: EntryHeader) -> None:
         CacheWriteError: it can't be written.
     """
     try:
-        if not target.parent.is_dir():
-            target.parent.mkdir(exist_ok=True)
-            sync_folder(target.parent.parent)
+        make_last_folder(target)
         with whole_file(target) as temporary:
             with temporary.open("wb") as file:
                 for chunk in _read_chunks(path):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cache.entries.entry import read_identity
 from cache.entries.failure import Failure
 from cache.entries.source import Source, read_source
 from cache.sets.feature_set import FeatureSet, SetSpec
@@ -129,6 +130,30 @@ def test_sets_follow_those_they_are_made_from(
     report = merge_caches(tmp_path / "all", [other.cache])
     folders = list(report.sets)
     assert folders.index(upstream.folder.name) < folders.index(network.folder.name)
+
+
+def test_what_is_made_from_another_entry_than_the_one_here_is_a_conflict(
+    tmp_path: Path, other: FeatureSet, write_entry: WriteEntry, source: Source
+) -> None:
+    faces = SetSpec("faces", {}, 1)
+    spec = SetSpec("net", {}, 1, upstream={"faces": faces.key})
+    for cache, seeds in ((other.cache, (1, 2)), (tmp_path / "into", (1, 3))):
+        place = FeatureSet(cache, faces).create({})
+        for clip, seed in zip("ab", seeds, strict=True):
+            write_entry(clip, arrays_of(seed=seed), into=place)
+    theirs = FeatureSet(other.cache, spec).create({})
+    for clip in "ab":
+        made_from = {"faces": read_identity(FeatureSet(other.cache, faces).entry_path(clip))}
+        with theirs.writer(clip, source=source, provenance={}, upstream=made_from) as writer:
+            writer.append(**arrays_of())
+            writer.finish()
+    report = merge_caches(tmp_path / "into", [other.cache])
+    assert report.sets[theirs.folder.name].copied == 1
+    assert FeatureSet(tmp_path / "into", spec).clip_ids() == ["a"]
+    reasons = [item.reason for item in report.left_out]
+    assert len(reasons) == 2
+    assert "has other values in basic" in reasons[0]
+    assert "made from another entry of faces than the one that is there" in reasons[1]
 
 
 def test_a_dry_run_writes_nothing(
