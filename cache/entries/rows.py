@@ -12,6 +12,7 @@ import numpy as np
 
 from cache.entries.datasets import find_datasets
 from cache.entries.entry import Entry, EntryError, read_entry, read_entry_header
+from cache.entries.sealed import read_unchanged
 
 
 class Rows:
@@ -72,7 +73,14 @@ def open_entry(path: Path, *, verify: bool = False) -> Iterator[OpenEntry]:
         EntryError: it is damaged.
         OSError: it can't be read.
     """
-    entry = read_entry(path, (), verify=verify)
-    with h5py.File(path, "r", locking=False) as file:
-        datasets = find_datasets(file, read_entry_header(path).seal.bytes)
+    entry, header, file = read_unchanged(
+        path,
+        lambda: (
+            read_entry(path, (), verify=verify),
+            read_entry_header(path),
+            h5py.File(path, "r", locking=False),
+        ),
+    )
+    with file:
+        datasets = find_datasets(file, header.seal.bytes)
         yield OpenEntry(entry, {name: Rows(item, path) for name, item in datasets.items()})

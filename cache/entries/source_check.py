@@ -63,11 +63,10 @@ class SourceCheck:
         """
         if (self.stamp.size, self.span) != (source.size, source.span):
             return False
-        vouched = self.stamp == source.stamp
-        if vouched and self._found is None and not self._content:
-            self._found = source
+        if self._found is None and not self._content:
+            self._found = self._vouch(source)
         same = self.read().same_content(source)
-        if self._hashed and not vouched:
+        if self._hashed and self.stamp != source.stamp:
             self._remember()
         return same
 
@@ -78,8 +77,6 @@ class SourceCheck:
             SourceChangedError: the file changed while it was hashed.
             OSError: it is missing, is no regular file, or can't be read.
         """
-        if self._found is None:
-            self._found = self._recall()
         if self._found is None:
             self._found = read_source(self.path, self.span, stamp=self.stamp)
             self._hashed = True
@@ -93,15 +90,20 @@ class SourceCheck:
         """
         check_unchanged(self.path, self.stamp)
 
-    def _recall(self) -> Source | None:
-        """Return what an earlier hash of this very file found."""
-        if self._witness is None or self._content:
+    def _vouch(self, source: Source) -> Source | None:
+        """Return the file's source where its stamp or witness says that it is ``source``.
+
+        A witness that says otherwise isn't believed: it could cost an extraction.
+        """
+        if self.stamp == source.stamp:
+            return source
+        if self._witness is None:
             return None
         try:
             found = read_witness(self._witness)
         except (OSError, WitnessError):
-            return None  # it costs a hash, and is written anew
-        if found.stamp != self.stamp:
+            return None
+        if (found.stamp, found.sha256) != (self.stamp, source.sha256):
             return None
         return replace(found, start_seconds=self.span.start, end_seconds=self.span.end)
 

@@ -16,7 +16,7 @@ from cache.digest import canonical_json, digest_json
 from cache.entries.source import Source
 from cache.manifest.clip_id import check_clip_id
 
-WITNESSES = "sources"  # the folder in a cache
+WITNESSES = "witnesses"  # the folder in a cache
 _MOST_BYTES = 4096
 
 
@@ -35,7 +35,8 @@ def witness_path(cache: Path, clip: str) -> Path:
 
 def find_witnesses(cache: Path) -> list[Path]:
     """Return the paths of a cache's witnesses, sorted."""
-    return sorted((cache / WITNESSES).glob("[!.]*.json"))
+    folder = cache / WITNESSES
+    return [] if folder.is_symlink() else sorted(folder.glob("[!.]*.json"))
 
 
 def write_witness(path: Path, source: Source) -> None:
@@ -71,7 +72,7 @@ def read_witness(path: Path) -> Source:
         checksum = values.pop("checksum")
         if checksum != digest_json(values):
             raise ValueError("its checksum differs")
-        if values["clip"] != path.stem:
+        if check_clip_id(values["clip"]) != path.stem:
             raise ValueError(f"it is of clip {values['clip']}")
         return Source.from_json(values["source"])
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cache.commit import temporary_writer
+from cache.entries.witness import WITNESSES
 from cache.sets.spec import SPEC_FILE, SetError, read_spec_file
 
 PACKS = "packs"  # the folder of packs
@@ -54,7 +55,7 @@ def find_temporaries(cache: Path) -> Iterator[Path]:
 
     A set whose folder is being made is one too, as a whole.
     """
-    folders = [cache, cache / PACKS]
+    folders = [cache, cache / PACKS, cache / WITNESSES]
     for folder in _set_folders(cache):
         folders += [folder, *(item for item in sorted(folder.iterdir()) if item.is_dir())]
     for folder in folders:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from cache.commit import is_alive, sync_folder, temporary_writer, this_host
+from cache.entries.witness import WitnessError, find_witnesses, read_witness
 from cache.packs.pack import find_packs
 from cache.sets.feature_set import FeatureSet, list_sets
 from cache.sets.scan import PACKS, REMOVED, check_cache, count_bytes, find_removed, find_temporaries
@@ -18,7 +19,7 @@ from cache.upkeep.status import find_orphaned, find_stale_packs
 
 DAY_SECONDS = 86_400.0
 
-Kind = Literal["temporary file", "pack", "set", "removed set"]
+Kind = Literal["temporary file", "pack", "set", "removed set", "witness"]
 
 
 class SetInUseError(ValueError):
@@ -51,8 +52,8 @@ def find_garbage(
 ) -> list[Garbage]:
     """List what can be removed from a cache; removes nothing.
 
-    That is: temporary files of writers that are dead, stale and damaged packs, what is left of
-    sets whose removal was cut short, and, on request, sets.
+    That is: temporary files of writers that are dead, stale and damaged packs, witnesses of clips
+    that no set has, what is left of sets whose removal was cut short, and, on request, sets.
 
     Args:
         cache: its folder.
@@ -90,6 +91,9 @@ def find_garbage(
     rest = [item for item in there if item.folder not in removed]
     for name, reason in find_stale_packs(find_packs(cache), rest).items():
         found.append(_file("pack", cache / PACKS / name, reason))
+    for path in find_witnesses(cache):
+        if _is_unused(path, rest):
+            found.append(_file("witness", path, "no set has its clip any more"))
     for path in find_removed(cache):
         found.append(Garbage("removed set", path, "its removal was cut short", count_bytes(path)))
     return found
@@ -105,7 +109,7 @@ def remove_garbage(garbage: Sequence[Garbage]) -> int:
     """
     freed = 0
     for item in garbage:
-        if item.kind in ("temporary file", "pack"):
+        if item.kind in ("temporary file", "pack", "witness"):
             if item.path.is_dir():
                 shutil.rmtree(item.path)  # a set whose making was cut short
             else:
@@ -123,6 +127,16 @@ def _remove_folder(folder: Path) -> None:
         sync_folder(folder.parent)
         folder = aside
     shutil.rmtree(folder)
+
+
+def _is_unused(witness: Path, sets: Sequence[FeatureSet]) -> bool:
+    """Whether no set has an entry or a failure of the clip that a witness is of."""
+    try:
+        read_witness(witness)
+    except (OSError, WitnessError):
+        return False  # `cache verify` names it
+    clip = witness.stem
+    return not any(one.entry_path(clip).exists() or one.failure_path(clip).exists() for one in sets)
 
 
 def _file(kind: Kind, path: Path, reason: str) -> Garbage:

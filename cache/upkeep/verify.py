@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
 from cache.codec import JsonFields
-from cache.entries.entry import EntryError, verify_entry
+from cache.entries.entry import EntryError, read_entry_header, verify_entry
 from cache.entries.failure import FailureRecordError, read_failure
-from cache.entries.sealed import SealError, read_header, read_unchanged, verify_body
+from cache.entries.sealed import LayoutError, SealError, read_header, read_unchanged, verify_body
+from cache.entries.trust import find_upstream_problem
+from cache.entries.witness import WitnessError, find_witnesses, read_witness
 from cache.packs.build import KIND as PACK
 from cache.packs.pack import find_packs
 from cache.sets.feature_set import FAILURES, FeatureSet, list_sets, shard_name
@@ -22,7 +24,7 @@ from cache.upkeep.rounds import Round
 from cache.upkeep.status import find_stale_packs
 
 _BATCH = 64  # files a process is given at once, between two looks at the clock
-Kind = Literal["entry", "failure", "pack", "set"]
+Kind = Literal["entry", "failure", "pack", "set", "witness"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class VerifyReport(JsonFields):
         temporaries: temporary files, of writers dead or alive; ``gc`` removes the dead ones.
         left: files that the round still has to read; 0 where no limit of time was set.
         round_started: when the round began, as ISO 8601; empty where no limit was set.
+        superseded: entries that are whole, and made from others than those that are there now, and
+            why; extract makes them again.
     """
 
     cache: Path
@@ -67,6 +71,7 @@ class VerifyReport(JsonFields):
     temporaries: tuple[Path, ...]
     left: int = 0
     round_started: str = ""
+    superseded: dict[str, str] = field(default_factory=dict)
 
 
 def verify_cache(
@@ -103,6 +108,8 @@ def verify_cache(
     files = [file for item in chosen for file in _files(item)]
     packs = find_packs(cache) if sets is None else []
     files += [_File("pack", path) for path in packs]
+    if sets is None:
+        files += [_File("witness", path) for path in find_witnesses(cache)]
     damage: list[Damage] = []
     if sets is None:
         damage += [Damage("set", path, reason) for path, reason in find_broken_sets(cache)]
@@ -136,6 +143,7 @@ def verify_cache(
         temporaries=tuple(find_temporaries(cache)),
         left=num_left,
         round_started=round_.started if round_ else "",
+        superseded=_find_superseded(chosen, files, damaged),
     )
 
 
@@ -166,15 +174,36 @@ def _find_damage(file: _File) -> Damage | None:
                 raise EntryError(f"clip {header.clip}: entry {file.path} is in the wrong folder")
         elif file.kind == "failure":
             read_failure(file.path)
+        elif file.kind == "witness":
+            read_witness(file.path)
         else:
             read_unchanged(file.path, lambda: verify_body(file.path, read_header(file.path, PACK)))
     except FileNotFoundError:
         return None  # removed meanwhile
+    except LayoutError:
+        return None  # a pack of another version, whole or not; it is built anew
     except SealError as error:
         return Damage(file.kind, file.path, f"pack {file.path} is damaged: {error}")
-    except (EntryError, FailureRecordError, OSError) as error:
+    except (EntryError, FailureRecordError, WitnessError, OSError) as error:
         return Damage(file.kind, file.path, str(error))
     return None
+
+
+def _find_superseded(
+    sets: Sequence[FeatureSet], files: Sequence[_File], damaged: Set[Path]
+) -> dict[str, str]:
+    """Say which whole entries are of no use beside those that they must be made from."""
+    found: dict[str, str] = {}
+    by_key = {item.spec.key: item for item in sets if item.spec.upstream}
+    for file in files:
+        if file.key in by_key and file.path not in damaged:
+            clip = file.path.stem
+            with contextlib.suppress(EntryError, OSError):  # removed or damaged meanwhile
+                header = read_entry_header(file.path)
+                problem = find_upstream_problem(header, by_key[file.key].upstream_paths(clip))
+                if problem:
+                    found[str(file.path)] = f"clip {clip}: {problem}"
+    return found
 
 
 def _remove(damage: Damage, files: Sequence[_File]) -> bool:

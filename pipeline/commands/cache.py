@@ -101,6 +101,8 @@ def verify(
         for item in report.damage:
             done = " (removed)" if item.path in report.removed else ""
             click.echo(f"damaged {item.kind}: {item.reason}{done}")
+        for path, reason in report.superseded.items():
+            click.echo(f"to be made again: {path}: {reason}; extract does it")
         for name, reason in report.stale_packs.items():
             click.echo(f"stale pack: {name}: {reason}; it is rebuilt when training opens it")
         if report.temporaries:

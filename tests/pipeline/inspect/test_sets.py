@@ -53,8 +53,9 @@ def test_a_networks_set_shows_the_faces_that_it_was_given(tmp_path: Path) -> Non
     by_hand: list[dict[str, Any]] = [
         {"start_seconds": None, "end_seconds": 0.1, "track": None, "box": [1, 2, 44, 47]}
     ]
+    upstream = {"faces": FeatureSet(cache, SPEC).read("late").identity}
     with features.writer(
-        "late", source=read_source(clip.path), provenance={}, upstream={"faces": "0" * 64}
+        "late", source=read_source(clip.path), provenance={}, upstream=upstream
     ) as writer:
         writer.append(times=np.arange(7) / 25)
         writer.finish(attributes={"by_hand": by_hand})
