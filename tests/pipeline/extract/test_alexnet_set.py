@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from click.testing import Result
 
 from cache.entries.rows import Rows
 from cache.manifest.manifest import read_manifest
-from cache.sets.feature_set import find_set
+from cache.sets.feature_set import FeatureSet, find_set
 from extractors import alexnet
 from pipeline.extract.weights import EncoderChoiceError, describe_training, find_checkpoint
 from tests.pipeline.command import avfuse
@@ -99,6 +100,45 @@ def test_a_spectrogram_is_read_in_windows_and_a_damaged_one_is_made_again(
         one, two = expected.read(clip.id), find_set(again, "alexnet").read(clip.id)
         assert np.allclose(one["grid"], two["grid"], rtol=1e-5, atol=1e-5)
         assert one.attributes == two.attributes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [1, 9])
+def test_grids_are_never_made_from_the_spectrogram_of_another_file(
+    times: int,
+    corpus: Path,
+    cache: Path,
+    encoder_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another run with the same clip id may write one, between looking at it and reading it."""
+    first, *_, last = read_manifest(corpus).clips
+    for name, clip in [("one", first), ("two", last)]:
+        (tmp_path / f"{name}.csv").write_text(f"clip,path\n{first.id},{clip.path}\n")
+    again = tmp_path / "cache"
+    sounds, left = FeatureSet.open_entry, times
+
+    def open_entry(*arguments: Any, **options: Any) -> Any:
+        nonlocal left
+        if left:
+            left -= 1
+            command = ["extract", tmp_path / "two.csv", "--cache", again, "--jobs", 0]
+            assert avfuse(*command, "--sets", "spectrogram").exit_code == 0
+        return sounds(*arguments, **options)
+
+    monkeypatch.setattr(FeatureSet, "open_entry", open_entry)
+    result = extract(tmp_path / "one.csv", again, encoder_run)
+    if times > 1:  # two runs that go on for ever; nothing is recorded
+        assert result.exit_code == 1
+        assert f"clip {first.id}: another process replaced its spectrogram" in result.output
+        assert find_set(again, "alexnet").failures() == []
+        left = 0
+        assert extract(tmp_path / "one.csv", again, encoder_run).exit_code == 0
+    entry = find_set(again, "alexnet").read(first.id)
+    expected = find_set(cache, "alexnet").read(first.id)
+    assert np.allclose(entry["grid"], expected["grid"], rtol=1e-5, atol=1e-5)
+    assert entry.upstream == {"spectrogram": find_set(again, "spectrogram").read(first.id).identity}
 
 
 @pytest.mark.slow
