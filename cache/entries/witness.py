@@ -11,7 +11,7 @@ import json
 import os
 from pathlib import Path
 
-from cache.commit import sync_folder, write_whole
+from cache.commit import make_last_folder, write_whole
 from cache.digest import canonical_json, digest_json
 from cache.entries.source import Source
 from cache.manifest.clip_id import check_clip_id
@@ -45,9 +45,7 @@ def write_witness(path: Path, source: Source) -> None:
     Raises:
         OSError: it can't be written, or the cache is gone.
     """
-    if not path.parent.is_dir():
-        path.parent.mkdir(exist_ok=True)
-        sync_folder(path.parent.parent)
+    make_last_folder(path)
     values = {"clip": path.stem, "source": source.to_json()}
     text = canonical_json({**values, "checksum": digest_json(values)})
     write_whole(path, text + "\n")
