@@ -22,6 +22,7 @@ from cache.manifest.clip_id import check_clip_id
 from cache.sets.spec import (
     SPEC_FILE,
     SetError,
+    SetLayoutError,
     SetSpec,
     folder_name,
     raise_layout,
@@ -81,11 +82,13 @@ class FeatureSet:
         """Create the set's folder with its ``set.json``, unless it is there and whole.
 
         Raises:
-            SetError: the folder holds a set with another key.
+            SetError: the folder holds a set with another key or layout.
             CacheWriteError: it can't be written.
         """
         try:
             there, _ = read_spec_file(self.folder)
+        except SetLayoutError:
+            raise  # its entries would pass for damaged ones
         except (OSError, SetError):
             # Absent or damaged: written anew. The folder's name vouches for the key.
             write_spec_file(self.folder, self.spec, provenance)

@@ -40,6 +40,10 @@ class SetError(ValueError):
     """A feature set can't be found, told from others, or read."""
 
 
+class SetLayoutError(SetError):
+    """A feature set was made by a version of avfuse with another layout."""
+
+
 @dataclass(frozen=True)
 class SetSpec(JsonFields):
     """Facts that can change a feature set's numbers, all of them and no others.
@@ -145,7 +149,8 @@ def read_spec_file(folder: Path) -> tuple[SetSpec, dict[str, Any]]:
     """Return the spec and the provenance of the set in ``folder``.
 
     Raises:
-        SetError: there is none, it is damaged, of another layout, or not this folder's.
+        SetLayoutError: it is of another layout.
+        SetError: there is none, it is damaged, or not this folder's.
         OSError: it can't be read.
     """
     return _read_spec_file(folder)[1:]
@@ -170,16 +175,22 @@ def _read_spec_file(folder: Path) -> tuple[int, SetSpec, dict[str, Any]]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         checksum = values.pop("checksum")
-        actual = digest_json(values)
-        layout, key = values["layout"], values["key"]
+        whole = checksum == digest_json(values)
+        layout = values["layout"]
+        if whole and layout not in _READABLE:
+            raise SetLayoutError(
+                f"{path} has layout {layout}, this version of avfuse {LAYOUT}; use the version "
+                "that made it, or another cache"
+            )
+        key = values["key"]
         spec, provenance = SetSpec.from_json(values["spec"]), dict(values["provenance"])
     except FileNotFoundError:
         raise SetError(f"{folder} is not a feature set: it has no {SPEC_FILE}") from None
+    except SetLayoutError:
+        raise
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise SetError(f"{path} is damaged: {error}; extract again to write it anew") from error
-    if layout not in _READABLE:
-        raise SetError(f"{path} has layout {layout}, this version of avfuse {LAYOUT}")
-    if actual != checksum or spec.key != key or spec.folder != folder.name:
+    if not whole or spec.key != key or spec.folder != folder.name:
         raise SetError(
             f"{path} is damaged: its key, checksum and folder name don't agree; "
             "extract again to write it anew"

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from cache.commit import check_file_place, check_place
 from cache.manifest.manifest import read_manifest
+from cache.sets.spec import SetError
 from cache.signals import StopRequest
 from extractors.networks import NETWORKS
 from extractors.running.device import check_device, check_precision, choose_device
@@ -242,7 +243,13 @@ def extract(
                     stop=stop,
                     early=early,
                 )
-            except (CacheFullError, MachineError, WorkersFailedError, EngineError) as error:
+            except (
+                CacheFullError,
+                EngineError,
+                MachineError,
+                SetError,
+                WorkersFailedError,
+            ) as error:
                 click.echo(f"Error: {error}", err=True)
                 sys.exit(1)
             click.echo(

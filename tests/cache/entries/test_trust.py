@@ -28,15 +28,16 @@ def test_trust_is_a_state_without_a_reason_or_a_reason_without_a_state(
     path = write_entry("a", missing=("no audio stream",))
     key = feature_set.spec.key
     assert trust_entry(path, clip="a", key=key, source=SourceCheck(video)) == Trust("partial")
-    for changed, reason in [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"clip": "b"}, "the entry belongs to clip a"),
         ({"key": "0" * 64}, f"the entry has key {key[:12]}, not 000000000000"),
         ({"span": Span(0.5)}, "the clip's start or end has changed"),
         ({"span": Span(end=0.5)}, "the clip's start or end has changed"),
-    ]:
+    ]
+    for changed, reason in cases:
         source = SourceCheck(video, changed.pop("span", WHOLE_FILE))
         arguments = {"clip": "a", "key": key, "source": source, **changed}
-        assert trust_entry(path, **arguments) == Trust(None, reason)  # type: ignore[arg-type]  # values of several types
+        assert trust_entry(path, **arguments) == Trust(None, reason)
 
 
 def test_an_entry_that_can_not_be_read_is_a_reason_and_no_exception(

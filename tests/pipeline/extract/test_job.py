@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cache.commit import CacheWriteError
-from cache.entries.source import Source
+from cache.entries.source_check import SourceCheck
 from cache.manifest.clip import Clip
 from cache.sets.feature_set import list_sets
 from cache.sets.scan import find_temporaries
@@ -27,7 +27,9 @@ LIMIT = 5_000  # bytes of a file: the report fits, the faces of a clip don't
 
 def job(folder: Path) -> Job:
     info = MediaInfo(folder / "a.mp4", "mp4", 1.0, 0.0, None, None)
-    return Job(Clip("a", info.path), Plan(folder, StageOneSettings(), ()), Source(3, 5, "7"), info)
+    return Job(
+        Clip("a", info.path), Plan(folder, StageOneSettings(), ()), SourceCheck(info.path), info
+    )
 
 
 def test_waiting_ends_when_the_background_commits_are_done_and_says_what_failed(
