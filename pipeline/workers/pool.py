@@ -173,7 +173,8 @@ class _Worker:
         """Kill it; return how it ended, maybe before, as ``Popen.returncode``."""
         self.process.kill()
         self.link.close()
-        self.shared.close()
+        with contextlib.suppress(OSError):  # what did not fit into it is tried once more
+            self.shared.close()
         try:
             return self.process.wait(DEATH_SECONDS)
         except subprocess.TimeoutExpired:
@@ -287,12 +288,16 @@ class _Pool(Generic[T, R]):
         """Start a worker that will take a clip."""
         try:
             worker = (self.early and self.early.take()) or _start_worker()
-            worker.shared.write(self.start)
-            worker.shared.flush()
         except OSError as error:
             self._hand_back(clip, str(error))
             return
-        self._hands[worker.link] = _Hands(worker, clip)
+        self._hands[worker.link] = hands = _Hands(worker, clip)
+        try:
+            worker.shared.write(self.start)
+            worker.shared.flush()
+        except OSError as error:
+            hands.words = str(error)
+            worker.process.kill()
         with contextlib.suppress(OSError):  # it died meanwhile, as the next look at its pipe shows
             worker.link.send(None)
 

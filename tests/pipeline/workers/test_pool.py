@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -158,6 +159,19 @@ def test_workers_that_started_early_take_the_clips_and_end_with_the_with() -> No
         assert results == ["a done", "b done", "c done"]
         assert [process.poll() is None for process in processes] == [True, False]
     assert [process.returncode for process in processes] == [-signal.SIGKILL] * 2
+
+
+@pytest.mark.slow
+def test_workers_outlive_the_thread_that_started_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linux ends what asked for it with the thread that started it, not with the process."""
+    started: list[EarlyWorkers] = []
+    module = "tests.pipeline.workers.test_pool"
+    thread = threading.Thread(target=lambda: started.append(EarlyWorkers(1, load=module)))
+    thread.start()
+    thread.join()
+    monkeypatch.delattr("pipeline.workers.pool._start_worker")  # no other takes its place
+    with started[0] as early:
+        assert list(map_clips(work, [Clip("a")], jobs=1, failed=failed, early=early)) == ["a done"]
 
 
 @pytest.mark.slow
@@ -352,14 +366,23 @@ def test_workers_that_are_all_killed_while_they_start_end_the_run(tmp_path: Path
     assert len(list(tmp_path.iterdir())) in {4, 5}  # the last two may have started together
 
 
-def test_a_machine_that_starts_no_process_is_told_of_and_not_a_cache() -> None:
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+@pytest.mark.parametrize(
+    ("limit", "value", "reason"),
+    [
+        (resource.RLIMIT_NOFILE, 0, "Too many open files"),
+        (resource.RLIMIT_FSIZE, 32, "File too large"),
+    ],
+)
+def test_a_machine_that_starts_no_process_is_told_of_and_not_a_cache(
+    limit: int, value: int, reason: str
+) -> None:
+    limits = resource.getrlimit(limit)
+    resource.setrlimit(limit, (value, limits[1]))
     try:
         with (
             EarlyWorkers(2, load="pipeline.workers.pool") as early,
-            pytest.raises(WorkersFailedError, match=r"3 in a row; the last: .*Too many open files"),
+            pytest.raises(WorkersFailedError, match=f"3 in a row; the last: .*{reason}"),
         ):
             list(map_clips(work, [Clip("a")], jobs=1, failed=failed, early=early))
     finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        resource.setrlimit(limit, limits)
