@@ -140,9 +140,7 @@ class LazyGroup(Group):
 
 # Told that there is colour, click hands on escape sequences, which then become visible; else it
 # takes them out unseen where nobody watches.
-@click.group(
-    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "color": True}
-)
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "color": True})
 @click.version_option(package_name="avfuse")
 def main() -> None:
     """Extract features from video clips into a crash-safe cache, then train emotion classifiers.

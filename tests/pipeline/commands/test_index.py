@@ -118,7 +118,7 @@ def test_warnings_go_to_stderr_and_missing_files_do_not_fail(tmp_path: Path) -> 
         "-o", root / "m.csv",
     )  # fmt: skip
     assert result.exit_code == 0
-    assert result.stderr == "warning: 1 of 3 clips listed have no file\n"
+    assert result.stderr == "warning: 1 of 3 clips listed without a file\n"
     (root / "t.csv").write_text("path\ngone.mp4\n")
     result = avfuse("csv", root / "t.csv", "-o", root / "m.csv", "--overwrite")
     assert result.exit_code == 2
