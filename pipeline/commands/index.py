@@ -420,7 +420,9 @@ def _run(
 def _parse_maps(maps: Sequence[str]) -> dict[str, str]:
     labels: dict[str, str] = {}
     for text in maps:
-        old, equals, new = (part.strip() for part in text.partition("="))
+        # A label may begin with the sign, as a formula does: the first letter is always its own.
+        old, equals, new = (part.strip() for part in text.strip()[1:].partition("="))
+        old = text.strip()[:1] + old
         if not (old and equals and new):
             raise click.BadParameter(f"expected OLD=NEW, got {text!r}", param_hint="--map")
         if labels.setdefault(old, new) != new:

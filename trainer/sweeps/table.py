@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from cache.cells import format_cells
 from trainer.runs.terminal import format_interval, format_percent
 from trainer.sweeps.cell import CellResult
 from trainer.sweeps.file import CellText, Sweep
@@ -39,12 +39,8 @@ COLUMNS = (
 
 def format_csv(sweep: Sweep, results: Sequence[CellResult]) -> str:
     """Write a row per cell; shares are in percent with three decimals, empty where undefined."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for cell, result in zip(sweep.cells, results, strict=True):
-        writer.writerow({key: _text(value) for key, value in make_row(cell, result).items()})
-    return text.getvalue()
+    rows = [make_row(cell, result) for cell, result in zip(sweep.cells, results, strict=True)]
+    return format_cells(COLUMNS, [map(_text, row.values()) for row in rows])
 
 
 def format_markdown(sweep: Sweep, results: Sequence[CellResult]) -> str:
