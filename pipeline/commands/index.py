@@ -86,9 +86,7 @@ def _output(command: Command) -> Command:
             metavar="OLD=NEW",
             help="Write label NEW where the corpus has OLD; may be given several times.",
         ),
-        click.option(
-            "--follow-links", is_flag=True, help="Take in what links lead to outside the corpus."
-        ),
+        options.FOLLOW_LINKS,
         click.option("--overwrite", is_flag=True, help="Replace an existing manifest."),
         options.JSON,
     )

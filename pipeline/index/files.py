@@ -34,7 +34,7 @@ _LFS_HEADER = b"version https://git-lfs.github.com/spec/"
 _MAX_LFS_BYTES = 1024
 NUM_NAMES_SHOWN = 3
 NOT_REGULAR = "not a regular file (a pipe, socket or device)"
-LEADS_OUT = "links out of the corpus; --follow-links takes in what they lead to"
+LEADS_OUT = "behind a symbolic link out of the corpus; --follow-links allows it"
 
 
 class IndexingError(ValueError):

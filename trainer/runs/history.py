@@ -51,7 +51,7 @@ def format_history(rows: Iterable[HistoryRow]) -> str:
     table: list[list[object]] = []
     for row in rows:
         record = row.record
-        values = [row.fold, row.seed, row.stage, record.epoch]
+        values: list[object] = [row.fold, row.seed, row.stage, record.epoch]
         figures = [
             record.loss,
             record.train_accuracy,

@@ -93,7 +93,7 @@ def test_links_out_of_the_corpus_are_taken_in_when_asked_for(tmp_path: Path) -> 
     (root / "sad" / "2.mp4").symlink_to(tmp_path / "out" / "2.mp4")
     os.mkfifo(root / "sad" / "3.mp4")
     result = avfuse("folder", root, "-o", tmp_path / "m.csv")
-    assert "  1 links out of the corpus; --follow-links takes in what they lead to: sad/2.mp4" in (
+    assert "  1 behind a symbolic link out of the corpus; --follow-links allows it: sad/2.mp4" in (
         result.stdout.splitlines()
     )
     assert "  1 not a regular file (a pipe, socket or device): sad/3.mp4" in result.stdout

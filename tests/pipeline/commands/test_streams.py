@@ -20,14 +20,15 @@ OUT = GOLDEN.parent / "out"  # stands for a path in tmp_path
 # What a terminal would act on: clear it, set its title, turn a line around, and a C1 escape.
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\u202e\x9b31m\u2066\r"
 
-QUICK = {
+Words = list[str | Path]
+QUICK: dict[str, Words] = {
     "help": ["extract", "--help"],
     "version": ["--version"],
     "index": ["index", "folder", GOLDEN / "corpus", "-o", OUT, "--overwrite"],
     "status": ["cache", "status", GOLDEN / "cache"],
     "verify": ["cache", "verify", GOLDEN / "cache", "--json"],
 }
-SLOW = {"report": ["report", GOLDEN / "run", "-o", OUT, "--overwrite"]}
+SLOW: dict[str, Words] = {"report": ["report", GOLDEN / "run", "-o", OUT, "--overwrite"]}
 COMMANDS = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
 
 

@@ -45,7 +45,7 @@ def test_a_linked_folder_is_walked_once_and_a_loop_ends(tmp_path: Path) -> None:
 def test_links_out_of_the_corpus_are_left_out_unless_asked_for(tmp_path: Path) -> None:
     touch(tmp_path, "out/1.mp4", "out/2.mp4", "corpus/a/3.mp4", "corpus/.annex/4.mp4", "corpus2/5")
     root = tmp_path / "corpus"
-    links = {
+    links: dict[str, str | Path] = {
         "a/file.mp4": "../../out/1.mp4",
         "b": "../out",  # a folder
         "a/chain.mp4": "within.mp4",  # inside, and from there out
