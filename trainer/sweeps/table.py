@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cache.cells import format_cells
+from trainer.runs.plots import without_math
 from trainer.runs.terminal import format_interval, format_percent
 from trainer.sweeps.cell import CellResult
 from trainer.sweeps.file import CellText, Sweep
@@ -164,10 +165,10 @@ def plot_heat_map(sweep: Sweep, results: Sequence[CellResult]) -> bytes:
     figure = Figure(figsize=(3.6 + 1.2 * shape[1], 2.2 + 0.8 * shape[0]), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(accuracy, cmap="Blues", aspect="auto")
-    axes.set_xticks(range(shape[1]), columns.labels, rotation=30, ha="right")
-    axes.set_yticks(range(shape[0]), rows.labels)
-    axes.set_xlabel(columns.name)
-    axes.set_ylabel(rows.name)
+    axes.set_xticks(range(shape[1]), [*map(without_math, columns.labels)], rotation=30, ha="right")
+    axes.set_yticks(range(shape[0]), [*map(without_math, rows.labels)])
+    axes.set_xlabel(without_math(columns.name))
+    axes.set_ylabel(without_math(rows.name))
     known = accuracy[np.isfinite(accuracy)]
     middle = (known.min() + known.max()) / 2 if known.size else 0.0
     for number, cell in enumerate(cells):
@@ -186,7 +187,7 @@ def plot_heat_map(sweep: Sweep, results: Sequence[CellResult]) -> bytes:
         title += "\nuntrained features"
     width = int(9 * figure.get_figwidth())
     wrapped = [part for line in title.splitlines() for part in textwrap.wrap(line, width)]
-    axes.set_title("\n".join(wrapped).replace("$", r"\$"), fontsize="medium")
+    axes.set_title(without_math("\n".join(wrapped)), fontsize="medium")
     if known.size:
         figure.colorbar(image, ax=axes, label="accuracy (%)")
     buffer = io.BytesIO()
