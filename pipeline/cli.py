@@ -127,12 +127,16 @@ class LazyGroup(Group):
         """Run a command; Ctrl-C where it notes no signals itself, as while it loads, ends it.
 
         Raises:
-            click.ClickException: the working folder was removed.
+            click.ClickException: the working folder was removed, or the machine refused something
+                that the command doesn't foresee, as a name too long or a full disk.
         """
         if not {*ctx.args} & {*ctx.help_option_names}:
             check_working_folder()
         try:
             return super().invoke(ctx)
+        except OSError as error:
+            named = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            raise click.ClickException(named) from error
         except KeyboardInterrupt:
             click.echo("\nStopped (SIGINT).", err=True)
             ctx.exit(128 + signal.SIGINT)
