@@ -8,6 +8,8 @@ from typing import Self, TextIO
 
 from tqdm import tqdm
 
+from cache.wording import show_controls
+
 LINE_SECONDS = 30.0  # where nobody watches a terminal, a line this often
 
 
@@ -39,6 +41,7 @@ class Progress:
     def __init__(self, unit: str, stream: TextIO | None = None) -> None:
         self.unit = unit
         self.stream = sys.stderr if stream is None else stream
+        self._bar_stream: TextIO = getattr(self.stream, "wrapped", self.stream)  # lets it move
         self.bar: tqdm[None] | None = None
         self._first: int | None = None
         self._end = 0.0
@@ -66,12 +69,12 @@ class Progress:
                     total=total,
                     initial=done,
                     unit=f" {self.unit}",
-                    file=self.stream,
+                    file=self._bar_stream,
                     dynamic_ncols=True,
                 )
         if self.bar is not None:
             self.bar.total = total
-            self.bar.set_postfix_str(detail, refresh=False)
+            self.bar.set_postfix_str(show_controls(detail), refresh=False)
             self.bar.update(done - self.bar.n)
         elif time.monotonic() - self._last_line >= LINE_SECONDS or (self._spoke and done == total):
             self.say(self._describe(done, total, detail))
@@ -84,7 +87,7 @@ class Progress:
     def say(self, line: str) -> None:
         """Write a line without harming the bar."""
         if self.bar is not None:
-            self.bar.write(line, file=self.stream)
+            self.bar.write(show_controls(line), file=self._bar_stream)
         else:
             print(line, file=self.stream, flush=True)
 

@@ -1,6 +1,27 @@
-"""Wording of counts in messages."""
+"""Wording of messages: counts with their nouns, and text from files that is safe to look at."""
 
 from __future__ import annotations
+
+import re
+
+# Control characters but for line ends and tabs, marks and overrides that turn the direction of
+# writing around, and halves of surrogates, as which bytes of names that aren't UTF-8 are read.
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def show_controls(text: str) -> str:
+    r"""Return text with its control characters visible: ``\x1b`` for an escape.
+
+    Those from 0x7f on are written as JSON does, ``\u202e``, so that JSON reads back as it was.
+    """
+    return text if text.isprintable() else _CONTROLS.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 0x7F else f"\\u{code:04x}"
 
 
 def number_of(number: int, noun: str) -> str:

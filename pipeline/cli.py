@@ -11,11 +11,13 @@ import ctypes
 import importlib
 import os
 import signal
-from typing import cast
+from pathlib import Path
+from typing import Any, cast
 
 import click
 
 from pipeline.commands.group import Group
+from pipeline.commands.streams import shown_streams
 
 # command -> (where it lives, its line in `avfuse --help`), in the order of the work
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -116,22 +118,53 @@ class LazyGroup(Group):
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
         return cast(click.Command, getattr(importlib.import_module(module), attribute))
 
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run the command line, with standard streams that are open and safe to look at."""
+        with shown_streams():
+            return super().main(*args, **options)
+
     def invoke(self, ctx: click.Context) -> object:
-        """Run a command; Ctrl-C where it notes no signals itself, as while it loads, ends it."""
+        """Run a command; Ctrl-C where it notes no signals itself, as while it loads, ends it.
+
+        Raises:
+            click.ClickException: the working folder was removed, or the machine refused something
+                that the command doesn't foresee, as a name too long or a full disk.
+        """
+        if not {*ctx.args} & {*ctx.help_option_names}:
+            check_working_folder()
         try:
             return super().invoke(ctx)
+        except OSError as error:
+            named = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            raise click.ClickException(named) from error
         except KeyboardInterrupt:
             click.echo("\nStopped (SIGINT).", err=True)
             ctx.exit(128 + signal.SIGINT)
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+# Told that there is colour, click hands on escape sequences, which then become visible; else it
+# takes them out unseen where nobody watches.
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "color": True})
 @click.version_option(package_name="avfuse")
 def main() -> None:
     """Extract features from video clips into a crash-safe cache, then train emotion classifiers.
 
     The usual order: index a corpus, extract its features, train heads, predict.
     """
+
+
+def check_working_folder() -> None:
+    """Refuse to work where relative paths mean nothing.
+
+    Raises:
+        click.ClickException: the working folder was removed.
+    """
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise click.ClickException(
+            "the working folder was removed; change to another (cd) and run the same command again"
+        ) from error
 
 
 def prepare_process() -> bool:

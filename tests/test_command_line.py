@@ -120,6 +120,16 @@ def test_an_option_of_one_name_means_one_thing(name: str) -> None:
         assert not set(option.opts) & {"--output", "--report", "--resume"}
 
 
+def test_what_the_machine_refuses_is_said_without_a_traceback() -> None:
+    long = "n" * 300
+    run = ROOT / "tests" / "golden" / "run"
+    for words in (["predict", f"{long}.mp4"], ["report", str(run), "-o", long], ["doctor", long]):
+        result = CliRunner().invoke(main, words)
+        assert result.exit_code == 1
+        assert result.stderr.endswith(f"{words[-1]}: File name too long\n")
+        assert isinstance(result.exception, SystemExit)
+
+
 def test_an_option_of_one_name_has_one_help_in_every_command() -> None:
     """Compared up to the first ``:;(,.``: a default, an example or a list of choices may differ."""
     name_their_object = {"--array", "--network", "--out", "--overwrite", "--sets", "--weights"}

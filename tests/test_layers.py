@@ -21,6 +21,7 @@ NO_DOORS = {"__init__.py", "__pycache__", "py.typed"}  # every package has them
 CACHE_TOOLS = {
     f"cache/{name}"
     for name in (
+        "cells",
         "codec",
         "commit",
         "digest",
@@ -35,10 +36,11 @@ CACHE_TOOLS = {
 NETWORKS = {"extractors", "extractors/weights", "extractors/running"}
 STAGE_ONE = {"pipeline/faces", "pipeline/media", "pipeline/workers"}
 MAY_IMPORT: dict[str, set[str]] = {
+    "cache/cells": set(),
     "cache/digest": set(),
     "cache/codec": set(),
     "cache/signals": set(),
-    "cache/progress": set(),
+    "cache/progress": {"cache/wording"},
     "cache/span": set(),
     "cache/version": set(),
     "cache/wording": set(),

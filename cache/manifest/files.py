@@ -11,6 +11,7 @@ import os
 import stat
 from pathlib import Path
 
+from cache.cells import is_formula
 from cache.manifest.frame_folder import find_pictures
 
 
@@ -37,7 +38,8 @@ class ManifestFiles:
         """Return a path as the manifest writes it: relative where that can be read back."""
         text = os.path.abspath(path)
         if text.startswith(self.root) and self._inside(text, link=os.path.islink(text)):
-            return text[len(self.root) :]
+            below = text[len(self.root) :]
+            return f"./{below}" if is_formula(below) else below
         return text
 
     def lexical_problem(self, text: str) -> str | None:

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 
+from cache.cells import check_no_formula
 from cache.manifest.clip import COLUMNS, SPLIT_NAMES, SPLITS, Clip
 from cache.manifest.clip_id import check_clip_id
 from cache.manifest.files import ManifestFiles
@@ -278,13 +279,15 @@ def read_text(name: str, text: str) -> str:
 
     Raises:
         ValueError: it is a spreadsheet's error, a label or speaker with a question mark or an
-            escaped quote, or a name that was made a number: ``1E+05``, or ``1.0`` for an id or a
-            path.
+            escaped quote, one that is a formula, or a name that was made a number: ``1E+05``, or
+            ``1.0`` for an id or a path.
     """
     if text in _NO_VALUE:
         return ""
     if text in _ERRORS:
         raise ValueError(f"{name} {text!r} is an error of a spreadsheet, and no value")
+    if name in ("label", "speaker", "label_target", "votes"):
+        check_no_formula(name, text)
     if name in ("label", "speaker"):  # a path is found out by its file
         if "?" in text:
             raise ValueError(

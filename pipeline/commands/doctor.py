@@ -22,9 +22,7 @@ from pipeline.commands import options
     help="Number of frames per clip to look for a face in; 0 decodes no picture.",
 )
 @options.JOBS
-@click.option(
-    "--follow-links", is_flag=True, help="Allow symbolic links that lead out of the corpus."
-)
+@options.FOLLOW_LINKS
 @options.JSON
 def doctor(
     manifest: Path, sample: int, jobs: int | None, follow_links: bool, as_json: bool

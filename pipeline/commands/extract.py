@@ -115,9 +115,7 @@ NOT_HANDED_ON = ("engine", "jobs", "out", "as_json")
     help="How an unchanged file is known: by its size, times and inode, or by hashing its content.",
 )
 @click.option("--retry-failed", is_flag=True, help="Try clips again that failed before.")
-@click.option(
-    "--follow-links", is_flag=True, help="Allow symbolic links that lead out of the corpus."
-)
+@options.FOLLOW_LINKS
 @click.option(
     "-o",
     "--out",

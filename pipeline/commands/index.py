@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -85,6 +86,7 @@ def _output(command: Command) -> Command:
             metavar="OLD=NEW",
             help="Write label NEW where the corpus has OLD; may be given several times.",
         ),
+        options.FOLLOW_LINKS,
         click.option("--overwrite", is_flag=True, help="Replace an existing manifest."),
         options.JSON,
     )
@@ -116,7 +118,9 @@ def folder(root: Path, label_level: int | None, speaker_level: int | None, **out
     --speaker-level 1. A clip's id is its path, escaped: angry/clip01.mp4 becomes angry--clip01.mp4;
     where that would be too long, it ends in a digest of the path.
     """
-    _run(lambda: index_folder(root, label_level=label_level, speaker_level=speaker_level), **output)
+    _run(
+        partial(index_folder, root, label_level=label_level, speaker_level=speaker_level), **output
+    )
 
 
 def _column_options(command: Command) -> Command:
@@ -176,7 +180,8 @@ def csv_(
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
         raise click.BadParameter(f"expected one character or 'tab', got {delimiter!r}")
     _run(
-        lambda: index_csv(
+        partial(
+            index_csv,
             table,
             columns=columns,
             path=path,
@@ -207,7 +212,7 @@ def csv_(
 @_output
 def ravdess(root: Path, modality: Modality, channel: Channel, **output: Any) -> None:
     """Index RAVDESS: 01-01-05-01-02-01-16.mp4, in Actor_NN folders or flat."""
-    _run(lambda: index_ravdess(root, modality=modality, channel=channel), **output)
+    _run(partial(index_ravdess, root, modality=modality, channel=channel), **output)
 
 
 @index.command("crema-d")
@@ -240,7 +245,8 @@ def crema_d(
 ) -> None:
     """Index CREMA-D: VideoFlash/1001_DFA_ANG_XX.flv, for the crowd's labels processedResults."""
     _run(
-        lambda: index_crema_d(
+        partial(
+            index_crema_d,
             root,
             media=media,
             label_target=label_target,
@@ -256,7 +262,7 @@ def crema_d(
 @_output
 def enterface(root: Path, **output: Any) -> None:
     """Index eNTERFACE'05: subject 1/anger/sentence 1/s1_an_1.avi."""
-    _run(lambda: index_enterface(root), **output)
+    _run(partial(index_enterface, root), **output)
 
 
 @index.command()
@@ -265,7 +271,7 @@ def enterface(root: Path, **output: Any) -> None:
 @_output
 def savee(root: Path, media: Media, **output: Any) -> None:
     """Index SAVEE: AudioVisualClip/DC/a01.avi, AudioData/DC/a01.wav."""
-    _run(lambda: index_savee(root, media=media), **output)
+    _run(partial(index_savee, root, media=media), **output)
 
 
 @index.command()
@@ -287,7 +293,7 @@ def savee(root: Path, media: Media, **output: Any) -> None:
 @_output
 def mead(root: Path, view: View, media: Any, **output: Any) -> None:
     """Index MEAD: M003/video/front/angry/level_1/001.mp4."""
-    _run(lambda: index_mead(root, view=view, media=media), **output)
+    _run(partial(index_mead, root, view=view, media=media), **output)
 
 
 @index.command()
@@ -296,7 +302,7 @@ def mead(root: Path, view: View, media: Any, **output: Any) -> None:
 @_output
 def iemocap(root: Path, media: Media, **output: Any) -> None:
     """Index IEMOCAP: Session1/dialog/EmoEvaluation/*.txt, cuts of dialog/avi/DivX/*.avi."""
-    _run(lambda: index_iemocap(root, media=media), **output)
+    _run(partial(index_iemocap, root, media=media), **output)
 
 
 @index.command("ch-sims")
@@ -311,7 +317,7 @@ def iemocap(root: Path, media: Media, **output: Any) -> None:
 @_output
 def ch_sims(root: Path, annotation: Annotation, **output: Any) -> None:
     """Index CH-SIMS (v2 too): label.csv or meta.csv, Raw/video_0001/0001.mp4."""
-    _run(lambda: index_ch_sims(root, annotation=annotation), **output)
+    _run(partial(index_ch_sims, root, annotation=annotation), **output)
 
 
 @index.command()
@@ -327,7 +333,7 @@ def ch_sims(root: Path, annotation: Annotation, **output: Any) -> None:
 @_output
 def mafw(root: Path, annotation: MafwAnnotation, test_set: int | None, **output: Any) -> None:
     """Index MAFW: single/no_caption/set_1/train.txt, clips/00001.mp4."""
-    _run(lambda: index_mafw(root, annotation=annotation, test_set=test_set), **output)
+    _run(partial(index_mafw, root, annotation=annotation, test_set=test_set), **output)
 
 
 @index.command("emo-db")
@@ -335,7 +341,7 @@ def mafw(root: Path, annotation: MafwAnnotation, test_set: int | None, **output:
 @_output
 def emo_db(root: Path, **output: Any) -> None:
     """Index EMO-DB: wav/03a01Fa.wav."""
-    _run(lambda: index_emo_db(root), **output)
+    _run(partial(index_emo_db, root), **output)
 
 
 @index.command()
@@ -344,7 +350,7 @@ def emo_db(root: Path, **output: Any) -> None:
 @_output
 def afew(root: Path, *, keep_shared: bool, **output: Any) -> None:
     """Index AFEW: Train_AFEW/Angry/*.avi, Val_AFEW/..., the test clips unlabelled."""
-    _run(lambda: index_afew(root, keep_shared=keep_shared), **output)
+    _run(partial(index_afew, root, keep_shared=keep_shared), **output)
 
 
 @index.command()
@@ -353,7 +359,7 @@ def afew(root: Path, *, keep_shared: bool, **output: Any) -> None:
 @_output
 def dfew(root: Path, test_set: int | None, **output: Any) -> None:
     """Index DFEW: EmoLabel_DataSplit/test(single-labeled)/set_1.csv, Clip/original."""
-    _run(lambda: index_dfew(root, test_set=test_set), **output)
+    _run(partial(index_dfew, root, test_set=test_set), **output)
 
 
 @index.command()
@@ -369,7 +375,7 @@ def dfew(root: Path, test_set: int | None, **output: Any) -> None:
 @_output
 def mer2023(root: Path, subsets: Sequence[str], **output: Any) -> None:
     """Index MER 2023: train-label.csv and train/, test1 to test3 likewise."""
-    _run(lambda: index_mer2023(root, subsets=subsets), **output)
+    _run(partial(index_mer2023, root, subsets=subsets), **output)
 
 
 @index.command()
@@ -378,14 +384,15 @@ def mer2023(root: Path, subsets: Sequence[str], **output: Any) -> None:
 @_output
 def meld(root: Path, *, keep_defects: bool, **output: Any) -> None:
     """Index MELD: train_sent_emo.csv and train_splits/dia0_utt0.mp4, dev and test likewise."""
-    _run(lambda: index_meld(root, keep_defects=keep_defects), **output)
+    _run(partial(index_meld, root, keep_defects=keep_defects), **output)
 
 
 def _run(
-    recipe: Callable[[], Found],
+    recipe: Callable[..., Found],
     *,
     out: Path,
     maps: Sequence[str],
+    follow_links: bool,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -393,7 +400,8 @@ def _run(
         if out.is_file() and not overwrite:
             raise FileExistsError(f"{out} exists; pass --overwrite to replace it")
         check_file_place(out)
-        summary = finish_index(recipe(), out, labels=_parse_maps(maps), overwrite=overwrite)
+        found = recipe(follow_links=follow_links)
+        summary = finish_index(found, out, labels=_parse_maps(maps), overwrite=overwrite)
     except (IndexingError, ManifestError, FileExistsError, CacheWriteError) as error:
         raise WrongUseError(str(error)) from error
     except OSError as error:
@@ -410,7 +418,9 @@ def _run(
 def _parse_maps(maps: Sequence[str]) -> dict[str, str]:
     labels: dict[str, str] = {}
     for text in maps:
-        old, equals, new = (part.strip() for part in text.partition("="))
+        # A label may begin with the sign, as a formula does: the first letter is always its own.
+        old, equals, new = (part.strip() for part in text.strip()[1:].partition("="))
+        old = text.strip()[:1] + old
         if not (old and equals and new):
             raise click.BadParameter(f"expected OLD=NEW, got {text!r}", param_hint="--map")
         if labels.setdefault(old, new) != new:

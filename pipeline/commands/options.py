@@ -31,6 +31,9 @@ DEVICE = click.option(
     help="Device to compute on: auto, cpu, cuda or cuda:N.",
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+FOLLOW_LINKS = click.option(
+    "--follow-links", is_flag=True, help="Allow symbolic links that lead out of the corpus."
+)
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 

@@ -48,6 +48,7 @@ URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.IGNORECASE)
     type=click.Path(path_type=Path),
     help="File (.csv or .png) for every frame's probabilities; without RUN only.",
 )
+@click.option("--overwrite", is_flag=True, help="Replace an existing file of --curve.")
 @ends_by_signal("Nothing was predicted.")
 def predict(
     paths: tuple[Path, ...],
@@ -56,6 +57,7 @@ def predict(
     jobs: int,
     as_json: bool,
     curve: Path | None,
+    overwrite: bool,
 ) -> None:
     """Classify videos with the heads of RUN, or without it by the network that avfuse ships.
 
@@ -72,6 +74,8 @@ def predict(
     if run is None:
         if weights:
             raise click.UsageError("--weights is for a run: name the run before the videos")
+        if curve is not None and curve.is_file() and not overwrite:
+            raise click.UsageError(f"{curve} exists; pass --overwrite to replace it")
         _ask_default(videos, device=device, jobs=jobs, as_json=as_json, curve=curve)
         return
     if curve is not None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cache.manifest.clip import Clip
+from cache.wording import number_of
 from pipeline.index.files import Found, describe_names, is_video, walk_media
 
 EMOTIONS = ("Angry", "Disgust", "Fear", "Happy", "Neutral", "Sad", "Surprise")
@@ -30,7 +31,7 @@ SPLIT_FOLDERS = {
 }
 
 
-def index_afew(root: Path, *, keep_shared: bool = False) -> Found:
+def index_afew(root: Path, *, keep_shared: bool = False, follow_links: bool = False) -> Found:
     """Index the clips of the official split; the id is the file's name without ``.avi``.
 
     Labels are in small letters (``angry`` ... ``surprise``). AFEW names no speakers. A clip that
@@ -40,11 +41,14 @@ def index_afew(root: Path, *, keep_shared: bool = False) -> Found:
     Args:
         root: the folder that holds Train_AFEW and Val_AFEW.
         keep_shared: index a shared clip in training too, its id ending in ``-train``.
+        follow_links: take in what links lead to outside the corpus.
 
     Raises:
         IndexingError: ``root`` is not a folder.
     """
-    found = Found(root, "Train_AFEW/<Emotion>/*.avi and Val_AFEW/<Emotion>/*.avi")
+    found = Found(
+        root, "Train_AFEW/<Emotion>/*.avi and Val_AFEW/<Emotion>/*.avi", follow_links=follow_links
+    )
     splits: dict[str, dict[str, list[Clip]]] = {"train": {}, "val": {}, "test": {}}
     for path in walk_media(root, found):
         if not is_video(path):
@@ -70,7 +74,7 @@ def index_afew(root: Path, *, keep_shared: bool = False) -> Found:
     if shared:
         what = "kept" if keep_shared else "left out of training; --keep-shared keeps them"
         found.warnings.append(
-            f"{len(shared)} clips stand in training and in another split, {what}: "
+            f"{number_of(len(shared), 'clip')} in training and in another split, {what}: "
             f"{describe_names(shared)}"
         )
     return found

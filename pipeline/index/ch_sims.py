@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from cache.manifest.clip import SPLIT_NAMES, Clip
+from cache.wording import number_of
 from pipeline.index.files import (
     Found,
     IndexingError,
@@ -36,7 +37,9 @@ COLUMNS = {"multimodal": "label", "text": "label_T", "audio": "label_A", "video"
 _TABLE = re.compile(r"(?:label|meta)(?:\(s\)|s)?\.csv", re.I)
 
 
-def index_ch_sims(root: Path, *, annotation: Annotation = "multimodal") -> Found:
+def index_ch_sims(
+    root: Path, *, annotation: Annotation = "multimodal", follow_links: bool = False
+) -> Found:
     """Index the clips of the table; the id is like ``video_0001-0001``.
 
     The label is the sign of the annotation: Negative, Neutral or Positive, as the table's column
@@ -45,11 +48,16 @@ def index_ch_sims(root: Path, *, annotation: Annotation = "multimodal") -> Found
     Args:
         root: the folder with the table and the videos.
         annotation: of all modalities together, or of what was read, heard or seen alone.
+        follow_links: take in what links lead to outside the corpus.
 
     Raises:
         IndexingError: no table is there, or a row is not as published.
     """
-    found = Found(root, "label.csv or meta.csv (columns video_id, clip_id) and Raw/<video>/<clip>")
+    found = Found(
+        root,
+        "label.csv or meta.csv (columns video_id, clip_id) and Raw/<video>/<clip>",
+        follow_links=follow_links,
+    )
     tables: list[Path] = []
     videos: dict[tuple[str, str], list[Path]] = {}
     for path in walk(root, found):
@@ -97,10 +105,11 @@ def _add_rows(
         name = f"{video}-{path.stem}"
         found.clips.append(Clip(name, path, label=label, split=split, label_target=target))
     if num_missing:
-        found.warnings.append(f"{num_missing} clips of {table.name} have no file")
+        found.warnings.append(f"{number_of(num_missing, 'clip')} of {table.name} without a file")
     for mode, names in modes.items():
         found.warnings.append(
-            f"{len(names)} clips have mode {mode!r}, which is no split: {describe_names(names)}"
+            f"{number_of(len(names), 'clip')} of mode {mode!r}, which is no split: "
+            f"{describe_names(names)}"
         )
 
 

@@ -80,6 +80,7 @@ def index_crema_d(
     label_target: LabelTarget = "acted",
     raters: Raters = "audio-visual",
     keep_defects: bool = False,
+    follow_links: bool = False,
 ) -> Found:
     """Index one file for each take; the speaker is the actor.
 
@@ -91,6 +92,7 @@ def index_crema_d(
             emotions have most votes is left out.
         raters: of ``crowd``: those who saw and heard a take, or had its sound or picture alone.
         keep_defects: index the broken takes too.
+        follow_links: take in what links lead to outside the corpus.
 
     Raises:
         IndexingError: ``root`` is not a folder; ``crowd``, and there is no table of votes, or one
@@ -100,7 +102,11 @@ def index_crema_d(
         raise IndexingError(
             f"raters {raters} have no say in what was acted; add --label-target crowd"
         )
-    found = Found(root, "files named 1001_DFA_ANG_XX.flv, as CREMA-D publishes them")
+    found = Found(
+        root,
+        "files named 1001_DFA_ANG_XX.flv, as CREMA-D publishes them",
+        follow_links=follow_links,
+    )
     takes: dict[str, list[Path]] = {}
     for path in walk_media(root, found):
         match = _NAME.fullmatch(path.stem)
@@ -123,7 +129,7 @@ def index_crema_d(
 
 def _label_by_crowd(found: Found, raters: Raters) -> None:
     """Give the clips the label that most raters chose, and their votes; leave out the others."""
-    votes, name = _read_votes(found.root, raters)
+    votes, name = _read_votes(found, raters)
     acted, found.clips = found.clips, []
     num_agreed = 0
     for clip in acted:
@@ -147,12 +153,13 @@ def _label_by_crowd(found: Found, raters: Raters) -> None:
         found.warnings.append(f"no {_VOTES}: labels are of {_SUMMARY}, and the clips have no votes")
 
 
-def _read_votes(root: Path, raters: Raters) -> tuple[dict[str, Votes], str]:
+def _read_votes(found: Found, raters: Raters) -> tuple[dict[str, Votes], str]:
     """Return the votes of each take, and the name of their table.
 
     ``summaryTable.csv`` names the emotions with most votes: each of them counts as one vote.
     """
-    names = {path.name: path for path in walk(root, Found(root, "")) if path.suffix == ".csv"}
+    files = walk(found.root, replace(found, left_out={}))  # told of already
+    names = {path.name: path for path in files if path.suffix == ".csv"}
     way, column, _ = _RATERS[raters]
     votes: dict[str, Votes] = {}
     if _VOTES in names:
@@ -169,8 +176,8 @@ def _read_votes(root: Path, raters: Raters) -> tuple[dict[str, Votes], str]:
         return votes, _VOTES
     if _SUMMARY not in names:
         raise IndexingError(
-            f"{root} has neither {_VOTES} nor {_SUMMARY}, which say what the crowd chose; give the "
-            "folder of the repository, with processedResults, or use --label-target acted"
+            f"{found.root} has neither {_VOTES} nor {_SUMMARY}, which say what the crowd chose; "
+            "give the folder of the repository, with processedResults, or use --label-target acted"
         )
     for line, (take, letters) in read_columns(names[_SUMMARY], ("FileName", column)):
         chosen = letters.split(":")

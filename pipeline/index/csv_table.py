@@ -13,7 +13,16 @@ from cache.manifest.manifest import ManifestError
 from cache.manifest.rows import RowParser, read_text
 from cache.manifest.table import TableError, open_table
 from cache.wording import number_of
-from pipeline.index.files import Found, IndexingError, describe_names, did_you_mean, is_media
+from pipeline.index.files import (
+    LEADS_OUT,
+    NOT_REGULAR,
+    Found,
+    IndexingError,
+    describe_names,
+    did_you_mean,
+    is_media,
+    leads_out,
+)
 from pipeline.index.paths import MediaFinder, PathTemplate
 
 
@@ -25,6 +34,7 @@ def index_csv(
     delimiter: str | None = None,
     encoding: str | None = None,
     root: Path | None = None,
+    follow_links: bool = False,
 ) -> Found:
     """Index the files that a table lists.
 
@@ -40,6 +50,7 @@ def index_csv(
         delimiter: what stands between two fields; None: found out.
         encoding: the table's; None: found out.
         root: what relative paths are relative to; None: the table's folder.
+        follow_links: take in what links lead to outside the corpus.
 
     Raises:
         IndexingError: ``root`` is no folder, the table can't be read, or has no column of paths,
@@ -50,7 +61,11 @@ def index_csv(
     folder = Path(os.path.abspath(root or table.parent))  # noqa: PTH100 - keeps links
     if root is not None and not folder.is_dir():
         raise IndexingError(f"{root} is not a folder; --root is the one that paths start from")
-    found = Found(table, f"a table of media files, with paths from {folder} on (--root: another)")
+    found = Found(
+        table,
+        f"a table of media files, with paths from {folder} on (--root: another)",
+        follow_links=follow_links,
+    )
     template = PathTemplate.parse(path) if path is not None else None
     parser = RowParser(folder, check_files=False, follow_links=False, check_spelling=False)
     parser.utf8_advice = "save the table as UTF-8, or name its encoding: --encoding cp1252"
@@ -106,18 +121,24 @@ def index_csv(
     if finder.prefix:
         prefix = "/".join(finder.prefix)
         found.notes.append(f"paths below {prefix} were looked for below {folder}")
-    _leave_out_missing(found, table)
+    _leave_out_unusable(found, table, folder)
     return found
 
 
-def _leave_out_missing(found: Found, table: Path) -> None:
+def _leave_out_unusable(found: Found, table: Path, folder: Path) -> None:
     listed, found.clips = found.clips, []
     for clip in listed:
         try:
-            if not stat.S_ISDIR(clip.path.stat().st_mode):
+            mode = clip.path.stat().st_mode
+            if stat.S_ISDIR(mode):
+                reason = "a directory; expected a media file"
+            elif not stat.S_ISREG(mode):
+                reason = NOT_REGULAR
+            elif not found.follow_links and leads_out(clip.path, folder):
+                reason = LEADS_OUT
+            else:
                 found.clips.append(clip)
                 continue
-            reason = "a directory; expected a media file"
         except (FileNotFoundError, NotADirectoryError):
             reason = f"listed in {table.name}, but no such file"
         except OSError as error:
@@ -125,7 +146,7 @@ def _leave_out_missing(found: Found, table: Path) -> None:
         found.leave_out(clip.path, reason)
     if len(found.clips) < len(listed):
         missing = len(listed) - len(found.clips)
-        found.warnings.append(f"{missing} of {len(listed)} clips listed have no file")
+        found.warnings.append(f"{missing} of {len(listed)} clips listed without a file")
 
 
 def _map_columns(

@@ -32,13 +32,14 @@ EMOTIONS = {
 _TABLE = re.compile(r"(train|test) ?\(single[-_ ]labell?ed\)/(?:\1_)?set_([1-5])\.csv", re.I)
 
 
-def index_dfew(root: Path, *, test_set: int | None = None) -> Found:
+def index_dfew(root: Path, *, test_set: int | None = None, follow_links: bool = False) -> Found:
     """Index the single-labelled clips; ``fold`` is 0 to 4, that of the set that tests the clip.
 
     Args:
         root: the release's folder.
         test_set: 1 to 5, also fill ``split`` with that published set's training and test; None:
             no split, only folds.
+        follow_links: take in what links lead to outside the corpus.
 
     Raises:
         IndexingError: no table is there or they contradict each other.
@@ -46,6 +47,7 @@ def index_dfew(root: Path, *, test_set: int | None = None) -> Found:
     found = Found(
         root,
         "EmoLabel_DataSplit/test(single-labeled)/set_1.csv ... set_5.csv and Clip/original/*.mp4",
+        follow_links=follow_links,
     )
     tables: dict[tuple[str, int], Path] = {}
     videos: dict[int, list[Path]] = {}

@@ -31,16 +31,17 @@ EMOTIONS = {
 _NAME = re.compile(r"(03|08|09|1[0-6])[ab]\d\d([WLEAFTN])[a-z]", re.ASCII)
 
 
-def index_emo_db(root: Path) -> Found:
+def index_emo_db(root: Path, *, follow_links: bool = False) -> Found:
     """Index one file for each utterance; the id is its name, the speaker ``03`` to ``16``.
 
     Args:
         root: a folder that holds the files, at any depth.
+        follow_links: take in what links lead to outside the corpus.
 
     Raises:
         IndexingError: ``root`` is not a folder.
     """
-    found = Found(root, "wav/03a01Fa.wav, as EMO-DB publishes them")
+    found = Found(root, "wav/03a01Fa.wav, as EMO-DB publishes them", follow_links=follow_links)
     takes: dict[str, list[Path]] = {}
     for path in walk_media(root, found):
         if _NAME.fullmatch(path.stem):

@@ -34,16 +34,21 @@ _SENTENCE = re.compile(r"sentence[ _-]?0*(\d{1,3})", re.I | re.ASCII)
 _NAME = re.compile(r"s_?0*(\d{1,3})_([a-z]{2})_?0*(\d{1,3})", re.I | re.ASCII)
 
 
-def index_enterface(root: Path) -> Found:
+def index_enterface(root: Path, *, follow_links: bool = False) -> Found:
     """Index every video; label and speaker are those of its folders, the id is like ``s1_an_1``.
 
     Args:
         root: a folder that holds the folders of the subjects, at any depth.
+        follow_links: take in what links lead to outside the corpus.
 
     Raises:
         IndexingError: ``root`` is not a folder.
     """
-    found = Found(root, "subject 1/anger/sentence 1/s1_an_1.avi, as eNTERFACE'05 publishes them")
+    found = Found(
+        root,
+        "subject 1/anger/sentence 1/s1_an_1.avi, as eNTERFACE'05 publishes them",
+        follow_links=follow_links,
+    )
     takes: dict[tuple[int, str, int], list[Path]] = {}
     misnamed = []
     for path in walk_media(root, found):

@@ -3,6 +3,8 @@
 ``Found`` gathers the clips of a recipe and what was left out, with the reasons.
 """
 
+# ruff: noqa: PTH100, PTH110 - keep links in a path, and take any name
+
 from __future__ import annotations
 
 import difflib
@@ -31,6 +33,8 @@ _NOT_CORPUS = {"__MACOSX", "@eaDir", "lost+found"}
 _LFS_HEADER = b"version https://git-lfs.github.com/spec/"
 _MAX_LFS_BYTES = 1024
 NUM_NAMES_SHOWN = 3
+NOT_REGULAR = "not a regular file (a pipe, socket or device)"
+LEADS_OUT = "behind a symbolic link out of the corpus; --follow-links allows it"
 
 
 class IndexingError(ValueError):
@@ -48,6 +52,7 @@ class Found:
         left_out: reason to the names left out for it.
         warnings: what the reader should look at.
         notes: what the reader may want to know.
+        follow_links: take in what links lead to outside the corpus.
     """
 
     root: Path
@@ -56,6 +61,7 @@ class Found:
     left_out: dict[str, list[str]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    follow_links: bool = False
 
     def leave_out(self, name: str | Path, reason: str) -> None:
         """Record that a file, folder or row is not in the manifest."""
@@ -112,8 +118,10 @@ def is_video(path: Path) -> bool:
 def walk(folder: Path, found: Found) -> Iterator[Path]:
     """Yield every file under a folder, in the order of the names, folders after files.
 
-    Hidden files and folders are passed over. Links to folders are followed, each folder once. A
-    folder that can't be read is left out with its reason.
+    Hidden files and folders are passed over. Links are followed, to each folder once, unless they
+    lead out of the corpus and ``found`` doesn't follow them. What is left out with its reason: such
+    links, those to nothing, what is no regular file (a pipe, a socket, a device), and folders that
+    can't be read.
 
     Raises:
         IndexingError: ``folder`` is missing or not a folder.
@@ -133,22 +141,44 @@ def _walk(folder: Path, found: Found, seen: set[str], *, depth: int) -> Iterator
         return
     seen.add(real)
     try:
-        with os.scandir(folder) as entries:
-            names = sorted((entry.name, entry.is_dir()) for entry in entries)
+        with os.scandir(folder) as items:
+            entries = sorted(items, key=lambda entry: entry.name)
     except OSError as error:
         found.leave_out(folder, f"can't be read: {error.strerror}")
         return
-    names = [(name, is_dir) for name, is_dir in names if _is_corpus(name)]
-    for name, is_dir in names:
-        if not is_dir:
-            yield folder / name
-    for name, is_dir in names:
-        if is_dir:
-            yield from _walk(folder / name, found, seen, depth=depth + 1)
+    folders = []
+    for entry in filter(_is_corpus, entries):
+        path = folder / entry.name
+        if reason := _reason_against(entry, found):
+            found.leave_out(path, reason)
+        elif entry.is_dir():
+            folders.append(path)
+        else:
+            yield path
+    for path in folders:
+        yield from _walk(path, found, seen, depth=depth + 1)
 
 
-def _is_corpus(name: str) -> bool:
-    return not name.startswith(".") and name not in _NOT_CORPUS
+def _is_corpus(entry: os.DirEntry[str]) -> bool:
+    return not entry.name.startswith(".") and entry.name not in _NOT_CORPUS
+
+
+def _reason_against(entry: os.DirEntry[str], found: Found) -> str | None:
+    try:
+        usable = entry.is_dir() or entry.is_file()
+    except OSError as error:  # a link to itself, or to where nobody may look
+        return f"can't be read: {error.strerror}"
+    if not usable:
+        return "a link to nothing" if not os.path.exists(entry.path) else NOT_REGULAR
+    if entry.is_symlink() and not found.follow_links and leads_out(Path(entry.path), found.root):
+        return LEADS_OUT
+    return None
+
+
+def leads_out(path: Path, root: Path) -> bool:
+    """Whether a path that stands below a folder leads out of it by a link."""
+    below = Path(os.path.abspath(path)).is_relative_to(os.path.abspath(root))
+    return below and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
 
 
 def walk_media(folder: Path, found: Found) -> Iterator[Path]:
@@ -170,13 +200,13 @@ def size_problem(path: Path) -> str | None:
     try:
         size = path.stat().st_size
         if size == 0:
-            return "are empty (0 bytes)"
+            return "without content (0 bytes)"
         if size <= _MAX_LFS_BYTES:
             with path.open("rb") as file:
                 if file.read(len(_LFS_HEADER)) == _LFS_HEADER:
-                    return "are Git LFS pointers, not media; run `git lfs pull` in the corpus"
+                    return "of Git LFS in place of media; run `git lfs pull` in the corpus"
     except OSError as error:
-        return f"can't be read: {error.strerror}"
+        return f"that can't be read: {error.strerror}"
     return None
 
 

@@ -239,21 +239,21 @@ def _warn_of_files(clips: Iterable[Clip], found: Found) -> None:
         if problem:
             problems.setdefault(problem, []).append(found.relative(clip.path))
     for problem, names in problems.items():
-        found.warnings.append(f"{len(names)} files {problem}: {describe_names(names)}")
+        found.warnings.append(f"{number_of(len(names), 'file')} {problem}: {describe_names(names)}")
 
 
 def _warn_of_content(clips: list[Clip], found: Found) -> None:
     labels = {clip.label for clip in clips}
     unlabelled = sum(clip.label is None for clip in clips)
     if unlabelled:
-        found.warnings.append(f"{unlabelled} of {len(clips)} clips have no label")
+        found.warnings.append(f"{unlabelled} of {len(clips)} clips without a label")
     if len(labels - {None}) == 1:
         found.warnings.append("all labelled clips have one label; a head needs at least two")
-    _warn_of_sharing(clips, found, "speakers", lambda clip: clip.speaker)
+    _warn_of_sharing(clips, found, "speaker", lambda clip: clip.speaker)
     _warn_of_sharing(
         [clip for clip in clips if clip.start_seconds is None and clip.end_seconds is None],
         found,
-        "files",
+        "file",
         lambda clip: str(clip.path),
     )
 
@@ -270,5 +270,6 @@ def _warn_of_sharing(
     shared = [value for value, in_splits in splits.items() if len(in_splits) > 1]
     if shared:
         found.warnings.append(
-            f"{len(shared)} {what} stand in more than one split (a leak): {describe_names(shared)}"
+            f"{number_of(len(shared), what)} in more than one split (a leak): "
+            f"{describe_names(shared)}"
         )

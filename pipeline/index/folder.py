@@ -18,7 +18,11 @@ _EMOTIONS = ("ang", "hap", "joy", "sad", "fear", "disg", "surp", "neut")
 
 
 def index_folder(
-    root: Path, *, label_level: int | None = None, speaker_level: int | None = None
+    root: Path,
+    *,
+    label_level: int | None = None,
+    speaker_level: int | None = None,
+    follow_links: bool = False,
 ) -> Found:
     """Index every media file below the class folders of ``root``.
 
@@ -32,13 +36,16 @@ def index_folder(
         label_level: level of the folders that are named as the classes; None: the first below the
             splits, with a warning where deeper ones look like the classes.
         speaker_level: level of the folders that are named as the speakers; None: no speakers.
+        follow_links: take in what links lead to outside the corpus.
 
     Raises:
         IndexingError: ``root`` is not a folder, or has splits without a class folder in any, or
             labels and speakers stand on one level.
     """
     found = Found(
-        root, "media files in one subfolder per class, ROOT/<class>/clip.mp4, or per split"
+        root,
+        "media files in one subfolder per class, ROOT/<class>/clip.mp4, or per split",
+        follow_links=follow_links,
     )
     paths = [(path, path.relative_to(root).parts) for path in walk_media(root, found)]
     first = {parts[0] for _, parts in paths if len(parts) > 1}

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cache.manifest.clip import Clip
+from cache.wording import number_of
 from pipeline.index.files import (
     AUDIO_SUFFIXES,
     Found,
@@ -64,7 +65,7 @@ class _Utterance:
         return self.name.rpartition("_")[0]
 
 
-def index_iemocap(root: Path, *, media: Media = "best") -> Found:
+def index_iemocap(root: Path, *, media: Media = "best", follow_links: bool = False) -> Found:
     """Index the utterances with a majority label; the id is the utterance's name.
 
     Speakers are ``Ses01F`` ... ``Ses05M``, ``fold`` is 0 to 4, that of the session. Papers that
@@ -74,11 +75,16 @@ def index_iemocap(root: Path, *, media: Media = "best") -> Found:
         root: the folder of the release, or that of a session.
         media: ``video``: cuts of the dialogues' videos; ``audio``: the sentences' sound files;
             ``best``: the sound where a dialogue has no video.
+        follow_links: take in what links lead to outside the corpus.
 
     Raises:
         IndexingError: no evaluation is there, or one has an unknown label or an utterance twice.
     """
-    found = Found(root, "Session1/dialog/EmoEvaluation/*.txt with dialog/avi/DivX/*.avi")
+    found = Found(
+        root,
+        "Session1/dialog/EmoEvaluation/*.txt with dialog/avi/DivX/*.avi",
+        follow_links=follow_links,
+    )
     utterances: dict[str, _Utterance] = {}
     videos: dict[str, Path] = {}
     sounds: dict[str, Path] = {}
@@ -154,10 +160,12 @@ def _warn(found: Found) -> None:
     cuts = [clip for clip in found.clips if clip.end_seconds is not None]
     if cuts:
         found.warnings.append(
-            f"{len(cuts)} clips are cuts of videos that show both actors side by side: the largest "
-            "face needn't be the speaker's; look at `avfuse inspect faces`, choose by --overrides"
+            f"{number_of(len(cuts), 'clip')} cut from videos that show both actors side by side: "
+            "the largest face needn't be the speaker's; look at `avfuse inspect faces`, choose by "
+            "--overrides"
         )
     if cuts and len(cuts) < len(found.clips):
         found.warnings.append(
-            f"{len(found.clips) - len(cuts)} clips have sound only: their dialogues have no video"
+            f"{number_of(len(found.clips) - len(cuts), 'clip')} with sound only: "
+            "no video of the dialogue"
         )

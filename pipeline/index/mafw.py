@@ -42,7 +42,11 @@ _TABLE = re.compile(r"(?:.*/)?(single|compound|multi)/(?:[^/]+/)?set_([1-5])/(tr
 
 
 def index_mafw(
-    root: Path, *, annotation: Annotation = "single", test_set: int | None = None
+    root: Path,
+    *,
+    annotation: Annotation = "single",
+    test_set: int | None = None,
+    follow_links: bool = False,
 ) -> Found:
     """Index the clips of the sets; ``fold`` is 0 to 4, that of the set that tests the clip.
 
@@ -51,12 +55,17 @@ def index_mafw(
         annotation: the sets of single or of compound emotions.
         test_set: 1 to 5, also fill ``split`` with that published set's training and test; None:
             no split, only folds.
+        follow_links: take in what links lead to outside the corpus.
 
     Raises:
         IndexingError: no table is there, a line is not as published or tables contradict each
             other.
     """
-    found = Found(root, f"{annotation}/no_caption/set_1/train.txt ... and clips/00001.mp4")
+    found = Found(
+        root,
+        f"{annotation}/no_caption/set_1/train.txt ... and clips/00001.mp4",
+        follow_links=follow_links,
+    )
     tables: dict[tuple[str, int], Path] = {}
     videos: dict[str, list[Path]] = {}
     for path in walk(root, found):

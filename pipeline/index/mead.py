@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from cache.manifest.clip import Clip
+from cache.wording import number_of
 from pipeline.index.files import Found, describe_names, is_video, walk_media
 from pipeline.index.media import is_wanted
 
@@ -32,7 +33,11 @@ _TAKE = re.compile(
 
 
 def index_mead(
-    root: Path, *, view: View = "front", media: Literal["video", "audio"] = "video"
+    root: Path,
+    *,
+    view: View = "front",
+    media: Literal["video", "audio"] = "video",
+    follow_links: bool = False,
 ) -> Found:
     """Index the takes of one view; the id is like ``M003-front-angry-level_1-001``.
 
@@ -40,11 +45,16 @@ def index_mead(
         root: a folder that holds the speakers' folders, at any depth, or one of these.
         view: the camera; ``all`` for every one.
         media: the videos, or the sound files.
+        follow_links: take in what links lead to outside the corpus.
 
     Raises:
         IndexingError: ``root`` is not a folder.
     """
-    found = Found(root, "M003/video/front/angry/level_1/001.mp4, as MEAD publishes them")
+    found = Found(
+        root,
+        "M003/video/front/angry/level_1/001.mp4, as MEAD publishes them",
+        follow_links=follow_links,
+    )
     speakers: set[str] = set()
     num_sounds = 0
     for path in walk_media(root, found):
@@ -72,7 +82,8 @@ def _warn(found: Found, speakers: set[str], num_sounds: int, view: View, media: 
     if without:
         wanted = "sound" if media == "audio" else f"view {view}"
         found.warnings.append(
-            f"{len(without)} speakers have files, and none of {wanted}: {describe_names(without)}"
+            f"{number_of(len(without), 'speaker')} with files, and none of {wanted}: "
+            f"{describe_names(without)}"
         )
     if media == "video" and view == "all":
         found.warnings.append(
@@ -80,6 +91,6 @@ def _warn(found: Found, speakers: set[str], num_sounds: int, view: View, media: 
         )
     if media == "video" and num_sounds:
         found.notes.append(
-            f"{num_sounds} sound files stand apart (audio/), and a clip is one file: for picture "
-            "with sound put both into one, or index the sound with --media audio"
+            f"{number_of(num_sounds, 'sound file')} apart (audio/), and a clip is one file: for "
+            "picture with sound put both into one, or index the sound with --media audio"
         )

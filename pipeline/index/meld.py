@@ -17,6 +17,7 @@ import re
 from pathlib import Path
 
 from cache.manifest.clip import Clip
+from cache.wording import number_of
 from pipeline.index.files import (
     Found,
     IndexingError,
@@ -49,7 +50,7 @@ _COLUMNS = ("Speaker", "Emotion", "Dialogue_ID", "Utterance_ID")
 _NUMBER = re.compile(r"\d{1,6}", re.ASCII)
 
 
-def index_meld(root: Path, *, keep_defects: bool = False) -> Found:
+def index_meld(root: Path, *, keep_defects: bool = False, follow_links: bool = False) -> Found:
     """Index the utterances of the tables; the id is like ``train_dia0_utt0``, ``dev`` becomes val.
 
     Labels and speakers are as published. The published split shares the six friends between its
@@ -58,11 +59,16 @@ def index_meld(root: Path, *, keep_defects: bool = False) -> Found:
     Args:
         root: the folder with the tables and the unpacked archives.
         keep_defects: index the known defects too, where their files are there.
+        follow_links: take in what links lead to outside the corpus.
 
     Raises:
         IndexingError: no table is there, or a row is not as published.
     """
-    found = Found(root, "train_sent_emo.csv, train_splits/dia0_utt0.mp4, and so for dev and test")
+    found = Found(
+        root,
+        "train_sent_emo.csv, train_splits/dia0_utt0.mp4, and so for dev and test",
+        follow_links=follow_links,
+    )
     tables: dict[str, Path] = {}
     files: dict[str, list[Path]] = {}
     for path in walk(root, found):
@@ -127,7 +133,7 @@ def _add_subset(
                 )
             )
     if num_missing:
-        found.warnings.append(f"{num_missing} clips of {table.name} have no file")
+        found.warnings.append(f"{number_of(num_missing, 'clip')} of {table.name} without a file")
 
 
 def _best_first(path: Path) -> tuple[bool, bool, str]:
@@ -138,7 +144,7 @@ def _warn(found: Found) -> None:
     corrected = [clip.id for clip in found.clips if clip.path.name.startswith("final_videos")]
     if corrected:
         found.notes.append(
-            f"{len(corrected)} clips of test are taken from the corrected files "
+            f"{number_of(len(corrected), 'clip')} of test taken from the corrected files "
             f"final_videos_test*: {describe_names(corrected)}"
         )
     ids = {clip.id for clip in found.clips}

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cache.manifest.clip import Clip
+from cache.wording import number_of
 from pipeline.index.files import Found, IndexingError, is_media, nothing_found, read_columns, walk
 
 SUBSETS = ("train", "test1", "test2", "test3")
@@ -26,17 +27,24 @@ _TABLE = re.compile(r"(train|test[123])-label\.csv")
 _PICKLES = (".npz", ".npy", ".pkl", ".pickle")
 
 
-def index_mer2023(root: Path, *, subsets: Sequence[str] = SUBSETS) -> Found:
+def index_mer2023(
+    root: Path, *, subsets: Sequence[str] = SUBSETS, follow_links: bool = False
+) -> Found:
     """Index the labelled clips; ``train`` is training, the three test sets are test.
 
     Args:
         root: the folder with the unpacked archives.
         subsets: which of ``train``, ``test1``, ``test2`` and ``test3`` to index.
+        follow_links: take in what links lead to outside the corpus.
 
     Raises:
         IndexingError: no label table is there, or one is unreadable or contradicts another.
     """
-    found = Found(root, "train-label.csv (columns name, discrete) and train/<name>.avi")
+    found = Found(
+        root,
+        "train-label.csv (columns name, discrete) and train/<name>.avi",
+        follow_links=follow_links,
+    )
     tables: dict[str, Path] = {}
     files: dict[str, list[Path]] = {}
     pickles: list[Path] = []
@@ -95,4 +103,4 @@ def _add_subset(
         split = "train" if subset == "train" else "test"
         found.clips.append(Clip(name, path, label=label or None, split=split))
     if num_missing:
-        found.warnings.append(f"{num_missing} clips of {table.name} have no file")
+        found.warnings.append(f"{number_of(num_missing, 'clip')} of {table.name} without a file")

@@ -41,18 +41,29 @@ _NAME = re.compile(r"(\d\d)-(\d\d)-(\d\d)-\d\d-\d\d-\d\d-(\d\d)", re.ASCII)
 _SAME_FILE = {"01-03-01-02-01-07", "01-03-01-02-02-07"}
 
 
-def index_ravdess(root: Path, *, modality: Modality = "best", channel: Channel = "speech") -> Found:
+def index_ravdess(
+    root: Path,
+    *,
+    modality: Modality = "best",
+    channel: Channel = "speech",
+    follow_links: bool = False,
+) -> Found:
     """Index one file for each take; the speaker is the actor, ``1`` to ``24``.
 
     Args:
         root: a folder that holds the files, at any depth.
         modality: ``best``: for each take 01, where there is none 03, then 02; or one only.
         channel: which takes.
+        follow_links: take in what links lead to outside the corpus.
 
     Raises:
         IndexingError: ``root`` is not a folder.
     """
-    found = Found(root, "files named 01-01-05-01-02-01-16.mp4, as RAVDESS publishes them")
+    found = Found(
+        root,
+        "files named 01-01-05-01-02-01-16.mp4, as RAVDESS publishes them",
+        follow_links=follow_links,
+    )
     takes: dict[str, list[tuple[int, bool, Path]]] = {}
     for path in walk_media(root, found):
         match = _NAME.fullmatch(path.stem)

@@ -32,17 +32,22 @@ EMOTIONS = {
 _NAME = re.compile(r"(?:([A-Z]{2})_)?(a|d|f|h|n|sa|su)(\d\d)", re.ASCII)
 
 
-def index_savee(root: Path, *, media: Media = "best") -> Found:
+def index_savee(root: Path, *, media: Media = "best", follow_links: bool = False) -> Found:
     """Index one file for each take; the id is like ``DC_a01``.
 
     Args:
         root: a folder that holds the files, at any depth.
         media: ``best``: video where a take has it, else sound; or only the kind named.
+        follow_links: take in what links lead to outside the corpus.
 
     Raises:
         IndexingError: ``root`` is not a folder.
     """
-    found = Found(root, "AudioVisualClip/DC/a01.avi or AudioData/DC/a01.wav, as SAVEE has them")
+    found = Found(
+        root,
+        "AudioVisualClip/DC/a01.avi or AudioData/DC/a01.wav, as SAVEE has them",
+        follow_links=follow_links,
+    )
     takes: dict[str, list[Path]] = {}
     for path in walk_media(root, found):
         name = _NAME.fullmatch(path.stem)

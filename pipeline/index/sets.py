@@ -53,7 +53,7 @@ def warn_of_missing(
     """Warn of clips in the tables without a file, and of test tables that aren't there."""
     if len(found.clips) < num_listed:
         missing = num_listed - len(found.clips)
-        found.warnings.append(f"{missing} of {num_listed} clips in the tables have no file")
+        found.warnings.append(f"{missing} of {num_listed} clips in the tables without a file")
     absent = [k for k in range(1, NUM_SETS + 1) if ("test", k) not in members]
     if absent:
         names = ", ".join(f"set_{k}{suffix}" for k in absent)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from cache.cells import format_cells
 from cache.commit import write_whole
 from pipeline.faces.tracks import BoxSource
 from pipeline.predict.answer import SEVEN, Answer, Curve
@@ -105,10 +105,8 @@ def check_suffix(path: Path) -> None:
 
 
 def _as_csv(answers: Sequence[Answer]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     classes = answers[0].curve.classes if answers else ()
-    writer.writerow(["video", "time_seconds", "face", *classes])
+    table = []
     for answer in answers:
         curve = answer.curve
         rows = zip(curve.times, curve.rung, curve.probabilities, strict=True)
@@ -117,8 +115,8 @@ def _as_csv(answers: Sequence[Answer]) -> str:
                 [""] * len(classes) if source == BoxSource.WHOLE else np.round(probabilities, 4)
             )
             face = BoxSource(source).name.lower()
-            writer.writerow([answer.video, f"{time:.3f}", face, *values])
-    return text.getvalue()
+            table.append([str(answer.video), f"{time:.3f}", face, *values])
+    return format_cells(["video", "time_seconds", "face", *classes], table)
 
 
 def _as_png(answers: Sequence[Answer]) -> bytes:

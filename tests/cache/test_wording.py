@@ -1,10 +1,35 @@
-"""Counts in messages."""
+"""Counts in messages, and text from files that is safe to look at."""
 
 from __future__ import annotations
 
-from cache.wording import number_of
+import json
+import sys
+import unicodedata
+
+from cache.wording import number_of, show_controls
 
 
 def test_one_is_no_plural() -> None:
     assert [number_of(number, "clip") for number in (0, 1, 2)] == ["0 clips", "1 clip", "2 clips"]
     assert (number_of(1, "entry"), number_of(3, "entry")) == ("1 entry", "3 entries")
+
+
+def test_every_control_character_becomes_visible_and_all_else_stays() -> None:
+    for code in (*range(0x3000), *range(0xD7F0, 0xE010), 0xFEFF, 0x1F600, sys.maxunicode):
+        text = chr(code)
+        shown = show_controls(text)
+        control = unicodedata.category(text) in ("Cc", "Cs") and text not in "\n\t"
+        turns = unicodedata.bidirectional(text) in (
+            "LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI",
+        )  # fmt: skip
+        if control or turns:
+            assert shown.isascii()
+            assert shown.startswith("\\")
+        elif text not in "\u061c\u200e\u200f\u2028\u2029":  # marks, and ends of lines
+            assert shown == text
+    assert show_controls("sad \x1b[2J\r\u202e") == "sad \\x1b[2J\\x0d\\u202e"
+
+
+def test_json_reads_back_as_it_was() -> None:
+    text = "".join(map(chr, range(0x3000)))
+    assert json.loads(show_controls(json.dumps(text, ensure_ascii=False))) == text

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from typing import Any
 
 import torch
 
+from cache.cells import format_cells
 from cache.codec import fields_to_json
 from cache.manifest.manifest import Manifest
 from cache.wording import number_of
@@ -319,11 +318,8 @@ def _warnings(
 
 def _format_entries(corpus: Corpus) -> str:
     """Write a CSV row per clip: the SHA-256 of every array that was read, empty without one."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["clip", *corpus.checksums])
-    writer.writerows(zip(corpus.clip_ids, *corpus.checksums.values(), strict=True))
-    return text.getvalue()
+    rows = zip(corpus.clip_ids, *corpus.checksums.values(), strict=True)
+    return format_cells(["clip", *corpus.checksums], rows)
 
 
 def _describe_epochs(settings: TrainSettings) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from cache.cells import format_cells
 from trainer.runs.plots import plot_curves
 from trainer.training.trained import EpochRecord
 
@@ -48,12 +48,10 @@ class HistoryRow:
 
 def format_history(rows: Iterable[HistoryRow]) -> str:
     """Write the rows as CSV; an empty cell is a figure that was not measured."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    table: list[list[object]] = []
     for row in rows:
         record = row.record
-        values = [row.fold, row.seed, row.stage, record.epoch]
+        values: list[object] = [row.fold, row.seed, row.stage, record.epoch]
         figures = [
             record.loss,
             record.train_accuracy,
@@ -62,11 +60,11 @@ def format_history(rows: Iterable[HistoryRow]) -> str:
             record.learning_rate,
             record.seconds,
         ]
-        writer.writerow(
+        table.append(
             ["" if value is None else value for value in values]
             + ["" if value is None else repr(float(value)) for value in figures]
         )
-    return text.getvalue()
+    return format_cells(COLUMNS, table)
 
 
 def read_history(path: Path) -> list[HistoryRow]:

@@ -127,13 +127,17 @@ def _title(title: str, untrained: bool, *, inches: float) -> str:
     """Break the title's lines where they would leave the picture."""
     lines = title.splitlines() + ([UNTRAINED] if untrained else [])
     width = int(_LETTERS_PER_INCH * inches)
-    return "\n".join(part for line in lines for part in textwrap.wrap(line, width))
+    return without_math("\n".join(part for line in lines for part in textwrap.wrap(line, width)))
 
 
 def _short(names: Sequence[str], limit: int = 18) -> list[str]:
-    # A dollar sign would start mathematical notation.
     cut = [name if len(name) <= limit else name[: limit - 1] + "…" for name in names]
-    return [name.replace("$", r"\$") for name in cut]
+    return [*map(without_math, cut)]
+
+
+def without_math(text: str) -> str:
+    """Return text for a picture: a dollar sign would begin mathematical notation, or fail as it."""
+    return text.replace("$", r"\$")
 
 
 def _png(figure: Figure) -> bytes:

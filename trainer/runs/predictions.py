@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cache.cells import check_no_formula, format_cells
 
 BOTH = "audio+video"
 # Of the CSV file: the first columns, and those behind the probabilities.
@@ -43,7 +44,7 @@ class Predictions:
 
     Raises:
         PredictionsError: columns differ in length, a clip stands twice, the clips are not
-            sorted, or a probability is not finite.
+            sorted, a class is a formula, or a probability is not finite.
     """
 
     classes: tuple[str, ...]
@@ -57,6 +58,11 @@ class Predictions:
 
     def __post_init__(self) -> None:
         n = len(self.clips)
+        try:
+            for name in {*self.classes, *self.labels}:
+                check_no_formula("class", name)
+        except ValueError as error:
+            raise PredictionsError(str(error)) from error
         for column in (self.labels, self.folds, self.splits, self.modalities):
             if len(column) != n:
                 raise PredictionsError(f"a column has {len(column)} values for {n} clips")
@@ -207,12 +213,10 @@ def _agreed(values: Sequence[T]) -> T | None:
 
 def format_predictions(table: Predictions) -> str:
     """Write a table as CSV; every probability reads back as the same float64."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*COLUMNS, *(f"p_{name}" for name in table.classes), *LAST_COLUMNS])
+    rows: list[list[object]] = []
     for i, prediction in enumerate(table.predictions):
         fold = table.folds[i]
-        writer.writerow(
+        rows.append(
             [
                 table.clips[i],
                 table.labels[i],
@@ -224,7 +228,8 @@ def format_predictions(table: Predictions) -> str:
                 "true" if table.untrained else "false",
             ]
         )
-    return text.getvalue()
+    names = [f"p_{name}" for name in table.classes]
+    return format_cells([*COLUMNS, *names, *LAST_COLUMNS], rows)
 
 
 def read_predictions(path: Path) -> Predictions:

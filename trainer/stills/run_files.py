@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cache.cells import format_cells
 from trainer.runs.plots import plot_confusion, plot_curves
 from trainer.runs.terminal import format_interval, format_percent
 from trainer.stills.finetune import StillEpoch
@@ -51,14 +50,14 @@ def format_confusion(report: Mapping[str, Any]) -> str:
     """Write the confusion matrix as CSV: a row per label, a column per prediction."""
     classes = report["classes"]
     rows = report["all"]["ensemble"]["confusion"]
-    return _table(
+    return format_cells(
         ["label", *classes], [[name, *row] for name, row in zip(classes, rows, strict=True)]
     )
 
 
 def format_history(rows: Sequence[StillEpoch], *, tested: bool) -> str:
     """Write the epochs as CSV; figures of validation images are empty where there are none."""
-    return _table(
+    return format_cells(
         HISTORY_COLUMNS,
         [
             [
@@ -75,12 +74,4 @@ def format_history(rows: Sequence[StillEpoch], *, tested: bool) -> str:
 
 def format_unreadable(images: Sequence[Unreadable]) -> str:
     """Write which images were skipped, and why, as CSV."""
-    return _table(["image", "reason"], [[image.name, image.reason] for image in images])
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()
+    return format_cells(["image", "reason"], [[image.name, image.reason] for image in images])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +10,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from cache.cells import format_cells
+from trainer.runs.plots import without_math
 from trainer.runs.terminal import format_interval, format_percent
 from trainer.sweeps.cell import CellResult
 from trainer.sweeps.file import CellText, Sweep
@@ -39,12 +40,8 @@ COLUMNS = (
 
 def format_csv(sweep: Sweep, results: Sequence[CellResult]) -> str:
     """Write a row per cell; shares are in percent with three decimals, empty where undefined."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for cell, result in zip(sweep.cells, results, strict=True):
-        writer.writerow({key: _text(value) for key, value in make_row(cell, result).items()})
-    return text.getvalue()
+    rows = [make_row(cell, result) for cell, result in zip(sweep.cells, results, strict=True)]
+    return format_cells(COLUMNS, [map(_text, row.values()) for row in rows])
 
 
 def format_markdown(sweep: Sweep, results: Sequence[CellResult]) -> str:
@@ -168,10 +165,10 @@ def plot_heat_map(sweep: Sweep, results: Sequence[CellResult]) -> bytes:
     figure = Figure(figsize=(3.6 + 1.2 * shape[1], 2.2 + 0.8 * shape[0]), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(accuracy, cmap="Blues", aspect="auto")
-    axes.set_xticks(range(shape[1]), columns.labels, rotation=30, ha="right")
-    axes.set_yticks(range(shape[0]), rows.labels)
-    axes.set_xlabel(columns.name)
-    axes.set_ylabel(rows.name)
+    axes.set_xticks(range(shape[1]), [*map(without_math, columns.labels)], rotation=30, ha="right")
+    axes.set_yticks(range(shape[0]), [*map(without_math, rows.labels)])
+    axes.set_xlabel(without_math(columns.name))
+    axes.set_ylabel(without_math(rows.name))
     known = accuracy[np.isfinite(accuracy)]
     middle = (known.min() + known.max()) / 2 if known.size else 0.0
     for number, cell in enumerate(cells):
@@ -190,7 +187,7 @@ def plot_heat_map(sweep: Sweep, results: Sequence[CellResult]) -> bytes:
         title += "\nuntrained features"
     width = int(9 * figure.get_figwidth())
     wrapped = [part for line in title.splitlines() for part in textwrap.wrap(line, width)]
-    axes.set_title("\n".join(wrapped).replace("$", r"\$"), fontsize="medium")
+    axes.set_title(without_math("\n".join(wrapped)), fontsize="medium")
     if known.size:
         figure.colorbar(image, ax=axes, label="accuracy (%)")
     buffer = io.BytesIO()

@@ -131,6 +131,8 @@ BAD_ROWS = {
     "b,b.mp4,1E+05,,,,,": "label '1E+05' is a number as a spreadsheet",
     "b,b.mp4,sad,,1.5E+10,,,": "speaker '1.5E+10' is a number as a spreadsheet",
     "b,b.mp4,#NAME?,,,,,": "label '#NAME?' is an error of a spreadsheet, and no value",
+    "b,b.mp4,=cmd|x!A0,,,,,": "label '=cmd|x!A0' has '=' where a formula begins, and a spreadsheet",
+    "b,b.mp4,sad,,@s,,,": "speaker '@s' has '@' where a formula begins",
     "b,b.mp4,??,,,,,": "label '??' has a question mark, which spreadsheets write for letters",
     "b,b.mp4,sad,,M?ller,,,": "save the table as CSV UTF-8, or leave the mark out",
     'b,b.mp4,a\\"b,,,,,': "has a backslash before a quote; quotes in a field are doubled",

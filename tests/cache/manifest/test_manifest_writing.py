@@ -39,6 +39,16 @@ def test_what_is_written_reads_back(tmp_path: Path) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == ["m.csv"]
 
 
+def test_a_path_that_begins_as_a_formula_does_is_written_as_one_from_here(tmp_path: Path) -> None:
+    clips = [Clip("a", tmp_path / "=x" / "a.mp4", "-1"), Clip("b", tmp_path / "-b.mp4", "+1")]
+    path = write_manifest(tmp_path / "m.csv", clips)
+    assert path.read_text() == "clip,path,label,split,speaker\na,./=x/a.mp4,-1,,\nb,./-b.mp4,+1,,\n"
+    assert list(read_manifest(path, check_files=False).clips) == clips
+    assert [str(clip.path) for clip in read_manifest(path, check_files=False).clips] == [
+        f"{tmp_path}/=x/a.mp4", f"{tmp_path}/-b.mp4",
+    ]  # fmt: skip
+
+
 def test_columns_that_no_clip_uses_are_not_written(tmp_path: Path) -> None:
     path = write_manifest(tmp_path / "m.csv", [Clip("a", tmp_path / "a.mp4", fold=1)])
     assert path.read_text() == "clip,path,label,split,speaker,fold\na,a.mp4,,,,1\n"

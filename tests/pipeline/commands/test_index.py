@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,34 @@ def test_labels_are_mapped_and_json_is_printed(tmp_path: Path) -> None:
     assert summary["left_out"] == {"not a media file (.txt)": ["notes.txt"]}
 
 
+def test_a_label_that_a_spreadsheet_would_run_is_refused_until_mapped(tmp_path: Path) -> None:
+    touch(tmp_path, "=cmd/1.mp4", "sad/1.mp4")
+    result = avfuse("folder", tmp_path, "-o", tmp_path / "m.csv")
+    assert result.exit_code == 2
+    assert (
+        "label '=cmd' has '=' where a formula begins, and a spreadsheet would run" in result.stderr
+    )
+    result = avfuse("folder", tmp_path, "-o", tmp_path / "m.csv", "--map", "=cmd=happy")
+    assert result.exit_code == 0
+    assert "./=cmd/1.mp4,happy" in (tmp_path / "m.csv").read_text()
+
+
+def test_links_out_of_the_corpus_are_taken_in_when_asked_for(tmp_path: Path) -> None:
+    root = corpus(tmp_path / "corpus")
+    touch(tmp_path, "out/2.mp4")
+    (root / "sad" / "2.mp4").symlink_to(tmp_path / "out" / "2.mp4")
+    os.mkfifo(root / "sad" / "3.mp4")
+    result = avfuse("folder", root, "-o", tmp_path / "m.csv")
+    assert "  1 behind a symbolic link out of the corpus; --follow-links allows it: sad/2.mp4" in (
+        result.stdout.splitlines()
+    )
+    assert "  1 not a regular file (a pipe, socket or device): sad/3.mp4" in result.stdout
+    assert len(read_manifest(tmp_path / "m.csv").clips) == 2
+    options = ["--follow-links", "--overwrite"]
+    assert avfuse("folder", root, "-o", tmp_path / "m.csv", *options).exit_code == 0
+    assert len(read_manifest(tmp_path / "m.csv").clips) == 3
+
+
 @pytest.mark.parametrize(
     ("maps", "message"),
     [
@@ -118,7 +147,7 @@ def test_warnings_go_to_stderr_and_missing_files_do_not_fail(tmp_path: Path) -> 
         "-o", root / "m.csv",
     )  # fmt: skip
     assert result.exit_code == 0
-    assert result.stderr == "warning: 1 of 3 clips listed have no file\n"
+    assert result.stderr == "warning: 1 of 3 clips listed without a file\n"
     (root / "t.csv").write_text("path\ngone.mp4\n")
     result = avfuse("csv", root / "t.csv", "-o", root / "m.csv", "--overwrite")
     assert result.exit_code == 2

@@ -202,6 +202,10 @@ def test_it_is_said_what_predict_expects(default: Path, tmp_path: Path) -> None:
     assert (result.exit_code, "ends in .csv or .png" in result.stderr) == (2, True)
     result = avfuse("predict", tmp_path / "v.mp4", "--weights", "resnet18=x")
     assert (result.exit_code, "name the run before" in result.stderr) == (2, True)
+    (tmp_path / "mine.csv").write_text("mine")
+    result = avfuse("predict", tmp_path / "v.mp4", "--curve", tmp_path / "mine.csv")
+    assert (result.exit_code, (tmp_path / "mine.csv").read_text()) == (2, "mine")
+    assert "mine.csv exists; pass --overwrite to replace it" in result.stderr
     result = avfuse("predict", tmp_path / "folder", "v.mp4", "--curve", "c.csv")
     assert (result.exit_code, "leave out the run" in result.stderr) == (2, True)
     with pytest.raises(CurveError, match=r"c.txt: expected a name that ends in .csv or .png"):

@@ -56,8 +56,7 @@ def test_a_clip_in_training_and_validation_is_left_out_of_training(tmp_path: Pat
     ]
     assert found.left_out == {"stands in another split too (a leak)": ["Train_AFEW/Sad/2.avi"]}
     assert found.warnings == [
-        "1 clips stand in training and in another split, left out of training; "
-        "--keep-shared keeps them: 2"
+        "1 clip in training and in another split, left out of training; --keep-shared keeps them: 2"
     ]
     kept = index_afew(tmp_path, keep_shared=True)
     assert [(c.id, c.label, c.split) for c in kept.clips] == [

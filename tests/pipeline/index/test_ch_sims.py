@@ -83,8 +83,8 @@ def test_missing_and_unlisted_files_and_odd_modes_are_named(tmp_path: Path) -> N
         "not in label.csv": ["Raw/video_0003/0001.mp4"],
     }
     assert found.warnings == [
-        "1 clips of label.csv have no file",
-        "1 clips have mode 'unseen', which is no split: video_0002-0001",
+        "1 clip of label.csv without a file",
+        "1 clip of mode 'unseen', which is no split: video_0002-0001",
     ]
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from cache.manifest.clip import Clip
 from cache.manifest.manifest import ManifestError
 from pipeline.index.csv_table import index_csv
-from pipeline.index.files import IndexingError
+from pipeline.index.files import LEADS_OUT, NOT_REGULAR, IndexingError
 from tests.pipeline.corpus_files import touch
 
 
@@ -86,7 +87,22 @@ def test_missing_files_are_left_out_and_warned_of(tmp_path: Path) -> None:
         "listed in table.csv, but no such file": [f"{tmp_path}/b.mp4", f"{tmp_path}/c.mp4"],
         "a directory; expected a media file": [f"{tmp_path}/d.mp4"],
     }
-    assert found.warnings == ["3 of 4 clips listed have no file"]
+    assert found.warnings == ["3 of 4 clips listed without a file"]
+
+
+def test_a_table_follows_no_link_out_of_its_folder_and_lists_no_pipe(tmp_path: Path) -> None:
+    touch(tmp_path, "out/a.mp4", "corpus/b.mp4")
+    root = tmp_path / "corpus"
+    (root / "a.mp4").symlink_to(tmp_path / "out" / "a.mp4")
+    (root / "within.mp4").symlink_to("b.mp4")
+    os.mkfifo(root / "c.mp4")
+    path = table(root, "path\na.mp4\nb.mp4\nwithin.mp4\nc.mp4\n../out/a.mp4\n")
+    found = index_csv(path)
+    assert [clip.path.name for clip in found.clips] == ["b.mp4", "within.mp4", "a.mp4"]
+    assert found.clips[-1].path == tmp_path / "out" / "a.mp4"  # the table itself names it
+    assert found.left_out == {LEADS_OUT: [f"{root}/a.mp4"], NOT_REGULAR: [f"{root}/c.mp4"]}
+    found = index_csv(path, follow_links=True)
+    assert root / "a.mp4" in [clip.path for clip in found.clips]
 
 
 def test_a_name_that_no_disk_takes_is_left_out(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_missing_and_unlisted_clips_and_copies_are_named(tmp_path: Path) -> None
         "in a split table, but no such clip": ["00002"],
         "in no split table (not single-labelled)": ["Clip/original/part_1/16372.mp4"],
     }
-    assert found.warnings == ["1 of 5 clips in the tables have no file"]
+    assert found.warnings == ["1 of 5 clips in the tables without a file"]
 
 
 def test_missing_tables_and_silent_copies_are_warned_of(tmp_path: Path) -> None:

@@ -151,15 +151,15 @@ def test_files_that_are_no_media_yet_stay_and_are_warned_of(tmp_path: Path) -> N
     summary = finish_index(found, tmp_path / "m.csv")
     assert summary.num_clips == 3
     assert summary.warnings == [
-        "1 files are empty (0 bytes): 0.mp4",
-        "1 files are Git LFS pointers, not media; run `git lfs pull` in the corpus: 1.mp4",
+        "1 file without content (0 bytes): 0.mp4",
+        "1 file of Git LFS in place of media; run `git lfs pull` in the corpus: 1.mp4",
     ]
 
 
 def test_missing_labels_and_one_label_only_are_warned_of(tmp_path: Path) -> None:
     found = found_with(tmp_path, *labelled(tmp_path, "sad", None, "sad"))
     assert finish_index(found, tmp_path / "m.csv").warnings == [
-        "1 of 3 clips have no label",
+        "1 of 3 clips without a label",
         "all labelled clips have one label; a head needs at least two",
     ]
 
@@ -173,8 +173,8 @@ def test_a_speaker_or_a_file_in_two_splits_is_warned_of(tmp_path: Path) -> None:
         Clip("d", tmp_path / "c.mp4", "sad", "train", "s3", None, 1.0, 2.0),
     ]
     assert finish_index(found_with(tmp_path, *clips), tmp_path / "m.csv").warnings == [
-        "1 speakers stand in more than one split (a leak): s1",
-        f"1 files stand in more than one split (a leak): {file}",
+        "1 speaker in more than one split (a leak): s1",
+        f"1 file in more than one split (a leak): {file}",
     ]
 
 

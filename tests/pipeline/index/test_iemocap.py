@@ -26,7 +26,7 @@ C-E2:\tExcited;\t()
 SESSION_5 = "[0.5 - 2]\tSes05M_script01_1b_M003\tang\t[1.0, 4.0, 4.0]\n"
 VIDEO = "Session1/dialog/avi/DivX/Ses01F_impro01.avi"
 CUT_WARNING = (
-    "{} clips are cuts of videos that show both actors side by side: the largest face needn't be "
+    "{} clips cut from videos that show both actors side by side: the largest face needn't be "
     "the speaker's; look at `avfuse inspect faces`, choose by --overrides"
 )
 
@@ -65,7 +65,7 @@ def test_utterances_are_cuts_of_the_dialogues_videos(tmp_path: Path) -> None:
     assert found.left_out == {"no label that most raters gave (xxx)": ["Ses01F_impro01_F001"]}
     assert found.warnings == [
         CUT_WARNING.format(2),
-        "1 clips have sound only: their dialogues have no video",
+        "1 clip with sound only: no video of the dialogue",
     ]
 
 

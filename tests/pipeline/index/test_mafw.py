@@ -73,7 +73,7 @@ def test_missing_clips_and_tables_are_named(tmp_path: Path) -> None:
     found = index_mafw(root)
     assert found.left_out["in a table of the sets, but no such clip"] == ["00003"]
     assert found.warnings == [
-        "1 of 3 clips in the tables have no file",
+        "1 of 3 clips in the tables without a file",
         "no test table set_3, set_4, set_5; their clips have no fold",
     ]
 

@@ -27,9 +27,9 @@ def test_the_front_view_is_indexed_and_the_rest_is_named(tmp_path: Path) -> None
         "not <speaker>/video/<view>/<emotion>/level_<n>/<number>": odd,
         "view down; see --view": [DOWN],
     }
-    assert found.warnings == ["1 speakers have files, and none of view front: W017"]
+    assert found.warnings == ["1 speaker with files, and none of view front: W017"]
     assert found.notes == [
-        "1 sound files stand apart (audio/), and a clip is one file: for picture with sound put "
+        "1 sound file apart (audio/), and a clip is one file: for picture with sound put "
         "both into one, or index the sound with --media audio"
     ]
 
@@ -48,7 +48,7 @@ def test_all_views_and_the_sound_can_be_asked_for(tmp_path: Path) -> None:
     assert sound.clips == [
         Clip("M003-audio-angry-level_1-001", tmp_path / SOUND, "angry", speaker="M003")
     ]
-    assert sound.warnings == ["1 speakers have files, and none of sound: W017"]
+    assert sound.warnings == ["1 speaker with files, and none of sound: W017"]
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_a_corrected_file_of_the_test_split_is_taken(tmp_path: Path) -> None:
     assert found.clips[2].path == root / folder / "final_videos_testdia0_utt0.mp4"
     assert found.left_out == {"another file of a clip that is in": [f"{folder}/dia0_utt0.mp4"]}
     assert found.notes == [
-        "1 clips of test are taken from the corrected files final_videos_test*: test_dia0_utt0"
+        "1 clip of test taken from the corrected files final_videos_test*: test_dia0_utt0"
     ]
 
 
@@ -93,7 +93,7 @@ def test_missing_and_unlisted_files_are_named(tmp_path: Path) -> None:
         "listed in train_sent_emo.csv, but no such file": ["train_dia0_utt1"],
         "in no table": ["dev/dev_splits_complete/dia66_utt9.mp4"],
     }
-    assert found.warnings == ["1 clips of train_sent_emo.csv have no file"]
+    assert found.warnings == ["1 clip of train_sent_emo.csv without a file"]
 
 
 def test_a_missing_table_is_warned_of(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_missing_tables_and_files_are_warned_of_and_copies_named(tmp_path: Path)
         "mer2023train/a_copy/sample_1.avi"
     ]
     assert found.warnings == [
-        "1 clips of test1-label.csv have no file",
+        "1 clip of test1-label.csv without a file",
         "no test3-label.csv; test3 is not in",
     ]
 

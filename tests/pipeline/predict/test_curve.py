@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.faces.tracks import BoxSource
 from pipeline.predict.answer import Answer, Curve
-from pipeline.predict.curve import ASCII_LEVELS, draw_line, format_answer
+from pipeline.predict.curve import ASCII_LEVELS, draw_line, format_answer, write_curves
 
 
 def curve(*rows: float, faces: Sequence[int] | None = None) -> Curve:
@@ -32,6 +32,15 @@ def test_frames_without_a_face_are_in_no_mean_and_blank_in_the_line() -> None:
 def test_a_long_curve_is_averaged_into_columns() -> None:
     assert draw_line(curve(0.0, 0.4, 1.0, 0.8), "anger", levels="0123456789", columns=2) == "29"
     assert draw_line(curve(0.3), "anger", levels="0123456789") == "3"
+
+
+def test_a_video_with_a_formula_for_a_name_is_text_in_the_table(tmp_path: Path) -> None:
+    shown = curve(0.25)
+    answer = Answer(Path("=v.mp4"), "ok", (), shown, shown.mean(), {"angry": 1.0})
+    write_curves(tmp_path / "c.csv", [answer])
+    assert (tmp_path / "c.csv").read_text() == (
+        "video,time_seconds,face,anger,contempt\n'=v.mp4,0.000,detect,0.25,0.75\n"
+    )
 
 
 def test_a_terminal_without_unicode_gets_plain_signs() -> None:

@@ -73,7 +73,7 @@ def test_a_long_title_stays_in_the_picture(figures: list[Figure]) -> None:
 def test_a_class_without_clips_many_classes_and_odd_names_can_be_drawn(
     figures: list[Figure],
 ) -> None:
-    plot_confusion([[0, 0], [1, 1]], ["$a", "b" * 50], title="t")
+    plot_confusion([[0, 0], [1, 1]], ["$a", "b" * 50], title="$\\frac{$")  # no formula
     rows = [label.get_text() for label in figures[0].axes[0].get_yticklabels()]
     assert rows == [r"\$a (0)", "b" * 17 + "… (2)"]
     plot_confusion([[1] * 23] * 23, [f"c{i}" for i in range(23)], title="t")

@@ -62,6 +62,18 @@ def test_everything_reads_back_and_the_ensemble_of_what_was_read_is_the_same(
     )
 
 
+def test_a_class_that_a_spreadsheet_would_run_is_refused_where_it_comes_in(tmp_path: Path) -> None:
+    text = format_predictions(TABLE)
+    with pytest.raises(
+        PredictionsError, match=r"p\.csv: class '=sad' has '=' where a formula begi"
+    ):
+        read_predictions(write(tmp_path / "p.csv", text.replace("sad", "=sad")))
+    numbers = replace(TABLE, classes=("-1", "0", "+1"), labels=("+1", "-1"))
+    assert read_predictions(write(tmp_path / "p.csv", format_predictions(numbers))).labels == (
+        "+1", "-1",
+    )  # fmt: skip
+
+
 def test_another_table_is_refused(tmp_path: Path) -> None:
     for text in ("", "clip,label\n", "clip,label,prediction,angry,fold,split,modalities,untrained"):
         with pytest.raises(PredictionsError, match="is not a table of predictions: expected"):

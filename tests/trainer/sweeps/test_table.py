@@ -60,17 +60,17 @@ def test_what_is_not_defined_is_empty_and_what_was_told_of_some_cells_names_them
     results = [
         CellResult("a|b", "ok", report=report(both=False, deviation=None)),
         CellResult("c", "ok", report={**report(), "warnings": ["second"]}),
-        CellResult("d", "failed", "why"),
+        CellResult("d", "failed", "=why()"),
     ]
     rows = list(csv.DictReader(io.StringIO(format_csv(sweep, results))))
     assert (rows[0]["n_both"], rows[0]["accuracy_both"]) == ("0", "")
     assert (rows[0]["accuracy_deviation"], rows[1]["accuracy_deviation"]) == ("", "3.100")
-    assert rows[2]["n"] == ""
+    assert (rows[2]["n"], rows[2]["reason"]) == ("", "'=why()")  # text for a spreadsheet too
     lines = format_markdown(sweep, results).splitlines()
     assert "| a\\|b | 41 | 37.0 % | [17.0, 73.0] | 19.0 % | 23.0 % | 29.0 % | 61.1 % |" in lines
     assert "| c | 41 | 37.0 % | [17.0, 73.0] | 19.0 % | 23.0 % | 29.0 ± 3.1 % | - |" in lines
     assert "| d | failed | - | - | - | - | - | - |" in lines
     assert "- warning (a|b): first" in lines
     assert "- warning (every cell): second" in lines
-    assert "- d: failed: why" in lines
+    assert "- d: failed: =why()" in lines
     assert [row["cell"] for row in make_table(sweep, results)["cells"]] == ["a|b", "c", "d"]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cache.cells import check_no_formula
 from cache.digest import digest_array
 from trainer.stills.images.stills import Stills
 
@@ -69,14 +70,20 @@ def check_parts(parts: StillParts, target: str) -> None:
         target: ``votes`` or ``majority``; see ``FinetuneSettings``.
 
     Raises:
-        StillsError: fewer than two classes, parts with other classes or another number of
-            channels, fewer than two images to learn from, or a class that none of them shows.
+        StillsError: fewer than two classes, one that a spreadsheet would run as a formula, parts
+            with other classes or another number of channels, fewer than two images to learn from,
+            or a class that none of them shows.
     """
     classes = parts.classes
     if len(classes) < 2:
         raise StillsError(
             f"a training needs at least 2 classes, got {', '.join(classes) or 'none'}"
         )
+    for name in classes:
+        try:
+            check_no_formula("class", name)
+        except ValueError as error:
+            raise StillsError(str(error)) from error
     for name, part in parts.named().items():
         if part.classes != classes:
             raise StillsError(

@@ -59,6 +59,8 @@ def test_a_training_needs_two_classes_two_images_and_an_image_of_every_class() -
             check_parts(parts_of([0], ("a", "b")), target)
     with pytest.raises(StillsError, match="at least 2 classes, got a"):
         check_parts(parts_of([0, 0], ("a",)), "votes")
+    with pytest.raises(StillsError, match="class '@b' has '@' where a formula begins"):
+        check_parts(parts_of([0, 1], ("a", "@b")), "votes")
     other = parts_of([0, 1], ("b", "a")).train
     with pytest.raises(StillsError, match="differ in their classes: train has a, b, test has b, a"):
         check_parts(parts_of([0, 1], ("a", "b"), other), "votes")
