@@ -135,11 +135,12 @@ def make_folder(folder: Path) -> None:
     Raises:
         OSError: it can't be created.
     """
-    if not folder.is_dir():
+    new = not folder.is_dir()
+    if new:
         if not folder.parent.is_dir():
             make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
-    _sync_name(folder)
+    _sync_name(folder, new=new)
 
 
 def make_last_folder(path: Path) -> None:
@@ -151,20 +152,24 @@ def make_last_folder(path: Path) -> None:
     Raises:
         OSError: it can't be created.
     """
-    if not path.parent.is_dir():
+    new = not path.parent.is_dir()
+    if new:
         path.parent.mkdir(exist_ok=True)
     for folder in path.parents[:3]:
-        _sync_name(folder)
+        _sync_name(folder, new=new)
 
 
 _NAMED: set[tuple[int, int]] = set()  # device and inode of folders whose name is durable
 
 
-def _sync_name(folder: Path) -> None:
-    """Flush a folder's name, once a process: who made it, maybe a moment ago, may not have yet."""
+def _sync_name(folder: Path, *, new: bool = False) -> None:
+    """Flush a folder's name, once a process: who made it, maybe a moment ago, may not have yet.
+
+    A new folder may have got the number of one that is gone.
+    """
     status = folder.stat()
     identity = (status.st_dev, status.st_ino)
-    if identity in _NAMED:
+    if identity in _NAMED and not new:
         return
     with contextlib.suppress(PermissionError):  # above may be what only its owner reads
         sync_folder(folder.parent)
