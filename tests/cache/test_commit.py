@@ -219,3 +219,14 @@ def test_a_forged_name_is_no_temporary_file(pid: str, started: str, tmp_path: Pa
 def test_names_of_older_versions_are_temporary_files(tmp_path: Path) -> None:
     name = ".clip.1.01234567.123-456.0a1b2c.tmp"
     assert temporary_writer(tmp_path / name) == Writer("01234567", 123, 456)
+
+
+def test_a_folder_that_takes_the_number_of_one_that_is_gone_is_flushed_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[Path] = []
+    monkeypatch.setattr(commit, "sync_folder", flushed.append)
+    for _ in range(3):
+        make_folder(tmp_path / "run")
+        (tmp_path / "run").rmdir()
+    assert flushed.count(tmp_path) == 3
