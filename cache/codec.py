@@ -1,7 +1,8 @@
 """Codec between dataclasses and JSON: an object of the fields, under the fields' names.
 
 ``to_json`` needs no declaration. ``from_json`` reads the annotations once per class, so that ten
-thousand headers cost little. A class whose JSON is not its fields writes its own ``to_json`` (and
+thousand headers cost little, and believes nothing: what a file holds may be damaged, or forged with
+a valid checksum. A class whose JSON is not its fields writes its own ``to_json`` (and
 ``from_json``), which the codec calls wherever such an object lies inside another.
 """
 
@@ -9,14 +10,20 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
+import math
+import os
+import reprlib
+import stat
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, NamedTuple, NoReturn, Self, TypeVar
 
 T = TypeVar("T")
-_Decoder: TypeAlias = Callable[[Any], Any]
+MOST_BYTES = 256 << 20  # of a JSON file; a run of a million clips has less
+_WIDEST = 1 << 63  # whole numbers are less, so that they fit everywhere
 
 
 class JsonFields:
@@ -30,10 +37,10 @@ class JsonFields:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Build an object from what ``to_json`` returned.
+        """Build an object from what ``to_json`` returned; see ``fields_from_json``.
 
         Raises:
-            TypeError: a field is unknown, or one without a default is missing.
+            TypeError: a field is unknown, missing or of another type; says which.
             ValueError: the class refuses a value.
         """
         return fields_from_json(cls, values)
@@ -47,27 +54,95 @@ def fields_to_json(value: Any) -> dict[str, Any]:
     return {field.name: _encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
 
 
-def fields_from_json(cls: type[T], values: Mapping[str, Any]) -> T:
-    """Build a dataclass from what ``fields_to_json`` returned for one.
+def fields_from_json(cls: type[T], values: object) -> T:
+    """Build a dataclass from what ``fields_to_json`` returned for one, or anything else.
 
-    Lists become tuples where the field is annotated so, text paths, objects dataclasses. Plain
-    values are taken as they are: what is read here carries a checksum. Settings that a person
-    wrote are checked by ``cache.settings.settings_from``.
+    Every value is checked against its field's annotation, to the bottom: whole numbers have 64
+    bits, others are finite. Lists become tuples where the field is annotated so, text paths,
+    objects dataclasses. Settings that a person wrote are checked by
+    ``cache.settings.settings_from``.
 
     Raises:
-        TypeError: a field is unknown, one without a default is missing, or a list or object is
-            something else.
+        TypeError: a field is unknown, missing or of another type; says which.
         ValueError: a class refuses a value.
     """
-    if not isinstance(values, Mapping):
-        raise TypeError(f"expected an object with the fields of {cls.__name__}, got {values!r}")
-    decoders = _decoders(cls)  # type: ignore[arg-type]  # mypy: a class is hashable
-    return cls(
-        **{
-            name: decoders[name](value) if name in decoders else value
-            for name, value in values.items()
-        }
-    )
+    if type(values) is not dict and not isinstance(values, Mapping):
+        _refuse(values, f"an object with the fields of {cls.__name__}")
+    fields = _fields(cls)  # type: ignore[arg-type]  # mypy: a class is hashable
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        field = fields.get(name)
+        if field is None:
+            raise _MismatchError("", f" has the unknown field {name!r}")
+        try:
+            found[name] = field.type.read(value)
+        except _MismatchError as error:
+            raise error.inside(name) from None
+    if len(found) < len(fields):
+        for name, field in fields.items():
+            if field.needed and name not in found:
+                raise _MismatchError(name, f" is missing, expected {field.type.expected}")
+    return cls(**found)
+
+
+def read_field(values: Mapping[str, Any], name: str, hint: Any) -> Any:
+    """Return one field of a JSON object, checked against a type like those of dataclasses.
+
+    Raises:
+        TypeError: it is missing or of another type.
+    """
+    expected = _type(hint)
+    if name not in values:
+        raise _MismatchError(name, f" is missing, expected {expected.expected}")
+    try:
+        return expected.read(values[name])
+    except _MismatchError as error:
+        raise error.inside(name) from None
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Read a JSON value.
+
+    Raises:
+        ValueError: it isn't JSON (nan and infinity are not), or is nested too deep.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("not JSON: it is nested too deep") from None
+    except ValueError as error:
+        raise ValueError(f"not JSON: {error}") from error
+
+
+def parse_object(text: str | bytes) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        ValueError: it isn't JSON, see ``parse_json``, or no object.
+    """
+    values = parse_json(text)
+    if not isinstance(values, dict):
+        raise ValueError(f"expected a JSON object, got {reprlib.repr(values)}")
+    return values
+
+
+def read_object(path: Path, *, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
+    """Read a file that holds a JSON object; what is no file or too long is not read.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is no JSON object, no regular file, or longer than ``most_bytes``.
+        OSError: it can't be read.
+    """
+    # A pipe would block until somebody writes to it.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is not a file")
+        if status.st_size > most_bytes:
+            raise ValueError(f"it has {status.st_size} bytes, expected at most {most_bytes}")
+        return parse_object(file.read(most_bytes))
 
 
 def _encode(value: Any) -> Any:
@@ -82,46 +157,157 @@ def _encode(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
+class _MismatchError(TypeError):
+    """A value of another type than expected, and where it is in what was read."""
+
+    def __init__(self, where: str, what: str) -> None:
+        super().__init__(where, what)
+        self.where = where
+        self.what = what
+
+    def __str__(self) -> str:
+        return (self.where or "the record") + self.what
+
+    def inside(self, outer: str) -> _MismatchError:
+        """Return it as seen from what holds the value."""
+        joined = f"{outer}.{self.where}" if self.where[:1].isalpha() else outer + self.where
+        return _MismatchError(joined, self.what)
+
+
+class _Type(NamedTuple):
+    """A type of JSON values: its name in errors, and how one is read and checked."""
+
+    expected: str
+    read: Callable[[Any], Any]
+
+
+class _Field(NamedTuple):
+    type: _Type
+    needed: bool
+
+
 @functools.cache
-def _decoders(cls: type) -> dict[str, _Decoder]:
-    """Return, for the fields of a class that aren't taken as they are, how to read each."""
+def _fields(cls: type) -> dict[str, _Field]:
+    """Return a dataclass's fields by name."""
     hints = typing.get_type_hints(cls)
-    found = {field.name: _decoder(hints[field.name]) for field in dataclasses.fields(cls)}
-    return {name: decode for name, decode in found.items() if decode is not None}
+    missing = dataclasses.MISSING
+    return {
+        field.name: _Field(
+            _type(hints[field.name]), field.default is missing and field.default_factory is missing
+        )
+        for field in dataclasses.fields(cls)
+    }
 
 
-def _decoder(hint: Any) -> _Decoder | None:
-    """Return how to read a value of an annotation; None to take it as it is."""
+@functools.cache
+def _type(hint: Any) -> _Type:
+    """Return how to read a value of an annotation."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        others = [arg for arg in args if arg is not type(None)]
-        decode = _decoder(others[0]) if len(others) == 1 else None
-        return functools.partial(_optional, decode) if decode else None
-    if origin is tuple:
-        return functools.partial(_sequence, tuple, _decoder(args[0]))
-    if origin is list:
-        return functools.partial(_sequence, list, _decoder(args[0]))
-    if isinstance(origin, type) and issubclass(origin, Mapping):
-        return functools.partial(_mapping, _decoder(args[1]))
     if hint is Path:
-        return Path
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        own: _Decoder | None = getattr(hint, "from_json", None)
-        return own or functools.partial(fields_from_json, hint)
-    return None
+        text = _plain("a path", str, lambda text: "\0" not in text)
+        return _Type(text.expected, lambda value: Path(text.read(value)))
+    if hint in _PLAIN:
+        return _plain(*_PLAIN[hint])
+    if origin is typing.Literal:
+        return _plain(" or ".join(map(repr, args)), str, args.__contains__)
+    if origin in (typing.Union, types.UnionType):
+        return _any_of([_type(arg) for arg in args if arg is not type(None)], type(None) in args)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return _object_of(_type(args[1]))
+    if isinstance(origin, type) and issubclass(origin, Sequence):
+        return _list_of(tuple if origin is tuple else list, _type(args[0]))
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return _dataclass(hint)
+    return _Type("a value", lambda value: value)
 
 
-def _optional(decode: _Decoder, value: Any) -> Any:
-    return None if value is None else decode(value)
+def _is_64_bit(value: int) -> bool:
+    return -_WIDEST <= value < _WIDEST
 
 
-def _sequence(kind: type, decode: _Decoder | None, value: Any) -> Any:
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        raise TypeError(f"expected a list, got {value!r}")
-    return kind(value if decode is None else map(decode, value))
+_PLAIN: dict[Any, tuple[str, type, Callable[[Any], bool] | None]] = {
+    bool: ("true or false", bool, None),
+    int: ("a whole number", int, _is_64_bit),
+    float: ("a finite number", float, math.isfinite),
+    str: ("a text", str, None),
+}
 
 
-def _mapping(decode: _Decoder | None, value: Any) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise TypeError(f"expected an object, got {value!r}")
-    return {key: item if decode is None else decode(item) for key, item in value.items()}
+def _plain(expected: str, kind: type, fits: Callable[[Any], bool] | None) -> _Type:
+    def read(value: Any) -> Any:
+        # Not isinstance: true is no number here. A float may stand without its point.
+        if type(value) is kind and (fits is None or fits(value)):
+            return value
+        if kind is float and type(value) is int and _is_64_bit(value):
+            return value
+        _refuse(value, expected)
+
+    return _Type(expected, read)
+
+
+def _any_of(kinds: Sequence[_Type], optional: bool) -> _Type:
+    expected = " or ".join([*(kind.expected for kind in kinds), *["null"] * optional])
+
+    def read(value: Any) -> Any:
+        if value is None and optional:
+            return None
+        if len(kinds) == 1:
+            return kinds[0].read(value)
+        for kind in kinds:
+            try:
+                return kind.read(value)
+            except _MismatchError:
+                continue
+        _refuse(value, expected)
+
+    return _Type(expected, read)
+
+
+def _object_of(item: _Type) -> _Type:
+    def read(value: Any) -> dict[str, Any]:
+        if type(value) is not dict and not isinstance(value, Mapping):
+            _refuse(value, "an object")
+        found = {}
+        for key, one in value.items():
+            try:
+                found[key] = item.read(one)
+            except _MismatchError as error:
+                raise error.inside(f"[{key!r}]") from None
+        return found
+
+    return _Type("an object", read)
+
+
+def _list_of(kind: type, item: _Type) -> _Type:
+    def read(value: Any) -> Any:
+        if not isinstance(value, (list, tuple)):
+            _refuse(value, "a list")
+        found = []
+        for number, one in enumerate(value):
+            try:
+                found.append(item.read(one))
+            except _MismatchError as error:
+                raise error.inside(f"[{number}]") from None
+        return kind(found)
+
+    return _Type("a list", read)
+
+
+def _dataclass(cls: type) -> _Type:
+    own = getattr(cls, "from_json", None)
+    inherited = getattr(own, "__func__", None) is vars(JsonFields)["from_json"].__func__
+    build = functools.partial(fields_from_json, cls) if own is None or inherited else own
+
+    def read(value: Any) -> Any:
+        # JSON holds no object: whoever reads the rest has made it.
+        return value if isinstance(value, cls) else build(value)
+
+    return _Type(f"an object with the fields of {cls.__name__}", read)
+
+
+def _refuse(value: object, expected: str) -> NoReturn:
+    raise _MismatchError("", f" is {reprlib.repr(value)}, expected {expected}")
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not a number")

@@ -19,7 +19,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-_TEMPORARY = re.compile(r"\.(.+)\.([0-9a-f]{8})\.(\d+)-(\d+)\.[0-9a-f]{6}\.tmp")
+_TEMPORARY = re.compile(
+    r"\..+\.([0-9a-f]{16}|[0-9a-f]{8})\.([0-9]{1,20})-([0-9]{1,20})\.[0-9a-f]{6}\.tmp"
+)
+_OLD_DIGITS = 8  # of the host in the names that versions before 0.2 gave
+_UNKNOWN_START = "0" * 8
+# File systems that one kernel has to itself; all others may be shared with another machine.
+_LOCAL = ("bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs", "zfs")
 _NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP)  # some network file systems can't, and say so
 _ADVICE = {
     errno.ENOSPC: "free space on that disk or choose another folder",
@@ -129,11 +135,12 @@ def make_folder(folder: Path) -> None:
     Raises:
         OSError: it can't be created.
     """
-    if not folder.is_dir():
+    new = not folder.is_dir()
+    if new:
         if not folder.parent.is_dir():
             make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
-    _sync_name(folder)
+    _sync_name(folder, new=new)
 
 
 def make_last_folder(path: Path) -> None:
@@ -145,20 +152,24 @@ def make_last_folder(path: Path) -> None:
     Raises:
         OSError: it can't be created.
     """
-    if not path.parent.is_dir():
+    new = not path.parent.is_dir()
+    if new:
         path.parent.mkdir(exist_ok=True)
     for folder in path.parents[:3]:
-        _sync_name(folder)
+        _sync_name(folder, new=new)
 
 
 _NAMED: set[tuple[int, int]] = set()  # device and inode of folders whose name is durable
 
 
-def _sync_name(folder: Path) -> None:
-    """Flush a folder's name, once a process: who made it, maybe a moment ago, may not have yet."""
+def _sync_name(folder: Path, *, new: bool = False) -> None:
+    """Flush a folder's name, once a process: who made it, maybe a moment ago, may not have yet.
+
+    A new folder may have got the number of one that is gone.
+    """
     status = folder.stat()
     identity = (status.st_dev, status.st_ino)
-    if identity in _NAMED:
+    if identity in _NAMED and not new:
         return
     with contextlib.suppress(PermissionError):  # above may be what only its owner reads
         sync_folder(folder.parent)
@@ -229,11 +240,25 @@ def sync_folder(folder: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """Process that writes a temporary file: its host, number and start."""
+    """Process that writes a temporary file or a run: where it runs, its number and its start.
+
+    Args:
+        host: 16 hex digits of ``this_host``; 8 where an older version of avfuse wrote them.
+        pid: the process's number.
+        started: when it began, in clock ticks since the host did; 0 where that is unknown.
+
+    Raises:
+        ValueError: no process can be this one.
+    """
 
     host: str
     pid: int
     started: int
+
+    def __post_init__(self) -> None:
+        # 0 and less stand for groups of processes, and more than a C int is none.
+        if not 0 < self.pid < 1 << 31 or not 0 <= self.started < 1 << 63:
+            raise ValueError(f"no process has number {self.pid} and start {self.started}")
 
 
 def temporary_path(path: Path) -> Path:
@@ -248,7 +273,12 @@ def temporary_path(path: Path) -> Path:
 def temporary_writer(path: Path) -> Writer | None:
     """Return who writes the temporary file ``path``; None if its name isn't a temporary one."""
     match = _TEMPORARY.fullmatch(path.name)
-    return Writer(match[2], int(match[3]), int(match[4])) if match else None
+    if match is None:
+        return None
+    try:
+        return Writer(match[1], int(match[2]), int(match[3]))
+    except ValueError:
+        return None  # a name that avfuse never gave
 
 
 def this_writer() -> Writer:
@@ -258,16 +288,31 @@ def this_writer() -> Writer:
 
 @cache
 def this_host() -> str:
-    """Return 8 hex digits for this host and, in a container, its own numbering of processes."""
+    """Return 16 hex digits: 8 for this start of the machine, 8 for its numbering of processes.
+
+    Two machines may have the same name and id (images, clones), two containers on one machine have
+    processes of the same numbers, and after a restart the numbers begin anew. The kernel draws
+    ``boot_id`` at each start, so it tells machines and starts apart; the rest tells containers.
+    """
     try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         namespace = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - not a path
     except OSError:
-        namespace = ""  # only Linux has them
-    return hashlib.sha256(f"{socket.gethostname()} {namespace}".encode()).hexdigest()[:8]
+        boot = namespace = ""  # only Linux has them
+    start = _digits(boot) if boot else _UNKNOWN_START
+    return start + _digits(f"{socket.gethostname()} {namespace}")
 
 
-def is_alive(writer: Writer) -> bool:
-    """Whether a writer on this host still runs."""
+def _digits(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def is_alive(writer: Writer) -> bool | None:
+    """Whether a writer still runs; None if that can't be known here, as on another machine."""
+    if writer.host != this_host():
+        # An older version didn't tell machines of one name apart: its number proves no death.
+        old = len(writer.host) == _OLD_DIGITS and writer.started > 0
+        return True if old and _started(writer.pid) == writer.started else None
     try:
         os.kill(writer.pid, 0)
     except ProcessLookupError:
@@ -279,6 +324,38 @@ def is_alive(writer: Writer) -> bool:
     # A later process may have got the same number.
     started = _started(writer.pid)
     return 0 in (started, writer.started) or started == writer.started
+
+
+def find_death(path: Path, writer: Writer) -> str:
+    """Say how the writer of a file is known to be dead; empty if it may be alive.
+
+    Args:
+        path: the file.
+        writer: who began it.
+    """
+    alive = is_alive(writer)
+    if alive is False:
+        return f"process {writer.pid}, which wrote it, is dead"
+    starts = {writer.host[:8], this_host()[:8]}
+    known = len(writer.host) > _OLD_DIGITS and _UNKNOWN_START not in starts
+    if alive is None and known and len(starts) > 1 and _is_local(path):
+        return f"the machine was started anew since process {writer.pid} wrote it"
+    return ""
+
+
+def _is_local(path: Path) -> bool:
+    """Whether a file is on a disk of this machine, which no other machine can write to."""
+    kind, mounted_on = "", ""
+    try:
+        folder = path.parent.resolve()
+        for line in Path("/proc/self/mountinfo").read_text().splitlines():
+            before, _, after = line.partition(" - ")
+            at = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), before.split()[4])
+            if len(at) >= len(mounted_on) and folder.is_relative_to(at):
+                kind, mounted_on = after.split()[0], at
+    except (OSError, IndexError):
+        return False  # only Linux says it
+    return kind in _LOCAL
 
 
 @cache

@@ -34,6 +34,19 @@ def digest_json(value: JSON) -> str:
     return digest_text(canonical_json(value))
 
 
+def take_checksum(values: dict[str, Any]) -> None:
+    """Take the ``checksum`` out of a record, which is the digest of all else in it.
+
+    Raises:
+        ValueError: it has none, or another.
+    """
+    try:
+        if values.pop("checksum", None) != digest_json(values):
+            raise ValueError("its checksum differs")
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+
+
 def digest_text(text: str) -> str:
     """Return the SHA-256, in hex, of a text's UTF-8."""
     return hashlib.sha256(text.encode()).hexdigest()

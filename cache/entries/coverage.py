@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol
 
-from cache.codec import JsonFields
+from cache.codec import JsonFields, read_field
 from cache.digest import JSON
-from cache.entries.entry import EntryHeader
 from cache.wording import number_of
 
 FACT = "coverage"  # the name of the fact in an entry's header
@@ -54,6 +54,10 @@ class Coverage(_Frames, JsonFields):
     rungs: Mapping[str, int]
     longest_gap_seconds: float
 
+    def __post_init__(self) -> None:
+        if min([self.longest_gap_seconds, *self.rungs.values()]) < 0:
+            raise ValueError("coverage states a negative number")
+
 
 @dataclass(frozen=True)
 class CorpusCoverage(_Frames):
@@ -86,10 +90,18 @@ class CorpusCoverage(_Frames):
         }
 
 
-def read_coverage(header: EntryHeader) -> Coverage | None:
-    """Return the coverage that an entry states; None for one that isn't made from faces."""
-    stated = header.facts.get(FACT)
-    return None if stated is None else Coverage.from_json(stated)
+class _Header(Protocol):
+    @property
+    def facts(self) -> Mapping[str, Any]: ...
+
+
+def read_coverage(header: _Header) -> Coverage | None:
+    """Return the coverage that an entry states; None for one that isn't made from faces.
+
+    Raises:
+        TypeError, ValueError: it states none that can be; no header that was read does.
+    """
+    return read_field(header.facts, FACT, Coverage) if FACT in header.facts else None
 
 
 def add_coverage(clips: Mapping[str, Coverage]) -> CorpusCoverage:

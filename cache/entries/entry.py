@@ -12,17 +12,18 @@ made from another states the other's, and is of use only beside that one.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import h5py
 import numpy as np
 
+from cache.codec import JsonFields, fields_from_json, parse_json
 from cache.commit import CacheWriteError
 from cache.digest import JSON, digest_array, digest_json
+from cache.entries.coverage import read_coverage
 from cache.entries.datasets import find_datasets
 from cache.entries.sealed import Header, SealError, read_header, read_unchanged, verify_body
 from cache.entries.source import Source
@@ -124,18 +125,14 @@ def read_entry_header(path: Path) -> EntryHeader:
         seal = read_header(path, KIND)
     except SealError as error:
         raise _damaged(path, error) from error
-    fields = seal.fields
-    return EntryHeader(
-        fields["clip"],
-        fields["key"],
-        fields["state"],
-        fields["steps"],
-        Source.from_json(fields["source"]),
-        seal,
-        fields.get("facts", {}),
-        fields.get("upstream", {}),
-        fields.get("identity", ""),
-    )
+    try:
+        header = fields_from_json(EntryHeader, {**seal.fields, "seal": seal})
+        read_coverage(header)
+        if not 0 <= header.steps <= seal.bytes // 8:
+            raise ValueError(f"steps is {header.steps}, expected as many as {TIMES} has")
+    except (TypeError, ValueError) as error:
+        raise _damaged(path, error) from error
+    return header
 
 
 def read_identity(path: Path) -> str:
@@ -257,6 +254,33 @@ def find_length_problem(lengths: Mapping[str, int]) -> str | None:
     return None
 
 
+@dataclass(frozen=True)
+class _Stated(JsonFields):
+    """Root attributes of an entry."""
+
+    clip: str
+    key: str
+    state: EntryState
+    missing: tuple[str, ...]
+    source: Source
+    attributes: dict[str, Any]
+    provenance: dict[str, Any]
+    checksum: str
+    upstream: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, values: Mapping[str, str]) -> Self:
+        """Read them from what is written; those that aren't plain text are JSON.
+
+        Raises:
+            TypeError, ValueError: one is unknown, missing or of another type.
+        """
+        plain = ("clip", "key", "state", "checksum")
+        return cls.from_json(
+            {name: value if name in plain else parse_json(value) for name, value in values.items()}
+        )
+
+
 def _read(
     path: Path, header: EntryHeader, names: Sequence[str] | None, *, verify: bool
 ) -> tuple[Entry, dict[str, str]]:
@@ -267,21 +291,22 @@ def _read(
         with h5py.File(path, "r", locking=False) as file:
             datasets = find_datasets(file, header.seal.bytes)
             values = {name: value.decode("ascii") for name, value in file.attrs.items()}
+            stated = _Stated.of(values)
             wanted = list(datasets) if names is None else list(names)
             unknown = [name for name in wanted if name not in datasets]
             entry = Entry(
-                clip=values["clip"],
+                clip=stated.clip,
                 arrays={name: datasets[name][...] for name in wanted if name in datasets},
-                state="partial" if values["state"] == "partial" else "ok",
-                missing=tuple(json.loads(values["missing"])),
-                attributes=json.loads(values["attributes"]),
-                source=Source.from_json(json.loads(values["source"])),
-                provenance=json.loads(values["provenance"]),
+                state=stated.state,
+                missing=stated.missing,
+                attributes=stated.attributes,
+                source=stated.source,
+                provenance=stated.provenance,
                 checksums={
                     name: dataset.attrs["sha256"].decode("ascii")
                     for name, dataset in datasets.items()
                 },
-                upstream=json.loads(values.get("upstream", "{}")),
+                upstream=stated.upstream,
             )
     if unknown:
         raise EntryError(

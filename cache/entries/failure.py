@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cache.codec import JsonFields
+from cache.codec import JsonFields, read_object
 from cache.commit import write_whole
-from cache.digest import JSON, canonical_json, digest_json
+from cache.digest import JSON, canonical_json, digest_json, take_checksum
 from cache.entries.source import Source
 from cache.entries.source_check import SourceCheck
 
@@ -81,12 +80,10 @@ def read_failure(path: Path) -> Failure:
         OSError: it can't be read.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        checksum = values.pop("checksum")
-        if checksum != digest_json(values):
-            raise ValueError("its checksum differs")
+        values = read_object(path)
+        take_checksum(values)
         failure = Failure.from_json(values)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError) as error:
         raise FailureRecordError(
             f"the record of a failure {path} is damaged ({error}); delete it and extract again"
         ) from error

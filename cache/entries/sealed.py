@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +22,7 @@ from typing import Any, Self, TypeVar
 
 import h5py
 
+from cache.codec import parse_object, read_field
 from cache.commit import sync_folder, temporary_path, write_error
 from cache.digest import JSON, canonical_json, digest_file
 from cache.entries.sink import Sink
@@ -79,7 +79,8 @@ def read_header(path: Path, kind: str) -> Header:
         OSError: it can't be read.
     """
     # Plain descriptors: ten thousand headers are read for one `cache status`.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    # A pipe would block until somebody writes to it.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         block = os.read(descriptor, HEADER_BYTES)
         status = os.fstat(descriptor)
@@ -100,11 +101,12 @@ def read_header(path: Path, kind: str) -> Header:
     if len(block) < start or padding.strip(b"\0"):
         raise SealError("its header is damaged")
     try:
-        fields = json.loads(line)
-        size = start + fields.pop("body_bytes")
-        body_sha256 = fields.pop("body_sha256")
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise SealError(f"its header is not one of ours: {error!r}") from error
+        fields = parse_object(line)
+        size = start + read_field(fields, "body_bytes", int)
+        body_sha256 = read_field(fields, "body_sha256", str)
+    except (ValueError, TypeError) as error:
+        raise SealError(f"its header is not one of ours: {error}") from error
+    del fields["body_bytes"], fields["body_sha256"]
     if status.st_size != size:
         raise SealError(f"it has {status.st_size} bytes instead of {size}")
     return Header(fields, body_sha256, status.st_size, status.st_mtime_ns, layout, start)

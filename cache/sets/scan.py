@@ -14,6 +14,7 @@ from cache.sets.spec import SPEC_FILE, SetError, read_spec_file
 PACKS = "packs"  # the folder of packs
 REMOVED = ".removed-"  # a set that is being removed; what is left of one after a kill
 _SET_FOLDER = re.compile(r"[A-Za-z0-9].*-[0-9a-f]{16}")
+_REMOVED = re.compile(rf"{re.escape(REMOVED)}{_SET_FOLDER.pattern}-[0-9a-f]{{6}}")
 
 
 class NotACacheError(ValueError):
@@ -53,31 +54,52 @@ def find_broken_sets(cache: Path) -> list[tuple[Path, str]]:
 def find_temporaries(cache: Path) -> Iterator[Path]:
     """Yield every temporary file in the folders where a cache's files are written.
 
-    A set whose folder is being made is one too, as a whole.
+    A set whose folder is being made is one too, as a whole. Folders behind a link are left out:
+    they are not the cache's own.
     """
-    folders = [cache, cache / PACKS, cache / WITNESSES]
-    for folder in _set_folders(cache):
-        folders += [folder, *(item for item in sorted(folder.iterdir()) if item.is_dir())]
+    folders = [cache, *filter(_is_own_folder, (cache / PACKS, cache / WITNESSES))]
+    for folder in filter(_is_own_folder, _set_folders(cache)):
+        folders += [folder, *filter(_is_own_folder, sorted(folder.iterdir()))]
     for folder in folders:
-        if folder.is_dir():
-            with os.scandir(folder) as items:
-                names = sorted(item.name for item in items if item.name.endswith(".tmp"))
-            yield from (folder / name for name in names if temporary_writer(folder / name))
+        with os.scandir(folder) as items:
+            names = sorted(item.name for item in items if item.name.endswith(".tmp"))
+        yield from (folder / name for name in names if temporary_writer(folder / name))
+
+
+def leads_out(cache: Path, path: Path) -> bool:
+    """Whether the way from a cache to a file in it goes through a link to somewhere else.
+
+    Args:
+        cache: the cache's folder, which may itself be named by a link.
+        path: the file; a link in its own place leads nowhere for who removes it.
+    """
+    return any(folder.is_symlink() for folder in path.parents if cache in folder.parents)
 
 
 def find_removed(cache: Path) -> list[Path]:
-    """Return what is left of sets whose removal was cut short."""
-    return sorted(cache.glob(f"{REMOVED}*"))
+    """Return what is left of sets whose removal was cut short, files and links among it."""
+    return sorted(path for path in cache.glob(f"{REMOVED}*") if _REMOVED.fullmatch(path.name))
 
 
-def count_bytes(folder: Path) -> int:
-    """Return the size of all files in a folder and those below it."""
-    return sum(
-        (Path(top) / name).lstat().st_size
-        for top, _, names in os.walk(folder)
-        for name in names
-        if (Path(top) / name).exists()
-    )
+def count_bytes(path: Path) -> int:
+    """Return the size of a file, or of all files in a folder and those below it; of links alone.
+
+    What can't be looked at, or is gone meanwhile, counts as nothing.
+    """
+    if not _is_own_folder(path):
+        return _size(path)
+    return sum(_size(Path(top) / name) for top, _, names in os.walk(path) for name in names)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0
+
+
+def _is_own_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def _set_folders(cache: Path) -> Iterator[Path]:

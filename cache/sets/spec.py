@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from cache.codec import JsonFields
+from cache.codec import JsonFields, read_field, read_object
 from cache.commit import (
     CacheWriteError,
     make_folder,
@@ -25,7 +25,7 @@ from cache.commit import (
     write_error,
     write_whole,
 )
-from cache.digest import JSON, canonical_json, digest_json
+from cache.digest import JSON, canonical_json, digest_json, take_checksum
 from cache.entries.failure import utc_now
 from cache.entries.sealed import LAYOUT
 
@@ -170,32 +170,39 @@ def raise_layout(folder: Path) -> None:
         write_spec_file(folder, spec, provenance)
 
 
+@dataclass(frozen=True)
+class _SpecFile(JsonFields):
+    """Contents of a set's file but the checksum."""
+
+    layout: int
+    key: str
+    spec: SetSpec
+    provenance: dict[str, Any]
+
+
 def _read_spec_file(folder: Path) -> tuple[int, SetSpec, dict[str, Any]]:
     path = folder / SPEC_FILE
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        checksum = values.pop("checksum")
-        whole = checksum == digest_json(values)
-        layout = values["layout"]
-        if whole and layout not in _READABLE:
-            raise SetLayoutError(
-                f"{path} has layout {layout}, this version of avfuse {LAYOUT}; use the version "
-                "that made it, or another cache"
-            )
-        key = values["key"]
-        spec, provenance = SetSpec.from_json(values["spec"]), dict(values["provenance"])
+        values = read_object(path)
+        take_checksum(values)
+        layout = read_field(values, "layout", int)
+        stated = _SpecFile.from_json(values) if layout in _READABLE else None
     except FileNotFoundError:
         raise SetError(f"{folder} is not a feature set: it has no {SPEC_FILE}") from None
-    except SetLayoutError:
-        raise
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError) as error:
         raise SetError(f"{path} is damaged: {error}; extract again to write it anew") from error
-    if not whole or spec.key != key or spec.folder != folder.name:
+    if stated is None:
+        raise SetLayoutError(
+            f"{path} has layout {layout}, this version of avfuse {LAYOUT}; use the version "
+            "that made it, or another cache"
+        )
+    spec = stated.spec
+    if spec.key != stated.key or spec.folder != folder.name:
         raise SetError(
-            f"{path} is damaged: its key, checksum and folder name don't agree; "
+            f"{path} is damaged: its key and folder name don't agree; "
             "extract again to write it anew"
         )
-    return layout, spec, provenance
+    return layout, spec, stated.provenance
 
 
 def write_spec_file(folder: Path, spec: SetSpec, provenance: Mapping[str, JSON]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import secrets
 import shutil
 import time
@@ -10,11 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from cache.commit import is_alive, sync_folder, temporary_writer, this_host
+from cache.commit import find_death, is_alive, sync_folder, temporary_writer
 from cache.entries.witness import WitnessError, find_witnesses, read_witness
 from cache.packs.pack import find_packs
 from cache.sets.feature_set import FeatureSet, list_sets
-from cache.sets.scan import PACKS, REMOVED, check_cache, count_bytes, find_removed, find_temporaries
+from cache.sets.scan import (
+    PACKS,
+    REMOVED,
+    check_cache,
+    count_bytes,
+    find_removed,
+    find_temporaries,
+    leads_out,
+)
 from cache.upkeep.status import find_orphaned, find_stale_packs
 
 DAY_SECONDS = 86_400.0
@@ -57,14 +67,15 @@ def find_garbage(
 
     Args:
         cache: its folder.
-        older_than_seconds: how long a temporary file of another host must not have changed for
-            its writer to count as dead. On this host, whether the writer runs is known.
+        older_than_seconds: how long a temporary file of another host or container must not have
+            changed for its writer to count as dead. Here, whether the writer runs is known.
         orphaned: also sets made from sets that the cache no longer has.
         sets: sets to remove, whatever they hold.
 
     Raises:
         NotACacheError: the folder is not a cache.
         SetInUseError: a set that would be removed is being written.
+        NotADirectoryError: one is a link to a folder elsewhere.
         OSError: the cache can't be read.
     """
     check_cache(cache)
@@ -77,6 +88,7 @@ def find_garbage(
     temporaries = [(path, _death(path, older_than_seconds)) for path in find_temporaries(cache)]
     for folder, reason in reasons.items():
         path = cache / folder
+        _refuse_link(path)
         live = next((item for item, dead in temporaries if not dead and path in item.parents), None)
         if live:
             raise SetInUseError(
@@ -87,13 +99,16 @@ def find_garbage(
     removed = {item.path for item in found}
     for path, dead in temporaries:
         if dead and not removed & set(path.parents):
-            found.append(_file("temporary file", path, dead))
+            found.append(Garbage("temporary file", path, dead, count_bytes(path)))
     rest = [item for item in there if item.folder not in removed]
     for name, reason in find_stale_packs(find_packs(cache), rest).items():
-        found.append(_file("pack", cache / PACKS / name, reason))
+        path = cache / PACKS / name
+        if not leads_out(cache, path):
+            found.append(Garbage("pack", path, reason, count_bytes(path)))
     for path in find_witnesses(cache):
-        if _is_unused(path, rest):
-            found.append(_file("witness", path, "no set has its clip any more"))
+        if not leads_out(cache, path) and _is_unused(path, rest):
+            reason = "no set has its clip any more"
+            found.append(Garbage("witness", path, reason, count_bytes(path)))
     for path in find_removed(cache):
         found.append(Garbage("removed set", path, "its removal was cut short", count_bytes(path)))
     return found
@@ -102,31 +117,37 @@ def find_garbage(
 def remove_garbage(garbage: Sequence[Garbage]) -> int:
     """Remove what ``find_garbage`` listed and return the number of bytes set free.
 
-    A set is first renamed, so that a kill leaves none that looks whole.
+    A set is first renamed, so that a kill leaves none that looks whole. Links are removed, never
+    what they lead to. What can't be removed doesn't keep the rest.
 
     Raises:
-        OSError: something can't be removed.
+        OSError: something can't be removed; all else is.
     """
     freed = 0
+    kept: list[str] = []
     for item in garbage:
-        if item.kind in ("temporary file", "pack", "witness"):
-            if item.path.is_dir():
-                shutil.rmtree(item.path)  # a set whose making was cut short
-            else:
-                item.path.unlink(missing_ok=True)
+        try:
+            path = _put_aside(item.path) if item.kind == "set" else item.path
+            _remove(path)
+        except OSError as error:
+            kept.append(f"{item.path}: {error}")
         else:
-            _remove_folder(item.path)
-        freed += item.bytes
+            freed += item.bytes
+    if kept:
+        raise OSError(
+            f"{len(kept)} of {len(garbage)} can't be removed, the rest is: {'; '.join(kept)}; "
+            "remove them by hand"
+        )
     return freed
 
 
-def _remove_folder(folder: Path) -> None:
-    if not folder.name.startswith(REMOVED):
-        aside = folder.with_name(f"{REMOVED}{folder.name}-{secrets.token_hex(3)}")
-        folder.rename(aside)
-        sync_folder(folder.parent)
-        folder = aside
-    shutil.rmtree(folder)
+def _put_aside(folder: Path) -> Path:
+    """Give a set the name of one that is being removed."""
+    aside = folder.with_name(f"{REMOVED}{folder.name}-{secrets.token_hex(3)}")
+    _refuse_link(folder)
+    folder.rename(aside)
+    sync_folder(folder.parent)
+    return aside
 
 
 def _is_unused(witness: Path, sets: Sequence[FeatureSet]) -> bool:
@@ -139,12 +160,29 @@ def _is_unused(witness: Path, sets: Sequence[FeatureSet]) -> bool:
     return not any(one.entry_path(clip).exists() or one.failure_path(clip).exists() for one in sets)
 
 
-def _file(kind: Kind, path: Path, reason: str) -> Garbage:
-    try:
-        size = path.stat().st_size
-    except FileNotFoundError:
-        size = 0  # gone meanwhile; removing it is no error
-    return Garbage(kind, path, reason, size)
+def _refuse_link(folder: Path) -> None:
+    if folder.is_symlink():
+        raise NotADirectoryError(
+            f"{folder} is a link to {folder.readlink()}, which isn't removed through it; remove "
+            "the link and, if nothing else needs it, that folder by hand"
+        )
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, a link or a folder with all that it holds; nothing happens if it is gone."""
+    with contextlib.suppress(FileNotFoundError):  # another process removes it too
+        if path.is_symlink() or not path.is_dir():
+            path.unlink()
+            return
+        try:
+            shutil.rmtree(path)
+        except PermissionError:  # folders in it that their owner may not read or change
+            path.chmod(0o700)
+            for top, names, _ in os.walk(path):
+                for folder in (Path(top) / name for name in names):
+                    if not folder.is_symlink():
+                        folder.chmod(0o700)
+            shutil.rmtree(path)
 
 
 def _death(path: Path, older_than_seconds: float) -> str:
@@ -152,12 +190,13 @@ def _death(path: Path, older_than_seconds: float) -> str:
     writer = temporary_writer(path)
     if writer is None:
         return ""
-    if writer.host == this_host():
-        return "" if is_alive(writer) else f"process {writer.pid}, which wrote it, is dead"
+    death = find_death(path, writer)
+    if death or is_alive(writer):
+        return death
     try:
-        age = time.time() - path.stat().st_mtime
+        age = time.time() - path.lstat().st_mtime
     except FileNotFoundError:
         return ""  # committed or removed meanwhile
     if age < older_than_seconds:
         return ""
-    return f"written on another host, unchanged for {age / 3600:.1f} hours"
+    return f"written on another host or in another container, unchanged for {age / 3600:.1f} hours"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
@@ -19,7 +19,7 @@ from cache.entries.witness import WitnessError, find_witnesses, read_witness
 from cache.packs.build import KIND as PACK
 from cache.packs.pack import find_packs
 from cache.sets.feature_set import FAILURES, FeatureSet, list_sets, shard_name
-from cache.sets.scan import check_cache, find_broken_sets, find_temporaries
+from cache.sets.scan import check_cache, find_broken_sets, find_temporaries, leads_out
 from cache.upkeep.rounds import Round
 from cache.upkeep.status import find_stale_packs
 
@@ -97,7 +97,7 @@ def verify_cache(
     Raises:
         NotACacheError: the folder is not a cache.
         CacheWriteError: how far it came can't be noted.
-        OSError: it can't be read, or a damaged file can't be removed.
+        OSError: it can't be read.
         ValueError: ``seconds`` and ``sets`` are both given.
     """
     if seconds is not None and sets is not None:
@@ -129,7 +129,7 @@ def verify_cache(
             if round_ is not None and round_.is_over(num_read):
                 break
     num_left, files = len(files) - num_read, files[:num_read]
-    removed = [item.path for item in damage if remove and _remove(item, files)]
+    removed = _remove_damaged(cache, damage, files) if remove else []
     damaged = {item.path for item in damage}
     kinds = [file.kind for file in files]
     return VerifyReport(
@@ -206,13 +206,22 @@ def _find_superseded(
     return found
 
 
-def _remove(damage: Damage, files: Sequence[_File]) -> bool:
-    """Remove a damaged file, unless another process has replaced it by a whole one."""
-    file = next((item for item in files if item.path == damage.path), None)
-    if file is None or _find_damage(file) is None:
-        return False
-    damage.path.unlink(missing_ok=True)
-    return True
+def _remove_damaged(cache: Path, damage: list[Damage], files: Sequence[_File]) -> list[Path]:
+    """Remove damaged files and return their paths; the reasons of others say why they stay."""
+    by_path = {file.path: file for file in files}
+    removed: list[Path] = []
+    for number, item in enumerate(damage):
+        file = by_path.get(item.path)
+        if file is None or _find_damage(file) is None:
+            continue  # another process has replaced it by a whole one
+        try:
+            if leads_out(cache, item.path):
+                raise OSError("a folder above it is a link out of the cache")
+            item.path.unlink(missing_ok=True)
+            removed.append(item.path)
+        except OSError as error:
+            damage[number] = replace(item, reason=f"{item.reason}; it isn't removed: {error}")
+    return removed
 
 
 @contextlib.contextmanager

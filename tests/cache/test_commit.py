@@ -13,6 +13,7 @@ from cache import commit
 from cache.commit import (
     CacheWriteError,
     Writer,
+    find_death,
     is_alive,
     make_folder,
     sync_folder,
@@ -149,12 +150,83 @@ def test_a_disk_that_fails_to_flush_a_folder_is_not(
         sync_folder(tmp_path)
 
 
-def test_a_host_without_proc_still_gets_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent(path: str) -> str:
+def test_a_host_without_proc_still_gets_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then no death but that of a process of its own is certain."""
+
+    def look(path: str) -> str:
         raise FileNotFoundError(path)
 
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "readlink", look)
+        commit.this_host.cache_clear()
+        here = commit.this_host()
+        assert here[:8] == "0" * 8
+        assert len(here) == 16
+        file = temporary_path(tmp_path / "a.h5")
+        for host in (here, "1" * 16, here[:8] + "1" * 8):
+            assert find_death(file, Writer(host, os.getpid(), 0)) == ""
     commit.this_host.cache_clear()
-    monkeypatch.setattr(os, "readlink", absent)
-    assert len(commit.this_host()) == 8
-    monkeypatch.undo()
-    commit.this_host.cache_clear()
+
+
+ME = this_writer()
+OTHER = f"{int(ME.host[0], 16) ^ 1:x}"  # for the first digit of another host or start
+
+
+@pytest.mark.parametrize(
+    ("host", "alive"),
+    [
+        (ME.host, True),
+        (OTHER + ME.host[1:], None),  # another machine of this name, or before a restart
+        (ME.host[:8] + "12345678", None),  # another container on this machine
+        ("12345678", True),  # of an older version, with this number and this start
+    ],
+)
+def test_a_process_is_asked_for_only_where_its_number_means_the_same(
+    host: str, alive: bool | None
+) -> None:
+    """A second machine of the same name removed the files of live writers."""
+    assert is_alive(Writer(host, ME.pid, ME.started)) is alive
+    other = is_alive(Writer(host, ME.pid, ME.started + 1))
+    assert other is (False if host == ME.host else None)
+
+
+def test_a_writer_before_a_restart_is_dead_where_no_other_machine_can_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = Writer(OTHER + ME.host[1:], ME.pid, ME.started)
+    file = temporary_path(tmp_path / "a.h5")
+    monkeypatch.setattr(commit, "_LOCAL", ("ext4", "xfs", "btrfs", "tmpfs", "overlay"))
+    assert "started anew" in find_death(file, before)
+    assert find_death(file, Writer("12345678", ME.pid, ME.started + 1)) == ""
+    monkeypatch.setattr(commit, "_LOCAL", ())  # as of an NFS
+    assert find_death(file, before) == ""
+
+
+@pytest.mark.parametrize(
+    ("pid", "started"),
+    [("9" * 20, "1"), ("0", "1"), ("-1", "1"), (str(2**31), "1"), ("1", "9" * 20), ("1", "-1")],
+)
+def test_a_forged_name_is_no_temporary_file(pid: str, started: str, tmp_path: Path) -> None:
+    """A number of 20 digits was a traceback; 0 and -1 stand for whole groups of processes."""
+    name = f".a.{this_writer().host}.{pid}-{started}.0a1b2c.tmp"
+    assert temporary_writer(tmp_path / name) is None
+    with pytest.raises(ValueError, match="no process has number"):
+        Writer(this_writer().host, int(pid), int(started))
+
+
+def test_names_of_older_versions_are_temporary_files(tmp_path: Path) -> None:
+    name = ".clip.1.01234567.123-456.0a1b2c.tmp"
+    assert temporary_writer(tmp_path / name) == Writer("01234567", 123, 456)
+
+
+def test_a_folder_that_takes_the_number_of_one_that_is_gone_is_flushed_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[Path] = []
+    monkeypatch.setattr(commit, "sync_folder", flushed.append)
+    for _ in range(3):
+        make_folder(tmp_path / "run")
+        (tmp_path / "run").rmdir()
+    assert flushed.count(tmp_path) == 3

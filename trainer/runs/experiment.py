@@ -25,6 +25,7 @@ from trainer.runs.head_trainer import HeadTrainer, train_fold
 from trainer.runs.history import plot_history
 from trainer.runs.info import describe_run, measure_run_coverage
 from trainer.runs.listener import RunListener
+from trainer.runs.lock import FolderLock
 from trainer.runs.predictions import Predictions, mean_predictions, pool_predictions
 from trainer.runs.report import MissingClip, finish_run
 from trainer.runs.run_writer import RunWriter, check_writable, find_same
@@ -99,6 +100,7 @@ def run_experiment(
         The report, as written to ``metrics.json``.
 
     Raises:
+        RunHeldError: another process writes the folder.
         RunError: the folder can't be written to, see ``RunWriter``, or holds another run.
         SplitError: the clips can't be divided as asked; see ``plan_folds``, ``restrict_folds``.
         SetError, FeaturesError, PackError, EntryError: see ``load_available``.
@@ -161,24 +163,27 @@ def run_experiments(
     """
     for run in wanted:
         check_writable(run, overwrite=True)  # whether it may be replaced is known further down
-    settings, protocol = next(iter(wanted.values()))
-    material = _load_material(manifest, cache, settings, protocol, packs)
-    corpus, usable = material.found.corpus, material.usable
-    check_shapes(settings, corpus.shapes)
-    folds = [fold for fold in usable.folds if fold.test]
-    for fold in folds:
-        train = corpus.indices([clip.id for clip in fold.train])
-        check_modalities(corpus, train, settings)
-        if corpus.votes is not None:
-            check_votes(corpus.votes[train], [clip.id for clip in fold.train])
-    forecaster = Forecaster(
-        listener or RunListener(),
-        stages=1 if inner_share(settings.selection) is None else 2,
-        cheaper=tuple(name_cheaper(settings, cache, usable, protocol.num_seeds)),
-    )
     reports: dict[Path, dict[str, Any]] = {}
     trainers: list[HeadTrainer] = []
-    with _torch_threads(threads) as used_threads, ExitStack() as opened:
+    with ExitStack() as opened:
+        # To the end: whoever else wants to write one of these folders is told who has it.
+        locks = {run: opened.enter_context(FolderLock(run)) for run in wanted}
+        settings, protocol = next(iter(wanted.values()))
+        material = _load_material(manifest, cache, settings, protocol, packs)
+        corpus, usable = material.found.corpus, material.usable
+        check_shapes(settings, corpus.shapes)
+        folds = [fold for fold in usable.folds if fold.test]
+        for fold in folds:
+            train = corpus.indices([clip.id for clip in fold.train])
+            check_modalities(corpus, train, settings)
+            if corpus.votes is not None:
+                check_votes(corpus.votes[train], [clip.id for clip in fold.train])
+        forecaster = Forecaster(
+            listener or RunListener(),
+            stages=1 if inner_share(settings.selection) is None else 2,
+            cheaper=tuple(name_cheaper(settings, cache, usable, protocol.num_seeds)),
+        )
+        used_threads = opened.enter_context(_torch_threads(threads))
         for run, (settings, protocol) in wanted.items():
             seeds = [settings.seed + number for number in range(protocol.num_seeds)]
             info = describe_run(
@@ -198,7 +203,13 @@ def run_experiments(
                 reports[run] = dict(read_run(run).metrics)
                 continue
             writer = opened.enter_context(
-                RunWriter(run, info, overwrite=overwrite or keep, resume=state is not None)
+                RunWriter(
+                    run,
+                    info,
+                    overwrite=overwrite or keep,
+                    resume=state is not None,
+                    lock=locks[run],
+                )
             )
             writer.write(format_toml(config), CONFIG)
             writer.write(_format_entries(corpus), ENTRIES)

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from cache.codec import fields_to_json
+from cache.codec import fields_from_json, fields_to_json
 from cache.commit import (
     Writer,
     check_place,
@@ -17,9 +17,7 @@ from cache.commit import (
     make_folder,
     sync_folder,
     temporary_writer,
-    this_host,
     this_writer,
-    write_error,
     write_whole,
 )
 from cache.entries.failure import utc_now
@@ -40,6 +38,7 @@ from trainer.runs.folder import (
     format_json,
     read_json,
 )
+from trainer.runs.lock import LOCK, FolderLock, RunHeldError, check_no_file
 from trainer.runs.predictions import Predictions, format_predictions
 from trainer.training.identity import check_identity
 
@@ -73,11 +72,13 @@ class RunWriter:
         overwrite: replace the run that ``path`` holds. Files that no run writes stay.
         resume: go on with the unfinished run that ``path`` holds, if it has the same
             ``identity``: its checkpoints and history stay.
+        lock: of the folder, for a caller who looked at it before; it stays the caller's. None:
+            taken here, until the end.
 
     Raises:
-        RunError: ``path`` holds a run and neither ``overwrite`` nor ``resume`` applies, a
-            process still writes it, or it is something else than a run or an empty folder,
-            which is never replaced.
+        RunHeldError: a process still writes ``path``.
+        RunError: ``path`` holds a run and neither ``overwrite`` nor ``resume`` applies, or it is
+            something else than a run or an empty folder, which is never replaced.
         OtherTrainingError: ``resume``, and ``path`` holds an unfinished run of another identity.
         OSError: the folder can't be written.
     """
@@ -89,12 +90,30 @@ class RunWriter:
         *,
         overwrite: bool = False,
         resume: bool = False,
+        lock: FolderLock | None = None,
     ) -> None:
-        check_writable(path, overwrite=overwrite, resume=resume)
-        if resume and (path / INFO).exists():
-            there = read_json(path / INFO).get("identity")
-            check_identity(path, there, info.get("identity"))
+        held = lock or FolderLock(path)
+        self._own_lock = None if lock else held
         self.path = path
+        try:
+            check_writable(path, overwrite=overwrite, resume=resume)
+            if resume and (path / INFO).exists():
+                there = read_json(path / INFO).get("identity")
+                check_identity(path, there, info.get("identity"))
+            self._begin(info, resume=resume, alone=held.is_held)
+        except BaseException:
+            self._release()
+            raise
+
+    def _begin(self, info: Mapping[str, Any], *, resume: bool, alone: bool) -> None:
+        """Mark the folder as this run's, and remove what is left of others.
+
+        Args:
+            info: first contents of ``run.json``.
+            resume: whether checkpoints and history stay.
+            alone: whether no other process can be writing the folder.
+        """
+        path = self.path
         self.info = {
             "format": FORMAT,
             "state": "running",
@@ -102,16 +121,13 @@ class RunWriter:
             "host": socket.gethostname(),
             "writer": fields_to_json(this_writer()),
         }
-        try:
-            make_folder(path)
-        except OSError as error:
-            raise write_error("the run", path, error) from error
         # The state changes before anything of the old run goes, and before anything new comes.
         # Until all of the old one is gone for good, it is no run that could be gone on with.
         if not resume and (path / INFO).exists():
             self._write_info()
-        for left in _left_over(path):
-            left.unlink(missing_ok=True)
+        for left, alive in _left_over(path):
+            if alone or alive is False:
+                left.unlink(missing_ok=True)
         kept = _KEPT_ON_RESUME if resume else ()
         for name in _FILES:
             if name not in kept:
@@ -135,10 +151,17 @@ class RunWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # Runs that are made together: an error in one does not undo another that is finished.
-        if error is not None and self.info["state"] != "finished":
-            self.info.update(state="failed", reason=f"{type(error).__name__}: {error}")
-            self._write_info()
+        try:
+            # Runs that are made together: an error in one does not undo another that is finished.
+            if error is not None and self.info["state"] != "finished":
+                self.info.update(state="failed", reason=f"{type(error).__name__}: {error}")
+                self._write_info()
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        if self._own_lock is not None:
+            self._own_lock.release()
 
     def file(self, *names: str) -> Path:
         """Return the path of a file in the run folder, and make its folders."""
@@ -172,14 +195,13 @@ def check_writable(path: Path, *, overwrite: bool, resume: bool = False) -> None
     """Check that a run can be written to ``path``, before any work is done for it.
 
     Raises:
-        RunError: as ``RunWriter``, except that the identity is not known yet.
+        RunHeldError, RunError: as ``RunWriter``, except that the identity is not known yet.
     """
-    if path.exists() and not path.is_dir():
-        raise RunError(f"{path} is a file; a run is written to a folder")
+    check_no_file(path)
     check_place(path)
     if not path.exists():
         return
-    if not set(path.iterdir()) - set(_left_over(path)):
+    if not set(path.iterdir()) - {path / LOCK, *(left for left, _ in _left_over(path))}:
         return
     if not (path / INFO).is_file():
         raise RunError(
@@ -191,10 +213,9 @@ def check_writable(path: Path, *, overwrite: bool, resume: bool = False) -> None
     except RunError:
         info = {"state": "damaged"}
     state = info.get("state")
-    if state == "running" and is_being_written(info):
-        raise RunError(
-            f"{path} is being written by process {info['writer']['pid']}; "
-            "wait for it or choose another folder"
+    if state == "running" and (pid := _find_live_writer(info)):
+        raise RunHeldError(
+            f"{path} is being written by process {pid}; wait for it or choose another folder"
         )
     if resume and state not in ("running", "failed"):
         raise RunError(f"{path} holds a run ({state}), which can't be resumed; use --overwrite")
@@ -202,15 +223,12 @@ def check_writable(path: Path, *, overwrite: bool, resume: bool = False) -> None
         raise RunError(f"{path} holds a run ({state}); pass --overwrite to replace it")
 
 
-def _left_over(path: Path) -> list[Path]:
-    """Find the temporary files that killed writers left in a run folder."""
+def _left_over(path: Path) -> list[tuple[Path, bool | None]]:
+    """Find temporary files of writers that aren't known to run, and what ``is_alive`` says."""
     found = [item for folder in ("", *_FOLDERS) for item in (path / folder).glob(".*.tmp")]
     writers = [(item, temporary_writer(item)) for item in found]
-    return [
-        item
-        for item, writer in writers
-        if writer and writer.host == this_host() and not is_alive(writer)
-    ]
+    states = [(item, is_alive(writer)) for item, writer in writers if writer]
+    return [(item, alive) for item, alive in states if not alive]
 
 
 def state_of_same(path: Path, info: Mapping[str, Any]) -> str | None:
@@ -304,14 +322,14 @@ def _flat(values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
     return flat
 
 
-def is_being_written(info: Mapping[str, Any]) -> bool:
-    """Whether the process that began a run still lives, as far as this host can tell.
+def _find_live_writer(info: Mapping[str, Any]) -> int | None:
+    """Return the number of the process that began a run if it is known to run still.
 
     Args:
         info: the contents of ``run.json``.
     """
     try:
-        writer = Writer(**info["writer"])
-    except (KeyError, TypeError):
-        return False
-    return writer.host == this_host() and is_alive(writer)
+        writer = fields_from_json(Writer, info.get("writer"))
+    except (TypeError, ValueError):
+        return None  # none is named, or no process can be it
+    return writer.pid if is_alive(writer) else None

@@ -13,6 +13,7 @@ from cache.codec import fields_to_json
 from extractors.weights.facts import Framing, WeightFacts
 from extractors.weights.tensors import weights_digest
 from trainer.runs.folder import CONFIG, CONFUSION, CURVES, HISTORY, read_run
+from trainer.runs.lock import FolderLock
 from trainer.runs.run_writer import RunWriter, find_same
 from trainer.settings import format_toml
 from trainer.stills.finetune import Finetuned, StillEpoch, finetune
@@ -98,6 +99,7 @@ def run_finetuning(
 
     Raises:
         Stopped: ``callbacks.stopped`` said so; the state is saved.
+        RunHeldError: another process writes the folder.
         RunError: the folder can't be written to, see ``RunWriter``, or holds another run.
         StillsError: the images can't be trained on; see ``check_parts``.
         OtherTrainingError: the folder holds another unfinished training.
@@ -131,24 +133,27 @@ def run_finetuning(
         config = fields_to_json(resolved) | {"threads": machine["threads"]}
         if data is not None:
             config["data"] = fields_to_json(data)
-        state = None
-        if not overwrite:
-            adopt(run, info, identity)
-            state = find_same(run, info, config)
-        if state == "finished":
-            return dict(read_run(run).metrics)
-        with RunWriter(run, info, overwrite=overwrite, resume=state is not None) as writer:
-            kept = (PROGRESS,) if state is not None else ()
-            for name in (WEIGHTS, PROGRESS, UNREADABLE, CONFUSION_TABLE):
-                if name not in kept:
-                    (run / name).unlink(missing_ok=True)
-            writer.write(format_toml(config), CONFIG)
-            if parts.unreadable:
-                writer.write(format_unreadable(parts.unreadable), UNREADABLE)
-            trained = train(parts, settings, writer, weights, device, callbacks)
-            if half:
-                halve(trained.classifier)
-            return write(writer, parts, resolved, trained, info, copies, framing)
+        with FolderLock(run) as lock:
+            state = None
+            if not overwrite:
+                adopt(run, info, identity)
+                state = find_same(run, info, config)
+            if state == "finished":
+                return dict(read_run(run).metrics)
+            with RunWriter(
+                run, info, overwrite=overwrite, resume=state is not None, lock=lock
+            ) as writer:
+                kept = (PROGRESS,) if state is not None else ()
+                for name in (WEIGHTS, PROGRESS, UNREADABLE, CONFUSION_TABLE):
+                    if name not in kept:
+                        (run / name).unlink(missing_ok=True)
+                writer.write(format_toml(config), CONFIG)
+                if parts.unreadable:
+                    writer.write(format_unreadable(parts.unreadable), UNREADABLE)
+                trained = train(parts, settings, writer, weights, device, callbacks)
+                if half:
+                    halve(trained.classifier)
+                return write(writer, parts, resolved, trained, info, copies, framing)
     finally:
         torch.set_num_threads(threads_before)
 

@@ -15,10 +15,9 @@ from cache.manifest.manifest import read_manifest
 from cache.settings import merge, settings_from
 from trainer.runs.ensemble import ensemble_runs
 from trainer.runs.experiment import Protocol, run_experiments
-from trainer.runs.folder import INFO, RunError, read_json
 from trainer.runs.head_trainer import MOST_HEADS, are_stacked, without_seed
 from trainer.runs.listener import RunListener
-from trainer.runs.run_writer import is_being_written
+from trainer.runs.lock import RunHeldError
 from trainer.settings import TrainSettings, load_preset
 from trainer.sweeps.file import CellText, Sweep
 from trainer.sweeps.forecast import Teller
@@ -133,39 +132,46 @@ def run_cells(
         place: where and on what.
         listener: hears how the training goes on.
     """
-    try:
-        while any(_is_being_written(folder) for _, folder in cells):
+    while True:
+        try:
+            return _run_cells(sweep, cells, place, listener)
+        except RunHeldError:
             # A worker of a sweep that was killed ends with its cells, which are then kept.
             time.sleep(POLL_SECONDS)
-        reports = run_experiments(
-            read_manifest(place.manifest, check_files=False),
-            place.cache,
-            {
-                folder: (
-                    cell_settings(sweep, cell),
-                    Protocol(
-                        folds=sweep.base.folds,
-                        report_on=sweep.base.split,
-                        train_on=cell.train_on or sweep.base.train_on,
-                        split_seed=sweep.base.fold_seed,
-                        allow_shared_speakers=sweep.base.allow_shared_speakers,
-                        num_seeds=cell.seeds or sweep.base.seeds,
-                    ),
-                )
-                for cell, folder in cells
-            },
-            preset=sweep.base.preset,
-            device=place.device,
-            threads=place.threads,
-            keep=True,
-            packs=place.packs,
-            listener=listener,
-        )
-    except Exception as error:  # noqa: BLE001  # told in the table; the other cells go on
-        if len(cells) > 1:
-            # One of them may have failed all: by itself, each has no failure but its own.
-            return [one for cell in cells for one in run_cells(sweep, [cell], place, listener)]
-        return [CellResult(cells[0][0].name, "failed", _reason(error))]
+        except Exception as error:  # noqa: BLE001  # told in the table; the other cells go on
+            if len(cells) > 1:
+                # One of them may have failed all: by itself, each has no failure but its own.
+                return [one for cell in cells for one in run_cells(sweep, [cell], place, listener)]
+            return [CellResult(cells[0][0].name, "failed", _reason(error))]
+
+
+def _run_cells(
+    sweep: Sweep, cells: Cells, place: Place, listener: RunListener | None
+) -> list[CellResult]:
+    reports = run_experiments(
+        read_manifest(place.manifest, check_files=False),
+        place.cache,
+        {
+            folder: (
+                cell_settings(sweep, cell),
+                Protocol(
+                    folds=sweep.base.folds,
+                    report_on=sweep.base.split,
+                    train_on=cell.train_on or sweep.base.train_on,
+                    split_seed=sweep.base.fold_seed,
+                    allow_shared_speakers=sweep.base.allow_shared_speakers,
+                    num_seeds=cell.seeds or sweep.base.seeds,
+                ),
+            )
+            for cell, folder in cells
+        },
+        preset=sweep.base.preset,
+        device=place.device,
+        threads=place.threads,
+        keep=True,
+        packs=place.packs,
+        listener=listener,
+    )
     return [
         CellResult(cell.name, "ok", report=report)
         for (cell, _), report in zip(cells, reports, strict=True)
@@ -224,11 +230,3 @@ def _reason(error: Exception) -> str:
     text = " ".join(str(error).split())
     foreseen = isinstance(error, (ValueError, OSError))
     return text if foreseen and text else f"{type(error).__name__}: {text}"
-
-
-def _is_being_written(folder: Path) -> bool:
-    try:
-        info = read_json(folder / INFO)
-    except (RunError, OSError):
-        return False
-    return info.get("state") == "running" and is_being_written(info)

@@ -11,13 +11,14 @@ from pathlib import Path
 from joblib import Parallel, delayed
 
 from cache.codec import fields_to_json
-from cache.commit import write_whole
+from cache.commit import temporary_writer, write_whole
 from cache.manifest.manifest import Manifest, read_manifest
 from cache.settings import read_toml
 from trainer.data.folds import SplitError
 from trainer.data.splits import plan_folds
 from trainer.runs.folder import CONFIG, RunError, format_json, read_json
 from trainer.runs.listener import Forecast
+from trainer.runs.lock import LOCK, FolderLock
 from trainer.runs.run_writer import name_other_settings
 from trainer.sweeps.cell import (
     CellResult,
@@ -68,6 +69,7 @@ def run_sweep(
         rounding.
 
     Raises:
+        RunHeldError: another process runs a sweep into the output folder.
         SweepError: the output folder holds something else, cells trained with other settings and
             ``overwrite`` is false, or two cells have the same folder.
         ManifestError: the manifest can't be used.
@@ -78,44 +80,45 @@ def run_sweep(
     manifest = read_manifest(place.manifest, check_files=False)
     reported = sweep.base.split or _default_split(manifest)
     _check_division(sweep, manifest, reported)
-    _prepare(sweep, place.output)
-    results: dict[str, CellResult] = {}
+    with FolderLock(place.output):
+        _prepare(sweep, place.output)
+        results: dict[str, CellResult] = {}
 
-    def take(result: CellResult) -> None:
-        results[result.cell] = result
-        if on_cell:
-            on_cell(result)
+        def take(result: CellResult) -> None:
+            results[result.cell] = result
+            if on_cell:
+                on_cell(result)
 
-    todo: list[CellText] = []
-    for cell in sweep.cells:
-        if reason := _reason_to_skip(sweep, cell, reported):
-            take(CellResult(cell.name, "skipped", reason))
-        elif not cell.ensemble:
-            todo.append(cell)
-    at = place.output / CELLS
-    if not overwrite:
-        _refuse_other_settings(sweep, [(cell, at / folders[cell.name]) for cell in todo])
-    if todo:
-        groups = [
-            [(cell, at / folders[cell.name]) for cell in group]
-            for group in stack_cells(sweep, todo, jobs)
-        ]
-        num_jobs = min(jobs, len(groups))
-        parallel = Parallel(n_jobs=num_jobs, return_as="generator_unordered")
-        work = functools.partial(delayed(run_cells_in_worker), os.getpid(), sweep, place)
-        told = {place.output / FORECASTS / str(n): len(group) for n, group in enumerate(groups)}
-        with forecasting(told, num_jobs, on_forecast) as forecaster:
-            for path, done in parallel(map(work, told, groups)):
-                forecaster.close_group(path)
-                for result in done:
-                    take(result)
-    for cell in sweep.cells:
-        if cell.name not in results:
-            members = {folders[name]: results[name] for name in cell.ensemble}
-            take(join_cells(cell, members, place.output / CELLS / folders[cell.name]))
-    ordered = [results[cell.name] for cell in sweep.cells]
-    _write(sweep, ordered, place.output)
-    return ordered
+        todo: list[CellText] = []
+        for cell in sweep.cells:
+            if reason := _reason_to_skip(sweep, cell, reported):
+                take(CellResult(cell.name, "skipped", reason))
+            elif not cell.ensemble:
+                todo.append(cell)
+        at = place.output / CELLS
+        if not overwrite:
+            _refuse_other_settings(sweep, [(cell, at / folders[cell.name]) for cell in todo])
+        if todo:
+            groups = [
+                [(cell, at / folders[cell.name]) for cell in group]
+                for group in stack_cells(sweep, todo, jobs)
+            ]
+            num_jobs = min(jobs, len(groups))
+            parallel = Parallel(n_jobs=num_jobs, return_as="generator_unordered")
+            work = functools.partial(delayed(run_cells_in_worker), os.getpid(), sweep, place)
+            told = {place.output / FORECASTS / str(n): len(group) for n, group in enumerate(groups)}
+            with forecasting(told, num_jobs, on_forecast) as forecaster:
+                for path, done in parallel(map(work, told, groups)):
+                    forecaster.close_group(path)
+                    for result in done:
+                        take(result)
+        for cell in sweep.cells:
+            if cell.name not in results:
+                members = {folders[name]: results[name] for name in cell.ensemble}
+                take(join_cells(cell, members, place.output / CELLS / folders[cell.name]))
+        ordered = [results[cell.name] for cell in sweep.cells]
+        _write(sweep, ordered, place.output)
+        return ordered
 
 
 def cell_folders(sweep: Sweep) -> dict[str, str]:
@@ -193,8 +196,6 @@ def _default_split(manifest: Manifest) -> str:
 def _prepare(sweep: Sweep, output: Path) -> None:
     """Mark the folder as this sweep's; refuse one that holds anything else."""
     marker = output / INFO
-    if output.exists() and (not output.is_dir() or (any(output.iterdir()) and not marker.exists())):
-        raise SweepError(f"{output} holds files and no {INFO}; choose another folder")
     if marker.exists():
         try:
             there = read_json(marker).get("sweep")
@@ -202,8 +203,10 @@ def _prepare(sweep: Sweep, output: Path) -> None:
             raise SweepError(f"{error}; remove it if {output} is the sweep's folder") from error
         if there != sweep.name:
             raise SweepError(f"{output} holds the sweep {there}; choose another folder")
-    (output / CELLS).mkdir(parents=True, exist_ok=True)
+    elif any(path.name != LOCK and not temporary_writer(path) for path in output.iterdir()):
+        raise SweepError(f"{output} holds files and no {INFO}; choose another folder")
     write_whole(marker, format_json({"format": FORMAT, "sweep": sweep.name, "title": sweep.title}))
+    (output / CELLS).mkdir(exist_ok=True)
 
 
 def _write(sweep: Sweep, results: Sequence[CellResult], output: Path) -> None:

@@ -75,5 +75,7 @@ def test_bytes_are_counted_over_all_folders(tmp_path: Path) -> None:
 
 
 def test_what_is_left_of_a_removed_set_is_found(feature_set: FeatureSet) -> None:
-    (feature_set.cache / ".removed-ir50-0-1").mkdir()
-    assert find_removed(feature_set.cache) == [feature_set.cache / ".removed-ir50-0-1"]
+    left = feature_set.cache / ".removed-ir50-0123456789abcdef-0a1b2c"
+    left.mkdir()
+    (feature_set.cache / ".removed-by-me").mkdir()  # not a name that gc gives
+    assert find_removed(feature_set.cache) == [left]

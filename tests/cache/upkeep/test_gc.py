@@ -4,17 +4,19 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
+from cache import commit
 from cache.commit import temporary_path, this_writer
 from cache.entries.source import Source
 from cache.packs.pack import find_packs, open_pack
 from cache.sets.feature_set import FeatureSet, SetSpec, list_sets
 from cache.sets.scan import NotACacheError
-from cache.upkeep.gc import DAY_SECONDS, SetInUseError, find_garbage, remove_garbage
+from cache.upkeep.gc import DAY_SECONDS, Garbage, SetInUseError, find_garbage, remove_garbage
 from tests.cache.conftest import WriteEntry, arrays_of, make_packs
 
 
@@ -68,15 +70,30 @@ def test_the_file_of_an_entry_being_written_is_never_garbage(
     assert feature_set.clip_ids() == ["a"]
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "0123456789abcdef",  # another machine
+        this_writer().host[:8] + "01234567",  # another container of this one
+        "01234567",  # a name of an older version, which says too little
+    ],
+)
 def test_another_hosts_file_goes_by_its_age_alone(
-    feature_set: FeatureSet, write_entry: WriteEntry, dead_pid: int
+    host: str,
+    feature_set: FeatureSet,
+    write_entry: WriteEntry,
+    dead_pid: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    left = left_by(write_entry("a"), pid=dead_pid, host="01234567")
+    monkeypatch.setattr(commit, "_LOCAL", ())  # as if other machines could write here
+    left = left_by(write_entry("a"), pid=dead_pid, host=host)
     assert find_garbage(feature_set.cache) == []
     day_ago = time.time() - 1.5 * DAY_SECONDS
     os.utime(left, (day_ago, day_ago))
     (found,) = find_garbage(feature_set.cache)
-    assert re.fullmatch(r"written on another host, unchanged for 36\.\d hours", found.reason)
+    assert re.fullmatch(
+        r"written on another host or in another container, unchanged for 36\.\d hours", found.reason
+    )
     assert find_garbage(feature_set.cache, older_than_seconds=2 * DAY_SECONDS) == []
 
 
@@ -127,6 +144,130 @@ def test_a_set_that_is_being_written_is_not_removed(
     left_by(write_entry("a"))
     with pytest.raises(SetInUseError, match=r"is being written: .* belongs to a running process"):
         find_garbage(feature_set.cache, sets=[feature_set])
+
+
+def test_a_file_from_before_the_machine_was_started_anew_goes_at_once(
+    feature_set: FeatureSet, write_entry: WriteEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its writer's number may be that of a process that runs."""
+    monkeypatch.setattr(commit, "_LOCAL", ("ext4", "xfs", "btrfs", "tmpfs", "overlay"))
+    left = left_by(write_entry("a"), host="01234567" + this_writer().host[8:])
+    (found,) = find_garbage(feature_set.cache)
+    assert (found.path, "was started anew" in found.reason) == (left, True)
+
+
+@pytest.mark.parametrize("pid", ["0", "-1", "9" * 20])
+def test_a_forged_name_is_nobodys_file(
+    pid: str, feature_set: FeatureSet, write_entry: WriteEntry
+) -> None:
+    path = write_entry("a")
+    forged = path.with_name(f".a.{this_writer().host}.{pid}-1.0a1b2c.tmp")
+    forged.touch()
+    assert find_garbage(feature_set.cache, older_than_seconds=0) == []
+    assert forged.exists()
+
+
+@pytest.fixture
+def linked(feature_set: FeatureSet, write_entry: WriteEntry, tmp_path: Path) -> Path:
+    """The set's folder, moved elsewhere, with a link in its place."""
+    write_entry("a")
+    elsewhere = tmp_path / "elsewhere"
+    feature_set.folder.rename(elsewhere)
+    feature_set.folder.symlink_to(elsewhere)
+    return elsewhere
+
+
+def test_a_set_that_is_a_link_is_not_removed_and_nothing_is_begun(
+    linked: Path, feature_set: FeatureSet, dead_pid: int
+) -> None:
+    """It ended half done, and every later gc with it."""
+    left = left_by(linked / "set.json", pid=dead_pid)
+    before = sorted(feature_set.cache.rglob("*"))
+    with pytest.raises(NotADirectoryError, match=rf"is a link to {linked}, which isn't removed"):
+        find_garbage(feature_set.cache, sets=[feature_set])
+    assert find_garbage(feature_set.cache, older_than_seconds=0) == []  # not even its temporaries
+    assert sorted(feature_set.cache.rglob("*")) == before
+    assert left.exists()
+    with pytest.raises(OSError, match=r"1 of 1 can't be removed.*is a link to"):
+        remove_garbage([Garbage("set", feature_set.folder, "a link came meanwhile", 0)])
+    assert [item.folder for item in list_sets(feature_set.cache)] == [feature_set.folder]
+
+
+def test_nothing_behind_a_link_is_garbage(
+    feature_set: FeatureSet, write_entry: WriteEntry, tmp_path: Path, dead_pid: int
+) -> None:
+    """Packs, shards and the file of an entry may lie elsewhere, and be others' there."""
+    make_packs(feature_set, write_entry)
+    packs, shard = feature_set.cache / "packs", write_entry("b").parent
+    for folder in (packs, shard):
+        left_by(folder / "x.h5", pid=dead_pid)
+        folder.rename(tmp_path / folder.name)
+        folder.symlink_to(tmp_path / folder.name)
+    assert find_garbage(feature_set.cache, older_than_seconds=0) == []
+
+
+def test_links_in_the_place_of_garbage_go_and_what_they_lead_to_stays(
+    feature_set: FeatureSet, write_entry: WriteEntry, tmp_path: Path, dead_pid: int
+) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(b"x" * 1000)
+    temporary = left_by(write_entry("a"), pid=dead_pid)
+    temporary.unlink()
+    removed = feature_set.cache / f".removed-{feature_set.folder.name}-0a1b2c"
+    inside = feature_set.cache / f".removed-{feature_set.folder.name}-0a1b2d"
+    inside.mkdir()
+    for link in (temporary, removed, inside / "ca"):
+        link.symlink_to(tmp_path / "photos")
+    found = find_garbage(feature_set.cache)
+    assert {item.path for item in found} == {temporary, removed, inside}
+    assert sum(item.bytes for item in found) < 1000
+    remove_garbage(found)
+    assert [path.name for path in (tmp_path / "photos").iterdir()] == ["a.jpg"]
+    assert find_garbage(feature_set.cache) == []
+
+
+def test_whatever_is_left_of_a_removal_goes_with_the_next_gc(
+    feature_set: FeatureSet, write_entry: WriteEntry
+) -> None:
+    write_entry("a")
+    start = f".removed-{feature_set.folder.name}-0a1b2"
+    (feature_set.cache / f"{start}0").write_text("a file")
+    foreign = feature_set.cache / f"{start}1" / "notes" / "deep"
+    foreign.mkdir(parents=True)
+    (foreign / "thesis.tex").touch()
+    os.mkfifo(foreign / "pipe")
+    (feature_set.cache / f"{start}2").symlink_to("nowhere")
+    mine = feature_set.cache / ".removed-photos"  # a name that gc never gives
+    mine.mkdir()
+    garbage = find_garbage(feature_set.cache)
+    assert [item.path.name for item in garbage] == [f"{start}{number}" for number in range(3)]
+    remove_garbage(garbage)
+    remove_garbage(garbage)  # another process was as fast
+    assert sorted(feature_set.cache.iterdir()) == [mine, feature_set.folder]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="wants to become another user")
+def test_folders_without_rights_go_and_what_cannot_go_does_not_keep_the_rest() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        cache = Path(name) / "cache"
+        FeatureSet(cache, SetSpec("ir50", {}, 1)).create({})
+        start = f".removed-ir50-{'a' * 16}-0a1b2"
+        mine, other = cache / f"{start}c", cache / f"{start}b"
+        for folder in (mine, other):
+            (folder / "ca" / "fe").mkdir(parents=True)
+            (folder / "ca" / "a.h5").touch()
+        for path in (cache, mine, mine / "ca", mine / "ca" / "fe", mine / "ca" / "a.h5"):
+            os.chown(path, 65534, 65534)
+        for folder in (mine / "ca" / "fe", mine / "ca", mine):
+            folder.chmod(0)
+        os.seteuid(65534)
+        try:
+            with pytest.raises(OSError, match=r"1 of 2 can't be removed, the rest is: .*0a1b2b: "):
+                remove_garbage(find_garbage(cache))
+        finally:
+            os.seteuid(0)
+        assert (mine.exists(), other.exists()) == (False, True)
 
 
 def test_a_removal_that_was_killed_leaves_no_set_and_is_ended_later(

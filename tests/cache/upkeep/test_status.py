@@ -80,7 +80,7 @@ def test_status_names_broken_sets_stale_packs_and_what_a_removal_left(
 ) -> None:
     stale, damaged, fresh = make_packs(feature_set, write_entry)
     (feature_set.cache / "ir50-0123456789abcdef").mkdir()
-    (feature_set.cache / ".removed-ir50-1").mkdir()
+    (feature_set.cache / ".removed-ir50-0123456789abcdef-0a1b2c").mkdir()
     status = read_status(feature_set.cache)
     assert status.stale_packs[stale.name] == "the entry of clip a changed"
     assert status.stale_packs[damaged.name].startswith("damaged: it starts with b'x'")

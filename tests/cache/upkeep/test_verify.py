@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 from pathlib import Path
@@ -83,6 +84,46 @@ def test_any_flip_in_any_file_of_a_cache_is_found(filled: FeatureSet) -> None:
                 assert damaged & {path, path.parent}
                 path.write_bytes(content)
     assert verify_cache(filled.cache).damage == ()
+
+
+def test_what_lies_behind_a_link_is_read_and_not_removed(
+    filled: FeatureSet, tmp_path: Path
+) -> None:
+    """Whose it is there, this cache doesn't know."""
+    path = filled.entry_path("b")
+    flip(path, -50)
+    elsewhere = tmp_path / "elsewhere"
+    path.parent.rename(elsewhere)
+    path.parent.symlink_to(elsewhere)
+    report = verify_cache(filled.cache, remove=True)
+    assert [item.path for item in report.damage] == [path]
+    assert "it isn't removed: a folder above it is a link" in report.damage[0].reason
+    assert report.removed == ()
+    assert path.exists()
+
+
+def test_a_damaged_entry_that_is_a_link_goes_and_what_it_leads_to_stays(
+    filled: FeatureSet, tmp_path: Path
+) -> None:
+    path = filled.entry_path("b")
+    (tmp_path / "b.h5").write_text("somebody's")
+    path.unlink()
+    path.symlink_to(tmp_path / "b.h5")
+    assert verify_cache(filled.cache, remove=True).removed == (path,)
+    assert (tmp_path / "b.h5").read_text() == "somebody's"
+
+
+def test_what_cannot_be_removed_does_not_keep_the_rest(filled: FeatureSet) -> None:
+    folder, pipe = filled.entry_path("a"), filled.failure_path("d")
+    for path in (folder, pipe):
+        path.unlink()
+    folder.mkdir()
+    os.mkfifo(pipe)  # reading it would never end
+    flip(filled.entry_path("b"), -50)
+    report = verify_cache(filled.cache, remove=True)
+    reasons = {item.path: item.reason for item in report.damage}
+    assert "it isn't removed: [Errno" in reasons[folder]
+    assert set(report.removed) >= {filled.entry_path("b"), pipe}
 
 
 def test_a_broken_set_is_damage_that_is_not_removed(filled: FeatureSet) -> None:

@@ -80,13 +80,15 @@ def test_a_run_killed_while_a_file_appears_can_be_begun_or_resumed_and_leaves_no
     mine = temporary_path(run / "mine")
     mine.write_text("of a process that runs")
     if rename > 1:
-        RunWriter(run, {"identity": "a"}, resume=True)
+        with RunWriter(run, {"identity": "a"}, resume=True):
+            pass
         assert list(run.rglob(".*.tmp")) == [mine]
         return
     with pytest.raises(RunError, match=r"holds files and no run\.json, so it is not a run"):
         RunWriter(run, {"identity": "a"})
     mine.unlink()
-    RunWriter(run, {"identity": "a"})
+    with RunWriter(run, {"identity": "a"}):
+        pass
     assert [path.name for path in run.iterdir()] == ["run.json"]
 
 
