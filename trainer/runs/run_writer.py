@@ -114,7 +114,7 @@ class RunWriter:
             alone: whether no other process can be writing the folder.
         """
         path = self.path
-        self.info = {
+        self.info: dict[str, Any] = {
             "format": FORMAT,
             "state": "running",
             "started": utc_now(),
