@@ -164,6 +164,6 @@ def test_a_cluster_that_gives_up_is_an_error(monkeypatch: pytest.MonkeyPatch) ->
         raise LostMachineError("worker-3")
 
     monkeypatch.setattr(engines, "_connect", lambda *_: None)
-    monkeypatch.setattr(engines, "Parallel", lambda **_: lose)
+    monkeypatch.setattr("joblib.Parallel", lambda **_: lose)
     with pytest.raises(EngineError, match="dask failed: LostMachineError: worker-3"):
         list(Engine("dask", (), Path.cwd(), 1).map_clips(3))
