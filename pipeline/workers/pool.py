@@ -258,6 +258,8 @@ class _Pool(Generic[T, R]):
                 # A wait without end would sleep through a signal, whose handler only makes a note.
                 heard = wait(self._hands, max(0.0, looked + LOOK_SECONDS - time.monotonic()))
                 for link in [link for link in self._hands if link in heard]:
+                    if link not in self._hands:  # its clip was taken meanwhile
+                        continue
                     try:
                         answer = link.recv()
                     except (EOFError, OSError):
@@ -284,6 +286,14 @@ class _Pool(Generic[T, R]):
     def _next(self, clips: Iterator[T]) -> T | None:
         return self._handed_back.pop() if self._handed_back else next(clips, None)
 
+    def _take_from_one_that_starts(self) -> T | None:
+        """End a worker that may never be ready, where another is free to take its clip."""
+        for link, hands in self._hands.items():
+            if not hands.ready:
+                self._end(link)
+                return hands.clip
+        return None
+
     def _begin(self, clip: T) -> None:
         """Start a worker that will take a clip."""
         try:
@@ -305,7 +315,7 @@ class _Pool(Generic[T, R]):
         """Give a worker its first clip, or the next; end it where none is left."""
         hands = self._hands[link]
         if hands.ready:
-            clip = self._next(clips)
+            clip = self._next(clips) or self._take_from_one_that_starts()
             if clip is None:
                 self._end(link)
                 return
@@ -378,11 +388,11 @@ class _Start:
 
     def prepare(self) -> None:
         """Settle threads and connections of this worker."""
-        import torch  # here, as only workers need it
-
         # As many whatever the number of workers, so that the numbers a clip yields do not depend
-        # on it either.
-        torch.set_num_threads(self.threads)
+        # on it either. The work has loaded PyTorch, or may do it later, or does without.
+        os.environ["OMP_NUM_THREADS"] = str(self.threads)
+        if torch := sys.modules.get("torch"):
+            torch.set_num_threads(self.threads)
         if self.setup is not None:
             self.setup()
 

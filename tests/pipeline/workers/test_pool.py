@@ -75,6 +75,10 @@ def work(clip: Clip) -> str:
         return f"{os.getpid()}"
     if clip.id.startswith("unpicklable"):
         raise UnsendableError("a bug in the work")
+    if clip.id.startswith("threads"):
+        import torch
+
+        return str(torch.get_num_threads())
     if clip.id.startswith("raise"):
         raise RuntimeError("a bug in the work")
     return f"{clip.id} done"
@@ -159,6 +163,11 @@ def test_workers_that_started_early_take_the_clips_and_end_with_the_with() -> No
         assert results == ["a done", "b done", "c done"]
         assert [process.poll() is None for process in processes] == [True, False]
     assert [process.returncode for process in processes] == [-signal.SIGKILL] * 2
+
+
+@pytest.mark.slow
+def test_work_that_loads_pytorch_late_has_the_threads_of_a_worker_all_the_same() -> None:
+    assert list(map_clips(work, [Clip("threads")], jobs=1, failed=failed, threads=1)) == ["1"]
 
 
 @pytest.mark.slow
