@@ -7,7 +7,6 @@ anew when any differs, an entry came or went, or it is damaged; entries are veri
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,13 +20,14 @@ import numpy as np
 from cache.digest import digest_json
 from cache.entries.datasets import find_datasets
 from cache.entries.entry import EntryState
-from cache.entries.sealed import Header, SealError, read_header
+from cache.entries.sealed import Header, SealError, read_header, verify_body
 from cache.packs.build import KIND, EntryChangedError, PackError, PackPlan, build_pack
+from cache.packs.stated import read_index, read_pack_header
 from cache.packs.sums import PackSums, check_mapped, check_rest, read_values
 from cache.sets.feature_set import FeatureSet
 from cache.sets.scan import PACKS
 
-__all__ = ["Pack", "PackError", "find_packs", "open_pack", "pack_problem"]
+__all__ = ["Pack", "PackError", "find_packs", "open_pack", "pack_problem", "verify_pack"]
 
 _ATTEMPTS = 3
 _SHOWN = 10
@@ -98,6 +98,21 @@ class PackTables:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
+    def __post_init__(self) -> None:
+        num_clips = len(self.index["clips"])
+        num_present = sum(state is not None for state in self.index["states"])
+        offsets = self.offsets
+        fits = (
+            self.entry_stats.shape == (num_clips, 2)
+            and offsets.dtype.kind == "i"
+            and offsets.shape == (num_present + 1,)
+            and offsets[0] == 0
+            and (np.diff(offsets) >= 0).all()
+            and (offsets[-1],) == self.times.shape == self.shape[:1]
+        )
+        if not fits:
+            raise ValueError("its tables don't fit one another")
+
 
 def open_pack(
     feature_set: FeatureSet,
@@ -148,7 +163,7 @@ def open_pack(
                     reason = f"it was damaged: {error}"
             build_pack(plan, progress=progress)
             built = reason
-            tables = _read_tables(plan.path, read_header(plan.path, KIND))
+            tables = _read_tables(plan.path, read_pack_header(plan.path))
             return _load(plan.path, tables, skipped, built, verify=False, in_memory=in_memory)
         except (EntryChangedError, FileNotFoundError):
             # Another process replaced an entry or the pack meanwhile: look again.
@@ -158,6 +173,18 @@ def open_pack(
         f"the entries of {feature_set.folder} changed {_ATTEMPTS} times while being packed; "
         "wait until the extraction writing them has ended"
     )
+
+
+def verify_pack(path: Path) -> None:
+    """Read a pack through and compare everything that can be compared.
+
+    Raises:
+        SealError: it is damaged.
+        OSError: it can't be read.
+    """
+    header = read_pack_header(path)
+    verify_body(path, header)
+    _read_tables(path, header)
 
 
 def find_packs(cache: Path) -> list[Path]:
@@ -176,7 +203,7 @@ def pack_problem(path: Path, sets: Mapping[str, FeatureSet]) -> str | None:
         SealError: the pack is damaged.
         OSError: it can't be read.
     """
-    header = read_header(path, KIND)
+    header = read_pack_header(path)
     tables = _read_tables(path, header)
     clips = tables.index["clips"]
     feature_set = sets.get(header.fields["set"])
@@ -243,7 +270,7 @@ def _explain_absent(plan: PackPlan, missing: str) -> dict[str, str]:
 def _find_reason_to_build(plan: PackPlan, *, verify: bool) -> tuple[str, PackTables | None]:
     """Return why the pack must be built; no reason and its tables if the file there can be used."""
     try:
-        header = read_header(plan.path, KIND)
+        header = read_pack_header(plan.path)
         stated = PackSums.of(header)
         if verify:
             check_rest(plan.path, stated)  # the values are checked as they are read
@@ -269,7 +296,7 @@ def _read_tables(path: Path, header: Header) -> PackTables:
             datasets = find_datasets(file, header.bytes)
             return PackTables(
                 header=header,
-                index=json.loads(bytes(datasets["index"][...])),
+                index=read_index(bytes(datasets["index"][...])),
                 entry_stats=datasets["entry_stats"][...],
                 times=datasets["times"][...],
                 offsets=datasets["offsets"][...],
@@ -278,7 +305,7 @@ def _read_tables(path: Path, header: Header) -> PackTables:
             )
     except FileNotFoundError:
         raise
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise SealError(str(error)) from error
 
 

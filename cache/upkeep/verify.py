@@ -13,11 +13,10 @@ from typing import Literal
 from cache.codec import JsonFields
 from cache.entries.entry import EntryError, read_entry_header, verify_entry
 from cache.entries.failure import FailureRecordError, read_failure
-from cache.entries.sealed import LayoutError, SealError, read_header, read_unchanged, verify_body
+from cache.entries.sealed import LayoutError, SealError, read_unchanged
 from cache.entries.trust import find_upstream_problem
 from cache.entries.witness import WitnessError, find_witnesses, read_witness
-from cache.packs.build import KIND as PACK
-from cache.packs.pack import find_packs
+from cache.packs.pack import find_packs, verify_pack
 from cache.sets.feature_set import FAILURES, FeatureSet, list_sets, shard_name
 from cache.sets.scan import check_cache, find_broken_sets, find_temporaries, leads_out
 from cache.upkeep.rounds import Round
@@ -177,7 +176,7 @@ def _find_damage(file: _File) -> Damage | None:
         elif file.kind == "witness":
             read_witness(file.path)
         else:
-            read_unchanged(file.path, lambda: verify_body(file.path, read_header(file.path, PACK)))
+            read_unchanged(file.path, lambda: verify_pack(file.path))
     except FileNotFoundError:
         return None  # removed meanwhile
     except LayoutError:

@@ -105,10 +105,10 @@ def ensemble_runs(
 
 def _join_missing(runs: Sequence[Run]) -> list[MissingClip]:
     """List the clips that lack features; all runs have the same clips with features."""
-    from trainer.runs.report import MissingClip
+    from trainer.runs.report import read_missing
 
     joined: dict[str, MissingClip] = {}
     for run in runs:
-        for clip in run.metrics["missing"]["clips"]:
-            joined.setdefault(clip["clip"], MissingClip(**clip))
+        for clip in read_missing(run):
+            joined.setdefault(clip.clip, clip)
     return [joined[clip] for clip in sorted(joined)]

@@ -9,8 +9,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from cache.codec import read_field, read_object
 from trainer.runs.predictions import Predictions, PredictionsError, read_predictions
 
 FORMAT = 1
@@ -72,7 +73,55 @@ def read_run(path: Path) -> Run:
         metrics = read_json(path / METRICS)
     except (PredictionsError, OSError) as error:
         raise RunError(f"{path} is damaged: {error}") from error
-    return Run(path=path, info=info, metrics=metrics, predictions=predictions)
+    return Run(
+        path=path,
+        info=_check(info, _INFO_TYPES, path / INFO),
+        metrics=_check(metrics, _METRICS_TYPES, path / METRICS),
+        predictions=predictions,
+    )
+
+
+class _Fields(dict[str, Any]):
+    """Fields of a file of a run; one that is missing is damage wherever it is asked for."""
+
+    def __init__(self, values: Mapping[str, Any], path: Path) -> None:
+        super().__init__(values)
+        self._path = path
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise RunError(f"{self._path} is damaged: {name} is missing; train the run again")
+
+
+# Types of the fields that are read back; runs of different kinds have different ones.
+_INFO_TYPES: dict[str, Any] = {
+    "kind": str,
+    "classes": list[str],
+    "label_target": str | None,
+    "targets": str,
+    "members": list[str],
+    "members_are": str,
+    "sets": list[dict[str, Any]],
+    "speaker_independent": bool | None,
+    "untrained": bool,
+    "warnings": list[str],
+}
+_METRICS_TYPES: dict[str, Any] = {
+    "title": str,
+    "all": dict[str, Any],
+    "missing": dict[str, Any],
+    "coverage": dict[str, dict[str, Any]],
+    "warnings": list[str],
+}
+
+
+def _check(values: Mapping[str, Any], types: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
+    """Check the types of the fields that are there."""
+    try:
+        for name in types.keys() & values.keys():
+            read_field(values, name, types[name])
+    except TypeError as error:
+        raise RunError(f"{path} is damaged: {error}; train the run again") from error
+    return _Fields(values, path)
 
 
 def read_members(run: Run) -> dict[str, Predictions]:
@@ -103,12 +152,9 @@ def read_json(path: Path) -> dict[str, Any]:
         OSError: it can't be read.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise RunError(f"{path} is damaged: not JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise RunError(f"{path} is damaged: expected a JSON object")
-    return values
+        return read_object(path)
+    except ValueError as error:
+        raise RunError(f"{path} is damaged: {error}") from error
 
 
 def is_finished(path: Path) -> bool:

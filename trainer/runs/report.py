@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cache.codec import JsonFields
-from trainer.runs.folder import CONFUSION, Run, read_members
+from cache.codec import JsonFields, read_field
+from trainer.runs.folder import CONFUSION, METRICS, Run, RunError, read_members
 from trainer.runs.metrics import Metrics, measure, spread_of, wilson_interval
 from trainer.runs.plots import plot_confusion
 from trainer.runs.predictions import BOTH, Predictions
@@ -183,6 +183,19 @@ def finish_run(
     return report
 
 
+def read_missing(run: Run) -> list[MissingClip]:
+    """Return the clips that a run reports on without features.
+
+    Raises:
+        RunError: its metrics are damaged.
+    """
+    try:
+        clips = read_field(run.metrics["missing"], "clips", list[MissingClip])
+    except TypeError as error:
+        raise RunError(f"{run.path / METRICS} is damaged: missing.{error}") from error
+    return list(clips)
+
+
 def evaluate_run(run: Run) -> dict[str, Any]:
     """Compute a run's report again, from its predictions alone.
 
@@ -195,7 +208,7 @@ def evaluate_run(run: Run) -> dict[str, Any]:
     Raises:
         RunError: a member's predictions are missing or damaged.
     """
-    missing = [MissingClip(**clip) for clip in run.metrics["missing"]["clips"]]
+    missing = read_missing(run)
     return make_report(
         run.predictions,
         read_members(run),

@@ -11,6 +11,7 @@ import pytest
 from cache.commit import write_whole
 from tests.trainer.run_helper import TABLE, make_run
 from trainer.runs.folder import RunError, read_members, read_run
+from trainer.runs.report import evaluate_run
 
 
 def test_a_finished_run_reads_back(tmp_path: Path) -> None:
@@ -70,3 +71,41 @@ def test_a_file_that_can_not_be_written_leaves_the_old_one(
         write_whole(tmp_path / "a.txt", "new")
     assert (tmp_path / "a.txt").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize(
+    ("file", "field", "value", "said"),
+    [
+        (
+            "run.json",
+            "warnings",
+            "none",
+            r"run\.json is damaged: warnings is 'none', expected a li",
+        ),
+        ("run.json", "members", [3], r"run\.json is damaged: members\[0\] is 3, expected a text"),
+        ("run.json", "warnings", ..., r"run\.json is damaged: warnings is missing"),
+        ("metrics.json", "title", None, r"metrics\.json is damaged: title is None, expected a te"),
+        ("metrics.json", "missing", ..., r"metrics\.json is damaged: missing is missing"),
+        ("metrics.json", "missing", {}, r"is damaged: missing\.clips is missing, expected a list"),
+        ("metrics.json", "missing", {"clips": [{}]}, r"missing\.clips\[0\]\.clip is missing, exp"),
+        ("metrics.json", "missing", {"clips": [7]}, r"missing\.clips\[0\] is 7, expected an obj"),
+    ],
+)
+def test_a_field_of_another_type_or_a_missing_one_is_damage(
+    file: str, field: str, value: object, said: str, tmp_path: Path
+) -> None:
+    """It was a KeyError or TypeError in evaluate, report and ensemble."""
+    run = make_run(tmp_path / "run")
+    info = json.loads((run / "run.json").read_text())
+    whole: dict[str, dict[str, object]] = {
+        "run.json": {**info, "members_are": "seeds", "warnings": []},
+        "metrics.json": {"title": "t", "missing": {"clips": []}},
+    }
+    if value is ...:
+        del whole[file][field]
+    else:
+        whole[file][field] = value
+    for name, values in whole.items():
+        (run / name).write_text(json.dumps(values))
+    with pytest.raises(RunError, match=said):
+        evaluate_run(read_run(run))
