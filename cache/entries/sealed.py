@@ -98,7 +98,7 @@ def read_header(path: Path, kind: str) -> Header:
         raise SealError("its header is damaged")
     if not start:
         raise LayoutError(f"it has layout {layout}, this version of avfuse {LAYOUT}")
-    if len(block) < start or padding.strip(b"\0"):
+    if len(block) < start or padding != bytes(len(padding)):
         raise SealError("its header is damaged")
     try:
         fields = parse_object(line)

@@ -40,7 +40,8 @@ class SourceCheck:
     ) -> None:
         self.path = path
         self.span = span
-        self._witness = witness_path(cache, clip) if cache is not None else None
+        self._cache = cache
+        self._clip = clip
         self._content = content
         self._found: Source | None = None
         self._hashed = False  # and not yet remembered
@@ -97,10 +98,10 @@ class SourceCheck:
         """
         if self.stamp == source.stamp:
             return source
-        if self._witness is None:
+        if self._cache is None:
             return None
         try:
-            found = read_witness(self._witness)
+            found = read_witness(witness_path(self._cache, self._clip))
         except (OSError, WitnessError):
             return None
         if (found.stamp, found.sha256) != (self.stamp, source.sha256):
@@ -110,6 +111,6 @@ class SourceCheck:
     def _remember(self) -> None:
         """Keep what the hash found; a cache that can't be written costs a hash a run."""
         self._hashed = False
-        if self._witness is not None and self._found is not None and self._found.ctime_ns:
+        if self._cache is not None and self._found is not None and self._found.ctime_ns:
             with contextlib.suppress(OSError):
-                write_witness(self._witness, self._found)
+                write_witness(witness_path(self._cache, self._clip), self._found)

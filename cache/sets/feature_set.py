@@ -121,11 +121,12 @@ class FeatureSet:
 
     def upstream_paths(self, clip: str) -> dict[str, Path]:
         """Return where the entries are that a clip's is made from, by the name of their set."""
-        found: dict[str, Path] = {}
-        for name, key in self.spec.upstream.items():
-            folder = self.cache / folder_name(name, key)
-            found[name] = folder / self.entry_path(clip).relative_to(self.folder)
-        return found
+        return {name: self._upstream_path(clip, name) for name in self.spec.upstream}
+
+    def _upstream_path(self, clip: str, name: str) -> Path:
+        own = self.entry_path(clip)
+        folder = folder_name(name, self.spec.upstream[name])
+        return self.cache / folder / own.parent.name / own.name
 
     def trusted(self, clip: str, source: Path | SourceCheck) -> EntryState | None:
         """Return the state of a clip's entry, or None if it must be made; see ``trust``."""
@@ -158,8 +159,8 @@ class FeatureSet:
             key=self.spec.key,
             source=source,
             upstream={
-                name: (upstream or {}).get(name, path)
-                for name, path in self.upstream_paths(clip).items()
+                name: (upstream or {}).get(name) or self._upstream_path(clip, name)
+                for name in self.spec.upstream
             },
             verify=verify,
         )
