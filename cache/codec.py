@@ -251,13 +251,12 @@ def _any_of(kinds: Sequence[_Type], optional: bool) -> _Type:
     def read(value: Any) -> Any:
         if value is None and optional:
             return None
-        if len(kinds) == 1:
-            return kinds[0].read(value)
         for kind in kinds:
             try:
                 return kind.read(value)
-            except _MismatchError:
-                continue
+            except _MismatchError as error:
+                if error.where and len(kinds) == 1:
+                    raise  # it says more
         _refuse(value, expected)
 
     return _Type(expected, read)

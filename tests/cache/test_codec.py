@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cache.codec import JsonFields, fields_from_json, fields_to_json
+from cache.codec import JsonFields, fields_from_json, fields_to_json, read_object
 from cache.digest import JSON
 
 
@@ -104,3 +105,37 @@ def test_a_dataclass_without_the_base_is_written_and_read_as_well() -> None:
 
     assert fields_to_json(Plain()) == {"sizes": [2, 3]}
     assert fields_from_json(Plain, {"sizes": [5, 7]}) == Plain((5, 7))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"sizes": [5, True]}, r"sizes\[1\] is True, expected a whole number"),
+        ({"sizes": [2**63]}, r"sizes\[0\] is 9223372036854775808, expected a whole number"),
+        ({"rows": [[0.5], [float("inf")]]}, r"rows\[1\]\[0\] is inf, expected a finite number"),
+        ({"by_name": {"x": {"steps": None}}}, r"by_name\['x'\]\.steps is None, expected a whole"),
+        ({"inner": {"steps": 3, "name": 5}}, r"inner\.name is 5, expected a text or null"),
+        ({"path": "a\0b"}, r"path is 'a\\x00b', expected a path"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_by_its_place(change: Any, said: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        Outer.from_json({**VALUES, **change})
+
+
+def test_what_is_no_json_object_or_no_file_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    for text, said in (
+        ("[" * 100_000, "nested too deep"),
+        ("[1]", "expected a JSON object"),
+        ('{"a": NaN}', "NaN is not a number"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=said):
+            read_object(path)
+    with pytest.raises(ValueError, match="it has 10 bytes, expected at most 9"):
+        read_object(path, most_bytes=9)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ValueError, match="it is not a file"):
+        read_object(path)

@@ -21,6 +21,7 @@ from trainer.data.folds import SplitError
 from trainer.runs.ensemble import ensemble_runs
 from trainer.runs.experiment import Protocol, run_experiment
 from trainer.runs.folder import read_run
+from trainer.runs.lock import FolderLock, RunHeldError
 from trainer.settings import load_settings
 from trainer.sweeps import cell as sweep_cell
 from trainer.sweeps.cell import CellResult, Place
@@ -92,6 +93,18 @@ def finished(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("finished") / "out"
     run(source, output)
     return output
+
+
+def test_a_sweep_into_the_folder_of_one_that_runs_changes_nothing_and_says_so(
+    source: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    with (
+        FolderLock(output),
+        pytest.raises(RunHeldError, match=f"out is being written by process {os.getpid()} on"),
+    ):
+        run(source, output)
+    assert not output.exists()
 
 
 @pytest.mark.slow
