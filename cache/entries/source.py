@@ -105,7 +105,8 @@ def read_stamp(path: Path) -> Stamp:
     # Reading a pipe or a device would block or never end.
     if not stat.S_ISREG(found.st_mode):
         raise OSError(f"{path} is not a regular file; a clip's source is one media file")
-    return Stamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+    inode = found.st_ino & (2**63 - 1)  # records hold signed numbers of 64 bits
+    return Stamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns, inode)
 
 
 def check_unchanged(path: Path, stamp: Stamp) -> None:

@@ -111,6 +111,7 @@ class SourceCheck:
     def _remember(self) -> None:
         """Keep what the hash found; a cache that can't be written costs a hash a run."""
         self._hashed = False
-        if self._cache is not None and self._found is not None and self._found.ctime_ns:
-            with contextlib.suppress(OSError):
-                write_witness(witness_path(self._cache, self._clip), self._found)
+        if self._cache is None or self._found is None or self._found.ctime_ns is None:
+            return  # a file that had only just changed is not known by its times
+        with contextlib.suppress(OSError):
+            write_witness(witness_path(self._cache, self._clip), self._found)

@@ -7,10 +7,9 @@ is lost or damaged costs a hash.
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 
+from cache.codec import read_field, read_object
 from cache.commit import make_last_folder, write_whole
 from cache.digest import canonical_json, digest_json
 from cache.entries.source import Source
@@ -59,19 +58,14 @@ def read_witness(path: Path) -> Source:
         WitnessError: it is damaged, or another clip's.
         OSError: it can't be read.
     """
-    # A pipe in its place would block, a link lead elsewhere.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     try:
-        text = os.read(descriptor, _MOST_BYTES)
-    finally:
-        os.close(descriptor)
-    try:
-        values = json.loads(text)
-        checksum = values.pop("checksum")
+        values = read_object(path, most_bytes=_MOST_BYTES)
+        checksum = values.pop("checksum", None)
         if checksum != digest_json(values):
             raise ValueError("its checksum differs")
-        if check_clip_id(values["clip"]) != path.stem:
+        if check_clip_id(read_field(values, "clip", str)) != path.stem:
             raise ValueError(f"it is of clip {values['clip']}")
-        return Source.from_json(values["source"])
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        source: Source = read_field(values, "source", Source)
+    except (ValueError, TypeError) as error:
         raise WitnessError(f"the witness {path} is damaged ({error}); delete it") from error
+    return source

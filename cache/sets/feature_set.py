@@ -16,7 +16,7 @@ from cache.entries.failure import Failure, FailureRecordError, read_failure, wri
 from cache.entries.rows import OpenEntry, open_entry
 from cache.entries.source import Source
 from cache.entries.source_check import SourceCheck
-from cache.entries.trust import Trust, trust_entry
+from cache.entries.trust import Trust, find_upstream_problem, trust_entry
 from cache.entries.writer import EntryWriter
 from cache.manifest.clip_id import check_clip_id
 from cache.sets.spec import (
@@ -244,8 +244,8 @@ class FeatureSet:
     def record_failure(self, failure: Failure) -> None:
         """Record why a clip has no entry, replacing an earlier record.
 
-        An entry that is damaged or made from another content of the file is removed: it is
-        stale for certain.
+        An entry that is damaged, or made from another content of the file or from another
+        entry than the one that is there, is removed: it is stale for certain.
 
         Raises:
             CacheWriteError: it couldn't be written.
@@ -256,10 +256,22 @@ class FeatureSet:
         try:
             make_last_folder(path)
             write_failure(path, failure)
-            if failure.source and _is_stale(entry_path, failure.source):
+            if failure.source and self._is_stale(failure.clip, failure.source):
                 remove_durably(entry_path)  # or a power cut would bring it back as current
         except OSError as error:
             raise write_error(what, path, error) from error
+
+    def _is_stale(self, clip: str, source: Source) -> bool:
+        """Whether a clip's entry is for certain of no use to a file with this content."""
+        there = {name: path for name, path in self.upstream_paths(clip).items() if path.exists()}
+        try:
+            header = read_entry_header(self.entry_path(clip))
+        except EntryError:
+            return True  # damaged, and now known not to be made again
+        except OSError:
+            return False
+        same = header.source.same_content(source)
+        return not same or bool(find_upstream_problem(header, there))
 
     def entry_paths(self) -> Iterator[Path]:
         """Yield the paths of all entries, in no particular order.
@@ -336,15 +348,6 @@ def find_set(cache: Path, name: str) -> FeatureSet:
         difference = "; ".join(spec_difference(found[0].spec, item.spec))
         lines.append(f"  {item.folder.name}" + (f": {difference}" if difference else ""))
     raise SetError("\n".join(lines))
-
-
-def _is_stale(entry_path: Path, source: Source) -> bool:
-    try:
-        return not read_entry_header(entry_path).source.same_content(source)
-    except EntryError:
-        return True  # damaged, and now known not to be made again
-    except OSError:
-        return False
 
 
 def _is_entry(name: str) -> bool:

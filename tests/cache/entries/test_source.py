@@ -3,11 +3,12 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from cache.entries import source as module
-from cache.entries.source import Source, read_source
+from cache.entries.source import Source, read_source, read_stamp
 from cache.span import Span
 
 
@@ -17,6 +18,20 @@ def test_a_source_holds_size_times_inode_and_digest(video: Path) -> None:
     digest = hashlib.sha256(b"eleven byte").hexdigest()
     assert found == Source(11, stat.st_mtime_ns, digest, 0.5, 2.0, stat.st_ctime_ns, stat.st_ino)
     assert Source.from_json(found.to_json()) == found
+
+
+@pytest.mark.usefixtures("settled")
+def test_an_inode_of_64_bits_fits_into_records(
+    video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some file systems number their files by hashes; JSON of ours holds signed numbers."""
+    real = video.stat()
+    names = ("st_mode", "st_size", "st_mtime_ns", "st_ctime_ns")
+    stat = SimpleNamespace(**{name: getattr(real, name) for name in names}, st_ino=2**64 - 1)
+    monkeypatch.setattr(Path, "stat", lambda _: stat)
+    found = read_source(video)
+    assert Source.from_json(found.to_json()) == found
+    assert found.stamp == read_stamp(video)
 
 
 def test_another_part_of_a_file_is_other_content(video: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cache.entries.entry import read_entry, read_entry_header, read_identity, verify_entry
+from cache.entries.failure import Failure
 from cache.entries.source import Source
 from cache.entries.source_check import SourceCheck
 from cache.entries.trust import Trust, trust_entry
@@ -178,3 +179,14 @@ def test_verify_tells_of_an_entry_whose_upstream_is_another_and_gc_of_a_lone_wit
     )
     remove_garbage([lone])
     assert not witness.exists()
+
+
+def test_a_failure_ends_an_entry_that_was_made_from_another_one_than_is_there(
+    made_from: FeatureSet, feature_set: FeatureSet, write_entry: WriteEntry, source: Source
+) -> None:
+    failure = Failure("a", "network", "reason", source)
+    made_from.record_failure(failure)
+    assert made_from.clip_ids() == ["a"]
+    write_entry("a", arrays_of(seed=1))
+    made_from.record_failure(failure)
+    assert made_from.clip_ids() == []

@@ -14,6 +14,7 @@ from cache.entries import writer as entry_writer
 from cache.entries.entry import EntryError, read_entry, verify_entry
 from cache.entries.source import Source
 from cache.entries.writer import EntryWriter
+from pipeline.faces.tracks import BoxSource
 from tests.cache.conftest import names_in
 
 SOURCE = Source(11, 13, "0" * 64)
@@ -202,12 +203,18 @@ def test_long_provenance_and_the_longest_clip_id_fit(tmp_path: Path) -> None:
         tmp_path / "00" / f"{clip}.h5",
         clip=clip,
         key="f" * 64,
-        source=Source(2**62, 2**62, "0" * 64, 12345.6789012345, 22345.6789012345),
+        source=Source(
+            *(2**62, 2**62, "0" * 64, 12345.6789012345, 22345.6789012345, 2**62, 2**63 - 1)
+        ),
+        upstream={"u" * 100: "0" * 64},
         provenance={"command": "x" * 200_000},
     )
     with writer:
         writer.append(times=np.arange(3.0))
-        entry = read_entry(writer.finish(missing=("é",)), verify=True)
+        sources = {source.name.lower(): 2**31 for source in BoxSource}
+        coverage = {"rungs": sources, "longest_gap_seconds": 12345.6789012345}
+        facts = {"coverage": coverage, "noted": True, "overrides": "0" * 16}
+        entry = read_entry(writer.finish(missing=("é",), facts=facts), verify=True)
     assert len(entry.provenance["command"]) == 200_000
     assert entry.missing == ("é",)
 

@@ -314,3 +314,23 @@ def test_verify_in_sittings_says_what_is_left(feature_set: FeatureSet) -> None:
     assert "expected a number and s, m or h, as in 10m" in result.output
     result = run("verify", feature_set.cache, "--for", "1h", "--sets", "resnet18")
     assert (result.exit_code, "leave out --sets" in result.output) == (2, True)
+
+
+def test_verify_names_what_was_made_from_another_entry_and_calls_it_no_damage(
+    feature_set: FeatureSet, tmp_path: Path
+) -> None:
+    heads = FeatureSet(
+        feature_set.cache, SetSpec("heads", {}, 1, upstream={"resnet18": feature_set.spec.key})
+    ).create({})
+    made_from = {"resnet18": "0" * 64}
+    source = read_source(tmp_path / "clip.mp4")
+    with heads.writer("a", source=source, provenance={}, upstream=made_from) as writer:
+        writer.append(times=np.arange(3.0))
+        path = writer.finish()
+    result = run("verify", feature_set.cache)
+    assert result.exit_code == 0
+    assert (
+        f"to be made again: {path}: clip a: it was made from another entry of resnet18 than the "
+        "one that is there; extract does it"
+    ) in result.output
+    assert json.loads(run("verify", feature_set.cache, "--json").output)["superseded"]

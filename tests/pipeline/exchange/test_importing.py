@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cache.entries.source import SourceChangedError
 from cache.sets.feature_set import FeatureSet
+from pipeline.exchange import importing
 from pipeline.exchange.arrays import GIB
 from pipeline.exchange.columns import ColumnError, choose_columns
 from pipeline.exchange.settings import ImportSettings
@@ -157,3 +159,24 @@ def test_the_real_action_units_fit_the_real_takes(data: Path, tmp_path: Path) ->
     with np.load(path) as arrays:
         expected = arrays["au"][list(arrays["clip"]).index("01-01-08-02-02-02-24")]
     assert np.array_equal(values(report, "03-01-08-02-02-02-24")[0], expected)
+
+
+@pytest.mark.parametrize("time", [1, 4])
+def test_a_source_that_is_replaced_while_it_is_imported_is_in_no_entry(
+    time: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new rows were stored as those of the old file: ``time`` counts the rows read before."""
+    path = csv(tmp_path, "clip,x", "a-1,5", "a-2,6", "b-1,7")
+    read, left = importing.make_steps, time
+
+    def replaced(*arguments: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            csv(tmp_path, "clip,x", "a-1,8", "a-2,6", "b-1,9")
+        return read(*arguments)
+
+    monkeypatch.setattr(importing, "make_steps", replaced)
+    with pytest.raises(SourceChangedError, match="changed while it was read; wait until it is"):
+        run(tmp_path, path, format="csv")
+    assert list((tmp_path / "cache").rglob("*.h5")) == []
