@@ -161,22 +161,21 @@ def test_the_real_action_units_fit_the_real_takes(data: Path, tmp_path: Path) ->
     assert np.array_equal(values(report, "03-01-08-02-02-02-24")[0], expected)
 
 
-@pytest.mark.parametrize("time", [1, 4])
 def test_a_source_that_is_replaced_while_it_is_imported_is_in_no_entry(
-    time: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The new rows were stored as those of the old file: ``time`` counts the rows read before."""
-    path = csv(tmp_path, "clip,x", "a-1,5", "a-2,6", "b-1,7")
-    read, left = importing.make_steps, time
+    """The new rows were stored as those of the old file."""
+    (tmp_path / "folder").mkdir()
+    file = tmp_path / "folder" / "a-1.npy"
+    np.save(file, VECTORS["a-1"])
+    check = importing.make_steps
 
     def replaced(*arguments: Any) -> Any:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            csv(tmp_path, "clip,x", "a-1,8", "a-2,6", "b-1,9")
-        return read(*arguments)
+        monkeypatch.undo()  # everything is read twice: checked first, and then stored
+        np.save(file, VECTORS["a-2"])
+        return check(*arguments)
 
     monkeypatch.setattr(importing, "make_steps", replaced)
     with pytest.raises(SourceChangedError, match="changed while it was read; wait until it is"):
-        run(tmp_path, path, format="csv")
+        run(tmp_path, tmp_path / "folder", ["a-1"], format="npy-folder")
     assert list((tmp_path / "cache").rglob("*.h5")) == []

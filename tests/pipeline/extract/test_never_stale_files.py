@@ -14,7 +14,10 @@ from cache.entries import source as module
 from tests.pipeline.extracting import extract as extract_by_command
 from tests.pipeline.watched_corpus import ALL, SETS, Corpus, make_corpus
 
-pytestmark = pytest.mark.usefixtures("networks_built_once", "settled")
+pytestmark = [
+    pytest.mark.usefixtures("networks_built_once", "settled"),
+    pytest.mark.slow,
+]
 
 
 @pytest.fixture
