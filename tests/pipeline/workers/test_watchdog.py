@@ -188,7 +188,7 @@ def running(program: str, core: int | None = None) -> Iterator[int]:
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        while program == SLEEP and "R" in watchdog._read_process(process.pid)[0]:
+        while program == SLEEP and watchdog._wants_a_core(Path("/proc", str(process.pid))):
             time.sleep(0.01)
         if core is not None:
             os.sched_setaffinity(process.pid, {core})
