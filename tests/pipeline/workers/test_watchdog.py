@@ -99,11 +99,12 @@ def test_a_run_that_is_stopped_for_longer_than_the_limit_has_not_hung(tmp_path: 
             while not (begun.exists() and (worker := begun.read_text())):
                 assert run.poll() is None
                 time.sleep(0.01)
-            stopped = {"parent": [run.pid], "worker": [int(worker)]}.get(who)
-            for pid in stopped or [run.pid, int(worker)]:
+            both = {"worker": int(worker), "parent": run.pid}
+            stopped = both.values() if who == "both" else [both[who]]
+            for pid in stopped:
                 os.kill(pid, signal.SIGSTOP)
             time.sleep(1.7 * LIMIT_SECONDS)
-            for pid in stopped or [run.pid, int(worker)]:
+            for pid in stopped:  # the worker first: the parent finds it at work
                 os.kill(pid, signal.SIGCONT)
             assert run.stdout is not None
             assert run.stdout.readline() == f"{who} done\n"
