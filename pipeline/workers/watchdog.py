@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 NOTE_BYTES = 16  # of a worker's note: the number of its section, and the limit, 0 outside of one
+STOPPED = {"T", "t"}  # by a signal, by a debugger
 Chunk = TypeVar("Chunk")
 _note: list[memoryview[float]] = []  # this process's own, if it is a worker
 
@@ -60,7 +61,7 @@ class Watch:
     """
 
     def __init__(self, pid: int, file: int) -> None:
-        self._pid = pid
+        self._folder = Path("/proc", str(pid))
         self._note = _map_note(file)
         self._section = 0.0
         self._running_seconds = 0.0
@@ -82,29 +83,27 @@ class Watch:
     def _running(self, seconds: float) -> float:
         """Return how much of the time since the last look was the worker's own."""
         try:
-            states, cpu_seconds = _read_process(self._pid)
+            state, *_, of_program, of_system = _read_stat(self._folder)[:13]
+            before = self._cpu_seconds
+            self._cpu_seconds = (int(of_program) + int(of_system)) / os.sysconf("SC_CLK_TCK")
+            used = 0.0 if before is None else self._cpu_seconds - before
+            if state in STOPPED:
+                return 0.0
+            if used < seconds and _wants_a_core(self._folder):
+                return used
         except OSError:  # only Linux tells
-            return seconds
-        before, self._cpu_seconds = self._cpu_seconds, cpu_seconds
-        if states & {"T", "t"}:  # stopped
-            return 0.0
-        if "R" not in states:  # it waits, and for no core
-            return seconds
-        return 0.0 if before is None else min(seconds, cpu_seconds - before)
+            pass
+        return seconds
 
 
 def _map_note(file: int) -> memoryview[float]:
     return memoryview(mmap.mmap(file, NOTE_BYTES)).cast("d")
 
 
-def _read_process(pid: int) -> tuple[set[str], float]:
-    """Return the states of a process's threads, and the CPU seconds of all that it ever had."""
-    folder = Path("/proc", str(pid))
-    states = {_read_stat(thread / "stat")[0] for thread in (folder / "task").iterdir()}
-    ticks = _read_stat(folder / "stat")[11:13]  # for the program and for the system
-    return states, sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+def _wants_a_core(process: Path) -> bool:
+    return any(_read_stat(thread)[0] == "R" for thread in (process / "task").iterdir())
 
 
-def _read_stat(path: Path) -> list[str]:
-    """Return the fields after the name, which may hold anything."""
-    return path.read_text().rpartition(")")[2].split()
+def _read_stat(folder: Path) -> list[str]:
+    """Return what Linux says of a process or thread, from its state on; the name holds anything."""
+    return (folder / "stat").read_text().rpartition(")")[2].split()

@@ -68,7 +68,7 @@ def work(clip: Clip) -> str:
         return Parcel(clip.folder)  # type: ignore[return-value]  # a str once it has arrived
     if "sleep" in clip.id:
         (Path(clip.folder) / "pid").write_text(str(os.getpid()))
-        ctypes.PyDLL(None).sleep(60)  # it keeps the interpreter's lock, as a decoder may
+        ctypes.PyDLL(None).sleep(600)  # it keeps the interpreter's lock, as a decoder may
     if clip.id.startswith("grow"):
         grown.append(b"x" * 211_000_000)
         time.sleep(1.1)
@@ -173,14 +173,13 @@ def test_work_that_loads_pytorch_late_has_the_threads_of_a_worker_all_the_same()
 @pytest.mark.slow
 def test_workers_outlive_the_thread_that_started_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """Linux ends what asked for it with the thread that started it, not with the process."""
-    started: list[EarlyWorkers] = []
-    module = "tests.pipeline.workers.test_pool"
-    thread = threading.Thread(target=lambda: started.append(EarlyWorkers(1, load=module)))
+    stream = map_clips(work, [Clip("a"), Clip("b"), Clip("c")], jobs=1, failed=failed)
+    results: list[str] = []
+    thread = threading.Thread(target=lambda: results.append(next(stream)))
     thread.start()
     thread.join()
     monkeypatch.delattr("pipeline.workers.pool._start_worker")  # no other takes its place
-    with started[0] as early:
-        assert list(map_clips(work, [Clip("a")], jobs=1, failed=failed, early=early)) == ["a done"]
+    assert results + list(stream) == ["a done", "b done", "c done"]
 
 
 @pytest.mark.slow

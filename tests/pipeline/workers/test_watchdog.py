@@ -99,11 +99,12 @@ def test_a_run_that_is_stopped_for_longer_than_the_limit_has_not_hung(tmp_path: 
             while not (begun.exists() and (worker := begun.read_text())):
                 assert run.poll() is None
                 time.sleep(0.01)
-            stopped = {"parent": [run.pid], "worker": [int(worker)]}.get(who)
-            for pid in stopped or [run.pid, int(worker)]:
+            both = {"worker": int(worker), "parent": run.pid}
+            stopped = both.values() if who == "both" else [both[who]]
+            for pid in stopped:
                 os.kill(pid, signal.SIGSTOP)
             time.sleep(1.7 * LIMIT_SECONDS)
-            for pid in stopped or [run.pid, int(worker)]:
+            for pid in stopped:  # the worker first: the parent finds it at work
                 os.kill(pid, signal.SIGCONT)
             assert run.stdout is not None
             assert run.stdout.readline() == f"{who} done\n"
@@ -188,7 +189,7 @@ def running(program: str, core: int | None = None) -> Iterator[int]:
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        while program == SLEEP and "R" in watchdog._read_process(process.pid)[0]:
+        while program == SLEEP and watchdog._wants_a_core(Path("/proc", str(process.pid))):
             time.sleep(0.01)
         if core is not None:
             os.sched_setaffinity(process.pid, {core})
