@@ -18,11 +18,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.workers import watchdog
-from pipeline.workers.pool import WorkerDied, map_clips
+from pipeline.workers.pool import LOOK_SECONDS, WorkerDied, map_clips
 from pipeline.workers.watchdog import NOTE_BYTES, Watch, be_watched, guarded, time_limit
 
 ROOT = Path(__file__).parent.parent.parent.parent
-LIMIT_SECONDS = 1.0
+LIMIT_SECONDS = 1.5
 SPIN = "print(flush=True)\nwhile True: pass"
 SLEEP = "import time; print(flush=True); time.sleep(60)"
 PARENT = """
@@ -58,20 +58,20 @@ def _spin_in_c(clip: Clip) -> Iterator[int]:
     yield 1
 
 
-def _take_a_third(clip: Clip) -> Iterator[int]:
-    """Take a third of the limit in pieces, in which a process that goes on notices that it does."""
+def _take_half(clip: Clip) -> Iterator[int]:
+    """Take half of the limit in pieces, in which a process that goes on notices that it does."""
     Path(clip.folder, clip.id).write_text(str(os.getpid()))
     for _ in range(30):
-        time.sleep(LIMIT_SECONDS / 90)
+        time.sleep(LIMIT_SECONDS / 60)
     yield 1
 
 
 DECODERS = {
     "waits": _wait_in_c,
     "spins": _spin_in_c,
-    "parent": _take_a_third,
-    "worker": _take_a_third,
-    "both": _take_a_third,
+    "parent": _take_half,
+    "worker": _take_half,
+    "both": _take_half,
 }
 
 
@@ -99,11 +99,12 @@ def test_a_run_that_is_stopped_for_longer_than_the_limit_has_not_hung(tmp_path: 
             while not (begun.exists() and (worker := begun.read_text())):
                 assert run.poll() is None
                 time.sleep(0.01)
+            time.sleep(1.5 * LOOK_SECONDS)  # the parent has seen it begin
             both = {"worker": int(worker), "parent": run.pid}
             stopped = both.values() if who == "both" else [both[who]]
             for pid in stopped:
                 os.kill(pid, signal.SIGSTOP)
-            time.sleep(1.7 * LIMIT_SECONDS)
+            time.sleep(1.3 * LIMIT_SECONDS)
             for pid in stopped:  # the worker first: the parent finds it at work
                 os.kill(pid, signal.SIGCONT)
             assert run.stdout is not None
