@@ -155,7 +155,8 @@ def _is_understood(error: Exception, refusals: tuple[type[Exception], ...]) -> b
     """Whether an error says what couldn't be done with which file."""
     if isinstance(error, (CacheWriteError, *refusals)):
         return True
-    return isinstance(error, OSError) and bool(error.filename)
+    # Without a number it is a sentence of ours.
+    return isinstance(error, OSError) and (error.errno is None or bool(error.filename))
 
 
 def _is_left_over(path: Path) -> bool:
