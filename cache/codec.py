@@ -21,6 +21,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, Self, TypeVar
 
+from cache.commit import named_errors
+
 T = TypeVar("T")
 MOST_BYTES = 256 << 20  # of a JSON file; a run of a million clips has less
 _WIDEST = 1 << 63  # whole numbers are less, so that they fit everywhere
@@ -134,15 +136,16 @@ def read_object(path: Path, *, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
         ValueError: it is no JSON object, no regular file, or longer than ``most_bytes``.
         OSError: it can't be read.
     """
-    # A pipe would block until somebody writes to it.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError("it is not a file")
-        if status.st_size > most_bytes:
-            raise ValueError(f"it has {status.st_size} bytes, expected at most {most_bytes}")
-        return parse_object(file.read(most_bytes))
+    with named_errors(path):
+        # A pipe would block until somebody writes to it.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise ValueError("it is not a file")
+            if status.st_size > most_bytes:
+                raise ValueError(f"it has {status.st_size} bytes, expected at most {most_bytes}")
+            return parse_object(file.read(most_bytes))
 
 
 def _encode(value: Any) -> Any:

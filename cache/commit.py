@@ -135,12 +135,12 @@ def make_folder(folder: Path) -> None:
     Raises:
         OSError: it can't be created.
     """
-    new = not folder.is_dir()
-    if new:
+    made = not folder.is_dir()
+    if made:
         if not folder.parent.is_dir():
             make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
-    _sync_name(folder, new=new)
+    _sync_name(folder, made=made)
 
 
 def make_last_folder(path: Path) -> None:
@@ -152,38 +152,42 @@ def make_last_folder(path: Path) -> None:
     Raises:
         OSError: it can't be created.
     """
-    new = not path.parent.is_dir()
-    if new:
+    made = not path.parent.is_dir()
+    if made:
         path.parent.mkdir(exist_ok=True)
-    for folder in path.parents[:3]:
-        _sync_name(folder, new=new)
+    _sync_name(path.parent, made=made)
+    for folder in path.parents[1:3]:
+        _sync_name(folder)
 
 
 _NAMED: set[tuple[int, int]] = set()  # device and inode of folders whose name is durable
 
 
-def _sync_name(folder: Path, *, new: bool = False) -> None:
-    """Flush a folder's name, once a process: who made it, maybe a moment ago, may not have yet.
+def _sync_name(folder: Path, *, made: bool = False) -> None:
+    """Flush the name of a folder: one just made, or, once a process, one that was there.
 
-    A new folder may have got the number of one that is gone.
+    Who made it, maybe a moment ago, may not have flushed it yet.
     """
     status = folder.stat()
     identity = (status.st_dev, status.st_ino)
-    if identity in _NAMED and not new:
-        return
-    with contextlib.suppress(PermissionError):  # above may be what only its owner reads
-        sync_folder(folder.parent)
-    _NAMED.add(identity)
+    if made or identity not in _NAMED:
+        try:
+            sync_folder(folder.parent)
+        except PermissionError:  # who made it could read what is above
+            if made:
+                raise
+            return
+        _NAMED.add(identity)
 
 
 def remove_durably(path: Path) -> None:
-    """Remove a file, if it is there, so that no power cut brings it back.
+    """Remove a file so that no power cut brings it back; one that is gone may not be flushed yet.
 
     Raises:
         OSError: it can't be removed.
     """
+    path.unlink(missing_ok=True)
     with contextlib.suppress(FileNotFoundError):
-        path.unlink()
         sync_folder(path.parent)
 
 
@@ -228,14 +232,26 @@ def sync_folder(folder: Path) -> None:
     Raises:
         OSError: the disk refuses.
     """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    with named_errors(folder):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            if error.errno not in _NO_FOLDER_SYNC:
+                raise
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def named_errors(path: Path) -> Iterator[None]:
+    """Name the file in an error of the system; one of a file that is open already names none."""
     try:
-        os.fsync(descriptor)
+        yield
     except OSError as error:
-        if error.errno not in _NO_FOLDER_SYNC:
-            raise
-    finally:
-        os.close(descriptor)
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 @dataclass(frozen=True, slots=True)

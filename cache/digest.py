@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from cache.commit import named_errors
+
 if TYPE_CHECKING:
     from hashlib import _Hash
 
@@ -59,7 +61,7 @@ def digest_file(path: Path, *, start: int = 0) -> str:
         OSError: the file can't be read.
     """
     digest = hashlib.sha256()
-    with path.open("rb", buffering=0) as file:
+    with named_errors(path), path.open("rb", buffering=0) as file:
         file.seek(start)
         while block := file.read(READ_BYTES):
             digest.update(block)

@@ -37,14 +37,14 @@ NETWORKS = {"extractors", "extractors/weights", "extractors/running"}
 STAGE_ONE = {"pipeline/faces", "pipeline/media", "pipeline/workers"}
 MAY_IMPORT: dict[str, set[str]] = {
     "cache/cells": set(),
-    "cache/digest": set(),
-    "cache/codec": set(),
+    "cache/digest": {"cache/commit"},
+    "cache/codec": {"cache/commit"},
     "cache/signals": set(),
     "cache/progress": {"cache/wording"},
     "cache/span": set(),
     "cache/version": set(),
     "cache/wording": set(),
-    "cache/commit": {"cache/signals", "cache/digest"},
+    "cache/commit": {"cache/signals"},
     "cache/settings": {"cache/codec"},
     "cache/manifest": CACHE_TOOLS,
     "cache/entries": {*CACHE_TOOLS, "cache/manifest"},

@@ -12,6 +12,7 @@ made from another states the other's, and is of use only beside that one.
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,7 @@ import h5py
 import numpy as np
 
 from cache.codec import JsonFields, fields_from_json, parse_json
-from cache.commit import CacheWriteError
+from cache.commit import CacheWriteError, named_errors
 from cache.digest import JSON, digest_array, digest_json
 from cache.entries.coverage import read_coverage
 from cache.entries.datasets import find_datasets
@@ -324,10 +325,12 @@ def _read(
 def _damage_named(path: Path) -> Iterator[None]:
     """Turn what damage looks like from inside HDF5 and JSON into an error that names the clip."""
     try:
-        yield
-    except FileNotFoundError:
-        raise
+        with named_errors(path):
+            yield
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        # The system's errors are no damage, but for a place that only a damaged file sends it to.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
         raise _damaged(path, error) from error
 
 

@@ -23,7 +23,7 @@ from typing import Any, Self, TypeVar
 import h5py
 
 from cache.codec import parse_object, read_field
-from cache.commit import sync_folder, temporary_path, write_error
+from cache.commit import named_errors, sync_folder, temporary_path, write_error
 from cache.digest import JSON, canonical_json, digest_file
 from cache.entries.sink import Sink
 from cache.signals import hold_signals
@@ -80,12 +80,13 @@ def read_header(path: Path, kind: str) -> Header:
     """
     # Plain descriptors: ten thousand headers are read for one `cache status`.
     # A pipe would block until somebody writes to it.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        block = os.read(descriptor, HEADER_BYTES)
-        status = os.fstat(descriptor)
-    finally:
-        os.close(descriptor)
+    with named_errors(path):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            block = os.read(descriptor, HEADER_BYTES)
+            status = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
     first = block.partition(b"\n")[0]
     match = _FIRST_LINE.fullmatch(first)
     if match is None or match[1] != kind.encode():

@@ -19,6 +19,7 @@ import h5py
 import numpy as np
 
 from cache.codec import JsonFields
+from cache.commit import named_errors
 from cache.entries.sealed import HEADER_BYTES, Header, SealError
 
 PAGE = 4096
@@ -131,7 +132,7 @@ def _read_stretch(path: Path, offset: int, into: np.ndarray, *, verify: bool) ->
     """Fill (n,) uint8 from a place of a file; the sums of its pages if they are wanted."""
     view = memoryview(into.data)
     sums = []
-    with path.open("rb", buffering=0) as file:
+    with named_errors(path), path.open("rb", buffering=0) as file:
         file.seek(offset)
         for start in range(0, len(into), _CHUNK):
             part = view[start : start + _CHUNK]
@@ -173,7 +174,7 @@ def _sum_pages(part: np.ndarray) -> bytes:
 
 def _digest_rest(path: Path, offset: int, size: int) -> str:
     digest = hashlib.sha256()
-    with path.open("rb", buffering=0) as file:
+    with named_errors(path), path.open("rb", buffering=0) as file:
         for start, end in (
             (HEADER_BYTES, offset),
             (offset + size, os.fstat(file.fileno()).st_size),

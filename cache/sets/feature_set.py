@@ -262,14 +262,12 @@ class FeatureSet:
             raise write_error(what, path, error) from error
 
     def _is_stale(self, clip: str, source: Source) -> bool:
-        """Whether a clip's entry is for certain of no use to a file with this content."""
+        """Whether a clip's entry is gone, or for certain of no use to a file with this content."""
         there = {name: path for name, path in self.upstream_paths(clip).items() if path.exists()}
         try:
             header = read_entry_header(self.entry_path(clip))
-        except EntryError:
-            return True  # damaged, and now known not to be made again
-        except OSError:
-            return False
+        except (FileNotFoundError, EntryError):
+            return True  # gone, or damaged and now known not to be made again
         same = header.source.same_content(source)
         return not same or bool(find_upstream_problem(header, there))
 

@@ -162,6 +162,13 @@ def _files(feature_set: FeatureSet) -> Iterator[_File]:
 
 def _find_damage(file: _File) -> Damage | None:
     try:
+        return _read_through(file)
+    except OSError as error:
+        return Damage(file.kind, file.path, str(error))
+
+
+def _read_through(file: _File) -> Damage | None:
+    try:
         if file.kind == "entry":
             header = verify_entry(file.path)
             if header.key != file.key:
@@ -183,7 +190,7 @@ def _find_damage(file: _File) -> Damage | None:
         return None  # a pack of another version, whole or not; it is built anew
     except SealError as error:
         return Damage(file.kind, file.path, f"pack {file.path} is damaged: {error}")
-    except (EntryError, FailureRecordError, WitnessError, OSError) as error:
+    except (EntryError, FailureRecordError, WitnessError) as error:
         return Damage(file.kind, file.path, str(error))
     return None
 
@@ -211,9 +218,9 @@ def _remove_damaged(cache: Path, damage: list[Damage], files: Sequence[_File]) -
     removed: list[Path] = []
     for number, item in enumerate(damage):
         file = by_path.get(item.path)
-        if file is None or _find_damage(file) is None:
-            continue  # another process has replaced it by a whole one
         try:
+            if file is None or _read_through(file) is None:
+                continue  # another process has replaced it by a whole one
             if leads_out(cache, item.path):
                 raise OSError("a folder above it is a link out of the cache")
             item.path.unlink(missing_ok=True)

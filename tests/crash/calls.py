@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import errno
+import fcntl
 import io
 import os
 from collections.abc import Callable, Iterator
@@ -21,7 +22,8 @@ import pytest
 from tests.crash.disk import ROOT, Enter, Flush, Leave, Mark, Move, Resize, Step, Write
 
 BY_PATH = ("stat", "lstat", "listdir", "scandir", "mkdir", "rmdir", "unlink", "remove", "truncate")
-BY_DESCRIPTOR = ("read", "pread", "write", "pwrite", "fsync", "fdatasync", "ftruncate", "fstat")
+# Not fstat: the state of an open file is in memory.
+BY_DESCRIPTOR = ("read", "pread", "write", "pwrite", "fsync", "fdatasync", "ftruncate")
 # Errors that a call may meet; any of them EIO.
 NO_ROOM = ("create", "write", "pwrite", "mkdir", "rename", "replace", "fsync", "ftruncate")
 CHANGES = (*NO_ROOM, "unlink", "remove", "rmdir", "link")
@@ -236,7 +238,9 @@ class Watch:
         def call(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
             place = self.place(path, dir_fd)
             if place is None:
-                return real(path, flags, mode, dir_fd=dir_fd)
+                descriptor = real(path, flags, mode, dir_fd=dir_fd)
+                self._open.pop(descriptor, None)  # closed past the watch
+                return descriptor
             creates = bool(flags & os.O_CREAT) and place not in self._nodes
             self.meet("create" if creates else "open", path)
             descriptor = real(path, flags, mode, dir_fd=dir_fd)
@@ -254,9 +258,11 @@ class Watch:
             if descriptor not in self._open:
                 real(descriptor)
                 return
+            writable = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
             del self._open[descriptor]
             real(descriptor)  # Linux closes it, whatever it says
-            self.meet("close")
+            if writable:  # of what was only read nothing is left to fail
+                self.meet("close")
 
         return call
 
@@ -270,7 +276,7 @@ class Watch:
             newline: str | None = None,
             **named: Any,
         ) -> Any:
-            if isinstance(file, int) or self.place(file) is None:
+            if self.place(file) is None:
                 return real(file, mode, buffering, encoding, errors, newline, **named)
             raw = _File(file, mode.replace("b", "").replace("t", ""))
             if buffering == 0:
@@ -295,7 +301,8 @@ class _File(io.FileIO):
     """A file whose calls go through ``os``."""
 
     def __init__(self, path: Any, mode: str) -> None:
-        self.descriptor = os.open(path, _FLAGS[mode] | os.O_CLOEXEC, 0o666)
+        is_open = isinstance(path, int)
+        self.descriptor = path if is_open else os.open(path, _FLAGS[mode] | os.O_CLOEXEC, 0o666)
         try:
             super().__init__(self.descriptor, mode, closefd=False)
         except BaseException:

@@ -70,7 +70,11 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """A flush of a file or folder; one that failed leaves all before it in doubt for good."""
+    """A flush of a file or folder.
+
+    One of a file that failed leaves the writes before it in doubt for good: Linux may drop them
+    and call the next flush a success. A folder's changes wait in the journal for another try.
+    """
 
     node: int
     failed: bool = False
@@ -148,7 +152,8 @@ class Disk:
         if log is None:
             return
         if flush.failed:
-            log.in_doubt.update(log.open())
+            if flush.node in self.contents:
+                log.in_doubt.update(log.open())
             return
         log.certain.update(number for number in log.open() if number not in log.in_doubt)
         if not log.open():

@@ -15,11 +15,11 @@ import numpy as np
 from cache.commit import temporary_writer
 from cache.digest import digest_json
 from cache.entries.failure import Failure
-from cache.entries.sealed import SealError, read_header, verify_body
+from cache.entries.sealed import read_header, verify_body
 from cache.entries.source import Source
 from cache.manifest.clip import Clip
-from cache.packs.pack import PackError, find_packs, open_pack
-from cache.sets.feature_set import FeatureSet, SetError, SetSpec, list_sets
+from cache.packs.pack import find_packs, open_pack
+from cache.sets.feature_set import FeatureSet, SetSpec, list_sets
 from cache.sets.scan import REMOVED, NotACacheError, find_temporaries
 from cache.upkeep.gc import find_garbage, remove_garbage
 from cache.upkeep.verify import verify_cache
@@ -224,23 +224,23 @@ def _two_sets(root: Path, outside: Path) -> None:
     commit(the_set(root, SetSpec("faces", {}, version=1)).create({}))
 
 
-READING = (SetError, PackError, SealError)
 OPERATIONS = [
     _cache_operation("entry", commit, _both),
-    _cache_operation("entry in a new shard", commit),
+    _cache_operation("entry in a new shard", commit, every=3),
     _cache_operation(
         "entry over another", lambda s: commit(s, seed=2, source=NEW), lambda s: commit(s)
     ),
     _cache_operation("entry over a failure", commit, lambda s: fail(s, "it was cut off")),
-    Operation("first entry of a set", _first_of_a_set, look, tidy=tidy, refusals=READING),
+    Operation("first entry of a set", _first_of_a_set, look, tidy=tidy),
     Operation(
         "entry in a shard just made",
         _beside_a_new_shard,
         look,
         lambda root, _: make_set(root) and None,
         tidy=tidy,
+        every=3,
     ),
-    Operation("entry in a set just made", _beside_a_new_set, look, _set_aside, tidy=tidy),
+    Operation("entry in a set just made", _beside_a_new_set, look, _set_aside, tidy=tidy, every=3),
     _cache_operation("failure", lambda s: fail(s, "it is empty")),
     _cache_operation(
         "failure over another", lambda s: fail(s, "it is empty"), lambda s: fail(s, "cut off")
@@ -254,15 +254,15 @@ OPERATIONS = [
         _damage_set,
         tidy=partial(tidy, may_be=("broken set",)),
     ),
-    _cache_operation("pack", _pack, _both, refusals=READING),
+    _cache_operation("pack", _pack, _both, every=2),
     _cache_operation(
         "pack built anew",
         _pack,
         _pack_and_replace,
-        refusals=READING,
         tidy=partial(tidy, may_be=("stale pack",)),
+        every=5,
     ),
-    Operation("import", _import, look, surround=_write_features, tidy=tidy, refusals=READING),
+    Operation("import", _import, look, surround=_write_features, tidy=tidy, every=5),
     Operation(
         "extract",
         _extract,
@@ -270,7 +270,7 @@ OPERATIONS = [
         surround=_write_clips,
         tidy=tidy,
         refusals=(CacheFullError,),
-        every=7,
+        every=9,
     ),
-    Operation("gc --set", _remove_set, look, _two_sets, tidy=tidy),
+    Operation("gc --set", _remove_set, look, _two_sets, tidy=tidy, every=5),
 ]

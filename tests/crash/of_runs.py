@@ -185,7 +185,7 @@ OPERATIONS = [
         surround=_make_corpus,
         again=functools.partial(_go_on, _train),
         refusals=(RunError,),
-        every=20,
+        every=33,
     ),
     Operation(
         "train --overwrite",
@@ -194,7 +194,7 @@ OPERATIONS = [
         _train_other,
         again=functools.partial(_go_on, _train),
         refusals=(RunError,),
-        every=20,
+        every=33,
     ),
     Operation(
         "finetune",
@@ -202,6 +202,6 @@ OPERATIONS = [
         _look_at_finetuning,
         again=functools.partial(_go_on, _finetune),
         refusals=(RunError,),
-        every=20,
+        every=33,
     ),
 ]

@@ -26,7 +26,8 @@ class Operation:
         tidy: looks after what a cut has left, as a user would, and raises if that goes wrong.
         again: the command that a user repeats; ``act`` if None.
         refusals: errors with a sentence that an I/O error may end in, besides OSError.
-        every: an end is tried for each so many-th state, a fault at each so many-th call.
+        every: an end is tried for each so many-th state, a fault at each so many-th call; 0 for
+            no end, and every fault.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """States that a power cut may leave of an operation: build each, open it, and see that it is right.
 
-What can be seen after a cut must be what could be seen at some moment of the undisturbed operation,
-after the last promise of durability and before the cut. That is asked of each thing by itself.
+What can be seen after a cut must be what the last promise of durability before it says, or what the
+next one says, of each thing by itself. The same goes for what other processes see without a cut.
 """
 
 from __future__ import annotations
@@ -72,7 +72,6 @@ class States:
         recording: of it.
         folder: an empty one to build states in.
         outside: what is not watched.
-        every: an end is tried for each so many-th state; 0 for none.
 
     Attributes:
         built: states that the model gave, many of them alike.
@@ -84,7 +83,6 @@ class States:
     recording: Recording
     folder: Path
     outside: Path
-    every: int
     built: int = 0
     opened: int = 0
     ended: int = 0
@@ -95,22 +93,28 @@ class States:
         Raises:
             AssertionError: one is wrong; says which, and after which call.
         """
+        steps = self.recording.steps
         disk = Disk(self.recording.start)
-        undisturbed = [self.look(disk.now())]
+        promises = [self.look(disk.now())]
+        for step in steps:
+            disk.apply(step)
+            if isinstance(step, Mark):
+                promises.append(self.look(disk.now()))
+        promises.append(self.look(disk.now()))
+        disk = Disk(self.recording.start)
         done: set[Any] = set()
         promised = 0
-        for number, step in enumerate([None, *self.recording.steps]):
+        for number, step in enumerate([None, *steps]):
             if step is not None:
                 disk.apply(step)
-                undisturbed.append(self.look(disk.now()))
-                if isinstance(step, Mark):
-                    promised = number
-            for tree in disk.after_cut():
+                promised += isinstance(step, Mark)
+            allowed = promises[promised : promised + 2]
+            for tree in (disk.now(), *disk.after_cut()):
                 self.built += 1
                 key = (promised, self._told_apart(tree))
                 if key not in done:
                     done.add(key)
-                    self._check(tree, undisturbed, promised, number)
+                    self._check(tree, allowed, number)
 
     def _told_apart(self, tree: Tree) -> frozenset[tuple[str, Any]]:
         """Return what tells a state from others: not what is in files of temporary names."""
@@ -137,7 +141,7 @@ class States:
         write_tree(tree, path, self.recording.times)
         return path
 
-    def _check(self, tree: Tree, undisturbed: Sequence[Seen], promised: int, number: int) -> None:
+    def _check(self, tree: Tree, allowed: Sequence[Seen], number: int) -> None:
         steps = self.recording.steps
         last = steps[number - 1] if number else "nothing"
         where = f"{self.operation.name}: cut after step {number} of {len(steps)} ({last!r:.120})"
@@ -145,13 +149,13 @@ class States:
         self.opened += 1
         try:
             seen = self.look(tree)
-            window = undisturbed[promised:]
-            for name in {*seen, *(name for one in window for name in one)}:
-                allowed = [one.get(name) for one in window]
-                assert seen.get(name) in allowed, f"{name}: {seen.get(name)} not in {allowed}"
+            for name in {*seen, *(name for one in allowed for name in one)}:
+                values = [one.get(name) for one in allowed]
+                assert seen.get(name) in values, f"{name}: {seen.get(name)} not in {values}"
             path = self._build(tree)
             self.operation.tidy(path)
-            if self.every and self.opened % self.every == 0:
+            every = 1 if EXHAUSTIVE else self.operation.every
+            if every and self.opened % every == 0:
                 self.ended += 1
                 (self.operation.again or self.operation.act)(path, self.outside, lambda: None)
                 after = self.operation.look(path)

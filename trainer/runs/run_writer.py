@@ -45,6 +45,7 @@ from trainer.training.identity import check_identity
 _FILES = (CONFIG, METRICS, PREDICTIONS, HISTORY, ENTRIES, CONFUSION, CURVES)
 _FOLDERS = {CHECKPOINTS: ("*.safetensors", "*.progress"), MEMBERS: ("*.csv",)}
 _KEPT_ON_RESUME = (HISTORY, CHECKPOINTS)
+_WRITTEN_HERE: set[Path] = set()  # run folders that this process writes
 # What a run can differ in from the one that a folder holds, besides its settings.
 MAX_VALUES_SHOWN = 100  # characters; digests and lists of sets are longer
 _COMPARED = {
@@ -94,12 +95,15 @@ class RunWriter:
     ) -> None:
         held = lock or FolderLock(path)
         self._own_lock = None if lock else held
+        self._place: Path | None = None  # once it is written
         self.path = path
         try:
             check_writable(path, overwrite=overwrite, resume=resume)
             if resume and (path / INFO).exists():
                 there = read_json(path / INFO).get("identity")
                 check_identity(path, there, info.get("identity"))
+            self._place = path.resolve()
+            _WRITTEN_HERE.add(self._place)
             self._begin(info, resume=resume, alone=held.is_held)
         except BaseException:
             self._release()
@@ -139,8 +143,7 @@ class RunWriter:
         for folder in ("", *_FOLDERS):
             if (path / folder).is_dir():
                 sync_folder(path / folder)
-        self.info.update(info)
-        self._write_info()
+        self._write_info(**info)
 
     def __enter__(self) -> Self:
         return self
@@ -154,12 +157,13 @@ class RunWriter:
         try:
             # Runs that are made together: an error in one does not undo another that is finished.
             if error is not None and self.info["state"] != "finished":
-                self.info.update(state="failed", reason=f"{type(error).__name__}: {error}")
-                self._write_info()
+                self._write_info(state="failed", reason=f"{type(error).__name__}: {error}")
         finally:
             self._release()
 
     def _release(self) -> None:
+        if self._place is not None:
+            _WRITTEN_HERE.discard(self._place)
         if self._own_lock is not None:
             self._own_lock.release()
 
@@ -184,11 +188,12 @@ class RunWriter:
     def finish(self, metrics: Mapping[str, Any], **info: Any) -> None:
         """Write the metrics, then mark the run finished."""
         self.write(format_json(metrics), METRICS)
-        self.info.update(info, state="finished", finished=utc_now())
-        self._write_info()
+        self._write_info(**info, state="finished", finished=utc_now())
 
-    def _write_info(self) -> None:
-        self.write(format_json(self.info), INFO)
+    def _write_info(self, **news: Any) -> None:
+        """Write ``run.json``; what is new counts once it is there."""
+        self.write(format_json({**self.info, **news}), INFO)
+        self.info.update(news)
 
 
 def check_writable(path: Path, *, overwrite: bool, resume: bool = False) -> None:
@@ -213,7 +218,7 @@ def check_writable(path: Path, *, overwrite: bool, resume: bool = False) -> None
     except RunError:
         info = {"state": "damaged"}
     state = info.get("state")
-    if state == "running" and (pid := _find_live_writer(info)):
+    if state == "running" and (pid := _find_live_writer(path, info)):
         raise RunHeldError(
             f"{path} is being written by process {pid}; wait for it or choose another folder"
         )
@@ -237,10 +242,13 @@ def state_of_same(path: Path, info: Mapping[str, Any]) -> str | None:
     Args:
         path: the folder.
         info: first contents of ``run.json`` of the run that is to be there.
+
+    Raises:
+        OSError: what is there can't be read.
     """
     try:
         there = read_json(path / INFO)
-    except (RunError, OSError):
+    except (RunError, FileNotFoundError):
         return None  # none, or damaged: replaced either way
     return str(there.get("state")) if there.get("identity") == info.get("identity") else None
 
@@ -261,6 +269,7 @@ def find_same(
 
     Raises:
         RunError: the folder holds another run, and ``replace`` is false; what differs is named.
+        OSError: what is there can't be read.
     """
     state = state_of_same(path, info)
     if state is None and not replace and (path / INFO).exists():
@@ -322,14 +331,17 @@ def _flat(values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
     return flat
 
 
-def _find_live_writer(info: Mapping[str, Any]) -> int | None:
-    """Return the number of the process that began a run if it is known to run still.
+def _find_live_writer(path: Path, info: Mapping[str, Any]) -> int | None:
+    """Return the number of the process that began a run if it is known to write it still.
 
     Args:
+        path: the run folder.
         info: the contents of ``run.json``.
     """
     try:
         writer = fields_from_json(Writer, info.get("writer"))
     except (TypeError, ValueError):
         return None  # none is named, or no process can be it
+    if writer == this_writer():  # one that failed, maybe before it could say so, is over
+        return writer.pid if path.resolve() in _WRITTEN_HERE else None
     return writer.pid if is_alive(writer) else None
