@@ -11,7 +11,7 @@ from cache.digest import JSON
 from cache.entries.coverage import CorpusCoverage, Coverage, add_coverage, read_coverage
 from cache.entries.entry import EntryError, read_entry_header
 from cache.entries.sealed import SealError
-from cache.packs.pack import find_packs, pack_problem
+from cache.packs.pack import PackVerdict, find_packs, judge_pack
 from cache.sets.feature_set import FeatureSet, list_sets
 from cache.sets.scan import (
     check_cache,
@@ -84,6 +84,8 @@ class CacheStatus:
         packs: number of packs.
         pack_bytes: their size.
         stale_packs: names of packs that can't be used as they are, and why.
+        touched_packs: number of packs whose entries were copied or touched since; they hold what
+            the entries hold, and are used as they are.
         temporaries: number of temporary files, of writers dead or alive.
         removed: number of sets whose removal was cut short.
     """
@@ -94,6 +96,7 @@ class CacheStatus:
     packs: int
     pack_bytes: int
     stale_packs: Mapping[str, str]
+    touched_packs: int
     temporaries: int
     removed: int
 
@@ -121,32 +124,42 @@ def read_status(cache: Path, clips: Sequence[str] | None = None) -> CacheStatus:
     check_cache(cache)
     sets = list_sets(cache)
     packs = find_packs(cache)
+    verdicts = judge_packs(packs, sets)
     return CacheStatus(
         cache=cache,
         sets=tuple(_read_set(item, sets, clips) for item in sets),
         broken={folder.name: reason for folder, reason in find_broken_sets(cache)},
         packs=len(packs),
         pack_bytes=count_bytes((cache / "packs").resolve()),
-        stale_packs=find_stale_packs(packs, sets),
+        stale_packs=find_stale_packs(verdicts),
+        touched_packs=count_touched_packs(verdicts),
         temporaries=sum(1 for _ in find_temporaries(cache)),
         removed=len(find_removed(cache)),
     )
 
 
-def find_stale_packs(packs: Sequence[Path], sets: Sequence[FeatureSet]) -> dict[str, str]:
-    """Return the names of packs that can't be used as they are, and why."""
+def judge_packs(packs: Sequence[Path], sets: Sequence[FeatureSet]) -> dict[str, PackVerdict]:
+    """Say of each pack, by its name, whether it can be used as it is."""
     by_folder = {item.folder.name: item for item in sets}
-    stale: dict[str, str] = {}
+    verdicts: dict[str, PackVerdict] = {}
     for path in packs:
         try:
-            problem = pack_problem(path, by_folder)
+            verdicts[path.name] = judge_pack(path, by_folder)
         except FileNotFoundError:
             continue  # removed meanwhile
         except (SealError, OSError) as error:
-            problem = f"damaged: {error}"
-        if problem:
-            stale[path.name] = problem
-    return stale
+            verdicts[path.name] = PackVerdict("stale", f"damaged: {error}")
+    return verdicts
+
+
+def find_stale_packs(verdicts: Mapping[str, PackVerdict]) -> dict[str, str]:
+    """Return the names of packs that can't be used as they are, and why."""
+    return {name: one.reason for name, one in verdicts.items() if one.state == "stale"}
+
+
+def count_touched_packs(verdicts: Mapping[str, PackVerdict]) -> int:
+    """Count the packs whose entries were copied or touched since, and hold what they held."""
+    return sum(one.state == "copied or touched" for one in verdicts.values())
 
 
 def find_orphaned(sets: Sequence[FeatureSet]) -> dict[str, tuple[str, ...]]:

@@ -27,7 +27,11 @@ from pipeline.commands.cache_export import export_command
 from pipeline.commands.cache_import import import_command
 from pipeline.commands.cache_merge import merge_command
 from pipeline.commands.cache_output import plain_errors, print_json
-from pipeline.commands.cache_report import format_size, format_status
+from pipeline.commands.cache_report import (
+    describe_touched_packs,
+    format_size,
+    format_status,
+)
 from pipeline.commands.group import Group
 
 HOUR_SECONDS = 3600.0
@@ -105,6 +109,8 @@ def verify(
             click.echo(f"to be made again: {path}: {reason}; extract does it")
         for name, reason in report.stale_packs.items():
             click.echo(f"stale pack: {name}: {reason}; it is rebuilt when training opens it")
+        if report.touched_packs:
+            click.echo(describe_touched_packs(report.touched_packs))
         if report.temporaries:
             click.echo(
                 f"{len(report.temporaries)} temporary files, of running or dead writers; "

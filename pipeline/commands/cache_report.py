@@ -32,13 +32,21 @@ def format_status(found: CacheStatus) -> str:
         lines += [f"{item.folder}: {note}" for note in _notes(item)]
     lines += [f"{folder}: broken: {reason}" for folder, reason in found.broken.items()]
     lines += [f"stale pack {name}: {reason}" for name, reason in found.stale_packs.items()]
-    lines.append(f"{number_of(found.packs, 'pack')}, {format_size(found.pack_bytes)}")
+    touched = describe_touched_packs(found.touched_packs)
+    size = format_size(found.pack_bytes)
+    lines.append(f"{number_of(found.packs, 'pack')}, {size}" + (f"; {touched}" if touched else ""))
     if found.temporaries or found.removed:
         lines.append(
             f"{found.temporaries} temporary files and {found.removed} half-removed sets; "
             f"see 'avfuse cache gc --dry-run {found.cache}'"
         )
     return "\n".join(lines)
+
+
+def describe_touched_packs(number: int) -> str:
+    """Say how many packs are of entries that were copied or touched; empty for none."""
+    packs = f"the entries of {number_of(number, 'pack')} were copied or touched"
+    return f"{packs} and hold the same; nothing is rebuilt" if number else ""
 
 
 def _share(item: SetStatus) -> str:

@@ -73,12 +73,12 @@ def write_entry(feature_set: FeatureSet, source: Source) -> WriteEntry:
 
 
 def make_packs(feature_set: FeatureSet, write_entry: WriteEntry) -> tuple[Path, Path, Path]:
-    """Make a pack whose entry was written again since, a damaged one, and a fresh one."""
+    """Make a pack whose entry was replaced since, a damaged one, and a fresh one."""
     for clip in ("a", "b"):
         write_entry(clip)
     stale = open_pack(feature_set, ["a"], "basic").path
     damaged = open_pack(feature_set, ["b"], "basic").path
     fresh = open_pack(feature_set, ["b"], "times").path
-    write_entry("a")
+    write_entry("a", arrays_of(seed=1))
     damaged.write_bytes(b"x")
     return stale, damaged, fresh

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -86,6 +87,12 @@ def test_status_names_broken_sets_stale_packs_and_what_a_removal_left(
     assert status.stale_packs[damaged.name].startswith("damaged: it starts with b'x'")
     assert set(status.stale_packs) == {stale.name, damaged.name}
     assert status.packs == 3
+    assert status.touched_packs == 0
+    fresh_entry = feature_set.entry_path("b")
+    os.utime(fresh_entry)
+    status = read_status(feature_set.cache)
+    assert set(status.stale_packs) == {stale.name, damaged.name}
+    assert status.touched_packs == 1
     assert status.pack_bytes == sum(path.stat().st_size for path in (stale, damaged, fresh))
     assert list(status.broken) == ["ir50-0123456789abcdef"]
     assert status.removed == 1
