@@ -24,7 +24,7 @@ import numpy as np
 from cache.digest import digest_json
 from cache.entries.datasets import find_datasets
 from cache.entries.entry import EntryError, EntryHeader, EntryState
-from cache.entries.sealed import Header, SealError, verify_body
+from cache.entries.sealed import Header, LayoutError, SealError, verify_body
 from cache.packs.build import (
     EntryChangedError,
     PackError,
@@ -263,7 +263,10 @@ def judge_pack(path: Path, sets: Mapping[str, FeatureSet]) -> PackVerdict:
         SealError: the pack is damaged.
         OSError: it can't be read.
     """
-    header = read_pack_header(path)
+    try:
+        header = read_pack_header(path)
+    except LayoutError as error:
+        return PackVerdict("stale", str(error))
     tables = _read_tables(path, header)
     clips = tables.index["clips"]
     feature_set = sets.get(header.fields["set"])
@@ -340,6 +343,8 @@ def _find_reason_to_build(plan: PackPlan, *, verify: bool) -> tuple[str, PackTab
         tables = _read_tables(plan.path, header)
     except (FileNotFoundError, NotADirectoryError):
         return "there was none", None
+    except LayoutError as error:
+        return str(error), None
     except SealError as error:
         return f"it was damaged: {error}", None
     return _find_change(tables, plan.headers), tables
@@ -376,9 +381,7 @@ def _without_sums(header: Header) -> dict[str, Any]:
 
 def _find_change(tables: PackTables, headers: Mapping[str, EntryHeader]) -> str:
     """Say which entries are others than those packed; empty if none is."""
-    clips, packed = tables.index["clips"], tables.index.get("entries")
-    if packed is None:
-        return "an older version of avfuse made it"
+    clips, packed = tables.index["clips"], tables.index["entries"]
     now = digest_entries(clips, headers)
     changed = [clip for clip, *pair in zip(clips, packed, now, strict=True) if len({*pair}) > 1]
     if not changed:

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cache.entries.entry import EntryHeader
-from cache.entries.source import Source, same
+from cache.entries.source import Source, SourceChangedError
+from cache.entries.source_check import SourceCheck
+from cache.entries.trust import find_upstream_problem
 from cache.manifest.clip import Clip
 from cache.sets.feature_set import FeatureSet
 
@@ -46,28 +48,46 @@ def check_freshness(
         OSError: an entry can't be read.
     """
     found = Freshness()
+    checks: dict[str, SourceCheck] = {}
     first: dict[str, tuple[str, Source]] = {}
     for feature_set, headers in entries:
         if feature_set.spec.imported:
             continue
         for clip, header in headers.items():
+            if clip in clips:
+                if clip not in checks:
+                    path, span = clips[clip].path, clips[clip].span
+                    checks[clip] = SourceCheck(path, span, cache=feature_set.cache, clip=clip)
+                _compare_source(header, checks[clip], found)
+            _compare_upstream(feature_set, header, found)
             name, source = first.setdefault(clip, (feature_set.spec.name, header.source))
             if not header.source.same_content(source):
                 reason = f"{name} and {feature_set.spec.name} are of different files or parts"
                 found.stale.setdefault(clip, reason)
-            if clip in clips:
-                _compare_source(clips[clip], header.source, found)
     return found
 
 
-def _compare_source(clip: Clip, source: Source, found: Freshness) -> None:
-    if source.span != clip.span:
-        found.stale.setdefault(clip.id, "its start or end in the manifest is another")
+def _compare_source(header: EntryHeader, check: SourceCheck, found: Freshness) -> None:
+    if header.source.span != check.span:
+        found.stale.setdefault(header.clip, "its start or end in the manifest is another")
         return
     try:
-        unchanged = same(clip.path, source)
+        same = check.same(header.source)
+    except SourceChangedError:
+        same = False
     except OSError:
-        found.unchecked.setdefault(clip.id, NOT_AT_HAND)
+        found.unchecked.setdefault(header.clip, NOT_AT_HAND)
         return
-    if not unchanged:
-        found.stale.setdefault(clip.id, "its file has changed")
+    if not same:
+        found.stale.setdefault(header.clip, "its file has changed")
+
+
+def _compare_upstream(feature_set: FeatureSet, header: EntryHeader, found: Freshness) -> None:
+    paths = feature_set.upstream_paths(header.clip)
+    there = {name: path for name, path in paths.items() if path.exists()}
+    unknown = [name for name in there if name not in header.upstream]
+    if unknown:
+        reason = UPSTREAM_UNKNOWN.format(name=" and ".join(unknown))
+        found.unchecked.setdefault(header.clip, reason)
+    elif problem := find_upstream_problem(header, there):
+        found.stale.setdefault(header.clip, f"{feature_set.spec.name}: {problem}")
