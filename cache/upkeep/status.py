@@ -9,10 +9,12 @@ from pathlib import Path
 from cache.codec import fields_to_json
 from cache.digest import JSON
 from cache.entries.coverage import CorpusCoverage, Coverage, add_coverage, read_coverage
-from cache.entries.entry import EntryError, read_entry_header
+from cache.entries.entry import EntryError, EntryHeader, read_entry_header
 from cache.entries.sealed import SealError
+from cache.manifest.clip import Clip
 from cache.packs.pack import PackVerdict, find_packs, judge_pack
 from cache.sets.feature_set import FeatureSet, list_sets
+from cache.sets.freshness import check_freshness
 from cache.sets.scan import (
     check_cache,
     count_bytes,
@@ -42,7 +44,8 @@ class SetStatus:
         orphaned: upstream sets that the cache no longer has, as ``name-key``.
         newer: the newest set of the same name, if this isn't it.
         differences: what this set was made with, against that one: ``setting: old -> new``.
-        manifest: with a manifest, its clips that are done, failed and missing here.
+        manifest: with a manifest, its clips that are done, stale, failed and missing here; and of
+            those done, how many couldn't be compared with their files (``unchecked``).
         coverage: frames with a face, of a set made from faces; with a manifest, of its clips.
     """
 
@@ -110,12 +113,12 @@ class CacheStatus:
         return {**fields_to_json(self), "healthy": self.healthy}
 
 
-def read_status(cache: Path, clips: Sequence[str] | None = None) -> CacheStatus:
+def read_status(cache: Path, clips: Mapping[str, Clip] | None = None) -> CacheStatus:
     """Look through a cache; opens no entry with HDF5, so ten thousand take under a second.
 
     Args:
         cache: its folder.
-        clips: the ids of a manifest's clips, to count those that are done.
+        clips: a manifest's rows by id, to count the clips that are done and those that are stale.
 
     Raises:
         NotACacheError: the folder is not a cache.
@@ -204,13 +207,13 @@ def explain_difference(old: SetSpec, new: SetSpec, specs: Mapping[str, SetSpec])
 
 
 def _read_set(
-    feature_set: FeatureSet, sets: Sequence[FeatureSet], clips: Sequence[str] | None
+    feature_set: FeatureSet, sets: Sequence[FeatureSet], clips: Mapping[str, Clip] | None
 ) -> SetStatus:
     spec = feature_set.spec
     counts = {"ok": 0, "partial": 0, "damaged": 0}
     num_bytes = steps = 0
     done: set[str] = set()
-    wanted = None if clips is None else set(clips)
+    headers: dict[str, EntryHeader] = {}
     covered: dict[str, Coverage] = {}
     for path in feature_set.entry_paths():
         try:
@@ -224,8 +227,11 @@ def _read_set(
         num_bytes += header.seal.bytes
         steps += header.steps
         done.add(header.clip)
+        if clips is not None and header.clip not in clips:
+            continue
+        headers[header.clip] = header
         coverage = read_coverage(header)
-        if coverage is not None and (wanted is None or header.clip in wanted):
+        if coverage is not None:
             covered[header.clip] = coverage
     failed = {failure.clip for failure in feature_set.failures()} - done
     newest = max(
@@ -234,13 +240,16 @@ def _read_set(
     older = newest.spec.key != spec.key
     specs = {item.spec.key: item.spec for item in sets}
     manifest = None
-    if wanted is not None:
+    if clips is not None:
+        found = check_freshness([(feature_set, headers)], clips)
         manifest = {
-            "clips": len(wanted),
-            "done": len(wanted & done),
-            "failed": len(wanted & failed),
-            "missing": len(wanted - done - failed),
-            "others": len(done - wanted),
+            "clips": len(clips),
+            "done": len(headers) - len(found.stale),
+            "stale": len(found.stale),
+            "unchecked": len(found.unchecked.keys() - found.stale.keys()),
+            "failed": len(clips.keys() & failed),
+            "missing": len(clips.keys() - done - failed),
+            "others": len(done - clips.keys()),
         }
     return SetStatus(
         name=spec.name,

@@ -22,11 +22,12 @@ def format_status(found: CacheStatus) -> str:
         ]
         for item in found.sets
     ]
+    columns = ("done", "stale", "failed", "missing")
     if found.sets and found.sets[0].manifest is not None:
-        header += ["of manifest: done", "failed", "missing"]
+        header += ["of manifest: done", *columns[1:]]
         for row, item in zip(rows, found.sets, strict=True):
             counts = item.manifest or {}
-            row += [str(counts.get(name, "")) for name in ("done", "failed", "missing")]
+            row += [str(counts.get(name, "")) for name in columns]
     lines = _align([header, *rows])
     for item in found.sets:
         lines += [f"{item.folder}: {note}" for note in _notes(item)]

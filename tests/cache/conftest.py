@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cache.entries.source import Source, read_source
+from cache.manifest.clip import Clip
 from cache.packs.pack import open_pack
 from cache.sets.feature_set import FeatureSet, SetSpec
 
@@ -44,6 +45,11 @@ def arrays_of(steps: int = STEPS, *, seed: int = 0) -> dict[str, np.ndarray]:
         "times": np.arange(steps) / 25,
         "basic": generator.normal(size=(steps, DIM)).astype(np.float32),
     }
+
+
+def rows(*clips: str) -> dict[str, Clip]:
+    """Rows of a manifest, of files that are not at hand."""
+    return {clip: Clip(clip, Path(f"{clip}.mp4")) for clip in clips}
 
 
 def names_in(folder: Path) -> list[str]:
