@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from cache.entries import source as source_module
+from cache.entries.entry import read_identity
 from cache.entries.source import Source, read_source
 from cache.manifest.clip import Clip
 from cache.sets.feature_set import FeatureSet, SetSpec
@@ -21,11 +23,21 @@ def clip(video: Path) -> Clip:
     return Clip("a", video)
 
 
-def write(cache: Path, name: str, source: Source, **settings: str) -> FeatureSet:
-    """Write the clip's entry in a set."""
-    made = FeatureSet(cache, SetSpec(name, settings, 1)).create({})
-    with made.writer("a", source=source, provenance={}) as writer:
-        writer.append(**arrays_of())
+def write(
+    cache: Path,
+    name: str,
+    source: Source,
+    *,
+    seed: int = 0,
+    upstream: FeatureSet | None = None,
+    **settings: str,
+) -> FeatureSet:
+    """Write the clip's entry in a set, made from that in another."""
+    keys = {upstream.spec.name: upstream.spec.key} if upstream else {}
+    made = FeatureSet(cache, SetSpec(name, settings, 1, upstream=keys)).create({})
+    stated = {other: read_identity(path) for other, path in made.upstream_paths("a").items()}
+    with made.writer("a", source=source, provenance={}, upstream=stated) as writer:
+        writer.append(**arrays_of(seed=seed))
         writer.finish()
     return made
 
@@ -86,6 +98,48 @@ def test_sets_of_different_files_are_found_without_the_file(
     # Also where no manifest says what they should be of.
     entries = [(item, item.read_headers(["a"])) for item in (first, second)]
     assert check_freshness(entries, {}) == Freshness({"a": reason})
+
+
+def test_an_entry_that_was_made_from_another_one_than_is_there_is_stale(
+    clip: Clip, video: Path, tmp_path: Path
+) -> None:
+    cache, source = tmp_path / "cache", read_source(video)
+    faces = write(cache, "faces", source)
+    made = write(cache, "ir50", source, upstream=faces)
+    assert check(clip, made) == Freshness()
+    write(cache, "faces", source)  # the same again
+    assert check(clip, made) == Freshness()
+    write(cache, "faces", source, seed=1)
+    reason = "ir50: it was made from another entry of faces than the one that is there"
+    assert check(clip, made).stale == {"a": reason}
+    faces.entry_path("a").unlink()  # nothing to compare with
+    assert check(clip, made) == Freshness()
+
+
+def test_an_entry_of_an_older_version_does_not_say_what_it_was_made_from(
+    clip: Clip, video: Path, tmp_path: Path
+) -> None:
+    faces = write(tmp_path / "cache", "faces", read_source(video))
+    made = write(tmp_path / "cache", "ir50", read_source(video), upstream=faces)
+    headers = {"a": replace(made.read_headers(["a"])["a"], upstream={})}
+    reason = "an older version made the entry, which doesn't say from which faces"
+    assert check_freshness([(made, headers)], {"a": clip}) == Freshness({}, {"a": reason})
+
+
+def test_a_file_that_changes_while_it_is_looked_at_is_stale(
+    clip: Clip, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = write(tmp_path / "cache", "ir50", read_source(video))
+    os.utime(video)  # so that it is hashed
+    real = source_module.digest_file
+
+    def meddle(path: Path) -> str:
+        found = real(path)
+        video.write_bytes(b"more than eleven")
+        return found
+
+    monkeypatch.setattr(source_module, "digest_file", meddle)
+    assert check(clip, made).stale == {"a": "its file has changed"}
 
 
 def test_imported_features_have_another_source_and_are_not_compared(
