@@ -1,25 +1,73 @@
-"""A cache and a run of version 0.1.0: keys stay, and what was made then is used as it is."""
+"""A cache of each layout that was ever written: keys stay, and what was made then is used."""
 
 from __future__ import annotations
 
 import csv
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from cache.entries import sealed
+from cache.entries.entry import read_entry, read_entry_header
+from cache.packs.pack import find_packs
+from cache.sets.feature_set import list_sets
+from cache.sets.freshness import UPSTREAM_UNKNOWN
 from pipeline.cli import main
 
 GOLDEN = Path(__file__).parent / "golden"
 KEYS: dict[str, list[str]] = json.loads((GOLDEN / "keys.json").read_text(encoding="utf-8"))
-SETS = "faces,resnet18,spectrogram,logmel"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One golden cache, and what this version thinks of it.
+
+    Args:
+        number: of the layout.
+        manifest: the table of its clips.
+        options: of the ``extract`` that made it.
+        sets: its sets; each has an entry of all clips but ``empty``, which failed.
+        made_again: those whose entries this version doesn't trust, and why.
+        packs: number of packs that are used as they are.
+    """
+
+    number: int
+    manifest: str
+    options: tuple[str, ...]
+    sets: tuple[str, ...]
+    made_again: dict[str, str]
+    packs: int
+
+    @property
+    def name(self) -> str:
+        """Name of its folder."""
+        return f"layout-{self.number}"
+
+
+LAYOUTS = [
+    Layout(
+        1,
+        "manifest.csv",
+        (),
+        ("faces", "logmel", "resnet18", "spectrogram"),
+        # Nothing says from which faces they were made.
+        {"resnet18": UPSTREAM_UNKNOWN.format(name="faces")},
+        packs=0,
+    ),
+    Layout(2, "few.csv", ("--views", "basic"), ("faces", "logmel", "resnet18"), {}, packs=2),
+]
+every_layout = pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
 
 
 @pytest.fixture
 def golden(tmp_path: Path) -> Path:
-    """A copy of the corpus, the cache and the run. Copied clips have other times than recorded."""
+    """A copy of the corpus and the caches. Copied clips have other times than recorded."""
     return Path(shutil.copytree(GOLDEN, tmp_path / "golden"))
 
 
@@ -35,6 +83,107 @@ def read_probabilities(run: Path) -> dict[str, list[float]]:
             row["clip"]: [float(row["p_happy"]), float(row["p_sad"])]
             for row in csv.DictReader(file)
         }
+
+
+def test_every_layout_that_is_read_has_a_golden_cache() -> None:
+    folders = {path.name for path in GOLDEN.glob("layout-*")}
+    assert {layout.name for layout in LAYOUTS} == folders
+    assert {layout.number for layout in LAYOUTS} == set(sealed._READABLE["entry"])
+    assert max(layout.number for layout in LAYOUTS) == sealed.LAYOUT
+
+
+@every_layout
+def test_a_golden_cache_is_of_its_layout_and_whole(layout: Layout, golden: Path) -> None:
+    cache = golden / layout.name / "cache"
+    for feature_set in list_sets(cache):
+        stated = json.loads((feature_set.folder / "set.json").read_text())["layout"]
+        headers = [read_entry_header(path) for path in feature_set.entry_paths()]
+        assert {stated, *(header.seal.layout for header in headers)} == {layout.number}
+    assert len(find_packs(cache)) == layout.packs
+    code, output = avfuse("cache", "verify", cache, "--json")
+    assert code == 0, output
+    report = json.loads(output)
+    assert (report["damage"], report["stale_packs"]) == ([], {})
+    clips = (golden / "corpus" / layout.manifest).read_text().splitlines()[1:]
+    assert report["entries"] == len(layout.sets) * (len(clips) - 1)
+    assert report["failures"] == len(layout.sets)
+
+
+@every_layout
+def test_status_finds_nothing_stale_and_counts_what_it_cannot_know(
+    layout: Layout, golden: Path
+) -> None:
+    manifest = golden / "corpus" / layout.manifest
+    cache = golden / layout.name / "cache"
+    code, output = avfuse("cache", "status", cache, "--manifest", manifest, "--json")
+    assert code == 1, output  # the empty file
+    for found in json.loads(output)["sets"]:
+        counts = found["manifest"]
+        done = counts["clips"] - 1
+        assert (counts["done"], counts["stale"], counts["failed"]) == (done, 0, 1)
+        assert counts["unchecked"] == (done if found["name"] in layout.made_again else 0)
+
+
+@pytest.mark.slow
+@every_layout
+def test_extraction_goes_on_in_a_cache_of_then_and_makes_again_what_is_not_trusted(
+    layout: Layout, golden: Path
+) -> None:
+    cache = golden / layout.name / "cache"
+    manifest = golden / "corpus" / "few.csv"
+    before = {path: (path.read_bytes(), read_entry(path)) for path in cache.glob("*-*/*/*.h5")}
+    code, output = avfuse(
+        *("extract", manifest, "--cache", cache, "--sets", ",".join(layout.sets)),
+        *(*layout.options, "--jobs", 0),
+    )
+    assert code == 1, output  # the empty file
+    report: dict[str, Any] = json.loads((cache / "extract-report.json").read_text())
+    results = [(c["clip"], n, s) for c in report["clips"] for n, s in c["sets"].items()]
+    failed = {(clip, name) for clip, name, result in results if result["state"] == "failed"}
+    assert failed == {("empty", name) for name in layout.sets}
+    whole = [(name, result["fresh"]) for clip, name, result in results if clip != "empty"]
+    assert {name for name, fresh in whole if fresh} == set(layout.made_again)
+    assert {name for name, fresh in whole if not fresh} == set(layout.sets) - {*layout.made_again}
+    for path, (content, entry) in before.items():
+        if read_entry_header(path).seal.layout != layout.number:
+            assert path.parent.parent.name.partition("-")[0] in layout.made_again
+            again = read_entry(path, verify=True)
+            assert again.arrays.keys() == entry.arrays.keys()
+            for name, array in entry.arrays.items():
+                np.testing.assert_allclose(again[name], array, rtol=1e-4, atol=1e-4)
+        else:
+            assert path.read_bytes() == content
+    code, output = avfuse("cache", "verify", cache)
+    assert code == 0, output
+
+
+@pytest.mark.slow
+@every_layout
+def test_heads_are_trained_and_evaluated_on_a_cache_of_then(
+    layout: Layout, golden: Path, tmp_path: Path
+) -> None:
+    cache = golden / layout.name / "cache"
+    before = {path: path.read_bytes() for path in cache.rglob("*.h5")}
+    code, output = avfuse(
+        *(
+            "train",
+            golden / "corpus" / layout.manifest,
+            "--cache",
+            cache,
+            "--run",
+            tmp_path / "run",
+        ),
+        *("--device", "cpu", "--set", "optim.epochs=1"),
+    )
+    assert code == 0, output
+    unchecked = json.loads((tmp_path / "run" / "run.json").read_text())["unchecked"]
+    num_clips = sum("empty" not in path.name for path in cache.glob("resnet18-*/*/*.h5"))
+    assert unchecked == dict.fromkeys(layout.made_again.values(), num_clips)
+    code, output = avfuse("evaluate", tmp_path / "run")
+    assert code == 0, output
+    assert all(reason in output for reason in layout.made_again.values())
+    assert {path: path.read_bytes() for path in before} == before
+    assert len(find_packs(cache)) == 2
 
 
 @pytest.mark.slow
@@ -63,50 +212,17 @@ def test_the_same_settings_have_the_same_keys(
     assert made == short
 
 
-def test_every_entry_is_trusted_and_none_is_made_again(golden: Path) -> None:
-    cache = golden / "cache"
-    before = {path: path.read_bytes() for path in cache.rglob("*.h5")}
-    manifest = golden / "corpus" / "manifest.csv"
-    code, output = avfuse(
-        "extract", manifest, "--cache", cache, "--sets", SETS, "--jobs", 0, "--json"
-    )
-    assert code == 1, output  # the empty file
-    report = json.loads((cache / "extract-report.json").read_text())
-    results = [(c["clip"], s) for c in report["clips"] for s in c["sets"].values()]
-    assert len(results) == 28
-    assert [clip for clip, result in results if result["fresh"]] == []
-    assert {path: path.read_bytes() for path in cache.rglob("*.h5")} == before
-
-
-@pytest.mark.slow
-def test_a_recorded_failure_is_read_and_not_tried_again(golden: Path) -> None:
-    cache = golden / "cache"
-    avfuse("extract", golden / "corpus" / "manifest.csv", "--cache", cache, "--sets", SETS)
-    clips = json.loads((cache / "extract-report.json").read_text())["clips"]
-    failed = [clip for clip in clips if clip["state"] == "failed"]
-    assert [clip["clip"] for clip in failed] == ["empty"]
-    assert not failed[0]["sets"]["faces"]["fresh"]
-
-
-def test_every_checksum_holds(golden: Path) -> None:
-    code, output = avfuse("cache", "verify", golden / "cache", "--json")
-    assert code == 0, output
-    assert json.loads(output)["damage"] == []
-    assert json.loads(output)["entries"] == 24
-
-
 def test_a_training_of_then_is_repeated_on_the_cache_of_then(golden: Path, tmp_path: Path) -> None:
+    then = golden / "layout-1" / "run"
     code, output = avfuse(
-        *("train", golden / "corpus" / "manifest.csv", "--cache", golden / "cache"),
-        *("--config", golden / "run" / "config.toml", "--run", tmp_path / "run"),
+        *("train", golden / "corpus" / "manifest.csv", "--cache", golden / "layout-1" / "cache"),
+        *("--config", then / "config.toml", "--run", tmp_path / "run"),
         *("--seeds", 2, "--device", "cpu", "--threads", 2),
     )
     assert code == 0, output
-    infos = (
-        json.loads((run / "run.json").read_text()) for run in (golden / "run", tmp_path / "run")
-    )
+    infos = (json.loads((run / "run.json").read_text()) for run in (then, tmp_path / "run"))
     assert len({info["identity"] for info in infos}) == 1
-    old, new = (read_probabilities(run) for run in (golden / "run", tmp_path / "run"))
+    old, new = (read_probabilities(run) for run in (then, tmp_path / "run"))
     assert new.keys() == old.keys()
     for clip, probabilities in old.items():
         assert new[clip] == pytest.approx(probabilities, abs=1e-3)
@@ -116,7 +232,7 @@ def test_a_training_of_then_is_repeated_on_the_cache_of_then(golden: Path, tmp_p
 def test_a_run_of_then_is_evaluated_reported_and_predicted_with(
     golden: Path, tmp_path: Path
 ) -> None:
-    run = golden / "run"
+    run = golden / "layout-1" / "run"
     code, output = avfuse("evaluate", run)
     assert code == 0, output
     assert "50.0 %" in output

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 
 from cache.commit import make_folder, write_error
 from cache.digest import JSON, canonical_json, digest_json
-from cache.entries.entry import TIMES, Entry, read_entry_header
+from cache.entries.entry import TIMES, Entry, EntryHeader, read_entry_header
 from cache.entries.sealed import SealedFile
 from cache.packs.sums import add_up, find_values
 from cache.sets.feature_set import FeatureSet
@@ -39,7 +39,8 @@ class PackPlan:
         array: name of the array.
         dtype: what its values are stored as.
         path: the pack's file.
-        entry_stats: (M, 2), size and time of each entry's file, -1 where there is none.
+        headers: clip to the header of the entry that its rows shall come from; none of a clip
+            without an entry.
     """
 
     feature_set: FeatureSet
@@ -47,18 +48,17 @@ class PackPlan:
     array: str
     dtype: np.dtype[Any]
     path: Path
-    entry_stats: np.ndarray
+    headers: Mapping[str, EntryHeader]
 
     @property
-    def present(self) -> list[tuple[str, tuple[int, int]]]:
-        """The clips with an entry, with size and time of its file."""
-        pairs = zip(self.clips, self.entry_stats.tolist(), strict=True)
-        return [(clip, (size, mtime)) for clip, (size, mtime) in pairs if size >= 0]
+    def present(self) -> list[str]:
+        """The clips with an entry."""
+        return [clip for clip in self.clips if clip in self.headers]
 
     @property
     def absent(self) -> list[str]:
         """The clips without one."""
-        return [c for c, row in zip(self.clips, self.entry_stats, strict=True) if row[0] < 0]
+        return [clip for clip in self.clips if clip not in self.headers]
 
     def header_fields(self, steps: int) -> dict[str, JSON]:
         """Return what the pack's header states."""
@@ -91,13 +91,13 @@ def build_pack(plan: PackPlan, *, progress: Callable[[int, int], None] | None = 
     except OSError as error:
         raise write_error(what, plan.path, error) from error
     present = plan.present
-    steps = [_read_steps(plan, clip) for clip, _ in present]
+    steps = [plan.headers[clip].steps for clip in present]
     offsets = np.concatenate([[0], np.cumsum(steps, dtype=np.int64)]).astype(np.int64)
     entries: dict[str, Entry] = {}
     with SealedFile(plan.path, KIND, what) as file:
         row_shape: tuple[int, ...] | None = None
-        for number, (clip, planned) in enumerate(present):
-            entry = _read_entry(plan, clip, planned)
+        for number, clip in enumerate(present):
+            entry = _read_entry(plan, clip)
             values = entry[plan.array]
             if len(values) != steps[number]:
                 raise EntryChangedError(clip)
@@ -108,7 +108,7 @@ def build_pack(plan: PackPlan, *, progress: Callable[[int, int], None] | None = 
             if values.shape[1:] != row_shape:
                 raise PackError(
                     f"clip {clip}: array {plan.array} has rows of shape {values.shape[1:]}, "
-                    f"those of {present[0][0]} have {row_shape}; a pack needs one shape"
+                    f"those of {present[0]} have {row_shape}; a pack needs one shape"
                 )
             rows = slice(int(offsets[number]), int(offsets[number + 1]))
             converted = _convert(values, plan, clip)
@@ -120,7 +120,7 @@ def build_pack(plan: PackPlan, *, progress: Callable[[int, int], None] | None = 
                 progress(number + 1, len(steps))
         with file.writing():
             file.h5.create_dataset("offsets", data=offsets)
-            file.h5.create_dataset("entry_stats", data=plan.entry_stats)
+            file.h5.create_dataset("entry_stats", data=stat_entries(plan.clips, plan.headers))
             file.h5.create_dataset("index", data=_format_index(plan, entries))
         where = find_values(file.h5)
         steps_in_all = int(offsets[-1])
@@ -132,22 +132,26 @@ def build_pack(plan: PackPlan, *, progress: Callable[[int, int], None] | None = 
         )
 
 
-def _read_steps(plan: PackPlan, clip: str) -> int:
-    try:
-        return read_entry_header(plan.feature_set.entry_path(clip)).steps
-    except FileNotFoundError as error:
-        raise EntryChangedError(clip) from error
+def digest_entries(clips: Sequence[str], headers: Mapping[str, EntryHeader]) -> list[str | None]:
+    """Return the SHA-256 that tells each clip's entry from any other; None where there is none."""
+    return [headers[clip].seal.body_sha256 if clip in headers else None for clip in clips]
 
 
-def _read_entry(plan: PackPlan, clip: str, planned: tuple[int, int]) -> Entry:
-    """Read and verify an entry, and check that it is still the one that was planned."""
-    path = plan.feature_set.entry_path(clip)
+def stat_entries(clips: Sequence[str], headers: Mapping[str, EntryHeader]) -> np.ndarray:
+    """Return (M, 2) int64: size and time of each clip's entry, -1 where there is none."""
+    found = [headers[clip].seal if clip in headers else None for clip in clips]
+    rows = [(seal.bytes, seal.mtime_ns) if seal else (-1, -1) for seal in found]
+    return np.array(rows, np.int64).reshape(-1, 2)
+
+
+def _read_entry(plan: PackPlan, clip: str) -> Entry:
+    """Read and verify an entry, and check that it is the one that was planned."""
     try:
         entry = plan.feature_set.read(clip, [plan.array, TIMES], verify=True)
-        status = path.stat()
+        header = read_entry_header(plan.feature_set.entry_path(clip))
     except FileNotFoundError as error:
         raise EntryChangedError(clip) from error
-    if (status.st_size, status.st_mtime_ns) != planned:
+    if header.seal.body_sha256 != plan.headers[clip].seal.body_sha256:
         raise EntryChangedError(clip)
     return entry
 
@@ -173,6 +177,7 @@ def _format_index(plan: PackPlan, entries: dict[str, Entry]) -> np.ndarray:
     found = [entries.get(clip) for clip in plan.clips]
     index: dict[str, JSON] = {
         "clips": plan.clips,
+        "entries": digest_entries(plan.clips, plan.headers),
         "states": [entry.state if entry else None for entry in found],
         "missing": [entry.missing if entry else () for entry in found],
         "checksums": [entry.checksums[plan.array] if entry else None for entry in found],

@@ -1,33 +1,55 @@
 """Packs: one array of all entries of a feature set, as one ragged array that loads at disk speed.
 
-A pack is a copy. It lies under ``CACHE/packs``, is written like an entry, and remembers size and
-time of every entry's file, so that ten thousand are compared without opening one. It is built
-anew when any differs, an entry came or went, or it is damaged; entries are verified for it.
+A pack is a copy. It lies under ``CACHE/packs``, is written like an entry, and remembers the digest
+that each entry's header states, so that ten thousand are compared without HDF5. It is built anew
+when any differs, an entry came or went, or it is damaged; entries are verified for it. Entries that
+were only copied or touched are the same entries.
+
+Packs of several arrays are of one state of the entries if they are opened with the same headers.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import h5py
 import numpy as np
 
 from cache.digest import digest_json
 from cache.entries.datasets import find_datasets
-from cache.entries.entry import EntryState
-from cache.entries.sealed import Header, SealError, read_header, verify_body
-from cache.packs.build import KIND, EntryChangedError, PackError, PackPlan, build_pack
+from cache.entries.entry import EntryError, EntryHeader, EntryState
+from cache.entries.sealed import Header, LayoutError, SealError, verify_body
+from cache.packs.build import (
+    EntryChangedError,
+    PackError,
+    PackPlan,
+    build_pack,
+    digest_entries,
+    stat_entries,
+)
 from cache.packs.stated import read_index, read_pack_header
 from cache.packs.sums import PackSums, check_mapped, check_rest, read_values
 from cache.sets.feature_set import FeatureSet
 from cache.sets.scan import PACKS
 
-__all__ = ["Pack", "PackError", "find_packs", "open_pack", "pack_problem", "verify_pack"]
+__all__ = [
+    "Pack",
+    "PackError",
+    "PackVerdict",
+    "find_packs",
+    "judge_pack",
+    "open_pack",
+    "until_unchanged",
+    "verify_pack",
+]
+
+T = TypeVar("T")
 
 _ATTEMPTS = 3
 _SHOWN = 10
@@ -82,7 +104,7 @@ class PackTables:
 
     Args:
         header: of the file.
-        index: lists by clip: ids, states, what is missing, checksums.
+        index: lists by clip: ids, digests of their entries, states, what is missing, checksums.
         entry_stats: (N, 2) size and time of each entry's file when the pack was made.
         times: (sum T,), see ``Pack``.
         offsets: (N + 1,), see there.
@@ -119,6 +141,7 @@ def open_pack(
     clip_ids: Sequence[str],
     array: str,
     *,
+    headers: Mapping[str, EntryHeader] | None = None,
     dtype: str = "float32",
     missing: Literal["error", "skip"] = "error",
     verify: bool = True,
@@ -132,6 +155,8 @@ def open_pack(
         feature_set: the set.
         clip_ids: the clips, in the order wanted.
         array: name of a top-level array of the entries.
+        headers: clip to the header of the entry that its rows shall come from, as
+            ``FeatureSet.read_headers`` returned it; None: of the entries that are there now.
         dtype: what the values are stored as; every value must fit.
         missing: what to do about clips without an entry: refuse, or leave them out and name
             them in ``Pack.skipped``.
@@ -145,32 +170,54 @@ def open_pack(
         PackError: a clip has no entry, a clip is named twice, no clip has one, rows differ in
             shape between clips, or values don't fit ``dtype``.
         EntryError: an entry is damaged or lacks the array; names the clip.
+        EntryChangedError: with ``headers``, an entry is no longer the one that they are of; see
+            ``until_unchanged``.
         CacheWriteError: the pack can't be written.
         OSError: an entry can't be read.
     """
-    plan = _plan(feature_set, clip_ids, array, dtype, folder or feature_set.cache / PACKS)
-    skipped = _explain_absent(plan, missing)
-    built = ""
-    for _ in range(_ATTEMPTS):
+
+    def read(headers: Mapping[str, EntryHeader]) -> Pack:
+        plan = _plan(feature_set, clip_ids, array, headers, dtype, folder)
+        skipped = _explain_absent(plan, missing)
         try:
             reason, tables = _find_reason_to_build(plan, verify=verify)
             if tables and not reason:
                 try:
-                    return _load(
-                        plan.path, tables, skipped, built, verify=verify, in_memory=in_memory
-                    )
+                    return _load(plan.path, tables, skipped, verify=verify, in_memory=in_memory)
                 except SealError as error:
                     reason = f"it was damaged: {error}"
             build_pack(plan, progress=progress)
-            built = reason
             tables = _read_tables(plan.path, read_pack_header(plan.path))
-            return _load(plan.path, tables, skipped, built, verify=False, in_memory=in_memory)
-        except (EntryChangedError, FileNotFoundError):
-            # Another process replaced an entry or the pack meanwhile: look again.
-            plan = _plan(feature_set, clip_ids, array, dtype, plan.path.parent)
-            skipped = _explain_absent(plan, missing)
+            if _find_change(tables, headers):
+                raise EntryChangedError(f"{plan.path} is of other entries again")
+            return _load(
+                plan.path, tables, skipped, built=reason, verify=False, in_memory=in_memory
+            )
+        except FileNotFoundError as error:
+            raise EntryChangedError(str(error)) from error
+
+    if headers is not None:
+        return read(headers)
+    return until_unchanged(feature_set.folder, lambda: read(feature_set.read_headers(clip_ids)))
+
+
+def until_unchanged(folder: Path, read: Callable[[], T]) -> T:
+    """Read what other processes may be writing, again if an entry changed between two looks.
+
+    Args:
+        folder: whose entries are read, for the message.
+        read: reads headers, and packs of the entries that they are of.
+
+    Raises:
+        PackError: entries changed each time.
+    """
+    for _ in range(_ATTEMPTS):
+        try:
+            return read()
+        except EntryChangedError:
+            continue
     raise PackError(
-        f"the entries of {feature_set.folder} changed {_ATTEMPTS} times while being packed; "
+        f"the entries of {folder} changed {_ATTEMPTS} times while being packed; "
         "wait until the extraction writing them has ended"
     )
 
@@ -192,8 +239,21 @@ def find_packs(cache: Path) -> list[Path]:
     return sorted((cache / PACKS).glob("[!.]*.h5"))
 
 
-def pack_problem(path: Path, sets: Mapping[str, FeatureSet]) -> str | None:
-    """Say why a pack is stale; None if it can be used as it is.
+@dataclass(frozen=True)
+class PackVerdict:
+    """Verdict on a pack: whether it can be used as it is.
+
+    Args:
+        state: ``copied or touched`` where the files of entries were, and hold what they held.
+        reason: why it is stale; empty if it isn't.
+    """
+
+    state: Literal["fresh", "copied or touched", "stale"]
+    reason: str = ""
+
+
+def judge_pack(path: Path, sets: Mapping[str, FeatureSet]) -> PackVerdict:
+    """Say whether a pack can be used as it is.
 
     Args:
         path: the pack.
@@ -203,17 +263,33 @@ def pack_problem(path: Path, sets: Mapping[str, FeatureSet]) -> str | None:
         SealError: the pack is damaged.
         OSError: it can't be read.
     """
-    header = read_pack_header(path)
+    try:
+        header = read_pack_header(path)
+    except LayoutError as error:
+        return PackVerdict("stale", str(error))
     tables = _read_tables(path, header)
     clips = tables.index["clips"]
     feature_set = sets.get(header.fields["set"])
     if feature_set is None or feature_set.spec.key != header.fields["key"]:
-        return f"its feature set {header.fields['set']} is gone"
-    return _compare(clips, tables.entry_stats, _stat_entries(feature_set, clips))
+        return PackVerdict("stale", f"its feature set {header.fields['set']} is gone")
+    headers: dict[str, EntryHeader] = {}
+    for clip in clips:
+        with contextlib.suppress(EntryError):  # it can't be the one that was packed
+            headers |= feature_set.read_headers([clip])
+    reason = _find_change(tables, headers)
+    if reason:
+        return PackVerdict("stale", reason)
+    touched = (tables.entry_stats != stat_entries(clips, headers)).any()
+    return PackVerdict("copied or touched" if touched else "fresh")
 
 
 def _plan(
-    feature_set: FeatureSet, clip_ids: Sequence[str], array: str, dtype: str, folder: Path
+    feature_set: FeatureSet,
+    clip_ids: Sequence[str],
+    array: str,
+    headers: Mapping[str, EntryHeader],
+    dtype: str,
+    folder: Path | None,
 ) -> PackPlan:
     clips = tuple(clip_ids)
     if len(set(clips)) != len(clips):
@@ -233,21 +309,9 @@ def _plan(
         clips=clips,
         array=array,
         dtype=stored,
-        path=folder / f"{feature_set.spec.name}-{digest[:16]}.h5",
-        entry_stats=_stat_entries(feature_set, clips),
+        path=(folder or feature_set.cache / PACKS) / f"{feature_set.spec.name}-{digest[:16]}.h5",
+        headers=headers,
     )
-
-
-def _stat_entries(feature_set: FeatureSet, clips: Sequence[str]) -> np.ndarray:
-    """Return (M, 2) int64: size and time of each clip's entry, -1 where there is none."""
-    result = np.full((len(clips), 2), -1, np.int64)
-    for row, clip in zip(result, clips, strict=True):
-        try:
-            status = feature_set.entry_path(clip).stat()
-        except FileNotFoundError:
-            continue
-        row[:] = status.st_size, status.st_mtime_ns
-    return result
 
 
 def _explain_absent(plan: PackPlan, missing: str) -> dict[str, str]:
@@ -279,9 +343,11 @@ def _find_reason_to_build(plan: PackPlan, *, verify: bool) -> tuple[str, PackTab
         tables = _read_tables(plan.path, header)
     except (FileNotFoundError, NotADirectoryError):
         return "there was none", None
+    except LayoutError as error:
+        return str(error), None
     except SealError as error:
         return f"it was damaged: {error}", None
-    return _compare(tables.index["clips"], tables.entry_stats, plan.entry_stats) or "", tables
+    return _find_change(tables, plan.headers), tables
 
 
 def _read_tables(path: Path, header: Header) -> PackTables:
@@ -313,21 +379,23 @@ def _without_sums(header: Header) -> dict[str, Any]:
     return {name: value for name, value in header.fields.items() if name != "sums"}
 
 
-def _compare(clips: Sequence[str], before: np.ndarray, now: np.ndarray) -> str | None:
-    changed = np.flatnonzero((before != now).any(axis=1))
-    if not len(changed):
-        return None
-    clip = clips[int(changed[0])]
+def _find_change(tables: PackTables, headers: Mapping[str, EntryHeader]) -> str:
+    """Say which entries are others than those packed; empty if none is."""
+    clips, packed = tables.index["clips"], tables.index["entries"]
+    now = digest_entries(clips, headers)
+    changed = [clip for clip, *pair in zip(clips, packed, now, strict=True) if len({*pair}) > 1]
+    if not changed:
+        return ""
     more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-    return f"the entry of clip {clip}{more} changed"
+    return f"the entry of clip {changed[0]}{more} changed"
 
 
 def _load(
     path: Path,
     tables: PackTables,
     skipped: Mapping[str, str],
-    built: str,
     *,
+    built: str = "",
     verify: bool,
     in_memory: bool,
 ) -> Pack:
@@ -342,7 +410,7 @@ def _load(
         values = np.memmap(path, tables.dtype, "r", stated.offset, tables.shape)
         if verify:
             check_mapped(values.reshape(-1).view(np.uint8), stated)
-    if read_header(path, KIND).body_sha256 != tables.header.body_sha256:
+    if read_pack_header(path).body_sha256 != tables.header.body_sha256:
         raise EntryChangedError(f"{path} was replaced while it was read")
     values.flags.writeable = False
     index = tables.index

@@ -32,11 +32,11 @@ class _Index(JsonFields):
     states: tuple[EntryState | None, ...]
     missing: tuple[tuple[str, ...], ...]
     checksums: tuple[str | None, ...]
-    entries: tuple[str | None, ...] | None = None
+    entries: tuple[str | None, ...]
 
     def __post_init__(self) -> None:
         lists = (self.clips, self.states, self.missing, self.checksums, self.entries)
-        if len({len(each) for each in lists if each is not None}) > 1:
+        if len({len(each) for each in lists}) > 1:
             raise ValueError("the lists of its index have different lengths")
         if [s is None for s in self.states] != [c is None for c in self.checksums]:
             raise ValueError("its index has a state without a checksum")

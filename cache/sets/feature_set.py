@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self
 
 from cache.commit import CacheWriteError, make_last_folder, remove_durably, write_error
 from cache.digest import JSON, digest_text
-from cache.entries.entry import Entry, EntryError, EntryState, read_entry, read_entry_header
+from cache.entries.entry import (
+    Entry,
+    EntryError,
+    EntryHeader,
+    EntryState,
+    read_entry,
+    read_entry_header,
+)
 from cache.entries.failure import Failure, FailureRecordError, read_failure, write_failure
 from cache.entries.rows import OpenEntry, open_entry
 from cache.entries.source import Source
@@ -217,8 +224,25 @@ class FeatureSet:
         """
         return open_entry(self._own_entry(clip), verify=verify)
 
+    def read_headers(self, clips: Iterable[str]) -> dict[str, EntryHeader]:
+        """Read the headers of the clips' entries; those without an entry are left out.
+
+        Raises:
+            EntryError: a header is damaged, or another clip's or set's.
+            OSError: an entry can't be read.
+        """
+        headers = {}
+        for clip in clips:
+            with contextlib.suppress(FileNotFoundError):
+                headers[clip] = self._read_header(clip)
+        return headers
+
     def _own_entry(self, clip: str) -> Path:
         """Return the path of a clip's entry; check that it exists and is this set's."""
+        self._read_header(clip)
+        return self.entry_path(clip)
+
+    def _read_header(self, clip: str) -> EntryHeader:
         path = self.entry_path(clip)
         header = read_entry_header(path)
         if (header.clip, header.key) != (clip, self.spec.key):
@@ -226,7 +250,7 @@ class FeatureSet:
                 f"clip {clip}: {path} is the entry of clip {header.clip} and key "
                 f"{header.key[:12]}, not {self.spec.key[:12]}; remove it and extract again"
             )
-        return path
+        return header
 
     def failure(self, clip: str) -> Failure | None:
         """Return the record of a clip's failure; None if there is none or it is damaged.

@@ -32,6 +32,7 @@ from cache.entries.sealed import LAYOUT
 SPEC_FILE = "set.json"
 _READABLE = (1, LAYOUT)  # in layout 1 the entries stated less; the file is the same
 KEY_IN_NAME = 16  # hex digits of the key that a folder's name shows
+CONTENT = "content"  # a setting of imported sets: the digest of the files that they came from
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _KEY = re.compile(r"[0-9a-f]{64}")
 
@@ -87,6 +88,11 @@ class SetSpec(JsonFields):
     def key(self) -> str:
         """SHA-256, in hex, of the spec's canonical JSON."""
         return digest_json(self.to_json())
+
+    @property
+    def imported(self) -> bool:
+        """Whether another tool made the numbers: its files, not the clips', are the sources."""
+        return CONTENT in self.settings
 
     @property
     def folder(self) -> str:

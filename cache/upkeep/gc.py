@@ -25,7 +25,7 @@ from cache.sets.scan import (
     find_temporaries,
     leads_out,
 )
-from cache.upkeep.status import find_orphaned, find_stale_packs
+from cache.upkeep.status import find_orphaned, find_stale_packs, judge_packs
 
 DAY_SECONDS = 86_400.0
 
@@ -101,7 +101,7 @@ def find_garbage(
         if dead and not removed & set(path.parents):
             found.append(Garbage("temporary file", path, dead, count_bytes(path)))
     rest = [item for item in there if item.folder not in removed]
-    for name, reason in find_stale_packs(find_packs(cache), rest).items():
+    for name, reason in find_stale_packs(judge_packs(find_packs(cache), rest)).items():
         path = cache / PACKS / name
         if not leads_out(cache, path):
             found.append(Garbage("pack", path, reason, count_bytes(path)))

@@ -9,10 +9,12 @@ from pathlib import Path
 from cache.codec import fields_to_json
 from cache.digest import JSON
 from cache.entries.coverage import CorpusCoverage, Coverage, add_coverage, read_coverage
-from cache.entries.entry import EntryError, read_entry_header
+from cache.entries.entry import EntryError, EntryHeader, read_entry_header
 from cache.entries.sealed import SealError
-from cache.packs.pack import find_packs, pack_problem
+from cache.manifest.clip import Clip
+from cache.packs.pack import PackVerdict, find_packs, judge_pack
 from cache.sets.feature_set import FeatureSet, list_sets
+from cache.sets.freshness import check_freshness
 from cache.sets.scan import (
     check_cache,
     count_bytes,
@@ -42,7 +44,8 @@ class SetStatus:
         orphaned: upstream sets that the cache no longer has, as ``name-key``.
         newer: the newest set of the same name, if this isn't it.
         differences: what this set was made with, against that one: ``setting: old -> new``.
-        manifest: with a manifest, its clips that are done, failed and missing here.
+        manifest: with a manifest, its clips that are done, stale, failed and missing here; and of
+            those done, how many couldn't be compared with their files (``unchecked``).
         coverage: frames with a face, of a set made from faces; with a manifest, of its clips.
     """
 
@@ -84,6 +87,8 @@ class CacheStatus:
         packs: number of packs.
         pack_bytes: their size.
         stale_packs: names of packs that can't be used as they are, and why.
+        touched_packs: number of packs whose entries were copied or touched since; they hold what
+            the entries hold, and are used as they are.
         temporaries: number of temporary files, of writers dead or alive.
         removed: number of sets whose removal was cut short.
     """
@@ -94,6 +99,7 @@ class CacheStatus:
     packs: int
     pack_bytes: int
     stale_packs: Mapping[str, str]
+    touched_packs: int
     temporaries: int
     removed: int
 
@@ -107,12 +113,12 @@ class CacheStatus:
         return {**fields_to_json(self), "healthy": self.healthy}
 
 
-def read_status(cache: Path, clips: Sequence[str] | None = None) -> CacheStatus:
+def read_status(cache: Path, clips: Mapping[str, Clip] | None = None) -> CacheStatus:
     """Look through a cache; opens no entry with HDF5, so ten thousand take under a second.
 
     Args:
         cache: its folder.
-        clips: the ids of a manifest's clips, to count those that are done.
+        clips: a manifest's rows by id, to count the clips that are done and those that are stale.
 
     Raises:
         NotACacheError: the folder is not a cache.
@@ -121,32 +127,42 @@ def read_status(cache: Path, clips: Sequence[str] | None = None) -> CacheStatus:
     check_cache(cache)
     sets = list_sets(cache)
     packs = find_packs(cache)
+    verdicts = judge_packs(packs, sets)
     return CacheStatus(
         cache=cache,
         sets=tuple(_read_set(item, sets, clips) for item in sets),
         broken={folder.name: reason for folder, reason in find_broken_sets(cache)},
         packs=len(packs),
         pack_bytes=count_bytes((cache / "packs").resolve()),
-        stale_packs=find_stale_packs(packs, sets),
+        stale_packs=find_stale_packs(verdicts),
+        touched_packs=count_touched_packs(verdicts),
         temporaries=sum(1 for _ in find_temporaries(cache)),
         removed=len(find_removed(cache)),
     )
 
 
-def find_stale_packs(packs: Sequence[Path], sets: Sequence[FeatureSet]) -> dict[str, str]:
-    """Return the names of packs that can't be used as they are, and why."""
+def judge_packs(packs: Sequence[Path], sets: Sequence[FeatureSet]) -> dict[str, PackVerdict]:
+    """Say of each pack, by its name, whether it can be used as it is."""
     by_folder = {item.folder.name: item for item in sets}
-    stale: dict[str, str] = {}
+    verdicts: dict[str, PackVerdict] = {}
     for path in packs:
         try:
-            problem = pack_problem(path, by_folder)
+            verdicts[path.name] = judge_pack(path, by_folder)
         except FileNotFoundError:
             continue  # removed meanwhile
         except (SealError, OSError) as error:
-            problem = f"damaged: {error}"
-        if problem:
-            stale[path.name] = problem
-    return stale
+            verdicts[path.name] = PackVerdict("stale", f"damaged: {error}")
+    return verdicts
+
+
+def find_stale_packs(verdicts: Mapping[str, PackVerdict]) -> dict[str, str]:
+    """Return the names of packs that can't be used as they are, and why."""
+    return {name: one.reason for name, one in verdicts.items() if one.state == "stale"}
+
+
+def count_touched_packs(verdicts: Mapping[str, PackVerdict]) -> int:
+    """Count the packs whose entries were copied or touched since, and hold what they held."""
+    return sum(one.state == "copied or touched" for one in verdicts.values())
 
 
 def find_orphaned(sets: Sequence[FeatureSet]) -> dict[str, tuple[str, ...]]:
@@ -191,13 +207,13 @@ def explain_difference(old: SetSpec, new: SetSpec, specs: Mapping[str, SetSpec])
 
 
 def _read_set(
-    feature_set: FeatureSet, sets: Sequence[FeatureSet], clips: Sequence[str] | None
+    feature_set: FeatureSet, sets: Sequence[FeatureSet], clips: Mapping[str, Clip] | None
 ) -> SetStatus:
     spec = feature_set.spec
     counts = {"ok": 0, "partial": 0, "damaged": 0}
     num_bytes = steps = 0
     done: set[str] = set()
-    wanted = None if clips is None else set(clips)
+    headers: dict[str, EntryHeader] = {}
     covered: dict[str, Coverage] = {}
     for path in feature_set.entry_paths():
         try:
@@ -211,8 +227,11 @@ def _read_set(
         num_bytes += header.seal.bytes
         steps += header.steps
         done.add(header.clip)
+        if clips is not None and header.clip not in clips:
+            continue
+        headers[header.clip] = header
         coverage = read_coverage(header)
-        if coverage is not None and (wanted is None or header.clip in wanted):
+        if coverage is not None:
             covered[header.clip] = coverage
     failed = {failure.clip for failure in feature_set.failures()} - done
     newest = max(
@@ -221,13 +240,16 @@ def _read_set(
     older = newest.spec.key != spec.key
     specs = {item.spec.key: item.spec for item in sets}
     manifest = None
-    if wanted is not None:
+    if clips is not None:
+        found = check_freshness([(feature_set, headers)], clips)
         manifest = {
-            "clips": len(wanted),
-            "done": len(wanted & done),
-            "failed": len(wanted & failed),
-            "missing": len(wanted - done - failed),
-            "others": len(done - wanted),
+            "clips": len(clips),
+            "done": len(headers) - len(found.stale),
+            "stale": len(found.stale),
+            "unchecked": len(found.unchecked.keys() - found.stale.keys()),
+            "failed": len(clips.keys() & failed),
+            "missing": len(clips.keys() - done - failed),
+            "others": len(done - clips.keys()),
         }
     return SetStatus(
         name=spec.name,

@@ -20,7 +20,7 @@ from cache.packs.pack import find_packs, verify_pack
 from cache.sets.feature_set import FAILURES, FeatureSet, list_sets, shard_name
 from cache.sets.scan import check_cache, find_broken_sets, find_temporaries, leads_out
 from cache.upkeep.rounds import Round
-from cache.upkeep.status import find_stale_packs
+from cache.upkeep.status import count_touched_packs, find_stale_packs, judge_packs
 
 _BATCH = 64  # files a process is given at once, between two looks at the clock
 Kind = Literal["entry", "failure", "pack", "set", "witness"]
@@ -53,6 +53,7 @@ class VerifyReport(JsonFields):
         damage: the damaged files.
         removed: those of them that were removed.
         stale_packs: names of packs that are whole and can't be used as they are, and why.
+        touched_packs: number of packs whose entries were copied or touched since.
         temporaries: temporary files, of writers dead or alive; ``gc`` removes the dead ones.
         left: files that the round still has to read; 0 where no limit of time was set.
         round_started: when the round began, as ISO 8601; empty where no limit was set.
@@ -67,6 +68,7 @@ class VerifyReport(JsonFields):
     damage: tuple[Damage, ...]
     removed: tuple[Path, ...]
     stale_packs: dict[str, str]
+    touched_packs: int
     temporaries: tuple[Path, ...]
     left: int = 0
     round_started: str = ""
@@ -131,6 +133,7 @@ def verify_cache(
     removed = _remove_damaged(cache, damage, files) if remove else []
     damaged = {item.path for item in damage}
     kinds = [file.kind for file in files]
+    verdicts = judge_packs([path for path in packs if path not in damaged], there)
     return VerifyReport(
         cache=cache,
         entries=kinds.count("entry"),
@@ -138,7 +141,8 @@ def verify_cache(
         packs=kinds.count("pack"),
         damage=tuple(damage),
         removed=tuple(removed),
-        stale_packs=find_stale_packs([path for path in packs if path not in damaged], there),
+        stale_packs=find_stale_packs(verdicts),
+        touched_packs=count_touched_packs(verdicts),
         temporaries=tuple(find_temporaries(cache)),
         left=num_left,
         round_started=round_.started if round_ else "",

@@ -6,13 +6,13 @@ Exit codes: 0 all is well, 1 something is damaged, failed or missing, 2 wrong us
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
 
 from cache.digest import JSON
-from cache.manifest.manifest import read_manifest
+from cache.manifest.manifest import Clip, read_manifest
 from cache.packs.pack import Pack, open_pack
 from cache.progress import Progress
 from cache.sets.feature_set import FeatureSet, find_set
@@ -27,7 +27,11 @@ from pipeline.commands.cache_export import export_command
 from pipeline.commands.cache_import import import_command
 from pipeline.commands.cache_merge import merge_command
 from pipeline.commands.cache_output import plain_errors, print_json
-from pipeline.commands.cache_report import format_size, format_status
+from pipeline.commands.cache_report import (
+    describe_touched_packs,
+    format_size,
+    format_status,
+)
 from pipeline.commands.group import Group
 
 HOUR_SECONDS = 3600.0
@@ -105,6 +109,8 @@ def verify(
             click.echo(f"to be made again: {path}: {reason}; extract does it")
         for name, reason in report.stale_packs.items():
             click.echo(f"stale pack: {name}: {reason}; it is rebuilt when training opens it")
+        if report.touched_packs:
+            click.echo(describe_touched_packs(report.touched_packs))
         if report.temporaries:
             click.echo(
                 f"{len(report.temporaries)} temporary files, of running or dead writers; "
@@ -201,8 +207,8 @@ def pack(
     with plain_errors():
         check_cache(cache)
         feature_set = find_set(cache, name)
-        clips = _read_clips(manifest)
-        clips = feature_set.clip_ids() if clips is None else clips
+        rows = _read_clips(manifest)
+        clips = feature_set.clip_ids() if rows is None else list(rows)
         packs: list[Pack] = []
         for array in arrays:
             with Progress("entries") as progress:
@@ -249,8 +255,6 @@ def _find_sets(cache: Path, names: str | None) -> list[FeatureSet]:
     return [find_set(cache, name.strip()) for name in (names or "").split(",") if name.strip()]
 
 
-def _read_clips(manifest: Path | None) -> list[str] | None:
-    """Return the ids of a manifest's clips; their files need not be there."""
-    if manifest is None:
-        return None
-    return [clip.id for clip in read_manifest(manifest, check_files=False).clips]
+def _read_clips(manifest: Path | None) -> Mapping[str, Clip] | None:
+    """Return a manifest's rows by id; the files of the clips need not be there."""
+    return None if manifest is None else read_manifest(manifest, check_files=False).by_id

@@ -58,13 +58,14 @@ def export_command(
     try:
         feature_set = find_set(cache, name)
         clips = feature_set.clip_ids()
+        rows = None
         if manifest is not None:
-            wanted = [clip.id for clip in read_manifest(manifest, check_files=False).clips]
-            absent = sorted(set(wanted) - set(clips)) if skip_missing else []
-            clips = [clip for clip in wanted if clip not in absent]
+            rows = read_manifest(manifest, check_files=False).by_id
+            absent = sorted(set(rows) - set(clips)) if skip_missing else []
+            clips = [clip for clip in rows if clip not in absent]
             for clip in absent:
                 click.echo(f"left out, no entry: {clip}", err=True)
-        exported = export_features(feature_set, clips, array, form, out)
+        exported = export_features(feature_set, clips, array, form, out, rows=rows)
     except (SetError, ManifestError, ExportError) as error:
         raise click.UsageError(str(error)) from error
     except (EntryError, OSError) as error:

@@ -22,23 +22,32 @@ def format_status(found: CacheStatus) -> str:
         ]
         for item in found.sets
     ]
+    columns = ("done", "stale", "failed", "missing")
     if found.sets and found.sets[0].manifest is not None:
-        header += ["of manifest: done", "failed", "missing"]
+        header += ["of manifest: done", *columns[1:]]
         for row, item in zip(rows, found.sets, strict=True):
             counts = item.manifest or {}
-            row += [str(counts.get(name, "")) for name in ("done", "failed", "missing")]
+            row += [str(counts.get(name, "")) for name in columns]
     lines = _align([header, *rows])
     for item in found.sets:
         lines += [f"{item.folder}: {note}" for note in _notes(item)]
     lines += [f"{folder}: broken: {reason}" for folder, reason in found.broken.items()]
     lines += [f"stale pack {name}: {reason}" for name, reason in found.stale_packs.items()]
-    lines.append(f"{number_of(found.packs, 'pack')}, {format_size(found.pack_bytes)}")
+    touched = describe_touched_packs(found.touched_packs)
+    size = format_size(found.pack_bytes)
+    lines.append(f"{number_of(found.packs, 'pack')}, {size}" + (f"; {touched}" if touched else ""))
     if found.temporaries or found.removed:
         lines.append(
             f"{found.temporaries} temporary files and {found.removed} half-removed sets; "
             f"see 'avfuse cache gc --dry-run {found.cache}'"
         )
     return "\n".join(lines)
+
+
+def describe_touched_packs(number: int) -> str:
+    """Say how many packs are of entries that were copied or touched; empty for none."""
+    packs = f"the entries of {number_of(number, 'pack')} were copied or touched"
+    return f"{packs} and hold the same; nothing is rebuilt" if number else ""
 
 
 def _share(item: SetStatus) -> str:

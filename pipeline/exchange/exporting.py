@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,10 @@ import numpy as np
 
 from cache.commit import whole_file
 from cache.entries.entry import Entry
+from cache.manifest.clip import Clip
 from cache.sets.feature_set import FeatureSet
+from cache.sets.freshness import check_freshness
+from cache.wording import number_of
 
 Features = Iterator[tuple[str, np.ndarray, np.ndarray]]
 
@@ -22,7 +25,13 @@ class ExportError(ValueError):
 
 
 def export_features(
-    feature_set: FeatureSet, clips: Sequence[str], array: str, form: str, out: Path
+    feature_set: FeatureSet,
+    clips: Sequence[str],
+    array: str,
+    form: str,
+    out: Path,
+    *,
+    rows: Mapping[str, Clip] | None = None,
 ) -> int:
     """Write one array of every clip, each entry's checksums compared on the way.
 
@@ -36,12 +45,13 @@ def export_features(
         array: name of the array.
         form: a key of ``FORMS``.
         out: the file or folder; must not exist.
+        rows: clip id to row of the manifest, whose file and span the entries must be of.
 
     Returns:
         How many clips were written.
 
     Raises:
-        ExportError: ``out`` exists, or a clip has no entry.
+        ExportError: ``out`` exists, or clips have no entry or a stale one.
         EntryError: an entry is damaged or has no such array.
         OSError: something can't be read or written.
     """
@@ -52,6 +62,14 @@ def export_features(
         raise ExportError(
             f"{len(absent)} clips have no entry in {feature_set.folder.name}: "
             f"{', '.join(absent[:10])}; extract them, or pass --skip-missing"
+        )
+    stale = check_freshness([(feature_set, feature_set.read_headers(clips))], rows or {}).stale
+    if stale:
+        clip, reason = next(iter(stale.items()))
+        raise ExportError(
+            f"{number_of(len(stale), 'clip')} in {feature_set.folder.name} are stale: "
+            f"{', '.join(list(stale)[:10])}; {clip}: {reason}; run avfuse extract with the same "
+            "manifest"
         )
     out.parent.mkdir(parents=True, exist_ok=True)
     FORMS[form](_read(feature_set, clips, array), out)

@@ -15,7 +15,7 @@ import numpy as np
 
 from cache.entries.failure import Failure
 from cache.sets.feature_set import FeatureSet
-from cache.sets.spec import SetSpec
+from cache.sets.spec import CONTENT, SetSpec
 from cache.version import own_version
 from cache.wording import number_of
 from pipeline.exchange.arrays import GIB
@@ -113,7 +113,7 @@ def import_features(
     with open_source(paths, settings, int(max_gib * GIB)) as source:
         spec = SetSpec(
             name=name,
-            settings={**settings.for_key(), "content": source.digest},
+            settings={**settings.for_key(), CONTENT: source.digest},
             version=VERSION,
         )
         match = match_ids(clips, source.ids, settings, files)

@@ -55,6 +55,7 @@ def predict_videos(
         RunError: the run has no checkpoints.
         CheckpointError: a checkpoint is damaged.
         PlanError: its features can't be made again.
+        StaleError: a video changed meanwhile.
         SetError: the run's record of a set is damaged.
         WeightsError: weights don't fit.
         OSError: something can't be read or written.
@@ -130,7 +131,8 @@ def _set_with_faces(plans: Sequence[Plan]) -> FeatureSet | None:
 
 def _predict(head: TrainedHead, cache: Path, clips: Sequence[Clip]) -> HeadPredictions:
     ids = [clip.id for clip in clips]
-    corpus = load_corpus(cache, ids, head.settings, classes=head.classes)
+    rows = {clip.id: clip for clip in clips}
+    corpus = load_corpus(cache, ids, head.settings, clips=rows, classes=head.classes)
     if dict(corpus.set_keys) != dict(head.set_keys):
         raise PlanError("the features made for these videos are not those the head was trained on")
     return predict_head(head, corpus, range(len(clips)), attention=True)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cache.entries.source import Source, read_source
+from cache.manifest.clip import Clip
 from cache.packs.pack import open_pack
 from cache.sets.feature_set import FeatureSet, SetSpec
 
@@ -46,6 +47,11 @@ def arrays_of(steps: int = STEPS, *, seed: int = 0) -> dict[str, np.ndarray]:
     }
 
 
+def rows(*clips: str) -> dict[str, Clip]:
+    """Rows of a manifest, of files that are not at hand."""
+    return {clip: Clip(clip, Path(f"{clip}.mp4")) for clip in clips}
+
+
 def names_in(folder: Path) -> list[str]:
     """The names in a folder, hidden ones too, sorted."""
     return sorted(path.name for path in folder.iterdir())
@@ -73,12 +79,12 @@ def write_entry(feature_set: FeatureSet, source: Source) -> WriteEntry:
 
 
 def make_packs(feature_set: FeatureSet, write_entry: WriteEntry) -> tuple[Path, Path, Path]:
-    """Make a pack whose entry was written again since, a damaged one, and a fresh one."""
+    """Make a pack whose entry was replaced since, a damaged one, and a fresh one."""
     for clip in ("a", "b"):
         write_entry(clip)
     stale = open_pack(feature_set, ["a"], "basic").path
     damaged = open_pack(feature_set, ["b"], "basic").path
     fresh = open_pack(feature_set, ["b"], "times").path
-    write_entry("a")
+    write_entry("a", arrays_of(seed=1))
     damaged.write_bytes(b"x")
     return stale, damaged, fresh

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cache.entries.entry import read_identity
 from cache.entries.failure import Failure
 from cache.entries.source import Source
 from cache.sets.feature_set import FeatureSet, SetSpec
@@ -82,7 +83,11 @@ def write_set(
             made.record_failure(Failure(clip, "decode", arrays, SOURCE))
             continue
         steps = len(next(iter(arrays.values())))
-        with made.writer(clip, source=SOURCE, provenance={}) as writer:
+        upstream = {
+            name: read_identity(path) if path.exists() else "0" * 64
+            for name, path in made.upstream_paths(clip).items()
+        }
+        with made.writer(clip, source=SOURCE, provenance={}, upstream=upstream) as writer:
             writer.append(**{"times": np.arange(steps) / 25, **arrays})
             writer.finish(missing=() if steps else ("no audio stream",))
     return made

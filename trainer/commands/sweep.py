@@ -115,6 +115,7 @@ def sweep(
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     from trainer.runs.display import ForecastDisplay
+    from trainer.runs.terminal import describe_unchecked
     from trainer.sweeps.cell import Place
     from trainer.sweeps.sweep import TABLE_MARKDOWN, run_sweep
     from trainer.sweeps.table import make_table
@@ -147,6 +148,9 @@ def sweep(
         ) from error
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
+    for line in {describe_unchecked(result.report) for result in results if result.report}:
+        if line:
+            click.echo(line, err=True)
     if as_json:
         click.echo(format_json(make_table(found, results)), nl=False)
     else:

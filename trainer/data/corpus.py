@@ -14,12 +14,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cache.entries.coverage import Coverage, read_coverage
+from cache.entries.entry import EntryHeader
+from cache.manifest.clip import Clip
 from cache.manifest.votes import Votes
+from cache.packs.pack import until_unchanged
 from cache.sets.feature_set import FeatureSet, find_set, list_sets
-from trainer.data.features import STATISTICS, FeaturesError, SetFeatures, read_features
+from cache.sets.freshness import check_freshness
+from cache.wording import number_of
+from trainer.data.features import (
+    STATISTICS,
+    FeaturesError,
+    SetFeatures,
+    read_features,
+    read_headers,
+)
 from trainer.data.sequences import Sequences
 from trainer.data.votes import share_votes
 from trainer.settings import HeadSettings, used_set_names
+from trainer.wording import name_by_reason
 
 UNLABELLED = -1
 # Embeddings already: an encoder can't take them.
@@ -30,6 +43,10 @@ _NO_STEPS = "it has no steps"
 
 class CorpusError(ValueError):
     """Clips that can't be trained on or predicted as asked; names them."""
+
+
+class StaleError(CorpusError):
+    """Entries that are of other files, parts of files or faces than there are now; names them."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +67,8 @@ class Corpus:
         speakers: (N,) who speaks; None where it isn't known. Empty if nobody asked.
         votes: (N, C) share of each class in a clip's votes, 0 for a clip without; None if nobody
             asked.
+        unchecked: clip to why it isn't known whether its entries are stale.
+        coverage: set to the frames with a face of each clip, of sets that are made from faces.
 
     Raises:
         ValueError: something has another length than N.
@@ -67,6 +86,8 @@ class Corpus:
     untrained: bool = False
     speakers: tuple[str | None, ...] = ()
     votes: NDArray[np.float32] | None = None
+    unchecked: Mapping[str, str] = field(default_factory=dict)
+    coverage: Mapping[str, Mapping[str, Coverage]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         lengths = {name: len(part) for name, part in self.sequences.items()}
@@ -113,6 +134,7 @@ def load_corpus(
     clip_ids: Sequence[str],
     settings: HeadSettings,
     *,
+    clips: Mapping[str, Clip] | None = None,
     labels: Mapping[str, str] | None = None,
     classes: Sequence[str] | None = None,
     speakers: Mapping[str, str | None] | None = None,
@@ -122,12 +144,15 @@ def load_corpus(
     """Read the features that a head uses, through packs that are built where they are stale.
 
     A clip whose extraction failed stays in the corpus without a step of that modality, and so
-    does one without sound. A clip that was never extracted is refused.
+    does one without sound. A clip that was never extracted is refused, and so are stale entries;
+    those that are checked are those that are read, whatever other processes write meanwhile.
 
     Args:
         cache: the cache's folder.
         clip_ids: the clips, in the order of the corpus.
         settings: which sets and features the head uses, and whether it fuses modalities.
+        clips: clip id -> row of the manifest, whose file and span the entries must be of; see
+            ``check_freshness``.
         labels: clip id -> label, for the clips that have one.
         classes: the classes in order; the labels sorted if None.
         speakers: clip id -> speaker, for a normalisation per speaker.
@@ -135,6 +160,7 @@ def load_corpus(
         packs: folder of the packs, for a cache that can't be written; None: in the cache.
 
     Raises:
+        StaleError: entries are of other files, spans or faces than there are now.
         CorpusError: a label is not among ``classes``, or an encoder is asked for on features
             that are embeddings already.
         VotesError: votes for what is not among ``classes``.
@@ -144,11 +170,20 @@ def load_corpus(
         PackError, EntryError: no clip has an entry, or one is damaged.
         OSError: something can't be read or a pack can't be written.
     """
-    parts = {}
-    for name in settings.modalities:
-        chosen = settings.modality(name)
-        names = chosen.set.split("+")
-        parts[name] = read_features(cache, names, clip_ids, chosen.features, packs=packs)
+
+    def read() -> tuple[dict[str, SetFeatures], dict[str, str], dict[str, dict[str, Coverage]]]:
+        headers = read_headers(cache, used_set_names(settings), clip_ids)
+        unchecked = _refuse_stale(cache, headers, clips or {})
+        parts = {}
+        for name in settings.modalities:
+            chosen = settings.modality(name)
+            names = chosen.set.split("+")
+            parts[name] = read_features(
+                cache, names, clip_ids, chosen.features, headers=headers, packs=packs
+            )
+        return parts, unchecked, _read_coverage(headers)
+
+    parts, unchecked, coverage = until_unchanged(cache, read)
     if "audio" in parts and settings.audio.encoder != "none":
         _check_encoder(parts["audio"], settings)
     labels = labels or {}
@@ -173,7 +208,38 @@ def load_corpus(
         untrained=any(part.untrained for part in parts.values()),
         speakers=tuple(speakers.get(clip) for clip in clip_ids) if speakers else (),
         votes=None if votes is None else share_votes(clip_ids, votes, classes),
+        unchecked=unchecked,
+        coverage=coverage,
     )
+
+
+def _refuse_stale(
+    cache: Path,
+    headers: Mapping[str, Mapping[str, EntryHeader]],
+    clips: Mapping[str, Clip],
+) -> dict[str, str]:
+    """Refuse entries that are stale; return the clips for which that couldn't be found out."""
+    entries = [(find_set(cache, name), found) for name, found in headers.items()]
+    found = check_freshness(entries, clips)
+    if found.stale:
+        raise StaleError(
+            f"the features of {number_of(len(found.stale), 'clip')} are stale: "
+            f"{name_by_reason(found.stale)}; run avfuse extract with the same manifest"
+        )
+    return found.unchecked
+
+
+def _read_coverage(
+    headers: Mapping[str, Mapping[str, EntryHeader]],
+) -> dict[str, dict[str, Coverage]]:
+    found = {
+        name: {clip: read_coverage(header) for clip, header in of_set.items()}
+        for name, of_set in headers.items()
+    }
+    return {
+        name: {clip: coverage for clip, coverage in of_set.items() if coverage is not None}
+        for name, of_set in found.items()
+    }
 
 
 def _check_encoder(part: SetFeatures, settings: HeadSettings) -> None:
@@ -209,6 +275,7 @@ def load_available(
     settings: HeadSettings,
     *,
     classes: Sequence[str],
+    clips: Mapping[str, Clip] | None = None,
     speakers: Mapping[str, str | None] | None = None,
     votes: Mapping[str, Votes] | None = None,
     packs: Path | None = None,
@@ -220,6 +287,7 @@ def load_available(
         labels: clip id to label, for the clips wanted.
         settings: which sets and features the head uses.
         classes: the classes in order.
+        clips: clip id to row of the manifest; see ``load_corpus``.
         speakers: clip id to speaker, for a normalisation per speaker.
         votes: clip id to votes, for a training on them.
         packs: folder of the packs; None: in the cache.
@@ -228,7 +296,8 @@ def load_available(
         FeaturesError: no clip was extracted into one of the sets, or a set doesn't offer the
             features.
         SetError: the cache has no such set, or several; names those it has.
-        CorpusError, VotesError, PackError, EntryError, ValueError, OSError: as ``load_corpus``.
+        StaleError, CorpusError, VotesError, PackError, EntryError, ValueError, OSError: as
+            ``load_corpus``.
     """
     used = _used_sets(cache, settings)
     without = _find_unextracted(used, sorted(labels))
@@ -237,6 +306,7 @@ def load_available(
         cache,
         clip_ids,
         settings,
+        clips=clips,
         labels={clip: labels[clip] for clip in clip_ids},
         classes=classes,
         speakers=speakers,

@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cache.packs.pack import Pack, open_pack
+from cache.entries.entry import EntryHeader
+from cache.packs.build import EntryChangedError
+from cache.packs.pack import Pack, open_pack, until_unchanged
 from cache.sets.feature_set import FeatureSet, find_set
 from trainer.data.sequences import Sequences, flatten_grid, join
 
@@ -171,15 +173,20 @@ def read_features(
     clip_ids: Sequence[str],
     features: str,
     *,
+    headers: Mapping[str, Mapping[str, EntryHeader]] | None = None,
     packs: Path | None = None,
 ) -> SetFeatures:
     """Read features of one set, or of several side by side, step by step.
+
+    All arrays of a clip are of one state of its entry, whatever other processes write meanwhile.
 
     Args:
         cache: the cache's folder.
         names: the sets.
         clip_ids: the N clips, in the order wanted.
         features: what to read of each set; see ``trainer.data.features``.
+        headers: set to the headers of the entries to read, see ``read_headers``; None: of those
+            that are there now.
         packs: folder of the packs; None: in the cache.
 
     Raises:
@@ -187,9 +194,17 @@ def read_features(
         SetError: the cache has no such set, or several.
         ValueError: the sets have other steps; names the clip.
         PackError, EntryError: no clip has an entry, or one is damaged.
+        EntryChangedError: with ``headers``, an entry is no longer the one that they are of.
         OSError: something can't be read, or a pack can't be written.
     """
-    parts = [_read_set(cache, name, clip_ids, features, packs) for name in names]
+    if headers is None:
+
+        def read() -> SetFeatures:
+            now = read_headers(cache, names, clip_ids)
+            return read_features(cache, names, clip_ids, features, headers=now, packs=packs)
+
+        return until_unchanged(cache, read)
+    parts = [_read_set(cache, name, clip_ids, features, headers[name], packs) for name in names]
     worst = [max(s, key=_BY_SEVERITY.index) for s in zip(*(p.states for p in parts), strict=True)]
     failed = np.array([state == FAILED for state in worst], np.bool_)
     # A clip that failed in one set has no step in the others either.
@@ -208,16 +223,29 @@ def read_features(
     )
 
 
+def read_headers(
+    cache: Path, names: Sequence[str], clip_ids: Sequence[str]
+) -> dict[str, dict[str, EntryHeader]]:
+    """Return, by set, the headers of the clips' entries; clips without one are left out."""
+    return {name: find_set(cache, name).read_headers(clip_ids) for name in names}
+
+
 def _read_set(
-    cache: Path, name: str, clip_ids: Sequence[str], features: str, packs: Path | None
+    cache: Path,
+    name: str,
+    clip_ids: Sequence[str],
+    features: str,
+    headers: Mapping[str, EntryHeader],
+    packs: Path | None,
 ) -> SetFeatures:
     feature_set = find_set(cache, name)
-    offered = _offered(feature_set, clip_ids)
+    offered = _offered(feature_set, headers, len(clip_ids))
     chosen = choose_features(features, offered, name)
     source = choose_features("auto", offered, name) if chosen == STATISTICS else chosen
     arrays = arrays_of(source)
     opened = [
-        open_pack(feature_set, clip_ids, array, missing="skip", folder=packs) for array in arrays
+        open_pack(feature_set, clip_ids, array, headers=headers, missing="skip", folder=packs)
+        for array in arrays
     ]
     first = opened[0]
     _refuse_absent(first, feature_set)
@@ -245,17 +273,19 @@ def _read_set(
     )
 
 
-def _offered(feature_set: FeatureSet, clip_ids: Sequence[str]) -> list[str]:
+def _offered(
+    feature_set: FeatureSet, headers: Mapping[str, EntryHeader], num_clips: int
+) -> list[str]:
     """Name the arrays of the set's entries, by the first clip that has one."""
-    for clip in clip_ids:
-        try:
-            return list(feature_set.read(clip, []).checksums)
-        except FileNotFoundError:
-            continue
-    raise FeaturesError(
-        f"none of the {len(clip_ids)} clips has an entry in {feature_set.folder}; "
-        "run avfuse extract with the same manifest"
-    )
+    if not headers:
+        raise FeaturesError(
+            f"none of the {num_clips} clips has an entry in {feature_set.folder}; "
+            "run avfuse extract with the same manifest"
+        )
+    try:
+        return list(feature_set.read(next(iter(headers)), []).checksums)
+    except FileNotFoundError as error:
+        raise EntryChangedError(str(error)) from error
 
 
 def _refuse_absent(pack: Pack, feature_set: FeatureSet) -> None:

@@ -83,6 +83,7 @@ def ensemble_runs(
             False if False in independent else None if None in independent else True
         ),
         "runs": members,
+        "unchecked": _most_unchecked(runs),
     }
     from trainer.runs.report import finish_run  # loads matplotlib and scikit-learn
 
@@ -101,6 +102,15 @@ def ensemble_runs(
             missing=_join_missing(runs),
             warnings=warnings,
         )
+
+
+def _most_unchecked(runs: Sequence[Run]) -> dict[str, int]:
+    """Return the largest number of unchecked clips of a run, by reason."""
+    most: dict[str, int] = {}
+    for run in runs:
+        for reason, count in run.info.get("unchecked", {}).items():
+            most[reason] = max(count, most.get(reason, 0))
+    return most
 
 
 def _join_missing(runs: Sequence[Run]) -> list[MissingClip]:

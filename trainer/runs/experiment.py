@@ -29,7 +29,7 @@ from trainer.runs.lock import FolderLock
 from trainer.runs.predictions import Predictions, mean_predictions, pool_predictions
 from trainer.runs.report import MissingClip, finish_run
 from trainer.runs.run_writer import RunWriter, check_writable, find_same
-from trainer.settings import TrainSettings, format_toml, inner_share, used_set_names
+from trainer.settings import TrainSettings, format_toml, inner_share
 from trainer.wording import name_by_reason
 
 AFEW_WARNING = "prior afew-test: its class weights were made from the test labels of AFEW, a leak"
@@ -104,7 +104,7 @@ def run_experiment(
         RunError: the folder can't be written to, see ``RunWriter``, or holds another run.
         SplitError: the clips can't be divided as asked; see ``plan_folds``, ``restrict_folds``.
         SetError, FeaturesError, PackError, EntryError: see ``load_available``.
-        CorpusError: see there, or no training clip has a modality; nothing was written.
+        StaleError, CorpusError: see there, or no training clip has a modality; nothing was written.
         VotesError: ``optim.targets=votes``, and a training clip has none or one for what is no
             class; nothing was written.
         TrainingError: a loss is no longer finite.
@@ -220,7 +220,7 @@ def run_experiments(
             num_heads = len(folds) * sum(len(trainer.seeds) for trainer in trainers)
             forecaster.start(num_heads, settings.optim.epochs)
             parts = [train_fold(trainers, fold) for fold in folds]
-            coverage = measure_run_coverage(cache, used_set_names(settings), corpus.clip_ids)
+            coverage = measure_run_coverage(corpus.coverage)
             for trainer, of_folds in zip(trainers, zip(*parts, strict=True), strict=True):
                 reports[trainer.writer.path] = _report(
                     material, trainer, of_folds, coverage, preset
@@ -258,6 +258,7 @@ def _load_material(
         labels,
         settings,
         classes=plan.classes,
+        clips=clips,
         speakers=speakers,
         votes=votes if settings.optim.targets == "votes" else None,
         packs=packs,

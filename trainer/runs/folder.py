@@ -98,6 +98,7 @@ _INFO_TYPES: dict[str, Any] = {
     "classes": list[str],
     "label_target": str | None,
     "targets": str,
+    "unchecked": dict[str, int],
     "members": list[str],
     "members_are": str,
     "sets": list[dict[str, Any]],

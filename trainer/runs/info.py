@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,8 @@ import torch
 
 from cache.codec import fields_to_json
 from cache.digest import digest_json
-from cache.entries.coverage import Coverage, add_coverage, read_coverage
-from cache.entries.entry import EntryError, read_entry_header
+from cache.entries.coverage import Coverage, add_coverage
 from cache.manifest.manifest import Manifest
-from cache.sets.feature_set import find_set
 from cache.version import own_version
 from trainer.data.corpus import Available
 from trainer.data.folds import natural_key
@@ -84,6 +82,7 @@ def describe_run(
         "unused": list(fold_plan.unused),
         "without_features": dict(found.without),
         "partial": dict(found.partial),
+        "unchecked": dict(Counter(found.corpus.unchecked.values())),
     }
 
 
@@ -104,34 +103,18 @@ def _describe_fold(fold: Fold) -> dict[str, Any]:
     }
 
 
-def measure_run_coverage(
-    cache: Path, names: Iterable[str], clip_ids: Sequence[str]
-) -> dict[str, Any]:
+def measure_run_coverage(coverage: Mapping[str, Mapping[str, Coverage]]) -> dict[str, Any]:
     """Add up the coverage of the clips of a run, per set that is made from faces.
 
     Args:
-        cache: the cache's folder.
-        names: the sets that the run reads.
-        clip_ids: its clips; those without an entry are left out.
+        coverage: of each clip, by set; see ``Corpus``.
 
     Returns:
         Set -> JSON: what ``CorpusCoverage`` says of all clips, and ``per_clip`` the frames, those
         with a face, their sources and the longest gap of each. Empty for a run without such a set.
-
-    Raises:
-        SetError: the cache has no such set, or several.
     """
     result: dict[str, Any] = {}
-    for name in names:
-        feature_set = find_set(cache, name)
-        found: dict[str, Coverage] = {}
-        for clip in clip_ids:
-            try:
-                coverage = read_coverage(read_entry_header(feature_set.entry_path(clip)))
-            except (OSError, EntryError):
-                continue  # failed, and reported as such
-            if coverage is not None:
-                found[clip] = coverage
+    for name, found in coverage.items():
         if found:
             per_clip = {
                 clip: {

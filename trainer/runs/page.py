@@ -10,7 +10,12 @@ import jinja2
 
 from trainer.runs.folder import CONFIG, CONFUSION, CURVES, Run, RunError
 from trainer.runs.report import evaluate_run
-from trainer.runs.terminal import describe_labels, format_interval, format_percent
+from trainer.runs.terminal import (
+    describe_labels,
+    describe_unchecked,
+    format_interval,
+    format_percent,
+)
 
 MAX_MISTAKES = 200
 
@@ -46,6 +51,7 @@ def format_html(run: Run) -> str:
         info=run.info,
         report=evaluated,
         labels=describe_labels(evaluated),
+        unchecked=describe_unchecked(evaluated),
         config=config,
         pictures=pictures,
         mistakes=_mistakes(run)[:MAX_MISTAKES],

@@ -57,7 +57,8 @@ def make_report(
         warnings: sentences that belong beside every figure.
         members_are: what the members are, ``seeds`` or ``runs``.
         coverage: frames with a face, per set; see ``measure_run_coverage``.
-        info: facts of the run, ``run.json``: what the labels are of, and what was trained on.
+        info: facts of the run, ``run.json``: what the labels are of, what was trained on, and the
+            number of clips whose features couldn't be compared with what they are of, by reason.
 
     Returns:
         JSON: ``all`` (clips with features of any modality) and ``both`` (clips with features of
@@ -94,6 +95,7 @@ def make_report(
             "interval_as_wrong": None if interval is None else list(interval),
         },
         "coverage": dict(coverage or {}),
+        "unchecked": dict((info or {}).get("unchecked", {})),
         "untrained": pooled.untrained,
         "warnings": list(warnings),
     }

@@ -91,6 +91,13 @@ def describe_labels(report: Mapping[str, Any]) -> str:
     return ", ".join(words + ["heads trained on the votes"] * votes)
 
 
+def describe_unchecked(report: Mapping[str, Any]) -> str:
+    """Say of how many clips nobody knows whether their features are stale; empty for none."""
+    counts = report.get("unchecked", {}).items()
+    clips = ", ".join(f"{number_of(count, 'clip')} ({reason})" for reason, count in counts)
+    return f"not checked for newer files: {clips}" if clips else ""
+
+
 def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     if labels := describe_labels(report):
         yield f"labels: {labels}"
@@ -120,6 +127,8 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
             f"counted as wrong, accuracy is {format_percent(missing['accuracy_as_wrong'])} "
             f"{format_interval(missing['interval_as_wrong'])} of {missing['n']}"
         )
+    if unchecked := describe_unchecked(report):
+        yield unchecked
     for warning in report["warnings"]:
         yield f"warning: {warning}"
 

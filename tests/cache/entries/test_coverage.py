@@ -11,7 +11,7 @@ from cache.entries.sealed import HEADER_BYTES, _format_header, read_header
 from cache.entries.source import Source
 from cache.sets.feature_set import FeatureSet
 from cache.upkeep.status import read_status
-from tests.cache.conftest import WriteEntry
+from tests.cache.conftest import WriteEntry, rows
 
 CLIPS = {
     "a": Coverage({"detect": 5, "whole": 2}, 0.4),
@@ -58,7 +58,7 @@ def test_status_adds_coverage_up_from_headers_alone(
     monkeypatch.setattr("h5py.File", None)
     (found,) = read_status(feature_set.cache).sets
     assert found.coverage == add_coverage(CLIPS)
-    (found,) = read_status(feature_set.cache, ["a", "plain"]).sets
+    (found,) = read_status(feature_set.cache, rows("a", "plain")).sets
     assert found.coverage is not None
     assert found.coverage.rungs == {"detect": 5, "whole": 2}
 

@@ -36,7 +36,7 @@ from cache.sets.feature_set import FeatureSet, SetSpec
 from cache.sets.spec import SetError, read_spec_file
 from cache.upkeep.status import read_status
 from cache.upkeep.verify import verify_cache
-from tests.cache.conftest import arrays_of
+from tests.cache.conftest import arrays_of, rows
 from tests.cache.forging import forged
 
 SOURCE = Source(11, 13, "0" * 64, 0.5, 2.0, 17, 19)
@@ -171,7 +171,7 @@ def test_a_failures_record_with_a_wrong_field_is_right_in_type_or_damage(
             assert {type(failure.clip), type(failure.stage), type(failure.reason)} == {str}
             if failure.source is not None:
                 check_source(failure.source)
-        read_status(made.cache, ["d"])
+        read_status(made.cache, rows("d"))
         made.failures()
         verify_cache(made.cache, sets=[made])
     finally:

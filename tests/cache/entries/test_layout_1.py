@@ -25,7 +25,7 @@ CLIP, VIDEO = "happy-s1-1", "happy/happy-s1-1.mp4"
 @pytest.fixture
 def golden(tmp_path: Path) -> Path:
     """A copy of the cache that version 0.1.0 made."""
-    return Path(shutil.copytree(GOLDEN / "cache", tmp_path / "cache"))
+    return Path(shutil.copytree(GOLDEN / "layout-1" / "cache", tmp_path / "cache"))
 
 
 def layout_of(feature_set: FeatureSet) -> int:

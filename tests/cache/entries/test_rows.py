@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from cache.digest import digest_array
+from cache.entries import rows as module
 from cache.entries import writer as entry_writer
-from cache.entries.entry import EntryError
+from cache.entries.entry import Entry, EntryError
 from cache.entries.rows import Rows, open_entry
 from tests.cache.conftest import DIM, STEPS, WriteEntry, arrays_of
 
@@ -58,3 +61,22 @@ def test_a_long_array_is_never_in_memory_whole(write_entry: WriteEntry, tmp_path
     tracemalloc.stop()
     assert total == steps * DIM
     assert peak < 3_000_000  # of 4 MB; the file is read through a mebibyte at a time
+
+
+def test_an_entry_that_is_replaced_while_it_is_opened_is_opened_again(
+    write_entry: WriteEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_entry("a", arrays_of(3, seed=1))
+    real = module.read_entry
+    new = arrays_of(5, seed=2)
+
+    def meddle(*arguments: Any, **options: Any) -> Entry:
+        found = real(*arguments, **options)
+        monkeypatch.undo()
+        write_entry("a", new)
+        return found
+
+    monkeypatch.setattr(module, "read_entry", meddle)
+    with open_entry(path, verify=True) as found:
+        assert np.array_equal(found.rows["basic"][0:5], new["basic"])
+        assert found.entry.checksums["basic"] == digest_array(new["basic"])

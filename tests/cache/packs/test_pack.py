@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import itertools
 import os
 import random
+import shutil
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -10,13 +13,16 @@ import pytest
 
 from cache.commit import CacheWriteError
 from cache.digest import digest_array
+from cache.entries import sealed
 from cache.entries.entry import EntryError
 from cache.entries.failure import Failure
 from cache.entries.sealed import HEADER_BYTES, SealError
 from cache.packs import pack as module
-from cache.packs.pack import PackError, find_packs, open_pack, pack_problem
+from cache.packs.build import EntryChangedError, PackPlan
+from cache.packs.pack import PackError, PackVerdict, find_packs, judge_pack, open_pack
 from cache.packs.sums import PackSums
 from cache.sets.feature_set import FeatureSet, SetSpec
+from cache.upkeep.verify import verify_cache
 from tests.cache.conftest import WriteEntry, arrays_of
 
 CLIPS = ("b", "a", "c")
@@ -91,9 +97,64 @@ def test_a_pack_is_built_anew_when_an_entry_changes(
     assert pack.built == "the entry of clip a changed"
     assert pack.path == path
     assert np.array_equal(pack.values[pack.rows("a")], changed["basic"])
-    os.utime(filled.entry_path("a"))
-    os.utime(filled.entry_path("b"))
+    write_entry("a", arrays_of(5, seed=12))
+    write_entry("b", arrays_of(5, seed=13))
     assert open_pack(filled, CLIPS, "basic").built == "the entry of clip b and 1 more changed"
+
+
+def test_a_pack_whose_entries_were_copied_or_touched_is_used_as_it_is(
+    filled: FeatureSet, tmp_path: Path
+) -> None:
+    path = open_pack(filled, CLIPS, "basic").path
+    os.utime(filled.entry_path("a"))
+    assert judge_pack(path, {filled.folder.name: filled}) == PackVerdict("copied or touched")
+    copy = FeatureSet.open(
+        Path(shutil.copytree(filled.cache, tmp_path / "copy")) / filled.folder.name
+    )
+    copied = open_pack(copy, CLIPS, "basic")
+    assert copied.built == ""
+    verdict = judge_pack(copied.path, {copy.folder.name: copy})
+    assert verdict == PackVerdict("copied or touched")
+
+
+def test_arrays_opened_with_the_same_headers_are_of_the_same_entries(
+    filled: FeatureSet, write_entry: WriteEntry
+) -> None:
+    headers = filled.read_headers(CLIPS)
+    open_pack(filled, CLIPS, "basic", headers=headers)
+    write_entry("a", arrays_of(5, seed=11))
+    with pytest.raises(EntryChangedError, match="a"):
+        open_pack(filled, CLIPS, "times", headers=headers)
+    assert open_pack(filled, CLIPS, "basic", headers=headers).built == ""
+
+
+def test_a_pack_that_another_process_makes_of_other_entries_is_not_taken_for_ones_own(
+    filled: FeatureSet, write_entry: WriteEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = module.build_pack
+
+    def meddle(plan: PackPlan, **options: Any) -> None:
+        real(plan, **options)
+        monkeypatch.undo()
+        write_entry("a", arrays_of(5, seed=11))
+        open_pack(filled, CLIPS, "basic")
+
+    headers = filled.read_headers(CLIPS)
+    monkeypatch.setattr(module, "build_pack", meddle)
+    with pytest.raises(EntryChangedError, match="is of other entries again"):
+        open_pack(filled, CLIPS, "basic", headers=headers)
+
+
+def test_a_pack_of_an_older_version_is_stale_not_damaged_and_built_anew(
+    filled: FeatureSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sealed, "LAYOUT", 1)
+    path = open_pack(filled, CLIPS, "basic").path
+    monkeypatch.undo()
+    reason = "it has layout 1, this version of avfuse 2"
+    assert judge_pack(path, {filled.folder.name: filled}) == PackVerdict("stale", reason)
+    assert verify_cache(filled.cache).damage == ()
+    assert open_pack(filled, CLIPS, "basic").built == reason
 
 
 @pytest.mark.slow
@@ -129,7 +190,6 @@ def test_without_verification_only_the_header_and_the_size_of_a_pack_are_checked
 def test_a_damaged_entry_is_refused_by_its_clips_name_whatever_is_damaged(
     filled: FeatureSet,
 ) -> None:
-    open_pack(filled, CLIPS, "basic")
     path = filled.entry_path("a")
     content = bytearray(path.read_bytes())
     content[-77] ^= 16
@@ -227,8 +287,10 @@ def test_an_entry_that_is_removed_while_packed_is_missing(filled: FeatureSet) ->
 
 
 def test_entries_that_never_rest_are_given_up(filled: FeatureSet, write_entry: WriteEntry) -> None:
+    seeds = itertools.count()
+
     def meddle(done: int, total: int) -> None:
-        write_entry("a")
+        write_entry("a", arrays_of(seed=next(seeds)))
 
     with pytest.raises(PackError, match="changed 3 times while being packed; wait"):
         open_pack(filled, CLIPS, "basic", progress=meddle)
@@ -257,14 +319,14 @@ def test_a_pack_that_is_replaced_while_it_is_read_is_read_again(
 def test_a_pack_knows_whether_it_is_stale(filled: FeatureSet, write_entry: WriteEntry) -> None:
     path = open_pack(filled, CLIPS, "basic").path
     sets = {filled.folder.name: filled}
-    assert pack_problem(path, sets) is None
-    assert "is gone" in str(pack_problem(path, {}))
+    assert judge_pack(path, sets) == PackVerdict("fresh")
+    assert "is gone" in judge_pack(path, {}).reason
     other = FeatureSet(filled.cache, SetSpec("resnet18", {}, 9))
-    assert "is gone" in str(pack_problem(path, {filled.folder.name: other}))
+    assert "is gone" in judge_pack(path, {filled.folder.name: other}).reason
     write_entry("a")
-    assert pack_problem(path, sets) == "the entry of clip a changed"
+    assert judge_pack(path, sets) == PackVerdict("stale", "the entry of clip a changed")
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(SealError, match="bytes instead of"):
-        pack_problem(path, sets)
+        judge_pack(path, sets)
     with pytest.raises(FileNotFoundError, match="gone"):
-        pack_problem(path.with_name("gone"), sets)
+        judge_pack(path.with_name("gone"), sets)

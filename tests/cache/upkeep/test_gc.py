@@ -101,6 +101,7 @@ def test_stale_and_damaged_packs_go_and_fresh_ones_stay(
     feature_set: FeatureSet, write_entry: WriteEntry
 ) -> None:
     stale, damaged, fresh = make_packs(feature_set, write_entry)
+    os.utime(feature_set.entry_path("b"))  # touched is not changed
     garbage = find_garbage(feature_set.cache)
     assert {item.path for item in garbage} == {stale, damaged}
     remove_garbage(garbage)

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 
 import pytest
 
 from cache.commit import temporary_path
+from cache.entries.entry import read_identity
 from cache.entries.failure import Failure
+from cache.entries.source import Source
+from cache.manifest.clip import Clip
 from cache.sets.feature_set import FeatureSet, SetSpec
 from cache.sets.scan import NotACacheError
 from cache.upkeep.status import explain_difference, find_orphaned, read_status
-from tests.cache.conftest import STEPS, WriteEntry, make_packs
+from tests.cache.conftest import STEPS, WriteEntry, arrays_of, make_packs, rows
 
 
 def test_status_counts_every_state_and_opens_no_entry(
@@ -39,8 +43,51 @@ def test_status_counts_the_clips_of_a_manifest(
     write_entry("a")
     write_entry("b")
     feature_set.record_failure(Failure("c", "decode", "cut short"))
-    (found,) = read_status(feature_set.cache, ["a", "c", "d", "e"]).sets
-    assert found.manifest == {"clips": 4, "done": 1, "failed": 1, "missing": 2, "others": 1}
+    (found,) = read_status(feature_set.cache, rows("a", "c", "d", "e")).sets
+    assert found.manifest == {
+        **{"clips": 4, "done": 1, "stale": 0, "unchecked": 1},
+        **{"failed": 1, "missing": 2, "others": 1},
+    }
+
+
+def test_status_counts_clips_of_other_files_or_spans_as_stale_and_not_as_done(
+    feature_set: FeatureSet, write_entry: WriteEntry, video: Path
+) -> None:
+    for clip in "abcd":
+        write_entry(clip)
+    clips = {clip: Clip(clip, video) for clip in "abc"}
+    clips["b"] = Clip("b", video, start_seconds=0.5)
+    clips["c"] = Clip("c", video.with_name("elsewhere.mp4"))
+    (found,) = read_status(feature_set.cache, clips).sets
+    assert found.manifest == {
+        **{"clips": 3, "done": 2, "stale": 1, "unchecked": 1},
+        **{"failed": 0, "missing": 0, "others": 1},
+    }
+    video.write_bytes(b"eleven bits")
+    (found,) = read_status(feature_set.cache, clips).sets
+    assert found.manifest is not None
+    assert (found.manifest["done"], found.manifest["stale"]) == (1, 2)
+
+
+def test_status_counts_embeddings_of_other_faces_than_there_are_as_stale(
+    feature_set: FeatureSet, write_entry: WriteEntry, video: Path, source: Source
+) -> None:
+    network = SetSpec("ir50", {}, 1, upstream={"resnet18": feature_set.spec.key})
+    made = FeatureSet(feature_set.cache, network).create({})
+    identity = read_identity(write_entry("a"))
+    with made.writer("a", source=source, provenance={}, upstream={"resnet18": identity}) as writer:
+        writer.append(**arrays_of())
+        writer.finish()
+
+    def count_stale() -> list[int]:
+        sets = read_status(feature_set.cache, {"a": Clip("a", video)}).sets
+        return [item.manifest["stale"] for item in sets if item.manifest]
+
+    assert count_stale() == [0, 0]
+    write_entry("a")  # made again to the same bytes
+    assert count_stale() == [0, 0]
+    write_entry("a", arrays_of(seed=1))
+    assert count_stale() == [1, 0]
 
 
 def test_status_says_why_an_older_set_is_stale_down_to_the_sets_it_is_made_from(
@@ -86,6 +133,12 @@ def test_status_names_broken_sets_stale_packs_and_what_a_removal_left(
     assert status.stale_packs[damaged.name].startswith("damaged: it starts with b'x'")
     assert set(status.stale_packs) == {stale.name, damaged.name}
     assert status.packs == 3
+    assert status.touched_packs == 0
+    fresh_entry = feature_set.entry_path("b")
+    os.utime(fresh_entry)
+    status = read_status(feature_set.cache)
+    assert set(status.stale_packs) == {stale.name, damaged.name}
+    assert status.touched_packs == 1
     assert status.pack_bytes == sum(path.stat().st_size for path in (stale, damaged, fresh))
     assert list(status.broken) == ["ir50-0123456789abcdef"]
     assert status.removed == 1
@@ -94,7 +147,7 @@ def test_status_names_broken_sets_stale_packs_and_what_a_removal_left(
 
 def test_status_is_json(feature_set: FeatureSet, write_entry: WriteEntry) -> None:
     write_entry("a")
-    values = json.loads(json.dumps(read_status(feature_set.cache, ["a"]).to_json()))
+    values = json.loads(json.dumps(read_status(feature_set.cache, rows("a")).to_json()))
     assert values["healthy"] is True
     assert values["sets"][0]["entries"] == 1
     assert values["sets"][0]["manifest"]["done"] == 1

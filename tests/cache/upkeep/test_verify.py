@@ -15,7 +15,7 @@ from cache.packs.pack import open_pack
 from cache.sets.feature_set import FeatureSet, SetSpec
 from cache.sets.scan import NotACacheError
 from cache.upkeep.verify import verify_cache
-from tests.cache.conftest import WriteEntry
+from tests.cache.conftest import WriteEntry, arrays_of
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def test_temporary_files_and_stale_packs_are_reported_and_are_no_damage(
 ) -> None:
     left = temporary_path(filled.entry_path("a"))
     left.touch()
-    write_entry("a")
+    write_entry("a", arrays_of(5, seed=11))
     report = verify_cache(filled.cache)
     assert report.temporaries == (left,)
     assert list(report.stale_packs.values()) == ["the entry of clip a changed"]

@@ -75,7 +75,13 @@ def test_status_counts_a_manifests_clips_whose_files_need_not_be_there(
     manifest = write_manifest(tmp_path, "a", "d", "e", "f")
     result = run("status", feature_set.cache, "--manifest", manifest)
     assert result.exit_code == 1  # one failed
-    assert result.output.splitlines()[1].split()[-3:] == ["1", "1", "2"]
+    header, line = result.output.splitlines()[:2]
+    assert header.endswith("of manifest: done  stale  failed  missing")
+    assert line.split()[-4:] == ["1", "0", "1", "2"]
+    (tmp_path / "a.mp4").write_bytes(b"another file")
+    result = run("status", feature_set.cache, "--manifest", manifest, "--json")
+    (found,) = json.loads(result.output)["sets"]
+    assert (found["manifest"]["done"], found["manifest"]["stale"]) == (0, 1)
 
 
 def test_status_as_json_is_what_the_python_call_returns(feature_set: FeatureSet) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,18 @@ def test_the_same_features_make_the_same_bytes(extracted: Path, tmp_path: Path) 
     for name in ("a.npz", "b.npz"):
         export(extracted, "npz", tmp_path / name)
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_a_clip_of_another_span_than_the_manifest_says_is_refused(
+    corpus: Path, extracted: Path, tmp_path: Path
+) -> None:
+    clip, path, *_ = corpus.read_text().splitlines()[1].split(",")
+    changed = tmp_path / "changed.csv"
+    changed.write_text(f"clip,path,start_seconds\n{clip},{corpus.parent / path},0.5\n")
+    result = export(extracted, "npz", tmp_path / "x.npz", "--manifest", changed)
+    assert result.exit_code == 2
+    assert re.search(r"1 clip in resnet18-\w+ are stale: .*its start or end in the", result.output)
+    assert not (tmp_path / "x.npz").exists()
 
 
 def test_what_cannot_be_exported_is_named(corpus: Path, extracted: Path, tmp_path: Path) -> None:

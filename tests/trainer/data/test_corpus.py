@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cache.entries.coverage import Coverage
 from cache.sets.spec import SetError
 from cache.settings import settings_from
-from tests.trainer.corpus_helper import toy_corpus, values, write_set
+from tests.trainer.corpus_helper import SOURCE, toy_corpus, values, write_set
 from trainer.data.corpus import UNLABELLED, Corpus, CorpusError, load_corpus
 from trainer.data.features import FeaturesError, norm_fft
 from trainer.settings import TrainSettings
@@ -53,6 +54,18 @@ def test_a_corpus_has_every_clips_steps_labels_and_where_they_came_from(tmp_path
     assert corpus.states == {"video": ("ok", "ok", "ok")}
     assert corpus.checksums["ir50/basic"][1] == made.read("bob", []).checksums["basic"]
     assert not corpus.untrained
+
+
+def test_a_corpus_says_in_how_many_frames_of_the_entries_read_there_was_a_face(
+    tmp_path: Path,
+) -> None:
+    made = write_set(tmp_path, "ir50", network())
+    coverage = Coverage({"detect": 2, "whole": 1}, 0.4)
+    with made.writer("ada", source=SOURCE, provenance={}) as writer:
+        writer.append(times=np.arange(3.0), basic=values(3, 5))
+        writer.finish(facts={"coverage": coverage.to_json()})
+    corpus = load(tmp_path, settings())
+    assert corpus.coverage == {"ir50": {"ada": coverage}}
 
 
 @pytest.mark.parametrize("features", ["mean_std", "norm_fft"])
