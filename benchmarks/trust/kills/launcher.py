@@ -63,6 +63,7 @@ class Launcher:
 
     def __init__(self, output: Path | None = None) -> None:
         self.output = output
+        self._last = 0
         self._mark = f"{MARK}={secrets.token_hex(8)}"
         self._temporary = tempfile.TemporaryDirectory(prefix="avfuse-torture-")
         self._process = subprocess.Popen(
@@ -102,7 +103,8 @@ class Launcher:
         line = json.dumps([list(arguments), eager, output]) + "\n"
         self._process.stdin.write(line.encode())
         self._process.stdin.flush()
-        return int(self._line(RUN_SECONDS))
+        self._last = int(self._line(RUN_SECONDS))
+        return self._last
 
     def wait(self, seconds: float = RUN_SECONDS) -> int:
         """Wait for the run that was begun last; returns its exit code, negative for a signal's.
@@ -118,9 +120,18 @@ class Launcher:
         return self.wait()
 
     def survivors(self) -> list[int]:
-        """Return the processes of all runs that live, whatever group they are in."""
+        """Return the processes of all runs that live, whatever group they are in.
+
+        One that is just dying has lost its environment, but is still of the last run's session.
+        """
         mark = self._mark.encode()
-        return [pid for pid in _processes() if pid != self._process.pid and _is_marked(pid, mark)]
+        return [
+            pid
+            for pid in _processes()
+            if pid != self._process.pid
+            and (_is_marked(pid, mark) or _status(pid)[3:4] == [str(self._last)])
+            and runs(pid)
+        ]
 
     def outlast(self, seconds: float = GONE_SECONDS) -> list[int]:
         """Wait until no process of a run lives; returns those that do so long, and ends them."""
@@ -171,10 +182,9 @@ def _processes() -> list[int]:
 
 def _is_marked(pid: int, mark: bytes) -> bool:
     try:
-        marked = mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:  # another's, or gone meanwhile
         return False
-    return marked and runs(pid)
 
 
 def _status(pid: int) -> list[str]:
