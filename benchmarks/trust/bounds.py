@@ -21,7 +21,7 @@ import click
 import numpy as np
 
 from benchmarks.machine import describe_machine
-from benchmarks.trust.torture import make_corpus
+from benchmarks.trust.kills.extract import make_corpus
 from cache.manifest.clip import Clip
 from cache.manifest.manifest import write_manifest
 from pipeline.media.frames import VideoReader

@@ -1,287 +1,246 @@
-"""Kill ``avfuse extract`` at random moments, many times, and see that nothing committed is lost.
+"""Kill avfuse at random moments, thousands of times, and see that nothing committed is lost.
 
-    python -m benchmarks.trust.torture --kills 300 --folder /tmp/torture
+    python -m benchmarks.trust.torture --kills 3000 --folder /tmp/torture --results kills.json
 
-Every run is killed by SIGKILL of its whole process group; after each kill the cache is read
-through, every entry that was there before is compared byte for byte, and what ``avfuse cache gc``
-finds is removed. At last a run goes to its end, and every array is compared with those of a run
-that nobody disturbed. The test suite does the same with 20 kills.
+Extraction (in one process, with one worker and two, with a shared network), training, a sweep,
+fine-tuning, an import, building of packs and garbage collection are killed in turn by SIGKILL: all
+processes of a run, its first alone, or one worker alone. After each kill everything that was
+committed before is compared byte for byte and verified, and no process of the run may live on.
+Between kills the same command goes on; when a run comes to its end, what it left is compared with
+what an undisturbed one left, and a new round begins.
+
+The counts are written to the file of results after each kill. Ctrl-C, or a kill of this script,
+costs nothing of them: the same command goes on until there were enough. A second Ctrl-C doesn't
+wait for the end of the round.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import random
-import shutil
 import signal
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Self
 
 import click
-import numpy as np
 
-from benchmarks.machine import describe_machine
-from cache.codec import fields_to_json
-from cache.manifest.clip import Clip
-from cache.manifest.manifest import write_manifest
-from cache.sets.feature_set import list_sets
-from cache.sets.scan import find_temporaries
-from cache.upkeep.gc import find_garbage, remove_garbage
-from cache.upkeep.verify import verify_cache
+from benchmarks.trust.kills.extract import (
+    Extract,
+    ExtractWithOneWorker,
+    ExtractWithSharedNetwork,
+    ExtractWithTwoWorkers,
+)
+from benchmarks.trust.kills.launcher import HangingError, Launcher, children_of, kill, kill_group
+from benchmarks.trust.kills.operation import Moment, Operation, draw_moment
+from benchmarks.trust.kills.runs import Finetune, Sweep, SweepOnTwoProcesses, Train
+from benchmarks.trust.kills.tally import Ledger, Tally
+from benchmarks.trust.kills.upkeep import CollectGarbage, Import, Pack
+from cache.signals import StopRequest
 
-ROOT = Path(__file__).parent.parent.parent
-SETS = "faces,spectrogram"
-WORKERS_EVERY = 7  # of so many runs one is a fresh process with two worker processes
-
-# Imports once and forks a process per run: what is killed is the work, not the import of torch.
-LAUNCHER = """
-import json, os, sys
-import torch
-import pipeline.extract.clusters, pipeline.extract.plan, pipeline.extract.run
-import pipeline.extract.settings, pipeline.extract.summary, pipeline.faces.overrides
-from pipeline.cli import main
-from pipeline.faces.detect import FivePointPredictor, hog
-hog(), FivePointPredictor()
-for line in sys.stdin:
-    pid = os.fork()
-    if pid == 0:
-        os.setsid()
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        main(json.loads(line), prog_name="avfuse")
-    print(pid, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
-"""
-
-
-@dataclass
-class Outcome:
-    """Outcome of the kills."""
-
-    kills: int = 0
-    kills_with_workers: int = 0
-    finished_before_the_kill: int = 0
-    kills_that_left_a_temporary_file: int = 0
-    entries_checked_after_kills: int = 0
-    entries_lost: int = 0
-    damaged: int = 0
-    sets_without_set_json: int = 0
-    temporary_files_after_gc: int = 0
-    entries_compared_at_the_end: int = 0
-    entries_that_differ_at_the_end: int = 0
-    seconds: float = 0.0
-
-    @property
-    def clean(self) -> bool:
-        """Whether every promise held."""
-        return not (
-            self.entries_lost
-            or self.damaged
-            or self.sets_without_set_json
-            or self.temporary_files_after_gc
-            or self.entries_that_differ_at_the_end
-        )
-
-
-class Launcher:
-    """Starts runs of ``avfuse``, each in a process group of its own.
-
-    What killed ones leave for their workers in the folder for temporary files goes at the end.
-    """
-
-    def __init__(self) -> None:
-        self._temporary = tempfile.TemporaryDirectory(prefix="avfuse-torture-")
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", LAUNCHER],
-            cwd=ROOT,
-            env=os.environ | {"TMPDIR": self._temporary.name},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._process.communicate(timeout=60)
-        self._temporary.cleanup()
-
-    def start(self, arguments: list[str]) -> int:
-        """Begin a run; returns the number of its process group."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(arguments) + "\n")
-        self._process.stdin.flush()
-        return int(self._line())
-
-    def wait(self) -> int:
-        """Wait for the run that was begun last; returns its exit code."""
-        return int(self._line())
-
-    def _line(self) -> str:
-        output: IO[str] | None = self._process.stdout
-        assert output is not None
-        return output.readline()
-
-
-def make_corpus(folder: Path, clips: int) -> Path:
-    """Write tiny clips with sound and their manifest."""
-    from tests.pipeline.videos import write_video
-
-    folder.mkdir(parents=True)
-    rows = []
-    for number in range(clips):
-        rng = np.random.default_rng(number)
-        images = [rng.integers(0, 256, (62, 94, 3), np.uint8) for _ in range(3)]
-        seconds = np.arange(4_000) / 16_000
-        sound = 0.3 * np.sin(2 * np.pi * (150 + 10 * number) * seconds, dtype=np.float32)[None]
-        path = write_video(folder / f"c{number}.mp4", images, codec="mpeg4", sound=sound)
-        rows.append(Clip(f"c{number}", path))
-    return write_manifest(folder / "manifest.csv", rows)
+MARKER = "torture.json"  # in a folder that this script may empty
+# Kills of each operation in turn; 100 in all. Those with workers take longest.
+TURNS: Mapping[type[Operation], int] = {
+    Extract: 20,
+    ExtractWithOneWorker: 6,
+    ExtractWithTwoWorkers: 6,
+    ExtractWithSharedNetwork: 4,
+    Train: 14,
+    Sweep: 10,
+    SweepOnTwoProcesses: 4,
+    Finetune: 12,
+    Import: 10,
+    Pack: 7,
+    CollectGarbage: 7,
+}
 
 
 def torture(
     folder: Path,
+    ledger: Ledger,
     *,
     kills: int,
-    clips: int,
-    seed: int,
-    longest: float = 0.25,
-    options: Sequence[str] = ("--sets", SETS),
-    workers_every: int = WORKERS_EVERY,
-) -> Outcome:
-    """Kill runs until there were enough, then compare with an undisturbed one.
+    turns: Mapping[type[Operation], int] = TURNS,
+    stop: StopRequest | None = None,
+) -> None:
+    """Kill operations in turn until there were enough kills in all sittings.
 
     Args:
-        folder: for the clips and both caches; new.
-        kills: how many.
-        clips: how many.
-        seed: of the moments.
-        longest: seconds from a run's first file to its kill.
-        options: of ``avfuse extract``, which say what is made.
-        workers_every: of so many runs one has two worker processes, the others none.
+        folder: for all that is made; what it holds of an earlier sitting goes.
+        ledger: counts.
+        kills: how many, with those that the ledger has.
+        turns: operation to its kills in a turn.
+        stop: asked after each kill.
     """
-    started = time.monotonic()
-    outcome = Outcome()
-    generator = random.Random(seed)  # noqa: S311 - when to kill
-    manifest = make_corpus(folder / "clips", clips)
-    cache, undisturbed = folder / "cache", folder / "undisturbed"
-    contents: dict[Path, bytes] = {}
-    with Launcher() as launcher:
-        while outcome.kills < kills:
-            workers = outcome.kills % workers_every == workers_every - 1
-            command = _command(manifest, cache, 2 * workers, options)
-            if _kill_one(launcher, command, cache, generator.uniform(0, longest)):
-                outcome.kills += 1
-                outcome.kills_with_workers += workers
-                _check(cache, contents, outcome)
-            else:  # it was faster: begin again
-                outcome.finished_before_the_kill += 1
-                shutil.rmtree(cache)
-                contents.clear()
-        for place in (cache, undisturbed):
-            launcher.start(_command(manifest, place, 0, options))
-            assert launcher.wait() == 0
-        _check(cache, contents, outcome)
-    _compare(cache, undisturbed, outcome)
-    outcome.seconds = round(time.monotonic() - started, 1)
-    return outcome
+    folder.mkdir(parents=True, exist_ok=True)
+    prepared: dict[type[Operation], Operation] = {}
+    with Launcher(folder / "output.txt") as launcher:
+        while ledger.kills < kills and not (stop and stop.asked()):
+            kind, left = _whose_turn(ledger.kills, turns)
+            if kind not in prepared:
+                prepared[kind] = kind(folder / kind.__name__)
+                prepared[kind].prepare(launcher)
+            turn = Turn(prepared[kind], ledger, launcher)
+            turn.take(min(left, kills - ledger.kills), stop)
 
 
-def _command(manifest: Path, cache: Path, jobs: int, options: Sequence[str]) -> list[str]:
-    return ["extract", str(manifest), "--cache", str(cache), "--jobs", str(jobs), *options]
+def _whose_turn(kills: int, turns: Mapping[type[Operation], int]) -> tuple[type[Operation], int]:
+    """Return the operation to kill after so many kills, and how often until the next's turn."""
+    left = kills % sum(turns.values())
+    for kind, number in turns.items():
+        if left < number:
+            return kind, number - left
+        left -= number
+    raise AssertionError
 
 
-def _kill_one(launcher: Launcher, command: list[str], cache: Path, delay: float) -> bool:
-    """Start a run, kill it ``delay`` seconds after it began to write; False if it ended first."""
-    before = _names(cache)
-    group = launcher.start(command)
-    deadline = time.monotonic() + 120
-    while _names(cache) == before and _runs(group):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    time.sleep(delay)
-    if _runs(group):
-        os.killpg(group, signal.SIGKILL)
-    killed = launcher.wait() == -signal.SIGKILL
-    while _runs(-group):  # its workers take a moment to die
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return killed
+@dataclass
+class Turn:
+    """Kills of one operation, one after another.
+
+    Args:
+        operation: prepared.
+        ledger: counts.
+        launcher: starts its runs.
+    """
+
+    operation: Operation
+    ledger: Ledger
+    launcher: Launcher
+
+    @property
+    def tally(self) -> Tally:
+        """The operation's counts."""
+        return self.ledger.tally(self.operation.name)
+
+    def take(self, kills: int, stop: StopRequest | None) -> None:
+        """Kill the operation's runs so often, then let one go to its end."""
+        begun = self.tally.counts["kills"]
+        while self.tally.counts["kills"] - begun < kills and not (stop and stop.asked()):
+            faults = self.tally.counts["faults"]
+            self.tally.add("starts")
+            killed = self._start_and_kill()
+            self.tally.add("kills_with_a_fault", self.tally.counts["faults"] > faults and killed)
+            self.ledger.keep()
+        pid = self.launcher.start(self.operation.command(self.operation.at))
+        self._await_end(pid)
+        self._end_round()
+        self.ledger.keep()
+
+    def _start_and_kill(self) -> bool:
+        """Start a run and kill it, or a part of it; returns whether there was anything to kill."""
+        operation, tally = self.operation, self.tally
+        moment = draw_moment(
+            self.ledger.seed, operation.name, tally.counts["starts"], operation.targets
+        )
+        eager = moment.number % 2 == 0
+        pid = self.launcher.start(operation.command(operation.at), eager=eager)
+        operation.await_moment(moment, pid)
+        worker = _choose_worker(pid, moment) if moment.target == "worker" else None
+        if worker is not None:
+            kill(worker)
+            tally.add("kills")
+            tally.add("kills_of_one_worker")
+            if self._await_end(pid, bereft=True):
+                operation.check(tally)
+                self._end_round()
+            else:
+                operation.check(tally)
+            return True
+        if moment.target == "parent":
+            kill(pid)
+        else:
+            kill_group(pid)
+        killed = self._await_killed(pid)
+        if killed:
+            tally.add("kills")
+            tally.add("kills_of_the_parent_alone", moment.target == "parent")
+        else:
+            tally.add("ended_before_the_kill")
+        operation.check(tally)
+        if not killed:
+            self._end_round()
+        return killed
+
+    def _await_killed(self, pid: int) -> bool:
+        """Wait for the end of all processes of a run; False if it had ended before its kill."""
+        code = self._wait(pid)
+        for survivor in self.launcher.outlast():
+            self.tally.fault(f"process {survivor} outlived its run's first by 5 s")
+        if code not in (0, -signal.SIGKILL):
+            self.tally.fault(f"ended by itself with {code}: {self._output()}")
+        return code == -signal.SIGKILL
+
+    def _await_end(self, pid: int, *, bereft: bool = False) -> bool:
+        """Wait for a run to end by itself; returns whether it came to its end.
+
+        Args:
+            pid: of the run.
+            bereft: whether one of its workers was killed.
+        """
+        code = self._wait(pid)
+        for survivor in self.launcher.outlast():
+            self.tally.fault(f"process {survivor} outlived its run by 5 s")
+        if code == 1 and bereft and not self.operation.survives:
+            return False
+        if code != 0:
+            lost = "after a worker was killed it " if bereft else "the last run "
+            self.tally.fault(f"{lost}ended with {code}: {self._output()}")
+        return code == 0
+
+    def _end_round(self) -> None:
+        """Compare what a whole run left, and begin anew."""
+        operation, tally = self.operation, self.tally
+        operation.check(tally)
+        operation.compare(tally)
+        tally.add("rounds_compared")
+        operation.begin()
+
+    def _wait(self, pid: int) -> int:
+        try:
+            return self.launcher.wait()
+        except HangingError as error:
+            self.tally.fault(f"hangs: {error}: {self._output()}")
+            kill_group(pid)
+            return self.launcher.wait()
+
+    def _output(self) -> str:
+        output = self.launcher.output
+        return output.read_text(errors="replace")[-2000:] if output and output.exists() else ""
 
 
-def _names(cache: Path) -> set[str]:
-    """Every file and folder; what vanishes while it is looked at is left out."""
-    return {f"{at}/{name}" for at, folders, files in os.walk(cache) for name in folders + files}
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def _check(cache: Path, contents: dict[Path, bytes], outcome: Outcome) -> None:
-    """Read the cache through, compare what was there before, and remove what is left over."""
-    if not list_sets(cache):
-        assert not contents
-        return
-    report = verify_cache(cache)
-    begun = [item for item in report.damage if not list(item.path.rglob("*.h5"))]
-    outcome.sets_without_set_json += len(begun)
-    outcome.damaged += len(report.damage) - len(begun)
-    outcome.kills_that_left_a_temporary_file += bool(report.temporaries)
-    for path, content in contents.items():
-        outcome.entries_lost += not path.exists() or path.read_bytes() != content
-    for path in cache.rglob("[!.]*.h5"):
-        contents.setdefault(path, path.read_bytes())
-    outcome.entries_checked_after_kills += len(contents)
-    remove_garbage(find_garbage(cache))
-    outcome.temporary_files_after_gc += len(list(find_temporaries(cache)))
-
-
-def _compare(cache: Path, undisturbed: Path, outcome: Outcome) -> None:
-    for expected in list_sets(undisturbed):
-        killed = next(item for item in list_sets(cache) if item.spec == expected.spec)
-        assert killed.clip_ids() == expected.clip_ids()
-        for clip in expected.clip_ids():
-            one, two = killed.read(clip, verify=True), expected.read(clip, verify=True)
-            same = (one.checksums, one.state, one.missing) == (
-                two.checksums,
-                two.state,
-                two.missing,
-            )
-            outcome.entries_compared_at_the_end += 1
-            outcome.entries_that_differ_at_the_end += not same
+def _choose_worker(pid: int, moment: Moment) -> int | None:
+    workers = children_of(pid)
+    return random.Random(moment.number).choice(workers) if workers else None  # noqa: S311
 
 
 @click.command()
-@click.option("--kills", default=300, show_default=True)
-@click.option("--clips", default=60, show_default=True)
-@click.option("--seed", default=0, show_default=True)
+@click.option("--kills", default=300, show_default=True, help="Kills of all sittings together.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the moments.")
 @click.option(
-    "--folder", type=click.Path(path_type=Path), required=True, help="A new folder; it stays."
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="A new folder, or that of an earlier sitting.",
 )
-def main(kills: int, clips: int, seed: int, folder: Path) -> None:
-    """Kill extractions many times and print what was lost as JSON."""
-    outcome = torture(folder, kills=kills, clips=clips, seed=seed)
-    click.echo(json.dumps({**describe_machine(), **fields_to_json(outcome)}, indent=2))
-    sys.exit(0 if outcome.clean else 1)
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File of the counts, which are added up over sittings (default: in the folder).",
+)
+def main(kills: int, seed: int, folder: Path, results: Path | None) -> None:
+    """Kill avfuse many times and print what was lost as JSON."""
+    if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).exists():
+        raise click.UsageError(f"{folder} holds other files; name a new folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARKER).touch()
+    ledger = Ledger(results or folder / "results.json", seed)
+    stop = StopRequest()
+    with stop.noted(), stop.breaks_off(at=2):
+        torture(folder, ledger, kills=kills, stop=stop)
+    click.echo(json.dumps(ledger.to_json(), indent=2))
+    sys.exit(1 if ledger.faults else 0)
 
 
 if __name__ == "__main__":

@@ -178,7 +178,8 @@ class HeadTrainer:
             # The history first: a checkpoint that exists has its rows.
             self.writer.write(format_history(self.rows), HISTORY)
             save_checkpoint(head, path)
-            self.progress(fold, str(seed)).unlink(missing_ok=True)
+        # Also that of a head which was there: a kill may have come between the two.
+        self.progress(fold, str(seed)).unlink(missing_ok=True)
         self.checkpoints.append(
             {
                 "file": f"{CHECKPOINTS}/{path.name}",

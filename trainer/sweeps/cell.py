@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import os
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -178,33 +175,18 @@ def _run_cells(
     ]
 
 
-def run_cells_in_worker(
-    parent: int, sweep: Sweep, place: Place, told: Path, cells: Cells
+def run_cells_and_tell(
+    sweep: Sweep, cells: Cells, place: Place, told: Path
 ) -> tuple[Path, list[CellResult]]:
-    """Run cells in a process that ends with the one that began the sweep.
+    """Run cells, and tell in a file how long they take.
 
     Args:
-        parent: number of that process.
-        sweep: see ``run_cells``, as for the other arguments.
+        sweep: see ``run_cells``, as for the next two arguments.
+        cells: see there.
         place: see there.
         told: file for the forecasts of these cells; returned beside the results.
-        cells: see there.
     """
-    if os.getpid() != parent:
-        _end_with(parent)
     return told, run_cells(sweep, cells, place, Teller(told))
-
-
-@functools.cache
-def _end_with(parent: int) -> None:
-    """End this process when its parent is gone: what it trains would have nobody to report to."""
-
-    def wait() -> None:
-        while os.getppid() == parent:
-            time.sleep(POLL_SECONDS)
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 def join_cells(cell: CellText, members: Mapping[str, CellResult], folder: Path) -> CellResult:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import pickle
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,12 +27,13 @@ from trainer.sweeps.cell import (
     Place,
     cell_settings,
     join_cells,
-    run_cells_in_worker,
+    run_cells_and_tell,
     stack_cells,
 )
 from trainer.sweeps.file import CellText, Sweep, SweepError
 from trainer.sweeps.forecast import forecasting
 from trainer.sweeps.table import format_csv, format_markdown, plot_heat_map
+from trainer.sweeps.worker import call_in_worker
 
 CELLS, INFO, FORECASTS = "cells", "sweep.json", "forecasts"
 TABLE_CSV, TABLE_MARKDOWN, HEAT_MAP = "table.csv", "table.md", "heatmap.png"
@@ -105,10 +107,16 @@ def run_sweep(
             ]
             num_jobs = min(jobs, len(groups))
             parallel = Parallel(n_jobs=num_jobs, return_as="generator_unordered")
-            work = functools.partial(delayed(run_cells_in_worker), os.getpid(), sweep, place)
             told = {place.output / FORECASTS / str(n): len(group) for n, group in enumerate(groups)}
+            calls = (
+                delayed(call_in_worker)(
+                    os.getpid(),
+                    pickle.dumps(functools.partial(run_cells_and_tell, sweep, group, place, path)),
+                )
+                for path, group in zip(told, groups, strict=True)
+            )
             with forecasting(told, num_jobs, on_forecast) as forecaster:
-                for path, done in parallel(map(work, told, groups)):
+                for path, done in parallel(calls):
                     forecaster.close_group(path)
                     for result in done:
                         take(result)

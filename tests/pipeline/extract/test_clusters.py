@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.trust.torture import make_corpus
+from benchmarks.trust.kills.extract import make_corpus
 from cache.entries.coverage import Coverage
 from cache.sets.feature_set import list_sets
 from pipeline.extract import clusters as engines

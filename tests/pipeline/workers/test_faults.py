@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from benchmarks.trust.torture import SETS, Launcher, make_corpus
+from benchmarks.trust.kills.extract import SETS, make_corpus
+from benchmarks.trust.kills.launcher import Launcher
 from cache.progress import Progress
 from cache.sets.feature_set import find_set, list_sets
 from cache.sets.scan import find_temporaries

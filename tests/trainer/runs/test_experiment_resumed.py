@@ -90,6 +90,23 @@ def test_a_head_interrupted_between_epochs_goes_on_from_there(
 
 
 @pytest.mark.slow
+def test_the_state_of_a_head_that_was_killed_once_it_was_trained_is_removed(
+    manifest: Manifest, cache: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(manifest, cache, tmp_path / "run", listener=Interrupted(epochs=4))
+    heads = tmp_path / "run" / "checkpoints"
+    assert (heads / "fold-0-seed-0.safetensors").exists()
+    # A kill between the two leaves both.
+    (heads / "fold-0-seed-0.progress").write_bytes(b"the last epoch")
+    train(manifest, cache, tmp_path / "run")
+    assert sorted(path.name for path in heads.iterdir()) == [
+        "fold-0-seed-0.safetensors",
+        "fold-1-seed-0.safetensors",
+    ]
+
+
+@pytest.mark.slow
 def test_a_head_whose_checkpoint_was_lost_is_trained_again_with_one_history(
     manifest: Manifest, cache: Path, tmp_path: Path
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 
 from tests.trainer.experiment_helper import SMALL, make_corpus
 from trainer.runs.listener import Forecast
-from trainer.sweeps.cell import Place, run_cells_in_worker
+from trainer.sweeps.cell import Place, run_cells_and_tell
 from trainer.sweeps.file import read_sweep
 from trainer.sweeps.forecast import SweepForecaster, Teller, forecasting
 
@@ -76,6 +75,6 @@ def test_a_process_tells_of_cells_that_it_trains_and_not_of_those_it_keeps(
     cells = [(sweep.cells[0], tmp_path / "cell")]
     where = Place(manifest, tmp_path / "cache", tmp_path)
     for name, tells in (("first", True), ("again", False)):
-        told, (result,) = run_cells_in_worker(os.getpid(), sweep, where, tmp_path / name, cells)
+        told, (result,) = run_cells_and_tell(sweep, cells, where, tmp_path / name)
         assert result.state == "ok"
         assert told.exists() is tells

@@ -1,0 +1,1 @@
+"""Operations that are killed at random moments; ``benchmarks.trust.torture`` kills them."""
