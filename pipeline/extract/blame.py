@@ -56,8 +56,8 @@ def blame(error: Exception, path: Path, device: str | None) -> Blame:
     fault = error.fault if isinstance(error, RemoteNetworkError) else kind_of_fault(error)
     if fault == MEMORY:
         return Blame(
-            f"this machine had too little memory for it: {_text(error)}: end other programs or use "
-            f"fewer --jobs ({AGAIN})",
+            f"this machine had too little memory: {_text(error)}; end other programs or use fewer "
+            f"--jobs; {AGAIN}",
             fault,
         )
     if isinstance(error, OSError) and error.errno not in MACHINE_FAULTS:
@@ -69,7 +69,7 @@ def blame(error: Exception, path: Path, device: str | None) -> Blame:
         raise MachineError(f"a library can't be loaded: {_text(error)}") from error
     if not isinstance(error, OSError) and (outdated := find_outdated()):
         raise MachineError(f"{outdated} ({_text(error)}). Install what it needs.") from error
-    return Blame(f"{_text(error)} ({AGAIN})", fault)
+    return Blame(f"{_text(error)}; {AGAIN}", fault)
 
 
 def _text(error: Exception) -> str:

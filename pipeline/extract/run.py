@@ -31,6 +31,7 @@ from pipeline.extract.networks import load_here
 from pipeline.extract.plan import Plan
 from pipeline.extract.summary import Summary, peak_memory
 from pipeline.extract.versions import describe_versions
+from pipeline.media.machine import has_memory
 from pipeline.workers.consumer import Consumer
 from pipeline.workers.cores import num_cores
 from pipeline.workers.error import MachineError
@@ -274,7 +275,8 @@ def _serving(plan: Plan, share: Share) -> Iterator[Consumer | None]:
 
 
 def _died(clip: Clip, died: WorkerDied, *, plan: Plan) -> ClipResult:
-    why = Blame(str(died)) if died.of_clip else Blame(f"{died} ({AGAIN})", "worker")
+    of_clip = died.of_clip and has_memory()  # libraries in C crash where they get none
+    why = Blame(str(died)) if of_clip else Blame(f"{died}; {AGAIN}", "worker")
     return fail_clip(clip, plan, "worker", why)
 
 

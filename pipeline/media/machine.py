@@ -11,30 +11,33 @@ MACHINE_FAULTS = (
     errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.ENOSPC, errno.EDQUOT,
 )  # fmt: skip
 LARGEST_PIECE = 1 << 31  # bytes; FFmpeg asks for less at once, and refuses what is more
+WORKING_MEMORY = 1 << 28  # with less at hand FFmpeg may take a good file for a damaged one
 READ_BYTES = 1 << 20
 
 
 def raise_if_of_machine(error: Exception, path: Path) -> None:
     """Raise an error of reading a file again where the machine is to blame, not the file's bytes.
 
-    FFmpeg says ENOMEM also of sizes that it refuses, and EIO also where a file ends early: so
-    memory is asked for, and the file is read.
+    FFmpeg says ENOMEM also of sizes that it refuses, EIO also where a file ends early, and that data
+    are invalid also where it got no memory: so memory is asked for, and the file is read.
 
     Raises:
         MemoryError: there is too little memory.
         OSError: the file can't be read, too many are open, or the like.
     """
     number = getattr(error, "errno", None)
-    if number in MACHINE_FAULTS and not (number == errno.ENOMEM and has_memory()):
+    if not has_memory(LARGEST_PIECE if number == errno.ENOMEM else WORKING_MEMORY):
+        raise MemoryError(f"FFmpeg says: {error}") from error
+    if number in MACHINE_FAULTS and number != errno.ENOMEM:
         raise error
     if number == errno.EIO:
         read_through(path)
 
 
-def has_memory() -> bool:
-    """Whether the system would give this process all that FFmpeg may ask for at once."""
+def has_memory(num_bytes: int = WORKING_MEMORY) -> bool:
+    """Whether the system would give this process so much memory in one piece."""
     try:
-        mmap.mmap(-1, LARGEST_PIECE).close()
+        mmap.mmap(-1, num_bytes).close()
     except (OSError, MemoryError):
         return False
     return True

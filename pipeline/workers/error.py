@@ -7,8 +7,14 @@ import traceback
 from pathlib import Path
 
 MEMORY = "memory"  # the kind of every fault for want of this machine's memory
-# PyTorch and Python themselves say it in a RuntimeError.
-MEMORY_SIGNS = ("can't allocate memory", "not enough memory", "can't start new thread", "bad_alloc")
+# PyTorch and Python say it in a RuntimeError, the system's loader in an ImportError.
+MEMORY_SIGNS = (
+    "allocate memory",
+    "not enough memory",
+    "can't start new thread",
+    "bad_alloc",
+    "failed to map segment",
+)
 OPENCV_NO_MEMORY = -4
 
 
@@ -25,7 +31,10 @@ def kind_of_fault(error: Exception) -> str:
     lacks_memory = (
         isinstance(error, MemoryError)
         or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
-        or (isinstance(error, RuntimeError) and any(sign in str(error) for sign in MEMORY_SIGNS))
+        or (
+            isinstance(error, RuntimeError | ImportError)
+            and any(sign in str(error) for sign in MEMORY_SIGNS)
+        )
         or (type(error).__module__ == "cv2" and getattr(error, "code", None) == OPENCV_NO_MEMORY)
     )
     return MEMORY if lacks_memory else f"{type(error).__name__} in {place_of(error)}"
