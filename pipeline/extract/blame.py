@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from extractors.running.faults import describe_fault
-from pipeline.extract.versions import find_outdated
+from pipeline.extract.versions import explain_import, find_outdated
 from pipeline.faces.choice import MisfitError
 from pipeline.media.container import MediaError, UnreadableError
 from pipeline.media.machine import MACHINE_FAULTS
@@ -66,9 +66,9 @@ def blame(error: Exception, path: Path, device: str | None) -> Blame:
     elif device and (broken := describe_fault(error, device)):
         raise MachineError(broken) from error
     if isinstance(error, ImportError):
-        raise MachineError(f"a library can't be loaded: {_text(error)}") from error
+        raise MachineError(explain_import(error)) from error
     if not isinstance(error, OSError) and (outdated := find_outdated()):
-        raise MachineError(f"{outdated} ({_text(error)}). Install what it needs.") from error
+        raise MachineError(f"{_text(error)}\n{outdated}. Install what is needed.") from error
     return Blame(f"{_text(error)}; {AGAIN}", fault)
 
 

@@ -54,6 +54,14 @@ def find_outdated() -> str:
     return "; ".join(found)
 
 
+def explain_import(error: ImportError) -> str:
+    """Say which library can't be loaded and, if an old version may be why, what is needed."""
+    outdated = find_outdated()
+    return f"a library can't be loaded: {error}" + (
+        f"\n{outdated}. Install what is needed." if outdated else ""
+    )
+
+
 def _version(library: str) -> str:
     try:
         return version(library)

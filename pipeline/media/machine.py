@@ -18,8 +18,8 @@ READ_BYTES = 1 << 20
 def raise_if_of_machine(error: Exception, path: Path) -> None:
     """Raise an error of reading a file again where the machine is to blame, not the file's bytes.
 
-    FFmpeg says ENOMEM also of sizes that it refuses, EIO also where a file ends early, and that data
-    are invalid also where it got no memory: so memory is asked for, and the file is read.
+    FFmpeg says ENOMEM also of sizes that it refuses, EIO also where a file ends early, and finds
+    data invalid also where it got no memory: so memory is asked for, and the file is read.
 
     Raises:
         MemoryError: there is too little memory.
