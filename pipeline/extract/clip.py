@@ -27,6 +27,7 @@ from pipeline.extract.sound import extract_audio, extract_grids
 from pipeline.media.container import readable
 from pipeline.media.declared import check_any_stream
 from pipeline.media.frames import probe
+from pipeline.media.machine import ReadAgainError
 from pipeline.workers.error import MachineError
 from pipeline.workers.remote import is_connected
 from pipeline.workers.stopwatch import Stopwatch
@@ -125,7 +126,10 @@ def _attempt(
             why = Blame("; ".join(upstream.why), upstream.fault)
             return record_failures(job.clip, job.plan, todo, job.source, name, why)
     try:
-        return compute(job, todo)
+        try:
+            return compute(job, todo)
+        except ReadAgainError:
+            return compute(job, todo)
     except (CacheWriteError, MachineError, SourceChangedError):
         raise
     except Exception as error:  # noqa: BLE001 - see _blame

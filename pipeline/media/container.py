@@ -23,7 +23,7 @@ from av.video.stream import VideoStream
 from cache.manifest.frame_folder import advise_to_join
 from cache.span import Span
 from pipeline.media.aspect import SQUARE, shown_size
-from pipeline.media.machine import MACHINE_FAULTS, raise_if_of_machine
+from pipeline.media.machine import MACHINE_FAULTS, ReadAgainError, raise_if_of_machine
 from pipeline.media.recognise import describe_refused, read_head, recognise
 from pipeline.media.settings import DecodeSettings
 
@@ -216,7 +216,7 @@ def readable(path: Path) -> Iterator[None]:
     except PermissionError as error:
         raise UnreadableError(f"{path} can't be read: permission denied") from error
     except (OSError, ValueError) as error:
-        if getattr(error, "errno", None) in MACHINE_FAULTS:
+        if isinstance(error, ReadAgainError) or getattr(error, "errno", None) in MACHINE_FAULTS:
             raise
         why = f"{path} can't be read: {reason(error)}" if error.args[1:] else str(error)
         raise UnreadableError(why) from error

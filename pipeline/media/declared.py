@@ -16,7 +16,14 @@ import av
 from av.container import InputContainer
 
 from cache.span import WHOLE_FILE, Span
-from pipeline.media.container import MediaError, MediaInfo, audio_stream, open_media, video_stream
+from pipeline.media.container import (
+    MediaError,
+    MediaInfo,
+    audio_stream,
+    open_media,
+    readable,
+    video_stream,
+)
 from pipeline.media.packets import Faults, demuxed
 from pipeline.media.settings import DecodeSettings
 from pipeline.media.sizes import Shortage, find_shortage
@@ -55,7 +62,8 @@ def find_cut_off(
     Raises:
         MediaError: the file can't be opened any more.
     """
-    shortage = find_shortage(info.path, info.container)
+    with readable(info.path):
+        shortage = find_shortage(info.path, info.container)
     wanted = math.inf if span.end is None else span.end
     is_avi, is_matroska = info.container == "avi", info.container.startswith("matroska")
     tolerance = TAG_TOLERANCE if is_matroska else SOUND_TOLERANCE
@@ -102,7 +110,8 @@ def check_any_stream(info: MediaInfo) -> None:
         MediaError: there is neither picture nor sound; says so if the file is cut off.
     """
     if info.video is None and info.audio is None:
-        shortage = find_shortage(info.path, info.container)
+        with readable(info.path):
+            shortage = find_shortage(info.path, info.container)
         why = ": it is cut off" if shortage and not shortage.counted else ""
         raise MediaError(f"{info.path} has neither picture nor sound{why}")
 

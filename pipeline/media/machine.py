@@ -13,6 +13,11 @@ MACHINE_FAULTS = (
 LARGEST_PIECE = 1 << 31  # bytes; FFmpeg asks for less at once, and refuses what is more
 WORKING_MEMORY = 1 << 28  # with less at hand FFmpeg may take a good file for a damaged one
 READ_BYTES = 1 << 20
+_odd: set[Path] = set()  # files that FFmpeg once couldn't read, though they can be read
+
+
+class ReadAgainError(OSError):
+    """A file couldn't be read for a moment, or is damaged: reading it once more tells."""
 
 
 def raise_if_of_machine(error: Exception, path: Path) -> None:
@@ -23,6 +28,8 @@ def raise_if_of_machine(error: Exception, path: Path) -> None:
 
     Raises:
         MemoryError: there is too little memory.
+        ReadAgainError: FFmpeg couldn't read the file for the first time in this process, and it
+            can be read.
         OSError: the file can't be read, too many are open, or the like.
     """
     number = getattr(error, "errno", None)
@@ -30,8 +37,10 @@ def raise_if_of_machine(error: Exception, path: Path) -> None:
         raise MemoryError(f"FFmpeg says: {error}") from error
     if number in MACHINE_FAULTS and number != errno.ENOMEM:
         raise error
-    if number == errno.EIO:
+    if number == errno.EIO and path not in _odd:
         read_through(path)
+        _odd.add(path)
+        raise ReadAgainError(errno.EIO, "FFmpeg couldn't read it for a moment", str(path))
 
 
 def has_memory(num_bytes: int = WORKING_MEMORY) -> bool:

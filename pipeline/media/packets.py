@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -32,7 +31,7 @@ class Faults:
     """Decoding errors met on the way: the first few in words, the others counted.
 
     ``hidden`` counts the packets that the file's edit list hides, which is no error. ``path`` is
-    the file, which is read through once where FFmpeg says that it can't be read.
+    the file.
     """
 
     what: str
@@ -40,7 +39,6 @@ class Faults:
     listed: list[str] = field(default_factory=list)
     count: int = 0
     hidden: int = 0
-    reads: bool = False
 
     def add(self, seconds: float | None, error: Exception) -> None:
         """Record an error near ``seconds`` of the clip.
@@ -50,10 +48,8 @@ class Faults:
             MemoryError: this machine is to blame.
             OSError: the same.
         """
-        if not self.reads or getattr(error, "errno", None) != errno.EIO:
-            with readable(self.path):
-                raise_if_of_machine(error, self.path)
-            self.reads = getattr(error, "errno", None) == errno.EIO
+        with readable(self.path):
+            raise_if_of_machine(error, self.path)
         self.count += 1
         if len(self.listed) < MAX_LISTED_FAULTS:
             where = "" if seconds is None else f" at {seconds:.2f} s"
