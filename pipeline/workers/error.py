@@ -7,15 +7,15 @@ import traceback
 from pathlib import Path
 
 MEMORY = "memory"  # the kind of every fault for want of this machine's memory
-# PyTorch and Python say it in a RuntimeError, the system's loader in an ImportError.
+# Words of PyTorch, Python, the system's loader and OpenCV, which have no class for it.
 MEMORY_SIGNS = (
     "allocate memory",
     "not enough memory",
     "can't start new thread",
     "bad_alloc",
     "failed to map segment",
+    "Insufficient memory",
 )
-OPENCV_NO_MEMORY = -4
 
 
 class MachineError(RuntimeError):
@@ -28,14 +28,11 @@ class MachineError(RuntimeError):
 
 def kind_of_fault(error: Exception) -> str:
     """Name the kind of an error that no clip is to blame for: the same again has the same name."""
+    wordy = isinstance(error, RuntimeError | ImportError) or type(error).__module__ == "cv2"
     lacks_memory = (
         isinstance(error, MemoryError)
         or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
-        or (
-            isinstance(error, RuntimeError | ImportError)
-            and any(sign in str(error) for sign in MEMORY_SIGNS)
-        )
-        or (type(error).__module__ == "cv2" and getattr(error, "code", None) == OPENCV_NO_MEMORY)
+        or (wordy and any(sign in str(error) for sign in MEMORY_SIGNS))
     )
     return MEMORY if lacks_memory else f"{type(error).__name__} in {place_of(error)}"
 

@@ -17,17 +17,20 @@ import torch
 
 from cache.digest import digest_json
 from cache.manifest.clip import Clip
-from cache.manifest.manifest import write_manifest
+from cache.manifest.manifest import read_manifest, write_manifest
 from cache.sets.feature_set import find_set
 from pipeline.extract import versions
 from pipeline.extract.blame import AGAIN, Blame, blame
 from pipeline.extract.job import ClipResult, SetResult
-from pipeline.extract.run import MAX_FAULTS, FaultsInARow
+from pipeline.extract.plan import plan_sets
+from pipeline.extract.run import MAX_FAULTS, FaultsInARow, _died
+from pipeline.extract.settings import StageOneSettings
 from pipeline.faces.choice import MisfitError
 from pipeline.media.container import MediaError, UnreadableError
 from pipeline.media.machine import ReadAgainError
 from pipeline.media.packets import Faults
 from pipeline.workers.error import MEMORY, MachineError, kind_of_fault
+from pipeline.workers.pool import WorkerDied
 from pipeline.workers.remote import RemoteNetworkError
 from tests.pipeline.extracting import extract, report, write_tone
 
@@ -232,6 +235,26 @@ def test_only_the_same_fault_in_clips_that_were_tried_counts() -> None:
         row.add(result_of("", fresh=False))
     with pytest.raises(MachineError, match="10 clips in a row"):
         row.add(result_of("a"))
+
+
+def test_a_worker_that_a_clip_ended_is_recorded_and_one_that_the_machine_ended_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = read_manifest(tones(tmp_path, 1)).clips[0]
+    plan = plan_sets(["spectrogram"], StageOneSettings(), {}, cache=tmp_path / "cache")
+    plan.feature_sets["spectrogram"].create({})
+    killed = _died(clip, WorkerDied("it was killed", of_clip=False), plan=plan)
+    assert (killed.fault, killed.reason) == ("worker", f"it was killed; {AGAIN}")
+    assert plan.feature_sets["spectrogram"].failure(clip.id) is None
+    crashed = WorkerDied("it crashed", of_clip=True)
+    with monkeypatch.context() as short:  # a library in C that gets no memory crashes
+        short.setattr("pipeline.extract.run.has_memory", lambda: False)
+        assert _died(clip, crashed, plan=plan).fault == "worker"
+    assert _died(clip, crashed, plan=plan).fault == ""
+    recorded = plan.feature_sets["spectrogram"].failure(clip.id)
+    assert recorded is not None
+    assert (recorded.stage, recorded.reason) == ("worker", "it crashed")
+    assert "torch" in recorded.versions
 
 
 def test_a_failure_is_tried_again_when_a_version_that_matters_changes(
