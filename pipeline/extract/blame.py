@@ -18,7 +18,7 @@ from pipeline.media.machine import MACHINE_FAULTS
 from pipeline.workers.error import MEMORY, MachineError, kind_of_fault, place_of
 from pipeline.workers.remote import RemoteNetworkError
 
-CHANGED = "the file changed meanwhile"  # the fault of what wasn't a fault of the machine either
+CHANGED = "the file changed meanwhile"  # a fault of neither: not recorded, too
 AGAIN = "no fault of the clip; the next run tries it again"
 
 

@@ -21,7 +21,7 @@ from cache.progress import Progress
 from cache.signals import StopRequest
 from cache.upkeep.gc import find_garbage, remove_garbage
 from extractors.running.device import check_precision
-from pipeline.extract.blame import AGAIN, Blame
+from pipeline.extract.blame import AGAIN, CHANGED, Blame
 from pipeline.extract.choices import ConsumerChoice
 from pipeline.extract.clip import extract_clip
 from pipeline.extract.clusters import Engine
@@ -218,12 +218,12 @@ class FaultsInARow:
     count: int = 0
 
     def add(self, result: ClipResult) -> None:
-        """Count a clip's result; one that the cache had already says nothing.
+        """Count a clip's result; a file that changed, or what the cache had already, says nothing.
 
         Raises:
             MachineError: ``MAX_FAULTS`` of them.
         """
-        if not any(one.fresh for one in result.sets.values()):
+        if result.fault == CHANGED or not any(one.fresh for one in result.sets.values()):
             return
         same = result.fault and result.fault == self.fault
         self.fault, self.count = result.fault, self.count + 1 if same else 1

@@ -121,9 +121,8 @@ def format_summary(summary: Summary) -> str:
     if summary.faults:
         listed = ", ".join(f"{fault} ({count})" for fault, count in summary.faults.items())
         lines.append(
-            f"{sum(summary.faults.values())} of the failed clips failed by a fault of this machine "
-            f"or of what is installed, not of their own: {listed}. Nothing is recorded of them; "
-            "the next run tries them again."
+            f"{sum(summary.faults.values())} of the failed clips failed by no fault of their own: "
+            f"{listed}. Nothing is recorded of them; the next run tries them again."
         )
     lines.extend(f"{name}: {folder}" for name, folder in summary.sets.items())
     if summary.untrained:

@@ -20,6 +20,7 @@ from av.error import FFmpegError
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from cache.entries.source import SourceChangedError
 from cache.manifest.frame_folder import advise_to_join
 from cache.span import Span
 from pipeline.media.aspect import SQUARE, shown_size
@@ -207,10 +208,13 @@ def readable(path: Path) -> Iterator[None]:
 
     Raises:
         UnreadableError: the file is missing, there is no permission, its disk fails, ...
+        cache.entries.source.SourceChangedError: it changed.
         OSError: this machine is to blame, as for ``open_media``.
     """
     try:
         yield
+    except SourceChangedError:
+        raise
     except FileNotFoundError as error:
         raise UnreadableError(f"{path} does not exist") from error
     except PermissionError as error:

@@ -109,12 +109,14 @@ def test_a_library_that_cannot_be_loaded_ends_the_run() -> None:
         blame(raised(lambda: __import__("no_such_library")), CLIP, "cpu")
 
 
-# The oldest PyAV that is still to be had for this Python fails on import, see below: what it would
-# say is said in its place, and its version looked up so.
+# What an old library would say is said in its place, and its version is what the look-up says. With
+# PyAV 15 and 16 installed a run ends like this, seen by hand; 17 passes.
 def install(monkeypatch: pytest.MonkeyPatch, library: str, number: str) -> None:
     """Let a library be installed in another version, by what the look-up says."""
-    real = versions.version
-    monkeypatch.setattr(versions, "version", lambda one: number if one == library else real(one))
+    real = vars(versions)["version"]
+    monkeypatch.setattr(
+        "pipeline.extract.versions.version", lambda one: number if one == library else real(one)
+    )
 
 
 def test_a_library_that_is_too_old_is_named_with_what_is_needed(
@@ -182,12 +184,10 @@ def test_a_fault_of_the_machine_is_reported_and_not_recorded(
     assert fault == MEMORY or fault.startswith(f"{type(error).__name__} in test_blame.py:")
     whole = json.loads((cache / "extract-report.json").read_text())
     assert whole["faults"] == {fault: 1}
-    assert "1 of the failed clips failed by a fault of this machine or of what is installed, " in (
-        result.stdout
+    said = (
+        f"1 of the failed clips failed by no fault of their own: {fault} (1). Nothing is recorded"
     )
-    assert f"not of their own: {fault} (1). Nothing is recorded of them; the next run" in (
-        result.stdout
-    )
+    assert said in result.stdout
     assert not list(cache.rglob("failures/*"))
     again = extract(manifest, cache, *SOUND)
     assert again.exit_code == 0

@@ -162,10 +162,10 @@ def test_weights_lost_for_a_moment_end_the_run_and_with_them_back_it_goes_on(
 ) -> None:
     path, cache = write_weights(tmp_path / "w.safetensors", 5), tmp_path / "cache"
     command = (one, cache, "--sets", "resnet18", "--weights", f"resnet18={path}")
-    command += ("--views", "basic", "--set", "network.image_size=32")
-    result = extract_and_lose(path, LOSSES[how], monkeypatch, *command)
+    words = ("--views", "basic", "--set", "network.image_size=32")
+    result = extract_and_lose(path, LOSSES[how], monkeypatch, *command, *words)
     assert_ended_by(result, cache, "the weights of resnet18")
-    again = extract(*command)
+    again = extract(*command, *words)
     assert again.exit_code == 0, again.output
     assert report(cache)["a"]["sets"]["resnet18"]["state"] == "partial"  # noise has no face
 
