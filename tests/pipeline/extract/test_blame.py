@@ -19,6 +19,7 @@ from cache.digest import digest_json
 from cache.manifest.clip import Clip
 from cache.manifest.manifest import read_manifest, write_manifest
 from cache.sets.feature_set import find_set
+from cache.upkeep.status import read_status
 from pipeline.extract import versions
 from pipeline.extract.blame import AGAIN, Blame, blame
 from pipeline.extract.job import ClipResult, SetResult
@@ -189,6 +190,9 @@ def test_a_fault_of_the_machine_is_reported_and_not_recorded(
     )
     assert said in result.stdout
     assert not list(cache.rglob("failures/*"))
+    (status,) = read_status(cache, ["c0", "c1", "c2"]).sets
+    assert status.manifest is not None
+    assert (status.manifest["failed"], status.manifest["missing"]) == (0, 1)
     again = extract(manifest, cache, *SOUND)
     assert again.exit_code == 0
     assert "1 computed now, 2 unchanged" in again.output
