@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import click
 
-from pipeline.commands.group import Group
+from pipeline.commands.group import Group, explain_import
 from pipeline.commands.streams import shown_streams
 
 # command -> (where it lives, its line in `avfuse --help`), in the order of the work
@@ -127,13 +127,16 @@ class LazyGroup(Group):
         """Run a command; Ctrl-C where it notes no signals itself, as while it loads, ends it.
 
         Raises:
-            click.ClickException: the working folder was removed, or the machine refused something
-                that the command doesn't foresee, as a name too long or a full disk.
+            click.ClickException: the working folder was removed, a library can't be loaded, or the
+                machine refused something that the command doesn't foresee, as a name too long or a
+                full disk.
         """
         if not {*ctx.args} & {*ctx.help_option_names}:
             check_working_folder()
         try:
             return super().invoke(ctx)
+        except ImportError as error:
+            raise click.ClickException(explain_import(error)) from error
         except OSError as error:
             named = f"{error.filename}: {error.strerror}" if error.filename else str(error)
             raise click.ClickException(named) from error

@@ -34,6 +34,7 @@ class Failure(JsonFields):
         source: what the clip's file held; None if it couldn't be read.
         date: when, as ISO 8601.
         provenance: versions, host, command; for the curious.
+        versions: of avfuse and the libraries that the failure may come of; none in old records.
     """
 
     clip: str
@@ -42,6 +43,7 @@ class Failure(JsonFields):
     source: Source | None = None
     date: str = field(default_factory=utc_now)
     provenance: Mapping[str, JSON] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     def still_counts(self, check: SourceCheck) -> bool:
         """Whether the file is unchanged since the failure, so that a new try is pointless.

@@ -162,7 +162,7 @@ def unpickle(path: Path, device: str) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of old storage classes; nothing a reader can act on
             return torch.load(path, map_location=device, weights_only=True)
-    except OSError:
+    except (OSError, MemoryError):
         raise
     except Exception as error:  # a damaged or hostile stream fails in any way
         match = re.search(r"GLOBAL ([\w.]+)", str(error))

@@ -6,6 +6,8 @@ import difflib
 
 import click
 
+from pipeline.extract.versions import explain_import as explain_import
+
 
 class Group(click.Group):
     """A click group for people who mistype, and for helps longer than 45 characters."""

@@ -110,7 +110,8 @@ def examine_clip(clip: Clip, *, sample: int) -> Examination:
     except (MediaError, OSError) as error:
         return Examination(clip.id, problem=str(error))
     except Exception as error:  # noqa: BLE001 - what no reader foresaw must not end the others
-        return Examination(clip.id, problem=f"{type(error).__name__}: {error}")
+        problem = f"{type(error).__name__}: {error} (no fault of the clip; run doctor again)"
+        return Examination(clip.id, problem=problem)
 
 
 def _examine(clip: Clip, sample: int) -> Examination:

@@ -9,9 +9,7 @@ chunks, and memory doesn't grow with length.
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import torch
 
@@ -20,15 +18,16 @@ from cache.entries.coverage import Coverage
 from cache.entries.source import Source, SourceChangedError
 from cache.entries.source_check import SourceCheck
 from cache.manifest.manifest import Clip
-from extractors.running.faults import describe_fault
+from pipeline.extract.blame import CHANGED, Blame, blame
 from pipeline.extract.job import ClipResult, Compute, Job, SetResult
 from pipeline.extract.known import find_known, record_failures
 from pipeline.extract.picture import extract_faces, extract_networks
 from pipeline.extract.plan import Kind, Plan, PlannedSet
 from pipeline.extract.sound import extract_audio, extract_grids
-from pipeline.faces.choice import MisfitError
+from pipeline.media.container import readable
 from pipeline.media.declared import check_any_stream
-from pipeline.media.frames import MediaError, probe
+from pipeline.media.frames import probe
+from pipeline.media.machine import ReadAgainError
 from pipeline.workers.error import MachineError
 from pipeline.workers.remote import is_connected
 from pipeline.workers.stopwatch import Stopwatch
@@ -45,25 +44,31 @@ STAGES: tuple[tuple[Kind, Compute], ...] = (
 def extract_clip(clip: Clip, plan: Plan) -> ClipResult:
     """Compute what is missing of one clip's sets and commit each as an entry.
 
-    A clip that can't be read becomes a recorded failure, never an exception: a run goes on. The
-    result says what each step took: ``decode``, ``faces`` (find and follow them), ``crops``,
-    ``network``, with a consumer ``queue`` and ``transfer`` (crops to it and embeddings back),
-    ``sound``, ``load`` (networks, by a process's first clip), ``commit`` (entries) and ``other``.
+    A clip that can't be read becomes a recorded failure, never an exception: a run goes on. A fault
+    of the machine is a failure too, of which nothing is recorded. The result says what each step
+    took: ``decode``, ``faces`` (find and follow them), ``crops``, ``network``, with a consumer
+    ``queue`` and ``transfer`` (crops to it and embeddings back), ``sound``, ``load`` (networks, by
+    a process's first clip), ``commit`` (entries) and ``other``.
 
     Raises:
         cache.commit.CacheWriteError: the cache can't be written; going on would lose every clip.
-        MachineError: what no clip is to blame for: weights that changed meanwhile, or a device that
-            computes no more.
+        MachineError: what will meet every clip: weights that changed meanwhile, a library that is
+            missing or too old, or a device that computes no more.
     """
     started = time.monotonic()
     watch, check = Stopwatch(), plan.check(clip)
+    results = dict[str, SetResult]()
     with watch.step("other"):
         try:
-            results = find_known(clip, plan, check)
+            results |= find_known(clip, plan, check)
             if len(results) < len(plan.sets):
                 _compute(clip, plan, results, watch, check)
         except SourceChangedError as error:  # no record: the next run finds another file
-            results = {planned.name: SetResult("failed", (str(error),)) for planned in plan.sets}
+            failed = SetResult("failed", (str(error),), fault=CHANGED)
+            results = {planned.name: failed for planned in plan.sets}
+        except Exception as error:  # noqa: BLE001 - see _blame
+            todo = [planned for planned in plan.sets if planned.name not in results]
+            results |= record_failures(clip, plan, todo, None, "open", _blame(error, clip, plan))
     seconds = time.monotonic() - started
     return ClipResult(clip.id, results, _coverage(plan, results), seconds, watch.seconds)
 
@@ -74,16 +79,17 @@ def _compute(
     """Compute the sets that have no result yet, and add theirs."""
     source: Source | None = None
     try:
-        source = check.read()
+        with readable(clip.path):
+            source = check.read()
         with time_limit(plan.settings.hang_seconds):
             info = probe(clip.path, plan.settings.decode)
         job = Job(clip, plan, check, info, watch)
         check_any_stream(info)
     except SourceChangedError:
         raise
-    except Exception as error:  # noqa: BLE001 - see _reason
+    except Exception as error:  # noqa: BLE001 - see _blame
         todo = [planned for planned in plan.sets if planned.name not in results]
-        results |= record_failures(clip, plan, todo, source, "open", _reason(error))
+        results |= record_failures(clip, plan, todo, source, "open", _blame(error, clip, plan))
         return
     try:
         for stage, compute in STAGES:
@@ -97,7 +103,13 @@ def _compute(
             if todo:
                 results |= _attempt(job, stage, todo, compute, results)
     finally:
-        job.wait_for_commits()
+        results |= _attempt(job, "faces", plan.of_kind("faces"), _wait, results)
+
+
+def _wait(job: Job, _: Sequence[PlannedSet]) -> dict[str, SetResult]:
+    """Wait for the faces that are committed in the background."""
+    job.wait_for_commits()
+    return {}
 
 
 def _attempt(
@@ -107,24 +119,39 @@ def _attempt(
     compute: Compute,
     results: dict[str, SetResult],
 ) -> dict[str, SetResult]:
-    """Run one stage; whatever goes wrong with the clip becomes its recorded failure."""
+    """Run one stage; whatever goes wrong becomes a failure of its sets."""
     for name in {name for planned in todo for name in planned.spec.upstream}:
         upstream = results.get(name)
         if upstream is not None and upstream.state == "failed":
-            return record_failures(
-                job.clip, job.plan, todo, job.source, name, "; ".join(upstream.why)
-            )
+            why = Blame("; ".join(upstream.why), upstream.fault)
+            return record_failures(job.clip, job.plan, todo, job.source, name, why)
     try:
-        return compute(job, todo)
+        try:
+            return compute(job, todo)
+        except ReadAgainError:
+            return compute(job, todo)
     except (CacheWriteError, MachineError, SourceChangedError):
         raise
-    except Exception as error:
-        # A GPU is tried where this process uses it: a try takes some of its memory.
+    except Exception as error:  # noqa: BLE001 - see _blame
         job.check.confirm()  # else it is no failure of what is there now
-        uses = not is_connected() or torch.cuda.is_initialized()  # type: ignore[no-untyped-call]  # PyTorch's own
-        if uses and (fault := describe_fault(error, job.plan.device)):
-            raise MachineError(fault) from error
-        return record_failures(job.clip, job.plan, todo, job.source, stage, _reason(error))
+        why = _blame(error, job.clip, job.plan)
+        return record_failures(job.clip, job.plan, todo, job.source, stage, why)
+
+
+def _blame(error: Exception, clip: Clip, plan: Plan) -> Blame:
+    """Find what is to blame for an error.
+
+    Five libraries in C look at a clip's bytes, each with exceptions of its own (cv2.error is no
+    RuntimeError). A GPU is tried where this process uses it: a try takes some of its memory.
+
+    Raises:
+        cache.commit.CacheWriteError: it is the error.
+        MachineError: it is the error, or meets every clip.
+    """
+    if isinstance(error, CacheWriteError | MachineError):
+        raise error
+    uses = not is_connected() or torch.cuda.is_initialized()  # type: ignore[no-untyped-call]  # PyTorch's own
+    return blame(error, clip.path, plan.device if uses else None)
 
 
 def _coverage(plan: Plan, results: Mapping[str, SetResult]) -> Coverage | None:
@@ -132,18 +159,3 @@ def _coverage(plan: Plan, results: Mapping[str, SetResult]) -> Coverage | None:
     sets = (*plan.of_kind("network")[:1], *plan.of_kind("faces"))
     found = [results[planned.name].coverage for planned in sets]
     return next((coverage for coverage in found if coverage is not None), None)
-
-
-def _reason(error: Exception) -> str:
-    """Say why a clip failed.
-
-    Five libraries in C look at its bytes, each with exceptions of its own (cv2.error is no
-    RuntimeError). What was not foreseen is recorded with its place, and the night's run goes on.
-    """
-    if isinstance(error, FileNotFoundError):
-        return f"{error.filename} does not exist"
-    if isinstance(error, MediaError | MisfitError | OSError):
-        return str(error)
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{Path(place.filename).name}:{place.lineno}"
-    return f"{type(error).__name__}: {error} ({where})"

@@ -35,6 +35,8 @@ class SetResult:
         fresh: computed now; False where a trusted entry, or a failure not to be retried, was there.
         coverage: frames with a face, of a set that is made from faces.
         notes: what is odd of the clip but harmless, each as ``kind: sentence``.
+        fault: kind of the machine's fault by which it failed: nothing is recorded then, and the
+            next run tries again. Empty for what lies in the clip.
     """
 
     state: str
@@ -42,6 +44,7 @@ class SetResult:
     fresh: bool = True
     coverage: Coverage | None = field(default=None, compare=False)
     notes: tuple[str, ...] = ()
+    fault: str = ""
 
     @classmethod
     def made(
@@ -86,6 +89,11 @@ class ClipResult:
         return "; ".join(dict.fromkeys(why for result in worst for why in result.why))
 
     @property
+    def fault(self) -> str:
+        """Kind of the machine's fault by which a set of the clip failed; empty for none."""
+        return next((result.fault for result in self.sets.values() if result.fault), "")
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Notes on the clip, of all sets, each once."""
         return tuple(dict.fromkeys(note for one in self.sets.values() for note in one.notes))
@@ -106,6 +114,7 @@ class ClipResult:
                     "why": list(result.why),
                     "fresh": result.fresh,
                     "notes": list(result.notes),
+                    "fault": result.fault,
                 }
                 for name, result in self.sets.items()
             },
@@ -189,7 +198,8 @@ class Job:
         """
         with self.watch.step("commit"):
             while self._commits:
-                self._commits.pop().result()
+                self._commits[-1].result()  # one that failed stays, and fails the next wait too
+                self._commits.pop()
 
     def read_upstream(
         self, planned: PlannedSet, compute: Compute

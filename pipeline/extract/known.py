@@ -12,8 +12,10 @@ from cache.entries.failure import Failure
 from cache.entries.source import Source
 from cache.entries.source_check import SourceCheck
 from cache.manifest.manifest import Clip
+from pipeline.extract.blame import Blame
 from pipeline.extract.job import NOTED, ClipResult, SetResult
 from pipeline.extract.plan import Plan, PlannedSet
+from pipeline.extract.versions import versions_for
 from pipeline.faces.overrides import OVERRIDES
 
 
@@ -70,6 +72,7 @@ def _find_known(
         and failure.still_counts(check)
         and _limits_hold((failure.reason,), failure.provenance, plan)
         and failure.provenance.get(OVERRIDES, "") == by_hand
+        and failure.versions == versions_for(failure.stage, plan.provenance)
     ):
         return SetResult("failed", (failure.reason,), fresh=False)
     return None
@@ -97,14 +100,14 @@ def record_failures(
     todo: Sequence[PlannedSet],
     source: Source | None,
     stage: str,
-    reason: str,
+    why: Blame,
 ) -> dict[str, SetResult]:
-    """Record why a clip has no entry in each of some sets.
+    """Record why a clip has no entry in each of some sets, if the clip is to blame.
 
     Raises:
         cache.commit.CacheWriteError: the cache can't be written.
     """
-    for planned in todo:
+    for planned in () if why.fault else todo:
         feature_set = plan.feature_sets[planned.name]
         by_hand = plan.by_hand(clip.id, planned.kind)
         provenance = {**plan.provenance, **({OVERRIDES: by_hand} if by_hand else {})}
@@ -115,12 +118,21 @@ def record_failures(
             before = ""
         if before != by_hand:  # an entry of another choice must not pass for this one's
             remove_durably(path)
-        feature_set.record_failure(Failure(clip.id, stage, reason, source, provenance=provenance))
-    return {planned.name: SetResult("failed", (reason,)) for planned in todo}
+        feature_set.record_failure(
+            Failure(
+                clip.id,
+                stage,
+                why.reason,
+                None if why.unreadable else source,
+                provenance=provenance,
+                versions=versions_for(stage, plan.provenance),
+            )
+        )
+    return {planned.name: SetResult("failed", (why.reason,), fault=why.fault) for planned in todo}
 
 
-def fail_clip(clip: Clip, plan: Plan, stage: str, reason: str) -> ClipResult:
-    """Record a failure of every set that the clip lacks.
+def fail_clip(clip: Clip, plan: Plan, stage: str, why: Blame) -> ClipResult:
+    """Record a failure of every set that the clip lacks, if the clip is to blame.
 
     Raises:
         cache.commit.CacheWriteError: the cache can't be written.
@@ -132,4 +144,4 @@ def fail_clip(clip: Clip, plan: Plan, stage: str, reason: str) -> ClipResult:
         source = check.read()
     except OSError:
         source = None  # the record then counts for as long as the file can't be read
-    return ClipResult(clip.id, results | record_failures(clip, plan, todo, source, stage, reason))
+    return ClipResult(clip.id, results | record_failures(clip, plan, todo, source, stage, why))

@@ -13,9 +13,12 @@ from extractors.running.frozen_alexnet import FrozenEncoder, load_frozen_alexnet
 from pipeline.extract.plan import Plan, PlannedSet
 from pipeline.extract.settings import StageOneSettings
 from pipeline.extract.weights import FileState, WeightsChoice
-from pipeline.faces.detect import Detector
+from pipeline.faces.detect import Detector, FivePointPredictor, hog
+from pipeline.faces.regions import LEVELS
 from pipeline.faces.second import load_second
-from pipeline.workers.error import MachineError
+from pipeline.faces.settings import FaceSettings
+from pipeline.media.machine import MACHINE_FAULTS
+from pipeline.workers.error import MEMORY, MachineError, kind_of_fault
 from pipeline.workers.remote import Network, RemoteNetwork, is_connected
 
 
@@ -32,8 +35,8 @@ def load_here(planned: PlannedSet, plan: Plan) -> FaceNetwork:
     Raises:
         MachineError: its weights are not those of the plan, or can't be loaded any more.
     """
-    with _planned(planned):
-        network = _load(
+    with _loading(f"the weights of {planned.name}"):
+        return _load(
             planned.name,
             planned.choice or WeightsChoice(),
             plan.settings,
@@ -42,9 +45,17 @@ def load_here(planned: PlannedSet, plan: Plan) -> FaceNetwork:
             planned.spec.weights,
             planned.seen,
         )
-        if network.weights_digest != planned.spec.weights:
-            raise ValueError(f"{planned.choice} changed since the run began")
-    return network
+
+
+def use_detector(settings: FaceSettings) -> None:
+    """Load dlib's face detector and landmarks, once per process.
+
+    Raises:
+        MachineError: their files are missing, or of another dlib.
+    """
+    with _loading("dlib's face detector"):
+        hog(0 if settings.ladder == "papers" else LEVELS)
+        FivePointPredictor()
 
 
 def use_second(planned: PlannedSet, plan: Plan) -> Detector | None:
@@ -56,7 +67,7 @@ def use_second(planned: PlannedSet, plan: Plan) -> Detector | None:
     model, digest = planned.choice, planned.spec.weights
     if model is None or model.file is None or digest is None:
         return None
-    with _planned(planned):
+    with _loading(f"the weights of {planned.name}"):
         return load_second(plan.settings.faces.second, model.file, digest)
 
 
@@ -69,28 +80,38 @@ def use_encoder(planned: PlannedSet, plan: Plan) -> FrozenEncoder:
     choice = planned.choice or WeightsChoice()
     if choice.file is None:
         raise ValueError(f"{planned.name} has no checkpoint")
-    with _planned(planned):
-        encoder = _load_encoder(choice.file, plan.device, planned.spec.weights)
-        if encoder.digest != planned.spec.weights:
-            raise ValueError(f"{choice.file} changed since the run began")
-    return encoder
+    with _loading(f"the weights of {planned.name}"):
+        return _load_encoder(choice.file, plan.device, planned.spec.weights)
 
 
 @contextlib.contextmanager
-def _planned(planned: PlannedSet) -> Iterator[None]:
-    """Take errors of loading for the machine's: when the run was planned, the file was right."""
+def _loading(what: str) -> Iterator[None]:
+    """Take errors of loading for the machine's: when the run was planned, the file was right.
+
+    Raises:
+        MachineError: it can't be loaded, by no process.
+    """
     try:
         yield
     except Exception as error:
-        raise MachineError(f"the weights of {planned.name} can't be loaded: {error}") from error
+        if kind_of_fault(error) == MEMORY or getattr(error, "errno", None) in MACHINE_FAULTS:
+            raise  # of this moment
+        raise MachineError(f"{what} can't be loaded: {error}") from error
 
 
-# The digest that the plan has: where a file was replaced since an earlier run of this process, it
-# is loaded anew.
+def _check_digest(found: str, planned: str | None, file: object) -> None:
+    """Refuse other weights than the plan's, before anything keeps them."""
+    if found != planned:
+        raise ValueError(
+            f"{file} changed since the run began; put the file back, or begin anew with this one"
+        )
+
+
 @lru_cache(maxsize=2)
 def _load_encoder(path: Path, device: str, digest: str | None) -> FrozenEncoder:
-    del digest
-    return load_frozen_alexnet(path, device=device)
+    encoder = load_frozen_alexnet(path, device=device)
+    _check_digest(encoder.digest, digest, path)
+    return encoder
 
 
 @lru_cache(maxsize=8)
@@ -116,4 +137,6 @@ def _load(
         network = load(examined=digest)
         if choice.look() == seen:  # nor was it replaced while it was read
             return network
-    return load()
+    network = load()
+    _check_digest(network.weights_digest, digest, choice)
+    return network

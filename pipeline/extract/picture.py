@@ -19,7 +19,7 @@ from cache.entries.entry import Entry
 from cache.entries.writer import EntryWriter
 from cache.settings import settings_from
 from pipeline.extract.job import NOTED, Job, SetResult
-from pipeline.extract.networks import use_network, use_second
+from pipeline.extract.networks import use_detector, use_network, use_second
 from pipeline.extract.plan import PlannedSet
 from pipeline.faces.choice import FaceArrays, choose_faces, place_given
 from pipeline.faces.crops import crop_faces
@@ -48,6 +48,7 @@ def extract_faces(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
     else:
         frames = job.watch.each("decode", guarded(reader, settings.hang_seconds))
         with job.watch.step("load"):
+            use_detector(settings.faces)
             second = use_second(todo[0], job.plan)
         with job.watch.step("faces"):
             found = track_faces(frames, settings.faces, second=second)
@@ -99,6 +100,7 @@ def extract_networks(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResul
     overrides = plan.overrides.get(job.clip.id, ())
     faces = choose_faces(read_tracks(entry), settings.faces.policy, overrides)
     with job.watch.step("load"):
+        use_detector(settings.faces)
         networks = [use_network(planned, plan) for planned in todo]
     missing = [*entry.attributes["problems"], *_without_face(faces.rung)]
     coverage = measure_coverage(faces.rung, faces.times)

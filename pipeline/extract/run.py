@@ -21,6 +21,7 @@ from cache.progress import Progress
 from cache.signals import StopRequest
 from cache.upkeep.gc import find_garbage, remove_garbage
 from extractors.running.device import check_precision
+from pipeline.extract.blame import AGAIN, CHANGED, Blame
 from pipeline.extract.choices import ConsumerChoice
 from pipeline.extract.clip import extract_clip
 from pipeline.extract.clusters import Engine
@@ -29,6 +30,8 @@ from pipeline.extract.known import fail_clip
 from pipeline.extract.networks import load_here
 from pipeline.extract.plan import Plan
 from pipeline.extract.summary import Summary, peak_memory
+from pipeline.extract.versions import describe_versions
+from pipeline.media.machine import has_memory
 from pipeline.workers.consumer import Consumer
 from pipeline.workers.cores import num_cores
 from pipeline.workers.error import MachineError
@@ -37,6 +40,8 @@ from pipeline.workers.pool import EarlyWorkers, WorkerDied, map_clips
 # Of a clip cut out of a longer file, so that it has a place among whole files: a common bit rate.
 BYTES_PER_SECOND = 125_000
 REPORT_NAME = "extract-report.json"
+# Clips in a row that fail by the same fault of the machine: the next ten thousand would as well.
+MAX_FAULTS = 10
 
 
 class CacheFullError(Exception):
@@ -143,6 +148,7 @@ def run_extract(
     share = Resources(0 if engine else jobs, threads, consumer).share(len(clips), plan.device)
     begun = started
     results: list[ClipResult] = []
+    row = FaultsInARow()
     stop = stop or StopRequest()
     try:
         with stop.noted():
@@ -167,6 +173,7 @@ def run_extract(
                         if result.state == "failed" and tell_failures:
                             progress.say(f"{result.clip}: failed: {result.reason}")
                         progress.show(len(results), len(clips))
+                        row.add(result)
                         if engine and stop.asked():
                             break
             if stop.asked():  # the workers were killed in the middle of what they wrote
@@ -174,13 +181,12 @@ def run_extract(
                 remove_garbage(left)
     except (CacheWriteError, OSError) as error:
         raise CacheFullError(
-            f"the cache can't be written: {error}\n{len(results)} of {len(clips)} clips are done "
-            "and stay. Make room or give access, then run the same command again to go on."
+            f"the cache can't be written: {error}\n{_progress(results, clips)} Make room or give "
+            "access, then run the same command again to go on."
         ) from error
     except MachineError as error:
         raise MachineError(
-            f"{error}\n{len(results)} of {len(clips)} clips are done and stay. Run the same "
-            "command again to go on."
+            f"{error}\n{_progress(results, clips)} Run the same command again to go on."
         ) from error
     order = {clip.id: number for number, clip in enumerate(clips)}
     reached = {result.clip for result in results}
@@ -202,6 +208,36 @@ def run_extract(
     except OSError as error:
         raise CacheFullError(f"the report can't be written: {error}") from error
     return summary
+
+
+@dataclass
+class FaultsInARow:
+    """Count of clips, one after another, that failed by the same fault of the machine."""
+
+    fault: str = ""
+    count: int = 0
+
+    def add(self, result: ClipResult) -> None:
+        """Count a clip's result; a file that changed, or what the cache had already, says nothing.
+
+        Raises:
+            MachineError: ``MAX_FAULTS`` of them.
+        """
+        if result.fault == CHANGED or not any(one.fresh for one in result.sets.values()):
+            return
+        same = result.fault and result.fault == self.fault
+        self.fault, self.count = result.fault, self.count + 1 if same else 1
+        if self.fault and self.count == MAX_FAULTS:
+            raise MachineError(
+                f"{MAX_FAULTS} clips in a row failed by the same fault, which lies in this machine "
+                f"or in what is installed: {result.reason}\nInstalled are {describe_versions()}. "
+                "Nothing was recorded of these clips."
+            )
+
+
+def _progress(results: Sequence[ClipResult], clips: Sequence[Clip]) -> str:
+    done = sum(not result.fault for result in results)
+    return f"{done} of {len(clips)} clips are done and stay."
 
 
 def _map_here(
@@ -239,7 +275,9 @@ def _serving(plan: Plan, share: Share) -> Iterator[Consumer | None]:
 
 
 def _died(clip: Clip, died: WorkerDied, *, plan: Plan) -> ClipResult:
-    return fail_clip(clip, plan, "worker", str(died))
+    of_clip = died.of_clip and has_memory()  # libraries in C crash where they get none
+    why = Blame(str(died)) if of_clip else Blame(f"{died}; {AGAIN}", "worker")
+    return fail_clip(clip, plan, "worker", why)
 
 
 def largest_first(clips: Sequence[Clip]) -> list[Clip]:

@@ -6,7 +6,6 @@ import platform
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from cache.version import own_version
 from extractors.running.settings import NetworkSettings
 from extractors.spectrogram import LogMelSettings, SpectrogramSettings
 from extractors.view_settings import VIEW_SETS
+from pipeline.extract.versions import read_versions
 from pipeline.faces.settings import CropSettings, FaceSettings
 from pipeline.media.settings import DecodeSettings
 
@@ -77,23 +77,13 @@ def load_settings(
     return settings_from(StageOneSettings, values)
 
 
-LIBRARIES = ("av", "dlib-bin", "h5py", "numpy", "opencv-python-headless", "torch")
-
-
 def make_provenance(command: Sequence[str], settings: StageOneSettings) -> dict[str, Any]:
     """Return the facts that every entry of a run carries and no key covers."""
     return {
         "avfuse": own_version(),
         "python": platform.python_version(),
-        "libraries": {name: _version(name) for name in LIBRARIES},
+        "libraries": read_versions(),
         "host": platform.node(),
         "command": list(command or sys.argv),
         "limits": {**fields_to_json(settings.decode), "hang_seconds": settings.hang_seconds},
     }
-
-
-def _version(library: str) -> str:
-    try:
-        return version(library)
-    except PackageNotFoundError:  # such as a dlib that was built here, for CUDA
-        return "not from its wheel"

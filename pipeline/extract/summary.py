@@ -57,6 +57,11 @@ class Summary:
         return tuple(clip for clip in self.clips if clip.state == "failed")
 
     @property
+    def faults(self) -> dict[str, int]:
+        """Number of clips that failed by each kind of fault of the machine; none is recorded."""
+        return dict(Counter(clip.fault for clip in self.clips if clip.fault).most_common())
+
+    @property
     def coverage(self) -> CorpusCoverage:
         """Coverage of all clips together."""
         return add_coverage({one.clip: one.coverage for one in self.clips if one.coverage})
@@ -75,6 +80,7 @@ class Summary:
             "sets": dict(self.sets),
             "untrained": list(self.untrained),
             "states": dict(Counter(clip.state for clip in self.clips)),
+            "faults": self.faults,
             "interrupted": self.interrupted,
             "not_reached": list(self.not_reached),
             "seconds": round(self.seconds, 3),
@@ -112,6 +118,12 @@ def format_summary(summary: Summary) -> str:
         lines.extend(f"  {state}: {clip.clip}: {clip.reason}" for clip in shown[:MAX_LISTED])
         if len(shown) > MAX_LISTED:
             lines.append(f"  ... and {len(shown) - MAX_LISTED} more {state}; all are in the report")
+    if summary.faults:
+        listed = ", ".join(f"{fault} ({count})" for fault, count in summary.faults.items())
+        lines.append(
+            f"{sum(summary.faults.values())} of the failed clips failed by no fault of their own: "
+            f"{listed}. Nothing is recorded of them; the next run tries them again."
+        )
     lines.extend(f"{name}: {folder}" for name, folder in summary.sets.items())
     if summary.untrained:
         lines.append(f"untrained (random weights): {', '.join(summary.untrained)}")

@@ -6,7 +6,8 @@ limits everywhere and sound and picture share one origin of time.
 
 from __future__ import annotations
 
-import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -19,17 +20,25 @@ from av.error import FFmpegError
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from cache.entries.source import SourceChangedError
 from cache.manifest.frame_folder import advise_to_join
 from cache.span import Span
 from pipeline.media.aspect import SQUARE, shown_size
+from pipeline.media.machine import MACHINE_FAULTS, ReadAgainError, raise_if_of_machine
 from pipeline.media.recognise import describe_refused, read_head, recognise
 from pipeline.media.settings import DecodeSettings
 
-__all__ = ["DecodeSettings", "MediaError", "MediaInfo", "NoAudioError", "NoVideoError", "probe"]
+__all__ = [
+    "DecodeSettings",
+    "MediaError",
+    "MediaInfo",
+    "NoAudioError",
+    "NoVideoError",
+    "UnreadableError",
+    "probe",
+]
 
 LFS_HEADER = b"version https://git-lfs.github.com/spec/"
-# For these no file is to blame: too many are open.
-MACHINE_FAULTS = (errno.EMFILE, errno.ENFILE)
 # Streams of one clip that start further apart than this carry a damaged clock.
 MAX_START_DIFFERENCE = 600.0
 # Frames from here on are no count, but what FFmpeg declares in an AVI that it writes into a pipe:
@@ -46,6 +55,10 @@ CONTAINERS = (
 
 class MediaError(Exception):
     """A clip can't be used; the message is the reason."""
+
+
+class UnreadableError(MediaError):
+    """The system doesn't let the file be read at present; what it holds is not known."""
 
 
 class NoVideoError(MediaError):
@@ -134,6 +147,8 @@ def open_media(path: Path, settings: DecodeSettings) -> InputContainer:
         MediaError: the path is missing, a directory or another thing that isn't a file, can't be
             read, is empty, is a Git LFS pointer or of a kind that ``recognise`` names, or FFmpeg
             finds no known container in it.
+        OSError: this machine is to blame: too many files are open, or the like.
+        MemoryError: this machine is to blame.
     """
     check_file(path)
     try:
@@ -147,9 +162,9 @@ def open_media(path: Path, settings: DecodeSettings) -> InputContainer:
             metadata_errors="replace",
         )
     except (FFmpegError, ValueError, UnicodeError) as error:
-        if getattr(error, "errno", None) in MACHINE_FAULTS:
-            raise MediaError(f"{path} can't be opened: {reason(error)}") from error
-        refused = describe_refused(read_head(path), path.stat().st_size, reason(error))
+        with readable(path):
+            raise_if_of_machine(error, path)
+            refused = describe_refused(read_head(path), path.stat().st_size, reason(error))
         raise MediaError(f"{path} {refused}") from error
     for stream in container.streams:
         context = stream.codec_context
@@ -166,20 +181,17 @@ def check_file(path: Path) -> None:
 
     Raises:
         MediaError: as for ``open_media``.
+        OSError: this machine is to blame, as for ``open_media``.
     """
-    try:
+    with readable(path):
         if not path.exists():
-            raise MediaError(f"{path} does not exist")
+            raise UnreadableError(f"{path} does not exist")
         if path.is_dir():
             advice = advise_to_join(path)
             raise MediaError(f"{path} is a directory; a clip is one file{advice}")
         if not path.is_file():  # a pipe or a device would block for ever
             raise MediaError(f"{path} is not a regular file; a clip is one file")
         head = read_head(path)
-    except PermissionError as error:
-        raise MediaError(f"{path} can't be read: permission denied") from error
-    except (OSError, ValueError) as error:
-        raise MediaError(f"{path} can't be read: {error}") from error
     if not head:
         raise MediaError(f"{path} is empty (0 bytes)")
     if head.startswith(LFS_HEADER):
@@ -188,6 +200,30 @@ def check_file(path: Path) -> None:
         )
     if (kind := recognise(head)) and kind.sure:
         raise MediaError(f"{path} {kind}")
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Name a file that can't be read inside the ``with``.
+
+    Raises:
+        UnreadableError: the file is missing, there is no permission, its disk fails, ...
+        cache.entries.source.SourceChangedError: it changed.
+        OSError: this machine is to blame, as for ``open_media``.
+    """
+    try:
+        yield
+    except SourceChangedError:
+        raise
+    except FileNotFoundError as error:
+        raise UnreadableError(f"{path} does not exist") from error
+    except PermissionError as error:
+        raise UnreadableError(f"{path} can't be read: permission denied") from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, ReadAgainError) or getattr(error, "errno", None) in MACHINE_FAULTS:
+            raise
+        why = f"{path} can't be read: {reason(error)}" if error.args[1:] else str(error)
+        raise UnreadableError(why) from error
 
 
 def read_info(path: Path, container: InputContainer) -> MediaInfo:

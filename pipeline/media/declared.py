@@ -9,13 +9,21 @@ where it estimates them from a rate of bits, or measures them at the end of what
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any, Literal
 
 import av
 from av.container import InputContainer
 
 from cache.span import WHOLE_FILE, Span
-from pipeline.media.container import MediaError, MediaInfo, audio_stream, open_media, video_stream
+from pipeline.media.container import (
+    MediaError,
+    MediaInfo,
+    audio_stream,
+    open_media,
+    readable,
+    video_stream,
+)
 from pipeline.media.packets import Faults, demuxed
 from pipeline.media.settings import DecodeSettings
 from pipeline.media.sizes import Shortage, find_shortage
@@ -54,7 +62,8 @@ def find_cut_off(
     Raises:
         MediaError: the file can't be opened any more.
     """
-    shortage = find_shortage(info.path, info.container)
+    with readable(info.path):
+        shortage = find_shortage(info.path, info.container)
     wanted = math.inf if span.end is None else span.end
     is_avi, is_matroska = info.container == "avi", info.container.startswith("matroska")
     tolerance = TAG_TOLERANCE if is_matroska else SOUND_TOLERANCE
@@ -77,7 +86,7 @@ def find_cut_off(
             tolerance = MISSING_SECONDS
         if here + tolerance >= min(wanted, declared):
             return None
-        ends = measure_ends(container, info.origin)
+        ends = measure_ends(info.path, container, info.origin)
         here = max(here, ends.get(stream.index, 0.0))
         beside = max(ends.get(one.index, 0.0) for one in streams.values() if one)
     if here + tolerance >= min(wanted, declared):
@@ -101,23 +110,25 @@ def check_any_stream(info: MediaInfo) -> None:
         MediaError: there is neither picture nor sound; says so if the file is cut off.
     """
     if info.video is None and info.audio is None:
-        shortage = find_shortage(info.path, info.container)
+        with readable(info.path):
+            shortage = find_shortage(info.path, info.container)
         why = ": it is cut off" if shortage and not shortage.counted else ""
         raise MediaError(f"{info.path} has neither picture nor sound{why}")
 
 
-def measure_ends(container: InputContainer, origin: float) -> dict[int, float]:
+def measure_ends(path: Path, container: InputContainer, origin: float) -> dict[int, float]:
     """Measure where the streams of a file end, by their packets; nothing is decoded.
 
     Args:
-        container: the open file, of which nothing was read yet.
+        path: the file.
+        container: the same, open, of which nothing was read yet.
         origin: seconds by the file's stamps that count as zero.
 
     Returns:
         Seconds at which the last whole packet ends, by the stream's index.
     """
     ends: dict[int, float] = {}
-    for packet in demuxed(container, Faults("file")):
+    for packet in demuxed(container, Faults("file", path)):
         stamp = packet.pts if packet.pts is not None else packet.dts
         if stamp is None or packet.is_corrupt or packet.time_base is None:
             continue

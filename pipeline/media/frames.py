@@ -171,7 +171,7 @@ class VideoReader:
                 raise NoVideoError(f"{self.path} has no video stream")
             ratio = PixelRatio(stream)
             check_limits(info, self.settings, self.span)
-            met = Counts(faults=Faults("picture"), clock=Clock(_interval(info)))
+            met = Counts(faults=Faults("picture", self.path), clock=Clock(_interval(info)))
             near = start + info.origin if seek else None
             frames = decoded_frames(container, stream, met.faults, near)
             for frame, seconds in timed(frames, met.clock, stream.time_base or 1, info.origin):

@@ -6,13 +6,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain, islice, pairwise
+from pathlib import Path
 from typing import Any
 
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 
-from pipeline.media.container import MediaError, SeekMissedError, reason
+from pipeline.media.container import MediaError, SeekMissedError, readable, reason
+from pipeline.media.machine import raise_if_of_machine
 
 MAX_DEMUX_ERRORS = 10  # in a row; some demuxers report the same bad spot for ever
 MAX_LISTED_FAULTS = 3
@@ -28,16 +30,26 @@ MAX_HELD_BYTES = 64_000_000  # of packets that wait for the next key frame
 class Faults:
     """Decoding errors met on the way: the first few in words, the others counted.
 
-    ``hidden`` counts the packets that the file's edit list hides, which is no error.
+    ``hidden`` counts the packets that the file's edit list hides, which is no error. ``path`` is
+    the file.
     """
 
     what: str
+    path: Path
     listed: list[str] = field(default_factory=list)
     count: int = 0
     hidden: int = 0
 
-    def add(self, seconds: float | None, error: BaseException) -> None:
-        """Record an error near ``seconds`` of the clip."""
+    def add(self, seconds: float | None, error: Exception) -> None:
+        """Record an error near ``seconds`` of the clip.
+
+        Raises:
+            UnreadableError: the file can't be read at present.
+            MemoryError: this machine is to blame.
+            OSError: the same.
+        """
+        with readable(self.path):
+            raise_if_of_machine(error, self.path)
         self.count += 1
         if len(self.listed) < MAX_LISTED_FAULTS:
             where = "" if seconds is None else f" at {seconds:.2f} s"

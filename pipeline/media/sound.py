@@ -223,7 +223,7 @@ class WaveformReader:
 
     def _read(self, *, seek: bool) -> Generator[tuple[int, np.ndarray]]:
         """Yield mono 16 kHz sound in pieces with the position of each."""
-        faults, line = Faults("sound"), SoundLine(self.settings.max_duration_seconds)
+        faults, line = Faults("sound", self.path), SoundLine(self.settings.max_duration_seconds)
         pieces, mixes = self._listen(faults, seek=seek)
         try:
             for piece in pieces:

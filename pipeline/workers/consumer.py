@@ -35,7 +35,7 @@ import torch
 from extractors.running.begun import Begun
 from extractors.running.face_network import FaceNetwork
 from extractors.running.faults import describe_fault
-from pipeline.workers.error import MachineError
+from pipeline.workers.error import MachineError, kind_of_fault
 from pipeline.workers.remote import Reply, Request, connect, receive, send
 from pipeline.workers.stopwatch import Stopwatch
 
@@ -237,7 +237,7 @@ class Consumer:
         try:
             network.check(arrays)
         except ValueError as error:
-            _send(order, Reply({}, error=str(error)))
+            self._refuse(order, error)
             return
         _send(order, Reply(arrays, network.deviation, seconds=order.seconds_by_step()))
 
@@ -260,7 +260,8 @@ class Consumer:
         fault = (
             str(error) if isinstance(error, MachineError) else describe_fault(error, self._device)
         )
-        _send(order, Reply({}, error=fault or _text(error), of_machine=bool(fault)))
+        kind = kind_of_fault(error)
+        _send(order, Reply({}, error=fault or _text(error), of_machine=bool(fault), fault=kind))
 
 
 def _send(order: _Order, reply: Reply) -> None:

@@ -35,7 +35,15 @@ class Network(Protocol):
 
 
 class RemoteNetworkError(ValueError):
-    """The consumer could not embed the crops; the message is its own."""
+    """The consumer could not embed the crops; the message is its own.
+
+    Attributes:
+        fault: kind of the error, see ``kind_of_fault``.
+    """
+
+    def __init__(self, message: str, fault: str) -> None:
+        super().__init__(message)
+        self.fault = fault
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,7 @@ class Reply:
         deviation: as ``FaceNetwork.deviation``.
         error: why there are no arrays; empty if there are.
         of_machine: whether the error is a ``MachineError``.
+        fault: kind of another error.
         seconds: in the consumer's hands, by step: ``queue``, ``transfer`` and ``network``.
     """
 
@@ -67,6 +76,7 @@ class Reply:
     deviation: dict[str, float] | None = None
     error: str = ""
     of_machine: bool = False
+    fault: str = ""
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -146,8 +156,10 @@ class RemoteNetwork:
 
         def answer() -> Answer:
             reply, shares = question.result()
+            if reply.error and reply.of_machine:
+                raise MachineError(reply.error)
             if reply.error:
-                raise (MachineError if reply.of_machine else RemoteNetworkError)(reply.error)
+                raise RemoteNetworkError(reply.error, reply.fault)
             self.deviation = reply.deviation
             return Answer(reply.arrays, shares)
 

@@ -169,7 +169,7 @@ def test_frames_of_any_proportion_go_through_every_stage(
     assert why(clip) == why(clip, "resnet18") == "3 of 3 frames without a face"
 
 
-def test_an_exception_that_no_one_foresaw_fails_the_clip_and_says_where(
+def test_an_exception_that_no_one_foresaw_is_told_with_its_place_and_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """OpenCV's is no RuntimeError: one clip of odd proportions ended the whole run."""
@@ -177,12 +177,16 @@ def test_an_exception_that_no_one_foresaw_fails_the_clip_and_says_where(
     def track_faces(*_: object, **__: object) -> None:
         raise cv2.error("Assertion failed")
 
-    monkeypatch.setattr("pipeline.extract.picture.track_faces", track_faces)
     path = write_video(tmp_path / "a.mp4", [grey_frame(1)], codec="mpeg4")
-    clip = extract_one(path)
+    with monkeypatch.context() as broken:
+        broken.setattr("pipeline.extract.picture.track_faces", track_faces)
+        clip = extract_one(path)
     assert clip["sets"]["faces"]["state"] == "failed"
     assert why(clip).startswith("error: Assertion failed (test_hostile.py:")
+    assert why(clip).endswith("no fault of the clip; the next run tries it again")
     assert clip["sets"]["spectrogram"]["state"] == "partial"
+    assert find_set(tmp_path / "cache", "faces").failures() == []
+    assert extract_one(path)["sets"]["faces"]["state"] == "partial"
 
 
 def test_twelve_hours_are_refused_whole_and_read_in_part(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from cache.entries.rows import Rows
 from cache.manifest.manifest import read_manifest
 from cache.sets.feature_set import FeatureSet, find_set
 from extractors import alexnet
+from pipeline.extract import networks
+from pipeline.extract.plan import Plan, plan_sets
 from pipeline.extract.weights import EncoderChoiceError, describe_training, find_checkpoint
 from tests.pipeline.command import avfuse
 from trainer.training.trained import load_checkpoint
@@ -139,6 +141,31 @@ def test_grids_are_never_made_from_the_spectrogram_of_another_file(
     expected = find_set(cache, "alexnet").read(first.id)
     assert np.allclose(entry["grid"], expected["grid"], rtol=1e-5, atol=1e-5)
     assert entry.upstream == {"spectrogram": find_set(again, "spectrogram").read(first.id).identity}
+
+
+@pytest.mark.slow
+def test_an_encoder_lost_for_a_moment_ends_the_run_and_with_it_back_it_goes_on(
+    corpus: Path, extracted: Path, encoder_run: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    cache = tmp_path / "cache"
+    shutil.copytree(extracted, cache)
+    checkpoint = find_checkpoint(encoder_run)
+
+    def plan_then_lose(*given: Any, **named: Any) -> Plan:
+        made = plan_sets(*given, **named)
+        checkpoint.rename(tmp_path / "kept")
+        return made
+
+    networks._load_encoder.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.extract.plan.plan_sets", plan_then_lose)
+        result = extract(corpus, cache, encoder_run)
+    (tmp_path / "kept").rename(checkpoint)
+    assert result.exit_code == 1
+    assert "Error: the weights of alexnet can't be loaded: " in result.stderr
+    assert not list(cache.rglob("failures/*"))
+    assert extract(corpus, cache, encoder_run).exit_code == 0
 
 
 @pytest.mark.slow

@@ -74,11 +74,17 @@ def test_a_fault_of_the_device_ends_the_run_and_the_same_command_goes_on(
 
 
 @pytest.mark.slow
-def test_an_error_on_a_device_that_works_is_recorded_for_its_clip(
+def test_an_error_on_a_device_that_works_fails_its_clip_and_is_tried_again(
     few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fail_after_one(monkeypatch, tmp_path, RuntimeError("no such crops"))
-    result = extract(few, tmp_path, *EXTRACT, *HOW["shared"])
+    with monkeypatch.context() as broken:
+        fail_after_one(broken, tmp_path, RuntimeError("no such crops"))
+        result = extract(few, tmp_path, *EXTRACT, *HOW["shared"])
     assert result.exit_code == 1
     states = sorted(clip["state"] for clip in report(tmp_path).values())
     assert states == ["failed", "failed", "ok"]
+    faults = {clip["sets"]["resnet18"]["fault"] for clip in report(tmp_path).values()} - {""}
+    assert len(faults) == 1  # by its place in the process that runs the network
+    assert faults.pop().startswith("RuntimeError in test_device_faults.py:")
+    assert not find_set(tmp_path, "resnet18").failures()
+    assert extract(few, tmp_path, *EXTRACT, *HOW["own"]).exit_code == 0

@@ -51,9 +51,9 @@ def test_waiting_ends_when_the_background_commits_are_done_and_says_what_failed(
     one.wait_for_commits()
     assert done == ["slow"]
     one.commit_in_background(full)
-    with pytest.raises(CacheWriteError, match="no space left"):
-        one.wait_for_commits()
-    one.wait_for_commits()  # told once
+    for _ in range(2):  # the clip's end is told what a stage was told
+        with pytest.raises(CacheWriteError, match="no space left"):
+            one.wait_for_commits()
 
 
 @pytest.mark.slow

@@ -54,12 +54,15 @@ def test_a_plan_has_the_digest_and_the_settings_of_the_network_that_is_loaded(
 def test_weights_that_changed_between_plan_and_load_are_noticed(tmp_path: Path) -> None:
     path = write_weights(tmp_path / "w.safetensors", 5)
     made = plan(tmp_path, str(path))
+    kept = path.rename(tmp_path / "kept")
     write_weights(path, 6)
     with pytest.raises(MachineError, match=r"of resnet18 can't .*/w\.safetensors changed since"):
         load_here(made.sets[-1], made)
     path.unlink()
     with pytest.raises(MachineError, match=r"of resnet18 can't be loaded: .*/w\.safetensors"):
         load_here(made.sets[-1], made)
+    kept.rename(path)  # with the right file back nothing is left of the other
+    assert load_here(made.sets[-1], made).weights_digest == made.sets[-1].spec.weights
 
 
 @pytest.mark.slow

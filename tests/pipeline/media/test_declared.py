@@ -355,4 +355,4 @@ def test_ends_are_measured_until_a_stream_turns_up_late() -> None:
             raise IndexError("list index out of range")  # as PyAV does
 
     container: Any = Late()
-    assert measure_ends(container, 1.0) == {1: 1.5}
+    assert measure_ends(Path("a.mp4"), container, 1.0) == {1: 1.5}

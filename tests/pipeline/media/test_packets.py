@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -88,7 +89,7 @@ class Container:
 
 
 def decode(items: list[int | str | None]) -> tuple[list[int], Faults]:
-    faults = Faults("picture")
+    faults = Faults("picture", Path("a.mp4"))
     container: Any = Container(items)
     return list(decoded_frames(container, Stream(), faults)), faults
 
@@ -122,7 +123,7 @@ def test_many_errors_are_counted_and_the_first_few_told() -> None:
 
 
 def test_an_error_without_a_time_is_told_without_one() -> None:
-    faults = Faults("sound")
+    faults = Faults("sound", Path("a.mp4"))
     faults.add(None, ValueError("why"))
     assert faults.problems() == ["sound decoding error: why"]
 
@@ -138,7 +139,7 @@ def test_an_empty_packet_in_the_middle_is_not_the_end() -> None:
 
 
 def test_errors_before_a_wanted_part_are_forgotten() -> None:
-    faults = Faults("picture")
+    faults = Faults("picture", Path("a.mp4"))
     faults.add(1.0, ValueError("why"))
     faults.forget()
     assert faults.problems() == []
@@ -227,7 +228,7 @@ class Searched(Container):
 def near(seconds: float, packets: list[Timed], name: str = "mpegts") -> list[int]:
     container: Any = Searched(packets)
     container.format = SimpleNamespace(name=name)
-    return list(decoded_frames(container, Stream(), Faults("sound"), seconds))
+    return list(decoded_frames(container, Stream(), Faults("sound", Path("a.mp4")), seconds))
 
 
 @pytest.mark.parametrize("name", ["mpegts", "mpeg", "avi", "flv", "ogg", "asf"])
@@ -265,7 +266,7 @@ def test_a_stream_that_turns_up_late_ends_the_file() -> None:
                 yield packet
 
     container: Any = Late([1, 2, 3])
-    assert list(decoded_frames(container, Stream(), Faults("sound"))) == [1, 2, 3]
+    assert list(decoded_frames(container, Stream(), Faults("sound", Path("a.mp4")))) == [1, 2, 3]
 
 
 class Picture(Stream):
@@ -288,7 +289,7 @@ def stamps_of(packets: list[Timed], name: str, seconds: float | None = None) -> 
     container: Any = Searched(packets)
     container.format = SimpleNamespace(name=name)
     container.seek = lambda *_, **__: None
-    frames = decoded_frames(container, Picture(), Faults("picture"), seconds)
+    frames = decoded_frames(container, Picture(), Faults("picture", Path("a.mp4")), seconds)
     return [frame.pts for frame in frames]
 
 

@@ -208,12 +208,10 @@ def test_a_clip_that_is_killed_for_its_memory_twice_is_failed_and_the_run_goes_o
     assert killer.kills == 2
     assert result.exit_code == 1
     assert [clip for clip, state in states(cache).items() if state == "failed"] == ["c5"]
-    failure = find_set(cache, "faces").failure("c5")
-    assert failure is not None
-    assert failure.stage == "worker"
-    assert "killed twice while it held this clip, the second time alone" in failure.reason
+    assert "killed twice while it held this clip, the second time alone" in result.stdout
+    assert find_set(cache, "faces").failure("c5") is None
     # The clip is sound and the machine has memory again.
-    again = extract(manifest, cache, "--jobs", "0", "--retry-failed")
+    again = extract(manifest, cache, "--jobs", "0")
     assert again.exit_code == 0
     assert f"1 computed now, {CLIPS - 1} unchanged" in again.output
     subprocess.run(

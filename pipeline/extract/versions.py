@@ -1,0 +1,75 @@
+"""Versions of what computes features: recorded, and compared with those that avfuse needs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, requires, version
+from typing import Any
+
+LIBRARIES = ("av", "dlib-bin", "h5py", "numpy", "opencv-python-headless", "torch")
+# What a failure of a stage may come of; of another, such as a worker's death, of any of them.
+DECODING = ("av", "libavcodec")
+MATTERING: Mapping[str, tuple[str, ...]] = {
+    "open": DECODING,
+    "faces": (*DECODING, "dlib-bin", "numpy", "opencv-python-headless"),
+    **dict.fromkeys(("audio", "spectrogram", "logmel"), (*DECODING, "numpy")),
+}
+
+
+def read_versions() -> dict[str, str]:
+    """Return the versions of the libraries that compute features, and of PyAV's FFmpeg."""
+    import av
+
+    codecs = av.library_versions["libavcodec"]
+    return {
+        **{name: _version(name) for name in LIBRARIES},
+        "libavcodec": ".".join(map(str, codecs)),
+    }
+
+
+def versions_for(stage: str, provenance: Mapping[str, Any]) -> dict[str, str]:
+    """Return the versions of a run that a failure in a stage may come of."""
+    known = provenance.get("libraries", {})
+    own = {"avfuse": str(provenance.get("avfuse", ""))}
+    return own | {name: known[name] for name in MATTERING.get(stage, known) if name in known}
+
+
+def describe_versions() -> str:
+    """List the versions that are installed."""
+    return ", ".join(f"{name} {_version(name)}" for name in ("avfuse", *LIBRARIES))
+
+
+def find_outdated() -> str:
+    """Name what is installed in an older version than avfuse needs; empty where nothing is."""
+    try:
+        needs = requires("avfuse") or []
+    except PackageNotFoundError:  # it runs from its folder alone
+        return ""
+    found = []
+    for need in needs:
+        match = re.fullmatch(r"([\w.-]+) *>= *([\d.]+)", need)  # no extras
+        if match and _numbers(installed := _version(match[1])) < _numbers(match[2]):
+            found.append(f"{match[1]} is {installed}, and avfuse needs {match[2]} or newer")
+    return "; ".join(found)
+
+
+def explain_import(error: ImportError) -> str:
+    """Say which library can't be loaded and, if an old version may be why, what is needed."""
+    outdated = find_outdated()
+    return f"a library can't be loaded: {error}" + (
+        f"\n{outdated}. Install what is needed." if outdated else ""
+    )
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:  # such as a dlib that was built here, for CUDA
+        return "not from its wheel"
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    """Return the leading numbers of a version; infinity for one that isn't known."""
+    match = re.match(r"\d+(\.\d+)*", text)
+    return tuple(map(float, match[0].split("."))) if match else (float("inf"),)
