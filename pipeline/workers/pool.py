@@ -30,10 +30,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import Any, BinaryIO, Generic, Protocol, Self, TypeVar
 
-from pipeline.workers.error import MachineError
+from pipeline.workers.error import MachineError, place_of
 from pipeline.workers.orphan import end_with_parent
 from pipeline.workers.watchdog import NOTE_BYTES, Watch, be_watched
 
@@ -414,7 +413,7 @@ def serve(link: int, shared: int, parent: int, *, by_kernel: bool, load: str) ->
         work = _prepare(pipe, shared, load)
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent tells of it
         with contextlib.suppress(OSError):
-            pipe.send(_text(error))
+            pipe.send(f"{type(error).__name__}: {error} ({place_of(error)})")
         return
     pipe.send(None)  # ready
     while True:
@@ -451,8 +450,3 @@ def _portable(error: Exception) -> Exception:
         portable = RuntimeError(f"{type(error).__name__}: {error}")
     portable.add_note("".join(traceback.format_exception(error)))
     return portable
-
-
-def _text(error: Exception) -> str:
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -169,10 +170,11 @@ class Killer(threading.Thread):
 
 def open_files(pid: int) -> set[Path]:
     """The files that a process has open."""
-    try:
-        return {link.readlink() for link in Path(f"/proc/{pid}/fd").iterdir()}
-    except OSError:  # it ended, or closed one meanwhile
-        return set()
+    files = set()
+    for link in Path(f"/proc/{pid}/fd").glob("*"):
+        with contextlib.suppress(OSError):  # closed meanwhile
+            files.add(link.readlink())
+    return files
 
 
 def workers_of(parent: int) -> list[int]:
@@ -196,7 +198,7 @@ def test_a_clip_that_is_killed_for_its_memory_twice_is_failed_and_the_run_goes_o
 ) -> None:
     cache, manifest = tmp_path / "cache", make_corpus(tmp_path / "clips", CLIPS)
     # Long enough to be caught with the file open.
-    images = np.random.default_rng(5).integers(0, 256, (199, 62, 94, 3), np.uint8)
+    images = np.random.default_rng(5).integers(0, 256, (599, 62, 94, 3), np.uint8)
     long = write_video(tmp_path / "clips" / "c5.mp4", list(images), codec="mpeg4")
     killer = Killer(long, times=2)
     killer.start()
