@@ -38,6 +38,7 @@ from hypothesis.stateful import (
 from benchmarks.trust.kills.launcher import Launcher, kill_group
 from cache.entries import source
 from cache.entries.entry import EntryError, read_entry
+from cache.entries.sealed import HEADER_BYTES
 from cache.packs.pack import PackError, find_packs, open_pack
 from cache.sets.feature_set import list_sets
 from cache.sets.scan import find_temporaries
@@ -52,7 +53,6 @@ from trainer.runs import experiment, report
 
 LONG = os.environ.get("AVFUSE_STATE_MACHINE") == "long"
 SOME_SETS = (SETS, SETS, ("faces",), ("faces", "spectrogram"), ("resnet18",))
-HEADER_BYTES = 1024
 UPSTREAM = {"resnet18": "faces"}
 CLIP, CONTENT = st.sampled_from(CLIPS), st.integers(0, CONTENTS - 1)
 OTHER = st.sampled_from(["plain", *OTHERS])
