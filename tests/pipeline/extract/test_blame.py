@@ -190,7 +190,8 @@ def test_a_fault_of_the_machine_is_reported_and_not_recorded(
     )
     assert said in result.stdout
     assert not list(cache.rglob("failures/*"))
-    (status,) = read_status(cache, ["c0", "c1", "c2"]).sets
+    clips = {clip.id: clip for clip in read_manifest(manifest).clips}
+    (status,) = read_status(cache, clips).sets
     assert status.manifest is not None
     assert (status.manifest["failed"], status.manifest["missing"]) == (0, 1)
     again = extract(manifest, cache, *SOUND)
