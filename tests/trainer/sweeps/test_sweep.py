@@ -298,6 +298,7 @@ def test_the_command_prints_the_table_and_fails_if_a_cell_did(
     assert result.exit_code == 1
     assert (output / "table.md").read_text() in result.output
     assert "8/8 all: failed: broken: " in result.output
+    assert result.stderr.count("not checked for newer files: 24 clips (") == 1
     result = CliRunner().invoke(main, command(source, output, "--jobs", "1", "--json"))
     rows = json.loads(result.stdout)["cells"]
     assert [row["cell"] for row in rows] == list(sweep_rows(output))
