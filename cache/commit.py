@@ -13,7 +13,6 @@ import os
 import re
 import secrets
 import socket
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -205,8 +204,10 @@ def check_place(path: Path) -> None:
         if os.path.lexists(folder):
             raise CacheWriteError(f"{path} can't be written: {folder} is not a folder")
         folder = folder.parent
+    tried = temporary_path(folder / "place")  # known for one, should it be left
     try:
-        Path(tempfile.mkdtemp(prefix=".avfuse-", dir=folder)).rmdir()
+        tried.mkdir()
+        tried.rmdir()
     except FileNotFoundError as error:  # the folder is there: its file system makes no folders
         raise CacheWriteError(
             f"{path} can't be written to {folder}: nothing can be made there; name another place"

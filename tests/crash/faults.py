@@ -162,6 +162,5 @@ def _is_understood(error: Exception, refusals: tuple[type[Exception], ...]) -> b
 def _is_left_over(path: Path) -> bool:
     """Whether a path is in what ``gc`` knows to be a dead writer's, once it is dead."""
     return any(
-        temporary_writer(part) or part.name.startswith((REMOVED, ".avfuse-"))
-        for part in (path, *path.parents)
+        temporary_writer(part) or part.name.startswith(REMOVED) for part in (path, *path.parents)
     )

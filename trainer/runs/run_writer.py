@@ -131,7 +131,7 @@ class RunWriter:
             self._write_info()
         for left, alive in _left_over(path):
             if alone or alive is False:
-                left.unlink(missing_ok=True)
+                _remove(left)
         kept = _KEPT_ON_RESUME if resume else ()
         for name in _FILES:
             if name not in kept:
@@ -206,7 +206,7 @@ def check_writable(path: Path, *, overwrite: bool, resume: bool = False) -> None
     check_place(path)
     if not path.exists():
         return
-    if not set(path.iterdir()) - {path / LOCK, *(left for left, _ in _left_over(path))}:
+    if not any(item.name != LOCK and not temporary_writer(item) for item in path.iterdir()):
         return
     if not (path / INFO).is_file():
         raise RunError(
@@ -234,6 +234,14 @@ def _left_over(path: Path) -> list[tuple[Path, bool | None]]:
     writers = [(item, temporary_writer(item)) for item in found]
     states = [(item, is_alive(writer)) for item, writer in writers if writer]
     return [(item, alive) for item, alive in states if not alive]
+
+
+def _remove(left: Path) -> None:
+    """Remove a temporary file, or the folder by which ``check_place`` tried a place."""
+    if left.is_dir():
+        left.rmdir()
+    else:
+        left.unlink(missing_ok=True)
 
 
 def state_of_same(path: Path, info: Mapping[str, Any]) -> str | None:
