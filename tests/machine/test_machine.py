@@ -31,6 +31,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
+    invariant,
     rule,
     run_state_machine_as_test,
 )
@@ -56,6 +57,8 @@ SOME_SETS = (SETS, SETS, ("faces",), ("faces", "spectrogram"), ("resnet18",))
 UPSTREAM = {"resnet18": "faces"}
 CLIP, CONTENT = st.sampled_from(CLIPS), st.integers(0, CONTENTS - 1)
 OTHER = st.sampled_from(["plain", *OTHERS])
+SHARE = st.floats(0, 1, exclude_max=True)
+BIT = st.one_of(SHARE, st.floats(0, 0.05))  # as a share of a file's; its header often
 REPLACED = st.sampled_from(["write", "times", "rename"])
 PLACE = st.sampled_from(["here", "here", "elsewhere"])
 
@@ -232,7 +235,6 @@ class CacheMachine(RuleBasedStateMachine):
                         if record and (now == record.committed or self.is_flipped(path, now)):
                             continue
                         self.note(path, name, other, jobs)
-        self.look()
 
     def note(self, path: Path, name: str, other: str, jobs: Sequence[Job]) -> None:
         """Note an entry that was written now: of one of the jobs, array by array."""
@@ -245,21 +247,22 @@ class CacheMachine(RuleBasedStateMachine):
 
     # Mishaps and upkeep
 
-    @rule(which=st.floats(0, 1, exclude_max=True), where=st.floats(0, 1, exclude_max=True))
-    def flip(self, which: float, where: float) -> None:
-        """Flip a bit of an entry, a pack or a witness."""
+    @rule(flips=st.lists(st.tuples(SHARE, BIT), min_size=1, max_size=3), verify=st.booleans())
+    def flip(self, flips: list[tuple[float, float]], verify: bool) -> None:
+        """Flip bits of entries, packs or witnesses."""
         if not self.is_cache():
             return
         files = [path for item in list_sets(self.cache) for path in item.entry_paths()]
         files = sorted([*files, *find_packs(self.cache), *self.cache.glob("witnesses/[!.]*")])
-        if not files:
-            return
-        path = files[int(which * len(files))]
-        content = bytearray(path.read_bytes())
-        place = int(where * 8 * len(content))
-        content[place // 8] ^= 1 << place % 8
-        path.write_bytes(content)
-        self.flipped[path] = bytes(content)
+        for which, where in flips if files else ():
+            path = files[int(which * len(files))]
+            content = bytearray(path.read_bytes())
+            place = int(where * 8 * len(content))
+            content[place // 8] ^= 1 << place % 8
+            path.write_bytes(content)
+            self.flipped[path] = bytes(content)
+        if verify:
+            self.verify()
 
     def is_cache(self) -> bool:
         """Whether there is a set. What is drawn may not depend on what a kill left of it."""
@@ -297,7 +300,6 @@ class CacheMachine(RuleBasedStateMachine):
             assert not path.exists()
             self.made.pop(path, None)
             self.imported.pop(path, None)
-        self.look()
 
     @rule()
     def collect(self) -> None:
@@ -306,9 +308,8 @@ class CacheMachine(RuleBasedStateMachine):
             return
         remove_garbage(find_garbage(self.cache))
         assert list(find_temporaries(self.cache)) == []
-        self.look()
 
-    @rule(which=st.floats(0, 1, exclude_max=True))
+    @rule(which=SHARE)
     def remove_a_set(self, which: float) -> None:
         """``gc --sets`` removes one set and no other."""
         if len(self.made) < 2 * len(SETS) * len(CLIPS):
@@ -320,8 +321,8 @@ class CacheMachine(RuleBasedStateMachine):
         for records in (self.made, self.imported):
             for path in [path for path in records if chosen.folder in path.parents]:
                 del records[path]  # type: ignore[attr-defined]
-        self.look()
 
+    @invariant()
     def look(self) -> None:
         """No committed entry is gone or changed, but by a flipped bit."""
         there = {**{path: record.committed for path, record in self.made.items()}, **self.imported}
@@ -356,7 +357,6 @@ class CacheMachine(RuleBasedStateMachine):
             entry = read_entry(entry_path, verify=True)
             assert np.array_equal(entry["values"], arrays[clip])
             self.imported[entry_path] = now
-        self.look()
 
     @rule(other=OTHER, chosen=st.sampled_from([("resnet18", "basic"), ("spectrogram",) * 2]))
     def pack(self, other: str, chosen: tuple[str, str]) -> None:
@@ -409,7 +409,7 @@ def test_no_sequence_of_work_and_mishaps_makes_a_cache_lie(launcher: Launcher) -
     run_state_machine_as_test(
         CacheMachine,
         settings=settings(
-            max_examples=100_000 if LONG else 6,
+            max_examples=100_000 if LONG else 8,
             stateful_step_count=50 if LONG else 25,
             derandomize=not LONG,
             deadline=None,

@@ -165,7 +165,7 @@ class CollectGarbage(Operation):
         self.packs = {path.name for path in find_packs(self.undisturbed / "cache")}
 
     def check(self, tally: Tally) -> None:
-        """What is kept is untouched; the set to remove is there as a whole, or not at all."""
+        """Nothing kept is touched; the set to remove is there as a whole, or not at all."""
         self.watch.check(tally)
         if not (self.watch.cache / self.living).exists():
             tally.fault("the temporary file of a living process is gone")
