@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.crash.faults import Faults
-from tests.crash.operations import OPERATIONS
+from tests.crash.operations import NAMES, OPERATIONS
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_call_that_fails_costs_one_clear_error_and_the_same_command_goes_on(
     name: str, outside: Path, tmp_path: Path
 ) -> None:

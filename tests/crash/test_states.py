@@ -10,7 +10,7 @@ import pytest
 
 from cache.commit import sync_folder, temporary_path
 from tests.crash.operation import Mark, Operation, Seen
-from tests.crash.operations import OPERATIONS
+from tests.crash.operations import NAMES, OPERATIONS
 from tests.crash.states import Recording, States, record, record_all
 
 
@@ -20,7 +20,7 @@ def recordings(outside: Path) -> dict[str, Recording]:
     return record_all(list(OPERATIONS), outside)
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_power_cut_leaves_what_was_there_or_what_is_new_and_keeps_what_was_promised(
     name: str, recordings: dict[str, Recording], outside: Path, tmp_path: Path
 ) -> None:

@@ -94,7 +94,8 @@ class FolderLock:
             # Before the lock goes: whoever takes it next sees that it is on a file that is gone.
             with contextlib.suppress(OSError):
                 (self.folder / LOCK).unlink()
-            os.close(self._descriptor)
+            with contextlib.suppress(OSError):  # Linux closes it, and the lock ends, all the same
+                os.close(self._descriptor)
             self._descriptor = -1
         self._remove_made()
 

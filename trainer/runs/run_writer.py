@@ -206,7 +206,8 @@ def check_writable(path: Path, *, overwrite: bool, resume: bool = False) -> None
     check_place(path)
     if not path.exists():
         return
-    if not any(item.name != LOCK and not temporary_writer(item) for item in path.iterdir()):
+    tried = {item for item in path.glob(".*.tmp") if item.is_dir()}  # by ``check_place``, and empty
+    if not set(path.iterdir()) - {path / LOCK, *tried, *(left for left, _ in _left_over(path))}:
         return
     if not (path / INFO).is_file():
         raise RunError(

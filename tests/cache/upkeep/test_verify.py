@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -9,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from cache.commit import temporary_path
-from cache.entries.entry import verify_entry
+from cache.entries.entry import EntryError, verify_entry
 from cache.entries.failure import Failure
 from cache.packs.pack import open_pack
 from cache.sets.feature_set import FeatureSet, SetSpec
 from cache.sets.scan import NotACacheError
 from cache.upkeep.verify import verify_cache
 from tests.cache.conftest import WriteEntry, arrays_of
+from tests.crash.calls import Watch
 
 
 @pytest.fixture
@@ -198,3 +200,26 @@ def test_a_file_that_is_removed_meanwhile_is_no_damage(filled: FeatureSet) -> No
 def test_a_folder_that_is_no_cache_can_not_be_verified(tmp_path: Path) -> None:
     with pytest.raises(NotACacheError, match="holds no feature set"):
         verify_cache(tmp_path)
+
+
+class BadSector(Watch):
+    """A disk that can't read one entry."""
+
+    def meet(self, call: str, path: object = None) -> None:
+        if call == "open" and str(path).endswith("b.h5"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+
+def test_an_entry_that_the_machine_cannot_read_is_told_and_never_removed(
+    filled: FeatureSet,
+) -> None:
+    path = filled.entry_path("b")
+    with BadSector(filled.cache).watching():
+        report = verify_cache(filled.cache, remove=True)
+        with pytest.raises(OSError, match=r"Input/output error: '.*b\.h5'") as caught:
+            filled.read("b", verify=True)
+        assert not isinstance(caught.value, EntryError)
+    assert [item.path for item in report.damage] == [path]
+    assert "it isn't removed: [Errno 5] Input/output error" in report.damage[0].reason
+    assert report.removed == ()
+    assert verify_cache(filled.cache).damage == ()

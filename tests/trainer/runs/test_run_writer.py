@@ -164,3 +164,20 @@ def test_a_run_that_a_living_process_writes_is_left_alone(tmp_path: Path) -> Non
     for options in ({"overwrite": True}, {"resume": True}):
         with pytest.raises(RunError, match=f"is being written by process {os.getpid()}"):
             RunWriter(tmp_path / "run", {"identity": "same"}, **options)
+
+
+def test_what_a_kill_leaves_of_trying_a_place_is_no_obstacle(tmp_path: Path) -> None:
+    """It was a folder of another name, and the run folder was refused for ever."""
+    code = (
+        "import os, pathlib, sys; from cache.commit import check_place\n"
+        "pathlib.Path.rmdir = lambda path: os._exit(9)\n"
+        "check_place(pathlib.Path(sys.argv[1]))"
+    )
+    path = tmp_path / "run"
+    path.mkdir()
+    killed = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert killed.returncode == 9
+    assert len(list(path.iterdir())) == 1
+    with RunWriter(path, {}) as writer:
+        writer.finish({})
+    assert sorted(item.name for item in path.iterdir()) == ["metrics.json", "run.json"]
