@@ -208,7 +208,10 @@ def _write_clips(outside: Path) -> None:
 def _extract(root: Path, outside: Path, mark: Mark) -> None:
     clips = [Clip(name, outside / f"{name}.wav", "a") for name in ("tone", "broken", "other")]
     plan = plan_sets(["spectrogram"], StageOneSettings(), {}, cache=root / "cache")
-    run_extract(clips, plan, jobs=0, tell_failures=False)
+    summary = run_extract(clips, plan, jobs=0, tell_failures=False)
+    for clip in summary.clips:
+        if clip.state == "failed" and clip.clip != "broken":  # told, and not recorded
+            raise OSError(f"{clip.clip}: {clip.reason}")
     mark()
 
 
