@@ -9,7 +9,7 @@ part of it, it was made from, and the bytes that were committed. After each step
 - what was up to date was not made again, and no committed byte changed or vanished, but by ``gc
   --sets``, ``verify --remove`` or replacement of what was stale or damaged;
 - ``verify`` finds the files whose bits were flipped, and no others;
-- a training gives the predictions of one from a fresh cache.
+- a training refuses what is stale or damaged, and else predicts as one from a fresh cache.
 
 The sequences are the same each time; ``AVFUSE_STATE_MACHINE=long`` draws others for hours.
 """
@@ -103,7 +103,8 @@ class CacheMachine(RuleBasedStateMachine):
         self.number = 0
 
     def teardown(self) -> None:
-        """Remove the world."""
+        """Remove the world, and end what still works on it."""
+        self.launcher.end()
         shutil.rmtree(self.folder)
 
     # What happens to videos and manifests
@@ -167,8 +168,7 @@ class CacheMachine(RuleBasedStateMachine):
     @rule(place=PLACE, sets=st.sampled_from(SOME_SETS), other=OTHER, also=OTHER)
     def extract_twice_at_once(self, place: str, sets: Sequence[str], other: str, also: str) -> None:
         """Extract in two processes, of one manifest or of two that give an id different files."""
-        pid = self.start("here", SETS, also)
-        del pid
+        self.start("here", SETS, also)
         world.extract(self.cache, self.places[place].clips(), sets, other)
         assert self.launcher.wait() == 0, self.output()
         self.take_some([place, "here"], *{other, also})
@@ -377,18 +377,20 @@ class CacheMachine(RuleBasedStateMachine):
 
     @rule(other=OTHER)
     def train(self, other: str) -> None:
-        """A training gives the predictions of one from a fresh cache."""
+        """A training refuses what is stale or damaged, or predicts as one from a fresh cache."""
         jobs = self.jobs("here")
         paths = {
             feature_set.entry_path(clip)
-            for name, feature_set in world.folders(self.cache, other).items()
+            for feature_set in world.folders(self.cache, other).values()
             for clip in CLIPS
         }
-        if not paths <= self.fresh(jobs, other).keys():
-            return
         self.number += 1
         run = self.folder / f"run-{self.number}"
-        found = world.train(self.cache, self.places["here"].read(), other, run)
+        try:
+            found = world.train(self.cache, self.places["here"].read(), other, run)
+        except ValueError:  # as every error of sets, entries, packs and features is
+            assert not paths <= self.fresh(jobs, other).keys()
+            return
         wanted = tuple((job.content, job.span) for job in jobs.values())
         assert found == world.expected_predictions(wanted, other)
 
