@@ -38,7 +38,6 @@ SETTINGS = ("faces.ladder=papers", "network.image_size=64")
 OTHERS: Mapping[str, tuple[str, ...]] = {
     "plain": (),
     "other faces": ("faces.threshold=0.125",),
-    "other sound": ("spectrogram.floor=1e-7",),
 }
 # How long a file must not have changed for its times to vouch for its content; the real 2 s would
 # let the machine see files that are hashed again and again, and no other.

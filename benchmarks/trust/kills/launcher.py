@@ -64,6 +64,7 @@ class Launcher:
     def __init__(self, output: Path | None = None) -> None:
         self.output = output
         self._last = 0
+        self._runs = False
         self._mark = f"{MARK}={secrets.token_hex(8)}"
         self._temporary = tempfile.TemporaryDirectory(prefix="avfuse-torture-")
         self._process = subprocess.Popen(
@@ -99,11 +100,13 @@ class Launcher:
             eager: let trainings save their state after each update and epoch.
         """
         assert self._process.stdin is not None
+        assert not self._runs, "wait for the run before, or its exit code passes for a process"
         output = os.devnull if self.output is None else str(self.output)
         line = json.dumps([list(arguments), eager, output]) + "\n"
         self._process.stdin.write(line.encode())
         self._process.stdin.flush()
         self._last = int(self._line(RUN_SECONDS))
+        self._runs = True
         return self._last
 
     def wait(self, seconds: float = RUN_SECONDS) -> int:
@@ -112,7 +115,15 @@ class Launcher:
         Raises:
             HangingError: it didn't end in time.
         """
-        return int(self._line(seconds))
+        code = int(self._line(seconds))
+        self._runs = False
+        return code
+
+    def end(self) -> None:
+        """Kill the run that was begun last, unless it was waited for."""
+        if self._runs:
+            kill_group(self._last)
+            self.wait()
 
     def run(self, arguments: Sequence[str]) -> int:
         """Let a run go to its end; returns its exit code."""
@@ -154,6 +165,7 @@ class Launcher:
 
 def kill_group(pid: int) -> None:
     """Kill a run with all its processes."""
+    assert pid > 1, pid
     try:
         os.killpg(pid, signal.SIGKILL)
     except ProcessLookupError:  # it ended, or has no group of its own yet
@@ -162,6 +174,7 @@ def kill_group(pid: int) -> None:
 
 def kill(pid: int) -> None:
     """Kill one process, unless it has ended."""
+    assert pid > 1, pid
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
 

@@ -17,6 +17,7 @@ from trainer.runs.folder import CHECKPOINTS, HISTORY, INFO
 EPOCHS = 7
 # What depends on when a run was made, or how long it took; all else is the same byte for byte.
 OF_THE_DAY = (INFO, HISTORY)
+ENSEMBLE = "both"  # a cell of the sweep
 SWEEP = """
 title = "Three fusions and two of them together"
 [base]
@@ -38,10 +39,12 @@ class RunWatch:
     Args:
         path: the folder.
         undisturbed: that of an undisturbed run, to compare final files with.
+        stays: whether it stays when it is finished; ensembles are made again from other runs.
     """
 
-    def __init__(self, path: Path, undisturbed: Path) -> None:
+    def __init__(self, path: Path, undisturbed: Path, *, stays: bool = True) -> None:
         self.path = path
+        self.stays = stays
         self.undisturbed = undisturbed
         self.contents: dict[Path, bytes] = {}
         self.done: dict[Path, int] = {}
@@ -70,7 +73,7 @@ class RunWatch:
                 tally.fault(f"went back from {self.done[path]} to {now}: {path}")
         self.done = done
         kept = self.path.rglob("[!.]*") if finished else heads
-        for path in kept:
+        for path in kept if self.stays else ():
             if path.is_file() and path not in done:
                 self.contents.setdefault(path, path.read_bytes())
         tally.add("committed_files_checked_after_kills", len(self.contents) + len(done))
@@ -170,7 +173,6 @@ class Sweep(Train):
 
     name = "sweep"
     jobs: ClassVar[int] = 1
-    cells = ("concat", "fbp", "video", "both")
 
     def make_sources(self) -> None:
         """Write the sweep file too."""
@@ -188,8 +190,9 @@ class Sweep(Train):
         """Forget the cells."""
         super().forget()
         self.runs = [
-            RunWatch(self.at / "out" / "cells" / cell, self.undisturbed / "out" / "cells" / cell)
-            for cell in self.cells
+            RunWatch(self.at / at, self.undisturbed / at, stays=cell != ENSEMBLE)
+            for cell in ("concat", "fbp", "video", ENSEMBLE)
+            for at in (Path("out") / "cells" / cell,)
         ]
 
     def check(self, tally: Tally) -> None:
