@@ -110,11 +110,12 @@ class CacheMachine(RuleBasedStateMachine):
     # What happens to videos and manifests
 
     @initialize()
-    def other_files_elsewhere(self) -> None:
-        """The second manifest gives every id another file."""
+    def begin(self) -> None:
+        """The second manifest gives every id another file; the first is extracted."""
         for number, clip in enumerate(CLIPS):
             self.places["elsewhere"].put(clip, (number + 2) % CONTENTS)
         world.settle()
+        self.extract("here", SETS, "plain")
 
     @rule(
         place=PLACE, clip=CLIP, content=CONTENT, how=st.sampled_from(["write", "times", "rename"])
