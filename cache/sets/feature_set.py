@@ -116,7 +116,7 @@ class FeatureSet:
             ValueError: ``clip`` is not a clip id.
         """
         name = check_clip_id(clip)
-        return self.folder / shard_name(name) / f"{name}.h5"
+        return self.folder.joinpath(shard_name(name), f"{name}.h5")
 
     def failure_path(self, clip: str) -> Path:
         """Return where the record of a clip's failure is, or would be.

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, assume, given, reject, settings
 from hypothesis import strategies as st
 
 from cache.digest import digest_json
-from cache.entries.coverage import Coverage, read_coverage
+from cache.entries.coverage import Coverage
 from cache.entries.entry import (
     EntryError,
     EntryHeader,
@@ -85,7 +85,7 @@ def check_header(header: EntryHeader) -> None:
     assert header.steps >= 0
     check_source(header.source)
     assert {type(value) for value in header.upstream.values()} <= {str}
-    coverage = read_coverage(header)
+    coverage = header.coverage
     if coverage is not None:
         assert isinstance(coverage, Coverage)
         assert all(type(count) is int for count in coverage.rungs.values())
