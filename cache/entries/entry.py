@@ -28,6 +28,7 @@ from cache.entries.coverage import Coverage, read_coverage
 from cache.entries.datasets import find_datasets
 from cache.entries.sealed import Header, SealError, read_header, read_unchanged, verify_body
 from cache.entries.source import Source
+from cache.manifest.clip_id import check_clip_id
 
 __all__ = [
     "CacheWriteError",
@@ -129,9 +130,11 @@ def read_entry_header(path: Path) -> EntryHeader:
     except SealError as error:
         raise _damaged(path, error) from error
     try:
-        coverage = read_coverage(seal.fields.get("facts", {}))
+        facts = seal.fields.get("facts")
+        coverage = read_coverage(facts) if isinstance(facts, dict) else None
         stated = {**seal.fields, "seal": seal, "coverage": coverage}
         header = fields_from_json(EntryHeader, stated)
+        check_clip_id(header.clip)
         if not 0 <= header.steps <= seal.bytes // 8:
             raise ValueError(f"steps is {header.steps}, expected as many as {TIMES} has")
     except (TypeError, ValueError) as error:
