@@ -25,7 +25,7 @@ from cache.commit import named_errors
 
 T = TypeVar("T")
 MOST_BYTES = 256 << 20  # of a JSON file; a run of a million clips has less
-_WIDEST = 1 << 63  # whole numbers are less, so that they fit everywhere
+_is_64_bit = range(-(1 << 63), 1 << 63).__contains__  # whole numbers fit everywhere
 
 
 class JsonFields:
@@ -72,18 +72,20 @@ def fields_from_json(cls: type[T], values: object) -> T:
         _refuse(values, f"an object with the fields of {cls.__name__}")
     fields = _fields(cls)  # type: ignore[arg-type]  # mypy: a class is hashable
     found: dict[str, Any] = {}
-    for name, value in values.items():
-        field = fields.get(name)
-        if field is None:
-            raise _MismatchError("", f" has the unknown field {name!r}")
-        try:
-            found[name] = field.type.read(value)
-        except _MismatchError as error:
-            raise error.inside(name) from None
-    if len(found) < len(fields):
-        for name, field in fields.items():
-            if field.needed and name not in found:
-                raise _MismatchError(name, f" is missing, expected {field.type.expected}")
+    name = ""
+    try:
+        for name, value in values.items():
+            read = fields.readers.get(name)
+            if read is None:
+                break
+            found[name] = read(value)
+    except _MismatchError as error:
+        raise error.inside(name) from None
+    if len(found) < len(values):
+        raise _MismatchError("", f" has the unknown field {name!r}")
+    if not found.keys() >= fields.needed.keys():
+        name = next(name for name in fields.needed if name not in found)
+        raise _MismatchError(name, f" is missing, expected {fields.needed[name]}")
     return cls(**found)
 
 
@@ -109,7 +111,7 @@ def parse_json(text: str | bytes) -> Any:
         ValueError: it isn't JSON (nan and infinity are not), or is nested too deep.
     """
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return _DECODER.decode(text if isinstance(text, str) else text.decode())
     except RecursionError:
         raise ValueError("not JSON: it is nested too deep") from None
     except ValueError as error:
@@ -184,22 +186,24 @@ class _Type(NamedTuple):
     read: Callable[[Any], Any]
 
 
-class _Field(NamedTuple):
-    type: _Type
-    needed: bool
+class _Fields(NamedTuple):
+    """Fields of a dataclass: how each is read, and what those without a default must be."""
+
+    readers: dict[str, Callable[[Any], Any]]
+    needed: dict[str, str]
 
 
 @functools.cache
-def _fields(cls: type) -> dict[str, _Field]:
-    """Return a dataclass's fields by name."""
+def _fields(cls: type) -> _Fields:
+    """Return how to read a dataclass's fields."""
     hints = typing.get_type_hints(cls)
-    missing = dataclasses.MISSING
-    return {
-        field.name: _Field(
-            _type(hints[field.name]), field.default is missing and field.default_factory is missing
-        )
-        for field in dataclasses.fields(cls)
+    kinds = {field: _type(hints[field.name]) for field in dataclasses.fields(cls)}
+    needed = {
+        field.name: kind.expected
+        for field, kind in kinds.items()
+        if field.default is field.default_factory is dataclasses.MISSING
     }
+    return _Fields({field.name: kind.read for field, kind in kinds.items()}, needed)
 
 
 @functools.cache
@@ -222,10 +226,6 @@ def _type(hint: Any) -> _Type:
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return _dataclass(hint)
     return _Type("a value", lambda value: value)
-
-
-def _is_64_bit(value: int) -> bool:
-    return -_WIDEST <= value < _WIDEST
 
 
 _PLAIN: dict[Any, tuple[str, type, Callable[[Any], bool] | None]] = {
@@ -270,11 +270,12 @@ def _object_of(item: _Type) -> _Type:
         if type(value) is not dict and not isinstance(value, Mapping):
             _refuse(value, "an object")
         found = {}
-        for key, one in value.items():
-            try:
+        key: object = None
+        try:
+            for key, one in value.items():
                 found[key] = item.read(one)
-            except _MismatchError as error:
-                raise error.inside(f"[{key!r}]") from None
+        except _MismatchError as error:
+            raise error.inside(f"[{key!r}]") from None
         return found
 
     return _Type("an object", read)
@@ -284,12 +285,12 @@ def _list_of(kind: type, item: _Type) -> _Type:
     def read(value: Any) -> Any:
         if not isinstance(value, (list, tuple)):
             _refuse(value, "a list")
-        found = []
-        for number, one in enumerate(value):
-            try:
+        found: list[Any] = []
+        try:
+            for one in value:
                 found.append(item.read(one))
-            except _MismatchError as error:
-                raise error.inside(f"[{number}]") from None
+        except _MismatchError as error:
+            raise error.inside(f"[{len(found)}]") from None
         return kind(found)
 
     return _Type("a list", read)
@@ -313,3 +314,6 @@ def _refuse(value: object, expected: str) -> NoReturn:
 
 def _refuse_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not a number")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from cache.codec import JsonFields, read_field
 from cache.digest import JSON
@@ -90,18 +90,13 @@ class CorpusCoverage(_Frames):
         }
 
 
-class _Header(Protocol):
-    @property
-    def facts(self) -> Mapping[str, Any]: ...
-
-
-def read_coverage(header: _Header) -> Coverage | None:
-    """Return the coverage that an entry states; None for one that isn't made from faces.
+def read_coverage(facts: Mapping[str, Any]) -> Coverage | None:
+    """Return the coverage that an entry states among its facts; None if it isn't made from faces.
 
     Raises:
-        TypeError, ValueError: it states none that can be; no header that was read does.
+        TypeError, ValueError: it states none that can be.
     """
-    return read_field(header.facts, FACT, Coverage) if FACT in header.facts else None
+    return read_field(facts, FACT, Coverage) if FACT in facts else None
 
 
 def add_coverage(clips: Mapping[str, Coverage]) -> CorpusCoverage:

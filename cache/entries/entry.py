@@ -24,10 +24,11 @@ import numpy as np
 from cache.codec import JsonFields, fields_from_json, parse_json
 from cache.commit import CacheWriteError, named_errors
 from cache.digest import JSON, digest_array, digest_json
-from cache.entries.coverage import read_coverage
+from cache.entries.coverage import Coverage, read_coverage
 from cache.entries.datasets import find_datasets
 from cache.entries.sealed import Header, SealError, read_header, read_unchanged, verify_body
 from cache.entries.source import Source
+from cache.manifest.clip_id import check_clip_id
 
 __all__ = [
     "CacheWriteError",
@@ -101,6 +102,7 @@ class EntryHeader:
         facts: those of its attributes that its writer put here too.
         upstream: see ``Entry``; empty in layout 1, which knew none.
         identity: the entry's own; empty in layout 1.
+        coverage: frames with a face, from ``facts``; None for one that isn't made from faces.
     """
 
     clip: str
@@ -112,6 +114,7 @@ class EntryHeader:
     facts: Mapping[str, Any] = field(default_factory=dict)
     upstream: Mapping[str, str] = field(default_factory=dict)
     identity: str = ""
+    coverage: Coverage | None = None
 
 
 def read_entry_header(path: Path) -> EntryHeader:
@@ -127,8 +130,11 @@ def read_entry_header(path: Path) -> EntryHeader:
     except SealError as error:
         raise _damaged(path, error) from error
     try:
-        header = fields_from_json(EntryHeader, {**seal.fields, "seal": seal})
-        read_coverage(header)
+        facts = seal.fields.get("facts")
+        coverage = read_coverage(facts) if isinstance(facts, dict) else None
+        stated = {**seal.fields, "seal": seal, "coverage": coverage}
+        header = fields_from_json(EntryHeader, stated)
+        check_clip_id(header.clip)
         if not 0 <= header.steps <= seal.bytes // 8:
             raise ValueError(f"steps is {header.steps}, expected as many as {TIMES} has")
     except (TypeError, ValueError) as error:

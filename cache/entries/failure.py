@@ -12,6 +12,7 @@ from cache.commit import write_whole
 from cache.digest import JSON, canonical_json, digest_json, take_checksum
 from cache.entries.source import Source
 from cache.entries.source_check import SourceCheck
+from cache.manifest.clip_id import check_clip_id
 
 
 class FailureRecordError(ValueError):
@@ -85,6 +86,7 @@ def read_failure(path: Path) -> Failure:
         values = read_object(path)
         take_checksum(values)
         failure = Failure.from_json(values)
+        check_clip_id(failure.clip)
     except (ValueError, TypeError) as error:
         raise FailureRecordError(
             f"the record of a failure {path} is damaged ({error}); delete it and extract again"

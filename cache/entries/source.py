@@ -70,7 +70,12 @@ class Source(JsonFields):
 
     def same_content(self, other: Source) -> bool:
         """Whether both are the same part of the same bytes."""
-        return (self.size, self.sha256, self.span) == (other.size, other.sha256, other.span)
+        return (
+            self.size == other.size
+            and self.sha256 == other.sha256
+            and self.start_seconds == other.start_seconds
+            and self.end_seconds == other.end_seconds
+        )
 
 
 def read_source(path: Path, span: Span = WHOLE_FILE, *, stamp: Stamp | None = None) -> Source:

@@ -47,6 +47,11 @@ def check_clip_id(text: str) -> str:
     return text
 
 
+def is_clip_id(text: str) -> bool:
+    """Whether ``text`` is a clip id."""
+    return len(text) <= MAX_CLIP_ID_LENGTH and _ID.fullmatch(text) is not None
+
+
 def escape_clip_id(text: str) -> str:
     """Turn any text, a relative path for one, into a clip id that no other text yields.
 
@@ -84,7 +89,7 @@ def as_clip_id(text: str) -> str:
     Raises:
         ValueError: the text is not Unicode.
     """
-    return text if _ID.fullmatch(text) and len(text) <= MAX_CLIP_ID_LENGTH else escape_clip_id(text)
+    return text if is_clip_id(text) else escape_clip_id(text)
 
 
 def unescape_clip_id(clip_id: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from cache.codec import JsonFields, parse_object
 from cache.entries.entry import EntryState
 from cache.entries.sealed import Header, SealError, read_header
+from cache.manifest.clip_id import check_clip_id
 from cache.packs.build import KIND
 from cache.packs.sums import PackSums
 
@@ -35,6 +36,8 @@ class _Index(JsonFields):
     entries: tuple[str | None, ...]
 
     def __post_init__(self) -> None:
+        for clip in self.clips:
+            check_clip_id(clip)
         lists = (self.clips, self.states, self.missing, self.checksums, self.entries)
         if len({len(each) for each in lists}) > 1:
             raise ValueError("the lists of its index have different lengths")

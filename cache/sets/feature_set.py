@@ -25,7 +25,7 @@ from cache.entries.source import Source
 from cache.entries.source_check import SourceCheck
 from cache.entries.trust import Trust, find_upstream_problem, trust_entry
 from cache.entries.writer import EntryWriter
-from cache.manifest.clip_id import check_clip_id
+from cache.manifest.clip_id import check_clip_id, is_clip_id
 from cache.sets.spec import (
     SPEC_FILE,
     SetError,
@@ -116,7 +116,7 @@ class FeatureSet:
             ValueError: ``clip`` is not a clip id.
         """
         name = check_clip_id(clip)
-        return self.folder / shard_name(name) / f"{name}.h5"
+        return self.folder.joinpath(shard_name(name), f"{name}.h5")
 
     def failure_path(self, clip: str) -> Path:
         """Return where the record of a clip's failure is, or would be.
@@ -310,13 +310,13 @@ class FeatureSet:
                 yield from map(Path, paths)
 
     def clip_ids(self) -> list[str]:
-        """Return the ids of all clips with an entry, sorted."""
-        return sorted(path.stem for path in self.entry_paths())
+        """Return the ids of all clips with an entry, sorted; other files are left out."""
+        return sorted(path.stem for path in self.entry_paths() if is_clip_id(path.stem))
 
     def failures(self) -> list[Failure]:
         """Return the records of the clips that have a failure and no entry, sorted by clip."""
         paths = sorted((self.folder / FAILURES).glob("[!.]*.json"))
-        found = [self.failure(path.stem) for path in paths]
+        found = [self.failure(path.stem) for path in paths if is_clip_id(path.stem)]
         return [item for item in found if item and not self.entry_path(item.clip).exists()]
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeAlias
 
-from cache.codec import JsonFields
+from cache.codec import JsonFields, read_object
 from cache.commit import write_whole
 from cache.entries.failure import utc_now
 
@@ -107,7 +107,6 @@ def _position(cache: Path, path: Path) -> Position | None:
 def _read_place(cache: Path) -> Place | None:
     """Read where the last sitting stopped; None to begin with the oldest."""
     try:
-        place = Place.from_json(json.loads((cache / FILE).read_bytes()))
-        return place if isinstance(place.mtime_ns, int) and isinstance(place.file, str) else None
-    except (OSError, ValueError, TypeError, RecursionError):
+        return Place.from_json(read_object(cache / FILE))
+    except (OSError, ValueError, TypeError):
         return None  # it costs a round from the beginning

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cache.codec import fields_to_json
 from cache.digest import JSON
-from cache.entries.coverage import CorpusCoverage, Coverage, add_coverage, read_coverage
+from cache.entries.coverage import CorpusCoverage, Coverage, add_coverage
 from cache.entries.entry import EntryError, EntryHeader, read_entry_header
 from cache.entries.sealed import SealError
 from cache.manifest.clip import Clip
@@ -230,9 +230,8 @@ def _read_set(
         if clips is not None and header.clip not in clips:
             continue
         headers[header.clip] = header
-        coverage = read_coverage(header)
-        if coverage is not None:
-            covered[header.clip] = coverage
+        if header.coverage is not None:
+            covered[header.clip] = header.coverage
     failed = {failure.clip for failure in feature_set.failures()} - done
     newest = max(
         (item for item in sets if item.spec.name == spec.name), key=lambda item: _created(item)

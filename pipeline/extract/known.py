@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cache.commit import remove_durably
-from cache.entries.coverage import read_coverage
 from cache.entries.entry import EntryError, EntryHeader, read_entry, read_entry_header
 from cache.entries.failure import Failure
 from cache.entries.source import Source
@@ -64,8 +63,7 @@ def _find_known(
             if not _limits_hold(entry.missing, entry.provenance, plan):
                 return None
             missing, notes = entry.missing, tuple(entry.attributes.get("notes", ()))
-        coverage = read_coverage(trust.header)
-        return SetResult(trust.header.state, missing, False, coverage, notes)
+        return SetResult(trust.header.state, missing, False, trust.header.coverage, notes)
     failure = None if plan.retry_failed else feature_set.failure(clip.id)
     if (
         failure

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cache.entries.coverage import read_coverage
 from cache.entries.entry import EntryError, read_entry_header
 from cache.entries.source_check import SourceCheck
 from cache.manifest.clip import Clip
@@ -137,7 +136,7 @@ def list_clip(clip: Clip, feature_set: FeatureSet) -> Listed:
     )
     if trust.state is None and (clip.path.is_file() or not whole):
         return Listed(clip, "stale", (f"{trust.reason}; extract it again",))
-    coverage = read_coverage(header)
+    coverage = header.coverage
     faceless = coverage is not None and coverage.num_frames > 0 and not coverage.num_with_face
     return Listed(clip, header.state, faceless=faceless)
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cache.entries.coverage import Coverage, read_coverage
+from cache.entries.coverage import Coverage
 from cache.entries.entry import EntryHeader
 from cache.manifest.clip import Clip
 from cache.manifest.votes import Votes
@@ -181,7 +181,11 @@ def load_corpus(
             parts[name] = read_features(
                 cache, names, clip_ids, chosen.features, headers=headers, packs=packs
             )
-        return parts, unchecked, _read_coverage(headers)
+        coverage = {
+            name: {clip: one.coverage for clip, one in found.items() if one.coverage is not None}
+            for name, found in headers.items()
+        }
+        return parts, unchecked, coverage
 
     parts, unchecked, coverage = until_unchanged(cache, read)
     if "audio" in parts and settings.audio.encoder != "none":
@@ -227,19 +231,6 @@ def _refuse_stale(
             f"{name_by_reason(found.stale)}; run avfuse extract with the same manifest"
         )
     return found.unchecked
-
-
-def _read_coverage(
-    headers: Mapping[str, Mapping[str, EntryHeader]],
-) -> dict[str, dict[str, Coverage]]:
-    found = {
-        name: {clip: read_coverage(header) for clip, header in of_set.items()}
-        for name, of_set in headers.items()
-    }
-    return {
-        name: {clip: coverage for clip, coverage in of_set.items() if coverage is not None}
-        for name, of_set in found.items()
-    }
 
 
 def _check_encoder(part: SetFeatures, settings: HeadSettings) -> None:

@@ -115,6 +115,8 @@ class FolderLock:
         except FileNotFoundError:
             return False
         except PermissionError:
+            if not os.path.lexists(path):
+                raise
             descriptor = os.open(path, os.O_RDONLY | flags)  # left by another user, perhaps
             writable = False
         try:

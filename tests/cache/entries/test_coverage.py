@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from cache.entries.coverage import Coverage, add_coverage, describe_coverage, read_coverage
+from cache.entries.coverage import Coverage, add_coverage, describe_coverage
 from cache.entries.entry import EntryError, read_entry_header, verify_entry
 from cache.entries.sealed import HEADER_BYTES, _format_header, read_header
 from cache.entries.source import Source
@@ -68,7 +68,7 @@ def test_facts_stand_in_the_header_and_in_the_attributes_and_must_agree(
 ) -> None:
     write(feature_set, "a", CLIPS["a"])
     path = feature_set.entry_path("a")
-    assert read_coverage(read_entry_header(path)) == CLIPS["a"]
+    assert read_entry_header(path).coverage == CLIPS["a"]
     assert feature_set.read("a").attributes["coverage"] == CLIPS["a"].to_json()
     verify_entry(path)
     # A header of another entry, sealed anew, over this one's body.

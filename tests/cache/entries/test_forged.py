@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, assume, given, reject, settings
 from hypothesis import strategies as st
 
 from cache.digest import digest_json
-from cache.entries.coverage import Coverage, read_coverage
+from cache.entries.coverage import Coverage
 from cache.entries.entry import (
     EntryError,
     EntryHeader,
@@ -28,12 +28,15 @@ from cache.entries.entry import (
     read_entry_header,
     verify_entry,
 )
-from cache.entries.failure import Failure, FailureRecordError, read_failure
+from cache.entries.failure import Failure, FailureRecordError, read_failure, write_failure
 from cache.entries.sealed import HEADER_BYTES
 from cache.entries.source import Source
 from cache.entries.witness import WitnessError, read_witness, write_witness
 from cache.sets.feature_set import FeatureSet, SetSpec
 from cache.sets.spec import SetError, read_spec_file
+from cache.upkeep.diff import diff_sets
+from cache.upkeep.gc import find_garbage
+from cache.upkeep.merge import merge_caches
 from cache.upkeep.status import read_status
 from cache.upkeep.verify import verify_cache
 from tests.cache.conftest import arrays_of, rows
@@ -85,7 +88,7 @@ def check_header(header: EntryHeader) -> None:
     assert header.steps >= 0
     check_source(header.source)
     assert {type(value) for value in header.upstream.values()} <= {str}
-    coverage = read_coverage(header)
+    coverage = header.coverage
     if coverage is not None:
         assert isinstance(coverage, Coverage)
         assert all(type(count) is int for count in coverage.rungs.values())
@@ -229,9 +232,11 @@ def write_record(path: Path, values: dict[str, Any]) -> None:
         ("state", "failed", "state is 'failed', expected 'ok' or 'partial'"),
         ("clip", None, "clip is None, expected a text"),
         ("clip", ..., "clip is missing, expected a text"),
+        ("clip", "../a b", "'../a b' is not a clip id"),
         ("source", {"size": 1}, "source.mtime_ns is missing, expected a whole number"),
         ("source", [], "source is [], expected an object with the fields of Source"),
         ("facts", {"coverage": {"rungs": {"whole": 1.5}}}, "coverage.rungs['whole'] is 1.5, exp"),
+        ("facts", 3, "facts is 3, expected an object"),
         ("facts", {"coverage": {"rungs": {}, "longest_gap_seconds": -1}}, "a negative number"),
         ("body_bytes", "9", "body_bytes is '9', expected a whole number"),
         ("body_sha256", ..., "body_sha256 is missing, expected a text"),
@@ -257,6 +262,27 @@ def test_damage_names_the_field_and_both_sides(
         assert damage.path == path
     finally:
         path.write_bytes(whole)
+
+
+def test_files_of_no_clip_are_damage_and_stop_nothing(made: FeatureSet, tmp_path: Path) -> None:
+    """A copy that a file manager had made ended status, gc, merge and diff with a ValueError."""
+    copies = []
+    for path in (made.entry_path("a"), made.failure_path("d")):
+        copies.append(path.with_name(f"{path.stem} (copy){path.suffix}"))
+        copies[-1].write_bytes(path.read_bytes())
+    write_failure(copies[1], Failure("d (copy)", "decode", "cut short"))
+    try:
+        assert made.clip_ids() == ["a"]
+        assert [failure.clip for failure in made.failures()] == ["d"]
+        read_status(made.cache)
+        assert find_garbage(made.cache) == []
+        assert [item.path for item in verify_cache(made.cache).damage] == copies
+        merged = merge_caches(tmp_path / "new", [made.cache])
+        assert [item.path for item in merged.left_out] == copies
+        assert diff_sets(made, made).equal
+    finally:
+        for path in copies:
+            path.unlink()
 
 
 def test_a_forged_entry_is_removed_and_then_made_again(made: FeatureSet) -> None:

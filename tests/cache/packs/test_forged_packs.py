@@ -106,6 +106,17 @@ def test_a_packs_index_with_a_wrong_field_is_damage_or_of_another_state(
     path.unlink()
 
 
+def test_an_index_with_what_is_no_clip_id_is_damage(made: FeatureSet) -> None:
+    path, _ = open_made(made)
+    with h5py.File(path, "r") as file:
+        index = json.loads(bytes(file["index"][...]))
+    index["clips"][0] = "../a b"
+    write_table(path, "index", np.frombuffer(json.dumps(index).encode(), np.uint8))
+    (damage,) = verify_cache(made.cache).damage
+    assert "'../a b' is not a clip id" in damage.reason
+    check_handled(made)
+
+
 @pytest.mark.parametrize(
     ("name", "table"),
     [

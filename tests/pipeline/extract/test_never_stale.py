@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 import pipeline.extract.picture
-from cache.entries.coverage import read_coverage
 from cache.entries.entry import read_entry_header
 from cache.manifest.clip import Clip
 from cache.sets.feature_set import find_set
@@ -86,7 +85,7 @@ def test_going_on_reads_the_header_of_a_whole_entry_once_and_knows_its_coverage(
 ) -> None:
     plan, clip = corpus.plan(), corpus.clips[0]
     path = plan.feature_sets["resnet18"].entry_path(clip.id)
-    coverage = read_coverage(read_entry_header(path))
+    coverage = read_entry_header(path).coverage
     opened: Counter[str] = Counter()
     real = os.open
 

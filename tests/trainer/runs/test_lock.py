@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from cache.commit import this_host, this_writer
+from cache.commit import CacheWriteError, this_host, this_writer
 from cache.manifest.manifest import Manifest
 from tests.pipeline.rights import no_rights
 from tests.trainer.run_helper import make_run
@@ -216,6 +216,17 @@ def test_a_lock_that_another_user_left_is_replaced() -> None:
                 assert held.is_held
             assert not left.exists()
             left.touch()
+
+
+def test_a_folder_that_must_not_be_made_is_an_error_that_says_so() -> None:
+    """It said that the folder was gone."""
+    said = r"\[Errno 13\] .*; make the folder writable"
+    with (
+        tempfile.TemporaryDirectory() as name,
+        no_rights(Path(name)),
+        pytest.raises(CacheWriteError, match=said),
+    ):
+        FolderLock(Path(name) / "run")
 
 
 def test_a_link_in_the_place_of_a_lock_is_not_followed(tmp_path: Path) -> None:
