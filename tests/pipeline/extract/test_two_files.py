@@ -59,14 +59,22 @@ def undisturbed(path: Path, folder: Path, *names: str) -> Callable[[str], Entry]
 
 
 def at_once(
-    monkeypatch: pytest.MonkeyPatch, module: Any, name: str, disturb: Callable[[], object]
+    monkeypatch: pytest.MonkeyPatch,
+    module: Any,
+    name: str,
+    disturb: Callable[[], object],
+    times: int = 1,
 ) -> None:
-    """Disturb once, where a module next calls a function."""
-    real = getattr(module, name)
+    """Disturb once, or so many times, where a module next calls a function."""
+    real, left = getattr(module, name), times
 
     def disturbed(*arguments: Any, **options: Any) -> Any:
+        nonlocal left
         monkeypatch.setattr(module, name, real)
         disturb()
+        left -= 1
+        if left:
+            monkeypatch.setattr(module, name, disturbed)
         return real(*arguments, **options)
 
     monkeypatch.setattr(module, name, disturbed)
@@ -135,13 +143,15 @@ def replace(path: Path, by: Path) -> None:
     path.with_name("aside").replace(path)
 
 
+@pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize(
     ("module", "name"),
     [(clip_module, "probe"), (picture, "track_faces"), (picture, "crop_faces"), (sound, "guarded")],
 )
-def test_a_file_that_is_replaced_while_it_is_worked_on_is_in_no_entry_and_the_next_run_makes_it(
+def test_a_file_that_is_replaced_while_it_is_worked_on_is_made_anew_unless_it_changes_again(
     module: Any,
     name: str,
+    times: int,
     files: tuple[Path, Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -156,20 +166,33 @@ def test_a_file_that_is_replaced_while_it_is_worked_on_is_in_no_entry_and_the_ne
         os.truncate(path, size)
     expected, before = undisturbed(new, tmp_path, *sets), undisturbed(old, tmp_path, *sets)
     cache = tmp_path / "cache"
-    at_once(monkeypatch, module, name, lambda: replace(one, new))
+    at_once(monkeypatch, module, name, lambda: replace(one, new), times)
     result = extract(one, cache, *sets)
-    assert {found.state for found in result.sets.values()} == {"failed"}
-    assert result.reason == (
-        f"{one} changed while it was read; wait until it is complete, then run the same command "
-        "again"
-    )
     for each in sets:
         feature_set = find_set(cache, each)
         assert feature_set.failures() == []
-        for clip in feature_set.clip_ids():  # what was committed before is of the old file alone
-            assert_equal(feature_set.read(clip, verify=True), before(each))
-    again = extract(one, cache, *sets)
-    assert {found.fresh for found in again.sets.values()} == {True}
+        for clip in feature_set.clip_ids():  # what was committed is of one of the files alone
+            entry = feature_set.read(clip, verify=True)
+            one_of = before if entry.source.same_content(before(each).source) else expected
+            assert_equal(entry, one_of(each))
+    if times == 2:
+        assert {found.state for found in result.sets.values()} == {"failed"}
+        assert result.reason == (
+            f"{one} changed while it was read; wait until it is complete, then run the same "
+            "command again"
+        )
+        result = extract(one, cache, *sets)
+    assert {found.state for found in result.sets.values()} <= {"ok", "partial"}
     for each in sets:
         assert_equal(find_set(cache, each).read("a"), expected(each))
     assert find_set(cache, "faces").read("a").source.same_content(read_source(one))
+
+
+def test_a_file_whose_rights_change_while_it_is_worked_on_costs_no_entry(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _ = files
+    at_once(monkeypatch, sound, "guarded", lambda: one.chmod(0o640))
+    result = extract(one, tmp_path / "cache", "faces", "logmel")
+    assert {name: found.state for name, found in result.sets.items()}["logmel"] == "ok"
+    assert result.fault == ""
