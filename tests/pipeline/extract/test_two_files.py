@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from pipeline.extract.clip import extract_clip
 from pipeline.extract.job import ClipResult
 from pipeline.extract.plan import Plan, plan_sets
 from pipeline.extract.weights import WeightsChoice
+from pipeline.media.frames import Frames
 from tests.pipeline.watched_corpus import settings_with
 
 pytestmark = [pytest.mark.usefixtures("networks_built_once"), pytest.mark.slow]
@@ -131,6 +132,54 @@ def test_faces_that_come_out_otherwise_have_their_networks_made_again(
     faces.entry_path("a").unlink()
     result = extract(one, cache, "faces", "resnet18")
     assert {name for name, found in result.sets.items() if found.fresh} == {"faces", "resnet18"}
+
+
+@pytest.mark.parametrize("change", [lambda times: times + 0.01, lambda times: times[:-1], None])
+def test_faces_of_other_frames_than_the_clip_decodes_to_are_found_anew(
+    change: Callable[[np.ndarray], np.ndarray] | None, files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """As after an upgrade of FFmpeg: it was recorded as the clip's failure, and stayed."""
+    one, _ = files
+    cache = tmp_path / "cache"
+    expected = undisturbed(one, tmp_path, "faces", "resnet18")
+    extract(one, cache, "faces")
+    faces = find_set(cache, "faces")
+    entry = faces.read("a")
+    arrays = dict(entry.arrays)
+    if change is None:  # one frame more than there is
+        per_frame = {name for name in arrays if len(arrays[name]) == len(arrays["times"])}
+        arrays |= {name: np.concatenate([arrays[name], arrays[name][-1:]]) for name in per_frame}
+        arrays["times"][-1] += 0.04
+    else:
+        times = change(arrays["times"])
+        per_frame = {name for name in arrays if len(arrays[name]) == len(arrays["times"])}
+        arrays |= {name: arrays[name][: len(times)] for name in per_frame} | {"times": times}
+    with faces.writer("a", source=entry.source, provenance={}) as writer:
+        writer.append(**arrays)
+        writer.finish(missing=entry.missing, attributes=entry.attributes)
+    result = extract(one, cache, "faces", "resnet18")
+    assert {name for name, found in result.sets.items() if found.fresh} == {"faces", "resnet18"}
+    for name in ("faces", "resnet18"):
+        assert_equal(find_set(cache, name).read("a"), expected(name))
+
+
+def test_a_clip_that_decodes_otherwise_each_time_is_failed_and_recorded(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _ = files
+    real, begun = picture.guarded, [0]
+
+    def drifting(chunks: Iterable[Frames], limit: float) -> Iterator[Frames]:
+        begun[0] += 1
+        for frames in real(chunks, limit):
+            yield Frames(frames.images, frames.times + begun[0] / 100)
+
+    monkeypatch.setattr(picture, "guarded", drifting)
+    result = extract(one, tmp_path / "cache", "faces", "resnet18")
+    assert result.sets["resnet18"].why == (
+        f"{one} decodes to other frames than just now, near frame 0",
+    )
+    assert find_set(tmp_path / "cache", "resnet18").failure("a") is not None
 
 
 def replace(path: Path, by: Path) -> None:
