@@ -26,5 +26,8 @@ def _escape(match: re.Match[str]) -> str:
 
 def number_of(number: int, noun: str) -> str:
     """Return a number with its noun, in the plural unless it is 1: ``1 clip``, ``2 clips``."""
-    ending = noun if number == 1 else f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{number} {ending}"
+    if number == 1:
+        return f"{number} {noun}"
+    if noun.endswith("y"):
+        return f"{number} {noun[:-1]}ies"
+    return f"{number} {noun}{'es' if noun.endswith('s') else 's'}"

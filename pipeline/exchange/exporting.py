@@ -60,14 +60,14 @@ def export_features(
     absent = [clip for clip in clips if not feature_set.entry_path(clip).exists()]
     if absent:
         raise ExportError(
-            f"{len(absent)} clips have no entry in {feature_set.folder.name}: "
+            f"{number_of(len(absent), 'clip')} without an entry in {feature_set.folder.name}: "
             f"{', '.join(absent[:10])}; extract them, or pass --skip-missing"
         )
     stale = check_freshness([(feature_set, feature_set.read_headers(clips))], rows or {}).stale
     if stale:
         clip, reason = next(iter(stale.items()))
         raise ExportError(
-            f"{number_of(len(stale), 'clip')} in {feature_set.folder.name} are stale: "
+            f"{number_of(len(stale), 'stale clip')} in {feature_set.folder.name}: "
             f"{', '.join(list(stale)[:10])}; {clip}: {reason}; run avfuse extract with the same "
             "manifest"
         )

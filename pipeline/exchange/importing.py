@@ -226,7 +226,7 @@ def _check(source: FeatureSource, matched: Mapping[str, str], settings: ImportSe
 def _difference(names: Sequence[str], usual: Sequence[str]) -> str:
     lacking = [name for name in usual if name not in names]
     others = [name for name in names if name not in usual]
-    text = f"{len(names)} features, expected {len(usual)}, as most clips have"
+    text = f"{number_of(len(names), 'feature')}, expected {len(usual)}, as most clips have"
     if lacking:
         text += f"; it lacks {shorten(lacking)}"
     if others:

@@ -55,22 +55,37 @@ def extract_clip(clip: Clip, plan: Plan) -> ClipResult:
         MachineError: what will meet every clip: weights that changed meanwhile, a library that is
             missing or too old, or a device that computes no more.
     """
-    started = time.monotonic()
-    watch, check = Stopwatch(), plan.check(clip)
-    results = dict[str, SetResult]()
+    started, watch = time.monotonic(), Stopwatch()
     with watch.step("other"):
         try:
-            results |= find_known(clip, plan, check)
-            if len(results) < len(plan.sets):
-                _compute(clip, plan, results, watch, check)
-        except SourceChangedError as error:  # no record: the next run finds another file
-            failed = SetResult("failed", (str(error),), fault=CHANGED)
-            results = {planned.name: failed for planned in plan.sets}
-        except Exception as error:  # noqa: BLE001 - see _blame
-            todo = [planned for planned in plan.sets if planned.name not in results]
-            results |= record_failures(clip, plan, todo, None, "open", _blame(error, clip, plan))
+            results = _extract(clip, plan, watch)
+        except SourceChangedError:  # or only its rights did: at once again, with what is there now
+            try:
+                results = _extract(clip, plan, watch)
+            except SourceChangedError as error:  # no record: the next run finds another file
+                failed = SetResult("failed", (str(error),), fault=CHANGED)
+                results = {planned.name: failed for planned in plan.sets}
     seconds = time.monotonic() - started
     return ClipResult(clip.id, results, _coverage(plan, results), seconds, watch.seconds)
+
+
+def _extract(clip: Clip, plan: Plan, watch: Stopwatch) -> dict[str, SetResult]:
+    """Return a result for every set.
+
+    Raises:
+        cache.entries.source.SourceChangedError: the clip's file changed meanwhile.
+    """
+    results, check = dict[str, SetResult](), plan.check(clip)
+    try:
+        results |= find_known(clip, plan, check)
+        if len(results) < len(plan.sets):
+            _compute(clip, plan, results, watch, check)
+    except SourceChangedError:
+        raise
+    except Exception as error:  # noqa: BLE001 - see _blame
+        todo = [planned for planned in plan.sets if planned.name not in results]
+        results |= record_failures(clip, plan, todo, None, "open", _blame(error, clip, plan))
+    return results
 
 
 def _compute(

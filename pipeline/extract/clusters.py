@@ -106,10 +106,10 @@ def run_shard(command: Sequence[str], folder: Path, part: str) -> dict[str, Any]
     Returns:
         Its report; where there is none, ``error`` with what it said last.
     """
-    with tempfile.TemporaryDirectory(prefix="avfuse-shard-") as own:
-        report = Path(own) / "report.json"
-        more = ("--shard", part, "--out", str(report))
-        try:
+    try:
+        with tempfile.TemporaryDirectory(prefix="avfuse-shard-") as own:
+            report = Path(own) / "report.json"
+            more = ("--shard", part, "--out", str(report))
             done = subprocess.run(
                 [sys.executable, "-P", "-m", "pipeline", "extract", *command, *more],
                 cwd=folder,
@@ -120,13 +120,13 @@ def run_shard(command: Sequence[str], folder: Path, part: str) -> dict[str, Any]
                 errors="replace",
                 check=False,
             )
-        except OSError as error:
-            return {"error": f"shard {part}: {error}"}
-        if report.exists():
-            found: dict[str, Any] = json.loads(report.read_text())
-            return found
-        words = done.stderr[-LAST_WORDS:].strip().splitlines() or ["nothing was said"]
-        return {"error": f"shard {part} (exit code {done.returncode}): {words[-1]}"}
+            if report.exists():
+                found: dict[str, Any] = json.loads(report.read_text())
+                return found
+    except OSError as error:
+        return {"error": f"shard {part}: {error}"}
+    words = done.stderr[-LAST_WORDS:].strip().splitlines() or ["nothing was said"]
+    return {"error": f"shard {part} (exit code {done.returncode}): {words[-1]}"}
 
 
 def _connect(name: EngineName, stack: ExitStack) -> None:
@@ -149,6 +149,6 @@ def _connect(name: EngineName, stack: ExitStack) -> None:
         raise EngineError(
             f"--engine {name} needs a package: pip install 'avfuse[{name}]'"
         ) from error
-    except OSError as error:  # both raise kinds of it where nobody answers
+    except (OSError, RuntimeError) as error:  # where nobody answers, or no folder is writable
         raise EngineError(f"--engine {name}: no cluster could be reached: {error}") from error
     stack.enter_context(parallel_config(backend=name))

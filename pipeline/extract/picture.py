@@ -34,6 +34,7 @@ from pipeline.workers.watchdog import guarded
 
 FACES = "faces"  # the set that networks are made from
 NO_VIDEO = "no video stream"
+OTHER_FRAMES = "{path} decodes to other frames than just now, near frame {near}"
 # Frames, and per network what waits for their embeddings.
 Asked: TypeAlias = tuple[slice, list[Callable[[], Answer]]]
 
@@ -93,10 +94,30 @@ def extract_faces(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
     return {todo[0].name: SetResult.made(missing, coverage, reader.notes)}
 
 
+class OtherFramesError(MediaError):
+    """A clip decodes to other frames than when its faces were found."""
+
+
 def extract_networks(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
+    """Run every network on the crops of the chosen face.
+
+    Where the clip decodes to other frames than when its faces were found, by another FFmpeg, its
+    faces are found anew.
+    """
+    faces = job.plan.of_kind("faces")[0]
+    entry, again = job.read_upstream(faces, extract_faces)
+    try:
+        return again | _embed(job, todo, entry)
+    except OtherFramesError:
+        if faces.name in job.entries:  # found just now
+            raise
+    again = extract_faces(job, [faces])
+    return again | _embed(job, todo, job.entries[faces.name])
+
+
+def _embed(job: Job, todo: Sequence[PlannedSet], entry: Entry) -> dict[str, SetResult]:
     """Decode once, choose the face and crop it, and run every network on the crops."""
     settings, plan = job.plan.settings, job.plan
-    entry, again = job.read_upstream(plan.of_kind("faces")[0], extract_faces)
     overrides = plan.overrides.get(job.clip.id, ())
     faces = choose_faces(read_tracks(entry), settings.faces.policy, overrides)
     with job.watch.step("load"):
@@ -127,7 +148,7 @@ def extract_networks(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResul
             attributes = {**_about(entry, overrides), **_precision(network)}
             with job.watch.step("commit"):
                 writer.finish(missing=missing, attributes=attributes, facts=facts)
-    return again | {planned.name: SetResult.made(missing, coverage, notes) for planned in todo}
+    return {planned.name: SetResult.made(missing, coverage, notes) for planned in todo}
 
 
 def _append(
@@ -159,6 +180,9 @@ def _crops(
 
     Networks that were trained on faces framed otherwise get crops of their own. There is at least
     one piece, so that an entry knows its arrays; it is empty where the clip has no picture.
+
+    Raises:
+        OtherFramesError: see there.
     """
     settings, framings = job.plan.settings, list(dict.fromkeys(framings))
     predictor = FivePointPredictor()
@@ -168,16 +192,15 @@ def _crops(
     for frames in _small(job.watch.each("decode", chunks), room):
         rows = slice(done, done + len(frames))
         if not np.array_equal(frames.times, faces.times[rows]):
-            raise MediaError(
-                f"{job.clip.path} decodes to other frames than when its faces were found, near "
-                f"frame {rows.stop}; remove the clip's faces entry and extract again"
-            )
+            raise OtherFramesError(OTHER_FRAMES.format(path=job.clip.path, near=rows.start))
         with job.watch.step("crops"):
             points = place_given(faces, done, frames.images, predictor)
             chosen = (points, faces.box[rows], faces.rung[rows])
             crops = {one: crop_faces(frames.images, *chosen, one) for one in framings}
         done = rows.stop
         yield rows, crops
+    if done < len(faces.times):
+        raise OtherFramesError(OTHER_FRAMES.format(path=job.clip.path, near=done))
     if not done:
         nothing = np.empty((0, settings.crops.size, settings.crops.size, 3), np.uint8)
         yield slice(0, 0), dict.fromkeys(framings, nothing)

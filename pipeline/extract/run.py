@@ -44,7 +44,7 @@ REPORT_NAME = "extract-report.json"
 MAX_FAULTS = 10
 
 
-class CacheFullError(Exception):
+class CacheFullError(OSError):
     """Error of a cache that can't be written, with the progress made and how to go on."""
 
 

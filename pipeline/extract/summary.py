@@ -129,7 +129,8 @@ def format_summary(summary: Summary) -> str:
         lines.append(f"untrained (random weights): {', '.join(summary.untrained)}")
     if summary.interrupted:
         lines.append(
-            f"Interrupted: {len(summary.not_reached)} clips are left. What is done is committed; "
+            f"Interrupted with {number_of(len(summary.not_reached), 'clip')} left. What is done is "
+            "committed; "
             "run the same command again to go on."
         )
     return "\n".join(lines)

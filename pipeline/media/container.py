@@ -152,7 +152,22 @@ def open_media(path: Path, settings: DecodeSettings) -> InputContainer:
     """
     check_file(path)
     try:
-        container = av.open(
+        container = _open(path)
+    except ReadAgainError:
+        container = _open(path)
+    for stream in container.streams:
+        context = stream.codec_context
+        if context is not None and stream.type in ("video", "audio"):
+            context.thread_count = settings.threads
+            context.thread_type = "AUTO" if settings.threads > 1 else "NONE"
+            if stream.type == "video":
+                context.options = {"max_pixels": str(settings.max_pixels)}
+    return container
+
+
+def _open(path: Path) -> InputContainer:
+    try:
+        return av.open(
             # The prefix keeps FFmpeg from reading a name such as "concat:a.mp4" as a command.
             f"file:{path.absolute()}",
             mode="r",
@@ -166,14 +181,6 @@ def open_media(path: Path, settings: DecodeSettings) -> InputContainer:
             raise_if_of_machine(error, path)
             refused = describe_refused(read_head(path), path.stat().st_size, reason(error))
         raise MediaError(f"{path} {refused}") from error
-    for stream in container.streams:
-        context = stream.codec_context
-        if context is not None and stream.type in ("video", "audio"):
-            context.thread_count = settings.threads
-            context.thread_type = "AUTO" if settings.threads > 1 else "NONE"
-            if stream.type == "video":
-                context.options = {"max_pixels": str(settings.max_pixels)}
-    return container
 
 
 def check_file(path: Path) -> None:

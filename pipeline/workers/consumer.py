@@ -233,10 +233,10 @@ class Consumer:
 
     def _answer(self, order: _Order, network: FaceNetwork) -> None:
         names = order.parts[0]
-        arrays = {name: np.concatenate([part[name] for part in order.parts]) for name in names}
         try:
+            arrays = {name: np.concatenate([part[name] for part in order.parts]) for name in names}
             network.check(arrays)
-        except ValueError as error:
+        except Exception as error:  # noqa: BLE001 - who waits for it would wait for ever
             self._refuse(order, error)
             return
         _send(order, Reply(arrays, network.deviation, seconds=order.seconds_by_step()))

@@ -54,6 +54,7 @@ DEATH_SECONDS = 5.0  # that a killed process may take to be gone; one that hangs
 STARTS_AGAIN = 2  # worker processes that may end while they start, beside one for each
 CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE}
 HUNG = "decoding hung: no frame or sound within the limit (hang_seconds)"
+UNANSWERED = "the disk of its file gave no answer within the limit (hang_seconds)"
 CRASHED = (
     "the worker process crashed twice while it held this clip, the second time alone: {how}, in a "
     "decoder"
@@ -79,7 +80,7 @@ class WorkerDied(Exception):  # noqa: N818  # it says what happened, not what is
     """Error of a worker process that ended while it held a clip.
 
     Attributes:
-        of_clip: whether the clip is to blame, as it is for a hang and for crashes of a decoder;
+        of_clip: whether the clip is to blame, as it is for hangs and crashes of a decoder;
             what else ends a process is the machine's doing, and the next run tries the clip again.
     """
 
@@ -328,8 +329,10 @@ class _Pool(Generic[T, R]):
         for link, hands in list(self._hands.items()):
             # What has just come is read first.
             if hands.worker.watch.hangs(seconds) and not link.poll():
+                of_clip = not hands.worker.watch.waits_for_disk()
                 self._end(link)
-                yield self.failed(hands.clip, WorkerDied(HUNG, of_clip=True))
+                reason = HUNG if of_clip else UNANSWERED
+                yield self.failed(hands.clip, WorkerDied(reason, of_clip=of_clip))
 
     def _bury(self, link: Connection, *, alone: bool) -> Iterator[R]:
         """Decide what becomes of the clip of a worker that died."""

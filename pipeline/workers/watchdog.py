@@ -18,6 +18,7 @@ from typing import TypeVar
 
 NOTE_BYTES = 16  # of a worker's note: the number of its section, and the limit, 0 outside of one
 STOPPED = {"T", "t"}  # by a signal, by a debugger
+WAITS_FOR_DISK = "D"
 Chunk = TypeVar("Chunk")
 _note: list[memoryview[float]] = []  # this process's own, if it is a worker
 
@@ -79,6 +80,13 @@ class Watch:
             return False
         self._running_seconds += self._running(seconds)
         return self._running_seconds > limit
+
+    def waits_for_disk(self) -> bool:
+        """Whether the worker waits for a disk, or a server, that doesn't answer; on Linux."""
+        try:
+            return _read_stat(self._folder)[0] == WAITS_FOR_DISK
+        except OSError:
+            return False
 
     def _running(self, seconds: float) -> float:
         """Return how much of the time since the last look was the worker's own."""

@@ -12,6 +12,7 @@ from cache.wording import number_of, show_controls
 def test_one_is_no_plural() -> None:
     assert [number_of(number, "clip") for number in (0, 1, 2)] == ["0 clips", "1 clip", "2 clips"]
     assert (number_of(1, "entry"), number_of(3, "entry")) == ("1 entry", "3 entries")
+    assert (number_of(1, "process"), number_of(3, "process")) == ("1 process", "3 processes")
 
 
 def test_every_control_character_becomes_visible_and_all_else_stays() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from cache.commit import check_place
 from cache.manifest.manifest import read_manifest
 from cache.progress import Progress
 from cache.signals import ends_by_signal
+from cache.wording import number_of
 from extractors.running.device import check_device, choose_device
 from trainer.commands import options
 from trainer.runs.folder import format_json
@@ -19,6 +21,11 @@ from trainer.sweeps.file import read_sweep, sweep_names
 
 if TYPE_CHECKING:
     from trainer.sweeps.cell import CellResult
+
+SERIAL = (
+    "Warning: {jobs} processes need semaphores, which Linux keeps in /dev/shm, and none can be "
+    "made there. Make room or give access; until then one process trains cell after cell."
+)
 
 
 @click.command(epilog=f"Sweeps that come with avfuse: {', '.join(sweep_names())}.")
@@ -111,7 +118,9 @@ def sweep(
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
     # What is cheap to refuse has been; the rest loads PyTorch.
-    from joblib import cpu_count
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*serial mode")  # we say it below, and what to do
+        from joblib import cpu_count, effective_n_jobs
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     from trainer.runs.display import ForecastDisplay
@@ -122,6 +131,9 @@ def sweep(
 
     try:
         jobs = jobs or cpu_count()
+        if effective_n_jobs(jobs) < jobs:
+            click.echo(SERIAL.format(jobs=jobs), err=True)
+            jobs = 1
         place = Place(manifest, cache, out, choose_device(device), threads, packs)
         with Progress("cells") as progress:
             done, total = 0, len(found.cells)
@@ -139,7 +151,7 @@ def sweep(
                 jobs=jobs,
                 overwrite=overwrite,
                 on_cell=show,
-                on_forecast=ForecastDisplay(progress, f"on {jobs} processes").show,
+                on_forecast=ForecastDisplay(progress, f"on {number_of(jobs, 'process')}").show,
             )
     except TerminatedWorkerError as error:
         raise click.ClickException(

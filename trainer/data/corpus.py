@@ -125,7 +125,9 @@ class Corpus:
         place = {clip: i for i, clip in enumerate(self.clip_ids)}
         unknown = [clip for clip in clip_ids if clip not in place]
         if unknown:
-            raise CorpusError(f"{len(unknown)} clips are not in the corpus: {unknown[0]} first")
+            raise CorpusError(
+                f"{number_of(len(unknown), 'clip')} not in the corpus: {unknown[0]} first"
+            )
         return np.array([place[clip] for clip in clip_ids], np.int64)
 
 

@@ -19,6 +19,7 @@ from cache.entries.entry import EntryHeader
 from cache.packs.build import EntryChangedError
 from cache.packs.pack import Pack, open_pack, until_unchanged
 from cache.sets.feature_set import FeatureSet, find_set
+from cache.wording import number_of
 from trainer.data.sequences import Sequences, flatten_grid, join
 
 Array = NDArray[np.float32]
@@ -293,6 +294,6 @@ def _refuse_absent(pack: Pack, feature_set: FeatureSet) -> None:
     if absent:
         shown = ", ".join(absent[:_SHOWN]) + (", ..." if len(absent) > _SHOWN else "")
         raise FeaturesError(
-            f"{len(absent)} clips have neither an entry nor a recorded failure in "
+            f"{number_of(len(absent), 'clip')} without an entry or a recorded failure in "
             f"{feature_set.folder}: {shown}; run avfuse extract with the same manifest"
         )

@@ -252,14 +252,15 @@ def _check_classes(plan: FoldPlan) -> FoldPlan:
         absent = tuple(sorted(tested - set(trained)))
         if len(trained) < 2:
             raise SplitError(
-                f"{fold.name}: its {len(fold.train)} training clips have only the label "
-                f"{trained[0]!r}; a head needs at least two classes"
+                f"{fold.name}: only one label in its "
+                f"{number_of(len(fold.train), 'training clip')}, {trained[0]!r}; a head needs at "
+                "least two classes"
             )
         if absent and plan.kind == "split":
             clips = [clip.id for clip in fold.test if clip.label in absent]
             raise SplitError(
                 f"{fold.name}: no training clip has the label {', '.join(map(repr, absent))} "
-                f"of {len(clips)} test clips: {name_some(clips)}; "
+                f"of {number_of(len(clips), 'test clip')}: {name_some(clips)}; "
                 "correct their labels or leave them out of the manifest"
             )
         folds.append(replace(fold, absent=absent))
@@ -293,10 +294,11 @@ def _warnings(plan: FoldPlan) -> Iterator[str]:
     doubled = sorted({name for fold in plan.folds for name in _doubled_files(fold)})
     if doubled:
         yield (
-            f"{len(doubled)} test clips are the same file as a training clip: {name_some(doubled)}"
+            f"{number_of(len(doubled), 'test clip')} of the same file as a training clip: "
+            f"{name_some(doubled)}"
         )
     if plan.unlabelled:
-        yield f"{len(plan.unlabelled)} clips without a label are left out"
+        yield f"left out: {number_of(len(plan.unlabelled), 'clip')} without a label"
 
 
 def _doubled_files(fold: Fold) -> list[str]:

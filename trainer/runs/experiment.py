@@ -320,10 +320,10 @@ def _warnings(
     tested = {clip.id for fold in fold_plan.folds for clip in fold.test}
     if fold_plan.kind != "split" and found.without:
         # The report names them as missing test clips.
-        yield f"{len(found.without)} clips without features are left out of training too"
+        yield f"left out of training too: {number_of(len(found.without), 'clip')} without features"
     elif trained := {c: reason for c, reason in found.without.items() if c not in tested}:
         yield (
-            f"{len(trained)} training clips without features are left out: "
+            f"left out: {number_of(len(trained), 'training clip')} without features: "
             f"{name_by_reason(trained)}"
         )
 

@@ -123,7 +123,7 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     if missing["count"]:
         names = name_by_reason({clip["clip"]: clip["reason"] for clip in missing["clips"]})
         yield (
-            f"{missing['count']} clips to report on have no features: {names}; "
+            f"{number_of(missing['count'], 'clip')} to report on without features: {names}; "
             f"counted as wrong, accuracy is {format_percent(missing['accuracy_as_wrong'])} "
             f"{format_interval(missing['interval_as_wrong'])} of {missing['n']}"
         )

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from cache.codec import fields_to_json
 from cache.digest import digest_array, digest_json
+from cache.wording import number_of
 from extractors.running.arithmetic import full_float32, other_generators
 from trainer.data.batches import BatchMaker, ordered_batches
 from trainer.data.corpus import UNLABELLED, Corpus, CorpusError
@@ -394,6 +395,7 @@ def _check_clips(corpus: Corpus, clips: Clips, role: str) -> NDArray[np.int64]:
     unlabelled = indices[corpus.labels[indices] == UNLABELLED]
     if len(unlabelled):
         raise CorpusError(
-            f"{len(unlabelled)} {role} clips have no label, {corpus.clip_ids[unlabelled[0]]} first"
+            f"{number_of(len(unlabelled), f'{role} clip')} without a label, "
+            f"{corpus.clip_ids[unlabelled[0]]} first"
         )
     return indices

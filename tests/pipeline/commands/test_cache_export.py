@@ -67,7 +67,7 @@ def test_a_clip_of_another_span_than_the_manifest_says_is_refused(
     changed.write_text(f"clip,path,start_seconds\n{clip},{corpus.parent / path},0.5\n")
     result = export(extracted, "npz", tmp_path / "x.npz", "--manifest", changed)
     assert result.exit_code == 2
-    assert re.search(r"1 clip in resnet18-\w+ are stale: .*its start or end in the", result.output)
+    assert re.search(r"1 stale clip in resnet18-\w+: .*its start or end in the", result.output)
     assert not (tmp_path / "x.npz").exists()
 
 
@@ -91,7 +91,7 @@ def test_what_cannot_be_exported_is_named(corpus: Path, extracted: Path, tmp_pat
     manifest.write_text(more)
     result = export(extracted, "npz", tmp_path / "y.npz", "--manifest", manifest)
     assert result.exit_code == 2
-    assert "1 clips have no entry" in result.output
+    assert "1 clip without an entry" in result.output
     result = export(extracted, "npz", tmp_path / "y.npz", "--manifest", manifest, "--skip-missing")
     assert result.exit_code == 0
     assert "left out, no entry: extra" in result.output

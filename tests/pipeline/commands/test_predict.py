@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -273,3 +274,16 @@ def test_the_default_network_answers_on_a_gpu_as_on_the_processor(
         answers.append(json.loads(result.stdout)["videos"][0])
     assert answers[0]["prediction"] == answers[1]["prediction"]
     assert answers[0]["probabilities"] == pytest.approx(answers[1]["probabilities"], abs=1e-4)
+
+
+@pytest.mark.slow
+def test_no_room_for_temporary_files_is_told_in_a_sentence(default: Path, clip: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        result = avfuse("predict", clip, "--jobs", "0")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert isinstance(result.exception, SystemExit)
+    assert "Error: the cache can't be written: " in result.stderr
+    assert "avfuse-predict-" in result.stderr

@@ -98,7 +98,7 @@ def test_of_two_clips_the_one_with_fewer_features_is_named(tmp_path: Path) -> No
     (folder / "a.csv").write_text("timestamp, gaze_0_x, AU01_r\n0, abc, 1\n")
     (folder / "b.csv").write_text("timestamp, gaze_0_x, AU01_r\n0, 1, 1\n")
     message = refused(tmp_path, folder, ["a", "b"], like="openface", format="csv")
-    assert "clip a: 1 features, expected 2, as most clips have; it lacks gaze_0_x" in message
+    assert "clip a: 1 feature, expected 2, as most clips have; it lacks gaze_0_x" in message
 
 
 @pytest.mark.parametrize("as_folder", [True, False])

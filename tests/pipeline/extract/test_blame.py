@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from cache.digest import digest_json
+from cache.entries.source import read_source
 from cache.manifest.clip import Clip
 from cache.manifest.manifest import read_manifest, write_manifest
 from cache.sets.feature_set import find_set
@@ -306,6 +307,23 @@ def test_a_file_that_ffmpeg_cannot_read_is_read_to_see_whose_fault_it_is(tmp_pat
         faults.add(0.5, error)
     faults.add(0.5, error)  # again: it is the file that ends early
     assert faults.problems() == ["picture decoding error at 0.50 s: Input/output error"]
+
+
+def test_a_file_that_ends_within_its_header_is_recorded_and_not_tried_night_after_night(
+    tmp_path: Path,
+) -> None:
+    """FFmpeg says EIO of it, as of a disk that fails."""
+    path, cache = tmp_path / "cut.mkv", tmp_path / "cache"
+    with av.open(str(path), "w") as file:
+        file.add_stream("mpeg4", rate=25, width=64, height=64)
+        file.start_encoding()
+    path.write_bytes(path.read_bytes()[:100])
+    write_manifest(tmp_path / "m.csv", [Clip("cut", path)])
+    assert "1 computed now" in extract(tmp_path / "m.csv", cache, *SOUND).output
+    failure = find_set(cache, "spectrogram").failure("cut")
+    assert failure is not None
+    assert failure.source == read_source(path)
+    assert "1 unchanged" in extract(tmp_path / "m.csv", cache, *SOUND).output
 
 
 def test_a_disk_that_fails_for_a_moment_leaves_no_mark_in_an_entry(

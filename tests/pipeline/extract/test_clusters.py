@@ -114,6 +114,12 @@ def test_a_scheduler_that_does_not_answer_is_an_error(manifest: Path, tmp_path: 
     assert "Traceback" not in done.stderr
 
 
+def test_a_shard_without_a_folder_for_its_report_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/not/there")
+    (error,) = run_shard(["m.csv"], Path("/"), "1/2").values()
+    assert error.startswith("shard 1/2: [Errno 2] No such file or directory: '/not/there/avfuse-")
+
+
 def test_an_engine_cuts_shards_itself(manifest: Path, tmp_path: Path) -> None:
     result = extract(manifest, tmp_path / "c", *SETS, "--engine", "dask", "--shard", "1/2")
     assert result.exit_code == 2

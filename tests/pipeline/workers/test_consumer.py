@@ -15,6 +15,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -128,6 +129,19 @@ def test_what_fails_is_told_to_the_clip_that_it_is_of_and_to_no_other(
     assert "nan or inf" in replies[1].error
     assert "square RGB images" in replies[2].error
     assert all(np.isfinite(replies[i].arrays["basic"]).all() for i in (0, 3, 4))
+
+
+def test_want_of_memory_for_an_answer_is_told_to_who_waits_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The consumer's thread ended, and every worker waited for ever."""
+    network = make_network()
+    with Consumer(lambda _: network, threads=1) as consumer, monkeypatch.context() as short:
+        short.setattr(network, "check", Mock(side_effect=[MemoryError(), None]))
+        (reply,) = ask(consumer, make_crops(3, 0))
+        assert (reply.fault, reply.of_machine) == ("memory", False)
+        (reply,) = ask(consumer, make_crops(3, 0))
+        assert reply.error == ""
 
 
 def test_a_network_that_cannot_be_loaded_fails_what_asks_for_it_only() -> None:

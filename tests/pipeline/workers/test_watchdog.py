@@ -58,6 +58,14 @@ def _spin_in_c(clip: Clip) -> Iterator[int]:
     yield 1
 
 
+def _wait_for_disk(clip: Clip) -> Iterator[int]:
+    """Wait as Linux lets who reads from a server that is away: for a child, by ``vfork``."""
+    if ctypes.PyDLL(None).vfork() == 0:
+        time.sleep(5 * LIMIT_SECONDS)
+        os._exit(0)
+    yield 1
+
+
 def _take_half(clip: Clip) -> Iterator[int]:
     """Take half of the limit in pieces, in which a process that goes on notices that it does."""
     Path(clip.folder, clip.id).write_text(str(os.getpid()))
@@ -69,6 +77,7 @@ def _take_half(clip: Clip) -> Iterator[int]:
 DECODERS = {
     "waits": _wait_in_c,
     "spins": _spin_in_c,
+    "unanswered": _wait_for_disk,
     "parent": _take_half,
     "worker": _take_half,
     "both": _take_half,
@@ -86,6 +95,16 @@ def test_a_clip_whose_decoder_hangs_is_failed_and_every_other_clip_is_done(tmp_p
         "spins died: decoding hung: no frame or sound within the limit (hang_seconds), of the clip",
         "waits died: decoding hung: no frame or sound within the limit (hang_seconds), of the clip",
         "worker done",
+    ]
+
+
+@needs_linux
+@pytest.mark.slow
+def test_a_disk_that_does_not_answer_is_no_fault_of_the_clip() -> None:
+    """An NFS server that was away for longer than the limit failed the clips at hand for good."""
+    assert list(map_clips(work, [Clip("unanswered")], jobs=1, failed=failed)) == [
+        "unanswered died: the disk of its file gave no answer within the limit (hang_seconds), of "
+        "the machine"
     ]
 
 

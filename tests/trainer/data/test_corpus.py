@@ -142,7 +142,9 @@ def test_random_weights_behind_any_set_mark_the_corpus_untrained(tmp_path: Path)
 
 def test_a_clip_that_was_never_extracted_is_refused(tmp_path: Path) -> None:
     write_set(tmp_path, "ir50", network(ada=3))
-    with pytest.raises(FeaturesError, match=r"2 clips have neither .*: bob, cid; run avfuse"):
+    with pytest.raises(
+        FeaturesError, match=r"2 clips without an entry or .*: bob, cid; run avfuse"
+    ):
         load(tmp_path, settings())
 
 
@@ -185,7 +187,7 @@ def test_packs_can_be_kept_beside_a_cache_that_is_not_to_be_written(tmp_path: Pa
 def test_clips_are_found_by_their_ids() -> None:
     corpus = toy_corpus()
     assert corpus.indices(["clip07", "clip00"]).tolist() == [7, 0]
-    with pytest.raises(CorpusError, match="1 clips are not in the corpus: zoe first"):
+    with pytest.raises(CorpusError, match="1 clip not in the corpus: zoe first"):
         corpus.indices(["clip07", "zoe"])
 
 

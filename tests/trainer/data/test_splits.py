@@ -38,7 +38,7 @@ def test_a_head_trains_on_train_and_is_reported_on_test_where_it_has_labels() ->
     assert (plan.kind, plan.spec, plan.classes) == ("split", "train -> test", ("happy", "sad"))
     assert (plan.unlabelled, plan.unused) == (("e",), ("c",))
     assert plan.speaker_independent is True
-    assert any("1 clips without a label are left out" in text for text in plan.warnings)
+    assert any("left out: 1 clip without a label" in text for text in plan.warnings)
 
 
 def test_without_labelled_test_clips_the_validation_split_is_reported_on() -> None:
@@ -85,7 +85,7 @@ def test_a_split_without_a_clip_is_refused_with_what_was_found() -> None:
 
 def test_training_clips_of_one_class_are_refused() -> None:
     clips = [clip("a", "happy", "train"), clip("b", "happy", "train"), clip("c", "sad", "test")]
-    with pytest.raises(SplitError, match="its 2 training clips have only the label 'happy'"):
+    with pytest.raises(SplitError, match="only one label in its 2 training clips, 'happy'"):
         plan_folds(clips)
 
 
@@ -140,7 +140,7 @@ def test_a_class_absent_from_a_folds_training_clips_is_a_warning() -> None:
 def test_one_file_under_two_ids_is_said() -> None:
     clips = [*SPLIT_CLIPS, Clip("f", Path("/corpus/a.mp4"), "sad", "test", "s9")]
     plan = plan_folds(clips)
-    assert "1 test clips are the same file as a training clip: f" in plan.warnings
+    assert "1 test clip of the same file as a training clip: f" in plan.warnings
 
 
 def test_every_clip_is_tested_once_and_never_trained_on_in_its_fold() -> None:
@@ -174,11 +174,11 @@ def test_a_fold_without_training_clips_with_features_is_refused() -> None:
         restrict_folds(plan, lambda one: one.split == "test")
     with pytest.raises(SplitError, match="none of the 1 clips to report on has features"):
         restrict_folds(plan, lambda one: one.split == "train")
-    with pytest.raises(SplitError, match="its 1 training clips have only the label 'sad'"):
+    with pytest.raises(SplitError, match="only one label in its 1 training clip, 'sad'"):
         restrict_folds(plan, lambda one: one.id != "a")
 
 
 def test_a_label_whose_training_clips_all_lack_features_is_refused() -> None:
     clips = [*SPLIT_CLIPS, clip("f", "fear", "train", "s6"), clip("g", "fear", "test", "s7")]
-    with pytest.raises(SplitError, match="has the label 'fear' of 1 test clips: g;"):
+    with pytest.raises(SplitError, match="has the label 'fear' of 1 test clip: g;"):
         restrict_folds(plan_folds(clips), lambda one: one.id != "f")

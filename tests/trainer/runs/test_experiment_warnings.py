@@ -47,7 +47,7 @@ def test_clips_without_features_are_named_and_counted(
     assert run.metrics["both"]["ensemble"]["n"] == 21
     assert list(run.info["without_features"]) == ["c05", "c20"]
     assert run.info["partial"] == {"c01": "audio: no audio stream"}
-    assert "2 clips without features are left out of training too" in run.metrics["warnings"]
+    assert "left out of training too: 2 clips without features" in run.metrics["warnings"]
 
 
 @pytest.mark.slow
@@ -57,7 +57,7 @@ def test_with_splits_training_clips_without_features_are_named(
     cache = make_cache(tmp_path / "cache", clips, failed={"c05": "no face", "c23": "dark"})
     run = train(manifest, cache, tmp_path / "run", Protocol(allow_shared_speakers=True))
     assert run.metrics["warnings"][-1] == (
-        "1 training clips without features are left out: c05 (failed (decode): no face)"
+        "left out: 1 training clip without features: c05 (failed (decode): no face)"
     )
     assert [clip["clip"] for clip in run.metrics["missing"]["clips"]] == ["c23"]
 

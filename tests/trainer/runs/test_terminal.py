@@ -34,7 +34,7 @@ def test_missing_clips_and_classes_are_said() -> None:
     table = predictions_of("ah", "ah", modalities=("audio", "audio+video"))
     missing = [MissingClip("c9", "sad", None, "failed: no sound")]
     text = format_report(make_report(table, {"seed-0": table}, missing=missing), name="r")
-    assert "1 clips to report on have no features: c9 (failed: no sound)" in text
+    assert "1 clip to report on without features: c9 (failed: no sound)" in text
     assert "counted as wrong, accuracy is 66.7 % [20.8, 93.9] of 3" in text
     assert "left out of UAR and macro F1, as no clip has them: sad" in text
     assert "clips with both modalities\n" in text

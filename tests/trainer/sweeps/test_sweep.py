@@ -17,6 +17,7 @@ from click.testing import CliRunner
 
 from pipeline.cli import main
 from tests.trainer.experiment_helper import SMALL, make_corpus
+from trainer.commands.sweep import SERIAL
 from trainer.data.folds import SplitError
 from trainer.runs.ensemble import ensemble_runs
 from trainer.runs.experiment import Protocol, run_experiment
@@ -305,6 +306,24 @@ def test_the_command_prints_the_table_and_fails_if_a_cell_did(
     result = CliRunner().invoke(main, ["sweep", "nothing", "m.csv", "--cache", "c", "-o", "o"])
     assert result.exit_code == 2
     assert "unknown sweep 'nothing'; known: deep-fusion-table1" in result.output
+
+
+@pytest.mark.slow
+def test_where_no_semaphores_can_be_made_cells_are_trained_one_after_another(
+    source: Path, tmp_path: Path
+) -> None:
+    script = 'mount -t tmpfs -o ro none /dev/shm && exec "$@"'
+    inside = ["unshare", "-rm", "sh", "-c", script, "sh"]
+    if not shutil.which("unshare") or subprocess.run([*inside, "true"], check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    (tmp_path / "one.toml").write_text('title = "One"\n[[cells]]\nname = "a"\nskip = "b"\n')
+    command = [sys.executable, "-m", "pipeline", "sweep", str(tmp_path / "one.toml")]
+    command += [str(source / "manifest.csv"), "--cache", str(source / "cache")]
+    command += ["-o", str(tmp_path / "out"), "--jobs", "3"]
+    done = subprocess.run([*inside, *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[0] == SERIAL.format(jobs=3)
+    assert "joblib" not in done.stderr
 
 
 @pytest.mark.slow

@@ -304,7 +304,7 @@ def test_a_clip_without_a_label_is_refused_by_name(role: str) -> None:
     corpus = toy_corpus()
     bad = 3 if role == "training" else 25
     corpus.labels[bad] = UNLABELLED
-    with pytest.raises(CorpusError, match=f"1 {role} clips have no label, clip{bad:02} first"):
+    with pytest.raises(CorpusError, match=f"1 {role} clip without a label, clip{bad:02} first"):
         train_head(corpus, TRAIN, small_settings(), validation_clips=TEST)
 
 
