@@ -270,7 +270,7 @@ def _object_of(item: _Type) -> _Type:
         if type(value) is not dict and not isinstance(value, Mapping):
             _refuse(value, "an object")
         found = {}
-        key: object = None
+        key = ""
         try:
             for key, one in value.items():
                 found[key] = item.read(one)

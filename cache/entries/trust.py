@@ -13,7 +13,6 @@ from cache.entries.entry import (
     read_entry_header,
     read_identity,
 )
-from cache.entries.sealed import SealError, read_unchanged, verify_body
 from cache.entries.source_check import SourceCheck
 
 
@@ -39,7 +38,6 @@ def trust_entry(
     key: str,
     source: SourceCheck,
     upstream: Mapping[str, Path | str] | None = None,
-    verify: bool = False,
 ) -> Trust:
     """Decide whether an entry can be used as it is, and say why not; never raises.
 
@@ -50,17 +48,12 @@ def trust_entry(
         source: the clip's media file.
         upstream: name of each set that it is made from to the clip's entry there: its path, or its
             identity where that is known.
-        verify: also read the entry through and compare its SHA-256.
     """
     try:
-        header = (
-            read_unchanged(entry_path, lambda: _read_through(entry_path))
-            if verify
-            else read_entry_header(entry_path)
-        )
+        header = read_entry_header(entry_path)
     except FileNotFoundError:
         return Trust(None, "no entry yet")
-    except (EntryError, SealError, OSError) as error:
+    except (EntryError, OSError) as error:
         return Trust(None, f"the entry is damaged: {error}")
     if header.clip != clip:
         return Trust(None, f"the entry belongs to clip {header.clip}")
@@ -99,9 +92,3 @@ def find_upstream_problem(header: EntryHeader, upstream: Mapping[str, Path | str
         if identity != stated:
             return f"it was made from another entry of {name} than the one that is there"
     return ""
-
-
-def _read_through(path: Path) -> EntryHeader:
-    header = read_entry_header(path)
-    verify_body(path, header.seal)
-    return header

@@ -14,7 +14,7 @@ import numpy as np
 from cache.commit import make_folder, write_error
 from cache.digest import JSON, canonical_json, digest_json
 from cache.entries.entry import TIMES, Entry, EntryHeader, read_entry_header
-from cache.entries.sealed import SealedFile
+from cache.entries.sealed import Header, SealedFile
 from cache.packs.sums import add_up, find_values
 from cache.sets.feature_set import FeatureSet
 
@@ -49,6 +49,11 @@ class PackPlan:
     dtype: np.dtype[Any]
     path: Path
     headers: Mapping[str, EntryHeader]
+
+    @property
+    def seals(self) -> dict[str, Header]:
+        """What tells the clips' entries from others."""
+        return {clip: header.seal for clip, header in self.headers.items()}
 
     @property
     def present(self) -> list[str]:
@@ -120,7 +125,7 @@ def build_pack(plan: PackPlan, *, progress: Callable[[int, int], None] | None = 
                 progress(number + 1, len(steps))
         with file.writing():
             file.h5.create_dataset("offsets", data=offsets)
-            file.h5.create_dataset("entry_stats", data=stat_entries(plan.clips, plan.headers))
+            file.h5.create_dataset("entry_stats", data=stat_entries(plan.clips, plan.seals))
             file.h5.create_dataset("index", data=_format_index(plan, entries))
         where = find_values(file.h5)
         steps_in_all = int(offsets[-1])
@@ -132,14 +137,14 @@ def build_pack(plan: PackPlan, *, progress: Callable[[int, int], None] | None = 
         )
 
 
-def digest_entries(clips: Sequence[str], headers: Mapping[str, EntryHeader]) -> list[str | None]:
+def digest_entries(clips: Sequence[str], seals: Mapping[str, Header]) -> list[str | None]:
     """Return the SHA-256 that tells each clip's entry from any other; None where there is none."""
-    return [headers[clip].seal.body_sha256 if clip in headers else None for clip in clips]
+    return [seals[clip].body_sha256 if clip in seals else None for clip in clips]
 
 
-def stat_entries(clips: Sequence[str], headers: Mapping[str, EntryHeader]) -> np.ndarray:
+def stat_entries(clips: Sequence[str], seals: Mapping[str, Header]) -> np.ndarray:
     """Return (M, 2) int64: size and time of each clip's entry, -1 where there is none."""
-    found = [headers[clip].seal if clip in headers else None for clip in clips]
+    found = map(seals.get, clips)
     rows = [(seal.bytes, seal.mtime_ns) if seal else (-1, -1) for seal in found]
     return np.array(rows, np.int64).reshape(-1, 2)
 
@@ -177,7 +182,7 @@ def _format_index(plan: PackPlan, entries: dict[str, Entry]) -> np.ndarray:
     found = [entries.get(clip) for clip in plan.clips]
     index: dict[str, JSON] = {
         "clips": plan.clips,
-        "entries": digest_entries(plan.clips, plan.headers),
+        "entries": digest_entries(plan.clips, plan.seals),
         "states": [entry.state if entry else None for entry in found],
         "missing": [entry.missing if entry else () for entry in found],
         "checksums": [entry.checksums[plan.array] if entry else None for entry in found],

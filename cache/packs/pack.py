@@ -18,13 +18,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import h5py
 import numpy as np
 
 from cache.digest import digest_json
-from cache.entries.datasets import find_datasets
-from cache.entries.entry import EntryError, EntryHeader, EntryState
-from cache.entries.sealed import Header, LayoutError, SealError, verify_body
+from cache.entries.entry import KIND as ENTRY
+from cache.entries.entry import EntryHeader, EntryState
+from cache.entries.sealed import Header, LayoutError, SealError, read_header, verify_body
 from cache.packs.build import (
     EntryChangedError,
     PackError,
@@ -33,7 +32,7 @@ from cache.packs.build import (
     digest_entries,
     stat_entries,
 )
-from cache.packs.stated import read_index, read_pack_header
+from cache.packs.stated import PackTables, read_pack_header, read_tables
 from cache.packs.sums import PackSums, check_mapped, check_rest, read_values
 from cache.sets.feature_set import FeatureSet
 from cache.sets.scan import PACKS
@@ -98,44 +97,6 @@ class Pack:
         return slice(int(self.offsets[number]), int(self.offsets[number + 1]))
 
 
-@dataclass(frozen=True)
-class PackTables:
-    """Tables of a pack: all that it holds beside its values.
-
-    Args:
-        header: of the file.
-        index: lists by clip: ids, digests of their entries, states, what is missing, checksums.
-        entry_stats: (N, 2) size and time of each entry's file when the pack was made.
-        times: (sum T,), see ``Pack``.
-        offsets: (N + 1,), see there.
-        shape: of the values.
-        dtype: of the values.
-    """
-
-    header: Header
-    index: dict[str, Any]
-    entry_stats: np.ndarray
-    times: np.ndarray
-    offsets: np.ndarray
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-    def __post_init__(self) -> None:
-        num_clips = len(self.index["clips"])
-        num_present = sum(state is not None for state in self.index["states"])
-        offsets = self.offsets
-        fits = (
-            self.entry_stats.shape == (num_clips, 2)
-            and offsets.dtype.kind == "i"
-            and offsets.shape == (num_present + 1,)
-            and offsets[0] == 0
-            and (np.diff(offsets) >= 0).all()
-            and (offsets[-1],) == self.times.shape == self.shape[:1]
-        )
-        if not fits:
-            raise ValueError("its tables don't fit one another")
-
-
 def open_pack(
     feature_set: FeatureSet,
     clip_ids: Sequence[str],
@@ -187,8 +148,8 @@ def open_pack(
                 except SealError as error:
                     reason = f"it was damaged: {error}"
             build_pack(plan, progress=progress)
-            tables = _read_tables(plan.path, read_pack_header(plan.path))
-            if _find_change(tables, headers):
+            tables = read_tables(plan.path, read_pack_header(plan.path))
+            if _find_change(tables, plan.seals):
                 raise EntryChangedError(f"{plan.path} is of other entries again")
             return _load(
                 plan.path, tables, skipped, built=reason, verify=False, in_memory=in_memory
@@ -231,7 +192,7 @@ def verify_pack(path: Path) -> None:
     """
     header = read_pack_header(path)
     verify_body(path, header)
-    _read_tables(path, header)
+    read_tables(path, header)
 
 
 def find_packs(cache: Path) -> list[Path]:
@@ -267,19 +228,20 @@ def judge_pack(path: Path, sets: Mapping[str, FeatureSet]) -> PackVerdict:
         header = read_pack_header(path)
     except LayoutError as error:
         return PackVerdict("stale", str(error))
-    tables = _read_tables(path, header)
-    clips = tables.index["clips"]
+    tables = read_tables(path, header)
+    clips = tables.index.clips
     feature_set = sets.get(header.fields["set"])
     if feature_set is None or feature_set.spec.key != header.fields["key"]:
         return PackVerdict("stale", f"its feature set {header.fields['set']} is gone")
-    headers: dict[str, EntryHeader] = {}
+    seals: dict[str, Header] = {}
     for clip in clips:
-        with contextlib.suppress(EntryError):  # it can't be the one that was packed
-            headers |= feature_set.read_headers([clip])
-    reason = _find_change(tables, headers)
+        # One that is gone or damaged can't be the one that was packed.
+        with contextlib.suppress(FileNotFoundError, SealError):
+            seals[clip] = read_header(feature_set.entry_path(clip), ENTRY)
+    reason = _find_change(tables, seals)
     if reason:
         return PackVerdict("stale", reason)
-    touched = (tables.entry_stats != stat_entries(clips, headers)).any()
+    touched = (tables.entry_stats != stat_entries(clips, seals)).any()
     return PackVerdict("copied or touched" if touched else "fresh")
 
 
@@ -340,49 +302,24 @@ def _find_reason_to_build(plan: PackPlan, *, verify: bool) -> tuple[str, PackTab
             check_rest(plan.path, stated)  # the values are checked as they are read
         if _without_sums(header) != plan.header_fields(header.fields["steps"]):
             return "the file there is another pack", None
-        tables = _read_tables(plan.path, header)
+        tables = read_tables(plan.path, header)
     except (FileNotFoundError, NotADirectoryError):
         return "there was none", None
     except LayoutError as error:
         return str(error), None
     except SealError as error:
         return f"it was damaged: {error}", None
-    return _find_change(tables, plan.headers), tables
-
-
-def _read_tables(path: Path, header: Header) -> PackTables:
-    """Read all of a pack but its values, with one look into the file.
-
-    Raises:
-        FileNotFoundError: it is gone.
-        SealError: it is damaged.
-    """
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            datasets = find_datasets(file, header.bytes)
-            return PackTables(
-                header=header,
-                index=read_index(bytes(datasets["index"][...])),
-                entry_stats=datasets["entry_stats"][...],
-                times=datasets["times"][...],
-                offsets=datasets["offsets"][...],
-                shape=datasets["values"].shape,
-                dtype=datasets["values"].dtype,
-            )
-    except FileNotFoundError:
-        raise
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise SealError(str(error)) from error
+    return _find_change(tables, plan.seals), tables
 
 
 def _without_sums(header: Header) -> dict[str, Any]:
     return {name: value for name, value in header.fields.items() if name != "sums"}
 
 
-def _find_change(tables: PackTables, headers: Mapping[str, EntryHeader]) -> str:
+def _find_change(tables: PackTables, seals: Mapping[str, Header]) -> str:
     """Say which entries are others than those packed; empty if none is."""
-    clips, packed = tables.index["clips"], tables.index["entries"]
-    now = digest_entries(clips, headers)
+    clips, packed = tables.index.clips, tables.index.entries
+    now = digest_entries(clips, seals)
     changed = [clip for clip, *pair in zip(clips, packed, now, strict=True) if len({*pair}) > 1]
     if not changed:
         return ""
@@ -414,15 +351,15 @@ def _load(
         raise EntryChangedError(f"{path} was replaced while it was read")
     values.flags.writeable = False
     index = tables.index
-    present = [number for number, state in enumerate(index["states"]) if state is not None]
+    present = [number for number, state in enumerate(index.states) if state is not None]
     return Pack(
-        clip_ids=tuple(index["clips"][number] for number in present),
+        clip_ids=tuple(index.clips[number] for number in present),
         values=values,
         times=tables.times,
         offsets=tables.offsets,
-        states=tuple(index["states"][number] for number in present),
-        missing=tuple(tuple(index["missing"][number]) for number in present),
-        entry_checksums=tuple(index["checksums"][number] for number in present),
+        states=tuple(state for state in index.states if state is not None),
+        missing=tuple(index.missing[number] for number in present),
+        entry_checksums=tuple(sum_ for sum_ in index.checksums if sum_ is not None),
         skipped=skipped,
         path=path,
         built=built,

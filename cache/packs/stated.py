@@ -1,4 +1,4 @@
-"""Statements of a pack about itself, each checked for presence and type where it is read."""
+"""Header and tables of a pack, each field checked for presence and type where it is read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
+
 from cache.codec import JsonFields, parse_object
+from cache.entries.datasets import find_datasets
 from cache.entries.entry import EntryState
 from cache.entries.sealed import Header, SealError, read_header
 from cache.manifest.clip_id import check_clip_id
@@ -26,8 +30,16 @@ class _Fields(JsonFields):
 
 
 @dataclass(frozen=True)
-class _Index(JsonFields):
-    """Lists by clip; all have one length."""
+class PackIndex(JsonFields):
+    """Lists by clip of a pack, in the order that was asked for; all have one length.
+
+    Args:
+        clips: ids.
+        states: ``ok`` or ``partial``; None for a clip without an entry.
+        missing: what is missing.
+        checksums: SHA-256 of the array in each clip's entry.
+        entries: digest that each entry's header states.
+    """
 
     clips: tuple[str, ...]
     states: tuple[EntryState | None, ...]
@@ -61,12 +73,64 @@ def read_pack_header(path: Path) -> Header:
     return header
 
 
-def read_index(text: bytes) -> dict[str, Any]:
-    """Read a pack's index.
+@dataclass(frozen=True)
+class PackTables:
+    """Tables of a pack: all that it holds beside its values.
+
+    Args:
+        header: of the file.
+        index: lists by clip.
+        entry_stats: (N, 2) size and time of each entry's file when the pack was made.
+        times: (sum T,), see ``Pack``.
+        offsets: (N + 1,), see there.
+        shape: of the values.
+        dtype: of the values.
+    """
+
+    header: Header
+    index: PackIndex
+    entry_stats: np.ndarray
+    times: np.ndarray
+    offsets: np.ndarray
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def __post_init__(self) -> None:
+        num_clips = len(self.index.clips)
+        num_present = sum(state is not None for state in self.index.states)
+        offsets = self.offsets
+        fits = (
+            self.entry_stats.shape == (num_clips, 2)
+            and offsets.dtype.kind == "i"
+            and offsets.shape == (num_present + 1,)
+            and offsets[0] == 0
+            and (np.diff(offsets) >= 0).all()
+            and (offsets[-1],) == self.times.shape == self.shape[:1]
+        )
+        if not fits:
+            raise ValueError("its tables don't fit one another")
+
+
+def read_tables(path: Path, header: Header) -> PackTables:
+    """Read all of a pack but its values, with one look into the file.
 
     Raises:
-        TypeError, ValueError: it isn't one.
+        FileNotFoundError: it is gone.
+        SealError: it is damaged.
     """
-    index = parse_object(text)
-    _Index.from_json(index)
-    return index
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            datasets = find_datasets(file, header.bytes)
+            return PackTables(
+                header=header,
+                index=PackIndex.from_json(parse_object(bytes(datasets["index"][...]))),
+                entry_stats=datasets["entry_stats"][...],
+                times=datasets["times"][...],
+                offsets=datasets["offsets"][...],
+                shape=datasets["values"].shape,
+                dtype=datasets["values"].dtype,
+            )
+    except FileNotFoundError:
+        raise
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise SealError(str(error)) from error

@@ -145,9 +145,10 @@ class FeatureSet:
         source: Path | SourceCheck,
         *,
         upstream: Mapping[str, str] | None = None,
-        verify: bool = False,
     ) -> Trust:
         """Decide whether a clip's entry can be used as it is, and say why not.
+
+        It costs no more than reading a header: layout, size, clip, key, source, upstream.
 
         Args:
             clip: the clip's id.
@@ -155,8 +156,6 @@ class FeatureSet:
                 ``SourceCheck``.
             upstream: name of a set that this one is made from to the identity of the clip's entry
                 there, where the caller knows it; others are read.
-            verify: also read the entry through and compare its SHA-256. Without it, what is
-                checked costs no more than reading a header: layout, size, clip, key, source.
         """
         if isinstance(source, Path):
             source = SourceCheck(source, cache=self.cache, clip=clip)
@@ -169,7 +168,6 @@ class FeatureSet:
                 name: (upstream or {}).get(name) or self._upstream_path(clip, name)
                 for name in self.spec.upstream
             },
-            verify=verify,
         )
 
     def writer(
