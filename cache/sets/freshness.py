@@ -32,6 +32,7 @@ class Freshness:
 def check_freshness(
     entries: Sequence[tuple[FeatureSet, Mapping[str, EntryHeader]]],
     clips: Mapping[str, Clip],
+    checks: dict[str, SourceCheck] | None = None,
 ) -> Freshness:
     """Compare entries with what they should be made from; costs a stat each where nothing changed.
 
@@ -43,12 +44,14 @@ def check_freshness(
         entries: sets, each with the headers of its entries by clip.
         clips: the manifest's rows by clip; clips that aren't among them are compared with each
             other alone.
+        checks: of the clips' files, for a caller who asks about several sets one by one; those
+            that are missing are added.
 
     Raises:
         OSError: an entry can't be read.
     """
     found = Freshness()
-    checks: dict[str, SourceCheck] = {}
+    checks = {} if checks is None else checks
     first: dict[str, tuple[str, Source]] = {}
     for feature_set, headers in entries:
         if feature_set.spec.imported:

@@ -11,6 +11,7 @@ from cache.digest import JSON
 from cache.entries.coverage import CorpusCoverage, Coverage, add_coverage
 from cache.entries.entry import EntryError, EntryHeader, read_entry_header
 from cache.entries.sealed import SealError
+from cache.entries.source_check import SourceCheck
 from cache.manifest.clip import Clip
 from cache.packs.pack import PackVerdict, find_packs, judge_pack
 from cache.sets.feature_set import FeatureSet, list_sets
@@ -128,9 +129,10 @@ def read_status(cache: Path, clips: Mapping[str, Clip] | None = None) -> CacheSt
     sets = list_sets(cache)
     packs = find_packs(cache)
     verdicts = judge_packs(packs, sets)
+    checks: dict[str, SourceCheck] = {}
     return CacheStatus(
         cache=cache,
-        sets=tuple(_read_set(item, sets, clips) for item in sets),
+        sets=tuple(_read_set(item, sets, clips, checks) for item in sets),
         broken={folder.name: reason for folder, reason in find_broken_sets(cache)},
         packs=len(packs),
         pack_bytes=count_bytes((cache / "packs").resolve()),
@@ -207,7 +209,10 @@ def explain_difference(old: SetSpec, new: SetSpec, specs: Mapping[str, SetSpec])
 
 
 def _read_set(
-    feature_set: FeatureSet, sets: Sequence[FeatureSet], clips: Mapping[str, Clip] | None
+    feature_set: FeatureSet,
+    sets: Sequence[FeatureSet],
+    clips: Mapping[str, Clip] | None,
+    checks: dict[str, SourceCheck],
 ) -> SetStatus:
     spec = feature_set.spec
     counts = {"ok": 0, "partial": 0, "damaged": 0}
@@ -240,7 +245,7 @@ def _read_set(
     specs = {item.spec.key: item.spec for item in sets}
     manifest = None
     if clips is not None:
-        found = check_freshness([(feature_set, headers)], clips)
+        found = check_freshness([(feature_set, headers)], clips, checks)
         manifest = {
             "clips": len(clips),
             "done": len(headers) - len(found.stale),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cache.commit import temporary_path
+from cache.entries import source as source_module
 from cache.entries.entry import read_identity
 from cache.entries.failure import Failure
 from cache.entries.source import Source
@@ -67,6 +68,28 @@ def test_status_counts_clips_of_other_files_or_spans_as_stale_and_not_as_done(
     (found,) = read_status(feature_set.cache, clips).sets
     assert found.manifest is not None
     assert (found.manifest["done"], found.manifest["stale"]) == (1, 2)
+
+
+def test_status_hashes_a_touched_file_once_for_all_sets(
+    feature_set: FeatureSet,
+    write_entry: WriteEntry,
+    video: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was once a set, wherever the cache could keep no witness."""
+    other = FeatureSet(feature_set.cache, SetSpec("logmel", {}, 1)).create({})
+    for item in (feature_set, other):
+        write_entry("a", into=item)
+    os.utime(video, (17, 17))
+    hashed: list[Path] = []
+    real = source_module.digest_file
+    monkeypatch.setattr(
+        source_module, "digest_file", lambda path: (hashed.append(path), real(path))[1]
+    )
+    for found in read_status(feature_set.cache, {"a": Clip("a", video)}).sets:
+        assert found.manifest is not None
+        assert found.manifest["done"] == 1
+    assert hashed == [video]
 
 
 def test_status_counts_embeddings_of_other_faces_than_there_are_as_stale(
