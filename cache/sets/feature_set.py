@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -115,8 +116,7 @@ class FeatureSet:
         Raises:
             ValueError: ``clip`` is not a clip id.
         """
-        name = check_clip_id(clip)
-        return self.folder.joinpath(shard_name(name), f"{name}.h5")
+        return self.folder / _entry_name(clip)
 
     def failure_path(self, clip: str) -> Path:
         """Return where the record of a clip's failure is, or would be.
@@ -131,9 +131,7 @@ class FeatureSet:
         return {name: self._upstream_path(clip, name) for name in self.spec.upstream}
 
     def _upstream_path(self, clip: str, name: str) -> Path:
-        own = self.entry_path(clip)
-        folder = folder_name(name, self.spec.upstream[name])
-        return self.cache / folder / own.parent.name / own.name
+        return self.cache / folder_name(name, self.spec.upstream[name]) / _entry_name(clip)
 
     def trusted(self, clip: str, source: Path | SourceCheck) -> EntryState | None:
         """Return the state of a clip's entry, or None if it must be made; see ``trust``."""
@@ -316,6 +314,12 @@ class FeatureSet:
         paths = sorted((self.folder / FAILURES).glob("[!.]*.json"))
         found = [self.failure(path.stem) for path in paths if is_clip_id(path.stem)]
         return [item for item in found if item and not self.entry_path(item.clip).exists()]
+
+
+@functools.lru_cache(maxsize=16)  # the sets of a clip ask for it one after the other
+def _entry_name(clip: str) -> str:
+    name = check_clip_id(clip)
+    return f"{shard_name(name)}/{name}.h5"
 
 
 def shard_name(clip: str) -> str:

@@ -89,7 +89,7 @@ def verify_cache(
     Args:
         cache: its folder.
         sets: the sets to look at; None: all, and the packs.
-        remove: remove damaged entries, failure records and packs, so that they are made anew.
+        remove: remove damaged files, except those of sets, so that they are made anew.
         jobs: number of processes that read.
         seconds: end after about as long, and go on there the next time, see
             ``cache.upkeep.rounds``; not together with ``sets``. None: read everything.

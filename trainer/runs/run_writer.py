@@ -46,8 +46,8 @@ _FILES = (CONFIG, METRICS, PREDICTIONS, HISTORY, ENTRIES, CONFUSION, CURVES)
 _FOLDERS = {CHECKPOINTS: ("*.safetensors", "*.progress"), MEMBERS: ("*.csv",)}
 _KEPT_ON_RESUME = (HISTORY, CHECKPOINTS)
 _WRITTEN_HERE: set[Path] = set()  # run folders that this process writes
-# What a run can differ in from the one that a folder holds, besides its settings.
 MAX_VALUES_SHOWN = 100  # characters; digests and lists of sets are longer
+# What a run can differ in from the one that a folder holds, besides its settings.
 _COMPARED = {
     "kind": "kind of run",
     "manifest": "clips in the manifest",
