@@ -52,7 +52,7 @@ class PackPlan:
 
     @property
     def seals(self) -> dict[str, Header]:
-        """What tells the clips' entries from others."""
+        """Seals of the clips' entries."""
         return {clip: header.seal for clip, header in self.headers.items()}
 
     @property

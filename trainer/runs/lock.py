@@ -6,7 +6,6 @@ import contextlib
 import errno
 import fcntl
 import functools
-import json
 import os
 import re
 import socket
@@ -14,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from cache.codec import parse_object
 from cache.commit import make_folder, write_error
 from cache.digest import canonical_json
 from cache.entries.failure import utc_now
@@ -159,9 +159,9 @@ def _write_holder(descriptor: int) -> None:
 def _read_holder(descriptor: int) -> str:
     """Return who holds a lock, in words, as far as its file says so."""
     try:
-        holder = json.loads(os.pread(descriptor, 4096, 0))
+        holder = parse_object(os.pread(descriptor, 4096, 0))
         pid, host, since = (str(holder[name]) for name in ("pid", "host", "since"))
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (OSError, ValueError, KeyError):
         return "another process"
     if not all(re.fullmatch(r"[A-Za-z0-9.:+_-]{1,64}", text) for text in (pid, host, since)):
         return "another process"
