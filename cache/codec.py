@@ -269,8 +269,8 @@ def _object_of(item: _Type) -> _Type:
     def read(value: Any) -> dict[str, Any]:
         if type(value) is not dict and not isinstance(value, Mapping):
             _refuse(value, "an object")
-        found = {}
-        key = ""
+        found = dict[str, Any]()
+        key: Any = None
         try:
             for key, one in value.items():
                 found[key] = item.read(one)

@@ -383,16 +383,16 @@ def _own_start(pid: int) -> int:
 
 def _started(pid: int) -> int:
     """Return when a process began, in clock ticks since the host did; 0 where that is unknown."""
-    fields = _status(pid)
+    fields = read_status(pid)
     return int(fields[19]) if fields else 0
 
 
 def _is_zombie(pid: int) -> bool:
     """Whether a process has ended but its parent has not collected its exit code yet."""
-    return _status(pid)[:1] == ["Z"]
+    return read_status(pid)[:1] == ["Z"]
 
 
-def _status(pid: int) -> list[str]:
+def read_status(pid: int) -> list[str]:
     """Return a process's status line from Linux's /proc, from its state on; empty elsewhere."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()

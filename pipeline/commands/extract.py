@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from pipeline.extract.clusters import Engine
 
 PRECISION_NAMES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+REPORT_BEGIN = b'{\n  "sets":'  # as every version has written it
 # Options that a shard on another machine gets from its engine instead.
 NOT_HANDED_ON = ("engine", "jobs", "out", "as_json")
 
@@ -120,7 +121,8 @@ NOT_HANDED_ON = ("engine", "jobs", "out", "as_json")
     "-o",
     "--out",
     type=click.Path(path_type=Path),
-    help="File of the JSON report (default: extract-report.json in the cache).",
+    help="File of the JSON report; an earlier one is replaced (default: extract-report.json in the "
+    "cache).",
 )
 @options.JSON
 def extract(
@@ -190,8 +192,7 @@ def extract(
             check_place(cache)
         if out is not None:
             check_file_place(out)
-            if out.exists() and out.samefile(manifest):
-                raise PlanError(f"--out {out} is the manifest; name another file for the report")
+            _check_report(out)
     # Every error of manifests, settings, sets, weights and overrides is a ValueError.
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
@@ -256,6 +257,21 @@ def extract(
     if summary.interrupted:
         sys.exit(128 + summary.interrupted)
     sys.exit(1 if summary.failed else 0)
+
+
+def _check_report(path: Path) -> None:
+    """Refuse to replace a file that is no earlier report: it may be the manifest, or a clip.
+
+    Raises:
+        PlanError: something else is there.
+    """
+    if not path.exists():
+        return
+    if path.is_file():
+        with path.open("rb") as file:
+            if file.read(len(REPORT_BEGIN)) in (REPORT_BEGIN, b""):
+                return
+    raise PlanError(f"--out {path} exists and is no report of extract; name another file")
 
 
 def _engine(name: EngineName, slots: int | None) -> Engine | None:

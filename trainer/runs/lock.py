@@ -10,7 +10,6 @@ import os
 import re
 import socket
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from cache.codec import parse_object
@@ -78,13 +77,7 @@ class FolderLock:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        del kind, error, trace
+    def __exit__(self, *error: object) -> None:
         self.release()
 
     def release(self) -> None:

@@ -6,7 +6,6 @@ import json
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from cache.codec import fields_from_json, fields_to_json
@@ -148,12 +147,7 @@ class RunWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         try:
             # Runs that are made together: an error in one does not undo another that is finished.
             if error is not None and self.info["state"] != "finished":

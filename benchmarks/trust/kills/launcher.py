@@ -7,7 +7,6 @@ of their own, as ever.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import importlib
 import json
 import os
@@ -20,14 +19,15 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Self
+
+from cache.commit import read_status
+from pipeline.workers.orphan import end_with_parent
 
 ROOT = Path(__file__).parent.parent.parent.parent
 MARK = "AVFUSE_TORTURE"  # in the environment of every process that a launcher is behind
 GONE_SECONDS = 5.0  # after a kill no process of the run may live longer
 RUN_SECONDS = 180.0  # a run that takes longer hangs
-_PDEATHSIG = 1  # prctl's
 # What the commands import when they begin to work.
 MODULES = (
     "pipeline.align_stills",
@@ -81,12 +81,7 @@ class Launcher:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for pid in self.survivors():
             kill(pid)
         self._process.communicate(timeout=60)
@@ -140,7 +135,7 @@ class Launcher:
             pid
             for pid in _processes()
             if pid != self._process.pid
-            and (_is_marked(pid, mark) or _status(pid)[3:4] == [str(self._last)])
+            and (_is_marked(pid, mark) or read_status(pid)[3:4] == [str(self._last)])
             and runs(pid)
         ]
 
@@ -181,12 +176,12 @@ def kill(pid: int) -> None:
 
 def children_of(pid: int) -> list[int]:
     """Return the living processes that a process has started, by their numbers."""
-    return sorted(child for child in _processes() if _status(child)[1:2] == [str(pid)])
+    return sorted(child for child in _processes() if read_status(child)[1:2] == [str(pid)])
 
 
 def runs(pid: int) -> bool:
     """Whether a process lives; one that has ended and nobody waited for doesn't."""
-    return _status(pid)[:1] not in ([], ["Z"])
+    return read_status(pid)[:1] not in ([], ["Z"])
 
 
 def _processes() -> list[int]:
@@ -200,27 +195,19 @@ def _is_marked(pid: int, mark: bytes) -> bool:
         return False
 
 
-def _status(pid: int) -> list[str]:
-    """Return a process's line of Linux's /proc from its state on; empty for none."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return []
-    return text.rpartition(")")[2].split()
-
-
 def serve() -> None:
     """Fork a run for each line that comes, and say its number and its exit code."""
-    _die_with_parent()
+    end_with_parent(os.getppid(), by_kernel=True)  # also a killed torture leaves no run behind
     _import_everything()
     from pipeline.cli import main
 
+    own = os.getpid()
     for line in sys.stdin:
         arguments, eager, output = json.loads(line)
         pid = os.fork()
         if pid == 0:
             os.setsid()
-            _die_with_parent()
+            end_with_parent(own, by_kernel=True)
             descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(descriptor, 1)
             os.dup2(descriptor, 2)
@@ -229,11 +216,6 @@ def serve() -> None:
             main(arguments, prog_name="avfuse")
         print(pid, flush=True)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
-
-
-def _die_with_parent() -> None:
-    """End this process when its parent ends, so that a killed torture leaves no run behind."""
-    ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
 
 
 def _import_everything() -> None:

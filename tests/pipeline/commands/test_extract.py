@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 from pathlib import Path
 
@@ -92,17 +94,25 @@ def test_shards_cut_a_manifest_into_parts_that_together_are_the_whole(
     assert find_set(cache, "spectrogram").clip_ids() == sorted(ids)
 
 
-def test_a_report_never_takes_the_place_of_the_manifest(tmp_path: Path) -> None:
+def test_a_report_takes_the_place_of_an_earlier_one_alone(tmp_path: Path) -> None:
+    """It took that of a video, and as root that of /dev/null."""
     write_tone(tmp_path / "tone.wav", 0.5)
     manifest = write_manifest(tmp_path / "m.csv", [Clip("tone", tmp_path / "tone.wav")])
-    before = manifest.read_bytes()
     common = (manifest, tmp_path / "cache", "--sets", "spectrogram")
     (tmp_path / "link").symlink_to(manifest)
-    for name in ("m.csv", "link"):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "notes.json").write_text('{"sets": 1}')
+    before = {path: path.lstat() for path in tmp_path.iterdir()}
+    for name in ("m.csv", "link", "tone.wav", "pipe", "notes.json"):
         result = extract(*common, "--out", str(tmp_path / name))
         assert result.exit_code == 2
-        assert "is the manifest; name another file for the report" in result.stderr
-    assert manifest.read_bytes() == before
+        assert f"{name} exists and is no report of extract; name another file" in result.stderr
+    assert {path: path.lstat() for path in before} == before
+    (tmp_path / "report.json").touch()
+    for computed in (1, 0):
+        result = extract(*common, "--out", str(tmp_path / "report.json"))
+        assert f"{computed} computed now" in result.output
+        assert json.loads((tmp_path / "report.json").read_text())["states"] == {"ok": 1}
 
 
 def test_a_cache_that_cannot_be_made_is_refused_before_any_work(enterable: Path) -> None:

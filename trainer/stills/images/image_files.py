@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,8 @@ from trainer.wording import name_by_reason
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM", "AVIF")
 WORKERS = 4
+# Too many open files, too little memory, a disk that fails or is gone.
+MACHINE_FAULTS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE)
 MAX_BOX = 4  # a box may have this many times the image's longer side
 
 # Turns (H, W, 3) uint8 RGB into a square crop of the face, or None where there is no face.
@@ -93,7 +96,8 @@ def read_images(files: Sequence[ImageFile], reading: Reading) -> ImagesRead:
     """Read image files, in their order; one that can't be read is named and skipped.
 
     Raises:
-        StillsError: a larger share of them than ``max_unreadable`` can't be read.
+        StillsError: a larger share of them than ``max_unreadable`` can't be read, or this machine
+            can't read one now: without it another network would come out.
     """
     channels = () if reading.grey else (3,)
     images = np.empty((len(files), reading.size, reading.size, *channels), np.uint8)
@@ -104,7 +108,12 @@ def read_images(files: Sequence[ImageFile], reading: Reading) -> ImagesRead:
     def read(file: ImageFile) -> tuple[NDArray[np.uint8], bool] | Unreadable:
         try:
             return read_image(file, reading)
-        except (ImageError, OSError) as error:
+        except (ImageError, OSError, MemoryError) as error:
+            if _is_of_machine(error):
+                raise StillsError(
+                    f"{file.path} can't be read now: {str(error) or 'too little memory'}; end "
+                    "other programs or look after the disk, then run the same command again"
+                ) from error
             return Unreadable(file.name, str(error))
 
     # Detectors keep state; decoders run side by side.
@@ -143,6 +152,7 @@ def read_image(file: ImageFile, reading: Reading) -> tuple[NDArray[np.uint8], bo
     Raises:
         ImageError: it can't be decoded, is too large, or its box has no extent.
         OSError: the file can't be read.
+        MemoryError: there is too little memory.
     """
     image, found = open_rgb(file.path, reading.data.max_pixels), True
     if file.box is not None:
@@ -165,6 +175,7 @@ def open_rgb(path: Path, max_pixels: int) -> Image.Image:
     Raises:
         ImageError: it is no image, damaged, of floating-point pixels, or has too many pixels.
         OSError: the file can't be read.
+        MemoryError: there is too little memory.
     """
     try:
         with path.open("rb") as stream, Image.open(stream, formats=FORMATS) as image:
@@ -177,9 +188,15 @@ def open_rgb(path: Path, max_pixels: int) -> Image.Image:
     except (ImageError, FileNotFoundError, PermissionError, IsADirectoryError):
         raise
     except Exception as error:  # a damaged or hostile file fails in any way
+        if _is_of_machine(error):
+            raise
         # Pillow names the stream, which says nothing.
         reason = str(error) if "<_io" not in str(error) else "no image of a known format"
         raise ImageError(f"{reason} ({type(error).__name__})") from error
+
+
+def _is_of_machine(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or getattr(error, "errno", None) in MACHINE_FAULTS
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -230,6 +232,25 @@ def test_too_many_unreadable_images_stop_before_the_training(tmp_path: Path) -> 
         read_images(files, Reading(DataSettings(), 4, grey=True))
     allowed = Reading(DataSettings(max_unreadable=0.02), 4, grey=True)
     assert len(read_images(files, allowed).images) == 98
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), OSError(errno.EMFILE, "Too many open files"), OSError(errno.EIO, "x")]
+)
+def test_an_image_that_this_machine_cannot_read_now_is_not_left_out(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was, of a hundred one without a word, and another network came out."""
+    files = make_files(tmp_path, 100, broken=())
+    real = Image.open
+
+    def fail_once(*arguments: Any, **options: Any) -> Any:
+        monkeypatch.setattr(Image, "open", real)
+        raise error
+
+    monkeypatch.setattr(Image, "open", fail_once)
+    with pytest.raises(StillsError, match=r"\.png can't be read now: .*; end other programs or"):
+        read_images(files, Reading(DataSettings(), 4, grey=True))
 
 
 def test_an_aligner_cuts_the_face_out_and_images_without_one_stay_whole(tmp_path: Path) -> None:
