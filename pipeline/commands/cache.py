@@ -106,7 +106,7 @@ def verify(
             done = " (removed)" if item.path in report.removed else ""
             click.echo(f"damaged {item.kind}: {item.reason}{done}")
         for path, reason in report.superseded.items():
-            click.echo(f"to be made again: {path}: {reason}; extract does it")
+            click.echo(f"to be made again: {path}: {reason}; run extract")
         for name, reason in report.stale_packs.items():
             click.echo(f"stale pack: {name}: {reason}; it is rebuilt when training opens it")
         if report.touched_packs:

@@ -337,6 +337,6 @@ def test_verify_names_what_was_made_from_another_entry_and_calls_it_no_damage(
     assert result.exit_code == 0
     assert (
         f"to be made again: {path}: clip a: it was made from another entry of resnet18 than the "
-        "one that is there; extract does it"
+        "one that is there; run extract"
     ) in result.output
     assert json.loads(run("verify", feature_set.cache, "--json").output)["superseded"]
