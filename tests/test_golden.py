@@ -15,9 +15,9 @@ from click.testing import CliRunner
 
 from cache.entries import sealed
 from cache.entries.entry import read_entry, read_entry_header
+from cache.entries.trust import UPSTREAM_UNKNOWN
 from cache.packs.pack import find_packs
 from cache.sets.feature_set import list_sets
-from cache.entries.trust import UPSTREAM_UNKNOWN
 from pipeline.cli import main
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -16,7 +16,6 @@ from cache.entries.entry import (
 from cache.entries.sealed import SealError, read_unchanged, verify_body
 from cache.entries.source_check import SourceCheck
 
-
 NO_ENTRY = "no entry yet"
 UPSTREAM_UNKNOWN = "an older version made the entry, which doesn't say from which {name}"
 
