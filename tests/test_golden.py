@@ -15,9 +15,9 @@ from click.testing import CliRunner
 
 from cache.entries import sealed
 from cache.entries.entry import read_entry, read_entry_header
+from cache.entries.trust import UPSTREAM_UNKNOWN
 from cache.packs.pack import find_packs
 from cache.sets.feature_set import list_sets
-from cache.sets.freshness import UPSTREAM_UNKNOWN
 from pipeline.cli import main
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -139,6 +139,10 @@ def test_extraction_goes_on_in_a_cache_of_then_and_makes_again_what_is_not_trust
     assert code == 1, output  # the empty file
     report: dict[str, Any] = json.loads((cache / "extract-report.json").read_text())
     results = [(c["clip"], n, s) for c in report["clips"] for n, s in c["sets"].items()]
+    clips = len({clip for clip, _, _ in results} - {"empty"})
+    whys = {f"{name}: {why}": clips for name, why in layout.made_again.items()}
+    assert report["again"] == whys
+    assert all(f"made again in {clips} clips: {why}" in output for why in whys)
     failed = {(clip, name) for clip, name, result in results if result["state"] == "failed"}
     assert failed == {("empty", name) for name in layout.sets}
     whole = [(name, result["fresh"]) for clip, name, result in results if clip != "empty"]

@@ -15,6 +15,9 @@ from cache.entries.entry import (
 )
 from cache.entries.source_check import SourceCheck
 
+NO_ENTRY = "no entry yet"
+UPSTREAM_UNKNOWN = "an older version made the entry, which doesn't say from which {name}"
+
 
 @dataclass(frozen=True, slots=True)
 class Trust:
@@ -52,7 +55,7 @@ def trust_entry(
     try:
         header = read_entry_header(entry_path)
     except FileNotFoundError:
-        return Trust(None, "no entry yet")
+        return Trust(None, NO_ENTRY)
     except (EntryError, OSError) as error:
         return Trust(None, f"the entry is damaged: {error}")
     if header.clip != clip:
@@ -68,7 +71,7 @@ def trust_entry(
     except OSError as error:
         return Trust(None, f"its file can't be read: {error}")
     if not unchanged:
-        return Trust(None, f"{source.path} has changed")
+        return Trust(None, "its file has changed")
     return Trust(header.state, header=header)
 
 
@@ -82,7 +85,7 @@ def find_upstream_problem(header: EntryHeader, upstream: Mapping[str, Path | str
     for name, there in upstream.items():
         stated = header.upstream.get(name)
         if stated is None:
-            return f"it doesn't state the entry of {name} that it was made from"
+            return UPSTREAM_UNKNOWN.format(name=name)
         try:
             identity = there if isinstance(there, str) else read_identity(there)
         except FileNotFoundError:

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from cache.entries.entry import EntryHeader
 from cache.entries.source import Source, SourceChangedError
 from cache.entries.source_check import SourceCheck
-from cache.entries.trust import find_upstream_problem
+from cache.entries.trust import UPSTREAM_UNKNOWN, find_upstream_problem
 from cache.manifest.clip import Clip
 from cache.sets.feature_set import FeatureSet
 
 NOT_AT_HAND = "the video file is not at hand"
-UPSTREAM_UNKNOWN = "an older version made the entry, which doesn't say from which {name}"
 
 
 @dataclass

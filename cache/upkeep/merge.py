@@ -165,7 +165,8 @@ def _merge_entry(
         except EntryError as error:
             difference = str(error)
         if difference:
-            return LeftOut("conflict", path, f"clip {header.clip}: {target} {difference}")
+            reason = f"clip {header.clip}: {path} was not taken, {target} stays: {difference}"
+            return LeftOut("conflict", path, reason)
         counts.same += 1
         return None
     upstream = {name: one for name, one in ours.upstream_paths(header.clip).items() if one.exists()}
@@ -193,14 +194,14 @@ def _find_difference(ours: Path, theirs: Path) -> str:
     if (here.identity, here.upstream) == (there.identity, there.upstream):
         return ""
     if not here.source.same_content(there.source):
-        return "was made from another file, or another part of it"
+        return "they were made from different files, or parts of one"
     names = sorted({*here.checksums, *there.checksums})
     other = [name for name in names if here.checksums.get(name) != there.checksums.get(name)]
     if other:
-        return f"has other values in {', '.join(other)}"
+        return f"they differ in the values of {', '.join(other)}"
     if here.upstream != there.upstream:
-        return "has the same values, but was made from another entry"
-    return "has the same values, but says otherwise what is missing or odd of the clip"
+        return "they have the same values, but were made from different entries"
+    return "they have the same values, but differ in what is missing or odd of the clip"
 
 
 def _copy(path: Path, target: Path, header: EntryHeader) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cache.codec import fields_to_json
@@ -15,7 +16,7 @@ from cache.entries.source_check import SourceCheck
 from cache.manifest.clip import Clip
 from cache.packs.pack import PackVerdict, find_packs, judge_pack
 from cache.sets.feature_set import FeatureSet, list_sets
-from cache.sets.freshness import check_freshness
+from cache.sets.freshness import Freshness, check_freshness
 from cache.sets.scan import (
     check_cache,
     count_bytes,
@@ -47,6 +48,8 @@ class SetStatus:
         differences: what this set was made with, against that one: ``setting: old -> new``.
         manifest: with a manifest, its clips that are done, stale, failed and missing here; and of
             those done, how many couldn't be compared with their files (``unchecked``).
+        stale: number of the manifest's stale clips by the reason.
+        unchecked: number of its clips that couldn't be compared by the reason.
         coverage: frames with a face, of a set made from faces; with a manifest, of its clips.
     """
 
@@ -66,6 +69,8 @@ class SetStatus:
     differences: tuple[str, ...]
     manifest: Mapping[str, int] | None
     coverage: CorpusCoverage | None = None
+    stale: Mapping[str, int] = field(default_factory=dict)
+    unchecked: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def entries(self) -> int:
@@ -244,6 +249,7 @@ def _read_set(
     older = newest.spec.key != spec.key
     specs = {item.spec.key: item.spec for item in sets}
     manifest = None
+    found = Freshness()
     if clips is not None:
         found = check_freshness([(feature_set, headers)], clips, checks)
         manifest = {
@@ -269,6 +275,8 @@ def _read_set(
         differences=tuple(explain_difference(spec, newest.spec, specs)) if older else (),
         manifest=manifest,
         coverage=add_coverage(covered) if covered else None,
+        stale=Counter(found.stale.values()),
+        unchecked=Counter(why for clip, why in found.unchecked.items() if clip not in found.stale),
         **counts,
     )
 

@@ -26,7 +26,7 @@ from pipeline.commands.cache_diff import diff_command
 from pipeline.commands.cache_export import export_command
 from pipeline.commands.cache_import import import_command
 from pipeline.commands.cache_merge import merge_command
-from pipeline.commands.cache_output import plain_errors, print_json
+from pipeline.commands.cache_output import plain_errors, print_few, print_json
 from pipeline.commands.cache_report import (
     describe_touched_packs,
     format_size,
@@ -105,15 +105,16 @@ def verify(
         for item in report.damage:
             done = " (removed)" if item.path in report.removed else ""
             click.echo(f"damaged {item.kind}: {item.reason}{done}")
-        for path, reason in report.superseded.items():
-            click.echo(f"to be made again: {path}: {reason}; extract does it")
+        superseded = report.superseded.items()
+        print_few([f"to be made again: {path}: {why}; run extract" for path, why in superseded])
         for name, reason in report.stale_packs.items():
             click.echo(f"stale pack: {name}: {reason}; it is rebuilt when training opens it")
         if report.touched_packs:
             click.echo(describe_touched_packs(report.touched_packs))
         if report.temporaries:
+            temporaries = number_of(len(report.temporaries), "temporary file")
             click.echo(
-                f"{len(report.temporaries)} temporary files, of running or dead writers; "
+                f"{temporaries}, of running or dead writers; "
                 f"'avfuse cache gc {cache}' removes the dead ones"
             )
         click.echo(

@@ -11,9 +11,7 @@ from cache.progress import Progress
 from cache.upkeep.merge import merge_caches
 from cache.wording import number_of
 from pipeline.commands import options
-from pipeline.commands.cache_output import plain_errors, print_json
-
-MAX_SHOWN = 20
+from pipeline.commands.cache_output import plain_errors, print_few, print_json
 
 
 @click.command("merge")
@@ -34,10 +32,7 @@ def merge_command(into: Path, sources: tuple[Path, ...], dry_run: bool, as_json:
     if as_json:
         print_json(report.to_json())
     else:
-        for item in report.left_out[:MAX_SHOWN]:
-            click.echo(f"{item.outcome}: {item.reason}")
-        if len(report.left_out) > MAX_SHOWN:
-            click.echo(f"and {len(report.left_out) - MAX_SHOWN} more; --json lists them all")
+        print_few([f"{item.outcome}: {item.reason}" for item in report.left_out])
         verb = "would be copied" if dry_run else "copied"
         for folder, counts in report.sets.items():
             click.echo(

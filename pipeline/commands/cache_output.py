@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
@@ -19,6 +19,8 @@ from cache.sets.feature_set import SetError
 from cache.sets.scan import NotACacheError
 from cache.upkeep.gc import SetInUseError
 from cache.upkeep.merge import SameCacheError
+
+MAX_SHOWN = 20
 
 
 @contextmanager
@@ -35,6 +37,14 @@ def plain_errors() -> Iterator[None]:
 def print_json(value: JSON) -> None:
     """Print a command's result as JSON."""
     click.echo(json.dumps(value, indent=2, default=dict))
+
+
+def print_few(lines: Sequence[str]) -> None:
+    """Print the first lines of a list that may be as long as the cache, and how many there are."""
+    for line in lines[:MAX_SHOWN]:
+        click.echo(line)
+    if len(lines) > MAX_SHOWN:
+        click.echo(f"and {len(lines) - MAX_SHOWN} more; --json lists them all")
 
 
 def _fail(error: Exception, *, code: int) -> NoReturn:

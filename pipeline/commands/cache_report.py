@@ -38,7 +38,8 @@ def format_status(found: CacheStatus) -> str:
     lines.append(f"{number_of(found.packs, 'pack')}, {size}" + (f"; {touched}" if touched else ""))
     if found.temporaries or found.removed:
         lines.append(
-            f"{found.temporaries} temporary files and {found.removed} half-removed sets; "
+            f"{number_of(found.temporaries, 'temporary file')} and "
+            f"{number_of(found.removed, 'half-removed set')}; "
             f"see 'avfuse cache gc --dry-run {found.cache}'"
         )
     return "\n".join(lines)
@@ -64,6 +65,10 @@ def _notes(item: SetStatus) -> Iterator[str]:
         yield f"older than {item.newer}, and stale if you want that one; they differ in:"
         for line in item.differences:
             yield f"  {line}"
+    for reason, number in item.stale.items():
+        yield f"{number_of(number, 'clip')} stale: {reason}"
+    for reason, number in item.unchecked.items():
+        yield f"{number_of(number, 'clip')} not checked for newer files: {reason}"
     faces = describe_coverage(item.coverage) if item.coverage else ""
     if faces:
         yield faces

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -76,22 +77,31 @@ def _extract(clip: Clip, plan: Plan, watch: Stopwatch) -> dict[str, SetResult]:
         cache.entries.source.SourceChangedError: the clip's file changed meanwhile.
     """
     results, check = dict[str, SetResult](), plan.check(clip)
+    again: dict[str, str] = {}
     try:
-        results |= find_known(clip, plan, check)
+        results |= find_known(clip, plan, check, again=again)
         if len(results) < len(plan.sets):
-            _compute(clip, plan, results, watch, check)
+            _compute(clip, plan, results, watch, check, again)
     except SourceChangedError:
         raise
     except Exception as error:  # noqa: BLE001 - see _blame
         todo = [planned for planned in plan.sets if planned.name not in results]
         results |= record_failures(clip, plan, todo, None, "open", _blame(error, clip, plan))
-    return results
+    return {
+        name: replace(result, again=again.get(name, "")) if result.fresh else result
+        for name, result in results.items()
+    }
 
 
 def _compute(
-    clip: Clip, plan: Plan, results: dict[str, SetResult], watch: Stopwatch, check: SourceCheck
+    clip: Clip,
+    plan: Plan,
+    results: dict[str, SetResult],
+    watch: Stopwatch,
+    check: SourceCheck,
+    again: dict[str, str],
 ) -> None:
-    """Compute the sets that have no result yet, and add theirs."""
+    """Compute the sets that have no result yet; add theirs, and why an entry was made again."""
     source: Source | None = None
     try:
         with readable(clip.path):
@@ -110,10 +120,10 @@ def _compute(
         for stage, compute in STAGES:
             planned = plan.of_kind(stage)
             # What is made from an entry that was made just now is of use only if that is the same.
-            again = [p for p in planned if p.spec.upstream.keys() & job.identities.keys()]
-            for name in {p.name for p in again} & results.keys():
+            rest = [p for p in planned if p.spec.upstream.keys() & job.identities.keys()]
+            for name in {p.name for p in rest} & results.keys():
                 del results[name]
-            results |= find_known(clip, plan, check, again, job.identities)
+            results |= find_known(clip, plan, check, rest, job.identities, again)
             todo = [p for p in planned if p.name not in results]
             if todo:
                 results |= _attempt(job, stage, todo, compute, results)

@@ -37,6 +37,7 @@ class SetResult:
         notes: what is odd of the clip but harmless, each as ``kind: sentence``.
         fault: kind of the machine's fault by which it failed: nothing is recorded then, and the
             next run tries again. Empty for what lies in the clip.
+        again: why it was computed although an entry was there; empty where none was.
     """
 
     state: str
@@ -45,6 +46,7 @@ class SetResult:
     coverage: Coverage | None = field(default=None, compare=False)
     notes: tuple[str, ...] = ()
     fault: str = ""
+    again: str = ""
 
     @classmethod
     def made(
@@ -115,6 +117,7 @@ class ClipResult:
                     "fresh": result.fresh,
                     "notes": list(result.notes),
                     "fault": result.fault,
+                    "again": result.again,
                 }
                 for name, result in self.sets.items()
             },

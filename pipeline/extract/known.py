@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from cache.commit import remove_durably
@@ -10,6 +11,7 @@ from cache.entries.entry import EntryError, EntryHeader, read_entry, read_entry_
 from cache.entries.failure import Failure
 from cache.entries.source import Source
 from cache.entries.source_check import SourceCheck
+from cache.entries.trust import NO_ENTRY
 from cache.manifest.manifest import Clip
 from pipeline.extract.blame import Blame
 from pipeline.extract.job import NOTED, ClipResult, SetResult
@@ -24,6 +26,7 @@ def find_known(
     check: SourceCheck,
     sets: Sequence[PlannedSet] | None = None,
     identities: Mapping[str, str] | None = None,
+    again: dict[str, str] | None = None,
 ) -> dict[str, SetResult]:
     """Return what the cache already holds of a clip; sets that are left out must be computed.
 
@@ -33,37 +36,38 @@ def find_known(
         check: the clip's file, as all its sets look at it.
         sets: those to look at, upstream first; None: all.
         identities: of entries that were made now, by the name of their set.
+        again: filled with the reason why an entry that is there isn't of use, by its set.
     """
     seen = dict(identities or {})
+    again = {} if again is None else again
     found: dict[str, SetResult] = {}
     for planned in plan.sets if sets is None else sets:
-        result = _find_known(clip, plan, planned, check, seen)
+        result = _find_known(clip, plan, planned, check, seen, again)
         if result is not None:
             found[planned.name] = result
     return found
 
 
 def _find_known(
-    clip: Clip, plan: Plan, planned: PlannedSet, check: SourceCheck, seen: dict[str, str]
+    clip: Clip,
+    plan: Plan,
+    planned: PlannedSet,
+    check: SourceCheck,
+    seen: dict[str, str],
+    again: dict[str, str],
 ) -> SetResult | None:
     """Look at one set; add the identity of a trusted entry to those seen, for sets made from it."""
     feature_set = plan.feature_sets[planned.name]
+    path = feature_set.entry_path(clip.id)
     trust = feature_set.trust(clip.id, check, upstream=seen)
     if trust.header is not None and trust.header.identity:
         seen[planned.name] = trust.header.identity
     by_hand = plan.by_hand(clip.id, planned.kind)
-    if trust.header is not None and _overrides_of(trust.header) == by_hand:
-        missing: tuple[str, ...] = ()
-        notes: tuple[str, ...] = ()
-        if trust.state == "partial" or NOTED in trust.header.facts:
-            try:
-                entry = read_entry(feature_set.entry_path(clip.id), ())
-            except (EntryError, OSError):
-                return None  # damaged behind its header, which is all that trust looks at
-            if not _limits_hold(entry.missing, entry.provenance, plan):
-                return None
-            missing, notes = entry.missing, tuple(entry.attributes.get("notes", ()))
-        return SetResult(trust.header.state, missing, False, trust.header.coverage, notes)
+    known = trust.reason if trust.header is None else _read_known(path, trust.header, plan, by_hand)
+    if isinstance(known, SetResult):
+        return known
+    if known != NO_ENTRY:
+        again.setdefault(planned.name, known)
     failure = None if plan.retry_failed else feature_set.failure(clip.id)
     if (
         failure
@@ -74,6 +78,23 @@ def _find_known(
     ):
         return SetResult("failed", (failure.reason,), fresh=False)
     return None
+
+
+def _read_known(path: Path, header: EntryHeader, plan: Plan, by_hand: str) -> SetResult | str:
+    """Return the result that a trusted entry stands for, or why it is of no use to this plan."""
+    if _overrides_of(header) != by_hand:
+        return "other faces are chosen by hand"
+    missing: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    if header.state == "partial" or NOTED in header.facts:
+        try:
+            entry = read_entry(path, ())
+        except (EntryError, OSError) as error:  # behind its header, which is all that trust reads
+            return f"the entry is damaged: {error}"
+        if not _limits_hold(entry.missing, entry.provenance, plan):
+            return "a limit that cut it short is another"
+        missing, notes = entry.missing, tuple(entry.attributes.get("notes", ()))
+    return SetResult(header.state, missing, False, header.coverage, notes)
 
 
 def _overrides_of(header: EntryHeader) -> str:

@@ -74,6 +74,18 @@ class Summary:
         )
         return dict(sorted(kinds.items(), key=lambda item: (-item[1], item[0])))
 
+    @property
+    def again(self) -> dict[str, int]:
+        """Number of clips by the sets that were made again and the kind of reason, most first."""
+        found = Counter[str]()
+        for clip in self.clips:
+            sets: dict[str, list[str]] = {}
+            for name, result in clip.sets.items():
+                if result.again:
+                    sets.setdefault(result.again.partition(": ")[0], []).append(name)
+            found.update(f"{', '.join(names)}: {why}" for why, names in sets.items())
+        return dict(found.most_common())
+
     def to_json(self) -> dict[str, Any]:
         """Return the report, ready for JSON."""
         return {
@@ -81,6 +93,7 @@ class Summary:
             "untrained": list(self.untrained),
             "states": dict(Counter(clip.state for clip in self.clips)),
             "faults": self.faults,
+            "again": self.again,
             "interrupted": self.interrupted,
             "not_reached": list(self.not_reached),
             "seconds": round(self.seconds, 3),
@@ -106,6 +119,7 @@ def format_summary(summary: Summary) -> str:
     ]
     if fresh:
         lines.append(f"where the time went: {format_shares(summary.seconds_by_step)}")
+    lines += [f"made again in {number_of(n, 'clip')}: {why}" for why, n in summary.again.items()]
     faces = describe_coverage(summary.coverage)
     if faces:
         lines.append(faces)

@@ -13,6 +13,7 @@ from cache.entries import source as source_module
 from cache.entries.entry import read_entry_header, read_identity, verify_entry
 from cache.entries.sealed import LAYOUT, LayoutError, SealError, read_header
 from cache.entries.source_check import SourceCheck
+from cache.entries.trust import UPSTREAM_UNKNOWN
 from cache.sets.feature_set import FeatureSet, SetError, find_set
 from cache.upkeep.status import read_status
 from cache.upkeep.verify import verify_cache
@@ -71,7 +72,7 @@ def test_a_set_without_upstream_is_trusted_by_content_and_one_with_it_is_not(
         for name in ("faces", "spectrogram", "logmel"):
             assert find_set(golden, name).trust(CLIP, check).state == header.state
         network = find_set(golden, "resnet18").trust(CLIP, check)
-        assert network.reason == "it doesn't state the entry of faces that it was made from"
+        assert network.reason == UPSTREAM_UNKNOWN.format(name="faces")
     assert hashed == [video]
 
 

@@ -73,9 +73,9 @@ def test_a_conflict_is_named_and_nothing_is_overwritten(
     assert contents(feature_set) == before
     reasons = {item.path.stem: item.reason for item in report.left_out}
     assert {item.outcome for item in report.left_out} == {"conflict"}
-    assert "has other values in basic" in reasons["values"]
-    assert "made from another file" in reasons["file"]
-    assert "says otherwise what is missing" in reasons["missing"]
+    assert reasons["values"].endswith(" stays: they differ in the values of basic")
+    assert "they were made from different files" in reasons["file"]
+    assert "differ in what is missing" in reasons["missing"]
 
 
 def test_damage_is_named_and_left_out_on_either_side(
@@ -152,7 +152,7 @@ def test_what_is_made_from_another_entry_than_the_one_here_is_a_conflict(
     assert FeatureSet(tmp_path / "into", spec).clip_ids() == ["a"]
     reasons = [item.reason for item in report.left_out]
     assert len(reasons) == 2
-    assert "has other values in basic" in reasons[0]
+    assert "they differ in the values of basic" in reasons[0]
     assert "made from another entry of faces than the one that is there" in reasons[1]
 
 

@@ -14,6 +14,7 @@ from cache.entries.failure import Failure
 from cache.entries.source import read_source
 from cache.packs.pack import find_packs
 from cache.sets.feature_set import FeatureSet, SetSpec
+from cache.sets.freshness import NOT_AT_HAND
 from cache.upkeep.status import read_status
 from pipeline.cli import main
 
@@ -75,13 +76,17 @@ def test_status_counts_a_manifests_clips_whose_files_need_not_be_there(
     manifest = write_manifest(tmp_path, "a", "d", "e", "f")
     result = run("status", feature_set.cache, "--manifest", manifest)
     assert result.exit_code == 1  # one failed
-    header, line = result.output.splitlines()[:2]
+    header, line, *notes = result.output.splitlines()
     assert header.endswith("of manifest: done  stale  failed  missing")
     assert line.split()[-4:] == ["1", "0", "1", "2"]
+    note = f"{feature_set.folder.name}: 1 clip not checked for newer files: {NOT_AT_HAND}"
+    assert note in notes
     (tmp_path / "a.mp4").write_bytes(b"another file")
     result = run("status", feature_set.cache, "--manifest", manifest, "--json")
     (found,) = json.loads(result.output)["sets"]
     assert (found["manifest"]["done"], found["manifest"]["stale"]) == (0, 1)
+    result = run("status", feature_set.cache, "--manifest", manifest)
+    assert f"{feature_set.folder.name}: 1 clip stale: its file has changed\n" in result.output
 
 
 def test_status_as_json_is_what_the_python_call_returns(feature_set: FeatureSet) -> None:
@@ -114,7 +119,7 @@ def test_status_shows_what_is_stale_orphaned_damaged_broken_and_left_over(
         f"{folder}: has damaged entries; 'avfuse cache verify --remove' removes them",
         "vgg-0123456789abcdef: broken: ",
         f"stale pack {find_packs(feature_set.cache)[0].name}: the entry of clip a changed",
-        "1 temporary files and 0 half-removed sets; see 'avfuse cache gc --dry-run ",
+        "1 temporary file and 0 half-removed sets; see 'avfuse cache gc --dry-run ",
     ):
         assert expected in result.output
 
@@ -150,7 +155,7 @@ def test_verify_tells_of_stale_packs_and_temporary_files(
     assert result.exit_code == 0
     assert "stale pack: resnet18-" in result.output
     assert "the entry of clip a and 2 more changed; it is rebuilt" in result.output
-    assert "1 temporary files, of running or dead writers" in result.output
+    assert "1 temporary file, of running or dead writers" in result.output
 
 
 def test_gc_lists_first_and_removes_then(feature_set: FeatureSet) -> None:
@@ -337,6 +342,13 @@ def test_verify_names_what_was_made_from_another_entry_and_calls_it_no_damage(
     assert result.exit_code == 0
     assert (
         f"to be made again: {path}: clip a: it was made from another entry of resnet18 than the "
-        "one that is there; extract does it"
+        "one that is there; run extract"
     ) in result.output
     assert json.loads(run("verify", feature_set.cache, "--json").output)["superseded"]
+    for number in range(30):  # as all of a cache that an older version made
+        with heads.writer(f"m{number}", source=source, provenance={}, upstream=made_from) as writer:
+            writer.append(times=np.arange(3.0))
+            writer.finish()
+    output = run("verify", feature_set.cache).output
+    assert output.count("to be made again: ") == 20
+    assert "\nand 11 more; --json lists them all\n" in output

@@ -44,7 +44,7 @@ def test_columns_line_up_and_notes_follow() -> None:
         )
         for name, ok in (("ir50", 5), ("resnet18", 12345))
     )
-    status = CacheStatus(Path("c"), sets, {}, 0, 0, {}, 0, 0)
+    status = CacheStatus(Path("c"), sets, {}, 0, 0, {}, 0, 0, 0)
     header, first, second, note, packs = format_status(status).splitlines()
     assert len(header) == len(first) == len(second)
     ends = [

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from cache.entries import source as module
+from pipeline.extract.run import run_extract
+from pipeline.extract.summary import format_summary
 from tests.pipeline.extracting import extract as extract_by_command
 from tests.pipeline.watched_corpus import ALL, SETS, Corpus, make_corpus
 
@@ -45,6 +47,12 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 def edit(path: Path) -> None:
     with path.open("r+b") as file:
         file.seek(-3, os.SEEK_END)
+        file.write(b"\0")
+
+
+def edit_header(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(40)
         file.write(b"\0")
 
 
@@ -106,6 +114,21 @@ def test_another_set_of_a_known_file_costs_no_hash(corpus: Corpus, hashed: list[
     shutil.rmtree(next(corpus.cache.glob("logmel-*")))
     assert corpus.extract(corpus.plan()) == corpus.both(frozenset({"logmel"}))
     assert hashed == []
+
+
+def test_a_run_says_why_it_makes_entries_again(corpus: Corpus) -> None:
+    """A night was computed again after an update and nothing said why."""
+    edit(corpus.clips[0].path)
+    shutil.rmtree(next(corpus.cache.glob("logmel-*")))
+    summary = run_extract(corpus.clips, corpus.plan(), jobs=0)
+    assert summary.again == {"faces, resnet18, spectrogram: its file has changed": 1}
+    assert "made again in 1 clip: faces, resnet18, spectrogram: its file" in format_summary(summary)
+    assert run_extract(corpus.clips, corpus.plan(), jobs=0).again == {}
+    for path in corpus.cache.glob("faces-*/*/*.h5"):
+        edit_header(path)
+    assert run_extract(corpus.clips, corpus.plan(), jobs=0).again == {
+        "faces: the entry is damaged": 2
+    }
 
 
 def test_content_hashes_every_file_each_time_and_is_in_no_key(
