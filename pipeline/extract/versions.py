@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any
 
+from pipeline.workers.error import MEMORY, kind_of_fault
+
 LIBRARIES = ("av", "dlib-bin", "h5py", "numpy", "opencv-python-headless", "torch")
 # What a failure of a stage may come of; of another, such as a worker's death, of any of them.
 DECODING = ("av", "libavcodec")
@@ -55,11 +57,12 @@ def find_outdated() -> str:
 
 
 def explain_import(error: ImportError) -> str:
-    """Say which library can't be loaded and, if an old version may be why, what is needed."""
+    """Say which library can't be loaded, and what it needs: memory, or a newer version."""
+    text = f"a library can't be loaded: {error}"
+    if kind_of_fault(error) == MEMORY:
+        return f"{text}\nThis machine, or a limit (ulimit -v), has too little memory for it."
     outdated = find_outdated()
-    return f"a library can't be loaded: {error}" + (
-        f"\n{outdated}. Install what is needed." if outdated else ""
-    )
+    return f"{text}\n{outdated}. Install what is needed." if outdated else text
 
 
 def _version(library: str) -> str:

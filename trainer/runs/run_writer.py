@@ -215,7 +215,8 @@ def check_writable(path: Path, *, overwrite: bool, resume: bool = False) -> None
     state = info.get("state")
     if state == "running" and (pid := _find_live_writer(path, info)):
         raise RunHeldError(
-            f"{path} is being written by process {pid}; wait for it or choose another folder"
+            f"{path} is being written by process {pid} on {info.get('host')} since "
+            f"{info.get('started')}; wait for it or choose another folder"
         )
     if resume and state not in ("running", "failed"):
         raise RunError(f"{path} holds a run ({state}), which can't be resumed; use --overwrite")

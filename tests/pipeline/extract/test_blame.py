@@ -111,6 +111,12 @@ def test_a_library_that_cannot_be_loaded_ends_the_run() -> None:
         blame(raised(lambda: __import__("no_such_library")), CLIP, "cpu")
 
 
+def test_a_library_that_finds_no_memory_is_not_told_to_be_missing() -> None:
+    text = "libtorch.so: failed to map segment from shared object"  # what glibc's loader says
+    told = versions.explain_import(ImportError(text))
+    assert told.endswith("has too little memory for it.")
+
+
 # What an old library would say is said in its place, and its version is what the look-up says. With
 # PyAV 15 and 16 installed a run ends like this, seen by hand; 17 passes.
 def install(monkeypatch: pytest.MonkeyPatch, library: str, number: str) -> None:

@@ -246,7 +246,9 @@ def test_a_file_system_without_locks_leaves_what_run_json_says(
     monkeypatch.setattr(fcntl, "flock", refuse)
     with RunWriter(tmp_path / "run", {}):
         assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.json"]
-        with pytest.raises(RunHeldError, match=f"is being written by process {os.getpid()};"):
+        with pytest.raises(
+            RunHeldError, match=f"is being written by process {os.getpid()} on .* since 2"
+        ):
             RunWriter(tmp_path / "run", {}, overwrite=True)
 
 
