@@ -122,7 +122,7 @@ def test_an_option_of_one_name_means_one_thing(name: str) -> None:
 
 def test_what_the_machine_refuses_is_said_without_a_traceback() -> None:
     long = "n" * 300
-    run = ROOT / "tests" / "golden" / "run"
+    run = ROOT / "tests" / "golden" / "layout-1" / "run"
     for words in (["predict", f"{long}.mp4"], ["report", str(run), "-o", long], ["doctor", long]):
         result = CliRunner().invoke(main, words)
         assert result.exit_code == 1

@@ -25,9 +25,11 @@ QUICK: dict[str, Words] = {
     "help": ["extract", "--help"],
     "version": ["--version"],
     "index": ["index", "folder", GOLDEN / "corpus", "-o", OUT, "--overwrite"],
-    "status": ["cache", "status", GOLDEN / "cache"],
+    "status": ["cache", "status", GOLDEN / "layout-1" / "cache"],
 }
-SLOW: dict[str, Words] = {"report": ["report", GOLDEN / "run", "-o", OUT, "--overwrite"]}
+SLOW: dict[str, Words] = {
+    "report": ["report", GOLDEN / "layout-1" / "run", "-o", OUT, "--overwrite"]
+}
 
 
 def avfuse(name: str | list[str], streams: str, out: Path) -> subprocess.CompletedProcess[str]:
@@ -119,7 +121,7 @@ def test_a_removed_working_folder_is_named(name: str, tmp_path: Path) -> None:
 
 def make_foreign_run(path: Path) -> Path:
     """Copy a run and put what a terminal acts on wherever it has text."""
-    shutil.copytree(GOLDEN / "run", path)
+    shutil.copytree(GOLDEN / "layout-1" / "run", path)
     for name in ("predictions.csv", *(f"members/{p.name}" for p in (path / "members").iterdir())):
         file = path / name
         file.write_text(file.read_text().replace("sad", f"sad{HOSTILE[:-1]}"))
