@@ -229,13 +229,25 @@ def _choose_worker(pid: int, moment: Moment) -> int | None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="File of the counts, which are added up over sittings (default: in the folder).",
 )
-def main(kills: int, seed: int, folder: Path, results: Path | None) -> None:
+@click.option(
+    "--add",
+    "others",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="File of the counts of another seed, made on another core or machine, to add.",
+)
+def main(
+    kills: int, seed: int, folder: Path, results: Path | None, others: tuple[Path, ...]
+) -> None:
     """Kill avfuse many times and print what was lost as JSON."""
     if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).exists():
         raise click.UsageError(f"{folder} holds other files; name a new folder")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARKER).touch()
     ledger = Ledger(results or folder / "results.json", seed)
+    for other in others:
+        ledger.add(other)
+    ledger.keep()
     stop = StopRequest()
     with stop.noted(), stop.breaks_off(at=2):
         torture(folder, ledger, kills=kills, stop=stop)

@@ -50,25 +50,41 @@ class Ledger:
     Args:
         path: the file; what it holds is added to. None keeps nothing.
         seed: of the moments. Other moments go into another file.
+
+    Raises:
+        ValueError: the file is of another seed.
     """
 
     def __init__(self, path: Path | None, seed: int) -> None:
         self.path = path
         self.seed = seed
+        self.seeds: list[int] = []
         self.tallies: dict[str, Tally] = {}
         self.sittings: list[dict[str, Any]] = []
         if path is not None and path.exists():
-            there = json.loads(path.read_text())
-            if there["seed"] != seed:
-                raise ValueError(f"{path} is of seed {there['seed']}, not {seed}; name another")
-            self.sittings = there["sittings"]
-            for name, counts in there["operations"].items():
-                self.tally(name).counts.update(counts)
-            for line in there["faults"]:
-                self.tally(line.partition(",")[0]).faults.append(line)
+            self.add(path)
+        if self.seeds and seed not in self.seeds:
+            raise ValueError(f"{path} is of seed {self.seeds[0]}, not {seed}; name another")
+        self.seeds = self.seeds or [seed]
         self._started = time.monotonic()
-        self._before = self.kills
-        self.sittings.append({**describe_machine(), "commit": _commit(), "kills": 0, "seconds": 0})
+        self._sitting = {**describe_machine(), "commit": _commit(), "kills": 0, "seconds": 0}
+        self.sittings.append(self._sitting)
+
+    def add(self, path: Path) -> None:
+        """Add what another file holds, such as that of a second core.
+
+        Raises:
+            ValueError: it is of the same moments.
+        """
+        there = json.loads(path.read_text())
+        if again := set(there["seeds"]) & set(self.seeds):
+            raise ValueError(f"{path} is of seed {again.pop()}, which is counted already")
+        self.seeds += there["seeds"]
+        self.sittings = [*there["sittings"], *self.sittings]
+        for name, counts in there["operations"].items():
+            self.tally(name).counts.update(counts)
+        for line in there["faults"]:
+            self.tally(line.partition(",")[0]).faults.append(line)
 
     @property
     def kills(self) -> int:
@@ -96,7 +112,7 @@ class Ledger:
             "kills_with_a_fault": broken,
             "confidence": CONFIDENCE,
             "at_most_so_many_of_all_kills_break_a_promise": upper_bound(broken, kills),
-            "seed": self.seed,
+            "seeds": self.seeds,
             "all": dict(sorted(totals.items())),
             "operations": {
                 name: dict(sorted(tally.counts.items())) for name, tally in self.tallies.items()
@@ -107,8 +123,9 @@ class Ledger:
 
     def keep(self) -> None:
         """Write the file, complete or not at all."""
-        self.sittings[-1]["kills"] = self.kills - self._before
-        self.sittings[-1]["seconds"] = round(time.monotonic() - self._started)
+        others = sum(one["kills"] for one in self.sittings if one is not self._sitting)
+        self._sitting["kills"] = self.kills - others
+        self._sitting["seconds"] = round(time.monotonic() - self._started)
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(self.path, json.dumps(self.to_json(), indent=2) + "\n")

@@ -124,3 +124,18 @@ def test_results_of_another_seed_are_not_added_to(tmp_path: Path) -> None:
     assert again.faults == first.faults
     with pytest.raises(ValueError, match="is of seed 1, not 2"):
         Ledger(path, seed=2)
+
+
+def test_the_counts_of_another_core_are_added_once(tmp_path: Path) -> None:
+    for seed, kills in ((1, 17), (2, 23)):
+        ledger = Ledger(tmp_path / f"{seed}.json", seed=seed)
+        ledger.tally("train").add("kills", kills)
+        ledger.keep()
+    both = Ledger(tmp_path / "1.json", seed=1)
+    both.add(tmp_path / "2.json")
+    both.keep()
+    found = json.loads((tmp_path / "1.json").read_text())
+    assert (found["kills"], found["seeds"]) == (40, [1, 2])
+    assert sorted(sitting["kills"] for sitting in found["sittings"]) == [0, 17, 23]
+    with pytest.raises(ValueError, match="of seed 2, which is counted already"):
+        Ledger(tmp_path / "1.json", seed=1).add(tmp_path / "2.json")
