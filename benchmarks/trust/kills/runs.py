@@ -67,6 +67,8 @@ class RunWatch:
             if not path.exists() and not more and not finished:
                 tally.fault(f"lost: {path}, with {before} epochs or updates")
         states = [*self.path.glob(f"{CHECKPOINTS}/*.progress"), self.path / "progress.safetensors"]
+        # That of a head which is there was left by a kill between the two: it may go.
+        states = [path for path in states if path.with_suffix(".safetensors") not in heads]
         done = {path: _count_done(path) for path in states if path.exists()}
         for path, now in done.items():
             if now < self.done.get(path, 0):
@@ -74,7 +76,7 @@ class RunWatch:
         self.done = done
         kept = self.path.rglob("[!.]*") if finished else heads
         for path in kept if self.stays else ():
-            if path.is_file() and path not in done:
+            if path.is_file() and path.suffix != ".progress" and path not in done:
                 self.contents.setdefault(path, path.read_bytes())
         tally.add("committed_files_checked_after_kills", len(self.contents) + len(done))
 

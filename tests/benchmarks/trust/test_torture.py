@@ -9,7 +9,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import safetensors.numpy
 
 from benchmarks.trust.kills.extract import Extract
 from benchmarks.trust.kills.launcher import ROOT
@@ -111,6 +113,22 @@ def test_a_run_that_lost_a_head_or_goes_back_is_a_fault(tmp_path: Path) -> None:
     (run / "predictions.csv").write_text("half a tab")
     watch.check(tally)
     assert "other than that of the undisturbed run" in tally.faults[-1]
+
+
+def test_the_state_of_a_head_that_was_saved_already_may_go(tmp_path: Path) -> None:
+    """A kill between the two leaves both; the next run removes the state."""
+    heads = tmp_path / "run" / "checkpoints"
+    heads.mkdir(parents=True)
+    (tmp_path / "undisturbed").mkdir()
+    watch, tally = RunWatch(tmp_path / "run", tmp_path / "undisturbed"), Tally("train")
+    (heads / "seed-0.safetensors").write_bytes(b"a head")
+    about = {"avfuse": json.dumps({"progress": {"history": [1, 2, 3]}})}
+    values = {"weight": np.zeros(3, np.float32)}
+    safetensors.numpy.save_file(values, heads / "seed-0.progress", metadata=about)
+    watch.check(tally)
+    (heads / "seed-0.progress").unlink()
+    watch.check(tally)
+    assert tally.faults == []
 
 
 def test_results_of_another_seed_are_not_added_to(tmp_path: Path) -> None:
