@@ -130,12 +130,12 @@ class Launcher:
 
         One that is just dying has lost its environment, but is still of the last run's session.
         """
-        mark = self._mark.encode()
+        mark, session = self._mark.encode(), [str(self._last or "none yet")]
         return [
             pid
             for pid in _processes()
             if pid != self._process.pid
-            and (_is_marked(pid, mark) or read_status(pid)[3:4] == [str(self._last)])
+            and (_is_marked(pid, mark) or read_status(pid)[3:4] == session)
             and runs(pid)
         ]
 

@@ -14,7 +14,7 @@ import pytest
 import safetensors.numpy
 
 from benchmarks.trust.kills.extract import Extract
-from benchmarks.trust.kills.launcher import ROOT
+from benchmarks.trust.kills.launcher import ROOT, Launcher
 from benchmarks.trust.kills.operation import CacheWatch, draw_moment
 from benchmarks.trust.kills.runs import RunWatch, Sweep, Train
 from benchmarks.trust.kills.tally import Ledger, Tally, upper_bound
@@ -157,3 +157,10 @@ def test_the_counts_of_another_core_are_added_once(tmp_path: Path) -> None:
     assert sorted(sitting["kills"] for sitting in found["sittings"]) == [0, 17, 23]
     with pytest.raises(ValueError, match="of seed 2, which is counted already"):
         Ledger(tmp_path / "1.json", seed=1).add(tmp_path / "2.json")
+
+
+@pytest.mark.slow
+def test_a_launcher_that_began_nothing_has_nothing_to_end() -> None:
+    """The first process of a machine is of session 0, as is nothing of ours."""
+    with Launcher() as launcher:
+        assert launcher.survivors() == []
