@@ -201,9 +201,10 @@ def check_place(path: Path) -> None:
     """
     folder = path.absolute()
     while not folder.is_dir():
-        if os.path.lexists(folder):
+        if not os.path.lexists(folder):
+            folder = folder.parent
+        elif not folder.is_dir():  # asked again: another process may just have made it
             raise CacheWriteError(f"{path} can't be written: {folder} is not a folder")
-        folder = folder.parent
     tried = temporary_path(folder / "place")  # known for one, should it be left
     try:
         tried.mkdir()

@@ -13,6 +13,7 @@ from cache import commit
 from cache.commit import (
     CacheWriteError,
     Writer,
+    check_place,
     find_death,
     is_alive,
     make_folder,
@@ -230,3 +231,17 @@ def test_a_folder_that_takes_the_number_of_one_that_is_gone_is_flushed_too(
         make_folder(tmp_path / "run")
         (tmp_path / "run").rmdir()
     assert flushed.count(tmp_path) == 3
+
+
+def test_a_folder_that_another_process_makes_just_then_is_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = os.path.lexists
+
+    def make_first(path: Path) -> bool:
+        path.mkdir()
+        return there(path)
+
+    monkeypatch.setattr(os.path, "lexists", make_first)
+    check_place(tmp_path / "run")
+    assert (tmp_path / "run").is_dir()
