@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from cache.entries import source
 from pipeline.cli import KEEPING, prepare_process
 
 # Freed memory that a process may keep, where the command line says 1 GiB: two processes of tests,
@@ -161,3 +162,17 @@ def extracted(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     if result.exit_code != 0:
         pytest.fail(result.output)
     return cache
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files that were hashed, one after the other."""
+    found: list[Path] = []
+    real = source.digest_file
+
+    def digest_file(path: Path) -> str:
+        found.append(path)
+        return real(path)
+
+    monkeypatch.setattr(source, "digest_file", digest_file)
+    return found

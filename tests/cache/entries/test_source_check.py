@@ -27,20 +27,6 @@ def cache(tmp_path: Path) -> Path:
     return tmp_path / "cache"
 
 
-@pytest.fixture
-def hashed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The files that were hashed, one after the other."""
-    found: list[Path] = []
-    real = module.digest_file
-
-    def digest_file(path: Path) -> str:
-        found.append(path)
-        return real(path)
-
-    monkeypatch.setattr(module, "digest_file", digest_file)
-    return found
-
-
 def check(video: Path, cache: Path | None = None, *, content: bool = False) -> SourceCheck:
     return SourceCheck(video, cache=cache, clip="a", content=content)
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from cache.entries import source as module
 from pipeline.extract.run import run_extract
 from pipeline.extract.summary import format_summary
 from tests.pipeline.extracting import extract as extract_by_command
@@ -28,20 +27,6 @@ def corpus(tmp_path: Path) -> Corpus:
     made = make_corpus(tmp_path)
     assert made.extract(made.plan()) == made.both(ALL)
     return made
-
-
-@pytest.fixture
-def hashed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The files that were hashed, one after the other."""
-    found: list[Path] = []
-    real = module.digest_file
-
-    def digest_file(path: Path) -> str:
-        found.append(path)
-        return real(path)
-
-    monkeypatch.setattr(module, "digest_file", digest_file)
-    return found
 
 
 def edit(path: Path) -> None:
