@@ -19,6 +19,7 @@ from pipeline.faces.ladder import Ladder, Track
 from pipeline.faces.pyramid import Pyramid
 from pipeline.faces.regions import PLAIN, Look
 from pipeline.faces.scanner import Scanner
+from pipeline.faces.second import own_second
 from pipeline.faces.settings import FaceSettings
 from pipeline.faces.tracks import BoxSource, ClipTracks, TrackArrays, gather_tracks, link, overlap
 from pipeline.media.frames import Frames
@@ -42,6 +43,9 @@ class FaceSearch:
         predictor: places landmarks.
         detector: searches whole frames in place of dlib's HOG detector; then every frame is.
         second: searches the frames in which the first sees no face.
+
+    Attributes:
+        cuts: numbers of the frames with which a shot begins, but for the first.
     """
 
     def __init__(
@@ -57,7 +61,8 @@ class FaceSearch:
         self.full = settings.ladder == "full"
         by_region = self.full and settings.scan == "region"
         self.scanner = Scanner(settings, every_frame=not by_region, detector=detector)
-        self.cuts = CutFinder()
+        self.cut_finder = CutFinder()
+        self.cuts: list[int] = []
         self.active: list[Track] = []
         self.ended: list[Track] = []
         self.before: Frame | None = None
@@ -72,7 +77,8 @@ class FaceSearch:
         """
         pyramid = Pyramid((image.shape[0], image.shape[1]), self.settings.upsample)
         now = Frame(index, seconds, image, 1.0, pyramid)
-        if self.cuts.is_cut(image):
+        if self.cut_finder.is_cut(image):
+            self.cuts.append(index)
             self._cut(now)
         found = self.scanner.scan(now, lost=self._is_lost(now)) or []
         matched = link(
@@ -243,10 +249,12 @@ def track_faces(
         frames: the clip's frames in order; only their geometry is kept.
         settings: the ladder.
         detector: finds faces in whole frames, every one; dlib's HOG detector by default.
-        second: finds faces in the frames where the first doesn't; none by default.
+        second: finds faces in the frames where the first doesn't; by default the one that the
+            settings name, from its package.
         predictor: places landmarks; dlib's five-point predictor by default.
     """
     settings, predictor = settings or FaceSettings(), predictor or FivePointPredictor()
+    second = second or own_second(settings)
     search = FaceSearch(settings, predictor, detector, second)
     times: list[np.ndarray] = []
     size = (0, 0)

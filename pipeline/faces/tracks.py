@@ -56,6 +56,10 @@ class BoxSource(IntEnum):
     TILT = 8
 
 
+# Sources that say a detector itself accepted the face in that very frame.
+SEEN = frozenset(
+    {BoxSource.DETECT, BoxSource.CONTRAST, BoxSource.TILT, BoxSource.SECOND, BoxSource.GIVEN}
+)
 SUREST_LAST = (
     BoxSource.HOLD,
     BoxSource.FOLLOW,
@@ -66,6 +70,15 @@ SUREST_LAST = (
     BoxSource.GIVEN,
     BoxSource.DETECT,
 )
+
+
+def is_seen(rung: np.ndarray) -> np.ndarray:
+    """Say in which rows a detector accepted the face itself, so that nothing was followed there.
+
+    Shapes:
+        ``rung``: of any shape, ``BoxSource``. result: the same, bool.
+    """
+    return np.isin(rung, sorted(SEEN))
 
 
 @dataclass(frozen=True)
