@@ -32,7 +32,7 @@ def chip(image: np.ndarray) -> np.ndarray:
 
     predictor = dlib.shape_predictor(models.pose_predictor_five_point_model_location())
     shape = predictor(image, dlib.rectangle(175, 76, 265, 166))
-    return dlib.get_face_chip(image, shape, 150, 0.25)
+    return np.asarray(dlib.get_face_chip(image, shape, 150, 0.25))
 
 
 def entry(arrays: dict[str, np.ndarray]) -> Entry:
