@@ -49,6 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cache/manifest": CACHE_TOOLS,
     "cache/entries": {*CACHE_TOOLS, "cache/manifest"},
     "cache/sets": {*CACHE_TOOLS, "cache/manifest", "cache/entries"},
+    "cache/persons": {*CACHE_TOOLS, "cache/manifest", "cache/entries", "cache/sets"},
     "cache/packs": {*CACHE_TOOLS, "cache/manifest", "cache/entries", "cache/sets"},
     "cache/upkeep": {*CACHE_TOOLS, "cache/manifest", "cache/entries", "cache/sets", "cache/packs"},
     "extractors": set(),

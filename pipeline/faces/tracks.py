@@ -15,6 +15,7 @@ import numpy as np
 
 from cache.entries.coverage import Coverage
 from cache.entries.entry import Entry
+from pipeline.faces.identity import IdentityArrays
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 BLOCK_FRAMES = 32  # most of what may be a face is gone after a few
@@ -111,11 +112,14 @@ class ClipTracks:
         times: (T,), float64, seconds, of its frames.
         frame_size: (height, width) of a frame in pixels; (0, 0) where there is none.
         tracks: a row per face and frame.
+        identity: embeddings of a few crops of each track, which the entry doesn't hold; None where
+            no recogniser was asked.
     """
 
     times: np.ndarray
     frame_size: tuple[int, int]
     tracks: TrackArrays
+    identity: IdentityArrays | None = None
 
     @property
     def rung(self) -> np.ndarray:
