@@ -211,7 +211,7 @@ def own_person(labels: ClipLabels) -> str | None:
 
 
 def count_flickers(chosen: FaceArrays) -> int:
-    """Count the single frames in which another track is chosen than before and after."""
+    """Count the single frames with another choice, or none, than before and after."""
     before, here, after = chosen.track[:-2], chosen.track[1:-1], chosen.track[2:]
     return int(((before == after) & (before != here)).sum())
 
