@@ -45,7 +45,7 @@ Kind = Literal["faces", "network", "audio", "grid"]
 
 # Bumped by hand when the code of a kind of set starts to yield other numbers for the same settings.
 ALGORITHM_VERSIONS: dict[str, int] = {
-    "faces": 5,
+    "faces": 6,
     "network": 2,
     "spectrogram": 2,
     "logmel": 2,
@@ -213,15 +213,13 @@ def _with_second(
     """Take a second detector whose file is named as asked for."""
     named = [name for name in DETECTORS if name in choices]
     second = settings.faces.second
-    if len(named) > 1 or (named and second not in ("none", named[0], f"{named[0]}-cpu")):
+    if named and settings.faces.ladder == "papers":
+        raise PlanError(f"--weights {named[0]}=...: ladder=papers has no second detector")
+    if len(named) > 1 or (named and second not in ("none", "yunet", named[0], f"{named[0]}-cpu")):
         asked = ", ".join([*named, *({second} - {"none"})])
         raise PlanError(f"one second detector at most; asked for {asked}")
-    if named and second == "none":
-        try:
-            faces = replace(settings.faces, second=DETECTORS[named[0]])
-        except ValueError as error:
-            raise PlanError(f"--weights {named[0]}=...: {error}") from error
-        return replace(settings, faces=faces)
+    if named and second in ("none", "yunet"):
+        return replace(settings, faces=replace(settings.faces, second=DETECTORS[named[0]]))
     return settings
 
 

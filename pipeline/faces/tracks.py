@@ -15,6 +15,7 @@ import numpy as np
 
 from cache.entries.coverage import Coverage
 from cache.entries.entry import Entry
+from pipeline.faces.identity import IdentityArrays
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 BLOCK_FRAMES = 32  # most of what may be a face is gone after a few
@@ -56,6 +57,10 @@ class BoxSource(IntEnum):
     TILT = 8
 
 
+# Sources that say a detector itself accepted the face in that very frame.
+SEEN = frozenset(
+    {BoxSource.DETECT, BoxSource.CONTRAST, BoxSource.TILT, BoxSource.SECOND, BoxSource.GIVEN}
+)
 SUREST_LAST = (
     BoxSource.HOLD,
     BoxSource.FOLLOW,
@@ -66,6 +71,15 @@ SUREST_LAST = (
     BoxSource.GIVEN,
     BoxSource.DETECT,
 )
+
+
+def is_seen(rung: np.ndarray) -> np.ndarray:
+    """Say in which rows a detector accepted the face itself, so that nothing was followed there.
+
+    Shapes:
+        ``rung``: of any shape, ``BoxSource``. result: the same, bool.
+    """
+    return np.isin(rung, sorted(SEEN))
 
 
 @dataclass(frozen=True)
@@ -98,11 +112,14 @@ class ClipTracks:
         times: (T,), float64, seconds, of its frames.
         frame_size: (height, width) of a frame in pixels; (0, 0) where there is none.
         tracks: a row per face and frame.
+        identity: embeddings of a few crops of each track, which the entry doesn't hold; None where
+            no recogniser was asked.
     """
 
     times: np.ndarray
     frame_size: tuple[int, int]
     tracks: TrackArrays
+    identity: IdentityArrays | None = None
 
     @property
     def rung(self) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cache.entries.coverage import WHOLE, Coverage
+from cache.entries.coverage import Coverage
 from cache.entries.entry import Entry, EntryError
 from pipeline.faces.choice import FaceArrays, MisfitError, choose_faces, place_given
 from pipeline.faces.crops import crop_faces
@@ -54,13 +54,13 @@ class Row:
         coverage = self.coverage
         if coverage is None or not coverage.num_frames:
             return self.about
-        sources = coverage.source_names
+        lost = coverage.num_with_face < coverage.num_frames
         tracks = f"{self.num_tracks} track" + ("s" if self.num_tracks != 1 else "")
         parts = [
             f"face in {coverage.num_with_face} of {coverage.num_frames} frames "
             f"({coverage.num_with_face / coverage.num_frames:.1%})",
-            ", ".join(f"{source} {coverage.rungs[source]}" for source in sources),
-            *([f"longest gap {coverage.longest_gap_seconds:.2f} s"] if WHOLE in sources else []),
+            coverage.describe_sources() if coverage.num_with_face else "",
+            *([f"longest gap {coverage.longest_gap_seconds:.2f} s"] if lost else []),
             tracks,
             self.about,
         ]

@@ -109,7 +109,9 @@ def _recall(
             "second": "mmod-cpu" if second == "mmod" and not has_cuda() else second,
         }
         settings["network"] = own
-        if faces.spec.weights is not None:
+        # A detector's file that is gone is looked for in its package; the key tells another one.
+        file = Path(str(faces.provenance.get("weights", "")))
+        if second in weights or file.is_file():
             choices[second] = _weights(second, faces.provenance, weights)
     if spec.weights is not None:
         choices[spec.name] = _weights(spec.name, provenance, weights)

@@ -128,9 +128,10 @@ def test_the_papers_ladder_asks_no_second_detector() -> None:
 # ---- bounds and settings
 
 
-def test_the_papers_ladder_with_a_second_detector_is_refused() -> None:
-    with pytest.raises(ValueError, match="has no second detector, got second=yunet"):
-        FaceSettings(ladder="papers", second="yunet")
+def test_the_papers_ladder_has_no_second_detector() -> None:
+    assert FaceSettings(ladder="papers").second == "none"
+    with pytest.raises(ValueError, match="has no second detector, got second=mmod"):
+        FaceSettings(ladder="papers", second="mmod")
 
 
 def test_kept_frames_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
