@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.faces.crops import MEAN_SHAPE, fit_similarity
 from pipeline.faces.detect import LandmarkPredictor
 from pipeline.faces.regions import PLAIN, Look, raise_contrast
-from pipeline.faces.tracks import Box
+from pipeline.faces.tracks import Box, TrackArrays
 
 PATCH_SIZE = 200  # pixels of the box in the patch on which steadiness is measured
 PATCH_MARGIN = 0.6
@@ -110,6 +110,12 @@ def are_upright(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
     off = np.abs(points - upright_landmarks(boxes)).max((-2, -1), initial=0.0)
     upright: np.ndarray = off < 1e-3 * side  # boxes are rounded to float32 when they are stored
     return upright
+
+
+def count_upright(tracks: TrackArrays) -> int:
+    """Count the frames with faces of which none has landmarks that agree with its box."""
+    upright = are_upright(tracks.box, tracks.landmarks)
+    return len(np.setdiff1d(tracks.frame[upright], tracks.frame[~upright]))
 
 
 def _predict_turned(

@@ -9,8 +9,15 @@ import pytest
 
 from pipeline.faces.crops import MEAN_SHAPE, fit_similarity
 from pipeline.faces.detect import FivePointPredictor, HogDetector
-from pipeline.faces.landmarks import are_upright, place_landmarks, unsteadiness, upright_landmarks
+from pipeline.faces.landmarks import (
+    are_upright,
+    count_upright,
+    place_landmarks,
+    unsteadiness,
+    upright_landmarks,
+)
 from pipeline.faces.regions import Look
+from pipeline.faces.tracks import TrackArrays
 from pipeline.media.frames import VideoReader
 from tests.pipeline.scenes import background, place, true_box
 
@@ -113,6 +120,14 @@ def test_upright_landmarks_are_those_of_an_average_face_in_the_middle_of_the_box
     stored = boxes.astype(np.float32)
     assert are_upright(stored, upright_landmarks(boxes)).all()
     assert are_upright(np.zeros((0, 4)), np.zeros((0, 5, 2))).shape == (0,)
+
+
+def test_a_frame_counts_as_upright_where_every_face_of_it_is() -> None:
+    frame, box = np.array([2, 3, 3, 5, 5]), np.tile(BOX, (5, 1))
+    points = upright_landmarks(box)
+    points[[1, 3]] += 7  # a face of frame 3 and one of frame 5 have their own landmarks
+    rest = np.zeros(5, np.int32)
+    assert count_upright(TrackArrays(frame, rest, box, points, rest, rest)) == 1
 
 
 @pytest.mark.parametrize("tilt", [-18, 0, 18])
