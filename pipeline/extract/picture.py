@@ -24,6 +24,7 @@ from pipeline.extract.plan import PlannedSet
 from pipeline.faces.choice import FaceArrays, choose_faces, place_given
 from pipeline.faces.crops import crop_faces
 from pipeline.faces.detect import FivePointPredictor
+from pipeline.faces.landmarks import are_upright, count_upright
 from pipeline.faces.overrides import OVERRIDES, Override, digest_overrides
 from pipeline.faces.search import track_faces
 from pipeline.faces.settings import CropSettings
@@ -63,7 +64,7 @@ def extract_faces(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
         "problems": list(missing),
     }
     missing += _without_face(found.rung)
-    coverage = measure_coverage(found.rung, found.times)
+    coverage = measure_coverage(found.rung, found.times, upright=count_upright(found.tracks))
     facts = _facts(coverage, reader.notes)
     arrays = found.arrays()
     with ExitStack() as stack:
@@ -124,7 +125,8 @@ def _embed(job: Job, todo: Sequence[PlannedSet], entry: Entry) -> dict[str, SetR
         use_detector(settings.faces)
         networks = [use_network(planned, plan) for planned in todo]
     missing = [*entry.attributes["problems"], *_without_face(faces.rung)]
-    coverage = measure_coverage(faces.rung, faces.times)
+    upright = int(are_upright(faces.box, faces.landmarks).sum())
+    coverage = measure_coverage(faces.rung, faces.times, upright=upright)
     notes = entry.attributes.get("notes", ())
     facts = _facts(coverage, notes)
     if overrides:

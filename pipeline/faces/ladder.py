@@ -209,7 +209,10 @@ class Ladder:
         look = track.look
         if look == PLAIN and self.settings.ladder == "full" and is_dark(_inside(now.image, place)):
             look = Look(contrast=True)
-        points = place_landmarks(self.predictor, now.image, place, look)
+        if self.settings.ladder == "papers":
+            points = self.predictor.predict(now.image, place)
+        else:
+            points = place_landmarks(self.predictor, now.image, place, look)
         track.last = Sighting(now.index, 0, box, points / np.float32(now.scale), score, source)
         track.rows[now.index] = track.last
         if self.gallery:
