@@ -108,6 +108,8 @@ class FaceSearch:
                 self.active.remove(track)
                 self.ended.append(track)
         self._merge(index)
+        if self.gallery and lost:
+            self.gallery.relieve([track.kept for track in self._faces(self.ended)])
         if self.full:
             self._forget(now, lost)
             self._keep(now)
@@ -122,15 +124,17 @@ class FaceSearch:
             track.is_face and now.seconds - track.seen_at <= LOST_SECONDS for track in self.active
         )
 
-    def finish(self, num_frames: int) -> tuple[TrackArrays, IdentityArrays | None]:
+    def finish(self) -> tuple[TrackArrays, IdentityArrays | None]:
         """Return all faces, their tracks numbered in order of appearance, and their identities."""
-        tracks = [track for track in self.ended + self.active if not self.full or track.is_face]
+        tracks = self._faces(self.ended + self.active)
         tracks.sort(key=lambda track: min(track.rows))
-        identity = None
-        if self.gallery:
-            kept = [(track.rows, track.crops) for track in tracks]
-            identity = self.gallery.finish(kept, num_frames)
+        kept = [track.kept for track in tracks]
+        identity = self.gallery.finish(kept) if self.gallery else None
         return gather_tracks([track.rows for track in tracks]), identity
+
+    def _faces(self, tracks: Sequence[Track]) -> list[Track]:
+        """Return the tracks that are faces: on the papers' ladder all."""
+        return [track for track in tracks if not self.full or track.is_face]
 
     def _ask_second(self, now: Frame) -> None:
         """Let the second detector look, where the first sees no face."""
@@ -205,9 +209,6 @@ class FaceSearch:
                 for track in self.ended
                 if track.is_face or now.seconds - track.seen_at < FORGET_SECONDS
             ]
-            if self.gallery:
-                kept = [(track.rows, track.crops) for track in self.ended if track.is_face]
-                self.gallery.relieve(kept, now.index + 1)
 
     def _continues(self, track: Track, other: Track) -> bool:
         """Say whether a new track is a face that was lost a moment ago."""
@@ -280,7 +281,7 @@ def track_faces(
             search.add(index, float(seconds), image)
             index += 1
     all_times = np.concatenate(times) if times else np.zeros(0, np.float64)
-    tracks, identity = search.finish(index)
+    tracks, identity = search.finish()
     return ClipTracks(all_times, size, tracks, identity)
 
 
