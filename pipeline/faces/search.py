@@ -17,6 +17,7 @@ from pipeline.faces.detect import Detection, Detector, FivePointPredictor, Landm
 from pipeline.faces.frame import CutFinder, Frame, shrink
 from pipeline.faces.gallery import Gallery
 from pipeline.faces.identity import IdentityArrays, Recogniser
+from pipeline.faces.joining import one_person_one_track
 from pipeline.faces.ladder import Ladder, Track
 from pipeline.faces.pyramid import Pyramid
 from pipeline.faces.regions import PLAIN, Look
@@ -282,7 +283,8 @@ def track_faces(
             index += 1
     all_times = np.concatenate(times) if times else np.zeros(0, np.float64)
     tracks, identity = search.finish()
-    return ClipTracks(all_times, size, tracks, identity)
+    found = ClipTracks(all_times, size, tracks, identity)
+    return one_person_one_track(found, search.cuts, settings)
 
 
 def find_faces(
@@ -300,4 +302,4 @@ def find_faces(
     """
     settings = settings or FaceSettings()
     found = track_faces(frames, settings, detector=detector, second=second, predictor=predictor)
-    return choose_faces(found, settings.policy)
+    return choose_faces(found, settings.policy, switch_seconds=settings.switch_seconds)
