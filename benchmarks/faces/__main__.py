@@ -29,8 +29,11 @@ from benchmarks.faces.metrics import Counts, add_up, measure
 from benchmarks.faces.plain import FILE, Plain, read_plain
 from benchmarks.faces.variants import AS_IS, VARIANTS, Variant
 from benchmarks.machine import describe_machine, write_result
+from cache.digest import digest_file
 from cache.settings import parse_overrides, settings_from
 from pipeline.faces.choice import choose_faces
+from pipeline.faces.identity import Recogniser
+from pipeline.faces.recogniser import find_recogniser, load_recogniser
 from pipeline.faces.search import track_faces
 from pipeline.faces.settings import FaceSettings
 from pipeline.faces.tracks import BoxSource, is_seen
@@ -78,11 +81,16 @@ class Measured:
 
 
 def run(
-    path: Path, labels: ClipLabels, settings: FaceSettings, variant: Variant, plain: Plain | None
+    path: Path,
+    labels: ClipLabels,
+    settings: FaceSettings,
+    variant: Variant,
+    plain: Plain | None,
+    recogniser: Recogniser | None,
 ) -> Measured:
-    """Find the faces of one clip and measure them."""
+    """Find the faces of one clip as ``avfuse extract`` does, and measure them."""
     started = time.process_time()
-    found = track_faces(variant.frames(VideoReader(path)), settings)
+    found = track_faces(variant.frames(VideoReader(path)), settings, recogniser=recogniser)
     seconds = time.process_time() - started
     chosen = choose_faces(found, settings.policy)
     counts = measure(found, chosen, variant.labels(labels))
@@ -152,10 +160,11 @@ def show(name: str, values: dict[str, Any]) -> str:
     help="File of the detectors' own counts; a new one times dlib in turn with the search.",
 )
 @click.option("--variant", type=click.Choice(list(VARIANTS)), help="The clips in another picture.")
+@click.option("--identity/--no-identity", default=True, help="Embed faces, and join tracks by it.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON with every figure.")
 def main(
     clips: tuple[str, ...], data: Path, overrides: tuple[str, ...], faults: bool, plain: Path,
-    variant: str | None, output: Path | None,
+    variant: str | None, identity: bool, output: Path | None,
 ) -> None:  # fmt: skip
     """Measure the faces found in the labelled clips."""
     cv2.setNumThreads(1)
@@ -170,12 +179,15 @@ def main(
     }
     if not labels:
         raise click.BadParameter(f"no labels of {', '.join(clips)}", param_hint="CLIPS")
+    model = find_recogniser()
+    recogniser = load_recogniser(model, digest_file(model)) if identity else None
     measured: dict[str, Measured] = {}
     click.echo(HEADER)
     for name, value in labels.items():
         path = data / "clips" / name
         beside = None if variant else read_plain(name, path, plain)
-        measured[name] = run(path, value, settings, VARIANTS.get(variant or "", AS_IS), beside)
+        picture = VARIANTS[variant] if variant else AS_IS
+        measured[name] = run(path, value, settings, picture, beside, recogniser)
         click.echo(show(name, figures([measured[name]])))
         for fault in measured[name].faults if faults else ():
             click.echo(f"    {fault}")
@@ -187,6 +199,7 @@ def main(
             "machine": describe_machine(),
             "settings": list(overrides),
             "variant": variant,
+            "identity": identity,
             "all": total,
             "clips": rows,
         }
