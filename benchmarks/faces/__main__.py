@@ -92,7 +92,7 @@ def run(
     started = time.process_time()
     found = track_faces(variant.frames(VideoReader(path)), settings, recogniser=recogniser)
     seconds = time.process_time() - started
-    chosen = choose_faces(found, settings.policy)
+    chosen = choose_faces(found, settings.policy, switch_seconds=settings.switch_seconds)
     counts = measure(found, chosen, variant.labels(labels))
     seen = np.unique(found.tracks.frame[is_seen(found.tracks.rung)])
     with_face = int((found.rung != BoxSource.WHOLE).sum())
