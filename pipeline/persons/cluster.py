@@ -19,6 +19,7 @@ from scipy.sparse.csgraph import connected_components
 
 BLOCK_ROWS = 128  # of the distances that are held at once
 _SLACK = 1e-3  # of squared distances in float32: the exact ones decide
+_ROUNDING = 1e-9  # of squared distances in float64, which differ from row to row of a product
 
 
 @dataclass(frozen=True)
@@ -179,41 +180,83 @@ def _components(groups: Groups, limit: float) -> Iterator[np.ndarray]:
 
 def _chain(groups: Groups, members: np.ndarray, limit: float) -> Iterator[tuple[int, int]]:
     """Yield the merges among some groups, the smaller number first, which keeps its name."""
-    count, mean, square = (part[members] for part in (groups.count, groups.mean, groups.square))
-    team, known = groups.team[members], groups.known[members]
-    apart = {one: set(groups.apart.get(one, ())) for one in team.tolist()}
-    active = np.flatnonzero(count > 0)
+    pool = _Pool(groups, members[groups.count[members] > 0])
     chain: list[tuple[int, float]] = []  # a group, and its distance from the one before it
-    while len(active):
+    while pool.name:
         if not chain:
-            chain.append((int(active[0]), np.inf))
+            chain.append((pool.name[0], np.inf))
         tip, reached = chain[-1]
-        squared = square[tip] + square[active] - 2 * (mean[active] @ mean[tip])
-        squared[(active == tip) | _are_known_as_two(known[active], known[tip])] = np.inf
-        if others := apart[int(team[tip])]:
-            squared[np.isin(team[active], list(others))] = np.inf
-        nearest = int(squared.argmin())
-        if len(chain) > 1 and squared[nearest] >= reached:  # they are each other's nearest
+        nearest, squared = pool.find_nearest(tip)
+        if len(chain) > 1 and squared >= reached - _ROUNDING:  # they are each other's nearest
             one, other = sorted((chain.pop()[0], chain.pop()[0]))
-            both = count[one] + count[other]
-            mean[one] = (mean[one] * count[one] + mean[other] * count[other]) / both
-            square[one] = (square[one] * count[one] + square[other] * count[other]) / both
-            count[one] = both
-            active = active[active != other]
-            stays, goes = int(team[one]), int(team[other])
-            if stays != goes:
-                mine = np.isin(team, (stays, goes))
-                team[mine], known[mine] = stays, max(known[one], known[other])
-                for third in apart.pop(goes):
-                    if third in apart:
-                        apart[third].discard(goes)
-                        apart[third].add(stays)
-                    apart[stays].add(third)
-                if np.count_nonzero(mine[active]) > 1:  # pairs elsewhere may be forbidden now
-                    chain.clear()
-            yield int(members[one]), int(members[other])
-        elif squared[nearest] > limit:  # what is merged later comes no nearer than its parts
-            active = active[active != tip]
+            if pool.merge(one, other):
+                chain.clear()
+            yield one, other
+        elif squared > limit:  # what is merged later comes no nearer than its parts
+            pool.drop(tip)
             chain.pop()
         else:
-            chain.append((int(active[nearest]), float(squared[nearest])))
+            chain.append((nearest, squared))
+
+
+class _Pool:
+    """Groups that may still be merged, in the first rows of arrays that shrink with them."""
+
+    def __init__(self, groups: Groups, members: np.ndarray) -> None:
+        self.count, self.mean, self.square, self.team, self.known = (
+            part[members].copy()
+            for part in (groups.count, groups.mean, groups.square, groups.team, groups.known)
+        )
+        self.name: list[int] = members.tolist()
+        self.row = {name: row for row, name in enumerate(self.name)}
+        self.team_names: dict[int, set[int]] = {}
+        for name, team in zip(self.name, self.team.tolist(), strict=True):
+            self.team_names.setdefault(team, set()).add(name)
+        self.apart = {team: set(groups.apart.get(team, ())) for team in self.team_names}
+        self.any_known = bool((self.known >= 0).any())
+
+    def find_nearest(self, name: int) -> tuple[int, float]:
+        """Return the nearest group that one may be merged with, and the squared distance."""
+        row, num = self.row[name], len(self.name)
+        squared = self.square[:num] + self.square[row] - 2 * (self.mean[:num] @ self.mean[row])
+        squared[row] = np.inf
+        if self.any_known:
+            squared[_are_known_as_two(self.known[:num], self.known[row])] = np.inf
+        for team in self.apart[int(self.team[row])]:
+            for other in self.team_names.get(team, ()):
+                squared[self.row[other]] = np.inf
+        nearest = int(squared.argmin())
+        return self.name[nearest], float(squared[nearest])
+
+    def merge(self, one: int, other: int) -> bool:
+        """Merge a group into another; say whether that forbids merges of a third."""
+        at, gone = self.row[one], self.row[other]
+        both = self.count[at] + self.count[gone]
+        for values in (self.mean, self.square):
+            values[at] = (values[at] * self.count[at] + values[gone] * self.count[gone]) / both
+        self.count[at] = both
+        stays, goes = int(self.team[at]), int(self.team[gone])
+        known = max(self.known[at], self.known[gone])
+        self.drop(other)
+        if stays == goes:
+            return False
+        self.team_names[stays] |= self.team_names.pop(goes)
+        for name in self.team_names[stays]:
+            self.team[self.row[name]], self.known[self.row[name]] = stays, known
+        for third in self.apart.pop(goes):
+            if third in self.apart:
+                self.apart[third].discard(goes)
+                self.apart[third].add(stays)
+            self.apart[stays].add(third)
+        return len(self.team_names[stays]) > 1
+
+    def drop(self, name: int) -> None:
+        """Take a group out; the last one gets its row."""
+        row, last = self.row.pop(name), len(self.name) - 1
+        self.team_names[int(self.team[row])].discard(name)
+        for values in (self.count, self.mean, self.square, self.team, self.known):
+            values[row] = values[last]
+        moved = self.name.pop()
+        if moved != name:
+            self.name[row] = moved
+            self.row[moved] = row

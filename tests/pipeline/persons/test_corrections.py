@@ -16,13 +16,13 @@ HEADER = "action,clip,track,person,other_clip,other_track\n"
 
 @pytest.fixture
 def clips(tmp_path: Path) -> list[Clip]:
-    """A in a and b, B in b, c and d; d has two tracks of B one after the other."""
+    """A in a and b, B in b, c (less like the others) and d, where it is two tracks."""
     return write_corpus(
         tmp_path,
         {
             "a": [Seen("A")],
             "b": [Seen("A"), Seen("B")],
-            "c": [Seen("B")],
+            "c": [Seen("B", away=0.2)],
             "d": [Seen("B", range(10)), Seen("B", range(10, 20)), Seen("C", crops=0)],
         },
     )
