@@ -44,19 +44,24 @@ MOST_NAMED = 5  # clips in a line
 @options.JSON
 @ends_by_signal("Run the same command again; the table that was there is unchanged.")
 def persons(
-    manifest: Path, name: str, cache: Path, corrections: Path | None, out: Path | None, as_json: bool
+    manifest: Path,
+    name: str,
+    cache: Path,
+    corrections: Path | None,
+    out: Path | None,
+    as_json: bool,
 ) -> None:
     """Find the persons of MANIFEST's clips by their faces and propose each clip's speaker.
 
     The tracks of all clips are clustered by the identity embeddings that extract made beside the
-    faces, strictly: who is doubtful stays two persons, listed first. The table is CACHE/persons.json:
-    --folds speaker:K of train and sweep, doctor, and the policies person=NAME and other use it.
-    SET names the set of embeddings where the cache has several, such as identity-3fa9.
+    faces, strictly: who is doubtful stays two persons, listed first. The table is
+    CACHE/persons.json: --folds speaker:K of train and sweep, doctor, and the policies person=NAME
+    and other use it. SET names the set of embeddings where the cache has several.
 
-    --corrections is a table with the columns action,clip,track,person,other_clip,other_track; tracks
-    have the numbers of the contact sheets. name: the person on this track is called PERSON, also
-    where several rows say so; move: this track is PERSON's, or nobody's (none); merge, split: this
-    track and the other are one person, or two. Rows name tracks, so they hold when clips are added.
+    --corrections is a table action,clip,track,person,other_clip,other_track; tracks have the
+    numbers of the contact sheets. name: the person on this track is called PERSON, also where
+    several rows say so; move: this track is PERSON's, or nobody's (none); merge, split: this track
+    and the other are one person, or two. Rows name tracks, so they hold when clips are added.
 
     Exit code 0: done; 1: some clips couldn't be used, named with the reason; 2: wrong use.
     """
@@ -69,15 +74,16 @@ def persons(
         from pipeline.persons.find import find_persons  # these load dlib and OpenCV
         from pipeline.persons.gather import find_sets
 
+        sets = find_sets(cache, name)
         with Progress("clips") as progress:
-            found = find_persons(table.clips, find_sets(cache, name), corrections, progress.show)
+            found = find_persons(table.clips, sets, corrections, progress.show)
         written = [write_persons(cache, found.persons)]
         unseen: dict[str, str] = {}
         if out is not None:
             from pipeline.persons.sheets import write_sheets
 
             with Progress("persons") as progress:
-                made = write_sheets(table, found, cache, out, progress.show)
+                made = write_sheets(table, found, sets, out, progress.show)
             written += made.files
             unseen = made.unseen
     # Every error of manifests, caches, sets and corrections is a ValueError.
