@@ -99,6 +99,21 @@ class ClipSpeaker(JsonFields):
         _check_confidence(self.confidence)
 
 
+@dataclass(frozen=True, slots=True)
+class DoubtfulPair(JsonFields):
+    """Two persons who may be one: too far apart to be merged, too near to be sure.
+
+    Args:
+        one: name of one person.
+        other: name of the other.
+        distance: of their embeddings.
+    """
+
+    one: str
+    other: str
+    distance: float
+
+
 @dataclass(frozen=True)
 class Persons(JsonFields):
     """The persons of a corpus.
@@ -108,15 +123,17 @@ class Persons(JsonFields):
             ``identity-0123456789abcdef``.
         persons: the persons; no track is of two, and none without a track is listed.
         clips: clip to its proposed speaker; every clip of a track is among them.
+        doubtful: pairs of persons who may be one, the nearest first.
 
     Raises:
         ValueError: ``set`` is no folder of a set, a name or a track stands twice, a speaker is
-            not seen in the clip, or a person's clip is missing.
+            not seen in the clip, a person's clip is missing, or a pair names nobody.
     """
 
     set: str
     persons: tuple[Person, ...]
     clips: Mapping[str, ClipSpeaker]
+    doubtful: tuple[DoubtfulPair, ...] = ()
 
     def __post_init__(self) -> None:
         if not _SET_FOLDER.fullmatch(self.set):
@@ -132,6 +149,9 @@ class Persons(JsonFields):
         for clip, row in self.clips.items():
             if row.speaker is not None and row.speaker not in self.in_clip(clip).values():
                 raise ValueError(f"clip {clip}: its speaker {row.speaker!r} is not seen in it")
+        for pair in self.doubtful:
+            if not {pair.one, pair.other} <= self.by_name.keys() or pair.one == pair.other:
+                raise ValueError(f"{pair.one!r} and {pair.other!r} are not two of the persons")
 
     @functools.cached_property
     def by_name(self) -> Mapping[str, Person]:
@@ -211,12 +231,12 @@ def write_persons(cache: Path, persons: Persons) -> Path:
 
 
 def find_stale_persons(cache: Path, persons: Persons, clips: Iterable[str]) -> dict[str, str]:
-    """Find the clips whose rows were made from an entry that is no longer there.
+    """Find the clips whose rows were not made from the entries that are there now.
 
     Args:
         cache: the cache's folder.
         persons: its table.
-        clips: the clips to look at; those without a row are left out.
+        clips: the clips to look at; those with neither row nor entry are left out.
 
     Returns:
         Clip to the reason.
@@ -224,20 +244,21 @@ def find_stale_persons(cache: Path, persons: Persons, clips: Iterable[str]) -> d
     Raises:
         OSError: an entry can't be read.
     """
-    rows = {clip: persons.clips[clip] for clip in clips if clip in persons.clips}
     try:
         made_from = FeatureSet.open(cache / persons.set)
     except SetError as error:
-        return dict.fromkeys(rows, str(error))
+        return {clip: str(error) for clip in clips if clip in persons.clips}
     stale = {}
-    for clip, row in rows.items():
+    for clip in clips:
+        row = persons.clips.get(clip)
         try:
             header = made_from.read_headers([clip]).get(clip)
         except EntryError as error:
             stale[clip] = str(error)
             continue
-        if header is None or header.identity != row.identity:
-            what = "made again" if header else "removed"
+        stated, there = row.identity if row else None, header.identity if header else None
+        if stated != there:
+            what = "made again" if row and header else "added" if header else "removed"
             stale[clip] = f"its entry in {persons.set} was {what} since"
     return stale
 

@@ -67,7 +67,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline/exchange": {"cache", "pipeline/index", "pipeline/extract"},
     "pipeline/inspect": {"cache", "pipeline/extract", *STAGE_ONE},
     "pipeline/predict": {"cache", *NETWORKS, "pipeline/extract", *STAGE_ONE},
-    "pipeline/align_stills": {"pipeline/faces"},
+    "pipeline/align_stills": {"pipeline/faces", "pipeline/media"},
     "pipeline/commands": {"cache", *NETWORKS, "pipeline"},
     "trainer/settings": {"cache"},
     "trainer/wording": set(),

@@ -80,13 +80,16 @@ class Coverage(_Frames, JsonFields):
             reports store it under this name.
         longest_gap_seconds: from the first frame of the longest stretch without a face to the first
             frame with one again; to the last frame at the end of the clip.
+        upright: frames whose face is cropped upright, because its landmarks don't agree with its
+            box; 0 in entries that were made before such crops were.
     """
 
     rungs: Mapping[str, int]
     longest_gap_seconds: float
+    upright: int = 0
 
     def __post_init__(self) -> None:
-        if min([self.longest_gap_seconds, *self.rungs.values()]) < 0:
+        if min([self.longest_gap_seconds, self.upright, *self.rungs.values()]) < 0:
             raise ValueError("coverage states a negative number")
 
 
@@ -100,6 +103,7 @@ class CorpusCoverage(_Frames):
         longest_gap_seconds: of the clip with the longest stretch without a face.
         longest_gap_clip: that clip; None where every frame has a face.
         without_face: clips that have frames, and a face in none.
+        upright: frames of all clips whose face is cropped upright; see ``Coverage``.
     """
 
     clips: int
@@ -107,6 +111,7 @@ class CorpusCoverage(_Frames):
     longest_gap_seconds: float
     longest_gap_clip: str | None
     without_face: tuple[str, ...]
+    upright: int = 0
 
     def to_json(self) -> dict[str, JSON]:
         """Return the fields, and what follows from them, ready for JSON."""
@@ -117,6 +122,7 @@ class CorpusCoverage(_Frames):
             "longest_gap_seconds": self.longest_gap_seconds,
             "longest_gap_clip": self.longest_gap_clip,
             "clips_without_face": list(self.without_face),
+            "upright": self.upright,
         }
 
 
@@ -149,6 +155,7 @@ def add_coverage(clips: Mapping[str, Coverage]) -> CorpusCoverage:
         without_face=tuple(
             sorted(clip for clip, one in clips.items() if one.num_frames and not one.num_with_face)
         ),
+        upright=sum(coverage.upright for coverage in clips.values()),
     )
 
 
@@ -162,6 +169,8 @@ def describe_coverage(corpus: CorpusCoverage) -> str:
     )
     if corpus.num_with_face:
         line += f": {corpus.describe_sources()}"
+    if corpus.upright:
+        line += f"; {corpus.upright:,} cropped upright (their landmarks don't agree with the box)"
     if corpus.longest_gap_clip is not None:
         line += f"; longest gap {corpus.longest_gap_seconds:.2f} s, in {corpus.longest_gap_clip}"
     if corpus.without_face:

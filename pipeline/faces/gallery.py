@@ -2,7 +2,8 @@
 
 Only frames in which a detector accepted the face are looked at, and only every few of them. A
 track's crops are spread over its time: the best of each stretch of it is kept, and stretches grow
-with the track. Which of them are embedded is decided when the clip is done.
+with the track. How many of them are embedded its length decides, so that the recogniser takes less
+than a tenth of the search's time.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from pipeline.faces.settings import CropSettings
 from pipeline.faces.tracks import SEEN, Box, Sighting, TrackRows, overlap
 
 CHIP = CropSettings(size=CHIP_SIZE, extend=0.5)  # as dlib's recogniser was trained: padding 0.25
-OFFER_EVERY = 4  # frames
+OFFER_EVERY = 5  # frames
 MOST_CROPS = 4  # of a track
 STRETCH_SECONDS = 1.0  # of a track's time that one crop stands for, at first
-FRAMES_PER_CROP = 30  # of the clip; one crop of every track is embedded in any case
+FRAMES_PER_CROP = 30  # of a track; one crop of it is embedded in any case
 KEPT_CROPS = 500  # of tracks that ended, 34 MB; then theirs are embedded before the clip is done
 SAME_PLACE = 0.5  # overlap of a crop's box and its track's in that frame: it is still the track's
 
@@ -40,11 +41,6 @@ class Crop:
     worth: float
     chip: np.ndarray | None
     embedding: np.ndarray | None = None
-
-    @property
-    def done(self) -> bool:
-        """Whether it is embedded."""
-        return self.embedding is not None
 
 
 @dataclass
@@ -71,11 +67,11 @@ class TrackCrops:
             self.add(crop)
 
 
-Kept: TypeAlias = tuple[TrackRows, TrackCrops]
+Kept: TypeAlias = tuple[TrackRows, TrackCrops]  # a track that is a face
 
 
 class Gallery:
-    """Crops of all tracks of a clip, on their way to embeddings.
+    """Crops of a clip's tracks on their way to embeddings.
 
     Args:
         recogniser: embeds them.
@@ -83,7 +79,6 @@ class Gallery:
 
     def __init__(self, recogniser: Recogniser) -> None:
         self.recogniser = recogniser
-        self._embedded = 0
 
     def offer(self, crops: TrackCrops, row: Sighting, now: Frame) -> None:
         """Cut a track's face out of a frame if it is time to, and keep it if it is good.
@@ -103,27 +98,16 @@ class Gallery:
         worth = sharpness * (1 + measure_frontality(row.landmarks))
         crops.add(Crop(row.frame, now.seconds, row.box, sharpness, worth, chip))
 
-    def relieve(self, ended: Sequence[Kept], num_frames: int) -> None:
-        """Embed the crops of tracks that ended once they are many, so that memory is bounded.
+    def relieve(self, ended: Sequence[Kept]) -> None:
+        """Embed the crops of tracks that ended once they are many, so that memory is bounded."""
+        if sum(crop.chip is not None for _, c in ended for crop in c.best.values()) > KEPT_CROPS:
+            self._embed(ended)
 
-        Args:
-            ended: tracks that are faces.
-            num_frames: of the clip, up to now.
-        """
-        waiting = [kept for kept in ended if any(not c.done for c in kept[1].best.values())]
-        if sum(len(crops.best) for _, crops in waiting) > KEPT_CROPS:
-            self._embed(waiting, num_frames)
-
-    def finish(self, tracks: Sequence[Kept], num_frames: int) -> IdentityArrays:
-        """Embed what is left and return all embeddings, tracks numbered as they come.
-
-        Args:
-            tracks: every track that is a face.
-            num_frames: of the clip.
-        """
+    def finish(self, tracks: Sequence[Kept]) -> IdentityArrays:
+        """Embed what is left and return all embeddings, tracks numbered as they come."""
         for rows, crops in tracks:
             crops.best = {at: crop for at, crop in crops.best.items() if _is_of(crop, rows)}
-        self._embed(tracks, num_frames)
+        self._embed(tracks)
         found = [(crop, n) for n, (_, crops) in enumerate(tracks) for crop in crops.best.values()]
         found.sort(key=lambda item: (item[0].frame, item[1]))
         _, first, row = np.unique(
@@ -140,28 +124,17 @@ class Gallery:
             ),
         )
 
-    def _embed(self, tracks: Sequence[Kept], num_frames: int) -> None:
-        """Embed the best crop of every track, and more of long ones as the clip's length allows.
-
-        The others are dropped.
-        """
-        places: list[tuple[float, int, Crop]] = []
-        for number, (rows, crops) in enumerate(tracks):
-            best = sorted(crops.best.values(), key=_rank, reverse=True)
-            shares = [np.inf, *(len(rows) / place for place in range(2, len(best) + 1))]
-            places += [(-share, number, crop) for share, crop in zip(shares, best, strict=False)]
-        places.sort(key=lambda place: place[:2])
-        firsts = sum(place[0] == -np.inf for place in places)
-        del places[max(firsts, num_frames // FRAMES_PER_CROP - self._embedded) :]
-        wanted = [crop for _, _, crop in places]
-        new = [crop for crop in wanted if not crop.done]
-        chips = np.array([crop.chip for crop in new], np.uint8)
-        chips = chips.reshape(-1, CHIP_SIZE, CHIP_SIZE, 3)
-        for crop, embedding in zip(new, self.recogniser.embed(chips), strict=True):
-            crop.embedding, crop.chip = embedding, None
-        self._embedded += len(new)
-        for _, crops in tracks:
-            crops.best = {at: crop for at, crop in crops.best.items() if crop.done}
+    def _embed(self, tracks: Sequence[Kept]) -> None:
+        """Embed the best crops of every track, as many as its length allows; drop the others."""
+        for rows, crops in tracks:
+            most = max(1, len(rows) // FRAMES_PER_CROP)
+            best = sorted(crops.best.items(), key=lambda item: _rank(item[1]))[-most:]
+            crops.best = dict(best)
+            new = [crop for crop in crops.best.values() if crop.chip is not None]
+            chips = np.array([crop.chip for crop in new], np.uint8)
+            found = self.recogniser.embed(chips.reshape(-1, CHIP_SIZE, CHIP_SIZE, 3))
+            for crop, embedding in zip(new, found, strict=True):
+                crop.embedding, crop.chip = embedding, None
 
 
 def cut_chip(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
@@ -202,7 +175,7 @@ def measure_frontality(landmarks: np.ndarray) -> float:
 
 
 def _rank(crop: Crop) -> tuple[bool, float, int]:
-    return crop.done, crop.worth, -crop.frame
+    return crop.chip is None, crop.worth, -crop.frame
 
 
 def _is_of(crop: Crop, rows: TrackRows) -> bool:

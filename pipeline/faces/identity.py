@@ -7,14 +7,10 @@ while faces are searched and kept as the set ``identity`` beside ``faces``.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from functools import lru_cache
-from pathlib import Path
 from typing import Protocol
 
-import dlib
 import numpy as np
 
-from cache.digest import digest_file
 from cache.entries.entry import Entry
 
 CHIP_SIZE = 150  # pixels, of the crops that dlib's recogniser was trained on
@@ -81,69 +77,6 @@ class Recogniser(Protocol):
             ``chips``: (N, 150, 150, 3), uint8, RGB, aligned as ``dlib.get_face_chip`` does.
             result: (N, 128), float32.
         """
-
-
-class DlibRecogniser:
-    """dlib's face recogniser, a residual network of 29 layers trained on 3 million faces.
-
-    A crop takes 57 ms on one core.
-
-    Args:
-        model: its file (``dlib_face_recognition_resnet_model_v1.dat``, CC0).
-
-    Raises:
-        ValueError: ``model`` is not such a file.
-
-    Source:
-        King, "High Quality Face Recognition with Deep Metric Learning", dlib.net, 2017; the network
-        is a smaller ResNet-34 (He et al., CVPR 2016), shipped in ``face_recognition_models``.
-        Differs from it: crops are not jittered.
-    """
-
-    def __init__(self, model: Path) -> None:
-        try:
-            self._model = dlib.face_recognition_model_v1(str(model))
-        except RuntimeError as error:
-            raise ValueError(f"{model} is not dlib's face recogniser: {error}") from error
-
-    def embed(self, chips: np.ndarray) -> np.ndarray:
-        """Embed crops, one by one; see ``Recogniser``.
-
-        Raises:
-            ValueError: ``chips`` is not (N, 150, 150, 3) of uint8.
-        """
-        if chips.shape[1:] != (CHIP_SIZE, CHIP_SIZE, 3) or chips.dtype != np.uint8:
-            raise ValueError(
-                f"chips must be (N, {CHIP_SIZE}, {CHIP_SIZE}, 3) of uint8, got {chips.shape} of "
-                f"{chips.dtype}"
-            )
-        embeddings = np.empty((len(chips), IDENTITY_DIM), np.float32)
-        for row, chip in zip(embeddings, chips, strict=True):
-            row[:] = self._model.compute_face_descriptor(np.ascontiguousarray(chip))
-        return embeddings
-
-
-def find_recogniser() -> Path:
-    """Return the file of dlib's face recogniser, which the package of dlib's models holds."""
-    import face_recognition_models
-
-    return Path(face_recognition_models.face_recognition_model_location())
-
-
-@lru_cache(maxsize=1)
-def load_recogniser(model: Path, digest: str) -> DlibRecogniser:
-    """Load the face recogniser, once per process.
-
-    Args:
-        model: its file.
-        digest: SHA-256 that the file must have.
-
-    Raises:
-        ValueError: the file has changed, or is not dlib's face recogniser.
-    """
-    if digest_file(model) != digest:
-        raise ValueError(f"{model} changed since the run began")
-    return DlibRecogniser(model)
 
 
 def _stored_name(name: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.faces.detect import Detection, LandmarkPredictor
 from pipeline.faces.follow import LIKENESS, Likeness, follow
 from pipeline.faces.frame import Frame
-from pipeline.faces.gallery import Gallery, TrackCrops
+from pipeline.faces.gallery import Gallery, Kept, TrackCrops
 from pipeline.faces.landmarks import place_landmarks, unsteadiness
 from pipeline.faces.regions import PLAIN, Look, is_dark, look_near
 from pipeline.faces.settings import FaceSettings
@@ -60,6 +60,11 @@ class Track:
         sure = self.positive >= SURE_SUM and self.num_positive >= SURE_SHARE * self.num_detected
         steady = self.num_steady >= (1 if self.num_positive else STEADY_ALONE)
         return self.certain or sure or steady
+
+    @property
+    def kept(self) -> Kept:
+        """What the gallery needs to know of the track."""
+        return self.rows, self.crops
 
     def absorb(self, other: Track) -> None:
         """Take over another track of the same face; where both have a row, the better one."""
@@ -209,7 +214,10 @@ class Ladder:
         look = track.look
         if look == PLAIN and self.settings.ladder == "full" and is_dark(_inside(now.image, place)):
             look = Look(contrast=True)
-        points = place_landmarks(self.predictor, now.image, place, look)
+        if self.settings.ladder == "papers":
+            points = self.predictor.predict(now.image, place)
+        else:
+            points = place_landmarks(self.predictor, now.image, place, look)
         track.last = Sighting(now.index, 0, box, points / np.float32(now.scale), score, source)
         track.rows[now.index] = track.last
         if self.gallery:

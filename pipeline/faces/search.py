@@ -17,6 +17,7 @@ from pipeline.faces.detect import Detection, Detector, FivePointPredictor, Landm
 from pipeline.faces.frame import CutFinder, Frame, shrink
 from pipeline.faces.gallery import Gallery
 from pipeline.faces.identity import IdentityArrays, Recogniser
+from pipeline.faces.joining import one_person_one_track
 from pipeline.faces.ladder import Ladder, Track
 from pipeline.faces.pyramid import Pyramid
 from pipeline.faces.regions import PLAIN, Look
@@ -108,6 +109,8 @@ class FaceSearch:
                 self.active.remove(track)
                 self.ended.append(track)
         self._merge(index)
+        if self.gallery and lost:
+            self.gallery.relieve([track.kept for track in self._faces(self.ended)])
         if self.full:
             self._forget(now, lost)
             self._keep(now)
@@ -122,15 +125,17 @@ class FaceSearch:
             track.is_face and now.seconds - track.seen_at <= LOST_SECONDS for track in self.active
         )
 
-    def finish(self, num_frames: int) -> tuple[TrackArrays, IdentityArrays | None]:
+    def finish(self) -> tuple[TrackArrays, IdentityArrays | None]:
         """Return all faces, their tracks numbered in order of appearance, and their identities."""
-        tracks = [track for track in self.ended + self.active if not self.full or track.is_face]
+        tracks = self._faces(self.ended + self.active)
         tracks.sort(key=lambda track: min(track.rows))
-        identity = None
-        if self.gallery:
-            kept = [(track.rows, track.crops) for track in tracks]
-            identity = self.gallery.finish(kept, num_frames)
+        kept = [track.kept for track in tracks]
+        identity = self.gallery.finish(kept) if self.gallery else None
         return gather_tracks([track.rows for track in tracks]), identity
+
+    def _faces(self, tracks: Sequence[Track]) -> list[Track]:
+        """Return the tracks that are faces: on the papers' ladder all."""
+        return [track for track in tracks if not self.full or track.is_face]
 
     def _ask_second(self, now: Frame) -> None:
         """Let the second detector look, where the first sees no face."""
@@ -205,9 +210,6 @@ class FaceSearch:
                 for track in self.ended
                 if track.is_face or now.seconds - track.seen_at < FORGET_SECONDS
             ]
-            if self.gallery:
-                kept = [(track.rows, track.crops) for track in self.ended if track.is_face]
-                self.gallery.relieve(kept, now.index + 1)
 
     def _continues(self, track: Track, other: Track) -> bool:
         """Say whether a new track is a face that was lost a moment ago."""
@@ -280,8 +282,9 @@ def track_faces(
             search.add(index, float(seconds), image)
             index += 1
     all_times = np.concatenate(times) if times else np.zeros(0, np.float64)
-    tracks, identity = search.finish(index)
-    return ClipTracks(all_times, size, tracks, identity)
+    tracks, identity = search.finish()
+    found = ClipTracks(all_times, size, tracks, identity)
+    return one_person_one_track(found, search.cuts, settings)
 
 
 def find_faces(
@@ -299,4 +302,4 @@ def find_faces(
     """
     settings = settings or FaceSettings()
     found = track_faces(frames, settings, detector=detector, second=second, predictor=predictor)
-    return choose_faces(found, settings.policy)
+    return choose_faces(found, settings.policy, switch_seconds=settings.switch_seconds)

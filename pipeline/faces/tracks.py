@@ -289,10 +289,11 @@ def gather_tracks(tracks: Sequence[TrackRows]) -> TrackArrays:
     )
 
 
-def measure_coverage(rung: np.ndarray, times: np.ndarray) -> Coverage:
+def measure_coverage(rung: np.ndarray, times: np.ndarray, *, upright: int = 0) -> Coverage:
     """Count a clip's frames by source of the face box, and find the longest time without a face.
 
-    The time is rounded to the millisecond.
+    The time is rounded to the millisecond. ``upright`` is the number of faces that are cropped
+    upright; see ``pipeline.faces.landmarks.are_upright``.
 
     Shapes (T frames):
         ``rung``: (T,), ``BoxSource``.
@@ -313,4 +314,5 @@ def measure_coverage(rung: np.ndarray, times: np.ndarray) -> Coverage:
             longest = max(longest, float(seconds) - start)
         if kind != BoxSource.WHOLE:
             start = None
-    return Coverage({name: count for name, count in counts.items() if count}, round(longest, 3))
+    found = {name: count for name, count in counts.items() if count}
+    return Coverage(found, round(longest, 3), upright)

@@ -17,6 +17,7 @@ from cache.entries.entry import read_identity
 from cache.entries.source import Source
 from cache.persons import (
     ClipSpeaker,
+    DoubtfulPair,
     Person,
     Persons,
     PersonsError,
@@ -38,6 +39,7 @@ PERSONS = Persons(
         "b": ClipSpeaker(BOB.name, 1.0, "2" * 64),
         "c": ClipSpeaker(None, 0.0, "3" * 64),
     },
+    (DoubtfulPair("Ann", BOB.name, 0.475),),
 )
 
 
@@ -65,6 +67,8 @@ def test_tracks_and_speakers_are_found_by_clip() -> None:
         ({"persons": [ANN]}, "its speaker .* is not seen in it"),
         ({"clips": {}}, "clip a has a person and no row"),
         ({"set": "../elsewhere-0123456789abcdef"}, "no folder of a feature set"),
+        ({"doubtful": [DoubtfulPair("Ann", "Eve", 0.5)]}, "'Ann' and 'Eve' are not two of"),
+        ({"doubtful": [DoubtfulPair("Ann", "Ann", 0.5)]}, "'Ann' and 'Ann' are not two of"),
         ({"clips": {"../a": PERSONS.clips["a"]}}, "is not a clip id"),
     ],
 )
@@ -124,7 +128,7 @@ def test_a_table_that_could_not_be_written_leaves_the_old_one(
     monkeypatch.setattr("os.rename", refuse)
     monkeypatch.setattr("os.replace", refuse)
     with pytest.raises(CacheWriteError, match="the table of persons"):
-        write_persons(tmp_path, replace(PERSONS, persons=(BOB,)))
+        write_persons(tmp_path, replace(PERSONS, doubtful=()))
     assert read_persons(tmp_path) == PERSONS
     assert [path.name for path in tmp_path.iterdir()] == ["persons.json"]
 
@@ -139,6 +143,10 @@ def test_a_row_is_stale_once_its_entry_is_another_or_gone(tmp_path: Path, source
         stated[clip] = ClipSpeaker(None, 0.0, read_identity(made.entry_path(clip)))
     persons = Persons(made.folder.name, (), stated)
     assert find_stale_persons(tmp_path, persons, ["a", "b", "c", "new"]) == {}
+    later = replace(persons, clips={clip: stated[clip] for clip in ("a", "c")})
+    assert find_stale_persons(tmp_path, later, ["b"]) == {
+        "b": f"its entry in {made.folder.name} was added since"
+    }
     made.entry_path("b").unlink()
     with made.writer("c", source=source, provenance={}) as writer:
         writer.append(times=np.zeros(1))

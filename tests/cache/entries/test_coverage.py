@@ -14,9 +14,9 @@ from cache.upkeep.status import read_status
 from tests.cache.conftest import WriteEntry, rows
 
 CLIPS = {
-    "a": Coverage({"detect": 5, "whole": 2}, 0.4),
+    "a": Coverage({"detect": 5, "whole": 2}, 0.4, upright=2),
     "b": Coverage({"whole": 3}, 1.2),
-    "c": Coverage({"detect": 7, "second": 4, "follow": 2, "region": 1}, 0.0),
+    "c": Coverage({"detect": 7, "second": 4, "follow": 2, "region": 1}, 0.0, upright=1),
     "empty": Coverage({}, 0.0),
 }
 
@@ -27,10 +27,12 @@ def test_frames_are_added_up_and_clips_without_a_face_are_named() -> None:
     assert corpus.rungs == {"detect": 12, "second": 4, "whole": 5, "follow": 2, "region": 1}
     assert (corpus.longest_gap_seconds, corpus.longest_gap_clip) == (1.2, "b")
     assert corpus.without_face == ("b",)  # a clip without frames, such as sound alone, is none
-    assert json.loads(json.dumps(corpus.to_json()))["clips_without_face"] == ["b"]
+    stated = json.loads(json.dumps(corpus.to_json()))
+    assert (stated["clips_without_face"], stated["upright"]) == (["b"], 3)
     assert describe_coverage(corpus) == (
         "19 of 24 frames with a face (79.2%): seen in 16 (detect 12, second 4), "
-        "followed in 3 (follow 2, region 1); longest gap 1.20 s, in b; 1 clip without any face"
+        "followed in 3 (follow 2, region 1); 3 cropped upright (their landmarks don't agree with "
+        "the box); longest gap 1.20 s, in b; 1 clip without any face"
     )
 
 
