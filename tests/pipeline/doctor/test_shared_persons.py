@@ -41,7 +41,9 @@ def cache(tmp_path: Path) -> Path:
             writer.append(times=np.zeros(1))
             writer.finish()
     headers = made.read_headers(SPLITS)
-    tracks = {name: [PersonTrack(c, i, 0.5) for c in seen] for i, (name, seen) in enumerate(SEEN.items())}
+    tracks = {
+        name: [PersonTrack(c, i, 0.5) for c in seen] for i, (name, seen) in enumerate(SEEN.items())
+    }
     persons = [Person(name, 1.0, tuple(own)) for name, own in tracks.items()]
     rows = {clip: ClipSpeaker(None, 0.0, header.identity) for clip, header in headers.items()}
     write_persons(made.cache, Persons(made.folder.name, tuple(persons), rows))
