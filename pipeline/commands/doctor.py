@@ -19,7 +19,7 @@ from pipeline.doctor.settings import DoctorSettings
 @click.option(
     "--cache",
     type=click.Path(path_type=Path),
-    help="Folder of the cache whose persons are looked for in several splits; see avfuse persons.",
+    help="Folder of the cache; its persons (see avfuse persons) are looked for in several splits.",
 )
 @click.option(
     "--sample",
@@ -33,7 +33,7 @@ from pipeline.doctor.settings import DoctorSettings
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
-    help="One setting of the search for faces, as for extract, such as faces.ladder=papers.",
+    help="One setting, such as faces.ladder=papers; may be given several times.",
 )
 @options.JOBS
 @options.FOLLOW_LINKS
