@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.faces.crops import MEAN_SHAPE, fit_similarity
 from pipeline.faces.detect import FivePointPredictor, HogDetector
+from pipeline.faces.gallery import measure_frontality
 from pipeline.faces.landmarks import (
     are_upright,
     count_upright,
@@ -175,3 +176,11 @@ def test_a_profile_or_bowed_head_gets_an_upright_crop(
     fit = fit_similarity(MEAN_SHAPE, predictor.predict(image, box).astype(np.float64))
     assert abs(np.degrees(np.arctan2(fit[1, 0], fit[0, 0]))) > 10
     assert are_upright(np.array([box]), place_landmarks(predictor, image, box)[None])[0]
+
+
+def test_a_face_cropped_upright_counts_as_a_profile_when_crops_are_chosen() -> None:
+    own, aside = turned(20.0), turned(0.0)
+    aside[4] = aside[:2].mean(0)  # the nose's base below the middle of one eye
+    assert measure_frontality(BOX, own) > 0.9
+    assert measure_frontality(BOX, aside) == pytest.approx(0.0, abs=1e-6)
+    assert measure_frontality(BOX, upright_landmarks(np.array(BOX))) == 0.0
