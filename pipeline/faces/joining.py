@@ -83,7 +83,7 @@ def join_tracks(
         Number of each track -> number of its person, from 0 in order of appearance.
     """
     numbers = [int(number) for number in np.unique(tracks.number)]
-    if settings.join == "none" or settings.ladder == "papers":
+    if settings.join == "none":
         return {number: number for number in numbers}
     clip = _Clip(tracks, times, _shots(times, cuts), numbers)
     crops = _crops(identity, numbers) if identity is not None else [np.zeros((0, 1))] * len(numbers)
