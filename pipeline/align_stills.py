@@ -61,29 +61,37 @@ def framing_of(layout: str) -> dict[str, float] | None:
 def make_aligner(size: int) -> Aligner:
     """Make a function that cuts the largest face out of an image, aligned by its landmarks.
 
+    A still is a clip of one frame: faces are found, and cropped upright where their landmarks
+    don't agree with their box, as stage one does by default.
+
     Args:
         size: side of the crop in pixels.
 
+    Raises:
+        pipeline.faces.second.SecondDetectorError: the second detector's model isn't there.
+
     Source:
         Zhou et al., ICMI 2019, section 2.1: dlib's detection and alignment, the box extended by
-        30 %; the whole image where no face is found.
+        30 %; the whole image where no face is found. Differs from it: the second detector, and
+        upright crops.
     """
     # dlib and OpenCV, for those who ask for alignment alone.
     from pipeline.faces.crops import crop_faces
-    from pipeline.faces.detect import FivePointPredictor, HogDetector
-    from pipeline.faces.settings import CropSettings
+    from pipeline.faces.search import find_faces
+    from pipeline.faces.second import own_second
+    from pipeline.faces.settings import CropSettings, FaceSettings
     from pipeline.faces.tracks import BoxSource
+    from pipeline.media.frames import Frames
 
-    detector, predictor, settings = HogDetector(), FivePointPredictor(), CropSettings(size=size)
+    settings, crops = FaceSettings(), CropSettings(size=size)
+    second = own_second(settings)
 
     def align(image: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-        found = detector.detect(image, 0.0)
-        if not found:
+        still = Frames(image[None], np.zeros(1))
+        faces = find_faces([still], settings, second=second)
+        if faces.rung[0] == BoxSource.WHOLE:
             return None
-        box = max((face.box for face in found), key=lambda b: (b[2] - b[0]) * (b[3] - b[1]))
-        landmarks = predictor.predict(image, box)[None]
-        sources = np.array([BoxSource.DETECT])
-        crops = crop_faces(image[None], landmarks, np.array([box]), sources, settings)
-        return np.asarray(crops[0], np.uint8)
+        chosen = crop_faces(still.images, faces.landmarks, faces.box, faces.rung, crops)
+        return np.asarray(chosen[0], np.uint8)
 
     return align

@@ -11,14 +11,14 @@ from cache.wording import number_of
 
 def format_status(found: CacheStatus) -> str:
     """Write a table with a line per set, and below it whatever needs a word."""
-    header = ["set", "ok", "partial", "failed", "damaged", "size", "steps", "faces"]
+    header = ["set", "ok", "partial", "failed", "damaged", "size", "steps", "faces", "seen"]
     rows = [
         [
             item.folder,
             *(str(count) for count in (item.ok, item.partial, item.failed, item.damaged)),
             format_size(item.bytes),
             str(item.steps),
-            _share(item),
+            *_shares(item),
         ]
         for item in found.sets
     ]
@@ -51,9 +51,12 @@ def describe_touched_packs(number: int) -> str:
     return f"{packs} and hold the same; nothing is rebuilt" if number else ""
 
 
-def _share(item: SetStatus) -> str:
-    frames = item.coverage.num_frames if item.coverage else 0
-    return f"{item.coverage.num_with_face / frames:.1%}" if item.coverage and frames else "-"
+def _shares(item: SetStatus) -> tuple[str, str]:
+    """Write the shares of frames with a face, and of those in which a detector saw it."""
+    if item.coverage is None or not item.coverage.num_frames:
+        return "-", "-"
+    frames, found = item.coverage.num_frames, item.coverage
+    return f"{found.num_with_face / frames:.1%}", f"{found.num_seen / frames:.1%}"
 
 
 def _notes(item: SetStatus) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,7 +18,7 @@ from cache.wording import number_of
 from pipeline.commands import options
 from pipeline.commands.group import Group
 from pipeline.faces.overrides import read_overrides
-from pipeline.faces.settings import Policy
+from pipeline.faces.settings import POLICIES
 from pipeline.inspect.request import FACES, NO_FACE, STATES, SheetSettings, pick_clips
 
 if TYPE_CHECKING:
@@ -57,7 +57,9 @@ def inspect() -> None:
     help="Show only clips of this kind; no-face: no face in any frame.",
 )
 @click.option(
-    "--policy", type=click.Choice(get_args(Policy)), help="Rule to choose among several faces."
+    "--policy",
+    metavar="|".join(POLICIES),
+    help="Rule to choose among several faces.",
 )
 @click.option(
     "--overrides", type=click.Path(path_type=Path), help="CSV of faces chosen by hand, to try them."

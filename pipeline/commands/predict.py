@@ -16,6 +16,7 @@ from cache.manifest.frame_folder import PICTURE_SUFFIXES, advise_to_join
 from cache.signals import ends_by_signal
 from extractors.running.device import check_device
 from pipeline.commands import options
+from pipeline.extract.settings import load_settings
 from pipeline.extract.weights import parse_weights
 from pipeline.index.files import describe_names, did_you_mean, is_media
 from pipeline.predict.curve import check_suffix, format_answer, write_curves
@@ -32,7 +33,14 @@ URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.IGNORECASE)
     "--weights",
     multiple=True,
     metavar="NAME=FILE",
-    help="Weight file of a network of RUN, if it was moved.",
+    help="Weight file of a network of RUN, if it was moved; without RUN, of a detector of faces.",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="One setting of stage one, such as faces.policy=central; without RUN only.",
 )
 @options.DEVICE
 @click.option(
@@ -53,6 +61,7 @@ URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.IGNORECASE)
 def predict(
     paths: tuple[Path, ...],
     weights: tuple[str, ...],
+    overrides: tuple[str, ...],
     device: str,
     jobs: int,
     as_json: bool,
@@ -67,17 +76,29 @@ def predict(
 
     Without it, the network that comes with avfuse looks at the face in every frame: seven classes,
     the mean over the frames with a face, and the curve over time. It was trained on still faces
-    and hears nothing. A FILE may be a picture too, which gets an answer without a curve. Exit code
+    and hears nothing. A FILE may be a picture too, which gets an answer without a curve. --set
+    changes how faces are found and chosen, as in `avfuse extract`: faces.ladder=papers. Exit code
     1 if a file could not be read or shows no face, 2 if none of the files is there.
     """
     run, videos = split_run(paths)
     if run is None:
-        if weights:
-            raise click.UsageError("--weights is for a run: name the run before the videos")
         if curve is not None and curve.is_file() and not overwrite:
             raise click.UsageError(f"{curve} exists; pass --overwrite to replace it")
-        _ask_default(videos, device=device, jobs=jobs, as_json=as_json, curve=curve)
+        _ask_default(
+            videos,
+            weights=weights,
+            overrides=overrides,
+            device=device,
+            jobs=jobs,
+            as_json=as_json,
+            curve=curve,
+        )
         return
+    if overrides:
+        raise click.UsageError(
+            f"--set {overrides[0]}: the videos are extracted as the run's clips were; leave the "
+            "option out, or leave out the run to ask the default network"
+        )
     if curve is not None:
         raise click.UsageError("--curve is drawn by the default network; leave out the run")
     try:
@@ -157,13 +178,21 @@ def _check(videos: Sequence[Path], device: str) -> None:
 
 
 def _ask_default(
-    videos: Sequence[Path], *, device: str, jobs: int, as_json: bool, curve: Path | None
+    videos: Sequence[Path],
+    *,
+    weights: Sequence[str],
+    overrides: Sequence[str],
+    device: str,
+    jobs: int,
+    as_json: bool,
+    curve: Path | None,
 ) -> None:
     """Print what the default network answers, and exit."""
     try:
         if curve is not None:
             check_suffix(curve)
             check_file_place(curve)
+        choices, settings = parse_weights(weights), load_settings(overrides, views="basic")
         _check(videos, device)
         # Both load PyTorch, and one dlib.
         from pipeline.predict.by_default import ask_default_network
@@ -173,7 +202,9 @@ def _ask_default(
             raise click.UsageError(
                 "--curve: a picture has no curve over time; leave the option out"
             )
-        answers = ask_default_network(videos, device=device, jobs=jobs)
+        answers = ask_default_network(
+            videos, settings=settings, weights=choices, device=device, jobs=jobs
+        )
         if curve is not None:
             write_curves(curve, answers.videos)
     # Every error of plans, weights and curves is a ValueError.

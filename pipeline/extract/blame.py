@@ -13,12 +13,14 @@ from pathlib import Path
 from extractors.running.faults import describe_fault
 from pipeline.extract.versions import explain_import, find_outdated
 from pipeline.faces.choice import MisfitError
+from pipeline.faces.persons import StalePersonsError
 from pipeline.media.container import MediaError, UnreadableError
 from pipeline.media.machine import MACHINE_FAULTS
 from pipeline.workers.error import MEMORY, MachineError, kind_of_fault, place_of
 from pipeline.workers.remote import RemoteNetworkError
 
 CHANGED = "the file changed meanwhile"  # a fault of neither: not recorded, too
+STALE_PERSONS = "the table of persons is stale"  # as little a fault of the clip
 AGAIN = "no fault of the clip; the next run tries it again"
 
 
@@ -53,6 +55,8 @@ def blame(error: Exception, path: Path, device: str | None) -> Blame:
     """
     if isinstance(error, MediaError | MisfitError):
         return Blame(str(error), unreadable=isinstance(error, UnreadableError))
+    if isinstance(error, StalePersonsError):
+        return Blame(str(error), STALE_PERSONS)
     fault = error.fault if isinstance(error, RemoteNetworkError) else kind_of_fault(error)
     if fault == MEMORY:
         return Blame(

@@ -109,6 +109,8 @@ class ClipResult:
             "seconds": round(self.seconds, 3),
             "seconds_by_step": {step: round(s, 3) for step, s in self.seconds_by_step.items()},
             "frames": dict(self.coverage.rungs) if self.coverage else {},
+            "frames_seen": self.coverage.num_seen if self.coverage else None,
+            "frames_followed": self.coverage.num_followed if self.coverage else None,
             "longest_gap_seconds": self.coverage.longest_gap_seconds if self.coverage else None,
             "sets": {
                 name: {

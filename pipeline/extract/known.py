@@ -18,6 +18,13 @@ from pipeline.extract.job import NOTED, ClipResult, SetResult
 from pipeline.extract.plan import Plan, PlannedSet
 from pipeline.extract.versions import versions_for
 from pipeline.faces.overrides import OVERRIDES
+from pipeline.faces.persons import PERSONS
+
+# Facts of what decided an entry's faces beside its policy, and what it means that one differs.
+CHOICES = {
+    OVERRIDES: "other faces are chosen by hand",
+    PERSONS: "the table of persons has it otherwise",
+}
 
 
 def find_known(
@@ -62,8 +69,8 @@ def _find_known(
     trust = feature_set.trust(clip.id, check, upstream=seen)
     if trust.header is not None and trust.header.identity:
         seen[planned.name] = trust.header.identity
-    by_hand = plan.by_hand(clip.id, planned.kind)
-    known = trust.reason if trust.header is None else _read_known(path, trust.header, plan, by_hand)
+    choices = plan.choices(clip.id, planned.kind)
+    known = trust.reason if trust.header is None else _read_known(path, trust.header, plan, choices)
     if isinstance(known, SetResult):
         return known
     if known != NO_ENTRY:
@@ -73,17 +80,21 @@ def _find_known(
         failure
         and failure.still_counts(check)
         and _limits_hold((failure.reason,), failure.provenance, plan)
-        and failure.provenance.get(OVERRIDES, "") == by_hand
+        and _choices_in(failure.provenance) == choices
         and failure.versions == versions_for(failure.stage, plan.provenance)
     ):
         return SetResult("failed", (failure.reason,), fresh=False)
     return None
 
 
-def _read_known(path: Path, header: EntryHeader, plan: Plan, by_hand: str) -> SetResult | str:
+def _read_known(
+    path: Path, header: EntryHeader, plan: Plan, choices: Mapping[str, str]
+) -> SetResult | str:
     """Return the result that a trusted entry stands for, or why it is of no use to this plan."""
-    if _overrides_of(header) != by_hand:
-        return "other faces are chosen by hand"
+    made_by = _choices_in(header.facts)
+    for name, difference in CHOICES.items():
+        if made_by.get(name) != choices.get(name):
+            return difference
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     if header.state == "partial" or NOTED in header.facts:
@@ -97,9 +108,9 @@ def _read_known(path: Path, header: EntryHeader, plan: Plan, by_hand: str) -> Se
     return SetResult(header.state, missing, False, header.coverage, notes)
 
 
-def _overrides_of(header: EntryHeader) -> str:
-    """Return the digest of the overrides that an entry was made with; empty for none."""
-    return str(header.facts.get(OVERRIDES, ""))
+def _choices_in(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Return the digests of what decided an entry's faces, see ``Plan.choices``."""
+    return {name: facts[name] for name in CHOICES if name in facts}
 
 
 def _limits_hold(why: Sequence[str], provenance: Mapping[str, Any], plan: Plan) -> bool:
@@ -128,14 +139,14 @@ def record_failures(
     """
     for planned in () if why.fault else todo:
         feature_set = plan.feature_sets[planned.name]
-        by_hand = plan.by_hand(clip.id, planned.kind)
-        provenance = {**plan.provenance, **({OVERRIDES: by_hand} if by_hand else {})}
+        choices = plan.choices(clip.id, planned.kind)
+        provenance = {**plan.provenance, **choices}
         path = feature_set.entry_path(clip.id)
         try:
-            before = _overrides_of(read_entry_header(path))
+            before = _choices_in(read_entry_header(path).facts)
         except (EntryError, OSError):
-            before = ""
-        if before != by_hand:  # an entry of another choice must not pass for this one's
+            before = {}
+        if before != choices:  # an entry of another choice must not pass for this one's
             remove_durably(path)
         feature_set.record_failure(
             Failure(

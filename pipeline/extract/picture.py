@@ -24,7 +24,9 @@ from pipeline.extract.plan import PlannedSet
 from pipeline.faces.choice import FaceArrays, choose_faces, place_given
 from pipeline.faces.crops import crop_faces
 from pipeline.faces.detect import FivePointPredictor
-from pipeline.faces.overrides import OVERRIDES, Override, digest_overrides
+from pipeline.faces.landmarks import are_upright, count_upright
+from pipeline.faces.overrides import Override
+from pipeline.faces.persons import ClipPersons, check_fresh, persons_of
 from pipeline.faces.search import track_faces
 from pipeline.faces.settings import CropSettings
 from pipeline.faces.tracks import BoxSource, measure_coverage, read_tracks
@@ -63,7 +65,7 @@ def extract_faces(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
         "problems": list(missing),
     }
     missing += _without_face(found.rung)
-    coverage = measure_coverage(found.rung, found.times)
+    coverage = measure_coverage(found.rung, found.times, upright=count_upright(found.tracks))
     facts = _facts(coverage, reader.notes)
     arrays = found.arrays()
     with ExitStack() as stack:
@@ -118,17 +120,23 @@ def extract_networks(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResul
 def _embed(job: Job, todo: Sequence[PlannedSet], entry: Entry) -> dict[str, SetResult]:
     """Decode once, choose the face and crop it, and run every network on the crops."""
     settings, plan = job.plan.settings, job.plan
-    overrides = plan.overrides.get(job.clip.id, ())
-    faces = choose_faces(read_tracks(entry), settings.faces.policy, overrides)
+    overrides, found = plan.overrides.get(job.clip.id, ()), read_tracks(entry)
+    persons = _persons(job) if len(found.tracks) else None
+    faces = choose_faces(
+        found,
+        settings.faces.policy,
+        overrides,
+        persons=persons,
+        switch_seconds=settings.faces.switch_seconds,
+    )
     with job.watch.step("load"):
         use_detector(settings.faces)
         networks = [use_network(planned, plan) for planned in todo]
     missing = [*entry.attributes["problems"], *_without_face(faces.rung)]
-    coverage = measure_coverage(faces.rung, faces.times)
+    upright = int(are_upright(faces.box, faces.landmarks).sum())
+    coverage = measure_coverage(faces.rung, faces.times, upright=upright)
     notes = entry.attributes.get("notes", ())
-    facts = _facts(coverage, notes)
-    if overrides:
-        facts[OVERRIDES] = digest_overrides(overrides)
+    facts = _facts(coverage, notes) | plan.choices(job.clip.id, "network")
     with ExitStack() as stack:
         upstream = {FACES: entry}
         writers = [stack.enter_context(job.writer(planned, upstream)) for planned in todo]
@@ -145,7 +153,7 @@ def _embed(job: Job, todo: Sequence[PlannedSet], entry: Entry) -> dict[str, SetR
             _append(job, writers, faces, *before)
         job.wait_for_commits()  # no embeddings are in the cache before their faces
         for writer, network in zip(writers, networks, strict=True):
-            attributes = {**_about(entry, overrides), **_precision(network)}
+            attributes = {**_about(entry, overrides, persons), **_precision(network)}
             with job.watch.step("commit"):
                 writer.finish(missing=missing, attributes=attributes, facts=facts)
     return {planned.name: SetResult.made(missing, coverage, notes) for planned in todo}
@@ -216,10 +224,27 @@ def _facts(coverage: Coverage, notes: Sequence[str]) -> dict[str, JSON]:
     return {FACT: coverage.to_json(), **({NOTED: True} if notes else {})}
 
 
-def _about(entry: Entry, overrides: Sequence[Override]) -> dict[str, JSON]:
-    """Return the attributes of the faces' entry without its facts, and the choices by hand."""
+def _persons(job: Job) -> ClipPersons | None:
+    """Return who is on the clip's tracks, if the policy asks for it and there is a table.
+
+    Raises:
+        StalePersonsError: the table is of other faces.
+    """
+    plan = job.plan
+    if plan.persons is None:
+        return None
+    job.wait_for_commits()  # the table is of entries on the disk
+    check_fresh(plan.cache, job.clip.id, plan.persons)
+    return persons_of(job.clip.id, plan.persons, plan.settings.faces.policy)
+
+
+def _about(
+    entry: Entry, overrides: Sequence[Override], persons: ClipPersons | None
+) -> dict[str, JSON]:
+    """Return the attributes of the faces' entry without its facts, and what chose among them."""
     own = {name: value for name, value in entry.attributes.items() if name not in (FACT, NOTED)}
-    return {**own, "by_hand": [override.to_json() for override in overrides]}
+    own["by_hand"] = [override.to_json() for override in overrides]
+    return {**own, **({"by_person": persons.to_json()} if persons else {})}
 
 
 def _precision(network: Network) -> dict[str, JSON]:

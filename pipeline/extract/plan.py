@@ -19,6 +19,7 @@ from cache.codec import fields_to_json
 from cache.digest import digest_file
 from cache.entries.source_check import SourceCheck
 from cache.manifest.clip import Clip
+from cache.persons import Persons
 from cache.sets.feature_set import FeatureSet
 from cache.sets.spec import SetSpec
 from extractors.networks import NETWORKS
@@ -37,7 +38,8 @@ from pipeline.extract.weights import (
     describe_training,
     with_defaults,
 )
-from pipeline.faces.overrides import Override, digest_overrides
+from pipeline.faces.overrides import OVERRIDES, Override, digest_overrides
+from pipeline.faces.persons import PERSONS, load_persons, persons_of
 from pipeline.faces.second import find_model, load_second
 from pipeline.faces.settings import DETECTORS, resolve_framing
 
@@ -91,6 +93,7 @@ class Plan:
     trust: TrustChoice = "stat"
     provenance: Mapping[str, Any] = field(default_factory=dict)
     overrides: Mapping[str, tuple[Override, ...]] = field(default_factory=dict)
+    persons: Persons | None = None
 
     def check(self, clip: Clip) -> SourceCheck:
         """Look at a clip's file, for all that the run asks of it."""
@@ -111,9 +114,14 @@ class Plan:
         """The sets of one kind."""
         return tuple(planned for planned in self.sets if planned.kind == kind)
 
-    def by_hand(self, clip: str, kind: Kind) -> str:
-        """Digest of what was chosen by hand for a clip's entry in a set; empty if nothing was."""
-        return digest_overrides(self.overrides.get(clip, ())) if kind == "network" else ""
+    def choices(self, clip: str, kind: Kind) -> dict[str, str]:
+        """Facts of a clip's entry in a set: digests of what decided its faces beside the policy."""
+        if kind != "network":
+            return {}
+        facts = {OVERRIDES: digest_overrides(self.overrides.get(clip, ()))}
+        if self.persons is not None:
+            facts[PERSONS] = persons_of(clip, self.persons, self.settings.faces.policy).digest
+        return {name: digest for name, digest in facts.items() if digest}
 
 
 def plan_sets(
@@ -136,7 +144,7 @@ def plan_sets(
             that ``alexnet`` was trained on.
         settings: all settings of stage one.
         choices: weights by network, encoder or detector; without one, those that avfuse ships.
-        cache: the cache's folder; not touched here.
+        cache: the cache's folder; its table of persons is read where the policy asks for it.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         batch_size: crops per forward pass; 0 picks by device and views.
         retry_failed: try clips again whose failure is recorded.
@@ -148,7 +156,8 @@ def plan_sets(
 
     Raises:
         PlanError: an unknown set, a network without weights for which none ship, weights for a set
-            not asked for, a second detector that can't be had, or a device that isn't there.
+            not asked for, a second detector that can't be had, a device that isn't there, or a
+            policy that asks for a person whom the cache doesn't know.
         extractors.weights.files.WeightsError: a weight file doesn't fit its network.
     """
     wanted = _wanted(names, choices)
@@ -170,7 +179,12 @@ def plan_sets(
             "overrides choose the face that a network is given, and no network is among --sets "
             f"{','.join(names)}"
         )
+    persons = None
     if networks:
+        try:
+            persons = load_persons(cache, settings.faces.policy, sets[0].spec)
+        except (ValueError, OSError) as error:
+            raise PlanError(str(error)) from error
         sets += _planned_networks(networks, choices, settings, sets[0].spec)
     grids = [_planned_grid(choices, settings)] if ALEXNET in wanted else []
     upstream = {name for planned in grids for name in planned.spec.upstream}
@@ -187,6 +201,7 @@ def plan_sets(
         trust=trust,
         provenance=make_provenance(command, settings),
         overrides=dict(overrides or {}),
+        persons=persons,
     )
 
 
@@ -271,6 +286,7 @@ def _planned_network(
             **fields_to_json(network.settings),
             "crops": fields_to_json(resolve_framing(settings.crops, network.facts)),
             "policy": settings.faces.policy,
+            "switch_seconds": settings.faces.switch_seconds,
         },
         version=ALGORITHM_VERSIONS["network"],
         weights=network.weights_digest,

@@ -6,7 +6,8 @@ made: by a policy for all clips, and by hand for some.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,10 @@ import numpy as np
 from pipeline.faces.detect import LandmarkPredictor
 from pipeline.faces.landmarks import place_landmarks
 from pipeline.faces.overrides import Override
+from pipeline.faces.persons import ClipPersons
+from pipeline.faces.policies import rank
 from pipeline.faces.regions import PLAIN, Look, is_dark
+from pipeline.faces.settings import FaceSettings
 from pipeline.faces.tracks import Box, BoxSource, ClipTracks, TrackArrays
 
 
@@ -42,13 +46,22 @@ class FaceArrays:
     track: np.ndarray
 
 
-def choose_faces(found: ClipTracks, policy: str, overrides: Sequence[Override] = ()) -> FaceArrays:
+def choose_faces(
+    found: ClipTracks,
+    policy: str,
+    overrides: Sequence[Override] = (),
+    *,
+    persons: ClipPersons | None = None,
+    switch_seconds: float = FaceSettings.switch_seconds,
+) -> FaceArrays:
     """Choose one face per frame among the tracks of a clip, without looking at it again.
 
     Args:
         found: all faces of the clip.
         policy: which track comes first, see ``FaceSettings``; where it is absent, the next.
         overrides: faces chosen by hand for a time; where such a track is absent, no face is used.
+        persons: who is on which track, for the policies that ask for it.
+        switch_seconds: for less than this the chosen face doesn't change, see ``choose``.
 
     Raises:
         ValueError: the policy is unknown.
@@ -57,7 +70,9 @@ def choose_faces(found: ClipTracks, policy: str, overrides: Sequence[Override] =
     """
     tracks, times, num = found.tracks, found.times, len(found.times)
     height, width = found.frame_size
-    rows = choose(tracks, num, rank(tracks, policy, found.frame_size))
+    order = rank(tracks, policy, found.frame_size, persons)
+    names = persons.names if persons else {}
+    rows = choose(tracks, times, order, switch_seconds, names)
     given: list[tuple[np.ndarray, Box]] = []
     for override in overrides:
         inside = _fit(override, found)
@@ -139,63 +154,111 @@ def place_given(
     return points
 
 
-def by_area(tracks: TrackArrays, rows: np.ndarray, _size: tuple[int, int]) -> float:
-    """Rank a track by the area of its boxes, summed over its frames."""
-    box = tracks.box[rows].astype(np.float64)
-    return float(((box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])).sum())
+def choose(
+    tracks: TrackArrays,
+    times: np.ndarray,
+    order: Sequence[int],
+    switch_seconds: float = 0.0,
+    names: Mapping[int, str] | None = None,
+) -> np.ndarray:
+    """Pick one face per frame, so that the chosen one doesn't change for a moment.
 
+    1. A track claims the frames that it is in, and every gap between them that is shorter than
+       ``switch_seconds``. A frame is given to the first track in ``order`` that claims it; in a
+       gap it has no face, rather than somebody else's.
+    2. Who is given less than ``switch_seconds`` at a stretch, while others are chosen less than
+       ``switch_seconds`` before and after, is passed over: the frames go to the next track that
+       claims them, or to none. The shortest stretch goes first, of equal ones the earliest, until
+       there is no more.
 
-def by_centre(tracks: TrackArrays, rows: np.ndarray, frame_size: tuple[int, int]) -> float:
-    """Rank a track by how near its boxes are to the frame's centre, on average."""
-    box = tracks.box[rows].astype(np.float64)
-    height, width = frame_size
-    x = (box[:, 0] + box[:, 2]) / 2 - width / 2
-    y = (box[:, 1] + box[:, 3]) / 2 - height / 2
-    return -float(np.hypot(x, y).mean())
+    Args:
+        tracks: all tracks of the clip.
+        times: of its frames.
+        order: numbers of the tracks that may be chosen, the best first.
+        switch_seconds: see above; 0 takes the first track in each frame.
+        names: number of a track to the person's name; tracks of one person are one here.
 
-
-def by_length(_tracks: TrackArrays, rows: np.ndarray, _size: tuple[int, int]) -> float:
-    """Rank a track by its number of frames."""
-    return float(len(rows))
-
-
-def by_arrival(tracks: TrackArrays, rows: np.ndarray, _size: tuple[int, int]) -> float:
-    """Rank a track by how early it begins."""
-    return -float(tracks.frame[rows[0]])
-
-
-POLICIES: dict[str, Callable[[TrackArrays, np.ndarray, tuple[int, int]], float]] = {
-    "largest": by_area,
-    "central": by_centre,
-    "longest": by_length,
-    "first": by_arrival,
-}
-
-
-def rank(tracks: TrackArrays, policy: str, frame_size: tuple[int, int]) -> list[int]:
-    """Order the tracks of a clip, the one to use first; equal ones by number.
-
-    Raises:
-        ValueError: the policy is unknown.
+    Shapes (T frames):
+        ``times``: (T,), seconds.
+        result: (T,), int64; a row of ``tracks``, or -1 where no face is.
     """
-    if policy not in POLICIES:
-        raise ValueError(f"policy must be one of {', '.join(POLICIES)}, got {policy!r}")
-    numbers = np.unique(tracks.number)
-    value = {
-        int(number): POLICIES[policy](tracks, np.flatnonzero(tracks.number == number), frame_size)
-        for number in numbers
-    }
-    return sorted(value, key=lambda number: (-value[number], number))
+    people: dict[int | str, list[int]] = {}
+    for number in order:
+        people.setdefault((names or {}).get(number, number), []).append(number)
+    there = [_rows_of(tracks, numbers) for numbers in people.values()]
+    claims = [
+        (place, start, stop)
+        for place, rows in enumerate(there)
+        for start, stop in _stretches(tracks.frame[rows], times, switch_seconds)
+    ]
+    owner = np.full(len(times), -1, np.int64)
+    _give(owner, claims, 0, len(times))
+    while (flicker := _find_flicker(owner, times, switch_seconds)) is not None:
+        place, start, stop = flicker
+        claims = list(_without(claims, place, start, stop))
+        _give(owner, claims, start, stop)
+    chosen = np.full(len(times), -1, np.int64)
+    for place, rows in enumerate(there):
+        mine = rows[owner[tracks.frame[rows]] == place]
+        chosen[tracks.frame[mine]] = mine
+    return chosen
 
 
-def choose(tracks: TrackArrays, num_frames: int, order: Sequence[int]) -> np.ndarray:
-    """Pick one face per frame: that of the first track in ``order`` which is in the frame.
+Claim = tuple[int, int, int]  # place in the order, first frame, frame behind the last
 
-    Shapes:
-        result: (``num_frames``,), int64; a row of ``tracks``, or -1 where no face is.
-    """
-    rows = np.full(num_frames, -1, np.int64)
-    for number in reversed(order):
-        mine = np.flatnonzero(tracks.number == number)
-        rows[tracks.frame[mine]] = mine
-    return rows
+
+def _rows_of(tracks: TrackArrays, numbers: Sequence[int]) -> np.ndarray:
+    """Return one row per frame with one of some tracks, the first of them that is there."""
+    rows = [np.flatnonzero(tracks.number == number) for number in numbers]
+    together = np.concatenate(rows)
+    _, first = np.unique(tracks.frame[together], return_index=True)
+    return together[first]
+
+
+def _stretches(
+    frames: np.ndarray, times: np.ndarray, switch_seconds: float
+) -> Iterator[tuple[int, int]]:
+    """Yield the stretches of frames that have no gap as long as ``switch_seconds`` in them."""
+    follows = np.diff(frames) > 1
+    gap = times[frames[1:]] - times[frames[:-1] + 1]
+    ends = np.flatnonzero(follows & (gap >= switch_seconds))
+    starts = np.concatenate([[0], ends + 1])
+    for start, end in zip(starts, [*ends, len(frames) - 1], strict=True):
+        yield int(frames[start]), int(frames[end]) + 1
+
+
+def _give(owner: np.ndarray, claims: Sequence[Claim], start: int, stop: int) -> None:
+    """Give the frames from ``start`` to before ``stop`` to those who claim them."""
+    owner[start:stop] = -1
+    for place, first, end in sorted(claims, reverse=True):
+        owner[max(first, start) : min(end, stop)] = place
+
+
+def _without(claims: Sequence[Claim], place: int, start: int, stop: int) -> Iterator[Claim]:
+    """Take some frames out of the claims of one."""
+    for claim in claims:
+        mine, first, end = claim
+        if mine == place and first <= start and stop <= end:
+            yield from ((mine, a, b) for a, b in ((first, start), (stop, end)) if a < b)
+        else:
+            yield claim
+
+
+def _find_flicker(owner: np.ndarray, times: np.ndarray, switch_seconds: float) -> Claim | None:
+    """Find the shortest stretch that one is chosen for a moment only, between others."""
+    edges = np.flatnonzero(np.diff(owner)) + 1
+    bounds = [0, *map(int, edges), len(owner)]
+    runs = [
+        (int(owner[start]), start, stop)
+        for start, stop in itertools.pairwise(bounds)
+        if start < stop and owner[start] >= 0
+    ]
+    short = [
+        (float(times[stop] - times[start]), start, run)
+        for before, run, after in zip(runs, runs[1:], runs[2:], strict=False)
+        for place, start, stop in [run]
+        if place not in (before[0], after[0])
+        and max(times[start] - times[before[2]], times[after[1]] - times[stop]) < switch_seconds
+        and times[stop] - times[start] < switch_seconds
+    ]
+    return min(short)[2] if short else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from pipeline.faces.detect import Detection, Detector, LandmarkPredictor
 from pipeline.faces.evidence import LEAST_ACCEPTED, is_plausible
 from pipeline.faces.follow import LIKENESS, Likeness, follow
 from pipeline.faces.frame import Frame
+from pipeline.faces.gallery import Gallery, Kept, TrackCrops
 from pipeline.faces.landmarks import place_landmarks
 from pipeline.faces.regions import PLAIN, Look, is_dark, look_near
 from pipeline.faces.settings import FaceSettings
@@ -29,7 +30,7 @@ class Track:
     ``seen_box`` are number, time and place of where a detector last accepted it, ``found`` the
     number of the frame in which one last found it at all, ``look`` the way it looked then.
     ``settled`` says that the kept frames before were searched too, ``agreed`` that both detectors
-    accepted it in one frame.
+    accepted it in one frame. ``crops`` are for the recogniser.
     """
 
     rows: TrackRows
@@ -44,11 +45,17 @@ class Track:
     settled: bool = False
     num_accepted: int = 0
     agreed: bool = False
+    crops: TrackCrops = field(default_factory=TrackCrops)
 
     @property
     def is_face(self) -> bool:
         """Whether the evidence is enough to call this a face."""
         return self.agreed or self.num_accepted >= LEAST_ACCEPTED
+
+    @property
+    def kept(self) -> Kept:
+        """What the gallery needs to know of the track."""
+        return self.rows, self.crops
 
     def absorb(self, other: Track) -> None:
         """Take over another track of the same face; where both have a row, the better one."""
@@ -58,6 +65,7 @@ class Track:
                 self.rows[index] = row
         self.num_accepted += other.num_accepted
         self.agreed = self.agreed or other.agreed
+        self.crops.absorb(other.crops)
 
 
 class Ladder:
@@ -67,6 +75,7 @@ class Ladder:
         settings: thresholds, and how long a face is followed or held.
         predictor: places landmarks.
         second: looks where dlib's detector doesn't accept the face.
+        gallery: keeps crops of every track; None where nobody asks for identities.
     """
 
     def __init__(
@@ -74,10 +83,12 @@ class Ladder:
         settings: FaceSettings,
         predictor: LandmarkPredictor,
         second: Detector | None = None,
+        gallery: Gallery | None = None,
     ) -> None:
         self.settings = settings
         self.predictor = predictor
         self.second = second
+        self.gallery = gallery
 
     def begin(
         self, face: Detection, now: Frame, shot: int, source: BoxSource, look: Look = PLAIN
@@ -238,11 +249,16 @@ class Ladder:
         look = track.look
         if look == PLAIN and self.settings.ladder == "full" and is_dark(_inside(now.image, place)):
             look = Look(contrast=True)
-        points = place_landmarks(self.predictor, now.image, place, look)
+        if self.settings.ladder == "papers":
+            points = self.predictor.predict(now.image, place)
+        else:
+            points = place_landmarks(self.predictor, now.image, place, look)
         track.last = Sighting(
             now.index, 0, face.box, points / np.float32(now.scale), face.score, source
         )
         track.rows[now.index] = track.last
+        if self.gallery:
+            self.gallery.offer(track.crops, track.last, now)
 
 
 def _worth(row: Sighting) -> tuple[int, float]:

@@ -16,6 +16,9 @@ from pipeline.faces.choice import FaceArrays, choose_faces
 from pipeline.faces.detect import Detection, Detector, FivePointPredictor, LandmarkPredictor
 from pipeline.faces.evidence import LEAST_ACCEPTED, drop_unsupported
 from pipeline.faces.frame import CutFinder, Frame, shrink
+from pipeline.faces.gallery import Gallery
+from pipeline.faces.identity import IdentityArrays, Recogniser
+from pipeline.faces.joining import one_person_one_track
 from pipeline.faces.ladder import SAME_FIND, SECOND_LEAST, Ladder, Track
 from pipeline.faces.pyramid import Pyramid
 from pipeline.faces.regions import PLAIN, Look, look_near
@@ -44,6 +47,7 @@ class FaceSearch:
         predictor: places landmarks.
         detector: searches whole frames in place of dlib's HOG detector; then every frame is.
         second: searches the frames in which the first sees no face.
+        recogniser: embeds a few crops of each track; without one there are no identities.
 
     Attributes:
         cuts: numbers of the frames with which a shot begins, but for the first.
@@ -55,11 +59,13 @@ class FaceSearch:
         predictor: LandmarkPredictor,
         detector: Detector | None = None,
         second: Detector | None = None,
+        recogniser: Recogniser | None = None,
     ) -> None:
         self.settings = settings
+        self.gallery = Gallery(recogniser) if recogniser else None
         self.full = settings.ladder == "full"
         second = second if self.full else None
-        self.ladder = Ladder(settings, predictor, second)
+        self.ladder = Ladder(settings, predictor, second, self.gallery)
         by_region = self.full and settings.scan == "region"
         self.scanner = Scanner(
             settings, every_frame=not by_region, detector=detector, second=second
@@ -108,6 +114,8 @@ class FaceSearch:
                 self.active.remove(track)
                 self.ended.append(track)
         self._merge(index)
+        if self.gallery and lost:
+            self.gallery.relieve([track.kept for track in self._faces(self.ended)])
         if self.full:
             self._forget(now, lost)
             self._keep(now)
@@ -122,16 +130,23 @@ class FaceSearch:
             track.is_face and now.seconds - track.seen_at <= LOST_SECONDS for track in self.active
         )
 
-    def finish(self) -> TrackArrays:
-        """Return all faces, their tracks numbered in order of appearance."""
-        tracks = self.ended + self.active
+    def finish(self) -> tuple[TrackArrays, IdentityArrays | None]:
+        """Return all faces, their tracks numbered in order of appearance, and their identities."""
+        tracks = self._faces(self.ended + self.active)
         if self.full:
-            short = len(self.times) < LEAST_ACCEPTED
-            tracks = [track for track in tracks if track.is_face or short]
             for track in tracks:
                 drop_unsupported(track.rows, self.times, self.settings)
-        rows = [track.rows for track in tracks if track.rows]
-        return gather_tracks(sorted(rows, key=min))
+        tracks = sorted(
+            (track for track in tracks if track.rows), key=lambda track: min(track.rows)
+        )
+        kept = [track.kept for track in tracks]
+        identity = self.gallery.finish(kept) if self.gallery else None
+        return gather_tracks([track.rows for track in tracks]), identity
+
+    def _faces(self, tracks: Sequence[Track]) -> list[Track]:
+        """Return the tracks that are faces: on the papers' ladder, and in a still, all."""
+        every = not self.full or len(self.times) < LEAST_ACCEPTED
+        return [track for track in tracks if every or track.is_face]
 
     def _ask_second(self, now: Frame) -> None:
         """Let the second detector look at the whole frame, and dlib's where it finds something."""
@@ -266,6 +281,7 @@ def track_faces(
     detector: Detector | None = None,
     second: Detector | None = None,
     predictor: LandmarkPredictor | None = None,
+    recogniser: Recogniser | None = None,
 ) -> ClipTracks:
     """Find and follow every face of a clip; the policy plays no part in it.
 
@@ -276,10 +292,11 @@ def track_faces(
         second: finds faces in the frames where the first doesn't; by default the one that the
             settings name, from its package.
         predictor: places landmarks; dlib's five-point predictor by default.
+        recogniser: embeds a few crops of each track; without one the result has no identities.
     """
     settings, predictor = settings or FaceSettings(), predictor or FivePointPredictor()
     second = second or own_second(settings)
-    search = FaceSearch(settings, predictor, detector, second)
+    search = FaceSearch(settings, predictor, detector, second, recogniser)
     times: list[np.ndarray] = []
     size = (0, 0)
     index = 0
@@ -290,7 +307,9 @@ def track_faces(
             search.add(index, float(seconds), image)
             index += 1
     all_times = np.concatenate(times) if times else np.zeros(0, np.float64)
-    return ClipTracks(all_times, size, search.finish())
+    tracks, identity = search.finish()
+    found = ClipTracks(all_times, size, tracks, identity)
+    return one_person_one_track(found, search.cuts, settings)
 
 
 def find_faces(
@@ -308,4 +327,4 @@ def find_faces(
     """
     settings = settings or FaceSettings()
     found = track_faces(frames, settings, detector=detector, second=second, predictor=predictor)
-    return choose_faces(found, settings.policy)
+    return choose_faces(found, settings.policy, switch_seconds=settings.switch_seconds)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from cache.codec import fields_to_json
 from cache.digest import JSON
 from extractors.weights.facts import WeightFacts
 
-Policy = Literal["largest", "central", "longest", "first"]
+Measure = Literal["largest", "central", "longest", "first"]
+OTHER, PERSON = "other", "person="
+POLICIES = (*get_args(Measure), OTHER, f"{PERSON}NAME")
 # Name in --weights -> the setting faces.second that it stands for.
 DETECTORS: dict[str, Literal["yunet", "mmod"]] = {"yunet": "yunet", "mmod": "mmod"}
 
@@ -23,8 +25,12 @@ class FaceSettings:
             ``full`` looks again near a face that was found, follows it and holds its last box.
         scan: ``region`` searches whole frames only now and then, and otherwise near the faces
             that are known; ``every-frame`` searches every whole frame. ``papers`` always does.
-        policy: which of several faces: ``largest`` (area summed over time), ``central``,
-            ``longest`` or ``first``; where that one is absent, the next by the same measure.
+        policy: which of several faces: ``largest`` (area summed over the frames in which it is
+            seen), ``central``, ``longest`` or ``first``; where that one is absent, the next by the
+            same measure. ``person=NAME`` is that person alone, as ``avfuse persons`` found or was
+            told; ``other`` is everyone but the clip's speaker.
+        switch_seconds: for less than this the chosen face doesn't change to another and back; at
+            most 1. See ``pipeline.faces.choice.choose``.
         upsample: how often dlib doubles a frame before it looks; 1 finds faces from 40 pixels.
         threshold: score from which dlib's detection counts; 0 is dlib's own.
         region_threshold: the same, near a face that is known.
@@ -41,6 +47,9 @@ class FaceSettings:
         evidence_share: of a track's frames, in which a detector must have accepted its face.
         hold_frames: for how many frames the last box is used when nothing else is left, moved with
             what is in it where that can be told.
+        join: when tracks become one person's: ``identity`` joins by motion within a shot and by
+            likeness across cuts and gaps, ``motion`` within a shot alone; ``none``: never. The
+            papers' ladder joins none.
         link_overlap: overlap (intersection over union) from which two boxes are one face.
         second: another detector for the frames in which dlib's sees no face: ``yunet``, ``mmod``
             (a network of dlib's, for GPUs; ``mmod-cpu`` lets it take 3 s a frame on a processor)
@@ -48,13 +57,14 @@ class FaceSettings:
 
     Raises:
         ValueError: a count or time is negative, ``link_overlap`` not in (0, 1],
-            ``evidence_share`` not in [0, 1], or another
+            ``evidence_share`` or ``switch_seconds`` not in [0, 1], the policy unknown, or another
             second detector than the default asked for on the papers' ladder, which has none.
     """
 
     ladder: Literal["full", "papers"] = "full"
     scan: Literal["region", "every-frame"] = "region"
-    policy: Policy = "largest"
+    policy: str = "largest"
+    switch_seconds: float = 1.0
     upsample: int = 1
     threshold: float = 0.0
     region_threshold: float = -0.7
@@ -66,6 +76,7 @@ class FaceSettings:
     evidence_seconds: float = 1.0
     evidence_share: float = 0.25
     hold_frames: int = 5
+    join: Literal["identity", "motion", "none"] = "identity"
     link_overlap: float = 0.3
     second: Literal["none", "yunet", "mmod", "mmod-cpu"] = "yunet"
 
@@ -78,6 +89,9 @@ class FaceSettings:
             raise ValueError(f"evidence_share must be in [0, 1], got {self.evidence_share}")
         if not 0 < self.link_overlap <= 1:
             raise ValueError(f"link_overlap must be in (0, 1], got {self.link_overlap}")
+        if not 0 <= self.switch_seconds <= 1:
+            raise ValueError(f"switch_seconds must be in [0, 1], got {self.switch_seconds}")
+        check_policy(self.policy)
         if self.ladder == "papers" and self.second == "yunet":
             object.__setattr__(self, "second", "none")
         if self.ladder == "papers" and self.second != "none":
@@ -89,10 +103,21 @@ class FaceSettings:
     def keyed(self) -> dict[str, JSON]:
         """Return what can change the tracks of a clip, for the key of the ``faces`` set."""
         values = fields_to_json(self)
-        del values["policy"]  # which track is used is decided when crops are made
+        del values["policy"], values["switch_seconds"]  # of the choice, made when crops are
         if self.second == "mmod-cpu":
             values["second"] = "mmod"  # the same numbers, on another device
         return values
+
+
+def check_policy(policy: str) -> None:
+    """Check that a policy is one that faces can be chosen by; the person need not exist.
+
+    Raises:
+        ValueError: it isn't.
+    """
+    if policy in (*get_args(Measure), OTHER) or policy.removeprefix(PERSON) not in ("", policy):
+        return
+    raise ValueError(f"policy must be one of {', '.join(POLICIES)}, got {policy!r}")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy as np
 
 from cache.entries.coverage import Coverage
 from cache.entries.entry import Entry
+from pipeline.faces.identity import IdentityArrays
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 BLOCK_FRAMES = 32  # most of what may be a face is gone after a few
@@ -111,11 +112,14 @@ class ClipTracks:
         times: (T,), float64, seconds, of its frames.
         frame_size: (height, width) of a frame in pixels; (0, 0) where there is none.
         tracks: a row per face and frame.
+        identity: embeddings of a few crops of each track, which the entry doesn't hold; None where
+            no recogniser was asked.
     """
 
     times: np.ndarray
     frame_size: tuple[int, int]
     tracks: TrackArrays
+    identity: IdentityArrays | None = None
 
     @property
     def rung(self) -> np.ndarray:
@@ -294,10 +298,11 @@ def gather_tracks(tracks: Sequence[TrackRows]) -> TrackArrays:
     )
 
 
-def measure_coverage(rung: np.ndarray, times: np.ndarray) -> Coverage:
+def measure_coverage(rung: np.ndarray, times: np.ndarray, *, upright: int = 0) -> Coverage:
     """Count a clip's frames by source of the face box, and find the longest time without a face.
 
-    The time is rounded to the millisecond.
+    The time is rounded to the millisecond. ``upright`` is the number of faces that are cropped
+    upright; see ``pipeline.faces.landmarks.are_upright``.
 
     Shapes (T frames):
         ``rung``: (T,), ``BoxSource``.
@@ -318,4 +323,5 @@ def measure_coverage(rung: np.ndarray, times: np.ndarray) -> Coverage:
             longest = max(longest, float(seconds) - start)
         if kind != BoxSource.WHOLE:
             start = None
-    return Coverage({name: count for name, count in counts.items() if count}, round(longest, 3))
+    found = {name: count for name, count in counts.items() if count}
+    return Coverage(found, round(longest, 3), upright)

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from cache.entries.coverage import WHOLE, Coverage
+from cache.entries.coverage import Coverage
 from cache.entries.entry import Entry, EntryError
 from pipeline.faces.choice import FaceArrays, MisfitError, choose_faces, place_given
 from pipeline.faces.crops import crop_faces
 from pipeline.faces.detect import FivePointPredictor
 from pipeline.faces.overrides import Override
+from pipeline.faces.persons import ClipPersons, check_fresh, persons_of
 from pipeline.faces.tracks import BoxSource, ClipTracks, measure_coverage, read_tracks
 from pipeline.inspect.drawing import Cell, Mark, draw_frame, draw_row
 from pipeline.inspect.frames import Sample, choose_samples, decode_wanted, limits_of
@@ -54,13 +55,13 @@ class Row:
         coverage = self.coverage
         if coverage is None or not coverage.num_frames:
             return self.about
-        sources = coverage.source_names
+        lost = coverage.num_with_face < coverage.num_frames
         tracks = f"{self.num_tracks} track" + ("s" if self.num_tracks != 1 else "")
         parts = [
             f"face in {coverage.num_with_face} of {coverage.num_frames} frames "
             f"({coverage.num_with_face / coverage.num_frames:.1%})",
-            ", ".join(f"{source} {coverage.rungs[source]}" for source in sources),
-            *([f"longest gap {coverage.longest_gap_seconds:.2f} s"] if WHOLE in sources else []),
+            coverage.describe_sources() if coverage.num_with_face else "",
+            *([f"longest gap {coverage.longest_gap_seconds:.2f} s"] if lost else []),
             tracks,
             self.about,
         ]
@@ -77,10 +78,16 @@ def make_row(listed: Listed, shown: Shown, settings: SheetSettings) -> Row:
     if listed.state in ("failed", "stale", "missing"):
         return replace(row, unseen=listed.state != "failed")
     try:
-        overrides, missing = _read_choice(listed, shown)
+        overrides, persons, missing = _read_choice(listed, shown)
         entry = shown.faces.read(clip.id)
         found = read_tracks(entry)
-        faces = choose_faces(found, shown.policy, overrides)
+        faces = choose_faces(
+            found,
+            shown.policy,
+            overrides,
+            persons=persons,
+            switch_seconds=shown.switch_seconds,
+        )
     except (EntryError, MisfitError, OSError, ValueError) as error:
         return replace(row, why=(*row.why, str(error)), unseen=True)
     row = replace(
@@ -99,13 +106,23 @@ def make_row(listed: Listed, shown: Shown, settings: SheetSettings) -> Row:
     return replace(row, why=(*row.why, problem), unseen=True) if problem else row
 
 
-def _read_choice(listed: Listed, shown: Shown) -> tuple[Sequence[Override], tuple[str, ...]]:
-    """Return what was chosen by hand for a clip, and what its entry lacks."""
-    entry = shown.chosen.read(listed.clip.id, ())
+def _read_choice(
+    listed: Listed, shown: Shown
+) -> tuple[Sequence[Override], ClipPersons | None, tuple[str, ...]]:
+    """Return what was chosen by hand for a clip and by person, and what its entry lacks."""
+    clip = listed.clip.id
+    entry = shown.chosen.read(clip, ())
+    persons = None
+    if shown.persons is not None:
+        check_fresh(shown.faces.cache, clip, shown.persons)
+        persons = persons_of(clip, shown.persons, shown.policy)
+    elif shown.policy == shown.chosen.spec.settings.get("policy"):
+        stated = entry.attributes.get("by_person")
+        persons = ClipPersons.from_json(stated) if stated else None
     if shown.overrides is not None:
-        return shown.overrides.get(listed.clip.id, ()), entry.missing
-    stated = entry.attributes.get("by_hand", ())
-    return [_read_override(values) for values in stated], entry.missing
+        return shown.overrides.get(clip, ()), persons, entry.missing
+    by_hand = entry.attributes.get("by_hand", ())
+    return [_read_override(values) for values in by_hand], persons, entry.missing
 
 
 def _read_override(values: Mapping[str, Any]) -> Override:

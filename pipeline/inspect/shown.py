@@ -10,13 +10,15 @@ from typing import Any
 from cache.entries.entry import EntryError, read_entry_header
 from cache.entries.source_check import SourceCheck
 from cache.manifest.clip import Clip
+from cache.persons import Persons
 from cache.sets.feature_set import FeatureSet, find_set, list_sets
 from cache.sets.scan import check_cache
 from cache.sets.spec import SetError
 from cache.settings import SettingsError, settings_from
 from pipeline.extract.plan import ALGORITHM_VERSIONS
 from pipeline.faces.overrides import Override
-from pipeline.faces.settings import CropSettings, FaceSettings
+from pipeline.faces.persons import load_persons
+from pipeline.faces.settings import CropSettings, FaceSettings, check_policy
 from pipeline.inspect.request import FACES, NO_FACE
 
 
@@ -30,6 +32,7 @@ class Shown:
         policy: which of several faces.
         crops: how a face is cut out.
         overrides: faces chosen by hand, by clip; None: as the entries of ``chosen`` say.
+        persons: the table, where another policy asks for it than that of ``chosen``.
     """
 
     faces: FeatureSet
@@ -37,6 +40,13 @@ class Shown:
     policy: str
     crops: CropSettings
     overrides: Mapping[str, tuple[Override, ...]] | None = None
+    persons: Persons | None = None
+
+    @property
+    def switch_seconds(self) -> float:
+        """Shortest time for which the chosen face changes."""
+        stated = self.chosen.spec.settings.get("switch_seconds", FaceSettings.switch_seconds)
+        return float(str(stated))
 
 
 @dataclass(frozen=True)
@@ -80,6 +90,7 @@ def find_shown(
         cache.sets.scan.NotACacheError: the folder is not a cache.
         SetError: there is no such set or several, it isn't made from faces, or its faces are
             gone or were found by another version of avfuse.
+        ValueError: the policy is unknown, or asks for a person whom the cache doesn't know.
     """
     check_cache(cache)
     chosen = _find_current(cache) if name == FACES else find_set(cache, name)
@@ -102,13 +113,16 @@ def find_shown(
             f"of the algorithm, this avfuse has version {ALGORITHM_VERSIONS[FACES]}; "
             f"{_advice(cache)}"
         )
-    default = FaceSettings().policy
+    own = str(spec.settings.get("policy", FaceSettings.policy))
+    if policy is not None:
+        check_policy(policy)
     return Shown(
         faces=faces,
         chosen=chosen,
-        policy=policy or str(spec.settings.get("policy", default)),
+        policy=policy or own,
         crops=_read_crops(spec.settings.get("crops"), chosen),
         overrides=overrides,
+        persons=load_persons(cache, policy, faces.spec) if policy else None,
     )
 
 

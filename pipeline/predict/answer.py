@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.faces.tracks import BoxSource
+from cache.entries.coverage import Coverage
+from pipeline.faces.tracks import BoxSource, measure_coverage
 
 # FER+'s names for the seven classes of AFEW. Contempt is none of them. It isn't joined to one: on
 # the faces of FER+ whose majority says contempt, the other votes go to neutral (42 %), disgust
@@ -54,6 +55,11 @@ class Curve:
         """True for the frames with a face, (T,)."""
         result: NDArray[np.bool_] = self.rung != BoxSource.WHOLE
         return result
+
+    @property
+    def coverage(self) -> Coverage:
+        """Frames with a face, seen and followed."""
+        return measure_coverage(self.rung, self.times)
 
     def mean(self) -> dict[str, float] | None:
         """Mean probabilities over the frames with a face; None if there are none."""
@@ -124,8 +130,7 @@ class Answer:
             "prediction": self.prediction,
             "probabilities": self.probabilities,
             "network_probabilities": self.own,
-            "frames": len(self.curve.times),
-            "frames_with_face": int(self.curve.has_face.sum()),
+            **self.curve.coverage.count_frames(),
             "curve": [] if self.is_picture else self.curve.to_json(),
         }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from pipeline.extract.plan import Plan, plan_sets
 from pipeline.extract.run import run_extract
 from pipeline.extract.settings import StageOneSettings
 from pipeline.extract.weights import PlanError, WeightsChoice, choose_default
+from pipeline.faces.settings import DETECTORS
 from pipeline.predict.answer import SEVEN, Answer, Curve, seven_of
 from pipeline.predict.picture import Picture, film_pictures
 
@@ -71,6 +72,7 @@ def ask_default_network(
     videos: Sequence[Path],
     *,
     settings: StageOneSettings | None = None,
+    weights: Mapping[str, WeightsChoice] | None = None,
     device: str = "auto",
     jobs: int = 0,
     cache: Path | None = None,
@@ -80,15 +82,23 @@ def ask_default_network(
     Args:
         videos: any video files, and still pictures.
         settings: of stage one; the crop alone as the only view if left out.
+        weights: of the second detector of faces; see ``parse_weights``.
         device: see ``plan_sets``.
         jobs: worker processes; 0 works in this one.
         cache: where the features go; a temporary folder if left out.
 
     Raises:
-        PlanError: the default network can't be used, or a signal came.
+        PlanError: the default network or the settings can't be used, weights are of another
+            network, or a signal came.
         extractors.weights.files.WeightsError: its file is missing, damaged or of another network.
         OSError: something can't be read or written.
     """
+    weights = weights or {}
+    for name in weights.keys() - DETECTORS:
+        raise PlanError(
+            f"--weights {name}=...: without a run the network is the one that avfuse ships; only a "
+            f"detector of faces ({', '.join(DETECTORS)}) can be given, or name a run"
+        )
     choice = choose_default(DEFAULT_NETWORK)
     classifier = _load(choice)
     settings = settings or StageOneSettings(network=NetworkSettings(views=VIEW_SETS["basic"]))
@@ -97,7 +107,7 @@ def ask_default_network(
         plan = plan_sets(
             [DEFAULT_NETWORK],
             settings,
-            {DEFAULT_NETWORK: choice},
+            {**weights, DEFAULT_NETWORK: choice},
             cache=cache or own / "cache",
             device=device,
         )

@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from cache.entries.coverage import Coverage
 from cache.manifest.clip import Clip
 from cache.sets.feature_set import FeatureSet, SetSpec
 from pipeline.extract.job import SetResult
 from pipeline.extract.plan import Plan
 from pipeline.extract.run import run_extract
 from pipeline.extract.weights import PlanError, WeightsChoice
-from pipeline.faces.tracks import BoxSource
+from pipeline.faces.tracks import BoxSource, measure_coverage
 from pipeline.predict.replay import Recorded, replay_plans
 from trainer.data.corpus import load_corpus
 from trainer.runs.folder import Run, RunError
@@ -48,8 +49,8 @@ def predict_videos(
 
     Returns:
         JSON: ``run``, ``untrained``, ``classes``, ``heads`` (the number averaged) and one object
-        per video: its state and the reasons, probabilities, and the attention weight of every
-        frame and audio step with its time.
+        per video: its state and the reasons, its frames, those with a face, seen and followed,
+        probabilities, and the attention weight of every frame and audio step with its time.
 
     Raises:
         RunError: the run has no checkpoints.
@@ -167,6 +168,7 @@ def _describe(
         "prediction": None,
         "probabilities": None,
         "attention": {},
+        **Coverage({}, 0.0).count_frames(),
     }
     attention = answers[0][1] if answers else {}
     if not any(len(part.times) for part in attention.values()):
@@ -183,7 +185,9 @@ def _describe(
         ]
     seen = described["attention"].get("video", [])
     if faces is not None and seen:
-        sources = faces.read(clip.id, ("rung",)).arrays["rung"]
+        arrays = faces.read(clip.id, ("times", "rung")).arrays
+        sources = arrays["rung"]
+        described |= measure_coverage(sources, arrays["times"]).count_frames()
         for step, source in zip(seen, sources, strict=False):
             step["face"] = BoxSource(source).name.lower()
     return described

@@ -57,8 +57,10 @@ def format_answer(answer: Answer, *, ascii_only: bool = False) -> str:
     if answer.probabilities is None or answer.own is None:
         # What can't be read is named in the reason.
         return f"no answer: {reasons}" if name in reasons else f"{name}: no answer: {reasons}"
-    frames, faces = len(answer.curve.times), int(answer.curve.has_face.sum())
-    seen = f"face in {faces} of {frames} frames"
+    coverage = answer.curve.coverage
+    seen = f"face in {coverage.num_with_face} of {coverage.num_frames} frames"
+    if coverage.num_followed:
+        seen += f", in {coverage.num_followed} of them followed from others"
     if answer.is_picture:
         seen = "one picture, not a clip: it shows no change over time"
     lines = [f"{name}: {answer.prediction} ({seen})"]

@@ -20,6 +20,7 @@ from pipeline.extract.plan import Plan, plan_sets
 from pipeline.extract.settings import StageOneSettings
 from pipeline.extract.weights import ALEXNET, PlanError, WeightsChoice, parse_weights
 from pipeline.faces.second import has_cuda
+from pipeline.faces.settings import PERSON, FaceSettings
 
 
 @dataclass(frozen=True)
@@ -100,11 +101,19 @@ def _recall(
     else:
         own = dict(spec.settings)
         faces = recorded[spec.upstream["faces"]]
+        policy = str(own.pop("policy", FaceSettings.policy))
+        if policy.startswith(PERSON):
+            raise PlanError(
+                f"the run was trained on one person's face (policy={policy}), and who that is in "
+                "another video only a cache's table of persons says; extract the video into that "
+                "cache, run 'avfuse persons', and evaluate the run on it"
+            )
         settings["crops"] = own.pop("crops")
         second = str(faces.spec.settings.get("second", "none"))
         settings["faces"] = {
             **faces.spec.settings,
-            "policy": own.pop("policy", "largest"),
+            "policy": policy,
+            "switch_seconds": own.pop("switch_seconds", FaceSettings.switch_seconds),
             # The same numbers, and who predicts has no other choice.
             "second": "mmod-cpu" if second == "mmod" and not has_cuda() else second,
         }

@@ -108,9 +108,12 @@ def _mistakes(run: Run, paths: Mapping[str, Path]) -> Iterator[str]:
 
 def _faces(run: Run) -> Iterator[str]:
     for coverage in run.metrics["coverage"].values():
-        frames, seen = coverage["frames"], coverage["frames_with_face"]
-        yield f"A face was found in {seen} of {frames} frames ({format_percent(seen / frames)})."
-        if not seen:
+        frames, found = coverage["frames"], coverage["frames_with_face"]
+        line = f"A face was found in {found} of {frames} frames ({format_percent(found / frames)})"
+        if followed := coverage.get("frames_followed"):  # which older runs don't state
+            line += f", in {followed} of them followed from others"
+        yield f"{line}."
+        if not found:
             yield "So the heads have learnt from whole pictures, not from faces."
         elif without := coverage["clips_without_face"]:
             yield (

@@ -110,19 +110,14 @@ def measure_run_coverage(coverage: Mapping[str, Mapping[str, Coverage]]) -> dict
         coverage: of each clip, by set; see ``Corpus``.
 
     Returns:
-        Set -> JSON: what ``CorpusCoverage`` says of all clips, and ``per_clip`` the frames, those
-        with a face, their sources and the longest gap of each. Empty for a run without such a set.
+        Set -> JSON: what ``CorpusCoverage`` says of all clips, and ``per_clip`` the counts of
+        frames, their sources and the longest gap of each. Empty for a run without such a set.
     """
     result: dict[str, Any] = {}
     for name, found in coverage.items():
         if found:
             per_clip = {
-                clip: {
-                    "frames": one.num_frames,
-                    "frames_with_face": one.num_with_face,
-                    **one.to_json(),
-                }
-                for clip, one in found.items()
+                clip: {**one.count_frames(), **one.to_json()} for clip, one in found.items()
             }
             result[name] = {**add_coverage(found).to_json(), "per_clip": per_clip}
     return result

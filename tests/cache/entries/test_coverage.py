@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from cache.entries.coverage import Coverage, add_coverage, describe_coverage
+from cache.entries.coverage import SEEN, Coverage, add_coverage, describe_coverage
 from cache.entries.entry import EntryError, read_entry_header, verify_entry
 from cache.entries.sealed import HEADER_BYTES, _format_header, read_header
 from cache.entries.source import Source
@@ -14,23 +14,46 @@ from cache.upkeep.status import read_status
 from tests.cache.conftest import WriteEntry, rows
 
 CLIPS = {
-    "a": Coverage({"detect": 5, "whole": 2}, 0.4),
+    "a": Coverage({"detect": 5, "whole": 2}, 0.4, upright=2),
     "b": Coverage({"whole": 3}, 1.2),
-    "c": Coverage({"detect": 11, "follow": 2}, 0.0),
+    "c": Coverage({"detect": 7, "second": 4, "follow": 2, "region": 1}, 0.0, upright=1),
     "empty": Coverage({}, 0.0),
 }
 
 
 def test_frames_are_added_up_and_clips_without_a_face_are_named() -> None:
     corpus = add_coverage(CLIPS)
-    assert (corpus.clips, corpus.num_frames, corpus.num_with_face) == (4, 23, 18)
-    assert corpus.rungs == {"detect": 16, "whole": 5, "follow": 2}
+    assert (corpus.clips, corpus.num_frames, corpus.num_with_face) == (4, 24, 19)
+    assert corpus.rungs == {"detect": 12, "second": 4, "whole": 5, "follow": 2, "region": 1}
     assert (corpus.longest_gap_seconds, corpus.longest_gap_clip) == (1.2, "b")
     assert corpus.without_face == ("b",)  # a clip without frames, such as sound alone, is none
-    assert json.loads(json.dumps(corpus.to_json()))["clips_without_face"] == ["b"]
+    stated = json.loads(json.dumps(corpus.to_json()))
+    assert (stated["clips_without_face"], stated["upright"]) == (["b"], 3)
     assert describe_coverage(corpus) == (
-        "18 of 23 frames with a face (78.3%): detect 69.6%, follow 8.7%, whole 21.7%; "
-        "longest gap 1.20 s, in b; 1 clip without any face"
+        "19 of 24 frames with a face (79.2%): seen in 16 (detect 12, second 4), "
+        "followed in 3 (follow 2, region 1); 3 cropped upright (their landmarks don't agree with "
+        "the box); longest gap 1.20 s, in b; 1 clip without any face"
+    )
+
+
+def test_what_is_followed_counts_apart_from_what_is_seen() -> None:
+    a_frame_each = Coverage(dict.fromkeys([*SEEN, "hold", "follow", "region", "whole"], 1), 0.0)
+    assert a_frame_each.count_frames() == {
+        "frames": 9,
+        "frames_with_face": 8,
+        "frames_seen": 5,
+        "frames_followed": 3,
+    }
+    assert Coverage({"hold": 1_234}, 0.0).describe_sources() == (
+        "seen in none, followed in 1,234 (hold 1,234)"
+    )
+    assert Coverage({"of another version": 7}, 0.0).num_followed == 7  # nobody saw those
+
+
+def test_a_corpus_without_any_face_says_no_more_than_that() -> None:
+    corpus = add_coverage({"a": Coverage({"whole": 3}, 0.08)})
+    assert describe_coverage(corpus) == (
+        "0 of 3 frames with a face (0.0%); longest gap 0.08 s, in a; 1 clip without any face"
     )
 
 

@@ -18,6 +18,7 @@ from extractors.networks import NETWORKS
 from pipeline.align_stills import make_aligner
 from pipeline.cli import main
 from pipeline.commands import finetune as commands
+from tests.pipeline.scenes import background, place
 from tests.trainer.stills_helper import TINY_OPTIONS, make_ferplus, narrow_spec
 from trainer.stills.images.image_files import Reading
 from trainer.stills.images.layouts import read_stills
@@ -174,3 +175,15 @@ def test_an_aligner_finds_the_face_and_turns_it_upright(tmp_path: Path) -> None:
     middle = slice(12, 45)
     assert np.corrcoef(crop[middle, middle].ravel(), other[middle, middle].ravel())[0, 1] > 0.9
     assert align(np.zeros((120, 120, 3), np.uint8)) is None
+
+
+@pytest.mark.parametrize("size", [48, 96, 199])
+def test_an_aligner_finds_the_face_of_a_small_still(size: int) -> None:
+    still = place(background(size, size), (size / 2, size / 2), size * 0.6)
+    crop = make_aligner(57)(still)
+    assert crop is not None
+    large = place(background(480, 480), (240, 240), 240)
+    wanted = make_aligner(57)(large)
+    assert wanted is not None
+    likeness = np.corrcoef(crop.mean(-1).ravel(), wanted.mean(-1).ravel())[0, 1]
+    assert likeness > 0.8

@@ -19,12 +19,15 @@ from PIL import Image
 
 from cache.manifest.manifest import read_manifest
 from pipeline.extract.weights import PlanError
+from pipeline.faces.second import find_model
+from pipeline.faces.settings import FaceSettings
 from pipeline.media.frames import VideoReader
 from pipeline.predict.answer import SEVEN, seven_of
 from pipeline.predict.by_default import ask_default_network
 from pipeline.predict.curve import CurveError, write_curves
 from tests.pipeline.command import avfuse
 from tests.pipeline.default_weights import CLASSES, ship_small_default, without
+from tests.pipeline.scenes import background, place
 from tests.pipeline.videos import grey_frame, write_video, write_wav
 from tests.stopping import stop_when
 
@@ -201,8 +204,6 @@ def test_it_is_said_what_predict_expects(default: Path, tmp_path: Path) -> None:
     assert (result.exit_code, "expected a video" in result.stderr) == (2, True)
     result = avfuse("predict", tmp_path / "v.mp4", "--curve", "c.pdf")
     assert (result.exit_code, "ends in .csv or .png" in result.stderr) == (2, True)
-    result = avfuse("predict", tmp_path / "v.mp4", "--weights", "resnet18=x")
-    assert (result.exit_code, "name the run before" in result.stderr) == (2, True)
     (tmp_path / "mine.csv").write_text("mine")
     result = avfuse("predict", tmp_path / "v.mp4", "--curve", tmp_path / "mine.csv")
     assert (result.exit_code, (tmp_path / "mine.csv").read_text()) == (2, "mine")
@@ -211,6 +212,45 @@ def test_it_is_said_what_predict_expects(default: Path, tmp_path: Path) -> None:
     assert (result.exit_code, "leave out the run" in result.stderr) == (2, True)
     with pytest.raises(CurveError, match=r"c.txt: expected a name that ends in .csv or .png"):
         write_curves(tmp_path / "c.txt", ())
+
+
+def test_settings_and_weights_that_do_not_fit_are_refused_with_what_does(
+    default: Path, clip: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "not.onnx").write_text("no model")
+    for arguments, said in {
+        (clip, "--set", "faces.secnd=none"): "unknown setting faces.secnd; did you mean "
+        "faces.second?",
+        (clip, "--set", "faces.ladder=paper"): "faces.ladder must be one of full, papers, got",
+        (clip, "--weights", "resnet18=random"): "--weights resnet18=...: without a run the network "
+        "is the one that avfuse ships; only a detector of faces (yunet, mmod) can be given",
+        (clip, "--weights", f"yunet={tmp_path / 'not.onnx'}"): "not.onnx is not a YuNet model",
+        (tmp_path / "run", clip, "--set", "faces.ladder=papers"): "--set faces.ladder=papers: the "
+        "videos are extracted as the run's clips were; leave the option out, or leave out the run",
+    }.items():
+        result = avfuse("predict", *arguments)
+        assert result.exit_code == 2, result.output
+        assert said in " ".join(result.stderr.split()), result.stderr
+
+
+@pytest.mark.slow
+def test_without_a_run_faces_are_found_and_chosen_as_settings_say(
+    default: Path, tmp_path: Path
+) -> None:
+    """A face that lies on its side: dlib sees none in it, YuNet does."""
+    lying = place(background(240, 320, 3), (160, 120), 90, tilt=75)
+    video = write_video(tmp_path / "v.mp4", [lying] * 3, codec="mpeg4", rate=10)
+    yunet = find_model(FaceSettings(), None)
+    for how, sources in {
+        (): ["second"] * 3,
+        ("--weights", f"yunet={yunet}"): ["second"] * 3,
+        ("--set", "faces.ladder=papers"): ["whole"] * 3,
+        ("--set", "faces.second=none"): ["whole"] * 3,
+    }.items():
+        result = avfuse("predict", video, "--json", *how)
+        (answer,) = json.loads(result.stdout)["videos"]
+        assert [frame["face"] for frame in answer["curve"]] == sources, how
 
 
 def test_contempt_is_left_out_and_the_rest_sums_to_one() -> None:

@@ -17,6 +17,7 @@ from pipeline.faces.crops import (
     fit_similarity,
     landmark_transform,
 )
+from pipeline.faces.landmarks import upright_landmarks
 from pipeline.faces.tracks import BoxSource
 from pipeline.media.frames import VideoReader
 
@@ -251,3 +252,13 @@ def test_a_box_without_extent_is_refused() -> None:
 def test_settings_check_themselves(name: str, value: float, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         CropSettings(**{name: value})  # type: ignore[arg-type]  # a wrong value is what is tested
+
+
+def test_an_upright_crop_frames_its_box_as_an_aligned_face_of_that_size() -> None:
+    settings = CropSettings(size=61, extend=0.5, lift=0.1)
+    points = upright_landmarks(np.array([100.0, 200.0, 180.0, 280.0]))
+    upright = landmark_transform(points, settings)
+    # The face's square is 0.75 * 80 = 60 pixels; the crop's is 1.5 times that, moved up by 6.
+    scale = 60 * 1.5 / 61
+    assert np.allclose(upright[:, :2], np.eye(2) * scale, rtol=0.03)
+    assert np.allclose(upright @ (30, 30, 1), (140, 240 - 6), atol=scale)

@@ -185,12 +185,13 @@ def test_overrides_without_a_network_are_wrong_use(manifest: Path, sets: str) ->
 @pytest.mark.slow
 def test_coverage_is_in_the_headers_the_report_and_the_summary(manifest: Path) -> None:
     result = extract(manifest)
-    assert "6 of 6 frames with a face (100.0%): detect 100.0%" in result.output
+    assert "6 of 6 frames with a face (100.0%): seen in 6 (detect 6), followed in" in result.output
     result = extract(manifest, *overrides(manifest, "b,0.05,,,", 'b,0.05,,,"9 9 9 9"'))
     assert result.exit_code == 2
     report = json.loads((manifest.parent / "cache" / "extract-report.json").read_text())
     assert report["coverage"]["frames_with_face"] == report["coverage"]["frames"] == 6
     assert report["clips"][0]["frames"] == {"detect": 3}
+    assert (report["clips"][0]["frames_seen"], report["clips"][0]["frames_followed"]) == (3, 0)
     assert report["clips"][0]["longest_gap_seconds"] == 0.0
     for item in list_sets(manifest.parent / "cache"):
         header = read_entry_header(FeatureSet.open(item.folder).entry_path("a"))

@@ -207,7 +207,7 @@ def test_settings_check_themselves(name: str, value: float, problem: str) -> Non
         FaceSettings(**{name: value})  # type: ignore[arg-type]  # a wrong value is what is tested
 
 
-# ---- real clips; the counts of plain dlib are those of benchmarks/science/faces.py
+# ---- real clips; the counts of plain dlib are those of benchmarks/faces/plain.py
 
 
 @pytest.mark.slow

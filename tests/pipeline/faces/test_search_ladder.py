@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 
 from pipeline.faces.choice import choose_faces
 from pipeline.faces.detect import HogDetector
 from pipeline.faces.frame import Frame
+from pipeline.faces.landmarks import are_upright
 from pipeline.faces.scanner import Find, Scanner
 from pipeline.faces.search import find_faces, track_faces
 from pipeline.faces.settings import FaceSettings
@@ -151,3 +154,19 @@ def test_a_second_face_may_come_and_go_without_disturbing_the_first() -> None:
     assert set(choose_faces(found, "largest").track) == {0}
     second = found.tracks.frame[found.tracks.number == 1]
     assert set(range(10, 25)) <= set(second.tolist())
+
+
+@pytest.mark.parametrize("ladder", ["papers", "full"])
+def test_the_papers_ladder_takes_landmarks_as_the_predictor_gives_them(
+    ladder: Literal["papers", "full"],
+) -> None:
+    class Hair:
+        """Always an eye high up in the hair: a tilt of 45 degrees, wherever the box is."""
+
+        def predict(self, _image: np.ndarray, box: tuple[float, ...]) -> np.ndarray:
+            points = np.array([(8, 2), (7, 3), (3, 7), (4, 6), (7, 7)], np.float32)
+            return np.array(box[:2], np.float32) + points
+
+    faces = find_faces(clip(scene(3, moving)), FaceSettings(ladder=ladder), predictor=Hair())
+    upright = are_upright(faces.box, faces.landmarks)
+    assert upright.tolist() == [ladder == "full"] * 3

@@ -26,7 +26,7 @@ def test_a_clip_is_a_row_with_its_state_coverage_tracks_and_picture(tmp_path: Pa
     text = show([clip], tmp_path)
     assert "two <span" in text
     assert '"state partial"' in text
-    assert "face in 6 of 7 frames (85.7%); detect 6, whole 1" in text
+    assert "face in 6 of 7 frames (85.7%); seen in 6 (detect 6), followed in none" in text
     assert "longest gap 0.04 s; 2 tracks; 94x62, 0.24 s" in text
     assert "no audio stream" in text
     (picture,) = pictures(tmp_path / "sheet.html")

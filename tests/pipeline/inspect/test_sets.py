@@ -18,12 +18,15 @@ from tests.pipeline.sheets import LARGE, SMALL, STEADY, TWO, inspect, show
 
 def test_a_policy_and_overrides_can_be_tried_without_extracting(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "cache", tmp_path / "two.mp4", TWO)
-    assert "detect 7;" in show([clip], tmp_path)  # the larger one
+    assert "seen in 7 (detect 7), followed in none;" in show([clip], tmp_path)  # the larger one
     table = tmp_path / "by_hand.csv"
     table.write_text("clip,start_seconds,end_seconds,track,box\ntwo,,0.1,1,\n")
-    assert "detect 4, follow 3;" in show([clip], tmp_path, "--overrides", str(table))
+    text = show([clip], tmp_path, "--overrides", str(table))
+    assert "seen in 4 (detect 4), followed in 3 (follow 3);" in text
     table.write_text("clip,start_seconds,end_seconds,track,box\ntwo,,,,3 5 44 47\n")
-    assert "given 7;" in show([clip], tmp_path, "--overrides", str(table))
+    assert "seen in 7 (given 7), followed in none;" in show(
+        [clip], tmp_path, "--overrides", str(table)
+    )
     table.write_text("clip,start_seconds,end_seconds,track,box\ntwo,,,5,\n")
     text = show([clip], tmp_path, "--overrides", str(table), ok=False)
     assert "an override names track 5, and this clip has the tracks 0, 1" in text
@@ -35,8 +38,8 @@ def test_a_policy_and_overrides_can_be_tried_without_extracting(tmp_path: Path) 
     late = [see(frame, 1, LARGE) for frame in range(5, 7)]
     early = [see(frame, 0, SMALL, BoxSource.HOLD) for frame in range(7)]
     clip = write_clip(tmp_path / "cache", tmp_path / "late.mp4", [*early, *late])
-    assert "hold 5, detect 2;" in show([clip], tmp_path)
-    assert "hold 7;" in show([clip], tmp_path, "--policy", "first")
+    assert "seen in 2 (detect 2), followed in 5 (hold 5);" in show([clip], tmp_path)
+    assert "seen in none, followed in 7 (hold 7);" in show([clip], tmp_path, "--policy", "first")
 
 
 def network(faces_key: str) -> SetSpec:
@@ -59,9 +62,8 @@ def test_a_networks_set_shows_the_faces_that_it_was_given(tmp_path: Path) -> Non
     ) as writer:
         writer.append(times=np.arange(7) / 25)
         writer.finish(attributes={"by_hand": by_hand})
-    assert "given 3, hold 4;" in show([clip], tmp_path, "resnet18").replace(
-        "hold 4, given 3", "given 3, hold 4"
-    )
+    text = show([clip], tmp_path, "resnet18")
+    assert "seen in 3 (given 3), followed in 4 (hold 4);" in text
 
 
 def test_sets_that_cannot_be_shown_are_refused_with_what_to_do(

@@ -62,6 +62,8 @@ def test_every_frame_and_audio_step_has_its_time_and_a_weight(corpus: Path, run:
     attention = answer["videos"][0]["attention"]
     assert [round(step["time_seconds"] * 12) for step in attention["video"]] == list(range(20))
     assert {step["face"] for step in attention["video"]} == {"detect"}
+    counts = [answer["videos"][0][name] for name in ("frames", "frames_with_face", "frames_seen")]
+    assert counts == [20, 20, 20]
     for steps in attention.values():
         assert sum(step["weight"] for step in steps) == pytest.approx(1.0, abs=1e-5)
         times = [step["time_seconds"] for step in steps]

@@ -50,3 +50,15 @@ def test_a_terminal_without_unicode_gets_plain_signs() -> None:
     assert text.isascii()
     assert f"|{ASCII_LEVELS[0]}{ASCII_LEVELS[-1]}|" in text
     assert "█" in format_answer(answer)
+
+
+def test_frames_that_were_only_followed_are_said_and_counted_apart() -> None:
+    shown = curve(0.0, 0.5, 1.0, 0.3, 0.2, faces=[1, 1, 1, 1, 0])
+    shown.rung[1:3] = BoxSource.FOLLOW, BoxSource.REGION
+    answer = Answer(Path("v.mp4"), "ok", (), shown, shown.mean(), {"angry": 1.0})
+    said = "v.mp4: angry (face in 4 of 5 frames, in 2 of them followed from others)"
+    assert said in format_answer(answer)
+    answered = answer.to_json()
+    assert [answered[f"frames{name}"] for name in ("", "_with_face", "_seen", "_followed")] == [
+        5, 4, 2, 2
+    ]  # fmt: skip

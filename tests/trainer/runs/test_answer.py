@@ -80,6 +80,8 @@ def test_frames_with_a_face_and_clips_left_out_are_said() -> None:
     text = answer_of(table, coverage={"resnet18": FACES}, missing=missing)
     assert "A face was found in 30 of 40 frames (75.0 %)." in text
     assert "No face at all in c01" in text
+    followed = answer_of(table, coverage={"resnet18": {**FACES, "frames_followed": 7}})
+    assert "in 30 of 40 frames (75.0 %), in 7 of them followed from others." in followed
     assert "Left out: c9 (it looks like text)." in text
     none = {**FACES, "frames_with_face": 0}
     assert "from whole pictures, not from faces" in answer_of(table, coverage={"resnet18": none})
