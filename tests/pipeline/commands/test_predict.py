@@ -27,7 +27,7 @@ from pipeline.predict.by_default import ask_default_network
 from pipeline.predict.curve import CurveError, write_curves
 from tests.pipeline.command import avfuse
 from tests.pipeline.default_weights import CLASSES, ship_small_default, without
-from tests.pipeline.scenes import background, place
+from tests.pipeline.scenes import astronaut, background, place
 from tests.pipeline.videos import grey_frame, write_video, write_wav
 from tests.stopping import stop_when
 
@@ -150,6 +150,17 @@ def test_a_picture_is_answered_for_as_a_video_of_that_frame_is(
     assert (picture["frames"], picture["frames_with_face"], picture["curve"]) == (1, 1, [])
     assert picture["prediction"] == video["prediction"]
     assert picture["probabilities"] == pytest.approx(video["probabilities"], abs=1e-6)
+
+
+@pytest.mark.slow
+def test_a_picture_of_48_pixels_goes_through_the_detectors_of_a_video(
+    default: Path, tmp_path: Path
+) -> None:
+    head = Image.fromarray(astronaut()[40:220, 140:310])
+    for side in (48, 96):
+        head.resize((side, side)).save(tmp_path / f"{side}.png")
+    answers = json.loads(avfuse("predict", *tmp_path.glob("*.png"), "--json").stdout)["videos"]
+    assert [(one["frames"], one["frames_seen"]) for one in answers] == [(1, 1)] * 2
 
 
 @pytest.mark.slow
