@@ -70,7 +70,7 @@ def write_page(path: Path, title: str, rows: Iterable[Row]) -> list[Path]:
     Raises:
         OSError: it can't be written.
     """
-    _write_html(path, "page.html", title=title, rows=rows, page=1, pages=1)
+    write_html(path, "page.html", title=title, rows=rows, page=1, pages=1)
     return [path]
 
 
@@ -109,22 +109,29 @@ def write_folder(
 
         path = folder / page_name(page)
         some = noted(islice(iterator, per_page))
-        _write_html(path, "page.html", title=title, rows=some, page=page, pages=pages)
+        write_html(path, "page.html", title=title, rows=some, page=page, pages=pages)
         written.append(path)
     path = folder / INDEX
     summary = ", ".join(
         [number_of(num_rows, "clip"), *(f"{n} {state}" for state, n in states.items())]
     )
-    _write_html(path, "index.html", title=title, rows=entries, pages=pages, summary=summary)
+    write_html(path, "index.html", title=title, rows=entries, pages=pages, summary=summary)
     for old in folder.glob("page-*.html"):
         if old not in written and MARKER in old.read_bytes()[:1000]:
             old.unlink()
     return [path, *written]
 
 
-def _write_html(path: Path, template: str, **values: object) -> None:
+def write_html(
+    path: Path, template: str, *, folder: Path = Path(__file__).parent, **values: object
+) -> None:
+    """Write a page from a template of ``folder``; what stands in values is escaped.
+
+    Raises:
+        OSError: it can't be written.
+    """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader(folder),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
