@@ -234,6 +234,8 @@ def test_settings_and_weights_that_do_not_fit_are_refused_with_what_does(
         (clip, "--set", "faces.secnd=none"): "unknown setting faces.secnd; did you mean "
         "faces.second?",
         (clip, "--set", "faces.ladder=paper"): "faces.ladder must be one of full, papers, got",
+        (clip, "--set", "faces.policy=person=Ann"): "faces.policy=person=Ann needs a cache whose "
+        "persons are known, and single files have none; take another policy, such as largest",
         (clip, "--weights", "resnet18=random"): "--weights resnet18=...: without a run the network "
         "is the one that avfuse ships; only a detector of faces (yunet, mmod) can be given",
         (clip, "--weights", f"yunet={tmp_path / 'not.onnx'}"): "not.onnx is not a YuNet model",
