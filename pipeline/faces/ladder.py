@@ -54,7 +54,7 @@ class Track:
 
     @property
     def kept(self) -> Kept:
-        """What the gallery needs to know of the track."""
+        """Rows and crops, as the gallery takes them."""
         return self.rows, self.crops
 
     def absorb(self, other: Track) -> None:
