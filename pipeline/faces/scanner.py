@@ -8,9 +8,13 @@ from pipeline.faces.detect import Detection, Detector, HogDetector
 from pipeline.faces.frame import Frame
 from pipeline.faces.regions import PLAIN, Look, find_all, is_dark, raise_contrast
 from pipeline.faces.settings import FaceSettings
+from pipeline.faces.windows import look_everywhere, look_with_room
 
 COARSE_PIXELS = 900_000  # of the pyramid level that a coarse scan of a frame starts from
-MAX_CANDIDATES = 3
+# Pixels of a frame's longer side as the second detector sees it: while no face is known, while one
+# is, and now and then for the smallest faces.
+SECOND_PIXELS, GLANCE_PIXELS, SEARCH_PIXELS = 640, 320, 1280
+FULL_EVERY = 3  # looks, while a face is known, is one at the larger size
 # Without a face for so long, whole frames are searched half as often: a face that turns up is
 # followed back through the last 2 s anyway.
 LONG_LOST_SECONDS = 4.0
@@ -25,19 +29,27 @@ class Scanner:
         settings: thresholds and intervals.
         every_frame: search each frame, and exactly as the detector does.
         detector: searches whole frames; dlib's HOG detector by default.
+        second: looks at whole frames too, as a rule oftener.
     """
 
     def __init__(
-        self, settings: FaceSettings, *, every_frame: bool, detector: Detector | None = None
+        self,
+        settings: FaceSettings,
+        *,
+        every_frame: bool,
+        detector: Detector | None = None,
+        second: Detector | None = None,
     ) -> None:
         self.settings = settings
         self.every_frame = every_frame or detector is not None
         self.detector = detector or HogDetector(settings.upsample)
+        self.second = second
         self.reset()
 
     def reset(self) -> None:
         """Search the next frame, whenever the last one was searched."""
         self.scanned_at = self.searched_at = -math.inf
+        self.looked_at = dict.fromkeys((SEARCH_PIXELS, SECOND_PIXELS, GLANCE_PIXELS), -math.inf)
         self.lost_at = math.inf
 
     def scan(self, now: Frame, *, lost: bool) -> list[Find] | None:
@@ -45,7 +57,7 @@ class Scanner:
 
         Args:
             now: the frame.
-            lost: no face is in sight: search more often, and return what may become one.
+            lost: no face is in sight: search more often.
 
         Returns:
             What was found and how, the surest first, or None where it wasn't time.
@@ -62,15 +74,43 @@ class Scanner:
             return None
         self.scanned_at = now.seconds
         level = now.pyramid.level_below(COARSE_PIXELS)
-        if level and now.seconds - self.searched_at >= settings.search_seconds:
-            self.searched_at, level = now.seconds, 0
-        least = settings.candidate_threshold if lost else settings.threshold
-        found = find_all(now.image, now.pyramid, level, threshold=least)
-        certain = [face for face in found if face.score >= settings.threshold]
-        if lost and not certain and is_dark(now.image):
+        if level and self.second is None and self._is_time_to_search(now):
+            level = 0
+        found = find_all(now.image, now.pyramid, level, threshold=settings.threshold)
+        if lost and not found and is_dark(now.image):
             raised = raise_contrast(now.image)
             bright = find_all(raised, now.pyramid, level, threshold=settings.threshold)
-            if bright:
-                return [(face, Look(contrast=True)) for face in bright]
-        candidates = found[len(certain) :][:MAX_CANDIDATES]
-        return [(face, PLAIN) for face in certain + candidates]
+            return [(face, Look(contrast=True)) for face in bright]
+        return [(face, PLAIN) for face in found]
+
+    def ask_second(self, now: Frame, *, lost: bool, threshold: float) -> list[Detection]:
+        """Let the second detector look at the whole frame, if it is time to.
+
+        Args:
+            now: the frame.
+            lost: no face is in sight: look at every frame.
+            threshold: lowest score that counts.
+        """
+        settings, often = self.settings, self.settings.second_seconds
+        if self.second is None:
+            return []
+        looks = (
+            (SEARCH_PIXELS, settings.search_seconds),
+            (SECOND_PIXELS, 0.0 if lost else FULL_EVERY * often),
+            (GLANCE_PIXELS, often),
+        )
+        due = [pixels for pixels, wait in looks if now.seconds - self.looked_at[pixels] >= wait]
+        if not due:
+            return []
+        with_room = lost and GLANCE_PIXELS in due
+        self.looked_at |= {pixels: now.seconds for pixels, _ in looks if pixels <= due[0]}
+        found = look_everywhere(self.second, now.image, due[0], threshold)
+        if not found and with_room:
+            found = look_with_room(self.second, now.image, threshold)
+        return found
+
+    def _is_time_to_search(self, now: Frame) -> bool:
+        due = now.seconds - self.searched_at >= self.settings.search_seconds
+        if due:
+            self.searched_at = now.seconds
+        return due

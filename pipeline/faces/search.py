@@ -9,18 +9,21 @@ is remembered, beside a bounded number of frames.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from pipeline.faces.choice import FaceArrays, choose_faces
 from pipeline.faces.detect import Detection, Detector, FivePointPredictor, LandmarkPredictor
+from pipeline.faces.evidence import LEAST_ACCEPTED, drop_unsupported
 from pipeline.faces.frame import CutFinder, Frame, shrink
 from pipeline.faces.gallery import Gallery
 from pipeline.faces.identity import IdentityArrays, Recogniser
 from pipeline.faces.joining import one_person_one_track
-from pipeline.faces.ladder import Ladder, Track
+from pipeline.faces.ladder import SAME_FIND, SECOND_LEAST, Ladder, Track
+from pipeline.faces.landmarks import settle_crops
 from pipeline.faces.pyramid import Pyramid
-from pipeline.faces.regions import PLAIN, Look
+from pipeline.faces.regions import PLAIN, Look, look_near
 from pipeline.faces.scanner import Scanner
 from pipeline.faces.second import own_second
 from pipeline.faces.settings import FaceSettings
@@ -30,7 +33,7 @@ from pipeline.media.frames import Frames
 KEPT_BYTES = 64_000_000  # of frames to look back at
 BACK_SECONDS = 2.0  # for how long frames are kept
 LOST_SECONDS = 0.2  # without a detection, after which a face counts as out of sight
-SECOND_NEAR = 0.5  # score from which the second detector confirms a face that is known
+BESIDE = 0.4  # overlap up to which a find is another face than one that is known
 SAME_FACE = 0.5  # overlap of two tracks from which they follow one face
 RESUME_SECONDS = 4.0  # for how long a lost face may come back as the same track
 FORGET_SECONDS = 15 * RESUME_SECONDS  # after which what never was a face is forgotten
@@ -61,12 +64,15 @@ class FaceSearch:
         recogniser: Recogniser | None = None,
     ) -> None:
         self.settings = settings
-        self.second = second if settings.ladder == "full" else None
         self.gallery = Gallery(recogniser) if recogniser else None
-        self.ladder = Ladder(settings, predictor, self.gallery)
         self.full = settings.ladder == "full"
+        second = second if self.full else None
+        self.ladder = Ladder(settings, predictor, second, self.gallery)
         by_region = self.full and settings.scan == "region"
-        self.scanner = Scanner(settings, every_frame=not by_region, detector=detector)
+        self.scanner = Scanner(
+            settings, every_frame=not by_region, detector=detector, second=second
+        )
+        self.times: list[float] = []
         self.cut_finder = CutFinder()
         self.cuts: list[int] = []
         self.active: list[Track] = []
@@ -83,6 +89,7 @@ class FaceSearch:
         """
         pyramid = Pyramid((image.shape[0], image.shape[1]), self.settings.upsample)
         now = Frame(index, seconds, image, 1.0, pyramid)
+        self.times.append(seconds)
         if self.cut_finder.is_cut(image):
             self.cuts.append(index)
             self._cut(now)
@@ -128,57 +135,77 @@ class FaceSearch:
     def finish(self) -> tuple[TrackArrays, IdentityArrays | None]:
         """Return all faces, their tracks numbered in order of appearance, and their identities."""
         tracks = self._faces(self.ended + self.active)
-        tracks.sort(key=lambda track: min(track.rows))
+        if self.full:
+            for track in tracks:
+                drop_unsupported(track.rows, self.times, self.settings)
+        tracks = sorted(
+            (track for track in tracks if track.rows), key=lambda track: min(track.rows)
+        )
         kept = [track.kept for track in tracks]
         identity = self.gallery.finish(kept) if self.gallery else None
         return gather_tracks([track.rows for track in tracks]), identity
 
     def _faces(self, tracks: Sequence[Track]) -> list[Track]:
-        """Return the tracks that are faces: on the papers' ladder all."""
-        return [track for track in tracks if not self.full or track.is_face]
+        """Return the tracks that are faces: on the papers' ladder, and in a still, all."""
+        every = not self.full or len(self.times) < LEAST_ACCEPTED
+        return [track for track in tracks if every or track.is_face]
 
     def _ask_second(self, now: Frame) -> None:
-        """Let the second detector look, where the first sees no face."""
-        if self.second is None or any(
-            track.is_face and track.seen == now.index for track in self.active
-        ):
-            return
-        found = self.second.detect(now.image, SECOND_NEAR)
+        """Let the second detector look at the whole frame, and dlib's where it finds something."""
+        lost = self._is_lost(now)
+        found = self.scanner.ask_second(now, lost=lost, threshold=SECOND_LEAST)
         matched = link(
             [face.box for face in found],
             [track.last.box for track in self.active],
             self.settings.link_overlap,
         )
         for new, face in enumerate(found):
+            sure = face.score >= self.settings.second_threshold
             if new in matched:
-                self.ladder.see(self.active[matched[new]], face, now, BoxSource.SECOND)
-            elif face.score >= self.settings.second_threshold:
+                track = self.active[matched[new]]
+                if sure and track.seen == now.index:
+                    track.agreed = track.agreed or track.last.rung != BoxSource.SECOND
+                elif sure:
+                    self.ladder.see(track, face, now, BoxSource.SECOND)
+                continue
+            plain = look_near(now.image, face.box, now.pyramid, threshold=self.settings.threshold)
+            if plain is not None and overlap(plain.box, face.box) >= SAME_FIND:
+                self._begin(plain, now, BoxSource.DETECT, agreed=sure)
+            elif sure:
                 self._begin(face, now, BoxSource.SECOND)
 
-    def _begin(self, face: Detection, now: Frame, source: BoxSource, look: Look = PLAIN) -> None:
+    def _begin(
+        self,
+        face: Detection,
+        now: Frame,
+        source: BoxSource,
+        look: Look = PLAIN,
+        *,
+        agreed: bool = False,
+    ) -> None:
         """Start a track from a find in a whole frame, unless a track covers it."""
         if any(
-            now.index in track.rows and overlap(face.box, track.last.box) > 0.2
+            now.index in track.rows and overlap(face.box, track.last.box) > BESIDE
             for track in self.active
         ):
             return
         track = self.ladder.begin(face, now, self.shot, source, look)
+        track.agreed = agreed
         self.active.append(track)
 
     def _look_back(self, track: Track) -> None:
         """Find a track's face in the kept frames before its first, and join it to its past."""
         start = min(track.rows)
-        here = (track.last, track.seen, track.seen_at, track.likeness, track.look)
         later = next((frame for frame in self.kept if frame.index == start), None)
         if later is not None:
-            self.ladder.rewind(track, later)
+            past = self.ladder.rewound(track, later)
             for frame in reversed(self.kept):
                 if frame.index >= start:
                     continue
-                if not self.ladder.advance(track, later, frame):
+                if not self.ladder.advance(past, later, frame):
                     break
                 later = frame
-            track.last, track.seen, track.seen_at, track.likeness, track.look = here
+            track.num_accepted = past.num_accepted
         for other in reversed(self.ended):
             if self._continues(track, other):
                 self.ended.remove(other)
@@ -229,7 +256,7 @@ class FaceSearch:
 
     def _merge(self, index: int) -> None:
         """Join active tracks that follow the same face; keep the surer one."""
-        order = sorted(self.active, key=lambda track: (-track.is_face, -track.positive))
+        order = sorted(self.active, key=lambda track: -track.num_accepted)
         for i, track in enumerate(order):
             for other in order[i + 1 :]:
                 if (
@@ -284,7 +311,8 @@ def track_faces(
     all_times = np.concatenate(times) if times else np.zeros(0, np.float64)
     tracks, identity = search.finish()
     found = ClipTracks(all_times, size, tracks, identity)
-    return one_person_one_track(found, search.cuts, settings)
+    found = one_person_one_track(found, search.cuts, settings)
+    return replace(found, tracks=settle_crops(found.tracks, found.times))
 
 
 def find_faces(

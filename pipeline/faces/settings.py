@@ -30,24 +30,26 @@ class FaceSettings:
             same measure. ``person=NAME`` is that person alone, as ``avfuse persons`` found or was
             told; ``other`` is everyone but the clip's speaker.
         switch_seconds: for less than this the chosen face doesn't change to another and back; at
-            most 1. See ``pipeline.faces.choice.choose``.
+            most 1, and 0 on the papers' ladder. See ``pipeline.faces.choice.choose``.
         upsample: how often dlib doubles a frame before it looks; 1 finds faces from 40 pixels.
         threshold: score from which dlib's detection counts; 0 is dlib's own.
         region_threshold: the same, near a face that is known.
-        candidate_threshold: score from which something is watched while no face is known; it
-            counts only if it reaches ``threshold`` in some frame.
-        scan_seconds: from one scan of a whole frame to the next while a face is known. A face that
-            turns up is followed back through 2 s.
+        scan_seconds: from one scan of a whole frame by dlib to the next while a face is known. A
+            face that turns up is followed back through 2 s.
         lost_seconds: the same while none is; twice that after 4 s without one.
         search_seconds: from one scan for the smallest faces to the next; the others leave out
             faces that are small in a large frame.
+        second_seconds: from one look of the second detector at a whole frame to the next while a
+            face is known; while none is, it looks at every frame.
         second_threshold: score from which a face that only the second detector sees counts.
-        follow_seconds: for how long a face's motion is followed without a detection.
+        evidence_seconds: for how long a face may go on without a detector that accepts it; what is
+            followed longer than that is dropped.
+        evidence_share: of a track's frames, in which a detector must have accepted its face.
         hold_frames: for how many frames the last box is used when nothing else is left, moved with
             what is in it where that can be told.
         join: when tracks become one person's: ``identity`` joins by motion within a shot and by
             likeness across cuts and gaps, ``motion`` within a shot alone; ``none``: never. The
-            papers' ladder joins none.
+            papers' ladder never does.
         link_overlap: overlap (intersection over union) from which two boxes are one face.
         second: another detector for the frames in which dlib's sees no face: ``yunet``, ``mmod``
             (a network of dlib's, for GPUs; ``mmod-cpu`` lets it take 3 s a frame on a processor)
@@ -55,7 +57,7 @@ class FaceSettings:
 
     Raises:
         ValueError: a count or time is negative, ``link_overlap`` not in (0, 1],
-            ``switch_seconds`` not in [0, 1], the policy unknown, or another
+            ``evidence_share`` or ``switch_seconds`` not in [0, 1], the policy unknown, or another
             second detector than the default asked for on the papers' ladder, which has none.
     """
 
@@ -66,28 +68,35 @@ class FaceSettings:
     upsample: int = 1
     threshold: float = 0.0
     region_threshold: float = -0.7
-    candidate_threshold: float = -0.45
-    scan_seconds: float = 2.0
-    lost_seconds: float = 0.4
-    search_seconds: float = 4.0
+    scan_seconds: float = 4.0
+    lost_seconds: float = 0.8
+    search_seconds: float = 2.0
+    second_seconds: float = 0.4
     second_threshold: float = 0.8
-    follow_seconds: float = 2.0
+    evidence_seconds: float = 1.0
+    evidence_share: float = 0.25
     hold_frames: int = 5
     join: Literal["identity", "motion", "none"] = "identity"
     link_overlap: float = 0.3
     second: Literal["none", "yunet", "mmod", "mmod-cpu"] = "yunet"
 
     def __post_init__(self) -> None:
-        for name in ("upsample", "hold_frames", "scan_seconds", "lost_seconds", "search_seconds"):
+        times = [name for name in vars(self) if name.endswith("_seconds")]
+        for name in ("upsample", "hold_frames", *times):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if not 0 <= self.evidence_share <= 1:
+            raise ValueError(f"evidence_share must be in [0, 1], got {self.evidence_share}")
         if not 0 < self.link_overlap <= 1:
             raise ValueError(f"link_overlap must be in (0, 1], got {self.link_overlap}")
         if not 0 <= self.switch_seconds <= 1:
             raise ValueError(f"switch_seconds must be in [0, 1], got {self.switch_seconds}")
         check_policy(self.policy)
-        if self.ladder == "papers" and self.second == "yunet":
-            object.__setattr__(self, "second", "none")
+        if self.ladder == "papers":
+            object.__setattr__(self, "join", "none")
+            object.__setattr__(self, "switch_seconds", 0.0)
+            if self.second == "yunet":
+                object.__setattr__(self, "second", "none")
         if self.ladder == "papers" and self.second != "none":
             raise ValueError(
                 "ladder=papers is dlib's detector or the whole frame and has no second detector, "

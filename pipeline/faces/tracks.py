@@ -38,7 +38,7 @@ class BoxSource(IntEnum):
     ``WHOLE``: no face; the box is the whole frame.
     ``DETECT``: dlib's detector at its published threshold.
     ``HOLD``: the last box, a few frames old, moved along where the motion in it can be told.
-    ``REGION``: dlib's detector at a lower threshold, next to a face that was certain.
+    ``REGION``: a detector below its own threshold, next to a face that was accepted.
     ``CONTRAST``: dlib's detector on a frame whose contrast was raised.
     ``FOLLOW``: the face's motion was followed from a frame in which it was detected.
     ``SECOND``: a second detector.
@@ -259,6 +259,15 @@ class TrackRows(MutableMapping[int, Sighting]):
 
     def __len__(self) -> int:
         return self._count
+
+    def sources(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the numbers of the frames, (N,) int64, and the source of each box, (N,) uint8."""
+        frames, rungs = [np.zeros(0, np.int64)], [np.zeros(0, np.uint8)]
+        for at in sorted(self._blocks):
+            places = np.flatnonzero(self._blocks[at]["there"])
+            frames.append(places + at * BLOCK_FRAMES)
+            rungs.append(self._blocks[at]["rung"][places])
+        return np.concatenate(frames), np.concatenate(rungs)
 
     # Two tracks are two, even if they hold the same.
     __eq__ = object.__eq__

@@ -19,16 +19,18 @@ from PIL import Image, ImageDraw
 
 from cache.commit import whole_file
 from cache.wording import number_of
-from pipeline.faces.tracks import BoxSource
+from pipeline.faces.tracks import SEEN, BoxSource
 from pipeline.inspect.drawing import SOURCE_COLOURS
 from pipeline.inspect.rows import Row
 from pipeline.inspect.text import BLACK, GREY, LINE_HEIGHT, WHITE, wrap, write
 
 LEGEND = (
-    "A frame shows every track in its own colour, with its number; the chosen face's box is thick, "
-    "its name first and bold in the list. Below is the crop that a network is given. The strip "
-    "shows every frame of the clip: above how its face was found, below the chosen track; black "
-    "ticks are the frames shown."
+    "A frame shows every track in its own colour, with its number and, where it is known, its "
+    "person; the chosen face's box is thick, its name first and bold in the list. A dashed box was "
+    "only followed into this frame from others in which a detector saw the face. Below is the crop "
+    "that a network is given. The strip shows every frame of the clip: above how its face was "
+    "found, in half the height where it was followed, below the chosen track; black ticks are the "
+    "frames shown."
 )
 RED = (170, 40, 40)
 QUALITY = 90
@@ -205,4 +207,6 @@ def _widen(part: np.ndarray, width: int) -> np.ndarray:
 
 
 def _name(source: BoxSource) -> str:
-    return "no face" if source == BoxSource.WHOLE else source.name.lower()
+    if source == BoxSource.WHOLE:
+        return "no face"
+    return source.name.lower() if source in SEEN else f"{source.name.lower()} (followed)"

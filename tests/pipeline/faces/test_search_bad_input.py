@@ -75,13 +75,11 @@ def test_a_poster_behind_a_speaker_is_the_largest_face_until_someone_says_otherw
     assert np.abs(middle(by_hand.box) - [(235 + 2 * frame, 140) for frame in range(10)]).max() < 15
 
 
-@pytest.mark.parametrize(("size", "found"), [(30, True), (24, False)])
-def test_the_smallest_face_that_is_found_has_30_pixels(size: int, found: bool) -> None:
-    """Measured on the photograph: found at 3 of 3 places with 30 pixels, 2 with 28, 0 with 26."""
+@pytest.mark.parametrize("size", [12, 20, 30])
+def test_small_faces_are_found(size: int) -> None:
     faces = find_faces(clip([place(background(120, 160), (83, 61), size)]))
-    assert bool(faces.rung[0]) == found
-    if found:
-        assert np.abs(faces.box[0] - true_box((83, 61), size)).max() < 10
+    assert faces.rung[0]
+    assert np.abs(faces.box[0] - true_box((83, 61), size)).max() < 10
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3])

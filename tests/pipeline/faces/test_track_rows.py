@@ -106,7 +106,7 @@ def test_what_never_became_a_face_is_forgotten_and_a_face_is_not() -> None:
     find = Detection((10.0, 10.0, 50.0, 50.0), 0.1)
     doubtful = search.ladder.begin(find, first, 0, BoxSource.DETECT)
     face = search.ladder.begin(find, first, 0, BoxSource.DETECT)
-    face.certain = True
+    face.agreed = True
     search.ended = [doubtful, face]
     for seconds, left in [(FORGET_SECONDS - 1, 2), (FORGET_SECONDS + 1, 1)]:
         search._forget(replace(first, seconds=seconds), [doubtful])
