@@ -129,7 +129,7 @@ def test_pages_of_an_earlier_call_are_removed_and_other_files_stay(
     ("options", "problem"),
     [
         (("other",), "has no feature set other"),
-        (("--corrections", "none.csv"), "none.csv: no such file"),
+        (("--corrections", "none.csv"), "File 'none.csv' does not exist"),
         (("--cache", "nowhere"), "nowhere does not exist"),
     ],
 )
