@@ -37,6 +37,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "pipeline.commands.inspect:inspect",
         "Draw the faces that were found, to check them by eye.",
     ),
+    "persons": (
+        "pipeline.commands.persons:persons",
+        "Tell who is in which clip, and propose the speakers.",
+    ),
     "cache": (
         "pipeline.commands.cache:cache",
         "Check, clean, pack, import into or export from a cache.",

@@ -14,9 +14,11 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from cache.settings import parse_overrides, settings_from
 from extractors.running.device import may_have_gpu
 from pipeline.cli import main
 from pipeline.commands.group import Group
+from pipeline.doctor.settings import DoctorSettings
 from pipeline.extract.settings import load_settings as load_stage_one
 from trainer.settings import load_settings
 from trainer.stills.settings import load_config
@@ -147,6 +149,8 @@ def test_an_option_of_one_name_has_one_help_in_every_command() -> None:
     ("name", "read"),
     [
         ("extract", load_stage_one),
+        ("predict", load_stage_one),
+        ("doctor", lambda given: settings_from(DoctorSettings, parse_overrides(given))),
         ("train", lambda given: load_settings("icmi19", given)),
         ("finetune", lambda given: load_config(None, None, given)),
     ],

@@ -66,6 +66,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline/doctor": {"cache", *STAGE_ONE, "pipeline/index"},
     "pipeline/exchange": {"cache", "pipeline/index", "pipeline/extract"},
     "pipeline/inspect": {"cache", "pipeline/extract", *STAGE_ONE},
+    "pipeline/persons": {"cache", "pipeline/extract", "pipeline/inspect", *STAGE_ONE},
     "pipeline/predict": {"cache", *NETWORKS, "pipeline/extract", *STAGE_ONE},
     "pipeline/align_stills": {"pipeline/faces", "pipeline/media"},
     "pipeline/commands": {"cache", *NETWORKS, "pipeline"},

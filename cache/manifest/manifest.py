@@ -144,7 +144,13 @@ def read_manifest(path: Path, *, check_files: bool = True, follow_links: bool = 
     return Manifest(path, tuple(clips))
 
 
-def write_manifest(path: Path, clips: Iterable[Clip], *, overwrite: bool = False) -> Path:
+def write_manifest(
+    path: Path,
+    clips: Iterable[Clip],
+    *,
+    overwrite: bool = False,
+    beside: Mapping[str, Mapping[str, str]] | None = None,
+) -> Path:
     """Write clips as a manifest that ``read_manifest`` reads back as the same clips.
 
     The table appears complete or not at all. A path under the manifest's folder is written
@@ -154,6 +160,7 @@ def write_manifest(path: Path, clips: Iterable[Clip], *, overwrite: bool = False
         path: the CSV file to write.
         clips: the rows, written in this order; relative paths are relative to the working folder.
         overwrite: replace an existing file.
+        beside: further columns, which no reader of manifests looks at: name to clip id to text.
 
     Returns:
         The manifest's absolute path.
@@ -169,6 +176,7 @@ def write_manifest(path: Path, clips: Iterable[Clip], *, overwrite: bool = False
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; pass overwrite=True to replace it")
     clips = tuple(clips)
+    beside = beside or {}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
@@ -178,8 +186,10 @@ def write_manifest(path: Path, clips: Iterable[Clip], *, overwrite: bool = False
     with whole_file(path) as temporary:
         with temporary.open("x", encoding="utf-8", errors="surrogateescape", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(columns)
-            writer.writerows(_to_row(clip, files, columns) for clip in clips)
+            writer.writerow([*columns, *beside])
+            for clip in clips:
+                others = [texts.get(clip.id, "") for texts in beside.values()]
+                writer.writerow([*_to_row(clip, files, columns), *others])
         try:
             read = read_manifest(temporary, check_files=False)
         except ManifestError as error:

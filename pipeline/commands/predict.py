@@ -40,7 +40,7 @@ URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.IGNORECASE)
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
-    help="One setting of stage one, such as faces.policy=central; without RUN only.",
+    help="One setting, such as faces.policy=central; without RUN only.",
 )
 @options.DEVICE
 @click.option(

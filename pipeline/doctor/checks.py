@@ -12,10 +12,15 @@ from cache.wording import number_of
 from pipeline.doctor.diagnosis import CorpusFacts, Finding
 from pipeline.doctor.examine import Examination
 from pipeline.doctor.known_defects import find_known_defects, ravdess_take
+from pipeline.index.files import describe_names
 
 FAR = 5.0  # robust deviations from the median
 LEAST_FACTOR = 2.0  # and at least so many times longer, shorter, faster or slower
 MAX_SENTENCES = 3  # of one kind of note that are repeated in its finding
+FEW = 1 / 2  # of the frames looked at, below which a clip shows its face rarely
+OFTEN = 1 / 4  # of them, from which several faces are worth a word
+SOME = 1 / 8  # of them, above which uncertain faces are
+SMALL = 32  # pixels of a face's width
 
 
 def _unreadable(corpus: CorpusFacts) -> Iterator[Finding]:
@@ -71,15 +76,49 @@ def _missing_modality(corpus: CorpusFacts) -> Iterator[Finding]:
         "no picture": [clip.id for clip, found in usable if found.frame_size is None],
         "no sound": [clip.id for clip, found in usable if found.sound == "missing"],
         "silent": [clip.id for clip, found in usable if found.sound == "silent"],
-        "no face": [
-            clip.id for clip, found in usable if found.sampled_frames and not found.frames_with_face
-        ],
     }
     for kind, ids in kinds.items():
         if ids:
-            sampled = " in any sampled frame" if kind == "no face" else ""
-            text = f"{len(ids)} of {len(usable)} clips: {kind}{sampled}"
+            text = f"{len(ids)} of {len(usable)} clips: {kind}"
             yield Finding("look", kind, text, tuple(ids))
+
+
+def _faces(corpus: CorpusFacts) -> Iterator[Finding]:
+    """One finding for each thing that is wrong with faces, with all its clips."""
+    looked = {clip.id: one for clip, one in corpus.usable() if one.sampled_frames}
+    kinds: dict[str, tuple[str, dict[str, str]]] = {
+        "no face": ("no face in any sampled frame", {}),
+        "few faces": (
+            "a face in fewer than half of the sampled frames; a network sees the others whole",
+            {},
+        ),
+        "uncertain face": (
+            "there may be a face that extract doesn't take, for its score is too low",
+            {},
+        ),
+        "several faces": (
+            "several faces of similar size at once; faces.policy decides whose is used",
+            {},
+        ),
+        "small face": (f"faces of less than {SMALL} pixels, of which a crop shows little", {}),
+    }
+    for clip, one in looked.items():
+        of = f"of {one.sampled_frames} frames"
+        if not one.frames_with_face:
+            kinds["no face"][1][clip] = clip
+        elif one.frames_with_face < FEW * one.sampled_frames:
+            kinds["few faces"][1][clip] = f"{clip} {one.frames_with_face} {of}"
+        if one.uncertain_frames > SOME * one.sampled_frames:
+            kinds["uncertain face"][1][clip] = f"{clip} {one.uncertain_frames} {of}"
+        if one.frames_with_several >= OFTEN * one.sampled_frames:
+            kinds["several faces"][1][clip] = f"{clip} {one.frames_with_several} {of}"
+        if one.face_size is not None and one.face_size < SMALL:
+            kinds["small face"][1][clip] = f"{clip} {one.face_size:.0f} pixels"
+    for kind, (text, clips) in kinds.items():
+        if clips:
+            listed = describe_names(list(clips.values()))
+            counted = f"{len(clips)} of {len(looked)} clips: {text} ({listed})"
+            yield Finding("look", kind, counted, tuple(clips))
 
 
 def _same_content(corpus: CorpusFacts) -> Iterator[Finding]:
@@ -180,6 +219,23 @@ def _shared_speakers(corpus: CorpusFacts) -> Iterator[Finding]:
         yield Finding("spoils", "shared speaker", f"speakers in several splits: {listed}", ids)
 
 
+def _shared_persons(corpus: CorpusFacts) -> Iterator[Finding]:
+    """One finding for each person whose face is seen in several splits, with the clips of each."""
+    seen: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for clip in corpus.clips:
+        for person in corpus.people.get(clip.id, ()):
+            if clip.split:
+                seen[person][clip.split].append(clip.id)
+    for person, clips in sorted(seen.items()):
+        if len(clips) > 1:
+            listed = "; ".join(
+                f"{split}: {describe_names(clips[split])}" for split in SPLITS if split in clips
+            )
+            ids = tuple(clip for split in SPLITS for clip in clips.get(split, ()))
+            text = f"the face of {person} is in several splits ({listed}): leak"
+            yield Finding("spoils", "shared person", text, ids)
+
+
 def _labels(corpus: CorpusFacts) -> Iterator[Finding]:
     for name in ("label", "split"):
         without = tuple(clip.id for clip in corpus.clips if getattr(clip, name) is None)
@@ -217,9 +273,11 @@ CHECKS: tuple[Callable[[CorpusFacts], Iterator[Finding]], ...] = (
     _same_sound,
     _same_take,
     _shared_speakers,
+    _shared_persons,
     _labels,
     _known,
     _missing_modality,
+    _faces,
     _cut_off,
     _repaired,
     _odd,

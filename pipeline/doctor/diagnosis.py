@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from cache.codec import JsonFields
@@ -37,10 +37,11 @@ class Finding(JsonFields):
 
 @dataclass(frozen=True)
 class CorpusFacts:
-    """The clips of a manifest with what was found in their files."""
+    """The clips of a manifest, what was found in their files, and who is seen in them."""
 
     clips: Sequence[Clip]
     examined: Mapping[str, Examination]
+    people: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     def usable(self) -> Iterator[tuple[Clip, Examination]]:
         """Yield the clips that can be read."""
@@ -51,10 +52,11 @@ class CorpusFacts:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Findings about a corpus, those that spoil a run first."""
+    """Findings about a corpus, those that spoil a run first, and what wasn't looked at."""
 
     corpus: CorpusFacts
     findings: tuple[Finding, ...]
+    unchecked: tuple[str, ...] = ()
 
     @property
     def spoiled(self) -> bool:
@@ -80,19 +82,21 @@ class Diagnosis:
             "spoiled": self.spoiled,
             "num_clips": len(self.corpus.clips),
             "findings": [finding.to_json() for finding in self.findings],
+            "unchecked": list(self.unchecked),
             "counts": self.counts(),
             "clips": [self.corpus.examined[clip.id].to_json() for clip in self.corpus.clips],
         }
 
 
 def format_diagnosis(diagnosis: Diagnosis) -> str:
-    """Write the findings, the counts, and the verdict last."""
+    """Write the findings, the counts, what wasn't checked, and the verdict last."""
     lines = [format_findings(diagnosis.findings)] if diagnosis.findings else []
     for name, counts in diagnosis.counts().items():
         if set(counts) != {"(none)"}:
             shown = ", ".join(f"{key} {count}" for key, count in [*counts.items()][:MAX_COUNTED])
             more = f", ... and {len(counts) - MAX_COUNTED} more"
             lines.append(f"clips by {name}: {shown}{more if len(counts) > MAX_COUNTED else ''}")
+    lines += [f"not checked: {text}" for text in diagnosis.unchecked]
     lines.append(f"{number_of(len(diagnosis.corpus.clips), 'clip')}; {_verdict(diagnosis)}")
     return "\n".join(lines)
 

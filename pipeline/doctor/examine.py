@@ -1,34 +1,38 @@
 """Examining one clip before a run: what is in its file, and whether it can be used.
 
-Far cheaper than extraction: the file is hashed, its sound decoded, and of its picture a few frames.
+Far cheaper than extraction: the file is hashed, its sound decoded, and faces are looked for in some
+frames of its picture.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Literal
 
-import cv2
 import numpy as np
 
 from cache.codec import JsonFields
 from cache.entries.source import read_source
 from cache.manifest.clip import Clip
-from cache.span import Span
-from pipeline.faces.detect import HogDetector
+from pipeline.doctor.faces import FaceCount, FaceCounter
+from pipeline.doctor.settings import DoctorSettings
 from pipeline.media.aspect import SQUARE, is_square
 from pipeline.media.container import MediaError, MediaInfo, check_limits, probe
 from pipeline.media.declared import check_any_stream, find_cut_off
-from pipeline.media.frames import DecodeSettings, VideoReader
+from pipeline.media.frames import TIME_TOLERANCE, DecodeSettings, VideoReader
 from pipeline.media.oddities import CHANGING_RATIO
 from pipeline.media.sound import SILENCE, WaveformReader
 from pipeline.workers.watchdog import guarded, time_limit
 
 HANG_SECONDS = 60.0
-LONGEST_SIDE = 960  # pixels; larger frames are shrunk before a face is looked for
+# A longer clip is read by seeking to each frame; the whole of a shorter one is decoded sooner.
+SEEK_FROM_SECONDS = 60.0
+ONE_FRAME = DecodeSettings(chunk_bytes=1)  # at a time
+UNKNOWN_STEP = 1.0  # seconds between two frames of a clip that doesn't say how long it is
 
 Sound = Literal["present", "silent", "missing"]
 
@@ -52,7 +56,10 @@ class Examination(JsonFields):
         sound: ``silent`` where no sample rises above -80 dB of full scale.
         sound_sha256: of the decoded sound, which survives another container; empty without any.
         sampled_frames: frames that were looked at.
-        frames_with_face: how many of these show a face.
+        frames_with_face: how many of these show a face that ``extract`` would take.
+        uncertain_frames: how many others show what may be one, and isn't taken.
+        frames_with_several: how many show two faces or more of similar size.
+        face_size: median width of the largest face of a frame, in pixels; None without any.
         cut_off: where picture or sound end, if that is before their declared length.
         damage: what is damaged and was repaired.
         notes: what is odd but harmless, each as ``kind: sentence``.
@@ -71,6 +78,9 @@ class Examination(JsonFields):
     sound_sha256: str = ""
     sampled_frames: int = 0
     frames_with_face: int = 0
+    uncertain_frames: int = 0
+    frames_with_several: int = 0
+    face_size: float | None = None
     cut_off: tuple[str, ...] = ()
     damage: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -92,21 +102,21 @@ class Look:
     """Some frames of a clip, looked at; the fields are those of ``Examination``."""
 
     sampled_frames: int = 0
-    frames_with_face: int = 0
+    faces: FaceCount = field(default_factory=FaceCount)
     frame_size: tuple[int, int] | None = None
     pixel_ratio: str = ""
     notes: tuple[str, ...] = ()
 
 
-def examine_clip(clip: Clip, *, sample: int) -> Examination:
+def examine_clip(clip: Clip, settings: DoctorSettings) -> Examination:
     """Look into one clip; whatever is wrong with its file is in the result, not raised.
 
     Args:
         clip: the clip.
-        sample: frames to look for a face in, spread evenly; 0 decodes no picture.
+        settings: which frames to look at, and how to look for faces.
     """
     try:
-        return _examine(clip, sample)
+        return _examine(clip, settings)
     except (MediaError, OSError) as error:
         return Examination(clip.id, problem=str(error))
     except Exception as error:  # noqa: BLE001 - what no reader foresaw must not end the others
@@ -114,19 +124,19 @@ def examine_clip(clip: Clip, *, sample: int) -> Examination:
         return Examination(clip.id, problem=problem)
 
 
-def _examine(clip: Clip, sample: int) -> Examination:
-    settings = DecodeSettings()
+def _examine(clip: Clip, settings: DoctorSettings) -> Examination:
+    limits = DecodeSettings()
     with time_limit(HANG_SECONDS):
-        info = probe(clip.path, settings)
+        info = probe(clip.path, limits)
     check_any_stream(info)
-    check_limits(info, settings, clip.span)
+    check_limits(info, limits, clip.span)
     source = read_source(clip.path)
-    hearing = _listen(clip, settings) if info.has_audio else Hearing()
+    hearing = _listen(clip, limits) if info.has_audio else Hearing()
     with time_limit(HANG_SECONDS):
-        cut_off = find_cut_off(info, settings, "picture", clip.span)
+        cut_off = find_cut_off(info, limits, "picture", clip.span)
     video, look = info.video, Look()
-    if video and sample:
-        look = _look(clip, info, sample)
+    if video and settings.sample:
+        look = _look(clip, info, settings)
     elif video:
         look = Look(frame_size=video.frame_size, pixel_ratio=_write_ratio(video.pixel_ratio))
     return Examination(
@@ -141,7 +151,7 @@ def _examine(clip: Clip, sample: int) -> Examination:
         sound=hearing.sound,
         sound_sha256=hearing.sound_sha256,
         sampled_frames=look.sampled_frames,
-        frames_with_face=look.frames_with_face,
+        **vars(look.faces),
         cut_off=(*([cut_off] if cut_off else ()), *hearing.cut_off),
         damage=hearing.damage,
         notes=look.notes + hearing.notes,
@@ -172,41 +182,54 @@ def _listen(clip: Clip, settings: DecodeSettings) -> Hearing:
     )
 
 
-def _look(clip: Clip, info: MediaInfo, sample: int) -> Look:
+def _look(clip: Clip, info: MediaInfo, settings: DoctorSettings) -> Look:
     """Look for faces, and for what is odd, in some frames.
 
     Raises:
         MediaError: not one frame can be decoded.
     """
-    detector = HogDetector(upsample=1)
-    begin, duration = clip.start_seconds or 0.0, _duration(clip, info)
-    if duration is None:
-        sample = 1
+    counter, sampled = FaceCounter(settings.faces), 0
     readers: list[VideoReader] = []
-    faces = 0
-    error: MediaError | None = None
-    for number in range(sample):
-        at = begin + (duration or 0.0) * number / sample
-        try:
-            image, reader = _frame_at(clip, at, begin)
-        except MediaError as latest:  # the picture may end before the sound does
-            error = latest
-            continue
-        readers.append(reader)
-        faces += bool(detector.detect(_shrink(image), 0.0))
-    if error and not readers:
-        raise error
+    for image, reader in _sample_frames(clip, _duration(clip, info), settings.sample):
+        sampled += 1
+        counter.look(image)
+        if reader not in readers:
+            readers.append(reader)
     notes = [note for reader in readers for note in reader.notes]
     ratios = [_write_ratio(reader.pixel_ratio) for reader in readers]
     if len(set(ratios)) > 1:
         notes.append(CHANGING_RATIO)
     return Look(
-        sampled_frames=len(readers),
-        frames_with_face=faces,
+        sampled_frames=sampled,
+        faces=counter.count(),
         frame_size=readers[0].frame_size,
         pixel_ratio=ratios[0],
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def _sample_frames(
+    clip: Clip, duration: float | None, sample: int
+) -> Iterator[tuple[np.ndarray, VideoReader]]:
+    """Decode at most ``sample`` frames at even distances, each with its reader.
+
+    Raises:
+        MediaError: not one frame can be decoded.
+    """
+    step = UNKNOWN_STEP if duration is None else duration / sample
+    wanted = [number * step for number in range(sample)]
+    if duration is not None and duration >= SEEK_FROM_SECONDS:
+        yield from _seek_each(clip, wanted)
+        return
+    reader = VideoReader(clip.path, ONE_FRAME, clip.span)
+    with closing(guarded(reader, HANG_SECONDS)) as chunks:  # type: ignore[type-var]  # a generator
+        for frames in chunks:
+            seconds = frames.times[0]
+            if seconds >= wanted[0] - TIME_TOLERANCE:
+                yield frames.images[0], reader
+                wanted = [at for at in wanted if at > seconds + TIME_TOLERANCE]
+                if not wanted:
+                    return
 
 
 def _write_ratio(ratio: Fraction) -> str:
@@ -214,21 +237,21 @@ def _write_ratio(ratio: Fraction) -> str:
     return f"{shown.numerator}:{shown.denominator}"
 
 
-def _frame_at(clip: Clip, seconds: float, begin: float) -> tuple[np.ndarray, VideoReader]:
-    """Decode the first frame from ``seconds`` on; return it and what its reader knows then."""
-    one_frame = DecodeSettings(chunk_bytes=1)
-    start = seconds if seconds > begin else clip.start_seconds
-    reader = VideoReader(clip.path, one_frame, Span(start, clip.end_seconds))
-    with closing(guarded(reader, HANG_SECONDS)) as chunks:  # type: ignore[type-var]  # a generator
-        for frames in chunks:
-            return frames.images[0], reader
-    raise MediaError(f"{clip.path}: no frame at {seconds:.2f} s")
-
-
-def _shrink(image: np.ndarray) -> np.ndarray:
-    height, width = image.shape[:2]
-    scale = LONGEST_SIDE / max(height, width)
-    if scale >= 1:
-        return image
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+def _seek_each(clip: Clip, wanted: Sequence[float]) -> Iterator[tuple[np.ndarray, VideoReader]]:
+    """Decode the first frame from each time on; one behind the picture's end is passed over."""
+    error: MediaError | None = None
+    found = False
+    for seconds in wanted:
+        start = clip.span.begin + seconds if seconds else clip.start_seconds
+        reader = VideoReader(clip.path, ONE_FRAME, replace(clip.span, start=start))
+        with closing(guarded(reader, HANG_SECONDS)) as chunks:  # type: ignore[type-var]
+            try:
+                frames = next(chunks, None)
+            except MediaError as latest:  # the picture may end before the sound does
+                error = latest
+                continue
+        if frames is not None:
+            found = True
+            yield frames.images[0], reader
+    if error and not found:
+        raise error

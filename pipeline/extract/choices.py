@@ -15,7 +15,7 @@ from pipeline.extract.weights import ALEXNET, PlanError
 
 AUDIO_SETS = ("spectrogram", "logmel")
 # In the order in which a clip goes through them.
-SETS = ("faces", *NETWORKS, *AUDIO_SETS, ALEXNET)
+SETS = ("faces", "identity", *NETWORKS, *AUDIO_SETS, ALEXNET)
 # What `extract` makes where nobody names a set: what the default preset of `train` reads.
 DEFAULT_SETS = "resnet18,logmel"
 DEFAULT_VIEWS = "basic"

@@ -23,7 +23,7 @@ from pipeline.extract.blame import CHANGED, Blame, blame
 from pipeline.extract.job import ClipResult, Compute, Job, SetResult
 from pipeline.extract.known import find_known, record_failures
 from pipeline.extract.picture import extract_faces, extract_networks
-from pipeline.extract.plan import Kind, Plan, PlannedSet
+from pipeline.extract.plan import TOGETHER, Kind, Plan, PlannedSet
 from pipeline.extract.sound import extract_audio, extract_grids
 from pipeline.media.container import readable
 from pipeline.media.declared import check_any_stream
@@ -34,11 +34,11 @@ from pipeline.workers.remote import is_connected
 from pipeline.workers.stopwatch import Stopwatch
 from pipeline.workers.watchdog import time_limit
 
-STAGES: tuple[tuple[Kind, Compute], ...] = (
-    ("faces", extract_faces),
-    ("network", extract_networks),
-    ("audio", extract_audio),
-    ("grid", extract_grids),
+STAGES: tuple[tuple[tuple[Kind, ...], Compute], ...] = (
+    (TOGETHER, extract_faces),
+    (("network",), extract_networks),
+    (("audio",), extract_audio),
+    (("grid",), extract_grids),
 )
 
 
@@ -117,8 +117,8 @@ def _compute(
         results |= record_failures(clip, plan, todo, source, "open", _blame(error, clip, plan))
         return
     try:
-        for stage, compute in STAGES:
-            planned = plan.of_kind(stage)
+        for kinds, compute in STAGES:
+            planned = plan.of_kind(*kinds)
             # What is made from an entry that was made just now is of use only if that is the same.
             rest = [p for p in planned if p.spec.upstream.keys() & job.identities.keys()]
             for name in {p.name for p in rest} & results.keys():
@@ -126,9 +126,9 @@ def _compute(
             results |= find_known(clip, plan, check, rest, job.identities, again)
             todo = [p for p in planned if p.name not in results]
             if todo:
-                results |= _attempt(job, stage, todo, compute, results)
+                results |= _attempt(job, kinds[0], todo, compute, results)
     finally:
-        results |= _attempt(job, "faces", plan.of_kind("faces"), _wait, results)
+        results |= _attempt(job, "faces", plan.of_kind(*TOGETHER), _wait, results)
 
 
 def _wait(job: Job, _: Sequence[PlannedSet]) -> dict[str, SetResult]:

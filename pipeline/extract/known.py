@@ -15,7 +15,7 @@ from cache.entries.trust import NO_ENTRY
 from cache.manifest.manifest import Clip
 from pipeline.extract.blame import Blame
 from pipeline.extract.job import NOTED, ClipResult, SetResult
-from pipeline.extract.plan import Plan, PlannedSet
+from pipeline.extract.plan import TOGETHER, Plan, PlannedSet
 from pipeline.extract.versions import versions_for
 from pipeline.faces.overrides import OVERRIDES
 from pipeline.faces.persons import PERSONS
@@ -52,6 +52,12 @@ def find_known(
         result = _find_known(clip, plan, planned, check, seen, again)
         if result is not None:
             found[planned.name] = result
+    together = [planned.name for planned in plan.of_kind(*TOGETHER)]
+    lacking = [name for name in together if name not in found]
+    if lacking:
+        for name in found.keys() & set(together):
+            del found[name]
+            again.setdefault(name, f"it is made together with {lacking[0]}")
     return found
 
 

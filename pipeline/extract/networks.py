@@ -14,6 +14,7 @@ from pipeline.extract.plan import Plan, PlannedSet
 from pipeline.extract.settings import StageOneSettings
 from pipeline.extract.weights import FileState, WeightsChoice
 from pipeline.faces.detect import Detector, FivePointPredictor, hog
+from pipeline.faces.recogniser import DlibRecogniser, load_recogniser
 from pipeline.faces.regions import LEVELS
 from pipeline.faces.second import load_second
 from pipeline.faces.settings import FaceSettings
@@ -69,6 +70,20 @@ def use_second(planned: PlannedSet, plan: Plan) -> Detector | None:
         return None
     with _loading(f"the weights of {planned.name}"):
         return load_second(plan.settings.faces.second, model.file, digest)
+
+
+def use_recogniser(plan: Plan) -> DlibRecogniser | None:
+    """Load the face recogniser, once per process; None where no identities are asked for.
+
+    Raises:
+        MachineError: as ``load_here``.
+    """
+    for planned in plan.of_kind("identity"):
+        model, digest = planned.choice, planned.spec.weights
+        if model is not None and model.file is not None and digest is not None:
+            with _loading("dlib's face recogniser"):
+                return load_recogniser(model.file, digest)
+    return None
 
 
 def use_encoder(planned: PlannedSet, plan: Plan) -> FrozenEncoder:

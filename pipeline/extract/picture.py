@@ -19,8 +19,8 @@ from cache.entries.entry import Entry
 from cache.entries.writer import EntryWriter
 from cache.settings import settings_from
 from pipeline.extract.job import NOTED, Job, SetResult
-from pipeline.extract.networks import use_detector, use_network, use_second
-from pipeline.extract.plan import PlannedSet
+from pipeline.extract.networks import use_detector, use_network, use_recogniser, use_second
+from pipeline.extract.plan import TOGETHER, PlannedSet
 from pipeline.faces.choice import FaceArrays, choose_faces, place_given
 from pipeline.faces.crops import crop_faces
 from pipeline.faces.detect import FivePointPredictor
@@ -41,20 +41,23 @@ OTHER_FRAMES = "{path} decodes to other frames than just now, near frame {near}"
 Asked: TypeAlias = tuple[slice, list[Callable[[], Answer]]]
 
 
-def extract_faces(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
-    """Find and follow every face of the clip."""
+def extract_faces(job: Job, _: Sequence[PlannedSet]) -> dict[str, SetResult]:
+    """Find and follow every face of the clip, and embed who they are where that is planned."""
     settings, reader = job.plan.settings, job.frames()
+    faces, *beside = job.plan.of_kind(*TOGETHER)
     missing: list[str] = []
+    with job.watch.step("load"):
+        recogniser = use_recogniser(job.plan)
     if job.info.video is None:
         missing.append(NO_VIDEO)
-        found = track_faces(())
+        found = track_faces((), recogniser=recogniser)
     else:
         frames = job.watch.each("decode", guarded(reader, settings.hang_seconds))
         with job.watch.step("load"):
             use_detector(settings.faces)
-            second = use_second(todo[0], job.plan)
+            second = use_second(faces, job.plan)
         with job.watch.step("faces"):
-            found = track_faces(frames, settings.faces, second=second)
+            found = track_faces(frames, settings.faces, second=second, recogniser=recogniser)
         missing.extend(reader.problems)
     attributes: dict[str, JSON] = {
         "frame_size": list(reader.frame_size or ()),
@@ -64,25 +67,12 @@ def extract_faces(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
         "notes": list(reader.notes),
         "problems": list(missing),
     }
+    problems = tuple(missing)
     missing += _without_face(found.rung)
     coverage = measure_coverage(found.rung, found.times, upright=count_upright(found.tracks))
     facts = _facts(coverage, reader.notes)
     arrays = found.arrays()
-    with ExitStack() as stack:
-        writer = stack.enter_context(job.writer(todo[0]))
-        writer.append(**arrays)
-        ending = stack.pop_all()
-
-    def commit() -> Path:
-        with ending:
-            return writer.finish(missing=missing, attributes=attributes, facts=facts)
-
-    if job.plan.of_kind("network"):
-        job.commit_in_background(commit)
-    else:
-        with job.watch.step("commit"):
-            commit()
-    entry = job.entries[todo[0].name] = Entry(
+    entry = Entry(
         job.clip.id,
         arrays,
         "partial" if missing else "ok",
@@ -92,8 +82,31 @@ def extract_faces(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
         dict(job.plan.provenance),
         checksums={name: digest_array(array) for name, array in arrays.items()},
     )
-    job.identities[todo[0].name] = entry.identity
-    return {todo[0].name: SetResult.made(missing, coverage, reader.notes)}
+    with ExitStack() as stack:
+        writer = stack.enter_context(job.writer(faces))
+        writer.append(**arrays)
+        others = [stack.enter_context(job.writer(other, {FACES: entry})) for other in beside]
+        for other in others:
+            other.append(**(found.identity.arrays() if found.identity else {}))
+        ending = stack.pop_all()
+
+    def commit() -> Path:
+        with ending:
+            path = writer.finish(missing=missing, attributes=attributes, facts=facts)
+            for other in others:
+                other.finish(missing=problems)
+            return path
+
+    if job.plan.of_kind("network"):
+        job.commit_in_background(commit)
+    else:
+        with job.watch.step("commit"):
+            commit()
+    job.entries[faces.name], job.identities[faces.name] = entry, entry.identity
+    return {
+        faces.name: SetResult.made(missing, coverage, reader.notes),
+        **{other.name: SetResult.made(problems) for other in beside},
+    }
 
 
 class OtherFramesError(MediaError):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cache.codec import fields_to_json
-from cache.digest import digest_file
+from cache.digest import JSON, digest_file
 from cache.entries.source_check import SourceCheck
 from cache.manifest.clip import Clip
 from cache.persons import Persons
@@ -40,14 +40,19 @@ from pipeline.extract.weights import (
 )
 from pipeline.faces.overrides import OVERRIDES, Override, digest_overrides
 from pipeline.faces.persons import PERSONS, load_persons, persons_of
+from pipeline.faces.recogniser import find_recogniser
 from pipeline.faces.second import find_model, load_second
 from pipeline.faces.settings import DETECTORS, resolve_framing
 
-Kind = Literal["faces", "network", "audio", "grid"]
+Kind = Literal["faces", "identity", "network", "audio", "grid"]
+# Made of a clip in one pass: where one lacks, all are made.
+TOGETHER: tuple[Kind, ...] = ("faces", "identity")
+RECOGNISER = "recogniser"  # in the settings of a faces set whose tracks are joined by it: digest
 
 # Bumped by hand when the code of a kind of set starts to yield other numbers for the same settings.
 ALGORITHM_VERSIONS: dict[str, int] = {
     "faces": 6,
+    "identity": 1,
     "network": 2,
     "spectrogram": 2,
     "logmel": 2,
@@ -110,9 +115,9 @@ class Plan:
         """The cache's feature set of each of the sets, by name."""
         return {planned.name: FeatureSet(self.cache, planned.spec) for planned in self.sets}
 
-    def of_kind(self, kind: Kind) -> tuple[PlannedSet, ...]:
-        """The sets of one kind."""
-        return tuple(planned for planned in self.sets if planned.kind == kind)
+    def of_kind(self, *kinds: Kind) -> tuple[PlannedSet, ...]:
+        """The sets of one kind or several."""
+        return tuple(planned for planned in self.sets if planned.kind in kinds)
 
     def choices(self, clip: str, kind: Kind) -> dict[str, str]:
         """Facts of a clip's entry in a set: digests of what decided its faces beside the policy."""
@@ -140,8 +145,8 @@ def plan_sets(
     """Work out the sets to make, upstream first, and their keys.
 
     Args:
-        names: sets asked for; ``faces`` is added where a network needs it, and the spectrogram
-            that ``alexnet`` was trained on.
+        names: sets asked for; ``faces`` is added where another needs it, ``identity`` beside it
+            but on the papers' ladder, and the spectrogram that ``alexnet`` was trained on.
         settings: all settings of stage one.
         choices: weights by network, encoder or detector; without one, those that avfuse ships.
         cache: the cache's folder; its table of persons is read where the policy asks for it.
@@ -169,9 +174,9 @@ def plan_sets(
         raise PlanError(f"batch_size must not be negative, got {batch_size}")
     networks = [name for name in wanted if name in NETWORKS]
     sets: list[PlannedSet] = []
-    if networks or "faces" in wanted:
+    if networks or set(TOGETHER) & set(wanted):
         settings = _with_second(settings, choices)
-        sets.append(_planned_faces(settings, choices))
+        sets += _planned_faces(settings, choices, alone="identity" not in wanted)
     elif any(name in DETECTORS for name in choices):
         raise PlanError("a second detector is given, but none of --sets is made from faces")
     if overrides and not networks:
@@ -238,7 +243,10 @@ def _with_second(
     return settings
 
 
-def _planned_faces(settings: StageOneSettings, choices: Mapping[str, WeightsChoice]) -> PlannedSet:
+def _planned_faces(
+    settings: StageOneSettings, choices: Mapping[str, WeightsChoice], *, alone: bool
+) -> list[PlannedSet]:
+    """Plan faces and, unless the papers' ladder is to have them alone, who they are."""
     second = settings.faces.second.removesuffix("-cpu")
     choice = choices.get(second)
     try:
@@ -246,15 +254,29 @@ def _planned_faces(settings: StageOneSettings, choices: Mapping[str, WeightsChoi
         digest = digest_file(model) if model else None
         if model and digest:
             load_second(settings.faces.second, model, digest)
+        recogniser = None if alone and settings.faces.ladder == "papers" else find_recogniser()
+        recognises = digest_file(recogniser) if recogniser else None
     except (ValueError, OSError) as error:
         raise PlanError(str(error)) from error
+    joins = settings.faces.ladder == "full" and settings.faces.join == "identity"
+    joined: dict[str, JSON] = {RECOGNISER: recognises} if joins else {}
     spec = SetSpec(
         name="faces",
-        settings=settings.faces.keyed(),
+        settings=settings.faces.keyed() | joined,
         version=ALGORITHM_VERSIONS["faces"],
         weights=digest,
     )
-    return PlannedSet("faces", spec, WeightsChoice(model) if model else None)
+    faces = PlannedSet("faces", spec, WeightsChoice(model) if model else None)
+    if recogniser is None:
+        return [faces]
+    identity = SetSpec(
+        name="identity",
+        settings={},
+        version=ALGORITHM_VERSIONS["identity"],
+        weights=recognises,
+        upstream={"faces": spec.key},
+    )
+    return [faces, PlannedSet("identity", identity, WeightsChoice(recogniser))]
 
 
 def _planned_networks(

@@ -14,7 +14,7 @@ LIBRARIES = ("av", "dlib-bin", "h5py", "numpy", "opencv-python-headless", "torch
 DECODING = ("av", "libavcodec")
 MATTERING: Mapping[str, tuple[str, ...]] = {
     "open": DECODING,
-    "faces": (*DECODING, "dlib-bin", "numpy", "opencv-python-headless"),
+    "faces": (*DECODING, "dlib-bin", "numpy", "opencv-python-headless", "torch"),
     **dict.fromkeys(("audio", "spectrogram", "logmel"), (*DECODING, "numpy")),
 }
 

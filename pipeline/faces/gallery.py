@@ -18,6 +18,7 @@ import numpy as np
 from pipeline.faces.crops import landmark_transform, warp
 from pipeline.faces.frame import Frame
 from pipeline.faces.identity import CHIP_SIZE, IDENTITY_DIM, IdentityArrays, Recogniser
+from pipeline.faces.landmarks import are_upright
 from pipeline.faces.settings import CropSettings
 from pipeline.faces.tracks import SEEN, Box, Sighting, TrackRows, overlap
 
@@ -95,7 +96,7 @@ class Gallery:
         chip = cut_chip(now.image, row.landmarks * np.float32(now.scale))
         side = (row.box[2] - row.box[0]) * now.scale
         sharpness = measure_sharpness(chip, side)
-        worth = sharpness * (1 + measure_frontality(row.landmarks))
+        worth = sharpness * (1 + measure_frontality(row.box, row.landmarks))
         crops.add(Crop(row.frame, now.seconds, row.box, sharpness, worth, chip))
 
     def relieve(self, ended: Sequence[Kept]) -> None:
@@ -159,15 +160,17 @@ def measure_sharpness(chip: np.ndarray, side: float) -> float:
     return float(cv2.Laplacian(grey, cv2.CV_32F).std()) * min(1.0, side / len(chip))
 
 
-def measure_frontality(landmarks: np.ndarray) -> float:
+def measure_frontality(box: Box, landmarks: np.ndarray) -> float:
     """Return how far a face looks at the camera, from 1 to 0 for a profile.
 
     The nose's base stands midway between the eyes of a frontal face, and before one of them where
-    the head is turned.
+    the head is turned. A face whose landmarks don't agree with its box counts as a profile.
 
     Shapes:
         ``landmarks``: (5, 2), in dlib's order.
     """
+    if are_upright(np.array([box]), landmarks[None])[0]:
+        return 0.0
     right, left, nose = landmarks[:2].mean(0), landmarks[2:4].mean(0), landmarks[4]
     between = right - left
     along = float((nose - left) @ between) / max(float(between @ between), 1e-6)

@@ -7,12 +7,12 @@ and what could be either of them is neither.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from pipeline.faces.identity import SAME_PERSON, IdentityArrays
+from pipeline.faces.identity import IDENTITY_DIM, SAME_PERSON, IdentityArrays
 from pipeline.faces.settings import FaceSettings
 from pipeline.faces.tracks import SUREST_LAST, ClipTracks, TrackArrays, is_seen
 
@@ -22,11 +22,12 @@ REACH = 0.5  # how far from where it was heading a face may then turn up, in box
 REACH_PER_SECOND = 1.0  # ... and how much further for each second
 GROWTH = 1.5
 HEADING_SECONDS = 0.5  # over which motion is measured, and for which it goes on
-# Distance of embeddings below which two groups of crops are one person. dlib's own is 0.6; of 969
-# pairs of different clips none was below 0.38, and 0.39 of two halves of one track.
+# Distance of crops below which two groups are one person. dlib's own is 0.6; of 1,226 pairs of
+# tracks of different clips none was nearer than 0.39, of halves of a track 82 % below 0.38.
 ONE_PERSON = 0.38
 MARGIN = 0.05  # by which a person must be nearer than another who can't be the same
-LEAST_SIDE = 32.0  # pixels of a face, below which its embedding says little
+MOST_GROUPS = 1000  # whose distances are kept, those seen most: 8 MB
+LEAST_SHARPNESS = 0.5  # of a crop; smears and faces under some 30 pixels all look alike
 FADE_SECONDS = 0.15  # cuts that follow each other so fast are one: a flash or a fade
 
 
@@ -44,7 +45,7 @@ def one_person_one_track(
     return replace(
         found,
         tracks=renumber_tracks(found.tracks, persons),
-        identity=renumber_identity(found.identity, persons) if found.identity else None,
+        identity=None if found.identity is None else renumber_identity(found.identity, persons),
     )
 
 
@@ -82,23 +83,21 @@ def join_tracks(
     Returns:
         Number of each track -> number of its person, from 0 in order of appearance.
     """
-    numbers = [int(number) for number in np.unique(tracks.number)]
-    if settings.join == "none" or settings.ladder == "papers":
-        return {number: number for number in numbers}
-    clip = _Clip(tracks, times, _shots(times, cuts), numbers)
-    crops = _crops(identity, numbers) if identity is not None else [np.zeros((0, 1))] * len(numbers)
-    apart, same = _compare_places(clip, settings.link_overlap)
+    numbers = np.unique(tracks.number)
+    if settings.join == "none":
+        return {int(number): int(number) for number in numbers}
+    rows = _split(tracks.number)
+    crops = _crops(identity, numbers)
+    apart, same = _compare_places(tracks, rows, settings.link_overlap)
     groups = _Groups(apart)
-    for one, other in same:
-        groups.join(one, other)
-    for one, other in _continuations(clip, crops):
+    for one, other in [*same, *_continuations(tracks, times, _shots(times, cuts), rows, crops)]:
         groups.join(one, other)
     if settings.join == "identity":
-        _join_by_identity(groups, crops)
-    first = {number: int(tracks.frame[tracks.number == number].min()) for number in numbers}
-    members = [[numbers[place] for place in group] for group in groups.members()]
-    members.sort(key=lambda group: min((first[number], number) for number in group))
-    return {number: person for person, group in enumerate(members) for number in group}
+        seen = is_seen(tracks.rung)
+        _join_by_identity(groups, crops, [int(seen[mine].sum()) for mine in rows])
+    first = [int(tracks.frame[mine[0]]) for mine in rows]
+    members = sorted(groups.members(), key=lambda group: min((first[one], one) for one in group))
+    return {int(numbers[one]): person for person, group in enumerate(members) for one in group}
 
 
 def renumber_tracks(tracks: TrackArrays, persons: dict[int, int]) -> TrackArrays:
@@ -129,43 +128,44 @@ def _mapped(numbers: np.ndarray, persons: dict[int, int]) -> np.ndarray:
     return np.array([persons[int(number)] for number in numbers], np.int32)
 
 
-@dataclass(frozen=True)
-class _Clip:
-    tracks: TrackArrays
-    times: np.ndarray
-    shots: np.ndarray  # (T,), number of each frame's shot
-    numbers: Sequence[int]
-
-    def rows(self) -> Iterator[np.ndarray]:
-        """Yield the rows of each track."""
-        for number in self.numbers:
-            yield np.flatnonzero(self.tracks.number == number)
+def _split(numbers: np.ndarray) -> list[np.ndarray]:
+    """Return the rows of each track, by number: in order of frames, as the rows are."""
+    order = np.argsort(numbers, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1) if len(order) else []
 
 
 class _Groups:
-    """Groups of tracks, by place; joined only where no two are apart.
+    """Groups of tracks, joined only where no two are apart.
 
-    Shapes (N tracks):
-        ``apart``: (N, N), bool, symmetric.
+    Tracks go by their place in the order of numbers, a group by one of its tracks.
+
+    Args:
+        apart: of each track, those that are someone else.
     """
 
-    def __init__(self, apart: np.ndarray) -> None:
-        self.apart = apart.copy()
-        self.group = np.arange(len(apart))
+    def __init__(self, apart: Sequence[set[int]]) -> None:
+        self._apart = [set(others) for others in apart]
+        self._members = {place: [place] for place in range(len(apart))}
+        self._group = list(range(len(apart)))
 
     def join(self, one: int, other: int) -> None:
         """Join the groups of two tracks unless they are apart."""
-        a, b = self.group[one], self.group[other]
-        if a == b or self.apart[one, other]:
+        a, b = sorted((self._group[one], self._group[other]))
+        if a == b or self.are_apart(a, b):
             return
-        both = (self.group == a) | (self.group == b)
-        self.group[both] = min(a, b)
-        self.apart[both] |= self.apart[both].any(0)
-        self.apart[:, both] = self.apart[both].T
+        gone = self._members.pop(b)
+        self._members[a] += gone
+        self._apart[a] |= self._apart[b]
+        for place in gone:
+            self._group[place] = a
+
+    def are_apart(self, one: int, other: int) -> bool:
+        """Say whether the groups of two tracks are two persons."""
+        return not self._apart[one].isdisjoint(self._members[other])
 
     def members(self) -> list[list[int]]:
         """Return the tracks of each group."""
-        return [np.flatnonzero(self.group == group).tolist() for group in np.unique(self.group)]
+        return list(self._members.values())
 
 
 def _shots(times: np.ndarray, cuts: Sequence[int]) -> np.ndarray:
@@ -175,27 +175,29 @@ def _shots(times: np.ndarray, cuts: Sequence[int]) -> np.ndarray:
     return begins.cumsum()
 
 
-def _crops(identity: IdentityArrays, numbers: Sequence[int]) -> list[np.ndarray]:
-    """Return the embeddings of each track's crops that are large enough: (M, D) each."""
-    large = identity.box[:, 2] - identity.box[:, 0] >= LEAST_SIDE
-    return [identity.embedding[large & (identity.track == number)] for number in numbers]
+def _crops(identity: IdentityArrays | None, numbers: np.ndarray) -> list[np.ndarray]:
+    """Return the embeddings of each track's crops that are sharp enough: (M, D) each."""
+    if identity is None:
+        return [np.zeros((0, IDENTITY_DIM), np.float32)] * len(numbers)
+    sharp = identity.sharpness >= LEAST_SHARPNESS
+    return [identity.embedding[sharp & (identity.track == number)] for number in numbers]
 
 
-def _compare_places(clip: _Clip, least: float) -> tuple[np.ndarray, list[tuple[int, int]]]:
+def _compare_places(
+    tracks: TrackArrays, rows: Sequence[np.ndarray], least: float
+) -> tuple[list[set[int]], list[tuple[int, int]]]:
     """Compare the boxes of tracks in the frames that they share.
 
     Returns:
-        (N, N), bool: seen at two places in one frame; and the pairs whose boxes lie on each other.
+        Of each track, those that were seen elsewhere in one frame with it; and the pairs whose
+        boxes lie on each other.
     """
-    tracks, rows = clip.tracks, list(clip.rows())
     seen = is_seen(tracks.rung)
-    apart = np.zeros((len(rows), len(rows)), np.bool_)
+    first, last = (np.array([tracks.frame[mine[at]] for mine in rows]) for at in (0, -1))
+    apart: list[set[int]] = [set() for _ in rows]
     same: list[tuple[int, int]] = []
-    span = [(tracks.frame[mine[0]], tracks.frame[mine[-1]]) for mine in rows]
     for i, mine in enumerate(rows):
-        for j in range(i):
-            if span[j][1] < span[i][0] or span[i][1] < span[j][0]:
-                continue
+        for j in np.flatnonzero((first[:i] <= last[i]) & (last[:i] >= first[i])).tolist():
             theirs = rows[j]
             _, a, b = np.intersect1d(
                 tracks.frame[mine], tracks.frame[theirs], assume_unique=True, return_indices=True
@@ -204,8 +206,10 @@ def _compare_places(clip: _Clip, least: float) -> tuple[np.ndarray, list[tuple[i
                 continue
             shared = _overlaps(tracks.box[mine[a]], tracks.box[theirs[b]])
             both = seen[mine[a]] & seen[theirs[b]]
-            apart[i, j] = apart[j, i] = bool((shared[both] < least).any())
-            if np.median(shared) >= SAME_FACE:
+            if (shared[both] < least).any():
+                apart[i].add(j)
+                apart[j].add(i)
+            elif np.median(shared) >= SAME_FACE:
                 same.append((j, i))
     return apart, same
 
@@ -219,47 +223,47 @@ def _overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     return np.asarray(shared / np.maximum(total - shared, 1e-9))
 
 
-def _continuations(clip: _Clip, crops: Sequence[np.ndarray]) -> list[tuple[int, int]]:
+def _continuations(
+    tracks: TrackArrays,
+    times: np.ndarray,
+    shots: np.ndarray,
+    rows: Sequence[np.ndarray],
+    crops: Sequence[np.ndarray],
+) -> list[tuple[int, int]]:
     """Return the pairs of tracks of which one goes on in the other, the nearest first."""
-    tracks, times, shots = clip.tracks, clip.times, clip.shots
     seen = is_seen(tracks.rung)
-    ends = [rows[seen[rows]] for rows in clip.rows()]
+    ends = [(place, mine[seen[mine]]) for place, mine in enumerate(rows) if seen[mine].any()]
+    begin = np.array([tracks.frame[mine[0]] for _, mine in ends], np.int64)
     found: list[tuple[float, int, int]] = []
-    for i, mine in enumerate(ends):
-        for j, theirs in enumerate(ends):
-            if i == j or not len(mine) or not len(theirs):
-                continue
-            last, first = int(tracks.frame[mine[-1]]), int(tracks.frame[theirs[0]])
-            gap = float(times[first] - times[last])
-            if not (last < first and gap <= GAP_SECONDS and shots[last] == shots[first]):
-                continue
+    for i, mine in ends:
+        last = tracks.frame[mine[-1]]
+        soon = (begin > last) & (times[begin] - times[last] <= GAP_SECONDS)
+        for j, theirs in (ends[at] for at in np.flatnonzero(soon & (shots[begin] == shots[last]))):
             if SAME_PERSON <= _distance(crops[i], crops[j]) < np.inf:
                 continue
-            far = _way(tracks, times, mine, theirs, gap)
+            gap = float(times[tracks.frame[theirs[0]]] - times[last])
+            far = _way(tracks, times, mine, theirs)
             if far <= REACH + REACH_PER_SECOND * gap:
                 found.append((far + gap, i, j))
-    pairs: list[tuple[int, int]] = []
+    after: dict[int, int] = {}
     for _, i, j in sorted(found):
-        if all(i != before and j != after for before, after in pairs):
-            pairs.append((i, j))
-    return pairs
+        if i not in after and j not in after.values():
+            after[i] = j
+    return list(after.items())
 
 
-def _way(
-    tracks: TrackArrays, times: np.ndarray, mine: np.ndarray, theirs: np.ndarray, gap: float
-) -> float:
+def _way(tracks: TrackArrays, times: np.ndarray, mine: np.ndarray, theirs: np.ndarray) -> float:
     """Return how far a track begins from where another was or was heading, in box sizes."""
-    box = tracks.box.astype(np.float64)
-    size, other = (float(box[row, 2] - box[row, 0]) for row in (mine[-1], theirs[0]))
+    at, begin = times[tracks.frame[mine]], times[tracks.frame[theirs[0]]]
+    recent = at >= at[-1] - HEADING_SECONDS
+    box, there = (tracks.box[them].astype(np.float64) for them in (mine[recent], theirs[0]))
+    size, other = box[-1, 2] - box[-1, 0], there[2] - there[0]
     if not max(size, other) < GROWTH * min(size, other):
         return np.inf
-    at = times[tracks.frame[mine]]
-    recent = mine[at >= at[-1] - HEADING_SECONDS]
-    centre = (box[recent, :2] + box[recent, 2:]) / 2
-    passed = float(at[-1] - times[tracks.frame[recent[0]]])
+    centre, there = (box[:, :2] + box[:, 2:]) / 2, (there[:2] + there[2:]) / 2
+    passed = float(at[-1] - at[recent][0])
     speed = (centre[-1] - centre[0]) / passed if passed > 0 else np.zeros(2)
-    there = (box[theirs[0], :2] + box[theirs[0], 2:]) / 2
-    ahead = centre[-1] + speed * min(gap, HEADING_SECONDS)
+    ahead = centre[-1] + speed * min(begin - at[-1], HEADING_SECONDS)
     return float(min(np.hypot(*(there - centre[-1])), np.hypot(*(there - ahead))) / size)
 
 
@@ -277,31 +281,40 @@ def _distance(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.median(far.min(0)) + np.median(far.min(1))) / 2
 
 
-def _join_by_identity(groups: _Groups, crops: Sequence[np.ndarray]) -> None:
+def _join_by_identity(
+    groups: _Groups, crops: Sequence[np.ndarray], num_seen: Sequence[int]
+) -> None:
     """Join groups by the distances of their crops, see ``join_tracks``."""
-    pooled = [(g, np.concatenate([crops[place] for place in g])) for g in groups.members()]
-    known = [(members[0], them, len(them)) for members, them in pooled if len(them)]
-    place = [member for member, _, _ in known]
-    weight = np.array([count for _, _, count in known], np.float64)
+    known = [
+        (sum(num_seen[one] for one in members), members[0], them)
+        for members in groups.members()
+        for them in [np.concatenate([crops[one] for one in members])]
+        if len(them)
+    ]
+    known = sorted(known, key=lambda group: (-group[0], group[1]))[:MOST_GROUPS]
+    weight = np.array([len(them) for _, _, them in known], np.float64)
     far = np.full((len(known), len(known)), np.inf)
-    for i, (_, mine, _) in enumerate(known):
-        for j, (_, theirs, _) in enumerate(known[:i]):
-            far[i, j] = far[j, i] = _distance(mine, theirs)
-    apart = groups.apart[np.ix_(place, place)]
-    open_ = np.where(apart, np.inf, far)  # pairs that may still be joined
-    while open_.size and open_.min() < ONE_PERSON:
-        i, j = sorted(map(int, np.unravel_index(open_.argmin(), open_.shape)))
+    apart = np.zeros(far.shape, np.bool_)
+    for i, (_, mine, my_crops) in enumerate(known):
+        for j, (_, theirs, their_crops) in enumerate(known[:i]):
+            far[i, j] = far[j, i] = _distance(my_crops, their_crops)
+            apart[i, j] = apart[j, i] = groups.are_apart(mine, theirs)
+    closed = apart | np.eye(len(known), dtype=np.bool_)  # pairs that are not to be joined any more
+    while not closed.all():
+        open_pairs = np.where(closed, np.inf, far)
+        i, j = sorted(map(int, np.unravel_index(open_pairs.argmin(), far.shape)))
+        if far[i, j] >= ONE_PERSON:
+            return
         near = far[i, j] + MARGIN
         if (apart[i] & (far[j] < near)).any() or (apart[j] & (far[i] < near)).any():
-            open_[i, j] = open_[j, i] = np.inf
+            closed[i, j] = closed[j, i] = True
             continue
-        groups.join(place[i], place[j])
-        for matrix in (far, open_):
-            mean = (weight[i] * matrix[i] + weight[j] * matrix[j]) / (weight[i] + weight[j])
-            matrix[i] = matrix[:, i] = mean
-            matrix[j] = matrix[:, j] = matrix[i, i] = np.inf
-        apart[i] |= apart[j]
-        apart[:, i] = apart[i]
-        apart[j] = apart[:, j] = False
-        open_[apart] = np.inf
+        groups.join(known[i][1], known[j][1])
+        mean = (weight[i] * far[i] + weight[j] * far[j]) / (weight[i] + weight[j])
+        far[i] = far[:, i] = mean
+        far[j] = far[:, j] = np.inf
         weight[i] += weight[j]
+        for matrix in (apart, closed):
+            matrix[i] |= matrix[j]
+            matrix[:, i] = matrix[i]
+        closed[j] = closed[:, j] = True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
@@ -21,6 +23,7 @@ MOVES = (*((x, y, 1.0) for x in SHIFTS for y in SHIFTS), *ZOOMS)
 FREE_TILT = 10.0  # degrees up to which a crop is about upright, whatever its landmarks are worth
 CONFIRMED_TILT = 3.0  # degrees that may be left of a tilt when the face is turned back by it
 OFF_CENTRE = 0.17  # of the box, between its middle and that of the aligned face
+SETTLE_SECONDS = 0.5  # before and after a frame, in which crops of a face should be turned alike
 UPRIGHT_SIZE = 0.75  # of the box: the side of MEAN_SHAPE's square, the median over the 1,089
 
 
@@ -116,6 +119,32 @@ def count_upright(tracks: TrackArrays) -> int:
     """Count the frames with faces of which none has landmarks that agree with its box."""
     upright = are_upright(tracks.box, tracks.landmarks)
     return len(np.setdiff1d(tracks.frame[upright], tracks.frame[~upright]))
+
+
+def settle_crops(tracks: TrackArrays, times: np.ndarray) -> TrackArrays:
+    """Crop a leaning face upright where it mostly is within half a second, so that none jumps.
+
+    Of the rows of a track that lean by more than ``FREE_TILT`` or are upright already, one becomes
+    upright where at least half of those around it are: this halves the turns by more than 10
+    degrees from one frame to the next.
+
+    Shapes (T frames):
+        ``times``: (T,), seconds, increasing.
+    """
+    upright = are_upright(tracks.box, tracks.landmarks)
+    points = tracks.landmarks.copy()
+    for number in np.unique(tracks.number[upright]):
+        mine = np.flatnonzero(tracks.number == number)
+        leaning = [row for row in mine if upright[row] or abs(_pose(points[row])[0]) > FREE_TILT]
+        rows = np.array(leaning)
+        seconds = times[tracks.frame[rows]]
+        first = np.searchsorted(seconds, seconds - SETTLE_SECONDS)
+        last = np.searchsorted(seconds, seconds + SETTLE_SECONDS, side="right")
+        sums = np.concatenate([[0], np.cumsum(upright[rows])])
+        mostly = 2 * (sums[last] - sums[first]) >= last - first
+        turned = rows[mostly & ~upright[rows]]
+        points[turned] = upright_landmarks(tracks.box[turned])
+    return replace(tracks, landmarks=points)
 
 
 def _predict_turned(

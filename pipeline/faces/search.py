@@ -9,6 +9,7 @@ is remembered, beside a bounded number of frames.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from pipeline.faces.gallery import Gallery
 from pipeline.faces.identity import IdentityArrays, Recogniser
 from pipeline.faces.joining import one_person_one_track
 from pipeline.faces.ladder import SAME_FIND, SECOND_LEAST, Ladder, Track
+from pipeline.faces.landmarks import settle_crops
 from pipeline.faces.pyramid import Pyramid
 from pipeline.faces.regions import PLAIN, Look, look_near
 from pipeline.faces.scanner import Scanner
@@ -309,7 +311,8 @@ def track_faces(
     all_times = np.concatenate(times) if times else np.zeros(0, np.float64)
     tracks, identity = search.finish()
     found = ClipTracks(all_times, size, tracks, identity)
-    return one_person_one_track(found, search.cuts, settings)
+    found = one_person_one_track(found, search.cuts, settings)
+    return replace(found, tracks=settle_crops(found.tracks, found.times))
 
 
 def find_faces(

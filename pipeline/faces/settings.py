@@ -30,7 +30,7 @@ class FaceSettings:
             same measure. ``person=NAME`` is that person alone, as ``avfuse persons`` found or was
             told; ``other`` is everyone but the clip's speaker.
         switch_seconds: for less than this the chosen face doesn't change to another and back; at
-            most 1. See ``pipeline.faces.choice.choose``.
+            most 1, and 0 on the papers' ladder. See ``pipeline.faces.choice.choose``.
         upsample: how often dlib doubles a frame before it looks; 1 finds faces from 40 pixels.
         threshold: score from which dlib's detection counts; 0 is dlib's own.
         region_threshold: the same, near a face that is known.
@@ -49,7 +49,7 @@ class FaceSettings:
             what is in it where that can be told.
         join: when tracks become one person's: ``identity`` joins by motion within a shot and by
             likeness across cuts and gaps, ``motion`` within a shot alone; ``none``: never. The
-            papers' ladder joins none.
+            papers' ladder never does.
         link_overlap: overlap (intersection over union) from which two boxes are one face.
         second: another detector for the frames in which dlib's sees no face: ``yunet``, ``mmod``
             (a network of dlib's, for GPUs; ``mmod-cpu`` lets it take 3 s a frame on a processor)
@@ -92,8 +92,11 @@ class FaceSettings:
         if not 0 <= self.switch_seconds <= 1:
             raise ValueError(f"switch_seconds must be in [0, 1], got {self.switch_seconds}")
         check_policy(self.policy)
-        if self.ladder == "papers" and self.second == "yunet":
-            object.__setattr__(self, "second", "none")
+        if self.ladder == "papers":
+            object.__setattr__(self, "join", "none")
+            object.__setattr__(self, "switch_seconds", 0.0)
+            if self.second == "yunet":
+                object.__setattr__(self, "second", "none")
         if self.ladder == "papers" and self.second != "none":
             raise ValueError(
                 "ladder=papers is dlib's detector or the whole frame and has no second detector, "

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from pipeline.faces.choice import FaceArrays
-from pipeline.faces.tracks import BoxSource
+from pipeline.faces.tracks import SEEN, BoxSource, is_seen
 from pipeline.inspect.text import BLACK, GREY, LINE_HEIGHT, TEXT_SIZE, WHITE, Colour, write
 
 TRACK_COLOURS: tuple[Colour, ...] = (
@@ -36,6 +36,7 @@ SOURCE_COLOURS: dict[BoxSource, Colour] = {
 }
 GAP = 6  # pixels between the frames of a row
 STRIP_HEIGHT, TRACK_STRIP_HEIGHT = 10, 4
+DASH = 11.0  # pixels of a dash and the gap behind it, half each
 BLANK: Colour = (225, 225, 225)
 HAND: Colour = (255, 255, 255)
 NARROW, SMALL_TEXT = 280, 11  # below this width of a frame, the names of sources need smaller text
@@ -44,13 +45,14 @@ SHIFT = 4  # bits behind the point in cv2's coordinates
 
 @dataclass(frozen=True)
 class Mark:
-    """A face in a frame: its track (-1 for a box given by hand), source and place."""
+    """A face in a frame: its track (-1 for a box given by hand), person if known, source, place."""
 
     track: int
     source: BoxSource
     box: np.ndarray
     landmarks: np.ndarray
     chosen: bool
+    person: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ def frame_room(size: int) -> tuple[int, int]:
 def draw_frame(image: np.ndarray, marks: Sequence[Mark], size: int) -> np.ndarray:
     """Shrink a frame and draw its faces: box, landmarks and track number, in the track's colour.
 
-    The chosen face's box is thick, on white.
+    The chosen face's box is thick, on white. The box of a face that no detector saw in this frame,
+    but was followed here, is dashed.
 
     Shapes:
         ``image``: (H, W, 3), uint8.
@@ -89,13 +92,10 @@ def draw_frame(image: np.ndarray, marks: Sequence[Mark], size: int) -> np.ndarra
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     small = np.ascontiguousarray(cv2.resize(image, (width, height), interpolation=how))
     for mark in marks:
-        for thickness, colour in (
-            ((5, WHITE), (2, colour_of(mark.track)))
-            if mark.chosen
-            else ((1, colour_of(mark.track)),)
-        ):
-            corners = _fixed(mark.box.reshape(2, 2) * scale)
-            cv2.rectangle(small, corners[0], corners[1], colour, thickness, cv2.LINE_AA, SHIFT)
+        box, colour = mark.box.reshape(2, 2) * scale, colour_of(mark.track)
+        if mark.chosen:
+            _outline(small, box, WHITE, 5)
+        _outline(small, box, colour, 2 if mark.chosen else 1, dashed=mark.source not in SEEN)
         # Points as large as on a large face would hide a small one.
         radius = round(min(2.0, 0.04 * float(mark.box[2] - mark.box[0]) * scale) * (1 << SHIFT))
         for point in _fixed(mark.landmarks * scale) if mark.landmarks.any() else ():
@@ -105,8 +105,8 @@ def draw_frame(image: np.ndarray, marks: Sequence[Mark], size: int) -> np.ndarra
     for mark in marks:
         left, top = (float(value) * scale for value in mark.box[:2])
         left, top = min(max(left, 0), width - 12), min(max(top - LINE_HEIGHT, 0), height - 16)
-        text = name_of(mark.track)
-        wide = 10 * len(text) + 4
+        text = f"{name_of(mark.track)} {mark.person}".rstrip()
+        wide = min(10 * len(text) + 4, width - left)
         draw.rectangle((left, top, left + wide, top + LINE_HEIGHT - 2), fill=colour_of(mark.track))
         write(draw, (left + 3, top), text, room=wide, bold=mark.chosen)
     return np.asarray(picture)
@@ -178,7 +178,7 @@ def _list_marks(
     for number, mark in enumerate(shown):
         y = top + number * LINE_HEIGHT
         draw.rectangle((left, y + 3, left + 10, y + 13), fill=colour_of(mark.track), outline=BLACK)
-        text = f"{name_of(mark.track)} {mark.source.name.lower()}"
+        text = f"{name_of(mark.track)} {mark.source.name.lower()} {mark.person}".rstrip()
         write(draw, (left + 15, y), text, room=width - 15, bold=mark.chosen, size=size)
     if len(shown) < len(marks):
         text = f"and {len(marks) - len(shown)} more"
@@ -209,7 +209,10 @@ def _paste(
 
 
 def _draw_strip(picture: np.ndarray, faces: FaceArrays, frames: Sequence[int]) -> None:
-    """Colour every frame by its box's source and its track; black ticks are the frames shown."""
+    """Colour every frame by its box's source and its track; black ticks are the frames shown.
+
+    Where the face was only followed the colour of the source has half the height.
+    """
     num, width = len(faces.times), picture.shape[1]
     at = np.arange(width) * num // width
     sources = np.zeros((max(BoxSource) + 1, 3), np.uint8)
@@ -217,6 +220,8 @@ def _draw_strip(picture: np.ndarray, faces: FaceArrays, frames: Sequence[int]) -
         sources[source] = colour
     tracks = np.array([BLANK, *TRACK_COLOURS], np.uint8)
     picture[:STRIP_HEIGHT] = sources[faces.rung[at]]
+    followed = ~is_seen(faces.rung[at]) & (faces.rung[at] != BoxSource.WHOLE)
+    picture[: STRIP_HEIGHT // 2, followed] = WHITE
     number = np.where(faces.track[at] < 0, 0, faces.track[at] % len(TRACK_COLOURS) + 1)
     picture[STRIP_HEIGHT:] = tracks[number]
     for lost in np.flatnonzero(
@@ -229,6 +234,26 @@ def _draw_strip(picture: np.ndarray, faces: FaceArrays, frames: Sequence[int]) -
     for frame in frames:
         x = min(width - 2, (2 * frame + 1) * width // (2 * num))
         picture[:, x : x + 2] = BLACK
+
+
+def _outline(
+    picture: np.ndarray, box: np.ndarray, colour: Colour, thickness: int, *, dashed: bool = False
+) -> None:
+    """Draw the sides of a box, given as its corners (2, 2), through or in dashes."""
+    if not dashed:
+        first, last = _fixed(box)
+        cv2.rectangle(picture, first, last, colour, thickness, cv2.LINE_AA, SHIFT)
+        return
+    # What lies outside isn't seen, and could be of any length.
+    (left, top), (right, bottom) = np.clip(
+        box, -DASH, (picture.shape[1] + DASH, picture.shape[0] + DASH)
+    ).tolist()
+    corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
+    for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        num = max(1, round(float(np.abs(end - start).sum()) / DASH))
+        ends = start + (np.arange(2 * num) + 0.5)[:, None] / (2 * num) * (end - start)
+        for one, other in zip(*(iter(_fixed(ends)),) * 2, strict=True):
+            cv2.line(picture, one, other, colour, thickness, cv2.LINE_AA, SHIFT)
 
 
 def _fixed(points: np.ndarray) -> list[tuple[int, int]]:

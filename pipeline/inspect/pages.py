@@ -19,16 +19,18 @@ from PIL import Image, ImageDraw
 
 from cache.commit import whole_file
 from cache.wording import number_of
-from pipeline.faces.tracks import BoxSource
+from pipeline.faces.tracks import SEEN, BoxSource
 from pipeline.inspect.drawing import SOURCE_COLOURS
 from pipeline.inspect.rows import Row
 from pipeline.inspect.text import BLACK, GREY, LINE_HEIGHT, WHITE, wrap, write
 
 LEGEND = (
-    "A frame shows every track in its own colour, with its number; the chosen face's box is thick, "
-    "its name first and bold in the list. Below is the crop that a network is given. The strip "
-    "shows every frame of the clip: above how its face was found, below the chosen track; black "
-    "ticks are the frames shown."
+    "A frame shows every track in its own colour, with its number and, where it is known, its "
+    "person; the chosen face's box is thick, its name first and bold in the list. A dashed box was "
+    "only followed into this frame from others in which a detector saw the face. Below is the crop "
+    "that a network is given. The strip shows every frame of the clip: above how its face was "
+    "found, in half the height where it was followed, below the chosen track; black ticks are the "
+    "frames shown."
 )
 RED = (170, 40, 40)
 QUALITY = 90
@@ -68,7 +70,7 @@ def write_page(path: Path, title: str, rows: Iterable[Row]) -> list[Path]:
     Raises:
         OSError: it can't be written.
     """
-    _write_html(path, "page.html", title=title, rows=rows, page=1, pages=1)
+    write_html(path, "page.html", title=title, rows=rows, page=1, pages=1)
     return [path]
 
 
@@ -107,22 +109,29 @@ def write_folder(
 
         path = folder / page_name(page)
         some = noted(islice(iterator, per_page))
-        _write_html(path, "page.html", title=title, rows=some, page=page, pages=pages)
+        write_html(path, "page.html", title=title, rows=some, page=page, pages=pages)
         written.append(path)
     path = folder / INDEX
     summary = ", ".join(
         [number_of(num_rows, "clip"), *(f"{n} {state}" for state, n in states.items())]
     )
-    _write_html(path, "index.html", title=title, rows=entries, pages=pages, summary=summary)
+    write_html(path, "index.html", title=title, rows=entries, pages=pages, summary=summary)
     for old in folder.glob("page-*.html"):
         if old not in written and MARKER in old.read_bytes()[:1000]:
             old.unlink()
     return [path, *written]
 
 
-def _write_html(path: Path, template: str, **values: object) -> None:
+def write_html(
+    path: Path, template: str, *, folder: Path = Path(__file__).parent, **values: object
+) -> None:
+    """Write a page from a template of ``folder``; what stands in values is escaped.
+
+    Raises:
+        OSError: it can't be written.
+    """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader(folder),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -198,4 +207,6 @@ def _widen(part: np.ndarray, width: int) -> np.ndarray:
 
 
 def _name(source: BoxSource) -> str:
-    return "no face" if source == BoxSource.WHOLE else source.name.lower()
+    if source == BoxSource.WHOLE:
+        return "no face"
+    return source.name.lower() if source in SEEN else f"{source.name.lower()} (followed)"

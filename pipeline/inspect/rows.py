@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from cache.entries.coverage import Coverage
 from cache.entries.entry import Entry, EntryError
+from cache.wording import number_of
 from pipeline.faces.choice import FaceArrays, MisfitError, choose_faces, place_given
 from pipeline.faces.crops import crop_faces
 from pipeline.faces.detect import FivePointPredictor
 from pipeline.faces.overrides import Override
-from pipeline.faces.persons import ClipPersons, check_fresh, persons_of
+from pipeline.faces.persons import ClipPersons, StalePersonsError, check_fresh, persons_of
 from pipeline.faces.tracks import BoxSource, ClipTracks, measure_coverage, read_tracks
 from pipeline.inspect.drawing import Cell, Mark, draw_frame, draw_row
 from pipeline.inspect.frames import Sample, choose_samples, decode_wanted, limits_of
@@ -35,6 +36,7 @@ class Row:
         why: what it lacks, why it has no entry, or why it can't be shown.
         coverage: of the chosen face; None where there is no entry.
         num_tracks: number of faces that were told apart.
+        people: number of a track to the name of its person, where the cache knows some.
         about: size, length and what is odd but harmless, for a user.
         picture: (height, width, 3), uint8; None where there is nothing to draw.
         unseen: it has frames that can't be shown now.
@@ -46,6 +48,7 @@ class Row:
     why: tuple[str, ...]
     coverage: Coverage | None = None
     num_tracks: int = 0
+    people: Mapping[int, str] = field(default_factory=dict)
     about: str = ""
     picture: np.ndarray | None = None
     unseen: bool = False
@@ -56,7 +59,10 @@ class Row:
         if coverage is None or not coverage.num_frames:
             return self.about
         lost = coverage.num_with_face < coverage.num_frames
-        tracks = f"{self.num_tracks} track" + ("s" if self.num_tracks != 1 else "")
+        tracks = number_of(self.num_tracks, "track")
+        if self.people:
+            named = ", ".join(f"{number} {name}" for number, name in sorted(self.people.items()))
+            tracks += f" ({named})"
         parts = [
             f"face in {coverage.num_with_face} of {coverage.num_frames} frames "
             f"({coverage.num_with_face / coverage.num_frames:.1%})",
@@ -90,17 +96,21 @@ def make_row(listed: Listed, shown: Shown, settings: SheetSettings) -> Row:
         )
     except (EntryError, MisfitError, OSError, ValueError) as error:
         return replace(row, why=(*row.why, str(error)), unseen=True)
+    people, stale = _read_people(clip.id, shown)
     row = replace(
         row,
-        why=(*row.why, *missing),
+        why=(*row.why, *missing, *stale),
         coverage=measure_coverage(faces.rung, faces.times),
         num_tracks=len(np.unique(found.tracks.number)),
+        people=people,
         about="; ".join([_describe_frames(found), *entry.attributes.get("notes", ())]),
     )
     if not len(found.times):
         return row
     samples = choose_samples(faces, found.tracks, settings.frames)
-    cells, problem = _draw_cells(listed, shown, entry, (found, faces), samples, settings.size)
+    cells, problem = _draw_cells(
+        listed, shown, entry, (found, faces, people), samples, settings.size
+    )
     frames = [sample.frame for sample in samples]
     row = replace(row, picture=draw_row(cells, faces, frames, settings.size))
     return replace(row, why=(*row.why, problem), unseen=True) if problem else row
@@ -125,6 +135,17 @@ def _read_choice(
     return [_read_override(values) for values in by_hand], persons, entry.missing
 
 
+def _read_people(clip: str, shown: Shown) -> tuple[Mapping[int, str], tuple[str, ...]]:
+    """Return the names of a clip's persons by track, and why they aren't known."""
+    if shown.people is None or clip not in shown.people.clips:
+        return {}, ()
+    try:
+        check_fresh(shown.faces.cache, clip, shown.people)
+    except StalePersonsError as error:
+        return {}, (str(error),)
+    return shown.people.in_clip(clip), ()
+
+
 def _read_override(values: Mapping[str, Any]) -> Override:
     """Build an override from what ``Override.to_json`` returned; an open end is None there."""
     start, end, box = values["start_seconds"], values["end_seconds"], values["box"]
@@ -140,12 +161,12 @@ def _draw_cells(
     listed: Listed,
     shown: Shown,
     entry: Entry,
-    about: tuple[ClipTracks, FaceArrays],
+    about: tuple[ClipTracks, FaceArrays, Mapping[int, str]],
     samples: Sequence[Sample],
     size: int,
 ) -> tuple[list[Cell], str]:
     """Draw the frames of a row; where one can't be decoded, draw the reason instead."""
-    found, faces = about
+    found, faces, _ = about
     drawn: dict[int, Cell] = {}
     problem = ""
     by_frame = {sample.frame: sample for sample in samples}
@@ -164,18 +185,22 @@ def _draw_cells(
             )
             one = slice(frame, frame + 1)
             crop = crop_faces(images, points, faces.box[one], faces.rung[one], shown.crops)[0]
-            cell = _blank_cell(by_frame[frame], found, faces, points[0])
+            cell = _blank_cell(by_frame[frame], about, points[0])
             drawn[frame] = replace(cell, frame=draw_frame(image, cell.marks, size), crop=crop)
     except (MediaError, ValueError, OSError) as error:
         problem = f"no picture: {error}"
     return [
-        drawn.get(s.frame) or _blank_cell(s, found, faces, faces.landmarks[s.frame])
-        for s in samples
+        drawn.get(s.frame) or _blank_cell(s, about, faces.landmarks[s.frame]) for s in samples
     ], problem
 
 
-def _blank_cell(sample: Sample, found: ClipTracks, faces: FaceArrays, points: np.ndarray) -> Cell:
+def _blank_cell(
+    sample: Sample,
+    about: tuple[ClipTracks, FaceArrays, Mapping[int, str]],
+    points: np.ndarray,
+) -> Cell:
     """Return a cell without its picture: the faces of a frame, the chosen one last."""
+    found, faces, people = about
     frame, tracks = sample.frame, found.tracks
     chosen, source = int(faces.track[frame]), BoxSource(int(faces.rung[frame]))
     marks = [
@@ -185,12 +210,14 @@ def _blank_cell(sample: Sample, found: ClipTracks, faces: FaceArrays, points: np
             tracks.box[i],
             tracks.landmarks[i],
             chosen=False,
+            person=people.get(int(tracks.number[i]), ""),
         )
         for i in np.flatnonzero(tracks.frame == frame)
         if int(tracks.number[i]) != chosen
     ]
     if source != BoxSource.WHOLE:
-        marks.append(Mark(chosen, source, faces.box[frame], points, chosen=True))
+        person = people.get(chosen, "")
+        marks.append(Mark(chosen, source, faces.box[frame], points, chosen=True, person=person))
     caption = f"{found.times[frame]:.2f} s"
     if sample.why:
         caption += "  " + ", ".join(sample.why)

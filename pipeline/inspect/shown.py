@@ -10,7 +10,7 @@ from typing import Any
 from cache.entries.entry import EntryError, read_entry_header
 from cache.entries.source_check import SourceCheck
 from cache.manifest.clip import Clip
-from cache.persons import Persons
+from cache.persons import Persons, read_persons
 from cache.sets.feature_set import FeatureSet, find_set, list_sets
 from cache.sets.scan import check_cache
 from cache.sets.spec import SetError
@@ -33,6 +33,7 @@ class Shown:
         crops: how a face is cut out.
         overrides: faces chosen by hand, by clip; None: as the entries of ``chosen`` say.
         persons: the table, where another policy asks for it than that of ``chosen``.
+        people: the cache's table, whose names are shown; None where it has none of these faces.
     """
 
     faces: FeatureSet
@@ -41,6 +42,7 @@ class Shown:
     crops: CropSettings
     overrides: Mapping[str, tuple[Override, ...]] | None = None
     persons: Persons | None = None
+    people: Persons | None = None
 
     @property
     def switch_seconds(self) -> float:
@@ -90,6 +92,7 @@ def find_shown(
         cache.sets.scan.NotACacheError: the folder is not a cache.
         SetError: there is no such set or several, it isn't made from faces, or its faces are
             gone or were found by another version of avfuse.
+        cache.persons.PersonsError: the cache's table of persons is damaged.
         ValueError: the policy is unknown, or asks for a person whom the cache doesn't know.
     """
     check_cache(cache)
@@ -123,6 +126,7 @@ def find_shown(
         crops=_read_crops(spec.settings.get("crops"), chosen),
         overrides=overrides,
         persons=load_persons(cache, policy, faces.spec) if policy else None,
+        people=_read_people(cache, faces),
     )
 
 
@@ -165,6 +169,16 @@ def _find_current(cache: Path) -> FeatureSet:
         there = ", ".join(item.folder.name for item in list_sets(cache)) or "no sets"
         raise SetError(f"{cache} has no faces; it has {there}; {_advice(cache)}")
     return find_set(cache, FACES) if current or len(sets) == 1 else sets[-1]
+
+
+def _read_people(cache: Path, faces: FeatureSet) -> Persons | None:
+    """Read the table of persons, unless it is of other faces than these."""
+    persons = read_persons(cache)
+    if persons is None:
+        return None
+    made_from = [one.spec.upstream for one in list_sets(cache) if one.folder.name == persons.set]
+    known = any(upstream.get(FACES) == faces.spec.key for upstream in made_from)
+    return persons if known else None
 
 
 def _read_crops(stated: Any, feature_set: FeatureSet) -> CropSettings:

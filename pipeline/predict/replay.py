@@ -16,7 +16,7 @@ from cache.sets.spec import SetSpec, spec_difference
 from cache.settings import settings_from
 from extractors.networks import NETWORKS
 from pipeline.extract.choices import AUDIO_SETS
-from pipeline.extract.plan import Plan, plan_sets
+from pipeline.extract.plan import RECOGNISER, Plan, plan_sets
 from pipeline.extract.settings import StageOneSettings
 from pipeline.extract.weights import ALEXNET, PlanError, WeightsChoice, parse_weights
 from pipeline.faces.second import has_cuda
@@ -111,7 +111,7 @@ def _recall(
         settings["crops"] = own.pop("crops")
         second = str(faces.spec.settings.get("second", "none"))
         settings["faces"] = {
-            **faces.spec.settings,
+            **{name: value for name, value in faces.spec.settings.items() if name != RECOGNISER},
             "policy": policy,
             "switch_seconds": own.pop("switch_seconds", FaceSettings.switch_seconds),
             # The same numbers, and who predicts has no other choice.

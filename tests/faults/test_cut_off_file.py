@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.doctor.doctor import diagnose_manifest
+from pipeline.doctor.settings import DoctorSettings
 from pipeline.media.frames import VideoReader
 from pipeline.media.sound import read_waveform
 from tests.pipeline.command import avfuse
@@ -37,7 +38,9 @@ def test_picture_and_sound_say_where_they_end(faults: Path, suffix: str) -> None
 
 
 def test_the_doctor_finds_what_is_cut_off(faults: Path) -> None:
-    found = diagnose_manifest(faults / "cut-off-file" / "m.csv", sample=0, jobs=0).findings
+    found = diagnose_manifest(
+        faults / "cut-off-file" / "m.csv", settings=DoctorSettings(sample=0), jobs=0
+    ).findings
     cut_off = {finding.clips: finding.text for finding in found if finding.kind == "cut off"}
     wanted = {
         (suffix,): "; ".join(f"{one} declared" for one in sentences if one)
@@ -62,5 +65,5 @@ def test_a_cut_off_clip_becomes_partial_entries_and_a_finding(tmp_path: Path) ->
         why = sets[name]["why"][0]
         assert why.startswith(f"the {kind} ends at 0.9")
         assert "s of 2.4" in why
-    findings = diagnose_manifest(manifest, sample=0, jobs=0).findings
+    findings = diagnose_manifest(manifest, settings=DoctorSettings(sample=0), jobs=0).findings
     assert "cut off" in {finding.kind for finding in findings}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.doctor.doctor import diagnose_manifest
+from pipeline.doctor.settings import DoctorSettings
 from pipeline.media.sound import read_waveform
 from tests.pipeline.command import avfuse
 from tests.pipeline.videos import grey_frame, write_video
@@ -47,5 +48,5 @@ def test_inverted_channels_are_heard_noted_and_found(
     report = json.loads((tmp_path / "c" / "extract-report.json").read_text())
     assert report["clips"][0]["state"] == "ok"
     assert report["clips"][0]["notes"] == [NOTE]
-    findings = diagnose_manifest(manifest, sample=0, jobs=0).findings
+    findings = diagnose_manifest(manifest, settings=DoctorSettings(sample=0), jobs=0).findings
     assert "channels" in {finding.kind for finding in findings}

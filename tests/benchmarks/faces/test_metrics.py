@@ -64,7 +64,7 @@ def test_counts_of_a_clip() -> None:
             (20, 3, (0, 0, 200, 200), DETECT),  # nothing there, and the largest
         ]
     )
-    counts = measure(found, choose_faces(found, "largest"), LABELS)
+    counts = measure(found, choose_faces(found, "largest", switch_seconds=0), LABELS)
     assert (counts.frames, counts.faces, counts.faces_found) == (3, 3, 3)
     assert (counts.reference, counts.reference_found) == (2, 2)
     assert (counts.seen, counts.seen_empty) == (4, 1)
@@ -89,7 +89,7 @@ def test_counts_of_a_clip() -> None:
 
 def test_another_person_chosen_and_a_track_on_two_people() -> None:
     found = clip_of([(0, 0, RIGHT, DETECT), (10, 0, LEFT, DETECT)])
-    counts = measure(found, choose_faces(found, "largest"), LABELS)
+    counts = measure(found, choose_faces(found, "largest", switch_seconds=0), LABELS)
     assert (counts.own_frames, counts.own_right, counts.own_other) == (2, 1, 1)
     assert (counts.held, counts.held_by_most) == (2, 1)
     assert (counts.people, counts.tracks_of_people) == (2, 2)
@@ -98,7 +98,7 @@ def test_another_person_chosen_and_a_track_on_two_people() -> None:
 
 def test_a_clip_without_any_box() -> None:
     found = clip_of([])
-    counts = measure(found, choose_faces(found, "largest"), LABELS)
+    counts = measure(found, choose_faces(found, "largest", switch_seconds=0), LABELS)
     shares = counts.shares()
     assert (shares["recall"], shares["right_person"]) == (0, 0)
     assert shares["frames_with_empty"] == 0
@@ -108,7 +108,7 @@ def test_a_clip_without_any_box() -> None:
 def test_one_box_finds_one_of_two_faces_that_it_overlaps() -> None:
     labels = ClipLabels(SIZE, {0: [label(LEFT), label((40, 0, 140, 100), "B")]})
     found = clip_of([(0, 0, (15, 0, 115, 100), DETECT)])
-    counts = measure(found, choose_faces(found, "largest"), labels)
+    counts = measure(found, choose_faces(found, "largest", switch_seconds=0), labels)
     assert (counts.faces, counts.faces_found) == (2, 1)
     assert counts.faults[0] == "frame 0: B not found"  # 85 of 115 against 75 of 125
 
@@ -145,14 +145,14 @@ def test_flickers_are_single_frames() -> None:
     found = clip_of(
         [(frame, track, LEFT, DETECT) for frame, track in enumerate((0, 1, 0, 0, 1, 1))]
     )
-    chosen = choose_faces(found, "first")
+    chosen = choose_faces(found, "first", switch_seconds=0)
     assert chosen.track[:7].tolist() == [0, 1, 0, 0, 1, 1, -1]
     assert count_flickers(chosen) == 1
 
 
 def test_sums_leave_faults_out() -> None:
     found = clip_of([(0, 0, LEFT, DETECT)])
-    each = measure(found, choose_faces(found, "largest"), LABELS)
+    each = measure(found, choose_faces(found, "largest", switch_seconds=0), LABELS)
     total = add_up([each, each])
     assert (total.faces, total.faces_found, total.faults) == (6, 2, [])
 
@@ -161,4 +161,6 @@ def test_sums_leave_faults_out() -> None:
 def test_labels_of_another_clip_are_refused(size: tuple[int, int], num_frames: int) -> None:
     found = clip_of([], num_frames)
     with pytest.raises(ValueError, match=r"labels are of frames 0 to 20 of .*, the clip has"):
-        measure(found, choose_faces(found, "largest"), ClipLabels(size, LABELS.frames))
+        measure(
+            found, choose_faces(found, "largest", switch_seconds=0), ClipLabels(size, LABELS.frames)
+        )

@@ -18,6 +18,7 @@ from pipeline.cli import main
 from pipeline.doctor.checks import find_far
 from pipeline.doctor.doctor import diagnose
 from pipeline.doctor.examine import Examination, examine_clip
+from pipeline.doctor.settings import DoctorSettings
 from pipeline.workers.pool import WorkerDied, WorkersFailedError
 from tests.pipeline.videos import grey_frame, write_video, write_wav
 
@@ -259,21 +260,21 @@ def test_a_clip_cut_out_of_a_file_is_examined_in_its_own_part(tmp_path: Path) ->
     images = [grey_frame(number) for number in range(20)]
     sound = np.concatenate([tone(300, 0.4), 0 * tone(300, 0.4)], axis=1)
     path = write_video(tmp_path / "a.mkv", images, codec="mpeg4", sound=sound)
-    first = examine_clip(Clip("a", path, end_seconds=0.4), sample=2)
-    second = examine_clip(Clip("b", path, start_seconds=0.44), sample=2)
+    first = examine_clip(Clip("a", path, end_seconds=0.4), DoctorSettings(2))
+    second = examine_clip(Clip("b", path, start_seconds=0.44), DoctorSettings(2))
     assert (first.sound, second.sound) == ("present", "silent")
     assert first.duration_seconds == pytest.approx(0.4)
     assert second.duration_seconds == pytest.approx(0.36, abs=0.02)
     assert first.sampled_frames == second.sampled_frames == 2
     assert first.sha256 == second.sha256
-    beyond = examine_clip(Clip("c", path, start_seconds=9.0), sample=2)
+    beyond = examine_clip(Clip("c", path, start_seconds=9.0), DoctorSettings(2))
     assert "no frame could be decoded" in beyond.problem
 
 
 @pytest.mark.slow
 def test_the_real_clips_of_people_show_faces(data: Path) -> None:
     clips = read_manifest(data / "clips" / "labelled.csv").clips[:5]
-    examined = [examine_clip(clip, sample=2) for clip in clips]
+    examined = [examine_clip(clip, DoctorSettings(2)) for clip in clips]
     assert [one.problem for one in examined] == [""] * 5
     assert {one.sound for one in examined} == {"present"}
     assert sum(one.frames_with_face > 0 for one in examined) >= 3
@@ -299,8 +300,8 @@ def test_a_cut_off_file_is_found_where_a_clip_reaches_its_end(tmp_path: Path) ->
     sound = rng.uniform(-0.5, 0.5, (2, 32_000)).astype(np.float32)
     path = write_video(tmp_path / "a.mkv", images, sound=sound)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    early = examine_clip(Clip("a", path, start_seconds=0.2, end_seconds=0.6), sample=0)
-    late = examine_clip(Clip("b", path, start_seconds=0.6, end_seconds=1.6), sample=0)
+    early = examine_clip(Clip("a", path, start_seconds=0.2, end_seconds=0.6), DoctorSettings(0))
+    late = examine_clip(Clip("b", path, start_seconds=0.6, end_seconds=1.6), DoctorSettings(0))
     assert early.cut_off == ()
     assert [one.split(" ends at ")[0] for one in late.cut_off] == ["the picture", "the sound"]
     assert not set(late.cut_off) & set(late.damage)

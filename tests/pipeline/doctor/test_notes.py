@@ -8,6 +8,7 @@ from typing import Any
 from cache.manifest.clip import Clip
 from pipeline.doctor.doctor import diagnose
 from pipeline.doctor.examine import Examination, examine_clip
+from pipeline.doctor.settings import DoctorSettings
 from tests.pipeline.ratios import join, quarters, write_ratio
 from tests.pipeline.videos import grey_frame, write_video
 
@@ -69,8 +70,8 @@ def test_what_is_odd_of_a_clip_shows_in_its_first_frames(tmp_path: Path) -> None
     wide = write_ratio(tmp_path / "wide.mp4", "64/45", FIVE, turns=1)
     hd = write_video(tmp_path / "hd.mp4", [grey_frame(number, 720, 64) for number in range(5)])
     examined = [
-        examine_clip(Clip("wide", wide), sample=1),
-        examine_clip(Clip("hd", hd), sample=1),
+        examine_clip(Clip("wide", wide), DoctorSettings(1)),
+        examine_clip(Clip("hd", hd), DoctorSettings(1)),
     ]
     found = findings(*examined)
     assert found["anamorphic"] == ("1 of 2 clips: pixels are not square: shown 91x48", ("wide",))
@@ -83,20 +84,20 @@ def test_what_is_odd_of_a_clip_shows_in_its_first_frames(tmp_path: Path) -> None
 
 def test_a_ratio_that_changes_between_sampled_frames_is_found(tmp_path: Path) -> None:
     path = join(tmp_path / "a.ts", ("2", [quarters()] * 40), ("1", [quarters()] * 40))
-    assert examine_clip(Clip("a", path), sample=1).notes == (
+    assert examine_clip(Clip("a", path), DoctorSettings(1)).notes == (
         "anamorphic: pixels are not square: shown 128x48",
     )
-    notes = examine_clip(Clip("a", path), sample=3).notes
+    notes = examine_clip(Clip("a", path), DoctorSettings(3)).notes
     assert [note.split(":")[0] for note in notes] == ["anamorphic", "ratio changes"]
 
 
 def test_without_a_look_at_the_picture_the_header_tells_its_shape(tmp_path: Path) -> None:
     path = write_ratio(tmp_path / "a.mp4", "64/45", FIVE)
-    found = examine_clip(Clip("a", path), sample=0)
+    found = examine_clip(Clip("a", path), DoctorSettings(0))
     assert (found.frame_size, found.pixel_ratio, found.notes) == ((48, 91), "64:45", ())
     nearly = write_ratio(tmp_path / "b.mp4", "359/360", FIVE)
-    assert examine_clip(Clip("b", nearly), sample=0).pixel_ratio == "1:1"
+    assert examine_clip(Clip("b", nearly), DoctorSettings(0)).pixel_ratio == "1:1"
     ridiculous = write_ratio(tmp_path / "c.mp4", "20", FIVE)
-    found = examine_clip(Clip("c", ridiculous), sample=1)
+    found = examine_clip(Clip("c", ridiculous), DoctorSettings(1))
     assert (found.pixel_ratio, found.frame_size) == ("1:1", (48, 64))
     assert found.notes == ("ratio ignored: pixels are said to be 20:1, and are taken as square",)

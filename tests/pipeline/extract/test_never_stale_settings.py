@@ -24,6 +24,7 @@ pytestmark = pytest.mark.usefixtures("networks_built_once")
 DEPENDENTS: dict[str, frozenset[str]] = {
     "faces": frozenset({"faces", "resnet18"}),
     "faces.policy": frozenset({"resnet18"}),  # the choice is made when crops are
+    "faces.switch_seconds": frozenset({"resnet18"}),
     "crops": frozenset({"resnet18"}),
     # Only weights that state their framing change; see tests/pipeline/predict/test_by_default.py.
     "crops.framing": frozenset(),
@@ -37,6 +38,7 @@ DEPENDENTS: dict[str, frozenset[str]] = {
 TESTED_ELSEWHERE = {"faces.second": "tests/pipeline/faces/test_second.py"}
 # Another value, where adding a little or taking the next choice gives none that is valid.
 OTHER: dict[str, Any] = {
+    "faces.policy": "central",
     "network.layer": "pooled",
     "network.colour": "grey",
     "network.views.rotations": [0.0, 3.0],

@@ -9,10 +9,12 @@ import pytest
 
 from pipeline.faces.crops import MEAN_SHAPE, fit_similarity
 from pipeline.faces.detect import FivePointPredictor, HogDetector
+from pipeline.faces.gallery import measure_frontality
 from pipeline.faces.landmarks import (
     are_upright,
     count_upright,
     place_landmarks,
+    settle_crops,
     unsteadiness,
     upright_landmarks,
 )
@@ -122,6 +124,26 @@ def test_upright_landmarks_are_those_of_an_average_face_in_the_middle_of_the_box
     assert are_upright(np.zeros((0, 4)), np.zeros((0, 5, 2))).shape == (0,)
 
 
+def test_a_leaning_face_is_upright_where_half_of_its_leaning_frames_around_it_are() -> None:
+    """At 5 frames a second, two frames before and two after count; other tracks don't."""
+    boxes, own, level = np.array(BOX), turned(20.0), turned(5.0)
+    upright = upright_landmarks(boxes)
+    one = [own, own, own, upright, own, upright, level, own, own, own, own]
+    other = [own, level, own]
+    found = TrackArrays(
+        np.array([*range(11), *range(3)]),
+        np.repeat(np.arange(2), (11, 3)),
+        np.tile(boxes, (14, 1)),
+        np.array([*one, *other], np.float32),
+        np.zeros(14),
+        np.zeros(14),
+    )
+    settled = settle_crops(found, np.arange(11) / 5)
+    expected = [own, own, own, upright, upright, upright, level, own, own, own, own]
+    # Frame 2 sees 1 of 5 leaning ones upright, 4 sees 2 of 4, 7 sees 1 of 4 (6 doesn't lean).
+    assert np.allclose(settled.landmarks, [*expected, *other], atol=1e-4)
+
+
 def test_a_frame_counts_as_upright_where_every_face_of_it_is() -> None:
     frame, box = np.array([2, 3, 3, 5, 5]), np.tile(BOX, (5, 1))
     points = upright_landmarks(box)
@@ -154,3 +176,11 @@ def test_a_profile_or_bowed_head_gets_an_upright_crop(
     fit = fit_similarity(MEAN_SHAPE, predictor.predict(image, box).astype(np.float64))
     assert abs(np.degrees(np.arctan2(fit[1, 0], fit[0, 0]))) > 10
     assert are_upright(np.array([box]), place_landmarks(predictor, image, box)[None])[0]
+
+
+def test_a_face_cropped_upright_counts_as_a_profile_when_crops_are_chosen() -> None:
+    own, aside = turned(20.0), turned(0.0)
+    aside[4] = aside[:2].mean(0)  # the nose's base below the middle of one eye
+    assert measure_frontality(BOX, own) > 0.9
+    assert measure_frontality(BOX, aside) == pytest.approx(0.0, abs=1e-6)
+    assert measure_frontality(BOX, upright_landmarks(np.array(BOX))) == 0.0

@@ -25,6 +25,8 @@ from pipeline.inspect.drawing import (
 from pipeline.inspect.text import LINE_HEIGHT, WHITE, wrap, write
 from tests.pipeline.known_faces import FEATURES, known_tracks, see
 
+FACES = choose_faces(known_tracks(1, [see(0, 0, (5, 5, 41, 41))], (62, 94)), "largest")
+
 
 def mark(track: int, box: tuple[float, ...], *, chosen: bool) -> Mark:
     sides = np.array(box, np.float32)
@@ -72,6 +74,37 @@ def test_the_chosen_box_is_thick_on_white_and_the_others_are_thin() -> None:
         changed = (side != 90).any(axis=1).sum()
         assert thick <= changed <= thick + 3
         assert chosen == any(near(pixel, WHITE) for pixel in side)
+
+
+@pytest.mark.parametrize("source", [source for source in BoxSource if source != BoxSource.WHOLE])
+@pytest.mark.parametrize("chosen", [True, False])
+def test_a_box_is_drawn_through_where_it_was_seen_and_dashed_where_it_was_followed(
+    source: BoxSource, chosen: bool
+) -> None:
+    face = replace(mark(0, (120, 60, 300, 240), chosen=chosen), source=source)
+    small = draw_frame(grey(302, 404), [face], 404)
+    side = np.array([near(pixel, colour_of(0)) for pixel in small[80:220, 120]])
+    followed = source in (BoxSource.HOLD, BoxSource.REGION, BoxSource.FOLLOW)
+    assert (0.3 < side.mean() < 0.8) if followed else side.all()
+    assert (np.diff(side.astype(int)) > 0).sum() in ((11, 12, 13) if followed else (0,))
+
+
+def test_a_followed_box_far_outside_its_frame_has_no_dashes_there() -> None:
+    face = mark(0, (-1e9, 40, 1e9, 1e9), chosen=True)
+    small = draw_frame(grey(62, 94), [replace(face, source=BoxSource.FOLLOW)], 94)
+    assert any(near(pixel, colour_of(0)) for pixel in small[40])
+
+
+def test_a_person_stands_beside_the_number_of_its_track() -> None:
+    def drawn(person: str) -> np.ndarray:
+        face = replace(mark(0, (120, 60, 300, 240), chosen=True), person=person)
+        picture = draw_frame(grey(302, 404), [face], 404)
+        row = draw_row([Cell("", (face,), None, None)], FACES, [0], 404)
+        return np.concatenate([picture[42:60, 120:].ravel(), row[-220:-20].ravel()])
+
+    pictures = [drawn(person) for person in ("", "Ann", "Bob", "B" * 200)]
+    for number, one in enumerate(pictures):
+        assert not any(np.array_equal(one, other) for other in pictures[:number])
 
 
 def test_landmarks_are_drawn_where_they_are() -> None:
@@ -137,6 +170,15 @@ def test_the_strip_shows_the_source_and_the_track_of_every_frame() -> None:
     assert (tracks[154] == BLANK).all()
     assert (tracks[600] == TRACK_COLOURS[1]).all()
     assert (picture[-1, [10, 11]] == (25, 25, 25)).all()  # a tick where frame 0 is
+
+
+def test_the_strip_is_half_as_high_where_a_face_was_followed() -> None:
+    seen = [see(0, 0, (5, 5, 41, 41)), see(1, 0, (5, 5, 41, 41), BoxSource.FOLLOW)]
+    faces = choose_faces(known_tracks(2, seen, (62, 94)), "largest")
+    picture = draw_row([Cell("", (), None, None)], faces, [0], 200)
+    strip = picture[-STRIP_HEIGHT - TRACK_STRIP_HEIGHT : -TRACK_STRIP_HEIGHT]
+    for column, source, high in ((30, BoxSource.DETECT, 10), (150, BoxSource.FOLLOW, 5)):
+        assert (strip[:, column] == SOURCE_COLOURS[source]).all(axis=1).sum() == high
 
 
 def test_one_lost_frame_of_thousands_is_seen_in_the_strip() -> None:

@@ -36,10 +36,11 @@ def test_a_policy_and_overrides_can_be_tried_without_extracting(tmp_path: Path) 
     assert result.exit_code == 2
     assert "no clip 'nobody'" in result.stderr
     late = [see(frame, 1, LARGE) for frame in range(5, 7)]
-    early = [see(frame, 0, SMALL, BoxSource.HOLD) for frame in range(7)]
+    early = [see(0, 0, SMALL), *(see(frame, 0, SMALL, BoxSource.HOLD) for frame in range(1, 7))]
     clip = write_clip(tmp_path / "cache", tmp_path / "late.mp4", [*early, *late])
-    assert "seen in 2 (detect 2), followed in 5 (hold 5);" in show([clip], tmp_path)
-    assert "seen in none, followed in 7 (hold 7);" in show([clip], tmp_path, "--policy", "first")
+    assert "seen in 3 (detect 3), followed in 4 (hold 4);" in show([clip], tmp_path)
+    text = show([clip], tmp_path, "--policy", "first")
+    assert "seen in 1 (detect 1), followed in 6 (hold 6);" in text
 
 
 def network(faces_key: str) -> SetSpec:
@@ -50,7 +51,7 @@ def network(faces_key: str) -> SetSpec:
 def test_a_networks_set_shows_the_faces_that_it_was_given(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     late = [see(frame, 1, LARGE) for frame in range(5, 7)]
-    early = [see(frame, 0, SMALL, BoxSource.HOLD) for frame in range(7)]
+    early = [see(0, 0, SMALL), *(see(frame, 0, SMALL, BoxSource.HOLD) for frame in range(1, 7))]
     clip = write_clip(cache, tmp_path / "late.mp4", [*early, *late])
     features = FeatureSet(cache, network(SPEC.key)).create({})
     by_hand: list[dict[str, Any]] = [

@@ -1,0 +1,156 @@
+"""``avfuse persons``: tell who is in which clip, and propose the speakers."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cache.commit import check_place
+from cache.manifest.manifest import read_manifest
+from cache.persons import write_persons
+from cache.progress import Progress
+from cache.sets.scan import check_cache
+from cache.signals import ends_by_signal
+from cache.wording import number_of
+from pipeline.commands import options
+
+if TYPE_CHECKING:
+    from pipeline.persons.find import Found
+
+MOST_LISTED = 40  # lines of a kind on the terminal; --json has all
+MOST_NAMED = 5  # clips in a line
+
+
+@click.command()
+@options.MANIFEST
+@click.argument("name", metavar="[SET]", default="identity")
+@options.CACHE
+@click.option(
+    "--corrections",
+    type=click.Path(path_type=Path),
+    help="CSV of names, moves, merges and splits by hand, obeyed before anything else.",
+)
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder for contact sheets, and the manifest with the proposed speakers.",
+)
+@options.JSON
+@ends_by_signal("Run the same command again; the table that was there is unchanged.")
+def persons(
+    manifest: Path,
+    name: str,
+    cache: Path,
+    corrections: Path | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Find the persons of MANIFEST's clips by their faces and propose each clip's speaker.
+
+    The tracks of all clips are clustered by the identity embeddings that extract made beside the
+    faces, strictly: who is doubtful stays two persons, listed first. The table is
+    CACHE/persons.json: --folds speaker:K of train and sweep, doctor, and the policies person=NAME
+    and other use it. SET names the set of embeddings where the cache has several.
+
+    --corrections is a table action,clip,track,person,other_clip,other_track; tracks have the
+    numbers of the contact sheets. name: the person on this track is called PERSON, also where
+    several rows say so; move: this track is PERSON's, or nobody's (none); merge, split: this track
+    and the other are one person, or two. Rows name tracks, so they hold when clips are added.
+
+    Exit code 0: done; 1: some clips couldn't be used, named with the reason; 2: wrong use.
+    """
+    try:
+        table = read_manifest(manifest, check_files=False)
+        check_cache(cache)
+        check_place(cache)
+        if out is not None:
+            check_place(out)
+        from pipeline.persons.find import find_persons  # these load dlib and OpenCV
+        from pipeline.persons.gather import find_sets
+
+        sets = find_sets(cache, name)
+        with Progress("clips") as progress:
+            found = find_persons(table.clips, sets, corrections, progress.show)
+        written = [write_persons(cache, found.persons)]
+        unseen: dict[str, str] = {}
+        if out is not None:
+            from pipeline.persons.sheets import write_sheets
+
+            with Progress("persons") as progress:
+                made = write_sheets(table, found, sets, out, progress.show)
+            written += made.files
+            unseen = made.unseen
+    # Every error of manifests, caches, sets and corrections is a ValueError.
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(str(error)) from error
+    left_out = {**found.tracks.left_out, **unseen}
+    if as_json:
+        click.echo(json.dumps(_as_json(found, written, left_out), indent=2))
+    else:
+        click.echo("\n".join(_format(found, written, left_out)))
+    sys.exit(1 if left_out else 0)
+
+
+def _as_json(found: Found, written: Sequence[Path], left_out: dict[str, str]) -> dict[str, Any]:
+    return {
+        **found.persons.to_json(),
+        "disagreements": [one.to_json() for one in found.disagreements],
+        "unclear_tracks": found.unclear,
+        "left_out": left_out,
+        "files": [str(path) for path in written],
+    }
+
+
+def _format(found: Found, written: Sequence[Path], left_out: dict[str, str]) -> Iterator[str]:
+    persons = found.persons
+    doubtful = [
+        f"doubtful: {pair.one} and {pair.other} may be one person (distance {pair.distance:.2f})"
+        for pair in persons.doubtful
+    ]
+    yield from _first(doubtful)
+    width = max([6, *(len(one.name) for one in persons.persons[:MOST_LISTED])])
+    yield f"{'person':{width}}  clips  tracks  confidence"
+    yield from _first(
+        [
+            f"{one.name:{width}}  {len(one.clips):5}  {len(one.tracks):6}  {one.confidence:10.2f}"
+            for one in persons.persons
+        ]
+    )
+    silent = [clip for clip, row in persons.clips.items() if row.speaker is None]
+    yield (
+        f"{number_of(len(persons.persons), 'person')} in {number_of(len(persons.clips), 'clip')}; "
+        f"a speaker is proposed for {len(persons.clips) - len(silent)}"
+        + (f", for none of {_some(silent)}" if silent else "")
+    )
+    if found.unclear:
+        yield f"{number_of(found.unclear, 'track')} of faces too small or too few to tell whose"
+    pairs: dict[tuple[str, str], list[str]] = {}
+    for one in found.disagreements:
+        pairs.setdefault((one.speaker, one.person), []).append(one.clip)
+    yield from _first(
+        [
+            f"disagreement: {speaker} by the manifest, {person} by the face: {_some(clips)}"
+            for (speaker, person), clips in pairs.items()
+        ]
+    )
+    yield from _first([f"left out: {clip}: {why}" for clip, why in left_out.items()])
+    yield from (f"written: {path}" for path in written[:3])
+
+
+def _first(lines: Sequence[str]) -> Iterator[str]:
+    yield from lines[:MOST_LISTED]
+    if len(lines) > MOST_LISTED:
+        yield f"... and {len(lines) - MOST_LISTED} more; see --json"
+
+
+def _some(clips: Sequence[str]) -> str:
+    named = ", ".join(clips[:MOST_NAMED])
+    return named + (f" and {len(clips) - MOST_NAMED} more" if len(clips) > MOST_NAMED else "")

@@ -1,0 +1,1 @@
+"""Persons of a corpus: the tracks of all clips, clustered by their identity embeddings."""
