@@ -54,7 +54,7 @@ class Track:
 
     @property
     def kept(self) -> Kept:
-        """Rows and crops, as the gallery takes them."""
+        """Rows and crops of the track, for the gallery."""
         return self.rows, self.crops
 
     def absorb(self, other: Track) -> None:
