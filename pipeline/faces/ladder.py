@@ -54,7 +54,7 @@ class Track:
 
     @property
     def kept(self) -> Kept:
-        """What the gallery needs to know of the track."""
+        """Rows and crops of the track, for the gallery."""
         return self.rows, self.crops
 
     def absorb(self, other: Track) -> None:
