@@ -104,23 +104,25 @@ def test_upright_landmarks_are_those_of_an_average_face_in_the_middle_of_the_box
     assert are_upright(np.zeros((0, 4)), np.zeros((0, 5, 2))).shape == (0,)
 
 
-def test_a_leaning_face_is_upright_where_a_quarter_of_its_leaning_frames_around_it_are() -> None:
+def test_landmarks_are_a_faces_own_or_its_boxs_for_a_while() -> None:
     """At 5 frames a second, two frames before and two after count; other tracks don't."""
-    boxes, own, level = np.array(BOX), turned(20.0), turned(5.0)
-    upright = upright_landmarks(boxes)
-    one = [own, own, own, own, upright, own, upright, level, own, own, own]
-    other = [own, level, own]
+    boxes = [np.array(BOX) + 5 * i for i in range(14)]
+    own = [turned(20.0) + 5 * i for i in range(14)]
+    upright = [upright_landmarks(box) for box in boxes]
+    one = [upright[i] if i in (3, 8, 10) else own[i] for i in range(14)]
+    other = [*own[:4], upright[4]]
     found = TrackArrays(
-        np.array([*range(11), *range(3)]),
-        np.repeat(np.arange(2), (11, 3)),
-        np.tile(boxes, (14, 1)),
+        np.array([*range(14), *range(5)]),
+        np.repeat(np.arange(2), (14, 5)),
+        np.array([*boxes, *boxes[:5]]),
         np.array([*one, *other], np.float32),
-        np.zeros(14),
-        np.zeros(14),
+        np.zeros(19),
+        np.zeros(19),
     )
-    settled = settle_crops(found, np.arange(11) / 5)
-    # Frame 3 sees 1 of 5 leaning ones upright, 5 sees 2 of 4, 8 sees 1 of 4 (7 doesn't lean).
-    expected = [own, own, own, own, upright, upright, upright, level, upright, own, own]
+    settled = settle_crops(found, np.arange(14) / 5)
+    # Frame 3 is one of 5 around it: between its neighbours. 8, 9 and 10 see 2 of 5, 7 and 11 one.
+    # The other track ends with one of 3.
+    expected = [upright[i] if i in (8, 9, 10) else own[i] for i in range(14)]
     assert np.allclose(settled.landmarks, [*expected, *other], atol=1e-4)
 
 
