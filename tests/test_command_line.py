@@ -168,7 +168,7 @@ TRAIN = ["train", str(MANIFEST), "--cache", "c", "--run", "r"]
 FINETUNE = ["finetune", str(MANIFEST), "--run", "r"]
 REFUSED: list[tuple[list[str], str]] = [
     (["extract", "gone.csv", "--cache", "c", "--sets", "ir50"], "gone.csv: no such file"),
-    ([*EXTRACT, "ir51"], "no set 'ir51' (did you mean ir50?); there are faces, ir50"),
+    ([*EXTRACT, "ir51"], "no set 'ir51' (did you mean ir50?); there are faces, identity, ir50"),
     ([*EXTRACT, "ir50", "--precision", "fp8"], "'fp8' is not one of 'fp32', 'bf16', 'fp16'"),
     ([*EXTRACT, "ir50", "--views", "broad"], "'broad' is not one of 'default', 'wide', 'basic'"),
     ([*EXTRACT, "ir50", "--weights", "ir51=random"], "no network 'ir51'"),
@@ -209,6 +209,9 @@ REFUSED: list[tuple[list[str], str]] = [
     (["inspect", "faces", "gone.csv", "--cache", "c", "-o", "o"], "gone.csv: no such file"),
     (["inspect", "faces", str(MANIFEST), "--cache", "c", "-o", "o", "--clip", "x"], "no clip 'x'"),
     (["inspect", "faces", str(MANIFEST), "--cache", "c", "-o", "o", "--size", "1"], "size must be"),
+    (["persons", str(MANIFEST), "--cache", "c"], "c does not exist; expected"),
+    (["persons", "gone.csv", "--cache", "c"], "gone.csv: no such file"),
+    (["persons", str(MANIFEST), "--cache", "c", "--corrections", "gone.csv"], "does not exist"),
     (["cache", "status", "gone"], "gone does not exist"),
     (["cache", "verify", "gone"], "gone does not exist"),
     (["cache", "verfiy", "gone"], "No such command 'verfiy'. Did you mean 'verify'?"),

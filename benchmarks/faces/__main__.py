@@ -73,7 +73,7 @@ class Measured:
 
     @property
     def faults(self) -> list[str]:
-        """What is wrong with the clip, in words."""
+        """Faults of the clip, in words."""
         if self.plain is None or self.with_face >= self.plain.dlib:
             return self.counts.faults
         fewer = f"a face in {self.with_face} frames, plain dlib in {self.plain.dlib}"

@@ -32,7 +32,7 @@ MOST_NAMED = 5  # clips in a line
 @options.CACHE
 @click.option(
     "--corrections",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="CSV of names, moves, merges and splits by hand, obeyed before anything else.",
 )
 @click.option(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
 from cache.manifest.clip import SPLITS, Clip
 from cache.wording import number_of
-from pipeline.doctor.diagnosis import CorpusFacts, Finding
+from pipeline.doctor.diagnosis import MAX_OF_A_KIND, CorpusFacts, Finding
 from pipeline.doctor.examine import Examination
 from pipeline.doctor.known_defects import find_known_defects, ravdess_take
 from pipeline.index.files import describe_names
@@ -116,7 +116,7 @@ def _faces(corpus: CorpusFacts) -> Iterator[Finding]:
             kinds["small face"][1][clip] = f"{clip} {one.face_size:.0f} pixels"
     for kind, (text, clips) in kinds.items():
         if clips:
-            listed = describe_names(list(clips.values()))
+            listed = describe_names(list(clips.values()), MAX_OF_A_KIND)
             counted = f"{len(clips)} of {len(looked)} clips: {text} ({listed})"
             yield Finding("look", kind, counted, tuple(clips))
 
@@ -229,7 +229,9 @@ def _shared_persons(corpus: CorpusFacts) -> Iterator[Finding]:
     for person, clips in sorted(seen.items()):
         if len(clips) > 1:
             listed = "; ".join(
-                f"{split}: {describe_names(clips[split])}" for split in SPLITS if split in clips
+                f"{split}: {describe_names(clips[split], MAX_OF_A_KIND)}"
+                for split in SPLITS
+                if split in clips
             )
             ids = tuple(clip for split in SPLITS for clip in clips.get(split, ()))
             text = f"the face of {person} is in several splits ({listed}): leak"

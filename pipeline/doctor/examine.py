@@ -190,9 +190,9 @@ def _look(clip: Clip, info: MediaInfo, settings: DoctorSettings) -> Look:
     """
     counter, sampled = FaceCounter(settings.faces), 0
     readers: list[VideoReader] = []
-    for image, reader in _sample_frames(clip, _duration(clip, info), settings.sample):
+    for image, seconds, reader in _sample_frames(clip, _duration(clip, info), settings.sample):
         sampled += 1
-        counter.look(image)
+        counter.look(image, seconds)
         if reader not in readers:
             readers.append(reader)
     notes = [note for reader in readers for note in reader.notes]
@@ -210,8 +210,8 @@ def _look(clip: Clip, info: MediaInfo, settings: DoctorSettings) -> Look:
 
 def _sample_frames(
     clip: Clip, duration: float | None, sample: int
-) -> Iterator[tuple[np.ndarray, VideoReader]]:
-    """Decode at most ``sample`` frames at even distances, each with its reader.
+) -> Iterator[tuple[np.ndarray, float, VideoReader]]:
+    """Decode at most ``sample`` frames at even distances, each with its time and its reader.
 
     Raises:
         MediaError: not one frame can be decoded.
@@ -224,9 +224,9 @@ def _sample_frames(
     reader = VideoReader(clip.path, ONE_FRAME, clip.span)
     with closing(guarded(reader, HANG_SECONDS)) as chunks:  # type: ignore[type-var]  # a generator
         for frames in chunks:
-            seconds = frames.times[0]
+            seconds = float(frames.times[0])
             if seconds >= wanted[0] - TIME_TOLERANCE:
-                yield frames.images[0], reader
+                yield frames.images[0], seconds, reader
                 wanted = [at for at in wanted if at > seconds + TIME_TOLERANCE]
                 if not wanted:
                     return
@@ -237,7 +237,9 @@ def _write_ratio(ratio: Fraction) -> str:
     return f"{shown.numerator}:{shown.denominator}"
 
 
-def _seek_each(clip: Clip, wanted: Sequence[float]) -> Iterator[tuple[np.ndarray, VideoReader]]:
+def _seek_each(
+    clip: Clip, wanted: Sequence[float]
+) -> Iterator[tuple[np.ndarray, float, VideoReader]]:
     """Decode the first frame from each time on; one behind the picture's end is passed over."""
     error: MediaError | None = None
     found = False
@@ -252,6 +254,6 @@ def _seek_each(clip: Clip, wanted: Sequence[float]) -> Iterator[tuple[np.ndarray
                 continue
         if frames is not None:
             found = True
-            yield frames.images[0], reader
+            yield frames.images[0], seconds, reader
     if error and not found:
         raise error

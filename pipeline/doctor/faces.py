@@ -1,7 +1,7 @@
-"""Faces in some frames of a clip, looked for one frame at a time with the detectors of ``extract``.
+"""Faces in some frames of a clip, looked for in whole frames as ``extract`` does.
 
-``extract`` also follows faces from frame to frame and so finds them in more frames than are counted
-here; a clip in which hardly any frame shows one here is poor there too.
+``extract`` also looks near a known face and follows it, and so has faces in more frames than are
+counted here; a clip in which hardly any frame shows one here is poor there too.
 """
 
 from __future__ import annotations
@@ -11,11 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.faces.detect import Detection, HogDetector
+from pipeline.faces.detect import Detection
+from pipeline.faces.frame import Frame
+from pipeline.faces.ladder import SECOND_LEAST
+from pipeline.faces.pyramid import Pyramid
+from pipeline.faces.regions import look_near
+from pipeline.faces.scanner import Scanner
 from pipeline.faces.second import own_second
 from pipeline.faces.settings import FaceSettings
 
-LEAST = 0.5  # score of the second detector from which something may be a face
 SIMILAR = 0.5  # width against that of the frame's largest face from which another rivals it
 
 
@@ -41,16 +45,23 @@ class FaceCounter:
 
     def __init__(self, settings: FaceSettings) -> None:
         self.settings = settings
-        self.first = HogDetector(settings.upsample)
-        self.second = own_second(settings)
+        second = own_second(settings)
+        self.scanner = Scanner(settings, every_frame=second is None, second=second)
+        self._looked = 0
         self._sizes: list[float] = []  # of the largest face of each frame with one
         self._several = self._uncertain = 0
 
-    def look(self, image: np.ndarray) -> None:
+    def look(self, image: np.ndarray, seconds: float) -> None:
         """Look at the next frame, (H, W, 3), uint8, RGB."""
-        found = self.second.detect(image, LEAST) if self.second else []
-        faces = [face for face in found if face.score >= self.settings.second_threshold]
-        faces = faces or self.first.detect(image, self.settings.threshold)
+        settings = self.settings
+        pyramid = Pyramid((image.shape[0], image.shape[1]), settings.upsample)
+        now = Frame(self._looked, seconds, image, 1.0, pyramid)
+        self._looked += 1
+        found = self.scanner.ask_second(now, lost=True, threshold=SECOND_LEAST)
+        near = (look_near(image, f.box, pyramid, threshold=settings.threshold) for f in found)
+        faces = [face for face in found if face.score >= settings.second_threshold]
+        faces = faces or [face for face in near if face is not None]
+        faces = faces or [face for face, _ in self.scanner.scan(now, lost=True) or ()]
         if not faces:
             self._uncertain += bool(found)
             return

@@ -51,12 +51,19 @@ def export_features(
         How many clips were written.
 
     Raises:
-        ExportError: ``out`` exists, or clips have no entry or a stale one.
+        ExportError: ``out`` exists, the array's rows have no times and ``csv`` needs them, or
+            clips have no entry or a stale one.
         EntryError: an entry is damaged or has no such array.
         OSError: something can't be read or written.
     """
     if out.exists():
         raise ExportError(f"{out} exists; choose another name or remove it")
+    if form == "csv" and "/" in array:
+        group = array.partition("/")[0]
+        raise ExportError(
+            f"{array} has no time for each of its rows, which csv needs; pass --to npz, and export "
+            f"{group}/frame too: the step that each row belongs to"
+        )
     absent = [clip for clip in clips if not feature_set.entry_path(clip).exists()]
     if absent:
         raise ExportError(

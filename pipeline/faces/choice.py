@@ -256,9 +256,8 @@ def _find_flicker(owner: np.ndarray, times: np.ndarray, switch_seconds: float) -
     short = [
         (float(times[stop] - times[start]), start, run)
         for before, run, after in zip(runs, runs[1:], runs[2:], strict=False)
-        for place, start, stop in [run]
-        if place not in (before[0], after[0])
-        and max(times[start] - times[before[2]], times[after[1]] - times[stop]) < switch_seconds
+        for _, start, stop in [run]
+        if max(times[start] - times[before[2]], times[after[1]] - times[stop]) < switch_seconds
         and times[stop] - times[start] < switch_seconds
     ]
     return min(short)[2] if short else None

@@ -130,6 +130,8 @@ class YuNetDetector:
     def __init__(self, model: Path, side: int = 640) -> None:
         self.side = side
         self._size = (side, side)
+        # OpenCV 5 warns of every network that it chooses no target for it.
+        level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
         try:
             self._detector = cv2.FaceDetectorYN.create(
                 str(model), "", self._size, score_threshold=YUNET_LEAST
@@ -138,6 +140,8 @@ class YuNetDetector:
             raise ValueError(
                 f"{model} is not a YuNet model that OpenCV {cv2.__version__} can read: {error}"
             ) from error
+        finally:
+            cv2.utils.logging.setLogLevel(level)
 
     def detect(self, image: np.ndarray, threshold: float) -> list[Detection]:
         """Find faces that score above ``threshold``, at least 0.5; see ``Detector``."""

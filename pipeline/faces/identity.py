@@ -39,9 +39,6 @@ class IdentityArrays:
     sharpness: np.ndarray
     embedding: np.ndarray
 
-    def __len__(self) -> int:
-        return len(self.frame)
-
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays by the names that an entry stores them under; see ``read_identity``."""
         return {_stored_name(name): values for name, values in vars(self).items()}

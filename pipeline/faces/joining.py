@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.faces.identity import IDENTITY_DIM, SAME_PERSON, IdentityArrays
 from pipeline.faces.settings import FaceSettings
-from pipeline.faces.tracks import SUREST_LAST, ClipTracks, TrackArrays, is_seen
+from pipeline.faces.tracks import ClipTracks, TrackArrays, is_seen, rank_sources
 
 SAME_FACE = 0.5  # overlap of two tracks, in the middle of their common frames, that are of one face
 GAP_SECONDS = 2.0  # within a shot, for which a face may be out of sight and go on
@@ -103,11 +103,7 @@ def join_tracks(
 def renumber_tracks(tracks: TrackArrays, persons: dict[int, int]) -> TrackArrays:
     """Number rows by person; of several in one frame the surest stays, of such the best score."""
     number = _mapped(tracks.number, persons)
-    worth = np.zeros(max(SUREST_LAST) + 1, np.int64)
-    worth[list(SUREST_LAST)] = np.arange(1, len(SUREST_LAST) + 1)
-    order = np.lexsort(
-        (-tracks.score, -worth[tracks.rung], ~is_seen(tracks.rung), number, tracks.frame)
-    )
+    order = np.lexsort((-tracks.score, -rank_sources(tracks.rung), number, tracks.frame))
     places = np.column_stack([tracks.frame, number])[order]
     fresh = np.ones(len(order), np.bool_)
     fresh[1:] = (places[1:] != places[:-1]).any(1)

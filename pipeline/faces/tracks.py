@@ -82,6 +82,18 @@ def is_seen(rung: np.ndarray) -> np.ndarray:
     return np.isin(rung, sorted(SEEN))
 
 
+def rank_sources(rung: np.ndarray) -> np.ndarray:
+    """Rank the sources of boxes, the surest highest; ``BoxSource.WHOLE`` is 0.
+
+    Shapes:
+        ``rung``: of any shape, ``BoxSource``. result: the same, int64.
+    """
+    order = np.zeros(max(BoxSource) + 1, np.int64)
+    order[list(SUREST_LAST)] = np.arange(1, len(SUREST_LAST) + 1)
+    ranks: np.ndarray = order[rung]
+    return ranks
+
+
 @dataclass(frozen=True)
 class TrackArrays:
     """Arrays of all faces of a clip, one row per face and frame, sorted by frame and track.
@@ -125,9 +137,7 @@ class ClipTracks:
     def rung(self) -> np.ndarray:
         """Source of the surest face of each frame: (T,), uint8, ``BoxSource``; 0 without a face."""
         worth = np.zeros(len(self.times), np.int64)
-        order = np.zeros(max(BoxSource) + 1, np.int64)
-        order[list(SUREST_LAST)] = np.arange(1, len(SUREST_LAST) + 1)
-        np.maximum.at(worth, self.tracks.frame, order[self.tracks.rung])
+        np.maximum.at(worth, self.tracks.frame, rank_sources(self.tracks.rung))
         return np.array([BoxSource.WHOLE, *SUREST_LAST], np.uint8)[worth]
 
     def arrays(self) -> dict[str, np.ndarray]:

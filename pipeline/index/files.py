@@ -210,10 +210,10 @@ def size_problem(path: Path) -> str | None:
     return None
 
 
-def describe_names(names: Sequence[str]) -> str:
+def describe_names(names: Sequence[str], most: int = NUM_NAMES_SHOWN) -> str:
     """Join the first names, and say how many more there are."""
-    shown = ", ".join(printable(name) for name in names[:NUM_NAMES_SHOWN])
-    more = len(names) - NUM_NAMES_SHOWN
+    shown = ", ".join(printable(name) for name in names[:most])
+    more = len(names) - most
     return f"{shown} and {more} more" if more > 0 else shown
 
 

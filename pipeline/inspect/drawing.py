@@ -24,15 +24,15 @@ TRACK_COLOURS: tuple[Colour, ...] = (
     (190, 110, 40),
 )
 SOURCE_COLOURS: dict[BoxSource, Colour] = {
-    BoxSource.WHOLE: (220, 30, 30),
     BoxSource.DETECT: (40, 150, 60),
-    BoxSource.HOLD: (245, 160, 40),
-    BoxSource.REGION: (140, 200, 70),
     BoxSource.CONTRAST: (90, 130, 120),
-    BoxSource.FOLLOW: (70, 130, 220),
+    BoxSource.TILT: (120, 120, 40),
     BoxSource.SECOND: (0, 190, 200),
     BoxSource.GIVEN: (190, 60, 200),
-    BoxSource.TILT: (120, 120, 40),
+    BoxSource.REGION: (140, 200, 70),
+    BoxSource.FOLLOW: (70, 130, 220),
+    BoxSource.HOLD: (245, 160, 40),
+    BoxSource.WHOLE: (220, 30, 30),
 }
 GAP = 6  # pixels between the frames of a row
 STRIP_HEIGHT, TRACK_STRIP_HEIGHT = 10, 4

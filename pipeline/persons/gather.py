@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from scipy.sparse import coo_array, triu
 
-from cache.entries.entry import EntryError
 from cache.manifest.clip import Clip
 from cache.sets.feature_set import FeatureSet, find_set, list_sets
 from cache.sets.freshness import check_freshness
@@ -129,7 +128,7 @@ def gather_tracks(
     for done, clip in enumerate(clips, 1):
         try:
             identity, part = _read_clip(clip, sets)
-        except (EntryError, _UnusableError) as error:
+        except ValueError as error:
             left_out[clip.id] = str(error)
         else:
             identities[clip.id] = identity
@@ -166,21 +165,21 @@ def gather_tracks(
     )
 
 
-class _UnusableError(ValueError):
-    """A clip has no entry that may be used; says why."""
-
-
 def _read_clip(clip: Clip, sets: Sets) -> tuple[str, _Part]:
-    """Return the identity of a clip's entry, and its tracks."""
+    """Return the identity of a clip's entry, and its tracks.
+
+    Raises:
+        ValueError: it has no entries that may be used; says why.
+    """
     headers = [(item, item.read_headers([clip.id])) for item in (sets.faces, sets.identity)]
     for item, found in headers:
         if clip.id not in found:
             failure = item.failure(clip.id)
-            raise _UnusableError(
+            raise ValueError(
                 f"{failure.stage}: {failure.reason}" if failure else "no entry yet; extract it"
             )
     if stale := check_freshness(headers, {clip.id: clip}).stale:
-        raise _UnusableError(f"{stale[clip.id]}; extract it again")
+        raise ValueError(f"{stale[clip.id]}; extract it again")
     found_tracks = read_tracks(sets.faces.read(clip.id))
     crops = read_identity(sets.identity.read(clip.id))
     return headers[1][1][clip.id].identity, _Part.of(clip.id, found_tracks, crops)
@@ -203,7 +202,13 @@ class _Part:
     @classmethod
     def of(cls, clip: str, found: ClipTracks, crops: IdentityArrays) -> _Part:
         """Measure the tracks of a clip; a crop of no known track, or a small one, is left out."""
-        tracks = found.tracks
+        tracks, num = found.tracks, len(crops)
+        if crops.embedding.shape != (num, IDENTITY_DIM) or crops.box.shape != (num, 4):
+            raise ValueError(
+                f"its embeddings have the shape {crops.embedding.shape}; extract again"
+            )
+        if num and not 0 <= crops.frame.min() <= crops.frame.max() < len(crops.times):
+            raise ValueError("its crops are of frames that it doesn't have; extract again")
         number = np.unique(tracks.number).astype(np.int64)
         row = np.searchsorted(number, tracks.number)
         seen = is_seen(tracks.rung)
@@ -212,6 +217,7 @@ class _Part:
         area = np.bincount(row[seen], sides[seen].prod(axis=1), len(number)) / (frames * pixels)
         usable = np.isin(crops.track, number)
         usable &= (crops.box[:, 2:] - crops.box[:, :2]).min(axis=1, initial=np.inf) >= LEAST_PIXELS
+        usable &= np.isfinite(crops.embedding).all(axis=1)
         at = np.searchsorted(number, crops.track[usable])
         embedding = crops.embedding[usable].astype(np.float64)
         count = np.bincount(at, minlength=len(number)).astype(np.float64)

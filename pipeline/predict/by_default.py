@@ -26,7 +26,7 @@ from pipeline.extract.plan import Plan, plan_sets
 from pipeline.extract.run import run_extract
 from pipeline.extract.settings import StageOneSettings
 from pipeline.extract.weights import PlanError, WeightsChoice, choose_default
-from pipeline.faces.settings import DETECTORS
+from pipeline.faces.settings import DETECTORS, PERSON
 from pipeline.predict.answer import SEVEN, Answer, Curve, seven_of
 from pipeline.predict.picture import Picture, film_pictures
 
@@ -99,9 +99,15 @@ def ask_default_network(
             f"--weights {name}=...: without a run the network is the one that avfuse ships; only a "
             f"detector of faces ({', '.join(DETECTORS)}) can be given, or name a run"
         )
+    settings = settings or StageOneSettings(network=NetworkSettings(views=VIEW_SETS["basic"]))
+    policy = settings.faces.policy
+    if cache is None and policy.startswith(PERSON):
+        raise PlanError(
+            f"faces.policy={policy} needs a cache whose persons are known, and single files have "
+            "none; take another policy, such as largest or central"
+        )
     choice = choose_default(DEFAULT_NETWORK)
     classifier = _load(choice)
-    settings = settings or StageOneSettings(network=NetworkSettings(views=VIEW_SETS["basic"]))
     with tempfile.TemporaryDirectory(prefix="avfuse-predict-") as folder:
         own = Path(folder)
         plan = plan_sets(

@@ -19,7 +19,7 @@ from tests.pipeline.extracting import entries
 from tests.pipeline.videos import grey_frame, write_video
 
 SETS = ("faces", "resnet18", "spectrogram", "logmel")
-ALL = frozenset(SETS)
+ALL = frozenset({*SETS, "identity"})  # which comes with faces
 BASE: dict[str, Any] = {
     "network": {"image_size": 32, "views": {"rotations": [0.0], "scales": [1.0], "flip": False}},
 }

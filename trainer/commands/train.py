@@ -116,6 +116,7 @@ def train(
             train_on=trained_on,
             seed=fold_seed,
             allow_shared_speakers=allow_shared_speakers,
+            cache=cache,
         )
     # Every error of manifests, settings, splits, sets, features and runs is a ValueError.
     except (ValueError, OSError) as error:

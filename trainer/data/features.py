@@ -106,12 +106,17 @@ def choose_features(features: str, offered: Sequence[str], name: str) -> str:
         FeaturesError: the set lacks an array that they need, or "auto" has no one answer.
     """
     arrays = [array for array in offered if array not in NOT_FEATURES and "/" not in array]
+    if not arrays:
+        raise FeaturesError(
+            f"set {name} has no features, only facts about faces; train on the set of a network or "
+            "of sound, such as resnet18 or logmel"
+        )
     if features in ("auto", STATISTICS):
         if "basic" in arrays or len(arrays) == 1:
             own = "basic" if "basic" in arrays else arrays[0]
             return own if features == "auto" else features
         raise FeaturesError(
-            f"set {name} has the arrays {', '.join(arrays) or 'none'}; "
+            f"set {name} has the arrays {', '.join(arrays)}; "
             "say which to read, such as video.features=NAME"
         )
     missing = [array for array in arrays_of(features) if array not in arrays]

@@ -68,7 +68,8 @@ def _speaker_groups(clips: Sequence[Clip], num_folds: int | None) -> list[int]:
     if without:
         raise SplitError(
             f"{len(without)} of {len(clips)} labelled clips have no speaker: "
-            f"{name_some(without)}; fill in the manifest's column speaker"
+            f"{name_some(without)}; fill in the manifest's column speaker, or let 'avfuse persons' "
+            "find them by their faces"
         )
     speakers = sorted({clip.speaker or "" for clip in clips}, key=natural_key)
     num_folds = max(2, len(speakers)) if num_folds is None else num_folds

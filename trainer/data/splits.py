@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from cache.digest import digest_json
 from cache.manifest.manifest import Clip
 from cache.wording import number_of
 from trainer.data.folds import SplitError, group_clips, natural_key
+from trainer.data.speakers import BY_FACES, FaceSpeakers, find_speakers
 from trainer.wording import name_some
 
 SPLITS = ("train", "val", "test")
@@ -57,9 +59,11 @@ class FoldPlan:
         unlabelled: ids of clips without a label, which are left out.
         unused: ids of labelled clips that no fold trains on or reports on.
         shared_speakers: speakers in both training and test clips of some fold.
-        speaker_independent: True when no fold shares a speaker, False when one does or when
-            folds are by clip without known speakers, None when it can't be told.
+        speaker_independent: True when no fold shares a speaker, ``by faces`` when speakers were
+            found so, False when a fold shares one or when folds are by clip without known
+            speakers, None when it can't be told.
         warnings: sentences that belong beside every figure of the run.
+        by_faces: where speakers are persons found by faces: what that rests on.
     """
 
     kind: str
@@ -69,8 +73,9 @@ class FoldPlan:
     unlabelled: tuple[str, ...]
     unused: tuple[str, ...]
     shared_speakers: tuple[str, ...]
-    speaker_independent: bool | None
+    speaker_independent: bool | Literal["by faces"] | None
     warnings: tuple[str, ...]
+    by_faces: FaceSpeakers | None = None
 
 
 def plan_folds(
@@ -81,6 +86,7 @@ def plan_folds(
     train_on: Sequence[str] = ("train",),
     seed: int = 0,
     allow_shared_speakers: bool = False,
+    cache: Path | None = None,
 ) -> FoldPlan:
     """Divide the labelled clips of a manifest into training and test clips.
 
@@ -95,6 +101,8 @@ def plan_folds(
         seed: seed of ``clip:K``. The order of ``clips`` never matters.
         allow_shared_speakers: accept a speaker in both training and test clips, and say so in
             the plan. Folds by clip always accept it.
+        cache: the cache's folder; for folds by speaker, its table of persons stands in where the
+            manifest doesn't name every clip's speaker, see ``trainer.data.speakers``.
 
     Returns:
         The plan, with at least one fold, each with training and test clips.
@@ -104,7 +112,8 @@ def plan_folds(
             has no clip; folds by speaker and a clip without one, or fewer speakers than folds;
             folds by the manifest and a clip without one, or only one; fewer clips than folds;
             a speaker in both training and test clips; training clips of one class only; with
-            splits, a test clip whose label no training clip has.
+            splits, a test clip whose label no training clip has; see also ``find_speakers``.
+        PersonsError: the cache's table of persons is damaged.
     """
     labelled = sorted((clip for clip in clips if clip.label), key=lambda clip: clip.id)
     unlabelled = tuple(sorted(clip.id for clip in clips if not clip.label))
@@ -112,11 +121,15 @@ def plan_folds(
         raise SplitError(
             f"none of the manifest's {len(clips)} clips has a label; fill in its column label"
         )
+    by_faces = None
     if folds is None:
         parts = [_split_fold(labelled, report_on, train_on)]
         kind, spec = "split", f"{'+'.join(train_on)} -> {parts[0].split}"
     else:
         kind, spec = folds.partition(":")[0], folds
+        if kind == "speaker" and cache and not all(clip.speaker for clip in labelled):
+            found = find_speakers(cache, labelled)
+            labelled, by_faces = found or (labelled, None)
         parts = _cross_folds(group_clips(labelled, folds, seed=seed))
     shared, independent = _check_speakers(parts, kind, allow=allow_shared_speakers)
     in_folds = {clip.id for part in parts for clip in (*part.train, *part.test)}
@@ -128,8 +141,9 @@ def plan_folds(
         unlabelled=unlabelled,
         unused=tuple(clip.id for clip in labelled if clip.id not in in_folds),
         shared_speakers=shared,
-        speaker_independent=independent,
+        speaker_independent=BY_FACES if by_faces and independent else independent,
         warnings=(),
+        by_faces=by_faces,
     )
     return _check_classes(plan)
 
@@ -270,6 +284,8 @@ def _check_classes(plan: FoldPlan) -> FoldPlan:
 
 
 def _warnings(plan: FoldPlan) -> Iterator[str]:
+    if plan.by_faces:
+        yield plan.by_faces.describe()
     if plan.shared_speakers:
         yield (
             f"not speaker-independent: {len(plan.shared_speakers)} speakers are in both training "

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from cache.wording import number_of
+from trainer.data.speakers import BY_FACES
 from trainer.runs.folder import PREDICTIONS, Run
 from trainer.runs.terminal import format_interval, format_percent
 from trainer.wording import name_by_reason, name_some
@@ -68,6 +69,11 @@ def _meaning(run: Run) -> Iterator[str]:
         yield (
             "Clips of one person may be in both training and test, as not every speaker is known "
             "or they are shared: on new people the accuracy may be lower."
+        )
+    elif run.info["speaker_independent"] == BY_FACES:
+        yield (
+            "Training and test were divided by persons found by their faces: a person who was "
+            "taken for two may be in both."
         )
 
 

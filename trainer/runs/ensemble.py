@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cache.digest import digest_file
+from trainer.data.speakers import BY_FACES
 from trainer.runs.folder import CONFIG, PREDICTIONS, Run, RunError, read_run, shared_target
 from trainer.runs.predictions import mean_predictions
 from trainer.runs.run_writer import RunWriter, check_writable
@@ -80,7 +81,7 @@ def ensemble_runs(
         "classes": list(pooled.classes),
         "label_target": target,
         "speaker_independent": (
-            False if False in independent else None if None in independent else True
+            next((kind for kind in (False, None, BY_FACES) if kind in independent), True)
         ),
         "runs": members,
         "unchecked": _most_unchecked(runs),

@@ -248,10 +248,11 @@ def _load_material(
         train_on=protocol.train_on,
         seed=protocol.split_seed,
         allow_shared_speakers=protocol.allow_shared_speakers,
+        cache=cache,
     )
     clips = {clip.id: clip for fold in plan.folds for clip in (*fold.train, *fold.test)}
     labels = {name: clip.label or "" for name, clip in clips.items()}
-    speakers = {name: clip.speaker for name, clip in clips.items()}
+    speakers = {name: manifest.by_id[name].speaker for name in clips}
     votes = {name: clip.votes for name, clip in clips.items() if clip.votes}
     found = load_available(
         cache,

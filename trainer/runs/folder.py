@@ -102,7 +102,7 @@ _INFO_TYPES: dict[str, Any] = {
     "members": list[str],
     "members_are": str,
     "sets": list[dict[str, Any]],
-    "speaker_independent": bool | None,
+    "speaker_independent": bool | str | None,
     "untrained": bool,
     "warnings": list[str],
 }

@@ -58,6 +58,10 @@ def describe_run(
         "entries": {name: list(values) for name, values in found.corpus.checksums.items()},
         "machine": dict(machine),
     }
+    by_faces = fold_plan.by_faces
+    if by_faces:  # inner splits hold out whole speakers
+        clips = {clip.id: clip for fold in fold_plan.folds for clip in (*fold.train, *fold.test)}
+        decides["speakers"] = {name: clip.speaker for name, clip in clips.items()}
     return {
         "kind": "train",
         "version": own_version(),
@@ -75,6 +79,7 @@ def describe_run(
         "plan": {"kind": fold_plan.kind, "spec": fold_plan.spec, "folds": folds},
         "speaker_independent": fold_plan.speaker_independent,
         "shared_speakers": list(fold_plan.shared_speakers),
+        **({"speakers_by_faces": by_faces.to_json()} if by_faces else {}),
         "seeds": list(seeds),
         "selection": settings.selection,
         **machine,

@@ -81,7 +81,7 @@ def run_sweep(
     folders = cell_folders(sweep)
     manifest = read_manifest(place.manifest, check_files=False)
     reported = sweep.base.split or _default_split(manifest)
-    _check_division(sweep, manifest, reported)
+    _check_division(sweep, manifest, reported, place.cache)
     with FolderLock(place.output):
         _prepare(sweep, place.output)
         results: dict[str, CellResult] = {}
@@ -155,7 +155,7 @@ def _reason_to_skip(sweep: Sweep, cell: CellText, reported: str) -> str:
     return ""
 
 
-def _check_division(sweep: Sweep, manifest: Manifest, reported: str) -> None:
+def _check_division(sweep: Sweep, manifest: Manifest, reported: str, cache: Path) -> None:
     """Refuse clips that can't be divided for any cell: all would fail for the same reason."""
     refusals = []
     for train_on in {
@@ -171,6 +171,7 @@ def _check_division(sweep: Sweep, manifest: Manifest, reported: str) -> None:
                 train_on=train_on,
                 seed=sweep.base.fold_seed,
                 allow_shared_speakers=sweep.base.allow_shared_speakers,
+                cache=cache,
             )
         except SplitError as error:
             refusals.append(error)

@@ -114,3 +114,23 @@ def test_a_set_that_is_not_there_is_named(name: str, extracted: Path, tmp_path: 
     result = CliRunner().invoke(main, [str(word) for word in command])
     assert result.exit_code == 2
     assert f"has no feature set {name}" in result.output
+
+
+def test_arrays_with_rows_of_their_own_go_into_an_archive_and_into_no_table(
+    extracted: Path, tmp_path: Path
+) -> None:
+    """The table ended in a traceback."""
+
+    def export_crops(form: str) -> Result:
+        command = ["cache", "export", extracted, "identity", "--array", "crops/embedding"]
+        out = tmp_path / f"x.{form}"
+        return CliRunner().invoke(main, [str(word) for word in (*command, "--to", form, "-o", out)])
+
+    refused = export_crops("csv")
+    assert refused.exit_code == 2
+    assert "has no time for each of its rows, which csv needs; pass --to npz" in refused.stderr
+    assert export_crops("npz").exit_code == 0
+    stored = find_set(extracted, "identity")
+    with np.load(tmp_path / "x.npz", allow_pickle=False) as archive:
+        for clip in stored.clip_ids():
+            assert np.array_equal(archive[clip], stored.read(clip).arrays["crops/embedding"])

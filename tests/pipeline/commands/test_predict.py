@@ -27,7 +27,7 @@ from pipeline.predict.by_default import ask_default_network
 from pipeline.predict.curve import CurveError, write_curves
 from tests.pipeline.command import avfuse
 from tests.pipeline.default_weights import CLASSES, ship_small_default, without
-from tests.pipeline.scenes import background, place
+from tests.pipeline.scenes import astronaut, background, place
 from tests.pipeline.videos import grey_frame, write_video, write_wav
 from tests.stopping import stop_when
 
@@ -153,6 +153,17 @@ def test_a_picture_is_answered_for_as_a_video_of_that_frame_is(
 
 
 @pytest.mark.slow
+def test_a_picture_of_48_pixels_goes_through_the_detectors_of_a_video(
+    default: Path, tmp_path: Path
+) -> None:
+    head = Image.fromarray(astronaut()[40:220, 140:310])
+    for side in (48, 96):
+        head.resize((side, side)).save(tmp_path / f"{side}.png")
+    answers = json.loads(avfuse("predict", *tmp_path.glob("*.png"), "--json").stdout)["videos"]
+    assert [(one["frames"], one["frames_seen"]) for one in answers] == [(1, 1)] * 2
+
+
+@pytest.mark.slow
 def test_a_reader_is_told_that_a_picture_is_one(default: Path, still: Path, tmp_path: Path) -> None:
     Image.new("RGB", (64, 48), "grey").save(tmp_path / "wall.jpg")
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "wall.jpg").read_bytes()[:99])
@@ -223,6 +234,8 @@ def test_settings_and_weights_that_do_not_fit_are_refused_with_what_does(
         (clip, "--set", "faces.secnd=none"): "unknown setting faces.secnd; did you mean "
         "faces.second?",
         (clip, "--set", "faces.ladder=paper"): "faces.ladder must be one of full, papers, got",
+        (clip, "--set", "faces.policy=person=Ann"): "faces.policy=person=Ann needs a cache whose "
+        "persons are known, and single files have none; take another policy, such as largest",
         (clip, "--weights", "resnet18=random"): "--weights resnet18=...: without a run the network "
         "is the one that avfuse ships; only a detector of faces (yunet, mmod) can be given",
         (clip, "--weights", f"yunet={tmp_path / 'not.onnx'}"): "not.onnx is not a YuNet model",

@@ -15,6 +15,7 @@ from click.testing import Result
 from cache.manifest.clip import Clip
 from cache.manifest.manifest import write_manifest
 from pipeline.extract.plan import Plan, plan_sets
+from pipeline.faces.recogniser import find_recogniser, load_recogniser
 from pipeline.faces.second import find_model
 from pipeline.faces.settings import FaceSettings
 from tests.pipeline.extract.test_networks import write_weights
@@ -184,6 +185,22 @@ def test_a_second_detector_lost_for_a_moment_ends_the_run_and_with_it_back_it_go
         assert_ended_by(result, cache, "the weights of faces")
         assert how
     assert extract(*command).exit_code == 0
+
+
+def test_a_recogniser_lost_for_a_moment_ends_the_run_and_with_it_back_it_goes_on(
+    one: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, cache = tmp_path / "recogniser.dat", tmp_path / "cache"
+    shutil.copy(find_recogniser(), path)
+    monkeypatch.setattr("pipeline.extract.plan.find_recogniser", lambda: path)
+    command = (one, cache, "--sets", "identity")
+    for how, lose in LOSSES.items():
+        load_recogniser.cache_clear()
+        result = extract_and_lose(path, lose, monkeypatch, *command)
+        assert_ended_by(result, cache, "dlib's face recogniser")
+        assert how
+    assert extract(*command).exit_code == 0
+    assert set(report(cache)["a"]["sets"]) == {"faces", "identity"}
 
 
 def load_second_anew(*given: Any) -> Any:

@@ -22,7 +22,8 @@ pytestmark = pytest.mark.usefixtures("networks_built_once")
 
 # Which sets each table of settings can change; what is in none can change no number.
 DEPENDENTS: dict[str, frozenset[str]] = {
-    "faces": frozenset({"faces", "resnet18"}),
+    "faces": frozenset({"faces", "identity", "resnet18"}),
+    "faces.ladder": frozenset({"faces", "resnet18"}),  # the papers' has no identity
     "faces.policy": frozenset({"resnet18"}),  # the choice is made when crops are
     "faces.switch_seconds": frozenset({"resnet18"}),
     "crops": frozenset({"resnet18"}),
@@ -113,7 +114,8 @@ def test_another_value_of_a_setting_recomputes_exactly_what_depends_on_it(
 @pytest.mark.parametrize(
     ("version", "dependents"),
     [
-        ("faces", {"faces", "resnet18"}),
+        ("faces", {"faces", "identity", "resnet18"}),
+        ("identity", {"faces", "identity"}),  # made in one pass; the same faces, so no network
         ("network", {"resnet18"}),
         ("spectrogram", {"spectrogram"}),
         ("logmel", {"logmel"}),
@@ -128,6 +130,6 @@ def test_another_algorithm_version_recomputes_exactly_what_depends_on_it(
 
 
 def test_every_algorithm_version_is_tested_here() -> None:
-    tested = {"faces", "network", "spectrogram", "logmel"}
+    tested = {"faces", "identity", "network", "spectrogram", "logmel"}
     untested = {"alexnet"}  # made from a trained run: tests/pipeline/extract/test_alexnet_set.py
     assert set(pipeline.extract.plan.ALGORITHM_VERSIONS) <= tested | untested

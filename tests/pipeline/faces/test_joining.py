@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from pipeline.faces.joining import (
     ONE_PERSON,
     join_tracks,
     one_person_one_track,
+    renumber_identity,
     renumber_tracks,
 )
 from pipeline.faces.settings import FaceSettings
@@ -157,6 +159,14 @@ def test_what_is_followed_does_not_say_where_a_track_ends() -> None:
     assert join(tracks) == [0, 0]
 
 
+def test_of_two_who_could_have_gone_on_in_one_the_nearer_did() -> None:
+    """0 is 0.8 sides from 1, too far for 0.2 s; both could be 2, at 0.45 and 0.35 sides."""
+    tracks = gather(
+        see(0, range(5), at(50)) + see(1, range(6, 9), at(66)) + see(2, range(10, 14), at(59))
+    )
+    assert join(tracks) == [0, 1, 1]
+
+
 def test_two_tracks_that_lie_on_each_other_are_one() -> None:
     tracks = gather(see(0, range(12), at(50)) + see(1, range(3, 9), at(54)))  # 16 of 24 pixels
     assert join(tracks) == [0, 0]
@@ -208,6 +218,14 @@ def test_nobody_is_joined_to_two_who_are_apart_not_even_through_others() -> None
     assert join(tracks, likenesses({0: [0], 2: [0.01], 1: [0.3]}), cuts=[6]) == [0, 1, 0]
 
 
+def test_motion_makes_two_persons_apart_by_way_of_others() -> None:
+    """1 goes on from 0, and is in a frame with 2: so that 2 isn't 0 either."""
+    tracks = gather(
+        see(0, range(5), at(50)) + see(1, range(6, 12), at(50)) + see(2, range(6, 12), at(150))
+    )
+    assert join(tracks, likenesses({0: [0], 2: [0]})) == [0, 0, 1]
+
+
 def test_groups_are_joined_by_the_average_of_all() -> None:
     """0 to 1: 0.2. Then 2 is 0.35 from 1 and 0.55 from 0: 0.45 on average."""
     tracks = gather([s for n in range(3) for s in see(n, range(6 * n, 6 * n + 5), at(50 + 99 * n))])
@@ -254,3 +272,7 @@ def test_tracks_and_crops_are_numbered_alike_and_sorted() -> None:
     assert joined.identity.track.tolist() == [1, 0, 1]
     assert joined.identity.embedding[:, 0].tolist() == pytest.approx([0, 3, 0.1])
     assert joined.identity.times.tolist() == crops.times.tolist()
+    one_frame = replace(likenesses({3: [0], 5: [1]}), frame=np.zeros(2, np.int32))
+    swapped = renumber_identity(one_frame, {5: 0, 3: 1})
+    assert swapped.track.tolist() == [0, 1]
+    assert swapped.embedding[:, 0].tolist() == [1, 0]

@@ -56,6 +56,11 @@ def extract(manifest: Path, *arguments: str, sets: str = "faces") -> Result:
     ])  # fmt: skip
 
 
+def test_loading_yunet_prints_nothing(yunet: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    YuNetDetector(yunet)
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.slow
 def test_a_second_detector_finds_what_the_first_does_not_and_is_in_the_key(
     manifest: Path, yunet: Path

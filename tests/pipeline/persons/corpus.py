@@ -15,9 +15,10 @@ from cache.sets.feature_set import FeatureSet, SetSpec
 from pipeline.faces.identity import IDENTITY_DIM, IdentityArrays
 from pipeline.faces.tracks import Box, BoxSource, ClipTracks
 from tests.pipeline.known_faces import RATE, SPEC, known_tracks, see
+from tests.pipeline.videos import grey_frame, write_video
 
 IDENTITY = SetSpec("identity", {}, 1, upstream={"faces": SPEC.key})
-SIZE = (101, 103)
+SIZE = (102, 104)
 NUM_FRAMES = 20
 BOX: Box = (0, 0, 40, 40)
 
@@ -52,11 +53,19 @@ def embed(who: str, away: float = 0.0) -> np.ndarray:
 
 
 def write_clip(
-    folder: Path, clip: str, seen: Sequence[Seen], *, speaker: str | None = None, label: str = ""
+    folder: Path,
+    clip: str,
+    seen: Sequence[Seen],
+    *,
+    speaker: str | None = None,
+    video: bool = False,
 ) -> Clip:
     """Write a clip's entries of faces and identities into ``folder / "cache"``."""
     path = folder / f"{clip}.mp4"
-    path.write_text(clip)
+    if video:
+        write_video(path, [grey_frame(n, *SIZE) for n in range(NUM_FRAMES)], rate=RATE)
+    else:
+        path.write_text(clip)
     sightings = [
         see(frame, number, one.box, one.source)
         for number, one in enumerate(seen)
@@ -79,7 +88,7 @@ def write_clip(
         ),
     )
     write_entries(folder / "cache", path, found, identity)
-    return Clip(clip, path, label or None, speaker=speaker)
+    return Clip(clip, path, speaker=speaker)
 
 
 def write_entries(cache: Path, path: Path, found: ClipTracks, identity: IdentityArrays) -> None:

@@ -1,20 +1,25 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from cache.entries.entry import Entry
 from cache.manifest.clip import Clip
 from cache.persons import Persons, write_persons
 from cache.sets.feature_set import FeatureSet, SetSpec
 from cache.sets.spec import SetError
-from pipeline.faces.tracks import BoxSource
+from pipeline.faces.identity import IdentityArrays, read_identity
+from pipeline.faces.tracks import BoxSource, read_tracks
+from pipeline.persons import gather
 from pipeline.persons.find import Disagreement, Found, find_persons
 from pipeline.persons.gather import find_sets
 from tests.pipeline.known_faces import SPEC
-from tests.pipeline.persons.corpus import IDENTITY, Seen, write_clip, write_corpus
+from tests.pipeline.persons.corpus import IDENTITY, Seen, write_clip, write_corpus, write_entries
 
 FIRST, SECOND = range(10), range(10, 20)
 
@@ -167,6 +172,39 @@ def test_clips_without_entries_or_with_stale_ones_are_left_out_and_named(tmp_pat
         "b": "no entry yet; extract it",
         "c": "its file has changed; extract it again",
     }
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"embedding": np.zeros((2, 127), np.float32)}, r"embeddings have the shape \(2, 127\)"),
+        ({"frame": np.array([0, 2], np.int32)}, "of frames that it doesn't have"),
+        ({"frame": np.array([-1, 0], np.int32)}, "of frames that it doesn't have"),
+    ],
+)
+def test_arrays_that_contradict_each_other_leave_the_clip_out(
+    tmp_path: Path, change: dict[str, np.ndarray], problem: str
+) -> None:
+    clips = write_corpus(tmp_path, {"a": [Seen("A")]})
+    sets = find_sets(tmp_path / "cache")
+    found = read_tracks(sets.faces.read("a"))
+    crops = replace(read_identity(sets.identity.read("a")), **change)
+    write_entries(tmp_path / "cache", clips[0].path, found, crops)
+    assert re.search(problem, find(tmp_path, clips).tracks.left_out["a"])
+
+
+def test_a_crop_whose_embedding_is_no_number_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = write_corpus(tmp_path, {"a": [Seen("A")], "b": [Seen("A")]})
+
+    def forged(entry: Entry) -> IdentityArrays:
+        crops = read_identity(entry)
+        crops.embedding[0] = np.nan
+        return crops
+
+    monkeypatch.setattr(gather, "read_identity", forged)
+    assert tracks_of(find(tmp_path, clips).persons) == {"p-a-0": [("a", 0), ("b", 0)]}
 
 
 def test_other_sets_are_refused(tmp_path: Path) -> None:

@@ -95,6 +95,20 @@ def test_auto_and_its_statistics_without_one_answer_are_refused(features: str) -
         choose_features(features, ["times", "rung", "box", "score"], "faces")
 
 
+@pytest.mark.parametrize("features", ["auto", "statistics", "mean", "crops/embedding"])
+@pytest.mark.parametrize(
+    ("name", "offered"),
+    [
+        ("faces", ["times", "rung", "tracks/box"]),
+        ("identity", ["times", "crops/embedding", "crops/track"]),
+    ],
+)
+def test_a_set_of_faces_or_persons_is_refused(features: str, name: str, offered: list[str]) -> None:
+    """It was said to have "the arrays none", or to offer the statistics of nothing."""
+    with pytest.raises(FeaturesError, match=f"set {name} has no features, only facts about faces"):
+        choose_features(features, offered, name)
+
+
 def test_features_that_a_set_lacks_are_refused_and_its_own_named() -> None:
     with pytest.raises(
         FeaturesError, match="set lips offers no features 'mean'; it offers values, st"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cache.manifest.manifest import Clip, Manifest
 from tests.trainer.experiment_helper import make_cache, make_clips, make_manifest, train
+from tests.trainer.persons_helper import write_seen
+from trainer.data.corpus import CorpusError
 from trainer.runs.experiment import AFEW_WARNING, TRANSDUCTIVE_WARNING, Protocol
+from trainer.runs.folder import RunError
 from trainer.runs.report import UNTRAINED_WARNING
 from trainer.training.loss import AFEW_TEST
 from trainer.training.trained import load_checkpoint
@@ -104,3 +108,36 @@ def test_a_normalisation_per_speaker_is_named_transductive_in_the_report(tmp_pat
     manifest = make_manifest(tmp_path, clips)
     run = train(manifest, cache, tmp_path / "run", Protocol(folds="speaker:2"), overrides)
     assert TRANSDUCTIVE_WARNING.format(modality="video") in run.metrics["warnings"]
+
+
+@pytest.mark.slow
+def test_a_run_by_persons_says_what_its_folds_rest_on(clips: list[Clip], tmp_path: Path) -> None:
+    cache = make_cache(tmp_path / "cache", clips)
+    write_seen(cache, {clip.id: {str(clip.speaker): 1.0} for clip in clips})
+    unnamed = make_manifest(tmp_path, [replace(clip, speaker=None) for clip in clips])
+    run = train(unnamed, cache, tmp_path / "run")
+    assert run.info["speaker_independent"] == "by faces"
+    assert run.info["speakers_by_faces"]["proposed"] == 24
+    assert [fold["test_speakers"] for fold in run.info["plan"]["folds"]] == [
+        ["s0", "s1"],
+        ["s2", "s3"],
+    ]
+    assert "24 of 24 clips with a speaker, median confidence 0.50" in run.metrics["warnings"][0]
+    by_name = train(make_manifest(tmp_path, clips), cache, tmp_path / "by-name")
+    assert run.predictions.clips == by_name.predictions.clips
+    assert (run.predictions.probabilities == by_name.predictions.probabilities).all()
+    # A person who turns out to be another makes another run.
+    write_seen(cache, {clip.id: {"s0": 1.0} if clip.id < "c03" else {"s9": 1.0} for clip in clips})
+    with pytest.raises(RunError, match="another"):
+        train(unnamed, cache, tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_normalising_per_speaker_takes_no_face_for_a_speaker(
+    clips: list[Clip], tmp_path: Path
+) -> None:
+    cache = make_cache(tmp_path / "cache", clips)
+    write_seen(cache, {clip.id: {str(clip.speaker): 1.0} for clip in clips})
+    unnamed = make_manifest(tmp_path, [replace(clip, speaker=None) for clip in clips])
+    with pytest.raises(CorpusError, match="needs the speaker of every clip"):
+        train(unnamed, cache, tmp_path / "run", overrides=["audio.normalise=per-speaker"])

@@ -1,0 +1,149 @@
+"""Speakers of clips whose manifest doesn't name them: groups of persons found by their faces.
+
+What must not happen is that a face of a test person is in the training clips. So clips are kept
+together, whoever speaks in them, if
+
+- the same person is seen in both, each time in ``LEAST_SHARE`` of the frames or more,
+- two persons are seen in them who may be one,
+- they have the same speaker in the manifest.
+
+Clips in which nobody could be told are one more group: any two may be of one person.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+from cache.codec import JsonFields
+from cache.manifest.clip import Clip
+from cache.persons import Persons, find_stale_persons, read_persons
+from cache.wording import number_of
+from trainer.data.folds import SplitError, natural_key
+from trainer.wording import name_by_reason, name_some
+
+LEAST_SHARE = 0.1  # of a clip's frames: who is seen in fewer is hardly ever the chosen face
+MOST_UNKNOWN = 0.2  # of the clips
+UNKNOWN = "nobody known"  # name of the group of these
+BY_FACES: Final = "by faces"
+
+
+@dataclass(frozen=True)
+class FaceSpeakers(JsonFields):
+    """Facts about speakers that were found by faces.
+
+    Args:
+        clips: number of clips.
+        proposed: number of those with a proposed speaker.
+        confidence: median of these proposals' confidence.
+        groups: number of groups that share no person.
+        largest: number of clips of the largest group.
+        unknown: ids of the clips in which nobody could be told.
+        persons: digest of the table of persons.
+    """
+
+    clips: int
+    proposed: int
+    confidence: float
+    groups: int
+    largest: int
+    unknown: tuple[str, ...]
+    persons: str
+
+    def describe(self) -> str:
+        """Say in a sentence what the folds rest on."""
+        text = (
+            f"speakers: persons found by faces, {self.proposed} of {number_of(self.clips, 'clip')} "
+            f"with a speaker, median confidence {self.confidence:.2f}; {self.groups} groups of "
+            f"persons share no clip, the largest has {number_of(self.largest, 'clip')}; a person "
+            "who was taken for two may still be in training and test"
+        )
+        if self.unknown:
+            text += (
+                f"; {number_of(len(self.unknown), 'clip')} without a known person are kept "
+                f"together: {name_some(self.unknown)}"
+            )
+        return text
+
+
+def find_speakers(cache: Path, clips: Sequence[Clip]) -> tuple[list[Clip], FaceSpeakers] | None:
+    """Give each clip its group of persons as the speaker, by a cache's table of persons.
+
+    Args:
+        cache: the cache's folder.
+        clips: labelled clips.
+
+    Returns:
+        The clips in their order, and the facts; None where there is no table.
+
+    Raises:
+        SplitError: a row of the table is not of the entry that is there, or in more than
+            ``MOST_UNKNOWN`` of the clips nobody is known.
+        PersonsError: the table is damaged.
+        OSError: an entry can't be read.
+    """
+    persons = read_persons(cache)
+    if persons is None:
+        return None
+    if stale := find_stale_persons(cache, persons, [clip.id for clip in clips]):
+        raise SplitError(
+            f"{number_of(len(stale), 'clip')} changed since their persons were found: "
+            f"{name_by_reason(stale)}; run 'avfuse persons' again"
+        )
+    group = _group(persons, clips)
+    unknown = tuple(clip.id for clip in clips if clip.id not in group)
+    if len(unknown) > MOST_UNKNOWN * len(clips):
+        raise SplitError(
+            f"in {len(unknown)} of {len(clips)} labelled clips nobody is known, by manifest or by "
+            f"face, and any two of them may be of one person: {name_some(unknown)}; fill in the "
+            "manifest's column speaker, name their tracks with 'avfuse persons --corrections', or "
+            "leave them out"
+        )
+    sure = [row.confidence for clip in clips if (row := persons.clips.get(clip.id)) and row.speaker]
+    sizes = Counter(group.get(clip.id, UNKNOWN) for clip in clips)
+    facts = FaceSpeakers(
+        clips=len(clips),
+        proposed=len(sure),
+        confidence=round(median(sure or [0.0]), 4),
+        groups=len(sizes),
+        largest=max(sizes.values()),
+        unknown=unknown,
+        persons=persons.digest,
+    )
+    return [replace(clip, speaker=group.get(clip.id, UNKNOWN)) for clip in clips], facts
+
+
+def _group(persons: Persons, clips: Sequence[Clip]) -> dict[str, str]:
+    """Return the group of each clip with somebody known, called after who is in most clips."""
+    share: dict[str, dict[str, float]] = {}
+    for person in persons.persons:
+        for track in person.tracks:
+            found = share.setdefault(track.clip, {})
+            found[person.name] = found.get(person.name, 0.0) + track.share
+    of_clip = {
+        # A person and a speaker of the same name are one: that is where the person's comes from.
+        clip.id: [
+            *(name for name, seen in share.get(clip.id, {}).items() if seen >= LEAST_SHARE),
+            *([clip.speaker] if clip.speaker else []),
+        ]
+        for clip in clips
+    }
+    root: dict[str, str] = {}
+
+    def find(name: str) -> str:
+        while root.setdefault(name, name) != name:
+            name = root[name] = root[root[name]]
+        return name
+
+    pairs = [(names[0], other) for names in of_clip.values() for other in names[1:]]
+    for one, other in [*pairs, *((pair.one, pair.other) for pair in persons.doubtful)]:
+        root[find(one)] = find(other)
+    times = Counter(name for names in of_clip.values() for name in set(names))
+    best: dict[str, str] = {}
+    for name in sorted(times, key=lambda name: (-times[name], natural_key(name))):
+        best.setdefault(find(name), name)
+    return {clip: best[find(names[0])] for clip, names in of_clip.items() if names}
