@@ -146,9 +146,13 @@ class FaceSearch:
         return gather_tracks([track.rows for track in tracks]), identity
 
     def _faces(self, tracks: Sequence[Track]) -> list[Track]:
-        """Return the tracks that are faces: on the papers' ladder, and in a still, all."""
-        every = not self.full or len(self.times) < LEAST_ACCEPTED
-        return [track for track in tracks if every or track.is_face]
+        """Return the tracks that are faces: on the papers' ladder all, in a still at once."""
+        still = len(self.times) < LEAST_ACCEPTED
+        return [
+            track
+            for track in tracks
+            if not self.full or track.is_face or (still and track.borne_out)
+        ]
 
     def _ask_second(self, now: Frame) -> None:
         """Let the second detector look at the whole frame, and dlib's where it finds something."""
@@ -205,7 +209,7 @@ class FaceSearch:
                 if not self.ladder.advance(past, later, frame):
                     break
                 later = frame
-            track.num_accepted = past.num_accepted
+            track.num_accepted, track.borne_out = past.num_accepted, past.borne_out
         for other in reversed(self.ended):
             if self._continues(track, other):
                 self.ended.remove(other)
