@@ -168,7 +168,7 @@ TRAIN = ["train", str(MANIFEST), "--cache", "c", "--run", "r"]
 FINETUNE = ["finetune", str(MANIFEST), "--run", "r"]
 REFUSED: list[tuple[list[str], str]] = [
     (["extract", "gone.csv", "--cache", "c", "--sets", "ir50"], "gone.csv: no such file"),
-    ([*EXTRACT, "ir51"], "no set 'ir51' (did you mean ir50?); there are faces, ir50"),
+    ([*EXTRACT, "ir51"], "no set 'ir51' (did you mean ir50?); there are faces, identity, ir50"),
     ([*EXTRACT, "ir50", "--precision", "fp8"], "'fp8' is not one of 'fp32', 'bf16', 'fp16'"),
     ([*EXTRACT, "ir50", "--views", "broad"], "'broad' is not one of 'default', 'wide', 'basic'"),
     ([*EXTRACT, "ir50", "--weights", "ir51=random"], "no network 'ir51'"),

@@ -16,7 +16,7 @@ from trainer.runs.report import MissingClip, make_report
 FACES = {"frames": 40, "frames_with_face": 30, "clips_without_face": ["c01"]}
 
 
-def run_of(table: Predictions, *, independent: bool | None = True, **report: Any) -> Run:
+def run_of(table: Predictions, *, independent: bool | str | None = True, **report: Any) -> Run:
     metrics = make_report(table, {"seed-0": table}, **report)
     return Run(Path("out/run"), {"speaker_independent": independent}, metrics, table)
 
@@ -94,3 +94,9 @@ def test_lines_fit_a_narrow_terminal() -> None:
 
 def test_untrained_features_are_said() -> None:
     assert "no figure here means anything" in answer_of(predictions_of("ah", "ah", untrained=True))
+
+
+def test_folds_by_faces_are_told_with_their_limit() -> None:
+    text = answer_of(predictions_of("ahsah", "ahsha"), independent="by faces")
+    assert "divided by persons found by their faces: a person who was taken for two may be" in text
+    assert "not every speaker is known" not in text

@@ -32,7 +32,7 @@ def make_run(
     path: Path,
     table: Predictions,
     *,
-    independent: bool | None = True,
+    independent: bool | str | None = True,
     warnings: Sequence[str] = (),
     missing: Sequence[MissingClip] = (),
 ) -> Path:
@@ -96,6 +96,9 @@ def test_what_is_wrong_with_one_run_is_said_of_the_ensemble(tmp_path: Path) -> N
     c = make_run(tmp_path / "c", A, independent=None)
     ensemble_runs([b, c], tmp_path / "unknown")
     assert read_run(tmp_path / "unknown").info["speaker_independent"] is None
+    d = make_run(tmp_path / "d", A, independent="by faces")
+    ensemble_runs([b, d], tmp_path / "by-faces")
+    assert read_run(tmp_path / "by-faces").info["speaker_independent"] == "by faces"
 
 
 def test_runs_that_do_not_fit_together_are_refused_by_name(tmp_path: Path) -> None:
