@@ -148,11 +148,12 @@ class Likenesses:
     """Recogniser to which each crop is so far from the one before it."""
 
     def __init__(self, step: float) -> None:
-        self.step = step
+        self.step, self.count = step, 0
 
     def embed(self, chips: np.ndarray) -> np.ndarray:
         embeddings = np.zeros((len(chips), 128), np.float32)
-        embeddings[:, 0] = self.step * np.arange(len(chips))
+        embeddings[:, 0] = self.step * np.arange(self.count, self.count + len(chips))
+        self.count += len(chips)
         return embeddings
 
 
