@@ -20,6 +20,7 @@ import numpy as np
 YUNET_MIDDLE = (0.5, 0.55)
 YUNET_SIZE = 0.95
 YUNET_LEAST = 0.5  # scores below this are never wanted
+MMOD_ENLARGES = 2.0  # at most
 
 # Where the state of dlib's detector says how many levels of the pyramid are searched, and the 1,000
 # that it says: the number of bytes, and the bytes, the lowest first.
@@ -174,7 +175,7 @@ class MmodDetector:
     Args:
         model: ``mmod_human_face_detector.dat`` (CC0), which ``face_recognition_models`` holds.
         side: larger frames are shrunk to this many pixels along the longer side; smaller ones are
-            enlarged to it, as it finds faces from 80 pixels.
+            enlarged towards it, at most doubled, as it finds faces from 80 pixels.
 
     Raises:
         ValueError: ``model`` is not such a file.
@@ -194,7 +195,7 @@ class MmodDetector:
     def detect(self, image: np.ndarray, threshold: float) -> list[Detection]:
         """Find faces that score above ``threshold``; its scores go from 0 to some 1.1."""
         height, width = image.shape[:2]
-        scale = self.side / max(height, width)
+        scale = min(MMOD_ENLARGES, self.side / max(height, width))
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         resized = np.ascontiguousarray(cv2.resize(image, size, interpolation=how))

@@ -18,6 +18,8 @@ from pipeline.faces.tracks import SEEN, Box, BoxSource, Sighting, TrackRows, ove
 from pipeline.faces.windows import look_around
 
 SECOND_LEAST = 0.5  # score from which the second detector's word bears another's out
+SURE = 0.5  # score of dlib's detector whose word needs no bearing out
+BEAR_OUT_EVERY = 5  # acceptances
 SAME_FIND = 0.5  # overlap from which both detectors mean one face; dlib's box is then taken
 LOOKS = (Look(contrast=True), Look(tilt=25), Look(tilt=-25))
 
@@ -30,7 +32,8 @@ class Track:
     ``seen_box`` are number, time and place of where a detector last accepted it, ``found`` the
     number of the frame in which one last found it at all, ``look`` the way it looked then.
     ``settled`` says that the kept frames before were searched too, ``agreed`` that both detectors
-    accepted it in one frame. ``crops`` are for the recogniser.
+    accepted it in one frame, ``borne_out`` that dlib's alone isn't its only and doubtful witness.
+    ``crops`` are for the recogniser.
     """
 
     rows: TrackRows
@@ -45,12 +48,13 @@ class Track:
     settled: bool = False
     num_accepted: int = 0
     agreed: bool = False
+    borne_out: bool = False
     crops: TrackCrops = field(default_factory=TrackCrops)
 
     @property
     def is_face(self) -> bool:
         """Whether the evidence is enough to call this a face."""
-        return self.agreed or self.num_accepted >= LEAST_ACCEPTED
+        return self.agreed or (self.borne_out and self.num_accepted >= LEAST_ACCEPTED)
 
     @property
     def kept(self) -> Kept:
@@ -65,6 +69,7 @@ class Track:
                 self.rows[index] = row
         self.num_accepted += other.num_accepted
         self.agreed = self.agreed or other.agreed
+        self.borne_out = self.borne_out or other.borne_out
         self.crops.absorb(other.crops)
 
 
@@ -117,6 +122,7 @@ class Ladder:
         track.found, track.look = now.index, look
         if source in SEEN:
             track.seen, track.seen_at, track.seen_box = now.index, now.seconds, face.box
+            track.borne_out = track.borne_out or self._is_borne_out(track, face, now, source)
             track.num_accepted += 1
             track.likeness = Likeness(now.image, _scaled(face.box, now.scale))
         self._record(track, now, face, source)
@@ -150,7 +156,7 @@ class Ladder:
                     self.see(track, face, now, self.source_of(face, look), look)
                     return True
         for face in (plain, second):
-            if face is not None and self._is_borne_out(track, face, second, now):
+            if face is not None and self._is_trusted(track, face, second, now):
                 self.see(track, face, now, BoxSource.REGION)
                 return True
         moved = follow(before.image, now.image, _scaled(box, now.scale))
@@ -182,15 +188,15 @@ class Ladder:
             likeness=Likeness(first.image, _scaled(row.box, first.scale)),
         )
 
-    def survives(self, track: Track, now: Frame) -> bool:
-        """Say whether a track's face is in the same place although everything else changed."""
+    def find_again(self, track: Track, now: Frame) -> Detection | None:
+        """Find a track's face in the same place although everything else changed."""
         settings = self.settings
         face = look_near(now.image, track.last.box, now.pyramid, threshold=settings.threshold)
         if face is None:
             face = self._ask_second(track, now)
             if face is None or face.score < settings.second_threshold:
-                return False
-        return track.likeness.of(now.image, face.box) >= LIKENESS
+                return None
+        return face if track.likeness.of(now.image, face.box) >= LIKENESS else None
 
     def source_of(self, face: Detection, look: Look = PLAIN) -> BoxSource:
         """Name the source of a box that dlib's detector found: its score and the look decide."""
@@ -230,7 +236,16 @@ class Ladder:
         points = None if points is None else points / np.float32(now.scale)
         return replace(face, box=box, landmarks=points)
 
-    def _is_borne_out(
+    def _is_borne_out(self, track: Track, face: Detection, now: Frame, source: BoxSource) -> bool:
+        """Say whether a face that dlib's detector accepts is no pattern on a wall."""
+        if self.second is None or source == BoxSource.SECOND or face.score >= SURE:
+            return True
+        if track.num_accepted % BEAR_OUT_EVERY:
+            return False
+        place = _scaled(face.box, now.scale)
+        return look_around(self.second, now.image, place, SECOND_LEAST) is not None
+
+    def _is_trusted(
         self, track: Track, face: Detection, second: Detection | None, now: Frame
     ) -> bool:
         """Say whether a find below its detector's threshold is the face all the same.

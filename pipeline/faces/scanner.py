@@ -74,8 +74,8 @@ class Scanner:
             return None
         self.scanned_at = now.seconds
         level = now.pyramid.level_below(COARSE_PIXELS)
-        if level and self.second is None and self._is_time_to_search(now):
-            level = 0
+        if self.second is None and now.seconds - self.searched_at >= settings.search_seconds:
+            self.searched_at, level = now.seconds, 0
         found = find_all(now.image, now.pyramid, level, threshold=settings.threshold)
         if lost and not found and is_dark(now.image):
             raised = raise_contrast(now.image)
@@ -102,15 +102,14 @@ class Scanner:
         due = [pixels for pixels, wait in looks if now.seconds - self.looked_at[pixels] >= wait]
         if not due:
             return []
-        with_room = lost and GLANCE_PIXELS in due
         self.looked_at |= {pixels: now.seconds for pixels, _ in looks if pixels <= due[0]}
-        found = look_everywhere(self.second, now.image, due[0], threshold)
-        if not found and with_room:
+        sizes = [pixels for pixels in due if pixels > GLANCE_PIXELS] or due
+        sides = {min(pixels, max(now.image.shape[:2])): pixels for pixels in sizes}
+        found = [
+            face
+            for pixels in sides.values()
+            for face in look_everywhere(self.second, now.image, pixels, threshold)
+        ]
+        if not found and lost and GLANCE_PIXELS in due:
             found = look_with_room(self.second, now.image, threshold)
-        return found
-
-    def _is_time_to_search(self, now: Frame) -> bool:
-        due = now.seconds - self.searched_at >= self.settings.search_seconds
-        if due:
-            self.searched_at = now.seconds
-        return due
+        return sorted(found, key=lambda face: -face.score)

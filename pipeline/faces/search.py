@@ -21,7 +21,7 @@ from pipeline.faces.gallery import Gallery
 from pipeline.faces.identity import IdentityArrays, Recogniser
 from pipeline.faces.joining import one_person_one_track
 from pipeline.faces.ladder import SAME_FIND, SECOND_LEAST, Ladder, Track
-from pipeline.faces.landmarks import settle_crops
+from pipeline.faces.landmarks import place_landmarks, settle_crops
 from pipeline.faces.pyramid import Pyramid
 from pipeline.faces.regions import PLAIN, Look, look_near
 from pipeline.faces.scanner import Scanner
@@ -146,9 +146,13 @@ class FaceSearch:
         return gather_tracks([track.rows for track in tracks]), identity
 
     def _faces(self, tracks: Sequence[Track]) -> list[Track]:
-        """Return the tracks that are faces: on the papers' ladder, and in a still, all."""
-        every = not self.full or len(self.times) < LEAST_ACCEPTED
-        return [track for track in tracks if every or track.is_face]
+        """Return the tracks that are faces: on the papers' ladder all, in a still at once."""
+        still = len(self.times) < LEAST_ACCEPTED
+        return [
+            track
+            for track in tracks
+            if not self.full or track.is_face or (still and track.borne_out)
+        ]
 
     def _ask_second(self, now: Frame) -> None:
         """Let the second detector look at the whole frame, and dlib's where it finds something."""
@@ -205,7 +209,7 @@ class FaceSearch:
                 if not self.ladder.advance(past, later, frame):
                     break
                 later = frame
-            track.num_accepted = past.num_accepted
+            track.num_accepted, track.borne_out = past.num_accepted, past.borne_out
         for other in reversed(self.ended):
             if self._continues(track, other):
                 self.ended.remove(other)
@@ -214,13 +218,26 @@ class FaceSearch:
 
     def _cut(self, now: Frame) -> None:
         """Begin a new shot; a face that is still there, as behind a flash, goes on."""
-        stay = [track for track in self.active if self.ladder.survives(track, now)]
+        stay = [track for track in self.active if self._survives(track, now)]
         self.ended += [track for track in self.active if track not in stay]
         self.active, self.kept = stay, []
         self.scanner.reset()
         self.shot += 1
         for track in stay:
             track.shot = self.shot
+
+    def _survives(self, track: Track, now: Frame) -> bool:
+        """Say whether a track's face is there behind a cut, and not somebody else in its place."""
+        face, before = self.ladder.find_again(track, now), self.before
+        if face is None or before is None or not self.gallery or self.settings.join != "identity":
+            return face is not None
+        if track.last.frame != before.index:
+            return False
+        points = place_landmarks(self.ladder.predictor, now.image, face.box)
+        seen = [(before.image, track.last.landmarks, track.last.box), (now.image, points, face.box)]
+        return not self.gallery.is_other(
+            [(image, marks, box[2] - box[0]) for image, marks, box in seen]
+        )
 
     def _keep(self, now: Frame) -> None:
         """Remember a frame to look back at, and forget the oldest ones."""
