@@ -44,6 +44,7 @@ def test_the_twenty_labelled_clips_become_whole_entries(work: Path) -> None:
     status = json.loads(avfuse("cache", "status", work / "c", "--json").stdout)
     assert {item["name"]: item["ok"] + item["partial"] for item in status["sets"]} == {
         "faces": 20,
+        "identity": 20,
         "resnet18": 20,
         "spectrogram": 20,
     }

@@ -81,11 +81,11 @@ def shrink(chip: np.ndarray, size: int) -> np.ndarray:
 
 
 def time_clusters(tracks: int, people: int) -> dict[str, Any]:
-    """Cluster synthetic tracks of people 0.88 apart, each 0.32 from itself."""
+    """Cluster synthetic tracks of people 0.88 apart, each 0.28 from itself."""
     generator = np.random.default_rng(0)
     centres = generator.normal(size=(people, 128)) * 0.88 / np.sqrt(2 * 128)
     who = generator.integers(0, people, tracks)
-    mean = centres[who] + generator.normal(size=(tracks, 128)) * 0.32 / np.sqrt(2 * 128)
+    mean = centres[who] + generator.normal(size=(tracks, 128)) * 0.28 / np.sqrt(2 * 128)
     square = (mean**2).sum(axis=1)
     groups = Groups(np.ones(tracks), mean, square, np.arange(tracks), np.full(tracks, -1))
     start = time.process_time()

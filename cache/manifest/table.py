@@ -14,9 +14,10 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import TextIO
 
@@ -142,6 +143,28 @@ def _read_records(lines: _Lines, delimiter: str) -> Iterator[tuple[int, list[str
             raise TableError(f"can't be read: {error.strerror}", lines.count) from error
         if any(fields):
             yield lines.first, fields
+
+
+def name_fields(
+    records: Iterator[tuple[int, list[str]]], needed: Collection[str]
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Take the first record for the header; yield the others by its names, without blanks around.
+
+    A row may end early: its last columns are empty.
+
+    Args:
+        records: of an open table.
+        needed: columns that the header must have.
+
+    Raises:
+        TableError: it lacks one; what ``records`` raises.
+    """
+    line, header = next(records, (1, []))
+    if missing := [name for name in needed if name not in header]:
+        raise TableError(f"no column {', '.join(missing)}", line)
+    for line, fields in records:
+        texts = (field.strip() for field in fields[: len(header)])
+        yield line, dict(zip_longest(header, texts, fillvalue=""))
 
 
 def first_bad_byte(fields: list[str]) -> int | None:

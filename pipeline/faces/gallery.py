@@ -17,7 +17,14 @@ import numpy as np
 
 from pipeline.faces.crops import landmark_transform, warp
 from pipeline.faces.frame import Frame
-from pipeline.faces.identity import CHIP_SIZE, IDENTITY_DIM, IdentityArrays, Recogniser
+from pipeline.faces.identity import (
+    CHIP_SIZE,
+    IDENTITY_DIM,
+    LEAST_SHARPNESS,
+    ONE_PERSON,
+    IdentityArrays,
+    Recogniser,
+)
 from pipeline.faces.landmarks import are_upright
 from pipeline.faces.settings import CropSettings
 from pipeline.faces.tracks import SEEN, Box, Sighting, TrackRows, overlap
@@ -98,6 +105,19 @@ class Gallery:
         sharpness = measure_sharpness(chip, side)
         worth = sharpness * (1 + measure_frontality(row.box, row.landmarks))
         crops.add(Crop(row.frame, now.seconds, row.box, sharpness, worth, chip))
+
+    def is_other(self, faces: Sequence[tuple[np.ndarray, np.ndarray, float]]) -> bool:
+        """Say whether two faces, each sharp enough to tell, are of two persons.
+
+        Args:
+            faces: of each the frame, the landmarks and the side of the box, in the frame's pixels.
+        """
+        chips = [cut_chip(image, landmarks) for image, landmarks, _ in faces]
+        for chip, (_, _, side) in zip(chips, faces, strict=True):
+            if measure_sharpness(chip, side) < LEAST_SHARPNESS:
+                return False
+        one, other = self.recogniser.embed(np.stack(chips))
+        return float(np.linalg.norm(one - other)) >= ONE_PERSON
 
     def relieve(self, ended: Sequence[Kept]) -> None:
         """Embed the crops of tracks that ended once they are many, so that memory is bounded."""

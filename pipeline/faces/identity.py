@@ -16,6 +16,10 @@ from cache.entries.entry import Entry
 CHIP_SIZE = 150  # pixels, of the crops that dlib's recogniser was trained on
 IDENTITY_DIM = 128
 SAME_PERSON = 0.6  # distance of two embeddings below which dlib calls them one person
+# Distance below which two crops, or groups of crops, are taken for one person's: of 1,226 pairs of
+# tracks of different real clips none was nearer than 0.39, of the halves of a track 82 % were.
+ONE_PERSON = 0.38
+LEAST_SHARPNESS = 0.5  # of a crop; smears and faces under some 30 pixels all look alike
 CROPS = "crops"  # the group of an entry's arrays that have a row per crop
 
 

@@ -12,7 +12,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipeline.faces.identity import IDENTITY_DIM, SAME_PERSON, IdentityArrays
+from pipeline.faces.identity import (
+    IDENTITY_DIM,
+    LEAST_SHARPNESS,
+    ONE_PERSON,
+    SAME_PERSON,
+    IdentityArrays,
+)
 from pipeline.faces.settings import FaceSettings
 from pipeline.faces.tracks import ClipTracks, TrackArrays, is_seen, rank_sources
 
@@ -22,12 +28,8 @@ REACH = 0.5  # how far from where it was heading a face may then turn up, in box
 REACH_PER_SECOND = 1.0  # ... and how much further for each second
 GROWTH = 1.5
 HEADING_SECONDS = 0.5  # over which motion is measured, and for which it goes on
-# Distance of crops below which two groups are one person. dlib's own is 0.6; of 1,226 pairs of
-# tracks of different clips none was nearer than 0.39, of halves of a track 82 % below 0.38.
-ONE_PERSON = 0.38
 MARGIN = 0.05  # by which a person must be nearer than another who can't be the same
 MOST_GROUPS = 1000  # whose distances are kept, those seen most: 8 MB
-LEAST_SHARPNESS = 0.5  # of a crop; smears and faces under some 30 pixels all look alike
 FADE_SECONDS = 0.15  # cuts that follow each other so fast are one: a flash or a fade
 
 
@@ -73,7 +75,7 @@ def join_tracks(
         tracks: of one clip.
         times: of its frames.
         cuts: numbers of the frames with which a shot begins.
-        identity: embeddings of crops of the tracks; None: step 3 is left out.
+        identity: embeddings of crops of the tracks; used where ``join`` is ``identity``.
         settings: ``join`` says which steps are taken, ``link_overlap`` from which overlap on two
             boxes are not two places.
 
@@ -87,7 +89,7 @@ def join_tracks(
     if settings.join == "none":
         return {int(number): int(number) for number in numbers}
     rows = _split(tracks.number)
-    crops = _crops(identity, numbers)
+    crops = _crops(identity if settings.join == "identity" else None, numbers)
     apart, same = _compare_places(tracks, rows, settings.link_overlap)
     groups = _Groups(apart)
     for one, other in [*same, *_continuations(tracks, times, _shots(times, cuts), rows, crops)]:

@@ -189,15 +189,15 @@ class Ladder:
             likeness=Likeness(first.image, _scaled(row.box, first.scale)),
         )
 
-    def survives(self, track: Track, now: Frame) -> bool:
-        """Say whether a track's face is in the same place although everything else changed."""
+    def find_again(self, track: Track, now: Frame) -> Detection | None:
+        """Find a track's face in the same place although everything else changed."""
         settings = self.settings
         face = look_near(now.image, track.last.box, now.pyramid, threshold=settings.threshold)
         if face is None:
             face = self._ask_second(track, now)
             if face is None or face.score < settings.second_threshold:
-                return False
-        return track.likeness.of(now.image, face.box) >= LIKENESS
+                return None
+        return face if track.likeness.of(now.image, face.box) >= LIKENESS else None
 
     def source_of(self, face: Detection, look: Look = PLAIN) -> BoxSource:
         """Name the source of a box that dlib's detector found: its score and the look decide."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 
 from cache.codec import fields_to_json
 from cache.digest import JSON, digest_json
 from cache.manifest.numbers import read_number, read_seconds, read_whole
-from cache.manifest.table import TableError, open_table
+from cache.manifest.table import TableError, name_fields, open_table
 from pipeline.faces.tracks import Box
 
 OVERRIDES = "overrides"  # the fact in an entry's header: the digest of what was chosen by hand
@@ -63,14 +62,8 @@ def read_overrides(path: Path, clips: Collection[str]) -> dict[str, tuple[Overri
         raise OverrideError(path, [f"not a file; expected a CSV with {','.join(COLUMNS)}"])
     try:
         with open_table(path) as table:
-            line, header = next(table.records, (1, []))
-            missing = [name for name in COLUMNS if name not in header]
-            if missing:
-                raise OverrideError(path, [f"line {line}: no column {', '.join(missing)}"])
-            for line, fields in table.records:
+            for line, row in name_fields(table.records, COLUMNS):
                 try:
-                    # A row may end early: its last columns are empty.
-                    row = dict(zip_longest(header, fields[: len(header)], fillvalue=""))
                     override = _parse(row, table.delimiter)
                     if row["clip"] not in clips:
                         raise ValueError(f"no clip {row['clip']!r} in the manifest")
@@ -92,23 +85,22 @@ def digest_overrides(overrides: Sequence[Override]) -> str:
 
 
 def _parse(row: dict[str, str], delimiter: str) -> Override:
-    texts = {name: row[name].strip() for name in COLUMNS}
-    start = _number(texts["start_seconds"] or "-inf", "start_seconds", delimiter)
-    end = _number(texts["end_seconds"] or "inf", "end_seconds", delimiter)
+    start = _number(row["start_seconds"] or "-inf", "start_seconds", delimiter)
+    end = _number(row["end_seconds"] or "inf", "end_seconds", delimiter)
     if not start < end:
         raise ValueError(f"end_seconds {end} is not after start_seconds {start}")
-    if bool(texts["track"]) == bool(texts["box"]):
+    if bool(row["track"]) == bool(row["box"]):
         raise ValueError("give either a track or a box")
-    if texts["track"]:
-        track = read_whole(texts["track"])
+    if row["track"]:
+        track = read_whole(row["track"])
         if track is None:
-            raise ValueError(f"track must be a number from 0, got {texts['track']!r}")
+            raise ValueError(f"track must be a number from 0, got {row['track']!r}")
         return Override(start, end, track=track)
-    sides = [_number(text, "box", delimiter) for text in texts["box"].split()]
+    sides = [_number(text, "box", delimiter) for text in row["box"].split()]
     if len(sides) != 4 or not (sides[0] < sides[2] and sides[1] < sides[3]):
-        raise ValueError(f"box must be left top right bottom, got {texts['box']!r}")
+        raise ValueError(f"box must be left top right bottom, got {row['box']!r}")
     if not all(map(math.isfinite, sides)):
-        raise ValueError(f"box must be finite, got {texts['box']!r}")
+        raise ValueError(f"box must be finite, got {row['box']!r}")
     return Override(start, end, box=(sides[0], sides[1], sides[2], sides[3]))
 
 

@@ -21,7 +21,7 @@ from pipeline.faces.gallery import Gallery
 from pipeline.faces.identity import IdentityArrays, Recogniser
 from pipeline.faces.joining import one_person_one_track
 from pipeline.faces.ladder import SAME_FIND, SECOND_LEAST, Ladder, Track
-from pipeline.faces.landmarks import settle_crops
+from pipeline.faces.landmarks import place_landmarks, settle_crops
 from pipeline.faces.pyramid import Pyramid
 from pipeline.faces.regions import PLAIN, Look, look_near
 from pipeline.faces.scanner import Scanner
@@ -228,13 +228,26 @@ class FaceSearch:
 
     def _cut(self, now: Frame) -> None:
         """Begin a new shot; a face that is still there, as behind a flash, goes on."""
-        stay = [track for track in self.active if self.ladder.survives(track, now)]
+        stay = [track for track in self.active if self._survives(track, now)]
         self.ended += [track for track in self.active if track not in stay]
         self.active, self.kept = stay, []
         self.scanner.reset()
         self.shot += 1
         for track in stay:
             track.shot = self.shot
+
+    def _survives(self, track: Track, now: Frame) -> bool:
+        """Say whether a track's face is there behind a cut, and not somebody else in its place."""
+        face, before = self.ladder.find_again(track, now), self.before
+        if face is None or before is None or not self.gallery or self.settings.join != "identity":
+            return face is not None
+        if track.last.frame != before.index:
+            return False
+        points = place_landmarks(self.ladder.predictor, now.image, face.box)
+        seen = [(before.image, track.last.landmarks, track.last.box), (now.image, points, face.box)]
+        return not self.gallery.is_other(
+            [(image, marks, box[2] - box[0]) for image, marks, box in seen]
+        )
 
     def _keep(self, now: Frame) -> None:
         """Remember a frame to look back at, and forget the oldest ones."""

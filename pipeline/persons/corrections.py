@@ -7,21 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
 from pathlib import Path
 from typing import Literal, TypeAlias, cast, get_args
 
 import numpy as np
 
 from cache.manifest.numbers import read_whole
-from cache.manifest.table import TableError, open_table
+from cache.manifest.table import TableError, name_fields, open_table
 from cache.persons import check_name
 from pipeline.persons.gather import Tracks
 
 Action: TypeAlias = Literal["name", "move", "merge", "split"]
 NOBODY = "none"  # in the column person: the track is no person's
 COLUMNS = ("action", "clip", "track", "person", "other_clip", "other_track")
-_REQUIRED = COLUMNS[:3]
 
 
 class CorrectionError(ValueError):
@@ -86,17 +84,9 @@ def read_corrections(path: Path) -> tuple[Correction, ...]:
     found: list[Correction] = []
     try:
         with open_table(path) as table:
-            line, header = next(table.records, (1, []))
-            missing = [name for name in _REQUIRED if name not in header]
-            if missing:
-                raise CorrectionError(path, [f"line {line}: no column {', '.join(missing)}"])
-            for line, fields in table.records:
-                # A row may end early: its last columns are empty.
-                row = dict(zip_longest(header, fields[: len(header)], fillvalue=""))
+            for line, row in name_fields(table.records, COLUMNS[:3]):
                 try:
-                    found.append(
-                        _parse(line, {name: row.get(name, "").strip() for name in COLUMNS})
-                    )
+                    found.append(_parse(line, {name: row.get(name, "") for name in COLUMNS}))
                 except ValueError as error:
                     problems.append(f"line {line}: {error}")
     except TableError as error:

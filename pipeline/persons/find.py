@@ -27,9 +27,9 @@ from pipeline.persons.corrections import Constraints, apply_corrections, read_co
 from pipeline.persons.gather import Sets, Tracks, gather_tracks
 
 # Distances of dlib's embeddings; it calls 0.6 one person. benchmarks/NOTES.md says what they rest
-# on: within a clip one face is 0.14 to 0.42 apart, two people 0.63 to 1.06; small children less.
-SAME = 0.45
-DOUBTFUL = 0.5
+# on: strangers may be 0.37 apart, where they are small children, East Asian or in the dark.
+SAME = 0.35
+DOUBTFUL = 0.45
 LEAST_MARGIN = 0.2  # of the area of the person seen most, before the next
 AUTOMATIC = "p-"  # begins a name that nobody gave
 _LONGEST_CLIP = 150  # characters of a clip's id in such a name

@@ -202,7 +202,7 @@ class _Part:
     @classmethod
     def of(cls, clip: str, found: ClipTracks, crops: IdentityArrays) -> _Part:
         """Measure the tracks of a clip; a crop of no known track, or a small one, is left out."""
-        tracks, num = found.tracks, len(crops)
+        tracks, num = found.tracks, len(crops.frame)
         if crops.embedding.shape != (num, IDENTITY_DIM) or crops.box.shape != (num, 4):
             raise ValueError(
                 f"its embeddings have the shape {crops.embedding.shape}; extract again"

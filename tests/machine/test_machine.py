@@ -54,7 +54,8 @@ from trainer.runs import experiment, report
 
 LONG = os.environ.get("AVFUSE_STATE_MACHINE") == "long"
 SOME_SETS = (SETS, SETS, ("faces",), ("faces", "spectrogram"), ("resnet18",))
-UPSTREAM = {"resnet18": "faces"}
+UPSTREAM = {"identity": "faces", "resnet18": "faces"}
+TOGETHER = ("faces", "identity")  # made in one pass: both or none
 CLIP, CONTENT = st.sampled_from(CLIPS), st.integers(0, CONTENTS - 1)
 OTHER = st.sampled_from(["plain", *OTHERS])  # twice as often the plain settings
 SHARE = st.floats(0, 1, exclude_max=True)
@@ -189,10 +190,11 @@ class CacheMachine(RuleBasedStateMachine):
         """Return the entries that are up to date, and so must not be made again, with their bytes.
 
         That is: made from the clip's content and part, undamaged, and of a network only if its
-        faces are so too.
+        faces are so too, and of those only if their identities are.
         """
         found: dict[Path, bytes] = {}
-        for name, feature_set in world.folders(self.cache, other).items():
+        sets = world.folders(self.cache, other)
+        for name, feature_set in sets.items():
             for clip, job in jobs.items():
                 path, upstream = feature_set.entry_path(clip), UPSTREAM.get(name)
                 record = self.made.get(path)
@@ -202,6 +204,10 @@ class CacheMachine(RuleBasedStateMachine):
                     continue
                 if path.read_bytes() == record.committed:
                     found[path] = record.committed
+        for clip in jobs:
+            if any(sets[name].entry_path(clip) not in found for name in TOGETHER if name in sets):
+                for name in {*TOGETHER, *UPSTREAM} & sets.keys():
+                    found.pop(sets[name].entry_path(clip), None)
         return found
 
     def take_done(
@@ -209,6 +215,7 @@ class CacheMachine(RuleBasedStateMachine):
     ) -> None:
         """Check what an extraction calls done, and note it."""
         asked = {*sets, *(UPSTREAM[name] for name in sets if name in UPSTREAM)}
+        asked |= {*TOGETHER} if {*TOGETHER} & asked else set()
         for name, feature_set in world.folders(self.cache, other).items():
             for clip, job in self.jobs(place).items():
                 path = feature_set.entry_path(clip)

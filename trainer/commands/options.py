@@ -35,8 +35,8 @@ SELECT = click.option(
 FOLDS = click.option(
     "--folds",
     metavar="HOW",
-    help="Cross-validation: speaker:K, speaker:all (where the manifest names none: the persons that "
-    "'avfuse persons' found), clip:K or manifest (default: its splits).",
+    help="Cross-validation: speaker:K, speaker:all (by the manifest, else by avfuse persons), "
+    "clip:K or manifest (default: its splits).",
 )
 SPLIT = click.option(
     "--split",

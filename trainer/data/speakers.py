@@ -4,7 +4,8 @@ What must not happen is that a face of a test person is in the training clips. S
 together, whoever speaks in them, if
 
 - the same person is seen in both, each time in ``LEAST_SHARE`` of the frames or more,
-- two persons are seen in them who may be one,
+- two persons are seen in them who may be one (the nearest pairs first, while no group that grows
+  so has more than ``MOST_TOGETHER`` of the clips: else chance resemblances would join all),
 - they have the same speaker in the manifest.
 
 Clips in which nobody could be told are one more group: any two may be of one person.
@@ -28,6 +29,7 @@ from trainer.wording import name_by_reason, name_some
 
 LEAST_SHARE = 0.1  # of a clip's frames: who is seen in fewer is hardly ever the chosen face
 MOST_UNKNOWN = 0.2  # of the clips
+MOST_TOGETHER = 0.2  # of the clips
 UNKNOWN = "nobody known"  # name of the group of these
 BY_FACES: Final = "by faces"
 
@@ -42,6 +44,7 @@ class FaceSpeakers(JsonFields):
         confidence: median of these proposals' confidence.
         groups: number of groups that share no person.
         largest: number of clips of the largest group.
+        doubtful: number of pairs of persons who may be one and are not kept together.
         unknown: ids of the clips in which nobody could be told.
         persons: digest of the table of persons.
     """
@@ -51,6 +54,7 @@ class FaceSpeakers(JsonFields):
     confidence: float
     groups: int
     largest: int
+    doubtful: int
     unknown: tuple[str, ...]
     persons: str
 
@@ -62,6 +66,11 @@ class FaceSpeakers(JsonFields):
             f"persons share no clip, the largest has {number_of(self.largest, 'clip')}; a person "
             "who was taken for two may still be in training and test"
         )
+        if self.doubtful:
+            text += (
+                f"; {number_of(self.doubtful, 'pair')} of persons who may be one are not kept "
+                f"together, as more than {MOST_TOGETHER:.0%} of the clips would be"
+            )
         if self.unknown:
             text += (
                 f"; {number_of(len(self.unknown), 'clip')} without a known person are kept "
@@ -94,7 +103,7 @@ def find_speakers(cache: Path, clips: Sequence[Clip]) -> tuple[list[Clip], FaceS
             f"{number_of(len(stale), 'clip')} changed since their persons were found: "
             f"{name_by_reason(stale)}; run 'avfuse persons' again"
         )
-    group = _group(persons, clips)
+    group, doubtful = _group(persons, clips)
     unknown = tuple(clip.id for clip in clips if clip.id not in group)
     if len(unknown) > MOST_UNKNOWN * len(clips):
         raise SplitError(
@@ -111,14 +120,18 @@ def find_speakers(cache: Path, clips: Sequence[Clip]) -> tuple[list[Clip], FaceS
         confidence=round(median(sure or [0.0]), 4),
         groups=len(sizes),
         largest=max(sizes.values()),
+        doubtful=doubtful,
         unknown=unknown,
         persons=persons.digest,
     )
     return [replace(clip, speaker=group.get(clip.id, UNKNOWN)) for clip in clips], facts
 
 
-def _group(persons: Persons, clips: Sequence[Clip]) -> dict[str, str]:
-    """Return the group of each clip with somebody known, called after who is in most clips."""
+def _group(persons: Persons, clips: Sequence[Clip]) -> tuple[dict[str, str], int]:
+    """Return the group of each clip with somebody known, called after who is in most clips.
+
+    Beside them stands the number of pairs of persons who may be one and are in two groups.
+    """
     share: dict[str, dict[str, float]] = {}
     for person in persons.persons:
         for track in person.tracks:
@@ -139,11 +152,21 @@ def _group(persons: Persons, clips: Sequence[Clip]) -> dict[str, str]:
             name = root[name] = root[root[name]]
         return name
 
-    pairs = [(names[0], other) for names in of_clip.values() for other in names[1:]]
-    for one, other in [*pairs, *((pair.one, pair.other) for pair in persons.doubtful)]:
-        root[find(one)] = find(other)
+    for names in of_clip.values():
+        for other in names[1:]:
+            root[find(names[0])] = find(other)
+    size = Counter(find(names[0]) for names in of_clip.values() if names)
+    left = 0
+    for pair in persons.doubtful:
+        one, other = find(pair.one), find(pair.other)
+        if one != other and size[one] and size[other]:  # both are seen in these clips
+            if size[one] + size[other] > MOST_TOGETHER * len(clips):
+                left += 1
+            else:
+                root[one] = other
+                size[other] += size[one]
     times = Counter(name for names in of_clip.values() for name in set(names))
     best: dict[str, str] = {}
     for name in sorted(times, key=lambda name: (-times[name], natural_key(name))):
         best.setdefault(find(name), name)
-    return {clip: best[find(names[0])] for clip, names in of_clip.items() if names}
+    return {clip: best[find(names[0])] for clip, names in of_clip.items() if names}, left

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -151,3 +152,12 @@ def test_the_digest_follows_the_rows_and_not_the_place(tmp_path: Path) -> None:
         for clip, *rest in [clips_of(here)]
     }
     assert len(digests | {first}) == len(changes) + 1
+
+
+def test_columns_beside_the_manifests_own_are_written_and_not_read(tmp_path: Path) -> None:
+    clips = clips_of(tmp_path)
+    path = write_manifest(tmp_path / "m.csv", clips, beside={"more": {clips[1].id: "a,b"}})
+    with path.open(newline="") as file:
+        header, first, second, *_ = csv.reader(file)
+    assert (header[-1], first[-1], second[-1]) == ("more", "", "a,b")
+    assert list(read_manifest(path, check_files=False).clips) == clips

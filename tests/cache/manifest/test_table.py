@@ -13,6 +13,8 @@ from cache.manifest.table import (
     MAX_LINES_PER_RECORD,
     TableError,
     first_bad_byte,
+    name_fields,
+    open_table,
     read_table,
 )
 
@@ -161,3 +163,15 @@ def test_a_table_without_permission_is_refused(
     monkeypatch.setattr(Path, "open", refuse)  # root, who runs tests in containers, may read all
     with pytest.raises(TableError, match="can't be read: Permission denied"):
         next(read_table(tmp_path / "t.csv"))
+
+
+def test_rows_are_read_by_the_names_of_the_header(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("b,a,other\n 1 ,2\n3,4,5,6\n")
+    with open_table(path) as table:
+        assert list(name_fields(table.records, "ab")) == [
+            (2, {"b": "1", "a": "2", "other": ""}),
+            (3, {"b": "3", "a": "4", "other": "5"}),
+        ]
+    with open_table(path) as table, pytest.raises(TableError, match="line 1: no column c, d"):
+        list(name_fields(table.records, "abcd"))

@@ -152,4 +152,4 @@ def test_a_signal_ends_a_run_cleanly_and_the_next_one_goes_on(
     assert extract(corpus, cache).exit_code == 0
     after = entries(cache)
     assert {path: after[path] for path in before} == before
-    assert len(after) == 27
+    assert len(after) == 36

@@ -35,16 +35,16 @@ def persons(folder: Path, clips: Sequence[Clip], *options: str) -> Result:
 def test_the_table_is_written_and_doubtful_pairs_come_first(tmp_path: Path) -> None:
     clips = write_corpus(
         tmp_path,
-        {"a": [Seen("A")], "b": [Seen("A"), Seen("B", range(4))], "c": [Seen("A", away=0.48)]},
+        {"a": [Seen("A")], "b": [Seen("A"), Seen("B", range(4))], "c": [Seen("A", away=0.38)]},
     )
     result = persons(tmp_path, clips)
     assert result.exit_code == 0, result.output
     assert result.output.splitlines() == [
-        "doubtful: p-a-0 and p-c-0 may be one person (distance 0.48)",
+        "doubtful: p-a-0 and p-c-0 may be one person (distance 0.38)",
         "person  clips  tracks  confidence",
-        "p-a-0       2       2        0.60",
+        "p-a-0       2       2        0.30",
         "p-b-1       1       1        1.00",
-        "p-c-0       1       1        0.60",
+        "p-c-0       1       1        0.30",
         "3 persons in 3 clips; a speaker is proposed for 3",
         f"written: {tmp_path / 'cache' / 'persons.json'}",
     ]
@@ -52,7 +52,7 @@ def test_the_table_is_written_and_doubtful_pairs_come_first(tmp_path: Path) -> N
     assert table is not None
     told = json.loads(persons(tmp_path, clips, "--json").output)
     assert told["persons"] == table.to_json()["persons"]
-    assert told["doubtful"] == [{"one": "p-a-0", "other": "p-c-0", "distance": 0.48}]
+    assert told["doubtful"] == [{"one": "p-a-0", "other": "p-c-0", "distance": 0.38}]
 
 
 def test_clips_that_cannot_be_used_are_named_and_end_in_one(tmp_path: Path) -> None:

@@ -91,9 +91,10 @@ def test_any_value_of_any_setting_is_settings_with_a_key_or_an_error(
         made = settings_from(StageOneSettings, values)
     except SettingsError:
         return
-    names = ("faces", "spectrogram", "logmel")
-    plan = plan_sets(names, made, {}, cache=Path("/nowhere"), device="cpu")
-    assert len({planned.spec.key for planned in plan.sets}) == 3
+    asked = ("faces", "spectrogram", "logmel")
+    plan = plan_sets(asked, made, {}, cache=Path("/nowhere"), device="cpu")
+    assert {planned.name for planned in plan.sets} - {"identity"} == set(asked)
+    assert len({planned.spec.key for planned in plan.sets}) == len(plan.sets)
     assert settings_from(StageOneSettings, fields_to_json(made)) == made
 
 

@@ -100,7 +100,7 @@ def test_where_faces_or_identity_lacks_both_are_made_again_and_nothing_else(
 ) -> None:
     asked = plan(tmp_path, "resnet18")
     run_extract((clip,), asked, jobs=0)
-    whole = {path.name: path.read_bytes() for path in tmp_path.rglob("*.h5")}
+    whole = {path: path.read_bytes() for path in tmp_path.rglob("*.h5")}
     for lost in ("faces", "identity"):
         before = entries(tmp_path)
         remove_durably(asked.feature_sets[lost].entry_path("a"))
@@ -110,7 +110,7 @@ def test_where_faces_or_identity_lacks_both_are_made_again_and_nothing_else(
         assert [path.split("-")[0] for path in kept] == ["resnet18"]
         if lost == "identity":
             assert result.sets["faces"].again == "it is made together with identity"
-        assert whole == {path.name: path.read_bytes() for path in tmp_path.rglob("*.h5")}
+        assert whole == {path: path.read_bytes() for path in tmp_path.rglob("*.h5")}
     (result,) = run_extract((clip,), asked, jobs=0).clips
     assert not any(one.fresh for one in result.sets.values())
 

@@ -75,5 +75,5 @@ def test_faces_that_cannot_be_committed_in_the_background_end_the_run(
     assert done.returncode == 1, done.stderr
     assert "0 of 2 clips are done" in done.stderr
     assert "a limit (ulimit -f) forbids files of this size" in done.stderr
-    assert [item.clip_ids() for item in list_sets(tmp_path / "cache")] == [[], []]
+    assert [item.clip_ids() for item in list_sets(tmp_path / "cache")] == [[], [], []]
     assert list(find_temporaries(tmp_path / "cache")) == []

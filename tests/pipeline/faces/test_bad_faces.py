@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import skimage
+from PIL import Image
 
 from pipeline.faces.recogniser import DlibRecogniser, find_recogniser
 from pipeline.faces.search import track_faces
@@ -28,10 +29,11 @@ def recogniser() -> DlibRecogniser:
     return DlibRecogniser(find_recogniser())
 
 
-def boxes_of(found: ClipTracks, number: int) -> dict[int, np.ndarray]:
+def boxes_of(found: ClipTracks, number: int) -> dict[int, list[float]]:
     """Boxes of one track by frame."""
     rows = found.tracks.number == number
-    return dict(zip(found.tracks.frame[rows].tolist(), found.tracks.box[rows], strict=True))
+    boxes = found.tracks.box[rows].tolist()
+    return dict(zip(found.tracks.frame[rows].tolist(), boxes, strict=True))
 
 
 def assert_one_face(found: ClipTracks, expected: list[tuple[float, float, float, float]]) -> None:
@@ -45,8 +47,8 @@ def assert_one_face(found: ClipTracks, expected: list[tuple[float, float, float,
 @pytest.mark.slow
 def test_twins_that_pass_each_other_stay_two_persons() -> None:
     """The same face twice: what looks alike is never one person where it is at two places."""
-    one = [(60.0 + 4 * i, 90.0) for i in range(50)]
-    other = [(260.0 - 4 * i, 165.0) for i in range(50)]
+    one = [(60.0 + 8 * i, 90.0) for i in range(25)]
+    other = [(260.0 - 8 * i, 165.0) for i in range(25)]
     images = [
         place(place(background(*SIZE), here, 50), there, 50)
         for here, there in zip(one, other, strict=True)
@@ -56,8 +58,8 @@ def test_twins_that_pass_each_other_stay_two_persons() -> None:
     for number in (0, 1):
         boxes = boxes_of(found, number)
         path = one if overlap(boxes[0], true_box(one[0], 50)) > 0.5 else other
-        assert len(boxes) == 50
-        assert min(overlap(boxes[i], true_box(path[i], 50)) for i in range(50)) > 0.5
+        assert len(boxes) == 25
+        assert min(overlap(boxes[i], true_box(path[i], 50)) for i in range(25)) > 0.5
 
 
 @pytest.mark.slow
@@ -67,7 +69,7 @@ def test_a_speaker_before_a_poster_of_her_is_not_the_poster() -> None:
     assert set(found.tracks.number) == {0, 1}
     poster, speaker = sorted((boxes_of(found, 0), boxes_of(found, 1)), key=lambda b: -b[0][0])
     assert min(overlap(box, true_box((240, 100), 80)) for box in poster.values()) > 0.5
-    assert [overlap(speaker[i], true_box((70 + 3 * i, 150), 50)) > 0.5 for i in range(25)]
+    assert min(overlap(speaker[i], true_box((70 + 3 * i, 150), 50)) for i in range(25)) > 0.5
 
 
 @pytest.mark.slow
@@ -81,7 +83,7 @@ def test_each_of_forty_faces_is_found_in_every_frame() -> None:
     assert np.bincount(found.tracks.number).tolist() == [4] * 40
     for centre in centres:
         at = true_box(centre, 44)
-        assert max(overlap(box, at) for box in found.tracks.box[:40]) > 0.5
+        assert max(overlap(box, at) for box in found.tracks.box[:40].tolist()) > 0.5
 
 
 @pytest.mark.parametrize(("margin", "side"), [(10, 300), (-4, 480), (-4, 96)])
@@ -146,11 +148,32 @@ def test_a_fade_to_black_ends_the_face() -> None:
     assert tracks.frame.max() <= 20 + HOLD_FRAMES
 
 
+@pytest.mark.slow
+def test_what_hides_a_face_for_more_than_a_second_or_takes_its_place_is_none() -> None:
+    board = texture("coffee.png")[0][60:190, 120:250]
+    face = place(background(*SIZE), (150, 120), 70)
+    hidden = face.copy()
+    hidden[60:190, 85:215] = board
+    tracks = track([face] * 6 + [hidden] * 28 + [face] * 6 + [hidden] * 15).tracks
+    assert set(tracks.number) == {0}
+    assert tracks.frame.tolist() == [*range(6), *range(34, 40)]
+
+
+@pytest.mark.slow
+def test_who_comes_back_after_a_cut_to_another_is_the_same_person(data: Path) -> None:
+    chunks = VideoReader(data / "clips" / "faces" / "single_face.mp4")
+    film = [image for chunk in chunks for image in chunk.images][:12]
+    other = [cv2.resize(image, SIZE[::-1], interpolation=cv2.INTER_AREA) for image in film]
+    own = [place(background(*SIZE), (160 + i % 3, 120), 80) for i in range(12)]
+    tracks = track(own + other + own).tracks
+    assert tracks.frame.tolist() == list(range(36))
+    assert tracks.number.tolist() == [0] * 12 + [1] * 12 + [0] * 12
+
+
 def texture(name: str) -> list[np.ndarray]:
     """A pan over one of scikit-image's pictures."""
     path = Path(skimage.__file__).parent / "data" / name
-    picture = np.ascontiguousarray(cv2.imread(str(path))[..., ::-1])
-    wide = cv2.resize(picture, (460, 330), interpolation=cv2.INTER_AREA)
+    wide = cv2.resize(np.array(Image.open(path).convert("RGB")), (460, 330))
     return [np.ascontiguousarray(wide[2 * i : 2 * i + 300, 6 * i : 6 * i + 400]) for i in range(9)]
 
 
@@ -166,33 +189,27 @@ def stripes() -> list[np.ndarray]:
     return [np.tile(wave.astype(np.uint8)[:, None], (SIZE[0], 1, 3)) for wave in waves]
 
 
-FACELESS = {
-    "noise": lambda: noise(0),
-    "blurred noise": lambda: noise(4),
-    "stripes": stripes,
-    **{
-        name: lambda name=name: texture(name)
-        for name in (
-            "brick.png",
-            "chelsea.png",  # a cat, from the front
-            "coins.png",  # with heads of emperors
-            "clock_motion.png",
-            "coffee.png",
-            "grass.png",
-            "gravel.png",
-            "motorcycle_left.png",
-            "page.png",
-            "retina.jpg",
-            "rocket.jpg",
-        )
-    },
-}
+TEXTURES = (
+    "brick.png",
+    "chelsea.png",  # a cat, from the front
+    "coins.png",  # with heads of emperors
+    "clock_motion.png",
+    "coffee.png",
+    "grass.png",
+    "gravel.png",
+    "motorcycle_left.png",
+    "page.png",
+    "retina.jpg",
+    "rocket.jpg",
+)
+DRAWN = {"noise": lambda: noise(0), "blurred noise": lambda: noise(4), "stripes": stripes}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", FACELESS)
+@pytest.mark.parametrize("name", [*TEXTURES, *DRAWN])
 def test_nothing_is_a_face_in(name: str) -> None:
-    assert len(track(FACELESS[name]()).tracks) == 0
+    images = DRAWN[name]() if name in DRAWN else texture(name)
+    assert len(track(images).tracks) == 0
 
 
 @pytest.mark.slow

@@ -194,5 +194,7 @@ def test_coverage_is_in_the_headers_the_report_and_the_summary(manifest: Path) -
     assert (report["clips"][0]["frames_seen"], report["clips"][0]["frames_followed"]) == (3, 0)
     assert report["clips"][0]["longest_gap_seconds"] == 0.0
     for item in list_sets(manifest.parent / "cache"):
+        if item.spec.name == "identity":
+            continue  # has no row a frame
         header = read_entry_header(FeatureSet.open(item.folder).entry_path("a"))
         assert header.facts["coverage"]["rungs"] == {"detect": 3}

@@ -74,7 +74,8 @@ def test_a_second_detector_finds_what_the_first_does_not_and_is_in_the_key(
     shutil.copy(yunet, copy)
     result = extract(manifest, "--weights", f"yunet={copy}")
     assert result.exit_code == 0, result.output
-    (second,) = (s for s in list_sets(cache) if s.spec.key != plain.spec.key)
+    sets = [item for item in list_sets(cache) if item.spec.name == "faces"]
+    (second,) = (item for item in sets if item.spec.key != plain.spec.key)
     assert second.spec.weights == digest_file(yunet)
     assert second.spec.settings["second"] == "yunet"
     assert second.provenance["weights"] == str(copy)

@@ -158,7 +158,8 @@ def test_faces_that_stage_one_found_are_shown(tmp_path: Path) -> None:
     clips = [Clip(name.split(".")[0], tmp_path / name) for name in ("one.mkv", "sound.wav")]
     clips.append(Clip("broken", tmp_path / "broken.mp4"))
     plan = plan_sets(["faces"], StageOneSettings(), {}, cache=tmp_path / "cache", device="cpu")
-    FeatureSet(plan.cache, plan.sets[0].spec).create({})
+    for planned in plan.sets:
+        FeatureSet(plan.cache, planned.spec).create({})
     for clip in clips:
         extract_clip(clip, plan)
     text = show(clips, tmp_path)

@@ -39,7 +39,7 @@ def test_one_person_in_all_clips_is_one_and_speaks_in_each(tmp_path: Path) -> No
     assert {row.speaker for row in persons.clips.values()} == {"p-c0-0"}
     # Four at 0, three at 0.1 from them: the rest of a far one's is 4 at 0.1 and 2 at 0, squared
     # 0.04/6; of a near one's 3 at 0.1 of 6.
-    assert persons.persons[0].confidence == pytest.approx(1 - 0.04 / 6 / 0.45**2, abs=1e-4)
+    assert persons.persons[0].confidence == pytest.approx(1 - 0.04 / 6 / 0.35**2, abs=1e-4)
 
 
 def test_persons_are_told_apart_and_the_one_in_most_clips_comes_first(tmp_path: Path) -> None:
@@ -87,10 +87,10 @@ def test_the_speaker_is_who_covers_most_where_a_detector_saw_them(tmp_path: Path
 
 
 def test_persons_who_may_be_one_are_listed_and_their_confidence_falls(tmp_path: Path) -> None:
-    clips = write_corpus(tmp_path, {"a": [Seen("A")], "b": [Seen("A", away=0.48)]})
+    clips = write_corpus(tmp_path, {"a": [Seen("A")], "b": [Seen("A", away=0.38)]})
     persons = find(tmp_path, clips).persons
-    assert [(p.one, p.other, p.distance) for p in persons.doubtful] == [("p-a-0", "p-b-0", 0.48)]
-    assert {p.confidence for p in persons.persons} == {0.6}  # 0.03 of the 0.05 to 0.5
+    assert [(p.one, p.other, p.distance) for p in persons.doubtful] == [("p-a-0", "p-b-0", 0.38)]
+    assert {p.confidence for p in persons.persons} == {0.3}  # 0.03 of the 0.1 up to 0.45
 
 
 def test_small_faces_and_tracks_without_a_crop_are_nobody_yet_and_leave_no_speaker(

@@ -48,7 +48,7 @@ def states(cache: Path) -> dict[str, str]:
 def assert_whole(cache: Path, *, clips: int = CLIPS) -> None:
     assert verify_cache(cache).damage == ()
     assert list(find_temporaries(cache)) == []
-    assert [len(item.clip_ids()) for item in list_sets(cache)] == [clips, clips]
+    assert [len(item.clip_ids()) for item in list_sets(cache)] == [clips, clips, clips]
 
 
 # Runs in a mount namespace of its own, where mounting is allowed. One line of JSON per run.

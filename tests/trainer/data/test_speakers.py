@@ -42,9 +42,24 @@ def test_who_is_hardly_seen_in_a_clip_does_not_count_there(tmp_path: Path) -> No
 
 
 def test_persons_who_may_be_one_are_kept_together(tmp_path: Path) -> None:
-    seen = {"a": {"Ann": 1.0}, "b": {"Bob": 1.0}, "c": {"Cid": 1.0}}
-    clips = write(tmp_path, seen, ("Bob", "Cid"))
-    assert speakers(tmp_path, clips) == ["Ann", "Bob", "Bob"]
+    seen = {f"c{n}": {f"P{n}": 1.0} for n in range(10)}
+    clips = write(tmp_path, seen, ("P1", "P2"))
+    expected = ["P0", "P1", "P1", *(f"P{n}" for n in range(3, 10))]
+    assert speakers(tmp_path, clips) == expected
+
+
+def test_resemblances_join_no_more_than_a_fifth_of_the_clips_and_the_rest_is_told(
+    tmp_path: Path,
+) -> None:
+    seen = {f"c{n}": {f"P{n}": 1.0} for n in range(10)}
+    clips = write(tmp_path, seen, ("P0", "P1"), ("P1", "P2"), ("P0", "P2"), ("P3", "P4"))
+    found = find_speakers(tmp_path, clips)
+    assert found is not None
+    assert [clip.speaker for clip in found[0]][:5] == ["P0", "P0", "P2", "P3", "P3"]
+    assert found[1].doubtful == 2
+    assert "2 pairs of persons who may be one are not kept together, as more than 20%" in (
+        found[1].describe()
+    )
 
 
 def test_speakers_of_the_manifest_keep_clips_together_too(tmp_path: Path) -> None:

@@ -22,4 +22,5 @@ def test_a_run_says_in_how_many_frames_of_its_clips_there_was_a_face() -> None:
         "frames_followed": 2,
         "rungs": {"hold": 2, "whole": 4},
         "longest_gap_seconds": 0.4,
+        "upright": 0,
     }
