@@ -7,10 +7,10 @@
 all by default. ``benchmarks/faces/metrics.py`` says what each figure means. The table's columns, in
 percent: labelled faces found, the same of those that the independent reference sees; boxes that
 hold a face (all, seen, followed, chosen); frames with an empty box; frames whose chosen face is the
-clip's own person, or another; purity of the tracks. Then tracks per person, tracks, flickers;
-frames, those with a box, with a seen one, with a face to plain dlib and to YuNet; frames per second
-of processor time, decoding and search together. A variant shows the same clips in another size,
-brightness or rate, beside which there are no counts of dlib and YuNet.
+clip's own person, or another; purity of the tracks. Then tracks per person, tracks, doubled boxes,
+flickers; frames, those with a box, with a seen one, with a face to plain dlib and to YuNet; frames
+per second of processor time, decoding and search together. A variant shows the same clips in
+another size, brightness or rate, beside which there are no counts of dlib and YuNet.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ PERCENT = (
     ("other", "other_person"),
     ("pure", "purity"),
 )
-OTHERS = ("tr/per", "tracks", "flick", "frames", "face", "seen", "dlib", "YuNet", "fr/s")
+OTHERS = ("tr/per", "tracks", "double", "flick", "frames", "face", "seen", "dlib", "YuNet", "fr/s")
 HEADER = f"{'(first ten columns: %)':34s}" + "".join(
     f"{title:>7}" for title in (*(title for title, _ in PERCENT), *OTHERS)
 )
@@ -134,7 +134,7 @@ def show(name: str, values: dict[str, Any]) -> str:
     tracks, counts = values["tracks_per_person"], values["counts"]
     return (
         f"{name:34s}{''.join(shares)}{'-' if tracks is None else f'{tracks:.1f}':>7}"
-        f"{counts['tracks']:7d}{counts['flickers']:7d}{values['frames']:7d}{values['with_face']:7d}"
+        f"{counts['tracks']:7d}{counts['doubled']:7d}{counts['flickers']:7d}{values['frames']:7d}{values['with_face']:7d}"
         f"{values['with_seen']:7d}{values.get('with_face_of_dlib', '-'):>7}"
         f"{values.get('with_face_of_yunet', '-'):>7}{values['frames_per_second']:7.0f}"
     )

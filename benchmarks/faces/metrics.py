@@ -55,6 +55,7 @@ class Counts:
     own_right: int = 0
     own_other: int = 0
     held: int = 0
+    doubled: int = 0
     held_by_most: int = 0
     people: int = 0
     tracks_of_people: int = 0
@@ -120,10 +121,12 @@ def measure(found: ClipTracks, chosen: FaceArrays, labels: ClipLabels) -> Counts
         boxes = [_box(found.tracks.box[row]) for row in rows]
         _ask(counts, frame, boxes, faces)
         empty = 0
+        here: Counter[str] = Counter()
         for row, box in zip(rows, boxes, strict=True):
             source, number = BoxSource(found.tracks.rung[row]), int(found.tracks.number[row])
             person = whose(box, faces)
             if person is not None:
+                here[person] += 1
                 people_of.setdefault(number, Counter())[person] += 1
             nothing = is_empty(box, all_labels)
             empty += nothing
@@ -134,6 +137,8 @@ def measure(found: ClipTracks, chosen: FaceArrays, labels: ClipLabels) -> Counts
                     f"frame {frame}: no face in {sides} ({source.name.lower()}, track {number})"
                 )
         counts.frames_with_empty += empty > 0
+        counts.doubled += here.total() - len(here)
+        counts.faults += [f"frame {frame}: {who} in {n} boxes" for who, n in here.items() if n > 1]
         _judge_choice(counts, frame, chosen, all_labels, own)
     counts.held = sum(each.total() for each in people_of.values())
     counts.held_by_most = sum(max(each.values()) for each in people_of.values())

@@ -145,7 +145,8 @@ def _attempt(
     results: dict[str, SetResult],
 ) -> dict[str, SetResult]:
     """Run one stage; whatever goes wrong becomes a failure of its sets."""
-    for name in {name for planned in todo for name in planned.spec.upstream}:
+    upstream_names = {name for planned in todo for name in planned.spec.upstream}
+    for name in upstream_names - {planned.name for planned in todo}:
         upstream = results.get(name)
         if upstream is not None and upstream.state == "failed":
             why = Blame("; ".join(upstream.why), upstream.fault)

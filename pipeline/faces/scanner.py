@@ -102,7 +102,7 @@ class Scanner:
         due = [pixels for pixels, wait in looks if now.seconds - self.looked_at[pixels] >= wait]
         if not due:
             return []
-        self.looked_at |= {pixels: now.seconds for pixels, _ in looks if pixels <= due[0]}
+        self.looked_at |= dict.fromkeys(due, now.seconds)
         sizes = [pixels for pixels in due if pixels > GLANCE_PIXELS] or due
         sides = {min(pixels, max(now.image.shape[:2])): pixels for pixels in sizes}
         found = [

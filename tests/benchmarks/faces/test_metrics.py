@@ -96,6 +96,13 @@ def test_another_person_chosen_and_a_track_on_two_people() -> None:
     assert counts.faults == ["frame 0: A not found", "frame 0: B chosen instead of A"]
 
 
+def test_a_face_in_two_boxes_is_found_once() -> None:
+    found = clip_of([(0, 0, LEFT, DETECT), (0, 1, (0, 0, 100, 90), DETECT)])
+    counts = measure(found, choose_faces(found, "largest", switch_seconds=0), LABELS)
+    assert (counts.faces_found, counts.doubled, counts.held, counts.held_by_most) == (1, 1, 2, 2)
+    assert "frame 0: A in 2 boxes" in counts.faults
+
+
 def test_a_clip_without_any_box() -> None:
     found = clip_of([])
     counts = measure(found, choose_faces(found, "largest", switch_seconds=0), LABELS)

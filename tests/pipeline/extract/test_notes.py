@@ -57,6 +57,7 @@ def test_notes_stand_in_entries_and_in_every_report_and_are_no_lack(
         sets = clips["wide"]["sets"]
         assert {name: found["notes"] for name, found in sets.items()} == {
             "faces": [SHOWN],
+            "identity": [],
             "resnet18": [SHOWN],
             "spectrogram": [],
         }

@@ -6,12 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.faces.identity import IdentityArrays
+from pipeline.faces.identity import LEAST_SHARPNESS, ONE_PERSON, IdentityArrays
 from pipeline.faces.joining import (
     GAP_SECONDS,
-    LEAST_SHARPNESS,
     MARGIN,
-    ONE_PERSON,
     join_tracks,
     one_person_one_track,
     renumber_identity,
@@ -186,6 +184,8 @@ def test_one_person_on_both_sides_of_a_cut_is_one() -> None:
     assert join(two_shots(), likenesses({0: [0], 1: [near]}), cuts=[6]) == [0, 0]
     assert join(two_shots(), likenesses({0: [0], 1: [far]}), cuts=[6]) == [0, 1]
     assert join(two_shots(), likenesses({0: [0], 1: [near]}), cuts=[6], join="motion") == [0, 1]
+    beside = gather(see(0, range(5), at(50)) + see(1, range(6, 12), at(50)))
+    assert join(beside, likenesses({0: [0], 1: [1]}), join="motion") == [0, 0]  # by motion alone
     assert join(two_shots(), likenesses({0: [0]}), cuts=[6]) == [0, 1]
     assert join(two_shots(), None, cuts=[6]) == [0, 1]
 

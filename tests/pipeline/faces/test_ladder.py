@@ -10,6 +10,7 @@ from pipeline.faces.pyramid import Pyramid
 from pipeline.faces.regions import PLAIN, Look
 from pipeline.faces.settings import FaceSettings
 from pipeline.faces.tracks import BoxSource
+from tests.pipeline.painted import Painted, paint
 from tests.pipeline.scenes import background, place, true_box
 
 SIZE = (240, 320)
@@ -25,6 +26,47 @@ def begin(score: float = 1.0, image: np.ndarray | None = None) -> tuple[Ladder, 
     scene = place(background(*SIZE), CENTRE, FACE) if image is None else image
     face = Detection(true_box(CENTRE, FACE), score)
     return ladder, ladder.begin(face, frame_at(0, scene), 0, ladder.source_of(face))
+
+
+@pytest.mark.parametrize(
+    ("score", "second", "expected"),
+    [
+        (0.49, Painted(), False),  # YuNet sees nothing of it
+        (0.5, Painted(), True),
+        (0.49, None, False),  # its landmarks slide
+        (0.5, None, True),
+    ],
+)
+def test_what_dlib_alone_accepts_with_a_low_score_is_no_face(
+    score: float, second: Painted | None, expected: bool
+) -> None:
+    ladder = Ladder(FaceSettings(), FivePointPredictor(), second)
+    wall, face = background(*SIZE), Detection(true_box(CENTRE, FACE), score)
+    track = ladder.begin(face, frame_at(0, wall), 0, BoxSource.DETECT)
+    for index in range(1, 8):
+        ladder.see(track, face, frame_at(index, wall), BoxSource.DETECT)
+    assert track.is_face is expected
+
+
+@pytest.mark.parametrize(("score", "source"), [(0.8, BoxSource.SECOND), (0.79, BoxSource.REGION)])
+def test_the_second_detector_looks_around_a_face_that_the_first_lost(
+    score: float, source: BoxSource
+) -> None:
+    ladder = Ladder(FaceSettings(), FivePointPredictor(), Painted())
+    box = true_box(CENTRE, FACE)
+    one, other = (frame_at(n, paint(background(*SIZE), box, score)) for n in range(2))
+    track = ladder.begin(Detection(box, 1.0), one, 0, BoxSource.DETECT)
+    assert ladder.advance(track, one, other)
+    assert track.last.rung == source
+    assert track.last.box == pytest.approx(box, abs=2)
+
+
+def test_what_the_second_detector_finds_in_another_size_is_another_face() -> None:
+    ladder = Ladder(FaceSettings(hold_frames=0), FivePointPredictor(), Painted())
+    one = frame_at(0, background(*SIZE))
+    other = frame_at(1, paint(background(*SIZE), true_box(CENTRE, FACE / 1.5)))
+    track = ladder.begin(Detection(true_box(CENTRE, FACE), 1.0), one, 0, BoxSource.DETECT)
+    assert not ladder.advance(track, one, other)
 
 
 def test_one_acceptance_is_no_face_and_two_are() -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from pipeline.faces.detect import Detection
 from pipeline.faces.frame import Frame
 from pipeline.faces.pyramid import Pyramid
 from pipeline.faces.scanner import Scanner
@@ -32,3 +34,40 @@ def test_after_four_seconds_without_a_face_frames_are_searched_half_as_often() -
     assert times == [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0]
     scanned(scanner, np.array([8.0]), lost=False)  # a face: from now on as before
     assert scanned(scanner, np.arange(8.25, 10, 0.25), lost=True) == [8.5, 9.0, 9.5]
+
+
+class Counting:
+    """A detector that sees nothing and notes the width of what it is shown."""
+
+    def __init__(self) -> None:
+        self.widths: list[int] = []
+
+    def detect(self, image: np.ndarray, threshold: float) -> list[Detection]:  # noqa: ARG002  # a detector has it
+        self.widths.append(image.shape[1])
+        return []
+
+
+@pytest.mark.parametrize(
+    ("lost", "expected"),
+    [
+        # Small faces every 2 s, the usual size every 3rd look, a glance every 0.5 s.
+        (False, [1280, 640, 0, 320, 0, 320, 0, 640, 0, 1280]),
+        # Every frame; and every 0.5 s with room around it.
+        (True, [1280, 640, 320, 640, 640, 320, 640, 640, 320, 640, 640, 320, 640, 1280, 640, 320]),
+    ],
+)
+def test_the_second_detector_looks_at_whole_frames_in_three_sizes(
+    lost: bool, expected: list[int]
+) -> None:
+    second = Counting()
+    scanner = Scanner(
+        FaceSettings(second_seconds=0.5, search_seconds=2.0), every_frame=False, second=second
+    )
+    image = np.zeros((720, 1280, 3), np.uint8)
+    for index in range(9):
+        before = len(second.widths)
+        now = Frame(index, index / 4, image, 1.0, Pyramid((720, 1280), 0))
+        scanner.ask_second(now, lost=lost, threshold=0.5)
+        if len(second.widths) == before:
+            second.widths.append(0)
+    assert second.widths == expected

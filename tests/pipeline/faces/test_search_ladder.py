@@ -144,6 +144,32 @@ def test_a_face_goes_on_where_only_the_light_changes() -> None:
     assert set(faces.track) == {0}
 
 
+class Likenesses:
+    """Recogniser to which each crop is so far from the one before it."""
+
+    def __init__(self, step: float) -> None:
+        self.step, self.count = step, 0
+
+    def embed(self, chips: np.ndarray) -> np.ndarray:
+        embeddings = np.zeros((len(chips), 128), np.float32)
+        embeddings[:, 0] = self.step * np.arange(self.count, self.count + len(chips))
+        self.count += len(chips)
+        return embeddings
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("step", "people"), [(0.37, 1), (0.39, 2)])
+def test_behind_a_cut_another_face_in_the_same_place_is_another(step: float, people: int) -> None:
+    """Two shots that frame two people alike, who were one track."""
+    images = scene(30, lambda _: (150, 110), face=80)
+    images[14:] = [image // 3 for image in images[14:]]
+    found = track_faces(clip(images), FaceSettings(), recogniser=Likenesses(step))
+    assert len(found.tracks) == 30
+    assert len(set(found.tracks.number)) == people
+    by_motion = track_faces(clip(images), FaceSettings(join="motion"), recogniser=Likenesses(step))
+    assert set(by_motion.tracks.number) == {0}
+
+
 @pytest.mark.slow
 def test_a_second_face_may_come_and_go_without_disturbing_the_first() -> None:
     images = [
