@@ -11,10 +11,8 @@ from pipeline.faces.settings import FaceSettings
 from pipeline.faces.windows import look_everywhere, look_with_room
 
 COARSE_PIXELS = 900_000  # of the pyramid level that a coarse scan of a frame starts from
-# Pixels of a frame's longer side as the second detector sees it: while no face is known, while one
-# is, and now and then for the smallest faces.
-SECOND_PIXELS, GLANCE_PIXELS, SEARCH_PIXELS = 640, 320, 1280
-FULL_EVERY = 3  # looks, while a face is known, is one at the larger size
+# Pixels of a frame's longer side as the second detector sees it: as a rule, and for small faces.
+SECOND_PIXELS, SEARCH_PIXELS = 640, 1280
 # Without a face for so long, whole frames are searched half as often: a face that turns up is
 # followed back through the last 2 s anyway.
 LONG_LOST_SECONDS = 4.0
@@ -48,8 +46,8 @@ class Scanner:
 
     def reset(self) -> None:
         """Search the next frame, whenever the last one was searched."""
-        self.scanned_at = self.searched_at = -math.inf
-        self.looked_at = dict.fromkeys((SEARCH_PIXELS, SECOND_PIXELS, GLANCE_PIXELS), -math.inf)
+        self.scanned_at = self.searched_at = self.gave_room_at = -math.inf
+        self.looked_at = dict.fromkeys((SEARCH_PIXELS, SECOND_PIXELS), -math.inf)
         self.lost_at = math.inf
 
     def scan(self, now: Frame, *, lost: bool) -> list[Find] | None:
@@ -91,25 +89,18 @@ class Scanner:
             lost: no face is in sight: look at every frame.
             threshold: lowest score that counts.
         """
-        settings, often = self.settings, self.settings.second_seconds
+        settings, side = self.settings, max(now.image.shape[:2])
         if self.second is None:
             return []
-        looks = (
-            (SEARCH_PIXELS, settings.search_seconds),
-            (SECOND_PIXELS, 0.0 if lost else FULL_EVERY * often),
-            (GLANCE_PIXELS, often),
-        )
-        due = [pixels for pixels, wait in looks if now.seconds - self.looked_at[pixels] >= wait]
-        if not due:
-            return []
-        self.looked_at |= dict.fromkeys(due, now.seconds)
-        sizes = [pixels for pixels in due if pixels > GLANCE_PIXELS] or due
-        sides = {min(pixels, max(now.image.shape[:2])): pixels for pixels in sizes}
-        found = [
-            face
-            for pixels in sides.values()
-            for face in look_everywhere(self.second, now.image, pixels, threshold)
-        ]
-        if not found and lost and GLANCE_PIXELS in due:
+        waits = {SECOND_PIXELS: 0.0 if lost else settings.second_seconds}
+        if side > SECOND_PIXELS:
+            waits[SEARCH_PIXELS] = settings.search_seconds
+        found: list[Detection] = []
+        for pixels, wait in waits.items():
+            if now.seconds - self.looked_at[pixels] >= wait:
+                self.looked_at[pixels] = now.seconds
+                found += look_everywhere(self.second, now.image, pixels, threshold)
+        if lost and not found and now.seconds - self.gave_room_at >= settings.second_seconds:
+            self.gave_room_at = now.seconds
             found = look_with_room(self.second, now.image, threshold)
         return sorted(found, key=lambda face: -face.score)

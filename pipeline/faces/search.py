@@ -27,7 +27,15 @@ from pipeline.faces.regions import PLAIN, Look, look_near
 from pipeline.faces.scanner import Scanner
 from pipeline.faces.second import own_second
 from pipeline.faces.settings import FaceSettings
-from pipeline.faces.tracks import BoxSource, ClipTracks, TrackArrays, gather_tracks, link, overlap
+from pipeline.faces.tracks import (
+    BoxSource,
+    ClipTracks,
+    Sighting,
+    TrackArrays,
+    gather_tracks,
+    link,
+    overlap,
+)
 from pipeline.media.frames import Frames
 
 KEPT_BYTES = 64_000_000  # of frames to look back at
@@ -209,6 +217,8 @@ class FaceSearch:
                 if not self.ladder.advance(past, later, frame):
                     break
                 later = frame
+                if self._is_anothers(track, past.last):
+                    break
             track.num_accepted, track.borne_out = past.num_accepted, past.borne_out
         for other in reversed(self.ended):
             if self._continues(track, other):
@@ -271,8 +281,18 @@ class FaceSearch:
             and max(size, old_size) < RESUME_GROWTH * min(size, old_size)
         )
 
+    def _is_anothers(self, track: Track, row: Sighting) -> bool:
+        """Say whether a row of a track is on another's face; drop it if that one is still there."""
+        for other in self.active + self.ended:
+            there = other.rows.get(row.frame) if other.shot == track.shot else None
+            if other is not track and there and overlap(row.box, there.box) > SAME_FACE:
+                if other in self.active:
+                    del track.rows[row.frame]
+                return True
+        return False
+
     def _merge(self, index: int) -> None:
-        """Join active tracks that follow the same face; keep the surer one."""
+        """Join active tracks that follow the same face; one that jumped onto another's ends."""
         order = sorted(self.active, key=lambda track: -track.num_accepted)
         for i, track in enumerate(order):
             for other in order[i + 1 :]:
@@ -283,7 +303,12 @@ class FaceSearch:
                     and index in other.rows
                     and overlap(track.last.box, other.last.box) > SAME_FACE
                 ):
-                    self.active.remove(other)
+                    jumper = self._jumper(track, other, index)
+                    self.active.remove(jumper or other)
+                    if jumper is not None:
+                        del jumper.rows[index]
+                        self.ended.append(jumper)
+                        continue
                     for frame, row in list(other.rows.items()):
                         if (
                             frame in track.rows
@@ -291,6 +316,18 @@ class FaceSearch:
                         ):
                             del other.rows[frame]
                     track.absorb(other)
+
+    def _jumper(self, track: Track, other: Track, index: int) -> Track | None:
+        """Return which of two tracks left its own face for the other's; None where it is one."""
+        if index - 1 not in track.rows or index - 1 not in other.rows:
+            return None
+        before = [one.rows[index - 1].box for one in (track, other)]
+        if overlap(*before) > self.settings.link_overlap:
+            return None
+        stayed = [
+            overlap(one.last.box, box) for one, box in zip((track, other), before, strict=True)
+        ]
+        return track if stayed[0] < stayed[1] else other
 
 
 def track_faces(

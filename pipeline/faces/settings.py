@@ -71,7 +71,7 @@ class FaceSettings:
     scan_seconds: float = 4.0
     lost_seconds: float = 0.8
     search_seconds: float = 2.0
-    second_seconds: float = 0.4
+    second_seconds: float = 0.8
     second_threshold: float = 0.8
     evidence_seconds: float = 1.0
     evidence_share: float = 0.25

@@ -50,24 +50,29 @@ class Counting:
 @pytest.mark.parametrize(
     ("lost", "expected"),
     [
-        # Small faces every 2 s, the usual size every 3rd look, a glance every 0.5 s.
-        (False, [1280, 640, 0, 320, 0, 320, 0, 640, 0, 1280]),
-        # Every frame; and every 0.5 s with room around it.
-        (True, [1280, 640, 320, 640, 640, 320, 640, 640, 320, 640, 640, 320, 640, 1280, 640, 320]),
+        # The usual size every 0.5 s, and small faces every second.
+        (False, [640, 1280, 0, 640, 0, 640, 1280, 0, 640]),
+        # The usual size in every frame; every 0.5 s with room around it.
+        (True, [640, 1280, 320, 640, 640, 320, 640, 640, 1280, 320, 640, 640, 320]),
     ],
 )
-def test_the_second_detector_looks_at_whole_frames_in_three_sizes(
+def test_the_second_detector_looks_at_whole_frames_in_two_sizes(
     lost: bool, expected: list[int]
 ) -> None:
     second = Counting()
     scanner = Scanner(
-        FaceSettings(second_seconds=0.5, search_seconds=2.0), every_frame=False, second=second
+        FaceSettings(second_seconds=0.5, search_seconds=1.0), every_frame=False, second=second
     )
     image = np.zeros((720, 1280, 3), np.uint8)
-    for index in range(9):
+    for index in range(7):
         before = len(second.widths)
         now = Frame(index, index / 4, image, 1.0, Pyramid((720, 1280), 0))
         scanner.ask_second(now, lost=lost, threshold=0.5)
         if len(second.widths) == before:
             second.widths.append(0)
     assert second.widths == expected
+    second.widths.clear()
+    scanner.reset()
+    small = Frame(0, 0.0, image[:360, :640], 1.0, Pyramid((360, 640), 0))
+    scanner.ask_second(small, lost=False, threshold=0.5)
+    assert second.widths == [640]  # there is nothing more to see at a larger size
