@@ -75,8 +75,7 @@ def test_a_face_that_only_the_second_detector_sees_counts_as_it_does_in_extract(
 ) -> None:
     clip = video(tmp_path, [LYING] * 5)
     assert examine(clip).frames_with_face == 5
-    for faces in ({"ladder": "papers"}, {"second": "none"}):
-        found = examine(clip, **faces)
+    for found in (examine(clip, ladder="papers"), examine(clip, second="none")):
         assert (found.sampled_frames, found.frames_with_face) == (5, 0)
         assert "no face" in findings(found)
     strict = examine(clip, second_threshold=0.99)
