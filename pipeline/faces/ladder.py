@@ -11,7 +11,7 @@ from pipeline.faces.evidence import LEAST_ACCEPTED, is_plausible
 from pipeline.faces.follow import LIKENESS, Likeness, follow
 from pipeline.faces.frame import Frame
 from pipeline.faces.gallery import Gallery, Kept, TrackCrops
-from pipeline.faces.landmarks import place_landmarks, unsteadiness
+from pipeline.faces.landmarks import place_landmarks
 from pipeline.faces.regions import PLAIN, Look, is_dark, look_near
 from pipeline.faces.settings import FaceSettings
 from pipeline.faces.tracks import SEEN, Box, BoxSource, Sighting, TrackRows, overlap
@@ -19,7 +19,6 @@ from pipeline.faces.windows import look_around
 
 SECOND_LEAST = 0.5  # score from which the second detector's word bears another's out
 SURE = 0.5  # score from which a detector's word needs no bearing out; YuNet's are all above
-STEADY = 0.0115  # of landmarks; measured on 24 real clips: faces stay below 0.008 at times
 BEAR_OUT_EVERY = 5  # acceptances
 SAME_FIND = 0.5  # overlap from which both detectors mean one face; dlib's box is then taken
 LOOKS = (Look(contrast=True), Look(tilt=25), Look(tilt=-25))
@@ -240,17 +239,14 @@ class Ladder:
     def _is_borne_out(self, track: Track, face: Detection, now: Frame) -> bool:
         """Say whether a face that a detector accepts is no pattern on a wall.
 
-        A sure one isn't asked about. Of another the second detector must see something; without
-        one, its landmarks must be steady.
+        A sure find is none. Of another the second detector must see something.
         """
-        if face.score >= SURE or self.settings.ladder == "papers":
+        if face.score >= SURE or self.second is None:
             return True
         if track.num_accepted % BEAR_OUT_EVERY:
             return False
         place = _scaled(face.box, now.scale)
-        if self.second is not None:
-            return look_around(self.second, now.image, place, SECOND_LEAST) is not None
-        return unsteadiness(self.predictor, now.image, place, track.look.tilt) <= STEADY
+        return look_around(self.second, now.image, place, SECOND_LEAST) is not None
 
     def _is_trusted(
         self, track: Track, face: Detection, second: Detection | None, now: Frame
