@@ -76,8 +76,8 @@ def make_aligner(size: int) -> Aligner:
         upright crops.
     """
     # dlib and OpenCV, for those who ask for alignment alone.
+    from pipeline.choice.choice import find_faces
     from pipeline.faces.crops import crop_faces
-    from pipeline.faces.search import find_faces
     from pipeline.faces.second import own_second
     from pipeline.faces.settings import CropSettings, FaceSettings
     from pipeline.faces.tracks import BoxSource

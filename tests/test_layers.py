@@ -34,7 +34,7 @@ CACHE_TOOLS = {
     )
 }
 NETWORKS = {"extractors", "extractors/weights", "extractors/running"}
-STAGE_ONE = {"pipeline/faces", "pipeline/media", "pipeline/workers"}
+STAGE_ONE = {"pipeline/choice", "pipeline/faces", "pipeline/media", "pipeline/workers"}
 MAY_IMPORT: dict[str, set[str]] = {
     "cache/cells": set(),
     "cache/digest": {"cache/commit"},
@@ -61,6 +61,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline/media": {"cache"},
     "pipeline/workers": {"cache", *NETWORKS},
     "pipeline/faces": {"cache", *NETWORKS, "pipeline/media"},
+    "pipeline/choice": {"cache", "pipeline/faces", "pipeline/media"},
     "pipeline/extract": {"cache", *NETWORKS, *STAGE_ONE},
     "pipeline/index": {"cache"},
     "pipeline/doctor": {"cache", *STAGE_ONE, "pipeline/index"},
@@ -68,7 +69,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline/inspect": {"cache", "pipeline/extract", *STAGE_ONE},
     "pipeline/persons": {"cache", "pipeline/extract", "pipeline/inspect", *STAGE_ONE},
     "pipeline/predict": {"cache", *NETWORKS, "pipeline/extract", *STAGE_ONE},
-    "pipeline/align_stills": {"pipeline/faces", "pipeline/media"},
+    "pipeline/align_stills": {"pipeline/choice", "pipeline/faces", "pipeline/media"},
     "pipeline/commands": {"cache", *NETWORKS, "pipeline"},
     "trainer/settings": {"cache"},
     "trainer/wording": set(),

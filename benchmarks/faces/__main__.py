@@ -31,7 +31,7 @@ from benchmarks.faces.variants import AS_IS, VARIANTS, Variant
 from benchmarks.machine import describe_machine, write_result
 from cache.digest import digest_file
 from cache.settings import parse_overrides, settings_from
-from pipeline.faces.choice import choose_faces
+from pipeline.choice.choice import choose_faces
 from pipeline.faces.identity import Recogniser
 from pipeline.faces.recogniser import find_recogniser, load_recogniser
 from pipeline.faces.search import track_faces

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 
 from benchmarks.faces.labels import FACE, ClipLabels, Label
-from pipeline.faces.choice import FaceArrays
+from pipeline.choice.choice import FaceArrays
 from pipeline.faces.tracks import Box, BoxSource, ClipTracks, is_seen, link, overlap
 
 SAME = 0.3  # dlib and YuNet frame a turned face up to half a width apart

@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.machine import describe_machine
 from cache.manifest.manifest import read_manifest
-from pipeline.faces.choice import choose_faces
+from pipeline.choice.choice import choose_faces
 from pipeline.faces.crops import MEAN_SHAPE, crop_faces, fit_similarity
 from pipeline.faces.detect import FivePointPredictor, HogDetector
 from pipeline.faces.search import track_faces

@@ -28,12 +28,12 @@ from cache.manifest.clip import Clip
 from cache.manifest.manifest import read_manifest
 from cache.sets.feature_set import FeatureSet
 from pipeline import demo_corpus
+from pipeline.choice.choice import choose_faces
 from pipeline.extract import picture as face_stages
 from pipeline.extract.clip import extract_clip
 from pipeline.extract.plan import Plan, plan_sets
 from pipeline.extract.settings import StageOneSettings
 from pipeline.extract.weights import parse_weights
-from pipeline.faces.choice import choose_faces
 from pipeline.faces.crops import crop_faces
 from pipeline.faces.search import track_faces
 from pipeline.media.frames import VideoReader

@@ -18,6 +18,7 @@ from extractors.networks import NETWORKS
 from extractors.running.device import check_device, check_precision, choose_device
 from extractors.running.settings import resolve_settings
 from extractors.view_settings import VIEW_SETS
+from pipeline.choice.overrides import read_overrides
 from pipeline.commands import options
 from pipeline.extract.choices import (
     DEFAULT_SETS,
@@ -30,7 +31,6 @@ from pipeline.extract.choices import (
 )
 from pipeline.extract.settings import load_settings
 from pipeline.extract.weights import PlanError, check_choices, parse_weights, with_defaults
-from pipeline.faces.overrides import read_overrides
 from pipeline.workers.cores import num_cores
 from pipeline.workers.error import MachineError
 from pipeline.workers.pool import EarlyWorkers, WorkersFailedError

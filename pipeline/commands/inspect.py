@@ -15,9 +15,9 @@ from cache.progress import Progress
 from cache.sets.feature_set import find_set
 from cache.sets.scan import check_cache
 from cache.wording import number_of
+from pipeline.choice.overrides import read_overrides
 from pipeline.commands import options
 from pipeline.commands.group import Group
-from pipeline.faces.overrides import read_overrides
 from pipeline.faces.settings import POLICIES
 from pipeline.inspect.request import FACES, NO_FACE, STATES, SheetSettings, pick_clips
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from extractors.running.faults import describe_fault
+from pipeline.choice.choice import MisfitError
+from pipeline.choice.clip_persons import StalePersonsError
 from pipeline.extract.versions import explain_import, find_outdated
-from pipeline.faces.choice import MisfitError
-from pipeline.faces.persons import StalePersonsError
 from pipeline.media.container import MediaError, UnreadableError
 from pipeline.media.machine import MACHINE_FAULTS
 from pipeline.workers.error import MEMORY, MachineError, kind_of_fault, place_of

@@ -13,12 +13,12 @@ from cache.entries.source import Source
 from cache.entries.source_check import SourceCheck
 from cache.entries.trust import NO_ENTRY
 from cache.manifest.manifest import Clip
+from pipeline.choice.clip_persons import PERSONS
+from pipeline.choice.overrides import OVERRIDES
 from pipeline.extract.blame import Blame
 from pipeline.extract.job import NOTED, ClipResult, SetResult
 from pipeline.extract.plan import TOGETHER, Plan, PlannedSet
 from pipeline.extract.versions import versions_for
-from pipeline.faces.overrides import OVERRIDES
-from pipeline.faces.persons import PERSONS
 
 # Facts of what decided an entry's faces beside its policy, and what it means that one differs.
 CHOICES = {

@@ -18,15 +18,15 @@ from cache.entries.coverage import FACT, Coverage
 from cache.entries.entry import Entry
 from cache.entries.writer import EntryWriter
 from cache.settings import settings_from
+from pipeline.choice.choice import FaceArrays, choose_faces, place_given
+from pipeline.choice.clip_persons import ClipPersons, check_fresh, persons_of
+from pipeline.choice.overrides import Override
 from pipeline.extract.job import NOTED, Job, SetResult
 from pipeline.extract.networks import use_detector, use_network, use_recogniser, use_second
 from pipeline.extract.plan import TOGETHER, PlannedSet
-from pipeline.faces.choice import FaceArrays, choose_faces, place_given
 from pipeline.faces.crops import crop_faces
 from pipeline.faces.detect import FivePointPredictor
 from pipeline.faces.landmarks import are_upright, count_upright
-from pipeline.faces.overrides import Override
-from pipeline.faces.persons import ClipPersons, check_fresh, persons_of
 from pipeline.faces.search import track_faces
 from pipeline.faces.settings import CropSettings
 from pipeline.faces.tracks import BoxSource, measure_coverage, read_tracks

@@ -27,6 +27,8 @@ from extractors.running.device import choose_device
 from extractors.running.face_network import examine_face_network
 from extractors.running.frozen_alexnet import load_frozen_alexnet
 from extractors.weights.files import WeightsError
+from pipeline.choice.clip_persons import PERSONS, load_persons, persons_of
+from pipeline.choice.overrides import OVERRIDES, Override, digest_overrides
 from pipeline.extract.choices import AUDIO_SETS, SETS, TrustChoice, check_sets
 from pipeline.extract.settings import StageOneSettings, make_provenance
 from pipeline.extract.weights import (
@@ -38,8 +40,6 @@ from pipeline.extract.weights import (
     describe_training,
     with_defaults,
 )
-from pipeline.faces.overrides import OVERRIDES, Override, digest_overrides
-from pipeline.faces.persons import PERSONS, load_persons, persons_of
 from pipeline.faces.recogniser import find_recogniser
 from pipeline.faces.second import find_model, load_second
 from pipeline.faces.settings import DETECTORS, resolve_framing

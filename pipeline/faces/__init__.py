@@ -1,1 +1,1 @@
-"""Faces: found, followed and chosen through a whole clip, then cut out."""
+"""Faces: found and followed through a whole clip, told apart, and cut out."""

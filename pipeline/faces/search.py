@@ -13,7 +13,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipeline.faces.choice import FaceArrays, choose_faces
 from pipeline.faces.detect import Detection, Detector, FivePointPredictor, LandmarkPredictor
 from pipeline.faces.evidence import LEAST_ACCEPTED, drop_unsupported
 from pipeline.faces.frame import CutFinder, Frame, shrink
@@ -367,21 +366,3 @@ def track_faces(
     found = ClipTracks(all_times, size, tracks, identity)
     found = one_person_one_track(found, search.cuts, settings)
     return replace(found, tracks=settle_crops(found.tracks, found.times))
-
-
-def find_faces(
-    frames: Iterable[Frames],
-    settings: FaceSettings | None = None,
-    *,
-    detector: Detector | None = None,
-    second: Detector | None = None,
-    predictor: LandmarkPredictor | None = None,
-) -> FaceArrays:
-    """Find the face of every frame: ``track_faces``, then ``choose_faces`` by the policy.
-
-    Returns:
-        One row per frame; no rows where there are no frames.
-    """
-    settings = settings or FaceSettings()
-    found = track_faces(frames, settings, detector=detector, second=second, predictor=predictor)
-    return choose_faces(found, settings.policy, switch_seconds=settings.switch_seconds)

@@ -30,7 +30,7 @@ class FaceSettings:
             same measure. ``person=NAME`` is that person alone, as ``avfuse persons`` found or was
             told; ``other`` is everyone but the clip's speaker.
         switch_seconds: for less than this the chosen face doesn't change to another and back; at
-            most 1, and 0 on the papers' ladder. See ``pipeline.faces.choice.choose``.
+            most 1, and 0 on the papers' ladder. See ``pipeline.choice.choice.choose``.
         upsample: how often dlib doubles a frame before it looks; 1 finds faces from 40 pixels.
         threshold: score from which dlib's detection counts; 0 is dlib's own.
         region_threshold: the same, near a face that is known.

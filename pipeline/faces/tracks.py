@@ -198,7 +198,7 @@ def link(boxes: Sequence[Box], last: Sequence[Box], least: float) -> dict[int, i
 def read_tracks(entry: Entry) -> ClipTracks:
     """Return all faces of a clip as its entry in the ``faces`` set holds them.
 
-    ``pipeline.faces.choice.choose_faces`` picks one of them per frame, by any policy.
+    ``pipeline.choice.choice.choose_faces`` picks one of them per frame, by any policy.
 
     Args:
         entry: what ``FeatureSet.read(clip)`` returned, with all its arrays.

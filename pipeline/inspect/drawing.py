@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from pipeline.faces.choice import FaceArrays
+from pipeline.choice.choice import FaceArrays
 from pipeline.faces.tracks import SEEN, BoxSource, is_seen
 from pipeline.inspect.text import BLACK, GREY, LINE_HEIGHT, TEXT_SIZE, WHITE, Colour, write
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from cache.manifest.clip import Clip
 from cache.span import Span
-from pipeline.faces.choice import FaceArrays
+from pipeline.choice.choice import FaceArrays
 from pipeline.faces.tracks import BoxSource, TrackArrays
 from pipeline.media.frames import TIME_TOLERANCE, DecodeSettings, Frames, MediaError, VideoReader
 

@@ -12,11 +12,11 @@ import numpy as np
 from cache.entries.coverage import Coverage
 from cache.entries.entry import Entry, EntryError
 from cache.wording import number_of
-from pipeline.faces.choice import FaceArrays, MisfitError, choose_faces, place_given
+from pipeline.choice.choice import FaceArrays, MisfitError, choose_faces, place_given
+from pipeline.choice.clip_persons import ClipPersons, StalePersonsError, check_fresh, persons_of
+from pipeline.choice.overrides import Override
 from pipeline.faces.crops import crop_faces
 from pipeline.faces.detect import FivePointPredictor
-from pipeline.faces.overrides import Override
-from pipeline.faces.persons import ClipPersons, StalePersonsError, check_fresh, persons_of
 from pipeline.faces.tracks import BoxSource, ClipTracks, measure_coverage, read_tracks
 from pipeline.inspect.drawing import Cell, Mark, draw_frame, draw_row
 from pipeline.inspect.frames import Sample, choose_samples, decode_wanted, limits_of

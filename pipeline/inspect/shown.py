@@ -15,9 +15,9 @@ from cache.sets.feature_set import FeatureSet, find_set, list_sets
 from cache.sets.scan import check_cache
 from cache.sets.spec import SetError
 from cache.settings import SettingsError, settings_from
+from pipeline.choice.clip_persons import load_persons
+from pipeline.choice.overrides import Override
 from pipeline.extract.plan import ALGORITHM_VERSIONS
-from pipeline.faces.overrides import Override
-from pipeline.faces.persons import load_persons
 from pipeline.faces.settings import CropSettings, FaceSettings, check_policy
 from pipeline.inspect.request import FACES, NO_FACE
 

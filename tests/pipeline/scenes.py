@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import skimage
 
-from pipeline.faces.choice import FaceArrays
+from pipeline.choice.choice import FaceArrays
 from pipeline.faces.tracks import BoxSource
 from pipeline.media.frames import Frames
 

@@ -38,7 +38,7 @@ MODULES = (
     "pipeline.extract.run",
     "pipeline.extract.settings",
     "pipeline.extract.summary",
-    "pipeline.faces.overrides",
+    "pipeline.choice.overrides",
     "trainer.commands.sweep",
     "trainer.commands.train",
     "trainer.runs.display",

@@ -12,7 +12,7 @@ from benchmarks.faces.metrics import (
     own_person,
     whose,
 )
-from pipeline.faces.choice import choose_faces
+from pipeline.choice.choice import choose_faces
 from pipeline.faces.tracks import Box, BoxSource, ClipTracks, TrackArrays
 
 SIZE = (300, 400)

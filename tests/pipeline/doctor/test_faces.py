@@ -12,11 +12,11 @@ from click.testing import CliRunner
 
 from cache.manifest.clip import Clip
 from cache.settings import settings_from
+from pipeline.choice.choice import find_faces
 from pipeline.cli import main
 from pipeline.doctor.doctor import diagnose
 from pipeline.doctor.examine import SEEK_FROM_SECONDS, Examination, examine_clip
 from pipeline.doctor.settings import DoctorSettings
-from pipeline.faces.search import find_faces
 from pipeline.faces.tracks import BoxSource
 from pipeline.media.frames import VideoReader
 from tests.pipeline.scenes import background, place

@@ -21,13 +21,13 @@ from cache.manifest.clip import Clip
 from cache.manifest.manifest import read_manifest, write_manifest
 from cache.sets.feature_set import find_set
 from cache.upkeep.status import read_status
+from pipeline.choice.choice import MisfitError
 from pipeline.extract import versions
 from pipeline.extract.blame import AGAIN, Blame, blame
 from pipeline.extract.job import ClipResult, SetResult
 from pipeline.extract.plan import plan_sets
 from pipeline.extract.run import MAX_FAULTS, FaultsInARow, _died
 from pipeline.extract.settings import StageOneSettings
-from pipeline.faces.choice import MisfitError
 from pipeline.media.container import MediaError, UnreadableError
 from pipeline.media.machine import ReadAgainError
 from pipeline.media.packets import Faults

@@ -17,9 +17,9 @@ from cache.sets.feature_set import FeatureSet, find_set
 from cache.settings import settings_from
 from extractors.running.face_network import load_face_network
 from extractors.running.settings import NetworkSettings
+from pipeline.choice.choice import choose_faces
 from pipeline.cli import main
 from pipeline.extract.summary import format_shares
-from pipeline.faces.choice import choose_faces
 from pipeline.faces.crops import crop_faces
 from pipeline.faces.settings import CropSettings
 from pipeline.faces.tracks import BoxSource, read_tracks

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from cache.span import Span
+from pipeline.choice.choice import find_faces
 from pipeline.faces.detect import Detection, FivePointPredictor
-from pipeline.faces.search import KEPT_BYTES, FaceSearch, find_faces, track_faces
+from pipeline.faces.search import KEPT_BYTES, FaceSearch, track_faces
 from pipeline.faces.settings import FaceSettings
 from pipeline.faces.tracks import BoxSource, is_seen, overlap
 from pipeline.media.frames import VideoReader

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from cache.span import Span
-from pipeline.faces.choice import choose_faces
+from pipeline.choice.choice import choose_faces, find_faces
+from pipeline.choice.overrides import Override
 from pipeline.faces.crops import crop_faces
-from pipeline.faces.overrides import Override
-from pipeline.faces.search import find_faces, track_faces
+from pipeline.faces.search import track_faces
 from pipeline.faces.settings import CropSettings, FaceSettings
 from pipeline.faces.tracks import BoxSource
 from pipeline.media.frames import VideoReader

@@ -7,12 +7,12 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from pipeline.faces.choice import choose_faces
+from pipeline.choice.choice import choose_faces, find_faces
 from pipeline.faces.detect import HogDetector
 from pipeline.faces.frame import Frame
 from pipeline.faces.landmarks import are_upright
 from pipeline.faces.scanner import Find, Scanner
-from pipeline.faces.search import find_faces, track_faces
+from pipeline.faces.search import track_faces
 from pipeline.faces.settings import FaceSettings
 from pipeline.faces.tracks import BoxSource, overlap
 from tests.pipeline.scenes import SIZE, background, clip, moving, place, scene, sources, true_box

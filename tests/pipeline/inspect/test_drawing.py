@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from pipeline.faces.choice import choose_faces
+from pipeline.choice.choice import choose_faces
 from pipeline.faces.tracks import BoxSource
 from pipeline.inspect.drawing import (
     BLANK,

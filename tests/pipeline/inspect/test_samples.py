@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from pipeline.faces.choice import choose_faces
+from pipeline.choice.choice import choose_faces
 from pipeline.faces.tracks import Box, BoxSource, Sighting
 from pipeline.inspect.frames import Sample, choose_samples
 from tests.pipeline.known_faces import known_tracks, see

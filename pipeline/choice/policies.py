@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pipeline.faces.persons import ClipPersons
+from pipeline.choice.clip_persons import ClipPersons
 from pipeline.faces.settings import OTHER, PERSON, check_policy
 from pipeline.faces.tracks import TrackArrays, is_seen
 

@@ -7,19 +7,21 @@ made: by a policy for all clips, and by hand for some.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.faces.detect import LandmarkPredictor
+from pipeline.choice.clip_persons import ClipPersons
+from pipeline.choice.overrides import Override
+from pipeline.choice.policies import rank
+from pipeline.faces.detect import Detector, LandmarkPredictor
 from pipeline.faces.landmarks import place_landmarks
-from pipeline.faces.overrides import Override
-from pipeline.faces.persons import ClipPersons
-from pipeline.faces.policies import rank
 from pipeline.faces.regions import PLAIN, Look, is_dark
+from pipeline.faces.search import track_faces
 from pipeline.faces.settings import FaceSettings
 from pipeline.faces.tracks import Box, BoxSource, ClipTracks, TrackArrays
+from pipeline.media.frames import Frames
 
 
 class MisfitError(ValueError):
@@ -44,6 +46,24 @@ class FaceArrays:
     score: np.ndarray
     rung: np.ndarray
     track: np.ndarray
+
+
+def find_faces(
+    frames: Iterable[Frames],
+    settings: FaceSettings | None = None,
+    *,
+    detector: Detector | None = None,
+    second: Detector | None = None,
+    predictor: LandmarkPredictor | None = None,
+) -> FaceArrays:
+    """Find the face of every frame: ``track_faces``, then ``choose_faces`` by the policy.
+
+    Returns:
+        One row per frame; no rows where there are no frames.
+    """
+    settings = settings or FaceSettings()
+    found = track_faces(frames, settings, detector=detector, second=second, predictor=predictor)
+    return choose_faces(found, settings.policy, switch_seconds=settings.switch_seconds)
 
 
 def choose_faces(

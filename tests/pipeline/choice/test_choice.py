@@ -9,11 +9,11 @@ import pytest
 
 from cache.entries.source import Source
 from cache.sets.feature_set import FeatureSet, SetSpec
-from pipeline.faces.choice import MisfitError, choose, choose_faces, place_given
+from pipeline.choice.choice import MisfitError, choose, choose_faces, place_given
+from pipeline.choice.clip_persons import ClipPersons
+from pipeline.choice.overrides import Override
+from pipeline.choice.policies import MEASURES, rank
 from pipeline.faces.detect import FivePointPredictor
-from pipeline.faces.overrides import Override
-from pipeline.faces.persons import ClipPersons
-from pipeline.faces.policies import MEASURES, rank
 from pipeline.faces.search import track_faces
 from pipeline.faces.settings import FaceSettings
 from pipeline.faces.tracks import (

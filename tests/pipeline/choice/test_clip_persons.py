@@ -9,9 +9,9 @@ import pytest
 
 from cache.persons import ClipSpeaker, Person, Persons, PersonTrack, write_persons
 from cache.sets.feature_set import FeatureSet, SetSpec, find_set
-from pipeline.faces.persons import ClipPersons, PolicyError, load_persons, persons_of
+from pipeline.choice.clip_persons import ClipPersons, PolicyError, load_persons, persons_of
 from pipeline.faces.settings import FaceSettings
-from tests.pipeline.faces.test_policy_and_overrides import extract, manifest, network
+from tests.pipeline.choice.test_policy_and_overrides import extract, manifest, network
 
 __all__ = ["manifest"]
 FACES = SetSpec("faces", {}, 1)

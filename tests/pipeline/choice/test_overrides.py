@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.faces.overrides import Override, OverrideError, read_overrides
+from pipeline.choice.overrides import Override, OverrideError, read_overrides
 
 HEADER = "clip,start_seconds,end_seconds,track,box\n"
 
