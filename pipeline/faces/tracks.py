@@ -13,6 +13,7 @@ from enum import IntEnum
 
 import numpy as np
 
+from cache.entries.coverage import SEEN as SEEN_NAMES
 from cache.entries.coverage import Coverage
 from cache.entries.entry import Entry
 from pipeline.faces.identity import IdentityArrays
@@ -58,9 +59,7 @@ class BoxSource(IntEnum):
 
 
 # Sources that say a detector itself accepted the face in that very frame.
-SEEN = frozenset(
-    {BoxSource.DETECT, BoxSource.CONTRAST, BoxSource.TILT, BoxSource.SECOND, BoxSource.GIVEN}
-)
+SEEN = frozenset(BoxSource[name.upper()] for name in SEEN_NAMES)
 SUREST_LAST = (
     BoxSource.HOLD,
     BoxSource.FOLLOW,
