@@ -16,7 +16,7 @@ from cache.sets.spec import SetSpec, spec_difference
 from cache.settings import settings_from
 from extractors.networks import NETWORKS
 from pipeline.extract.choices import AUDIO_SETS
-from pipeline.extract.plan import RECOGNISER, Plan, plan_sets
+from pipeline.extract.plan import ALGORITHM_VERSIONS, RECOGNISER, Plan, plan_sets
 from pipeline.extract.settings import StageOneSettings
 from pipeline.extract.weights import ALEXNET, PlanError, WeightsChoice, parse_weights
 from pipeline.faces.second import has_cuda
@@ -91,6 +91,8 @@ def _recall(
             f"the run was trained on the set {spec.name}, which avfuse can't make from a video; "
             "import its features for these clips and evaluate on them instead"
         )
+    for one in (spec, *(recorded[upstream].spec for upstream in spec.upstream.values())):
+        _check_version(one)
     settings: dict[str, Any] = {}
     choices: dict[str, WeightsChoice] = {}
     if spec.name in AUDIO_SETS:
@@ -125,6 +127,16 @@ def _recall(
     if spec.weights is not None:
         choices[spec.name] = _weights(spec.name, provenance, weights)
     return _Wanted(spec.name, key, settings, choices)
+
+
+def _check_version(spec: SetSpec) -> None:
+    """Refuse a set that this version makes otherwise, before its settings are looked at."""
+    version = ALGORITHM_VERSIONS["network" if spec.name in NETWORKS else spec.name]
+    if spec.version != version:
+        raise PlanError(
+            f"the run was trained on {spec.name} of version {spec.version}, and this avfuse makes "
+            f"version {version}; extract its clips again and train it again"
+        )
 
 
 def _plan(wanted: Sequence[_Wanted], *, cache: Path, device: str, command: Sequence[str]) -> Plan:

@@ -37,8 +37,8 @@ def test_all_sets_of_a_run_are_planned_as_one(tmp_path: Path) -> None:
     made = record(tmp_path, names, crops={"size": 64}, spectrogram={"num_bins": 101})
     keys = [made[name].spec.key for name in (*names, "resnet18")]
     (plan,) = replay_plans(by_key(made), keys, {}, cache=tmp_path)
-    assert [planned.name for planned in plan.sets] == ["faces", *names]
-    assert [planned.spec.key for planned in plan.sets[1:]] == keys[:-1]
+    assert [planned.name for planned in plan.sets] == ["faces", "identity", *names]
+    assert [planned.spec.key for planned in plan.sets[2:]] == keys[:-1]
 
 
 @pytest.mark.slow
@@ -48,7 +48,8 @@ def test_networks_with_crops_of_their_own_are_planned_apart(tmp_path: Path) -> N
     keys = [small["resnet18"].spec.key, large["vggface"].spec.key, small["logmel"].spec.key]
     plans = replay_plans(by_key(small, large), keys, {}, cache=tmp_path)
     names = [[planned.name for planned in plan.sets] for plan in plans]
-    assert names == [["faces", "resnet18"], ["faces", "vggface"], ["logmel"]]
+    with_faces = [["faces", "identity", name] for name in ("resnet18", "vggface")]
+    assert names == [*with_faces, ["logmel"]]
     assert [plan.sets[-1].spec.key for plan in plans] == keys
 
 
