@@ -29,7 +29,7 @@ _SET_FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*-[0-9a-f]{16}")
 
 
 class PersonsError(ValueError):
-    """The table of persons is damaged, of another version, or contradicts itself."""
+    """The table of persons is damaged, of another version, contradicts itself, or can't be made."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
-"""Wording of messages: counts with their nouns, and text from files that is safe to look at."""
+"""Wording of messages: counts with their nouns, lists, and text that is safe to look at."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 
 # Control characters but for line ends and tabs, marks and overrides that turn the direction of
 # writing around, and halves of surrogates, as which bytes of names that aren't UTF-8 are read.
@@ -31,3 +32,26 @@ def number_of(number: int, noun: str) -> str:
     if noun.endswith("y"):
         return f"{number} {noun[:-1]}ies"
     return f"{number} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
+def name_some(names: Iterable[str], limit: int = 8) -> str:
+    """Join names for a message, at most ``limit`` of them."""
+    listed = list(names)
+    rest = f" and {len(listed) - limit} more" if len(listed) > limit else ""
+    return ", ".join(listed[:limit]) + rest
+
+
+def name_by_reason(reasons: Mapping[str, str]) -> str:
+    """Name clips with their reasons, those of one reason together.
+
+    Args:
+        reasons: clip to reason.
+
+    Returns:
+        Text such as ``a, b (no face); c (no sound)``, at most 8 clips of each of 8 reasons.
+    """
+    groups: dict[str, list[str]] = {}
+    for clip, reason in reasons.items():
+        groups.setdefault(reason, []).append(clip)
+    named = [f"{name_some(clips)} ({reason})" for reason, clips in groups.items()]
+    return "; ".join(named[:8]) + (f"; and {len(named) - 8} more reasons" if named[8:] else "")

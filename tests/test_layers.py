@@ -72,10 +72,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline/align_stills": {"pipeline/choice", "pipeline/faces", "pipeline/media"},
     "pipeline/commands": {"cache", *NETWORKS, "pipeline"},
     "trainer/settings": {"cache"},
-    "trainer/wording": set(),
     "trainer/attention": set(),
     "trainer/fusion": set(),
-    "trainer/data": {"cache", "trainer/settings", "trainer/wording"},
+    "trainer/data": {"cache", "trainer/settings"},
     "trainer/heads": {
         "extractors", "trainer/attention", "trainer/fusion", "trainer/data", "trainer/settings",
     },
@@ -84,16 +83,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "trainer/runs": {
         "cache", "extractors/running", "trainer/training", "trainer/heads", "trainer/data",
-        "trainer/settings", "trainer/wording",
+        "trainer/settings",
     },
     "trainer/sweeps": {
         "cache", "trainer/data", "trainer/runs", "trainer/training", "trainer/settings",
     },
     "trainer/stills/settings": {"cache", *NETWORKS, "trainer/settings"},
-    "trainer/stills/images": {"cache", "trainer/stills/settings", "trainer/wording"},
+    "trainer/stills/images": {"cache", "trainer/stills/settings"},
     "trainer/stills": {
         "cache", *NETWORKS, "trainer/stills/settings", "trainer/stills/images", "trainer/runs",
-        "trainer/training", "trainer/data", "trainer/settings", "trainer/wording",
+        "trainer/training", "trainer/data", "trainer/settings",
     },
     "trainer/commands": {"cache", "extractors/running", "trainer"},
 }  # fmt: skip

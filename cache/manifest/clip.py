@@ -19,6 +19,7 @@ COLUMNS = (
     "end_seconds",
     "label_target",
     "votes",
+    "speaker_confidence",
 )
 SPLITS = ("train", "val", "test")
 SPLIT_NAMES = {  # folded case; the last of val and of test are FER2013's
@@ -48,6 +49,8 @@ class Clip:
         label_target: what the labels of the manifest are of, such as ``acted`` or ``crowd``; None
             where nobody said.
         votes: classes with the votes that each got, such as (("happy", 3.0), ("sad", 1.0)).
+        speaker_confidence: how sure it is, in [0, 1], where the speaker is a proposal of
+            ``avfuse persons``; None where somebody said who it is.
     """
 
     id: str
@@ -60,8 +63,14 @@ class Clip:
     end_seconds: float | None = None
     label_target: str | None = None
     votes: Votes | None = None
+    speaker_confidence: float | None = None
 
     @property
     def span(self) -> Span:
         """The part of the file that is the clip."""
         return Span(self.start_seconds, self.end_seconds)
+
+    @property
+    def stated_speaker(self) -> str | None:
+        """The speaker, unless it is only a proposal by faces."""
+        return self.speaker if self.speaker_confidence is None else None

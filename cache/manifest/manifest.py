@@ -1,8 +1,8 @@
 """The manifest: a CSV table of clips, read whole and checked whole before any work starts.
 
 Columns are ``clip,path`` and optionally ``label,split,speaker,fold,start_seconds,end_seconds``,
-``label_target`` and ``votes``; other columns are ignored. Paths are relative to the manifest's
-folder, or absolute.
+``label_target``, ``votes`` and ``speaker_confidence``; other columns are ignored.
+Paths are relative to the manifest's folder, or absolute.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -93,7 +93,7 @@ class Manifest:
         """
         digest = hashlib.sha256()
         files = ManifestFiles(self.path.parent)
-        columns = _used_columns(self.clips, _NUM_DIGESTED_COLUMNS)
+        columns = _used_columns(self.clips, COLUMNS[:_NUM_DIGESTED_COLUMNS])
         for clip in self.clips:
             row = json.dumps(_to_row(clip, files, columns), ensure_ascii=True)
             digest.update(row.encode() + b"\n")
@@ -149,7 +149,7 @@ def write_manifest(
     clips: Iterable[Clip],
     *,
     overwrite: bool = False,
-    beside: Mapping[str, Mapping[str, str]] | None = None,
+    always: Collection[str] = (),
 ) -> Path:
     """Write clips as a manifest that ``read_manifest`` reads back as the same clips.
 
@@ -160,7 +160,7 @@ def write_manifest(
         path: the CSV file to write.
         clips: the rows, written in this order; relative paths are relative to the working folder.
         overwrite: replace an existing file.
-        beside: further columns, which no reader of manifests looks at: name to clip id to text.
+        always: columns to write even where no clip has a value.
 
     Returns:
         The manifest's absolute path.
@@ -176,20 +176,17 @@ def write_manifest(
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; pass overwrite=True to replace it")
     clips = tuple(clips)
-    beside = beside or {}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
         raise NotADirectoryError(20, "is a file; expected a folder", error.filename) from error
     files = ManifestFiles(path.parent)
-    columns = _used_columns(clips, _NUM_USUAL_COLUMNS)
+    columns = _used_columns(clips, {*COLUMNS[:_NUM_USUAL_COLUMNS], *always})
     with whole_file(path) as temporary:
         with temporary.open("x", encoding="utf-8", errors="surrogateescape", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([*columns, *beside])
-            for clip in clips:
-                others = [texts.get(clip.id, "") for texts in beside.values()]
-                writer.writerow([*_to_row(clip, files, columns), *others])
+            writer.writerow(columns)
+            writer.writerows(_to_row(clip, files, columns) for clip in clips)
         try:
             read = read_manifest(temporary, check_files=False)
         except ManifestError as error:
@@ -207,12 +204,12 @@ def _changes(clip: Clip, read: Clip) -> Iterator[str]:
             yield f"clip {clip.id}: {name} {before!r} would be read as {after!r}; call it otherwise"
 
 
-def _used_columns(clips: Sequence[Clip], num_always: int) -> list[str]:
-    """Name the first columns, and those of the others that a clip uses."""
+def _used_columns(clips: Sequence[Clip], always: Collection[str]) -> list[str]:
+    """Name some columns, and those of the others that a clip uses."""
     return [
         name
-        for position, name in enumerate(COLUMNS)
-        if position < num_always or any(getattr(clip, name) is not None for clip in clips)
+        for name in COLUMNS
+        if name in always or any(getattr(clip, name) is not None for clip in clips)
     ]
 
 

@@ -13,7 +13,7 @@ from cache.cells import check_no_formula
 from cache.manifest.clip import COLUMNS, SPLIT_NAMES, SPLITS, Clip
 from cache.manifest.clip_id import check_clip_id
 from cache.manifest.files import ManifestFiles
-from cache.manifest.numbers import is_spoilt, read_seconds, read_whole
+from cache.manifest.numbers import is_spoilt, read_number, read_seconds, read_whole
 from cache.manifest.table import first_bad_byte
 from cache.manifest.votes import Votes, parse_votes
 
@@ -247,7 +247,21 @@ class RowParser:
             end_seconds=end,
             label_target=sys.intern(target) if target else None,
             votes=self._parse_votes(line, values.get("votes")),
+            speaker_confidence=self._parse_confidence(line, values) if speaker else None,
         )
+
+    def _parse_confidence(self, line: int, values: Mapping[str, str]) -> float | None:
+        text = values.get("speaker_confidence")
+        if not text:
+            return None
+        confidence = read_number(text, delimiter=self.delimiter)
+        if confidence is None or not 0 <= confidence <= 1:
+            self._report(
+                line,
+                f"speaker_confidence {text!r} is not a number from 0 to 1; leave it empty where "
+                "the speaker is certain",
+            )
+        return confidence
 
     def _parse_votes(self, line: int, text: str | None) -> Votes | None:
         try:

@@ -32,10 +32,10 @@ from cache.sets.spec import (
     SetError,
     SetLayoutError,
     SetSpec,
+    explain_difference,
     folder_name,
     raise_layout,
     read_spec_file,
-    spec_difference,
     write_spec_file,
 )
 
@@ -44,9 +44,9 @@ __all__ = [
     "SetError",
     "SetSpec",
     "Trust",
+    "explain_difference",
     "find_set",
     "list_sets",
-    "spec_difference",
 ]
 
 FAILURES = "failures"
@@ -367,9 +367,10 @@ def find_set(cache: Path, name: str) -> FeatureSet:
     if not found:
         there = ", ".join(item.folder.name for item in sets) or "no sets"
         raise SetError(f"{cache} has no feature set {name}; it has {there}")
+    specs = {item.spec.key: item.spec for item in sets}
     lines = [f"{cache} has {len(found)} sets {name}; name one of them by more of its key:"]
     for item in found:
-        difference = "; ".join(spec_difference(found[0].spec, item.spec))
+        difference = "; ".join(explain_difference(found[0].spec, item.spec, specs))
         lines.append(f"  {item.folder.name}" + (f": {difference}" if difference else ""))
     raise SetError("\n".join(lines))
 

@@ -131,6 +131,30 @@ def spec_difference(old: SetSpec, new: SetSpec) -> list[str]:
     ]
 
 
+def explain_difference(old: SetSpec, new: SetSpec, specs: Mapping[str, SetSpec]) -> list[str]:
+    """List what differs between two specs, and, where an upstream does, what differs in that.
+
+    Args:
+        old: one spec.
+        new: the other.
+        specs: the specs that are known, by key.
+    """
+    lines: list[str] = []
+    upstream = dict.fromkeys([*old.upstream, *new.upstream])
+    pairs = {
+        f"upstream.{name}: ": (old.upstream.get(name, ""), new.upstream.get(name, ""))
+        for name in upstream
+    }
+    for line in spec_difference(old, new):
+        lines.append(line)
+        for start, (before, after) in pairs.items():
+            if line.startswith(start) and before in specs and after in specs:
+                deeper = explain_difference(specs[before], specs[after], specs)
+                name = start.removeprefix("upstream.").removesuffix(": ")
+                lines += [f"{name}.{item}" for item in deeper]
+    return lines
+
+
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, JSON]:
     """Give every setting a dotted name."""
     result: dict[str, JSON] = {}

@@ -12,8 +12,7 @@ from cache.codec import JsonFields
 from cache.entries.entry import EntryError
 from cache.sets.feature_set import FeatureSet, SetError, find_set, list_sets
 from cache.sets.scan import check_cache
-from cache.sets.spec import SPEC_FILE
-from cache.upkeep.status import explain_difference
+from cache.sets.spec import SPEC_FILE, explain_difference
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from cache.sets.scan import (
     find_removed,
     find_temporaries,
 )
-from cache.sets.spec import KEY_IN_NAME, SetSpec, spec_difference
+from cache.sets.spec import KEY_IN_NAME, explain_difference
 
 
 @dataclass(frozen=True)
@@ -187,30 +187,6 @@ def find_orphaned(sets: Sequence[FeatureSet]) -> dict[str, tuple[str, ...]]:
         for item in sets
     }
     return {folder: upstream for folder, upstream in gone.items() if upstream}
-
-
-def explain_difference(old: SetSpec, new: SetSpec, specs: Mapping[str, SetSpec]) -> list[str]:
-    """List what differs between two specs, and, where an upstream does, what differs in that.
-
-    Args:
-        old: one spec.
-        new: the other.
-        specs: the specs that are known, by key.
-    """
-    lines: list[str] = []
-    upstream = dict.fromkeys([*old.upstream, *new.upstream])
-    pairs = {
-        f"upstream.{name}: ": (old.upstream.get(name, ""), new.upstream.get(name, ""))
-        for name in upstream
-    }
-    for line in spec_difference(old, new):
-        lines.append(line)
-        for start, (before, after) in pairs.items():
-            if line.startswith(start) and before in specs and after in specs:
-                deeper = explain_difference(specs[before], specs[after], specs)
-                name = start.removeprefix("upstream.").removesuffix(": ")
-                lines += [f"{name}.{item}" for item in deeper]
-    return lines
 
 
 def _read_set(

@@ -16,7 +16,7 @@ from cache.persons import write_persons
 from cache.progress import Progress
 from cache.sets.scan import check_cache
 from cache.signals import ends_by_signal
-from cache.wording import number_of
+from cache.wording import name_by_reason, name_some, number_of
 from pipeline.commands import options
 
 if TYPE_CHECKING:
@@ -70,7 +70,9 @@ def persons(
         check_cache(cache)
         check_place(cache)
         if out is not None:
-            check_place(out)
+            from pipeline.persons.sheets import check_output, write_sheets
+
+            check_output(out, cache)
         from pipeline.persons.find import find_persons  # these load dlib and OpenCV
         from pipeline.persons.gather import find_sets
 
@@ -78,10 +80,8 @@ def persons(
         with Progress("clips") as progress:
             found = find_persons(table.clips, sets, corrections, progress.show)
         written = [write_persons(cache, found.persons)]
-        unseen: dict[str, str] = {}
+        unseen: dict[str, str] = {}  # why a clip's faces are not on the sheets
         if out is not None:
-            from pipeline.persons.sheets import write_sheets
-
             with Progress("persons") as progress:
                 made = write_sheets(table, found, sets, out, progress.show)
             written += made.files
@@ -91,25 +91,25 @@ def persons(
         raise click.UsageError(str(error)) from error
     except OSError as error:
         raise click.ClickException(str(error)) from error
-    left_out = {**found.tracks.left_out, **unseen}
     if as_json:
-        click.echo(json.dumps(_as_json(found, written, left_out), indent=2))
+        click.echo(json.dumps(_as_json(found, written, unseen), indent=2))
     else:
-        click.echo("\n".join(_format(found, written, left_out)))
-    sys.exit(1 if left_out else 0)
+        click.echo("\n".join(_format(found, written, unseen)))
+    sys.exit(1 if found.tracks.left_out or unseen else 0)
 
 
-def _as_json(found: Found, written: Sequence[Path], left_out: dict[str, str]) -> dict[str, Any]:
+def _as_json(found: Found, written: Sequence[Path], unseen: dict[str, str]) -> dict[str, Any]:
     return {
         **found.persons.to_json(),
         "disagreements": [one.to_json() for one in found.disagreements],
         "unclear_tracks": found.unclear,
-        "left_out": left_out,
+        "left_out": {**found.tracks.left_out, **unseen},
+        "dropped": found.dropped,
         "files": [str(path) for path in written],
     }
 
 
-def _format(found: Found, written: Sequence[Path], left_out: dict[str, str]) -> Iterator[str]:
+def _format(found: Found, written: Sequence[Path], unseen: dict[str, str]) -> Iterator[str]:
     persons = found.persons
     doubtful = [
         f"doubtful: {pair.one} and {pair.other} may be one person (distance {pair.distance:.2f})"
@@ -128,7 +128,7 @@ def _format(found: Found, written: Sequence[Path], left_out: dict[str, str]) -> 
     yield (
         f"{number_of(len(persons.persons), 'person')} in {number_of(len(persons.clips), 'clip')}; "
         f"a speaker is proposed for {len(persons.clips) - len(silent)}"
-        + (f", for none of {_some(silent)}" if silent else "")
+        + (f", for none of {name_some(silent, MOST_NAMED)}" if silent else "")
     )
     if found.unclear:
         yield f"{number_of(found.unclear, 'track')} of faces too small or too few to tell whose"
@@ -137,11 +137,19 @@ def _format(found: Found, written: Sequence[Path], left_out: dict[str, str]) -> 
         pairs.setdefault((one.speaker, one.person), []).append(one.clip)
     yield from _first(
         [
-            f"disagreement: {speaker} by the manifest, {person} by the face: {_some(clips)}"
+            f"disagreement: {speaker} by the manifest, {person} by the face: "
+            f"{name_some(clips, MOST_NAMED)}"
             for (speaker, person), clips in pairs.items()
         ]
     )
-    yield from _first([f"left out: {clip}: {why}" for clip, why in left_out.items()])
+    if found.dropped:
+        yield (
+            f"no longer in the table, as the manifest lacks them: "
+            f"{name_some(found.dropped, MOST_NAMED)}"
+        )
+    for what, reasons in (("left out", found.tracks.left_out), ("no picture", unseen)):
+        if reasons:
+            yield f"{what}: {name_by_reason(reasons)}"
     yield from (f"written: {path}" for path in written[:3])
 
 
@@ -149,8 +157,3 @@ def _first(lines: Sequence[str]) -> Iterator[str]:
     yield from lines[:MOST_LISTED]
     if len(lines) > MOST_LISTED:
         yield f"... and {len(lines) - MOST_LISTED} more; see --json"
-
-
-def _some(clips: Sequence[str]) -> str:
-    named = ", ".join(clips[:MOST_NAMED])
-    return named + (f" and {len(clips) - MOST_NAMED} more" if len(clips) > MOST_NAMED else "")

@@ -22,6 +22,7 @@ from cache.persons import (
     PersonTrack,
     read_persons,
 )
+from cache.wording import name_by_reason
 from pipeline.persons.cluster import cluster_groups, find_near, measure_widths
 from pipeline.persons.corrections import Constraints, apply_corrections, read_corrections
 from pipeline.persons.gather import Sets, Tracks, gather_tracks
@@ -59,12 +60,14 @@ class Found:
         tracks: the tracks of all clips, and the clips that nothing is known of.
         disagreements: with the manifest's speakers.
         unclear: number of tracks whose person can't be told: no crop is large enough.
+        dropped: clips of the table that was there which are not among the clips looked at.
     """
 
     persons: Persons
     tracks: Tracks
     disagreements: tuple[Disagreement, ...]
     unclear: int
+    dropped: tuple[str, ...] = ()
 
 
 def find_persons(
@@ -87,19 +90,26 @@ def find_persons(
 
     Raises:
         CorrectionError: see ``read_corrections`` and ``apply_corrections``.
+        PersonsError: no clip can be used.
         OSError: the cache can't be read.
     """
     rows = read_corrections(corrections) if corrections else ()
     tracks = gather_tracks(clips, sets, progress)
+    if not tracks.identities:
+        raise PersonsError(
+            f"no clip of the manifest can be used: {name_by_reason(tracks.left_out)}; nothing is "
+            "written"
+        )
+    before = _read_before(sets.identity.cache)
     said = apply_corrections(rows, tracks, corrections or Path())
     clusters = _cluster(tracks, said)
     foremost = dict(_find_foremost(tracks, clusters))
-    speakers = {clip.id: clip.speaker for clip in clips if clip.speaker}
+    speakers = {clip.id: clip.stated_speaker for clip in clips if clip.stated_speaker}
     votes: dict[int, Counter[str]] = {cluster: Counter() for cluster in clusters.rows}
     for clip, (cluster, _) in foremost.items():
         if clip in speakers and cluster in votes:
             votes[cluster][speakers[clip]] += 1
-    names = _name(clusters, tracks, votes, _read_names(sets, tracks))
+    names = _name(clusters, tracks, votes, _read_names(before, tracks))
     proposals = {
         clip: ClipSpeaker(None, 0.0, identity) for clip, identity in tracks.identities.items()
     }
@@ -136,7 +146,9 @@ def find_persons(
         if row.speaker and speakers.get(clip, row.speaker) != row.speaker
     )
     unclear = len(tracks) - int(said.nobody.sum()) - sum(map(len, clusters.rows.values()))
-    return Found(persons, tracks, disagreements, unclear)
+    looked_at = {clip.id for clip in clips}
+    dropped = tuple(clip for clip in (before.clips if before else ()) if clip not in looked_at)
+    return Found(persons, tracks, disagreements, unclear, dropped)
 
 
 @dataclass(frozen=True)
@@ -211,12 +223,15 @@ def _find_foremost(tracks: Tracks, clusters: _Clusters) -> Iterator[tuple[str, t
             yield clip, (first, (most - (others[0][1] if others else 0.0)) / most)
 
 
-def _read_names(sets: Sets, tracks: Tracks) -> Mapping[int, str]:
-    """Return the automatic name that a track's person has in the cache's table, by row."""
+def _read_before(cache: Path) -> Persons | None:
     try:
-        before = read_persons(sets.identity.cache)
+        return read_persons(cache)
     except PersonsError:
-        return {}  # it is about to be replaced
+        return None  # it is about to be replaced
+
+
+def _read_names(before: Persons | None, tracks: Tracks) -> Mapping[int, str]:
+    """Return the automatic name that a track's person has in the cache's table, by row."""
     if before is None:
         return {}
     found: dict[int, str] = {}

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from cache.commit import check_place
 from cache.entries.entry import EntryError
 from cache.manifest.clip import Clip
 from cache.manifest.manifest import Manifest, write_manifest
@@ -63,6 +64,21 @@ class _Shown:
     faces: Sequence[_Face]
 
 
+def check_output(output: Path, cache: Path) -> None:
+    """Refuse a folder that sheets don't belong in, before any work.
+
+    Raises:
+        ValueError: it is in the cache, or has a manifest that ``write_sheets`` didn't write.
+        OSError: it can't be written or read.
+    """
+    if output.resolve().is_relative_to(cache.resolve()):
+        raise ValueError(f"{output} is in the cache, which is not for sheets; name another folder")
+    check_place(output)
+    path = output / MANIFEST
+    if path.exists() and CONFIDENCE.encode() not in path.read_bytes()[:1000]:
+        raise ValueError(f"{path} is a manifest of yours; name another folder with --out")
+
+
 def write_sheets(
     table: Manifest,
     found: Found,
@@ -83,9 +99,10 @@ def write_sheets(
         progress: called with the number of persons done and of all.
 
     Raises:
-        FileExistsError: the folder has a manifest that isn't such a one.
+        ValueError: see ``check_output``.
         OSError: something can't be written.
     """
+    check_output(output, sets.identity.cache)
     output.mkdir(parents=True, exist_ok=True)
     made = Made([_write_manifest(table, found, output / MANIFEST)])
     persons = sorted(found.persons.persons, key=lambda person: person.confidence)
@@ -124,16 +141,14 @@ def write_sheets(
 
 
 def _write_manifest(table: Manifest, found: Found, path: Path) -> Path:
-    if path.exists() and CONFIDENCE.encode() not in path.read_bytes()[:1000]:
-        raise FileExistsError(f"{path} is a manifest of yours; name another folder with --out")
-    rows = found.persons.clips
-    clips = [replace(c, speaker=c.speaker or found.persons.speaker(c.id)) for c in table.clips]
-    sure = {
-        clip.id: f"{rows[clip.id].confidence:g}"
-        for clip in table.clips
-        if clip.id in rows and rows[clip.id].speaker and not clip.speaker
-    }
-    return write_manifest(path, clips, overwrite=True, beside={CONFIDENCE: sure})
+    clips = []
+    for clip in table.clips:
+        row = found.persons.clips.get(clip.id)
+        if not clip.stated_speaker:
+            proposed = (row.speaker, row.confidence) if row and row.speaker else (None, None)
+            clip = replace(clip, speaker=proposed[0], speaker_confidence=proposed[1])
+        clips.append(clip)
+    return write_manifest(path, clips, overwrite=True, always=[CONFIDENCE])
 
 
 def _measure_distances(found: Found) -> Mapping[tuple[str, int], float]:
@@ -201,7 +216,7 @@ def _cut_out(
                     if face.thumbnail is not None:
                         pictures[(clip, face.track)] = cut_face(image, face.thumbnail.box)
         except (EntryError, MediaError, ValueError, OSError) as error:
-            made.unseen[clip] = f"no picture: {error}"
+            made.unseen[clip] = str(error)
     return pictures
 
 

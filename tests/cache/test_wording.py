@@ -6,7 +6,7 @@ import json
 import sys
 import unicodedata
 
-from cache.wording import number_of, show_controls
+from cache.wording import name_by_reason, name_some, number_of, show_controls
 
 
 def test_one_is_no_plural() -> None:
@@ -34,3 +34,16 @@ def test_every_control_character_becomes_visible_and_all_else_stays() -> None:
 def test_json_reads_back_as_it_was() -> None:
     text = "".join(map(chr, range(0x3000)))
     assert json.loads(show_controls(json.dumps(text, ensure_ascii=False))) == text
+
+
+def test_long_lists_of_names_are_cut() -> None:
+    assert name_some("abc") == "a, b, c"
+    assert name_some("abcde", limit=3) == "a, b, c and 2 more"
+
+
+def test_clips_of_one_reason_are_named_together() -> None:
+    assert name_by_reason({"a": "no face", "b": "no sound", "c": "no face"}) == (
+        "a, c (no face); b (no sound)"
+    )
+    many = name_by_reason({f"c{i}": f"r{i}" for i in range(11)})
+    assert many.endswith("c7 (r7); and 3 more reasons")

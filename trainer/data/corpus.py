@@ -21,7 +21,7 @@ from cache.manifest.votes import Votes
 from cache.packs.pack import until_unchanged
 from cache.sets.feature_set import FeatureSet, find_set, list_sets
 from cache.sets.freshness import check_freshness
-from cache.wording import number_of
+from cache.wording import name_by_reason, number_of
 from trainer.data.features import (
     STATISTICS,
     FeaturesError,
@@ -32,7 +32,6 @@ from trainer.data.features import (
 from trainer.data.sequences import Sequences
 from trainer.data.votes import share_votes
 from trainer.settings import HeadSettings, used_set_names
-from trainer.wording import name_by_reason
 
 UNLABELLED = -1
 # Embeddings already: an encoder can't take them.

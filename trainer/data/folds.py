@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cache.manifest.manifest import Clip
-from trainer.wording import name_some
+from cache.wording import name_some
 
 _SPEC = re.compile(r"(speaker|clip):([0-9]+)")
 
@@ -92,7 +92,7 @@ def _check_count(num_folds: int, available: int, what: str) -> None:
         raise SplitError(f"cross-validation needs at least 2 folds, got {num_folds}")
     if available < num_folds:
         raise SplitError(
-            f"the manifest has {available} {what}, fewer than the {num_folds} folds asked for"
+            f"there are {available} {what}, fewer than the {num_folds} folds asked for"
         )
 
 

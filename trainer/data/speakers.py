@@ -23,9 +23,8 @@ from typing import Final
 from cache.codec import JsonFields
 from cache.manifest.clip import Clip
 from cache.persons import Persons, find_stale_persons, read_persons
-from cache.wording import number_of
+from cache.wording import name_by_reason, name_some, number_of
 from trainer.data.folds import SplitError, natural_key
-from trainer.wording import name_by_reason, name_some
 
 LEAST_SHARE = 0.1  # of a clip's frames: who is seen in fewer is hardly ever the chosen face
 MOST_UNKNOWN = 0.2  # of the clips
@@ -141,7 +140,7 @@ def _group(persons: Persons, clips: Sequence[Clip]) -> tuple[dict[str, str], int
         # A person and a speaker of the same name are one: that is where the person's comes from.
         clip.id: [
             *(name for name, seen in share.get(clip.id, {}).items() if seen >= LEAST_SHARE),
-            *([clip.speaker] if clip.speaker else []),
+            *([clip.stated_speaker] if clip.stated_speaker else []),
         ]
         for clip in clips
     }

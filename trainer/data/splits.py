@@ -15,10 +15,9 @@ from typing import Any, Literal
 
 from cache.digest import digest_json
 from cache.manifest.manifest import Clip
-from cache.wording import number_of
+from cache.wording import name_some, number_of
 from trainer.data.folds import SplitError, group_clips, natural_key
 from trainer.data.speakers import BY_FACES, FaceSpeakers, find_speakers
-from trainer.wording import name_some
 
 SPLITS = ("train", "val", "test")
 
@@ -127,11 +126,12 @@ def plan_folds(
         kind, spec = "split", f"{'+'.join(train_on)} -> {parts[0].split}"
     else:
         kind, spec = folds.partition(":")[0], folds
-        if kind == "speaker" and cache and not all(clip.speaker for clip in labelled):
-            found = find_speakers(cache, labelled)
-            labelled, by_faces = found or (labelled, None)
+        if kind == "speaker" and not all(clip.stated_speaker for clip in labelled):
+            found = find_speakers(cache, labelled) if cache else None
+            labelled, by_faces = found or (_without_proposals(labelled), None)
         parts = _cross_folds(group_clips(labelled, folds, seed=seed))
     shared, independent = _check_speakers(parts, kind, allow=allow_shared_speakers)
+    proposed = by_faces or any(clip.speaker_confidence is not None for clip in labelled)
     in_folds = {clip.id for part in parts for clip in (*part.train, *part.test)}
     plan = FoldPlan(
         kind=kind,
@@ -141,7 +141,7 @@ def plan_folds(
         unlabelled=unlabelled,
         unused=tuple(clip.id for clip in labelled if clip.id not in in_folds),
         shared_speakers=shared,
-        speaker_independent=BY_FACES if by_faces and independent else independent,
+        speaker_independent=BY_FACES if independent and proposed else independent,
         warnings=(),
         by_faces=by_faces,
     )
@@ -257,6 +257,23 @@ def _check_speakers(
     return tuple(sorted(shared, key=natural_key)), independent
 
 
+def _without_proposals(clips: Sequence[Clip]) -> list[Clip]:
+    """Return clips that folds by speaker may go by, where there is no table of persons.
+
+    Raises:
+        SplitError: a speaker is only a proposal: the table says who else is seen, and who may be
+            the same.
+    """
+    proposed = [clip.id for clip in clips if clip.speaker_confidence is not None]
+    if proposed:
+        raise SplitError(
+            f"the speakers of {len(proposed)} of {len(clips)} labelled clips are proposals by "
+            f"faces, and the cache has no table of persons: {name_some(proposed)}; run 'avfuse "
+            "persons' for this cache, or empty the column speaker_confidence where they are right"
+        )
+    return list(clips)
+
+
 def _check_classes(plan: FoldPlan) -> FoldPlan:
     """Fill in the classes, each fold's absent ones and the warnings."""
     folds = []
@@ -286,6 +303,11 @@ def _check_classes(plan: FoldPlan) -> FoldPlan:
 def _warnings(plan: FoldPlan) -> Iterator[str]:
     if plan.by_faces:
         yield plan.by_faces.describe()
+    elif plan.speaker_independent == BY_FACES:
+        yield (
+            "speakers are proposals by faces (column speaker_confidence): others who are seen in "
+            "a clip, or a person who was taken for two, may be in training and test"
+        )
     if plan.shared_speakers:
         yield (
             f"not speaker-independent: {len(plan.shared_speakers)} speakers are in both training "

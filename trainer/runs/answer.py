@@ -7,11 +7,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from cache.wording import number_of
+from cache.wording import name_by_reason, name_some, number_of
 from trainer.data.speakers import BY_FACES
 from trainer.runs.folder import PREDICTIONS, Run
 from trainer.runs.terminal import format_interval, format_percent
-from trainer.wording import name_by_reason, name_some
 
 # With fewer clips the interval is about 15 points wide or wider.
 FEW_CLIPS = 200

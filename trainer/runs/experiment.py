@@ -13,7 +13,7 @@ import torch
 from cache.cells import format_cells
 from cache.codec import fields_to_json
 from cache.manifest.manifest import Manifest
-from cache.wording import number_of
+from cache.wording import name_by_reason, number_of
 from trainer.data.corpus import Available, Corpus, load_available
 from trainer.data.normalisation import check_modalities
 from trainer.data.splits import FoldPlan, find_leaks, plan_folds, restrict_folds
@@ -30,7 +30,6 @@ from trainer.runs.predictions import Predictions, mean_predictions, pool_predict
 from trainer.runs.report import MissingClip, finish_run
 from trainer.runs.run_writer import RunWriter, check_writable, find_same
 from trainer.settings import TrainSettings, format_toml, inner_share
-from trainer.wording import name_by_reason
 
 AFEW_WARNING = "prior afew-test: its class weights were made from the test labels of AFEW, a leak"
 TRANSDUCTIVE_WARNING = (

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cache.wording import number_of
+from cache.wording import name_by_reason, number_of
 from trainer.runs.compare import Comparison
-from trainer.wording import name_by_reason
 
 # What the manifest's column label_target says, in words; other values stand as they are.
 LABEL_TARGETS = {

@@ -154,10 +154,27 @@ def test_the_digest_follows_the_rows_and_not_the_place(tmp_path: Path) -> None:
     assert len(digests | {first}) == len(changes) + 1
 
 
-def test_columns_beside_the_manifests_own_are_written_and_not_read(tmp_path: Path) -> None:
-    clips = clips_of(tmp_path)
-    path = write_manifest(tmp_path / "m.csv", clips, beside={"more": {clips[1].id: "a,b"}})
-    with path.open(newline="") as file:
-        header, first, second, *_ = csv.reader(file)
-    assert (header[-1], first[-1], second[-1]) == ("more", "", "a,b")
+def test_how_sure_a_speaker_is_is_read_back_and_empty_without_a_speaker(tmp_path: Path) -> None:
+    clips = [
+        Clip("a", tmp_path / "a.mp4", speaker="Ann", speaker_confidence=0.25),
+        Clip("b", tmp_path / "b.mp4", speaker="Bob"),
+    ]
+    path = write_manifest(tmp_path / "m.csv", clips)
     assert list(read_manifest(path, check_files=False).clips) == clips
+    path.write_text("clip,path,speaker,speaker_confidence\na,a.mp4,,0.5\n")
+    assert read_manifest(path, check_files=False).clips[0].speaker_confidence is None
+
+
+@pytest.mark.parametrize("text", ["2", "-0.1", "sure"])
+def test_a_confidence_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text(f"clip,path,speaker,speaker_confidence\na,a.mp4,Ann,{text}\n")
+    with pytest.raises(ManifestError, match=f"line 2: speaker_confidence '{text}' is not"):
+        read_manifest(path, check_files=False)
+
+
+def test_columns_that_are_always_written_are_there_empty(tmp_path: Path) -> None:
+    path = write_manifest(tmp_path / "m.csv", clips_of(tmp_path), always=["speaker_confidence"])
+    with path.open(newline="") as file:
+        header, first, *_ = csv.reader(file)
+    assert (header[-1], first[-1]) == ("speaker_confidence", "")

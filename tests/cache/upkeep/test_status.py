@@ -15,7 +15,8 @@ from cache.entries.source import Source
 from cache.manifest.clip import Clip
 from cache.sets.feature_set import FeatureSet, SetSpec
 from cache.sets.scan import NotACacheError
-from cache.upkeep.status import explain_difference, find_orphaned, read_status
+from cache.sets.spec import explain_difference
+from cache.upkeep.status import find_orphaned, read_status
 from tests.cache.conftest import STEPS, WriteEntry, arrays_of, make_packs, rows
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,7 @@ def test_clips_that_cannot_be_used_are_named_and_end_in_one(tmp_path: Path) -> N
         "1 person in 4 clips; a speaker is proposed for 2, for none of a, d",
         "1 track of faces too small or too few to tell whose",
         "disagreement: Bob by the manifest, Ann by the face: c",
-        "left out: e: no entry yet; extract it",
+        "left out: e (no entry yet; extract it)",
     ]
 
 
@@ -90,7 +91,7 @@ def test_corrections_names_and_the_manifest_come_out_safe(tmp_path: Path) -> Non
     assert [max(picture.shape[:2]) for picture in pictures(page)] == [SIZE, SIZE]
     assert [clip.speaker for clip in read_manifest(out / "manifest.csv").clips] == [EVIL, "Bob"]
     with (out / "manifest.csv").open(newline="") as file:
-        assert [row["speaker_confidence"] for row in csv.DictReader(file)] == ["1", ""]
+        assert [row["speaker_confidence"] for row in csv.DictReader(file)] == ["1.0", ""]
     before = page.read_bytes()
     assert persons(tmp_path, clips, "--corrections", str(table), "-o", str(out)).exit_code == 0
     assert page.read_bytes() == before
@@ -101,7 +102,7 @@ def test_a_video_that_is_gone_leaves_its_place_empty_and_is_told(tmp_path: Path)
     clips[0].path.unlink()
     result = persons(tmp_path, clips, "-o", str(tmp_path / "out"))
     assert result.exit_code == 1
-    assert "left out: a: no picture: " in result.output
+    assert "no picture: a (" in result.output
     assert pictures(tmp_path / "out" / "page-001.html") == []
     table = read_persons(tmp_path / "cache")
     assert table is not None
@@ -148,9 +149,53 @@ def test_a_manifest_of_the_users_own_is_not_replaced(tmp_path: Path) -> None:
     own = write_manifest(tmp_path / "manifest.csv", clips)
     before = own.read_bytes()
     result = persons(tmp_path, clips, "-o", str(tmp_path))
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "is a manifest of yours" in result.output
     assert own.read_bytes() == before
+    assert not (tmp_path / "cache" / "persons.json").exists()
+
+
+@pytest.mark.parametrize("out", ["cache", "cache/sheets"])
+def test_sheets_do_not_go_into_the_cache(tmp_path: Path, out: str) -> None:
+    clips = write_corpus(tmp_path, {"a": [Seen("A")]})
+    result = persons(tmp_path, clips, "-o", str(tmp_path / out))
+    assert result.exit_code == 2
+    assert "is in the cache" in result.output
+    assert not (tmp_path / "cache" / "persons.json").exists()
+
+
+def test_proposals_are_no_speakers_of_the_manifests_when_it_is_read_again(tmp_path: Path) -> None:
+    clips = write_corpus(tmp_path, {"a": [Seen("A")], "b": [Seen("A")], "c": []})
+    out = tmp_path / "out"
+    persons(tmp_path, [clips[0], replace(clips[1], speaker="Ann"), clips[2]], "-o", str(out))
+    made = out / "manifest.csv"
+    first = made.read_bytes()
+    proposed, stated, nobody = read_manifest(made).clips
+    assert (proposed.speaker, proposed.speaker_confidence, proposed.stated_speaker) == (
+        "Ann", 1.0, None,
+    )  # fmt: skip
+    assert (stated.stated_speaker, nobody.speaker) == ("Ann", None)
+    arguments = ["persons", str(made), "--cache", str(tmp_path / "cache"), "-o", str(out)]
+    CliRunner().invoke(main, arguments)
+    assert made.read_bytes() == first
+
+
+def test_a_manifest_of_which_no_clip_can_be_used_leaves_the_table_as_it_was(tmp_path: Path) -> None:
+    clips = write_corpus(tmp_path, {"a": [Seen("A")], "b": [Seen("B")]})
+    assert persons(tmp_path, clips).exit_code == 0
+    table = (tmp_path / "cache" / "persons.json").read_bytes()
+    result = persons(tmp_path, [Clip("x", tmp_path / "x.mp4"), Clip("y", tmp_path / "y.mp4")])
+    assert result.exit_code == 2
+    assert "no clip of the manifest can be used: x, y (no entry yet; extract it)" in result.output
+    assert (tmp_path / "cache" / "persons.json").read_bytes() == table
+
+
+def test_clips_that_a_smaller_manifest_drops_from_the_table_are_named(tmp_path: Path) -> None:
+    clips = write_corpus(tmp_path, {"a": [Seen("A")], "b": [Seen("B")], "c": [Seen("C")]})
+    assert "no longer" not in persons(tmp_path, clips).output
+    result = persons(tmp_path, clips[:1])
+    assert result.exit_code == 0
+    assert "no longer in the table, as the manifest lacks them: b, c" in result.output
 
 
 @pytest.mark.parametrize(

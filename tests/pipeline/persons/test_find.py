@@ -185,7 +185,7 @@ def test_clips_without_entries_or_with_stale_ones_are_left_out_and_named(tmp_pat
 def test_arrays_that_contradict_each_other_leave_the_clip_out(
     tmp_path: Path, change: dict[str, np.ndarray], problem: str
 ) -> None:
-    clips = write_corpus(tmp_path, {"a": [Seen("A")]})
+    clips = write_corpus(tmp_path, {"a": [Seen("A")], "b": []})
     sets = find_sets(tmp_path / "cache")
     found = read_tracks(sets.faces.read("a"))
     crops = replace(read_identity(sets.identity.read("a")), **change)

@@ -109,7 +109,7 @@ def test_folds_by_speaker_fall_back_on_faces_and_say_so(tmp_path: Path) -> None:
         train, held = inner_split(fold.train, 0.25)
         assert not {clip.speaker for clip in train} & {clip.speaker for clip in held}
     assert len(plan_folds(clips, folds="speaker:all", cache=tmp_path).folds) == 5
-    with pytest.raises(SplitError, match="has 5 speakers, fewer than the 6 folds"):
+    with pytest.raises(SplitError, match="there are 5 speakers, fewer than the 6 folds"):
         plan_folds(clips, folds="speaker:6", cache=tmp_path)
 
 
@@ -119,6 +119,34 @@ def test_a_manifest_that_names_all_speakers_is_taken_at_its_word(tmp_path: Path)
     plan = plan_folds(named, folds="speaker:2", cache=tmp_path)
     assert plan == plan_folds(named, folds="speaker:2")
     assert (plan.speaker_independent, plan.by_faces) == (True, None)
+
+
+def test_speakers_that_are_proposals_by_faces_are_looked_up_again(tmp_path: Path) -> None:
+    seen = {f"c{n}": {f"P{n}": 1.0} for n in range(24)}
+    seen["c1"] = {"P1": 0.6, "P0": 0.4}
+    clips = write(tmp_path, seen)
+    proposed = [
+        replace(clip, speaker=f"P{n}", speaker_confidence=0.5) for n, clip in enumerate(clips)
+    ]
+    plan = plan_folds(proposed, folds="speaker:4", cache=tmp_path)
+    assert plan.speaker_independent == "by faces"
+    for fold in plan.folds:  # somebody else is seen there too
+        assert len({"c0", "c1"} & {clip.id for clip in fold.test}) in (0, 2)
+    nowhere = tmp_path / "no-table"
+    for cache in (nowhere, None):
+        with pytest.raises(SplitError, match=r"of 24 of 24 .* are proposals by faces.*c0, c1"):
+            plan_folds(proposed, folds="speaker:4", cache=cache)
+
+
+def test_splits_by_proposed_speakers_are_by_faces(tmp_path: Path) -> None:
+    clips = [
+        Clip(f"c{n}", Path(f"/c{n}.mp4"), "ab"[n % 2], ["train", "test"][n // 2], f"s{n // 2}")
+        for n in range(4)
+    ]
+    assert plan_folds(clips).speaker_independent is True
+    plan = plan_folds([replace(clips[0], speaker_confidence=0.9), *clips[1:]])
+    assert plan.speaker_independent == "by faces"
+    assert plan.warnings[0].startswith("speakers are proposals by faces")
 
 
 def test_without_a_table_the_refusal_names_the_way_to_one(tmp_path: Path) -> None:

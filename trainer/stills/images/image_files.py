@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from cache.wording import name_by_reason
 from trainer.stills.images.parts import StillsError, Unreadable
 from trainer.stills.settings import DataSettings
-from trainer.wording import name_by_reason
 
 # By name; what a file is, its content decides. Formats that call other programs are left out.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")

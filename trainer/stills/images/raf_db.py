@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from cache.wording import name_some
 from trainer.stills.images.divide import divide_files
 from trainer.stills.images.image_files import ImageFile, Reading
 from trainer.stills.images.parts import StillParts, StillsError
-from trainer.wording import name_some
 
 # RAF-DB's numbers of the basic expressions start from 1.
 RAF_DB_CLASSES = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
