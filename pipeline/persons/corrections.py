@@ -97,23 +97,24 @@ def read_corrections(path: Path) -> tuple[Correction, ...]:
 
 
 def _parse(line: int, row: dict[str, str]) -> Correction:
-    action = row["action"]
+    action = row["action"].lower()  # spreadsheets write a field's first letter large
+    person = NOBODY if row["person"].lower() == NOBODY else row["person"]
     if action not in get_args(Action):
-        raise ValueError(f"action must be {', '.join(get_args(Action))}, got {action!r}")
+        raise ValueError(f"action must be {', '.join(get_args(Action))}, got {row['action']!r}")
     of_pair = action in ("merge", "split")
     needed = COLUMNS[1:3] + (COLUMNS[4:] if of_pair else COLUMNS[3:4])
     for name in COLUMNS[1:]:
         if (name in needed) != bool(row[name]):
             raise ValueError(f"{action} needs {', '.join(needed)} and nothing else; see {name}")
-    if not of_pair and not (action == "move" and row["person"] == NOBODY):
-        if row["person"] == NOBODY:
+    if not of_pair and not (action == "move" and person == NOBODY):
+        if person == NOBODY:
             raise ValueError(f"{NOBODY!r} names nobody; choose another name")
-        check_name(row["person"])
+        check_name(person)
     return Correction(
         line,
         cast(Action, action),
         (row["clip"], _track(row["track"])),
-        row["person"],
+        person,
         (row["other_clip"], _track(row["other_track"])) if of_pair else None,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,8 +23,9 @@ from pipeline.persons.cluster import measure_widths
 from pipeline.persons.find import Found
 from pipeline.persons.gather import Sets, Thumbnail
 
-PER_PAGE = 50  # persons
+PER_PAGE = 24  # persons: with MOST_FACES of 5 kB each, 3 MB
 MOST_FACES = 24  # of a person
+MOST_DOUBTS = 12  # of a person, the nearest
 SIZE = 96  # pixels of a face's longer side
 MARGIN = 0.3  # of a box's larger side, around it
 MANIFEST = "manifest.csv"
@@ -107,10 +109,19 @@ def write_sheets(
     made = Made([_write_manifest(table, found, output / MANIFEST)])
     persons = sorted(found.persons.persons, key=lambda person: person.confidence)
     distances = _measure_distances(found)
+    speaks = Counter(row.speaker for row in found.persons.clips.values())
+    doubts: dict[str, list[str]] = {}
+    for pair in found.persons.doubtful:
+        for one, other in ((pair.one, pair.other), (pair.other, pair.one)):
+            text = f"may be the same as {other} (distance {pair.distance:.2f})"
+            doubts.setdefault(one, []).append(text)
     pages = max(1, -(-len(persons) // PER_PAGE))
     for page in range(1, pages + 1):
         some = persons[(page - 1) * PER_PAGE : page * PER_PAGE]
-        shown = [_show(person, found, distances) for person in some]
+        shown = [
+            _show(person, found, distances, speaks[person.name], doubts.get(person.name, []))
+            for person in some
+        ]
         pictures = _cut_out(shown, table.by_id, sets, made)
         path = output / page_name(page)
         write_html(
@@ -162,7 +173,13 @@ def _measure_distances(found: Found) -> Mapping[tuple[str, int], float]:
     return dict(zip(at, widths.tolist(), strict=True))
 
 
-def _show(person: Person, found: Found, distances: Mapping[tuple[str, int], float]) -> _Shown:
+def _show(
+    person: Person,
+    found: Found,
+    distances: Mapping[tuple[str, int], float],
+    speaks: int,
+    doubts: Sequence[str],
+) -> _Shown:
     faces = [
         _Face(
             one.clip,
@@ -172,20 +189,14 @@ def _show(person: Person, found: Found, distances: Mapping[tuple[str, int], floa
         )
         for one in sorted(person.tracks, key=lambda one: -distances[(one.clip, one.track)])
     ]
-    speaks = sum(row.speaker == person.name for row in found.persons.clips.values())
     about = (
         f"{number_of(len(person.clips), 'clip')}, {number_of(len(person.tracks), 'track')}, "
         f"speaker of {number_of(speaks, 'clip')}; confidence {person.confidence:.2f}"
     )
     if len(faces) > MOST_FACES:
         about += f"; the first {MOST_FACES} faces are shown"
-    doubts = [
-        f"may be the same as {pair.other if pair.one == person.name else pair.one} "
-        f"(distance {pair.distance:.2f})"
-        for pair in found.persons.doubtful
-        if person.name in (pair.one, pair.other)
-    ]
-    return _Shown(person.name, about, doubts, faces[:MOST_FACES])
+    rest = [f"and as {len(doubts) - MOST_DOUBTS} more"] if doubts[MOST_DOUBTS:] else []
+    return _Shown(person.name, about, [*doubts[:MOST_DOUBTS], *rest], faces[:MOST_FACES])
 
 
 def _cut_out(

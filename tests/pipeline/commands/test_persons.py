@@ -126,6 +126,20 @@ def test_pages_of_an_earlier_call_are_removed_and_other_files_stay(
     }  # fmt: skip
 
 
+def test_a_page_shows_the_nearest_doubts_of_a_person_and_counts_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    near = {"b": [Seen("A", away=0.38)], "c": [Seen("A", away=-0.4)]}
+    clips = write_corpus(tmp_path, {"a": [Seen("A")], **near})
+    monkeypatch.setattr(sheets, "MOST_DOUBTS", 1)
+    persons(tmp_path, clips, "-o", str(tmp_path / "out"))
+    text = (tmp_path / "out" / "page-001.html").read_text()
+    assert text.count("may be the same as p-b-0 (distance 0.38)") == 1
+    assert text.count("may be the same as p-a-0 (distance") == 2  # in the lines of b and c
+    assert "may be the same as p-c-0" not in text
+    assert text.count("and as 1 more") == 1
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [

@@ -169,6 +169,13 @@ def test_columns_that_no_row_needs_may_be_left_out(tmp_path: Path) -> None:
     assert [row.person for row in read_corrections(path)] == ["none"]
 
 
+def test_the_large_first_letter_of_a_spreadsheet_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "corrections.csv"
+    path.write_text("action,clip,track,person\nMove,a,0,None\nName,a,1,Ann\n")
+    rows = read_corrections(path)
+    assert [(row.action, row.person) for row in rows] == [("move", "none"), ("name", "Ann")]
+
+
 def test_a_table_that_is_none_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "corrections.csv"
     with pytest.raises(CorrectionError, match="no such file"):
