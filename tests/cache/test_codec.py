@@ -138,4 +138,6 @@ def test_what_is_no_json_object_or_no_file_is_not_read(tmp_path: Path) -> None:
     path.unlink()
     os.mkfifo(path)
     with pytest.raises(ValueError, match="it is not a file"):
+        read_object(path.parent)
+    with pytest.raises(ValueError, match="it is not a file"):
         read_object(path)

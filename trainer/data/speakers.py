@@ -105,9 +105,12 @@ def find_speakers(cache: Path, clips: Sequence[Clip]) -> tuple[list[Clip], FaceS
     group, doubtful = _group(persons, clips)
     unknown = tuple(clip.id for clip in clips if clip.id not in group)
     if len(unknown) > MOST_UNKNOWN * len(clips):
+        absent = sum(clip not in persons.clips for clip in unknown)
         raise SplitError(
             f"in {len(unknown)} of {len(clips)} labelled clips nobody is known, by manifest or by "
-            f"face, and any two of them may be of one person: {name_some(unknown)}; fill in the "
+            f"face, and any two of them may be of one person: {name_some(unknown)}; "
+            + (f"{absent} of them are yet to be extracted; " if absent else "")
+            + "fill in the "
             "manifest's column speaker, name their tracks with 'avfuse persons --corrections', or "
             "leave them out"
         )

@@ -84,8 +84,11 @@ def test_clips_of_nobody_known_are_one_group_and_told(tmp_path: Path) -> None:
 
 def test_too_many_clips_of_nobody_known_are_refused(tmp_path: Path) -> None:
     clips = write(tmp_path, {"a": {"Ann": 1.0}, "b": {"Bob": 1.0}, "c": {"Cid": 1.0}, "x": {}})
-    with pytest.raises(SplitError, match=r"in 1 of 4 labelled clips nobody is known.*: x;"):
+    with pytest.raises(SplitError, match=r"in 1 of 4 labelled clips nobody is known.*: x; fill"):
         find_speakers(tmp_path, clips)
+    new = Clip("new", Path("/new.mp4"), "a")
+    with pytest.raises(SplitError, match=r"in 2 of 5 .*: x, new; 1 of them are yet to be extr"):
+        find_speakers(tmp_path, [*clips, new])
 
 
 def test_a_row_of_another_entry_is_refused_by_name(tmp_path: Path) -> None:
