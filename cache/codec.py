@@ -141,16 +141,14 @@ def read_object(path: Path, *, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
     with named_errors(path):
         # A pipe would block until somebody writes to it.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):  # ``fdopen`` would name a folder by its number
-                raise ValueError("it is not a file")
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(descriptor)  # before ``fdopen``, which calls a folder by this number
+            raise ValueError("it is not a file")
+        with os.fdopen(descriptor, "rb") as file:
             if status.st_size > most_bytes:
                 raise ValueError(f"it has {status.st_size} bytes, expected at most {most_bytes}")
-            with os.fdopen(descriptor, "rb", closefd=False) as file:
-                return parse_object(file.read(most_bytes))
-        finally:
-            os.close(descriptor)
+            return parse_object(file.read(most_bytes))
 
 
 def _encode(value: Any) -> Any:

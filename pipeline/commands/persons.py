@@ -128,7 +128,7 @@ def _format(found: Found, written: Sequence[Path], unseen: dict[str, str]) -> It
     yield (
         f"{number_of(len(persons.persons), 'person')} in {number_of(len(persons.clips), 'clip')}; "
         f"a speaker is proposed for {len(persons.clips) - len(silent)}"
-        + (f", for none of {name_some(silent, MOST_NAMED)}" if silent else "")
+        + (f"; nobody stands out in {name_some(silent, MOST_NAMED)}" if silent else "")
     )
     if found.unclear:
         yield f"{number_of(found.unclear, 'track')} of faces too small or too few to tell whose"

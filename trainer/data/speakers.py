@@ -14,7 +14,7 @@ Clips in which nobody could be told are one more group: any two may be of one pe
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -129,20 +129,59 @@ def find_speakers(cache: Path, clips: Sequence[Clip]) -> tuple[list[Clip], FaceS
     return [replace(clip, speaker=group.get(clip.id, UNKNOWN)) for clip in clips], facts
 
 
-def _group(persons: Persons, clips: Sequence[Clip]) -> tuple[dict[str, str], int]:
-    """Return the group of each clip with somebody known, called after who is in most clips.
+def find_shared_persons(
+    cache: Path, parts: Iterable[tuple[Sequence[Clip], Sequence[Clip]]]
+) -> tuple[str, ...]:
+    """Name the persons of a cache's table who are seen in training and in test clips.
 
-    Beside them stands the number of pairs of persons who may be one and are in two groups.
+    Rows that are not of the entries that are there are passed over.
+
+    Args:
+        cache: the cache's folder.
+        parts: training and test clips of each fold.
+
+    Raises:
+        PersonsError: the table is damaged.
+        OSError: an entry can't be read.
     """
+    persons = read_persons(cache)
+    if persons is None:
+        return ()
+    folds = [[{clip.id for clip in part} for part in fold] for fold in parts]
+    stale = find_stale_persons(
+        cache, persons, set().union(*(part for one in folds for part in one))
+    )
+    seen = {clip: names for clip, names in _find_seen(persons).items() if clip not in stale}
+    shared: set[str] = set()
+    for fold in folds:
+        train, test = ({name for clip in part for name in seen.get(clip, ())} for part in fold)
+        shared |= train & test
+    return tuple(sorted(shared, key=natural_key))
+
+
+def _find_seen(persons: Persons) -> dict[str, list[str]]:
+    """Return the names of those who are seen in ``LEAST_SHARE`` of a clip's frames or more."""
     share: dict[str, dict[str, float]] = {}
     for person in persons.persons:
         for track in person.tracks:
             found = share.setdefault(track.clip, {})
             found[person.name] = found.get(person.name, 0.0) + track.share
+    return {
+        clip: [name for name, part in found.items() if part >= LEAST_SHARE]
+        for clip, found in share.items()
+    }
+
+
+def _group(persons: Persons, clips: Sequence[Clip]) -> tuple[dict[str, str], int]:
+    """Return the group of each clip with somebody known, called after who is in most clips.
+
+    Beside them stands the number of pairs of persons who may be one and are in two groups.
+    """
+    seen = _find_seen(persons)
     of_clip = {
         # A person and a speaker of the same name are one: that is where the person's comes from.
         clip.id: [
-            *(name for name, seen in share.get(clip.id, {}).items() if seen >= LEAST_SHARE),
+            *seen.get(clip.id, ()),
             *([clip.stated_speaker] if clip.stated_speaker else []),
         ]
         for clip in clips

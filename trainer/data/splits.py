@@ -17,7 +17,7 @@ from cache.digest import digest_json
 from cache.manifest.manifest import Clip
 from cache.wording import name_some, number_of
 from trainer.data.folds import SplitError, group_clips, natural_key
-from trainer.data.speakers import BY_FACES, FaceSpeakers, find_speakers
+from trainer.data.speakers import BY_FACES, FaceSpeakers, find_shared_persons, find_speakers
 
 SPLITS = ("train", "val", "test")
 
@@ -57,7 +57,8 @@ class FoldPlan:
         classes: every label of the clips in the folds, sorted.
         unlabelled: ids of clips without a label, which are left out.
         unused: ids of labelled clips that no fold trains on or reports on.
-        shared_speakers: speakers in both training and test clips of some fold.
+        shared_speakers: speakers in both training and test clips of some fold; where not all are
+            known and none of the known are, persons by faces.
         speaker_independent: True when no fold shares a speaker, ``by faces`` when speakers were
             found so, False when a fold shares one or when folds are by clip without known
             speakers, None when it can't be told.
@@ -101,7 +102,8 @@ def plan_folds(
         allow_shared_speakers: accept a speaker in both training and test clips, and say so in
             the plan. Folds by clip always accept it.
         cache: the cache's folder; for folds by speaker, its table of persons stands in where the
-            manifest doesn't name every clip's speaker, see ``trainer.data.speakers``.
+            manifest doesn't name every clip's speaker, see ``trainer.data.speakers``; other
+            divisions of such a manifest are told of persons in both training and test clips.
 
     Returns:
         The plan, with at least one fold, each with training and test clips.
@@ -132,6 +134,9 @@ def plan_folds(
         parts = _cross_folds(group_clips(labelled, folds, seed=seed))
     shared, independent = _check_speakers(parts, kind, allow=allow_shared_speakers)
     proposed = by_faces or any(clip.speaker_confidence is not None for clip in labelled)
+    if cache and not by_faces and not shared and (proposed or not independent):
+        shared = find_shared_persons(cache, [(part.train, part.test) for part in parts])
+        independent = False if shared else independent
     in_folds = {clip.id for part in parts for clip in (*part.train, *part.test)}
     plan = FoldPlan(
         kind=kind,

@@ -67,7 +67,7 @@ def test_clips_that_cannot_be_used_are_named_and_end_in_one(tmp_path: Path) -> N
     result = persons(tmp_path, clips)
     assert result.exit_code == 1
     assert result.output.splitlines()[-5:-1] == [
-        "1 person in 4 clips; a speaker is proposed for 2, for none of a, d",
+        "1 person in 4 clips; a speaker is proposed for 2; nobody stands out in a, d",
         "1 track of faces too small or too few to tell whose",
         "disagreement: Bob by the manifest, Ann by the face: c",
         "left out: e (no entry yet; extract it)",

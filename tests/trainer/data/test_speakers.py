@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cache.manifest.manifest import Clip
+from cache.persons import read_persons
 from cache.sets.feature_set import FeatureSet
 from tests.trainer.persons_helper import write_seen
 from trainer.data.folds import SplitError, inner_split
@@ -150,6 +151,28 @@ def test_splits_by_proposed_speakers_are_by_faces(tmp_path: Path) -> None:
     plan = plan_folds([replace(clips[0], speaker_confidence=0.9), *clips[1:]])
     assert plan.speaker_independent == "by faces"
     assert plan.warnings[0].startswith("speakers are proposals by faces")
+
+
+def test_a_person_on_both_sides_of_a_division_that_names_no_speakers_is_told(
+    tmp_path: Path,
+) -> None:
+    seen = {"c0": {"Ann": 0.1}, "c1": {"Bob": 1.0}, "c2": {"Ann": 1.0}, "c3": {"Bob": 0.09}}
+    clips = [
+        replace(clip, split=["train", "test"][n // 2])
+        for n, clip in enumerate(write(tmp_path, seen))
+    ]
+    assert plan_folds(clips).speaker_independent is None
+    plan = plan_folds(clips, cache=tmp_path)
+    assert (plan.speaker_independent, plan.shared_speakers) == (False, ("Ann",))
+    assert "training and test clips (Ann)" in plan.warnings[0].replace("both ", "")
+    proposed = [replace(c, speaker=f"s{c.split}", speaker_confidence=0.5) for c in clips]
+    assert plan_folds(proposed, cache=tmp_path).shared_speakers == ("Ann",)
+    stated = [replace(clip, speaker=f"s{clip.split}") for clip in clips]
+    assert plan_folds(stated, cache=tmp_path).speaker_independent is True
+    persons = read_persons(tmp_path)
+    assert persons is not None
+    FeatureSet.open(tmp_path / persons.set).entry_path("c2").unlink()  # the row is stale
+    assert plan_folds(clips, cache=tmp_path).speaker_independent is None
 
 
 def test_without_a_table_the_refusal_names_the_way_to_one(tmp_path: Path) -> None:
