@@ -145,7 +145,10 @@ def _embed(job: Job, todo: Sequence[PlannedSet], entry: Entry) -> dict[str, SetR
     with job.watch.step("load"):
         use_detector(settings.faces)
         networks = [use_network(planned, plan) for planned in todo]
-    missing = [*entry.attributes["problems"], *_without_face(faces.rung)]
+    # Where a face was found and another policy leaves it out, the network's lack is another one.
+    left_out = bool(((faces.rung == BoxSource.WHOLE) & (found.rung != BoxSource.WHOLE)).any())
+    what = "the chosen face" if left_out else "a face"
+    missing = [*entry.attributes["problems"], *_without_face(faces.rung, what)]
     upright = int(are_upright(faces.box, faces.landmarks).sum())
     coverage = measure_coverage(faces.rung, faces.times, upright=upright)
     notes = entry.attributes.get("notes", ())
@@ -267,9 +270,9 @@ def _precision(network: Network) -> dict[str, JSON]:
     return {"deviation_from_float32": dict(network.deviation)}
 
 
-def _without_face(rung: np.ndarray) -> list[str]:
+def _without_face(rung: np.ndarray, what: str = "a face") -> list[str]:
     lost = int((rung == BoxSource.WHOLE).sum())
-    return [f"{lost} of {len(rung)} frames without a face"] if lost else []
+    return [f"{lost} of {len(rung)} frames without {what}"] if lost else []
 
 
 def _small(chunks: Iterable[Frames], most: int) -> Iterator[Frames]:

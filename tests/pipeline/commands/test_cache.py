@@ -58,11 +58,22 @@ def test_status_is_a_table_with_a_line_per_set(feature_set: FeatureSet) -> None:
     result = run("status", feature_set.cache)
     assert result.exit_code == 0
     header, line, note, packs = result.output.splitlines()
-    columns = ["set", "ok", "partial", "failed", "damaged", "size", "steps", "faces"]
+    columns = ["set", "ok", "partial", "failed", "damaged", "size", "steps", "faces", "seen"]
     assert header.split() == columns
     size = sum(path.stat().st_size for path in feature_set.entry_paths()) / 1000
     assert line.split() == [
-        *(feature_set.folder.name, "2", "1", "0", "0", f"{size:.1f}", "kB", str(3 * STEPS), "-")
+        *(
+            feature_set.folder.name,
+            "2",
+            "1",
+            "0",
+            "0",
+            f"{size:.1f}",
+            "kB",
+            str(3 * STEPS),
+            "-",
+            "-",
+        )
     ]
     assert len(header) == len(line)
     assert note == f"{feature_set.folder.name}: untrained (random weights)"

@@ -56,7 +56,7 @@ def test_an_engine_fills_the_cache_as_this_machine_does(
     assert done.returncode == 1, done.stderr  # a failed clip is told by its shard, too
     assert f"{NUM_CLIPS} clips: 0 ok, 4 partial, 1 failed; 5 computed now" in done.stdout
     expected = checksums(tmp_path / "here")
-    assert len(expected) == 2 * (NUM_CLIPS - 1)
+    assert len(expected) == 3 * (NUM_CLIPS - 1)  # identity comes with faces
     assert checksums(tmp_path / "there") == expected
     here, there = report(tmp_path / "here"), report(tmp_path / "there")
     assert list(there) == list(here)

@@ -58,7 +58,7 @@ def test_another_file_of_the_same_size_and_time_recomputes_every_set_of_that_cli
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     after = path.stat()
     assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
-    assert corpus.extract(corpus.plan()) == {(name, "c2") for name in SETS}
+    assert corpus.extract(corpus.plan()) == {(name, "c2") for name in (*SETS, "identity")}
     assert corpus.extract(corpus.plan()) == set()
 
 
@@ -106,13 +106,15 @@ def test_a_run_says_why_it_makes_entries_again(corpus: Corpus) -> None:
     edit(corpus.clips[0].path)
     shutil.rmtree(next(corpus.cache.glob("logmel-*")))
     summary = run_extract(corpus.clips, corpus.plan(), jobs=0)
-    assert summary.again == {"faces, resnet18, spectrogram: its file has changed": 1}
-    assert "made again in 1 clip: faces, resnet18, spectrogram: its file" in format_summary(summary)
+    assert summary.again == {"faces, identity, resnet18, spectrogram: its file has changed": 1}
+    told = "made again in 1 clip: faces, identity, resnet18, spectrogram: its file"
+    assert told in format_summary(summary)
     assert run_extract(corpus.clips, corpus.plan(), jobs=0).again == {}
     for path in corpus.cache.glob("faces-*/*/*.h5"):
         edit_header(path)
     assert run_extract(corpus.clips, corpus.plan(), jobs=0).again == {
-        "faces: the entry is damaged": 2
+        "faces: the entry is damaged": 2,
+        "identity: the entry of faces that it was made from is damaged": 2,
     }
 
 

@@ -108,7 +108,7 @@ def test_a_network_is_never_made_from_the_faces_of_another_file(
     again = extract(one, cache, "faces", "resnet18")
     # Faces of the same bytes leave the network that was made from them trusted.
     assert {name for name, found in again.sets.items() if found.fresh} == (
-        set() if place.startswith("before") else {"faces"}
+        set() if place.startswith("before") else {"faces", "identity"}
     )
     assert verify_cache(cache).superseded == {}
     extract(two, cache, "faces", "resnet18")
@@ -127,11 +127,17 @@ def test_faces_that_come_out_otherwise_have_their_networks_made_again(
     with faces.writer("a", source=entry.source, provenance={}) as writer:  # by other libraries
         writer.append(**{**entry.arrays, "tracks/box": entry["tracks/box"] + 1})
         writer.finish(missing=entry.missing, attributes=entry.attributes)
+    identity = find_set(cache, "identity")
+    known, upstream = identity.read("a"), {"faces": faces.read("a").identity}
+    with identity.writer("a", source=known.source, provenance={}, upstream=upstream) as writer:
+        writer.append(**known.arrays)
+        writer.finish(missing=known.missing, attributes=known.attributes)
     result = extract(one, cache, "faces", "resnet18")
     assert {name for name, found in result.sets.items() if found.fresh} == {"resnet18"}
     faces.entry_path("a").unlink()
     result = extract(one, cache, "faces", "resnet18")
-    assert {name for name, found in result.sets.items() if found.fresh} == {"faces", "resnet18"}
+    fresh = {name for name, found in result.sets.items() if found.fresh}
+    assert fresh == {"faces", "identity", "resnet18"}
 
 
 @pytest.mark.parametrize("change", [lambda times: times + 0.01, lambda times: times[:-1], None])
@@ -158,7 +164,8 @@ def test_faces_of_other_frames_than_the_clip_decodes_to_are_found_anew(
         writer.append(**arrays)
         writer.finish(missing=entry.missing, attributes=entry.attributes)
     result = extract(one, cache, "faces", "resnet18")
-    assert {name for name, found in result.sets.items() if found.fresh} == {"faces", "resnet18"}
+    fresh = {name for name, found in result.sets.items() if found.fresh}
+    assert fresh == {"faces", "identity", "resnet18"}
     for name in ("faces", "resnet18"):
         assert_equal(find_set(cache, name).read("a"), expected(name))
 
