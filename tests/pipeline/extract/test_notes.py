@@ -42,7 +42,7 @@ def manifest(tmp_path: Path) -> Path:
 def test_notes_stand_in_entries_and_in_every_report_and_are_no_lack(
     manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.extract.picture._without_face", lambda _: [])
+    monkeypatch.setattr("pipeline.extract.picture._without_face", lambda *_: [])
     cache = tmp_path / "cache"
     for fresh in (True, False):
         result = extract(manifest, cache)
