@@ -13,6 +13,7 @@ from pipeline.faces.windows import look_everywhere, look_with_room
 COARSE_PIXELS = 900_000  # of the pyramid level that a coarse scan of a frame starts from
 # Pixels of a frame's longer side as the second detector sees it: as a rule, and for small faces.
 SECOND_PIXELS, SEARCH_PIXELS = 640, 1280
+SEARCH_FROM = 800  # pixels of a frame's side; what is smaller is hardly larger than the usual look
 # Without a face for so long, whole frames are searched half as often: a face that turns up is
 # followed back through the last 2 s anyway.
 LONG_LOST_SECONDS = 4.0
@@ -93,7 +94,7 @@ class Scanner:
         if self.second is None:
             return []
         waits = {SECOND_PIXELS: 0.0 if lost else settings.second_seconds}
-        if side > SECOND_PIXELS:
+        if side > SEARCH_FROM:
             waits[SEARCH_PIXELS] = settings.search_seconds
         found: list[Detection] = []
         for pixels, wait in waits.items():

@@ -73,6 +73,6 @@ def test_the_second_detector_looks_at_whole_frames_in_two_sizes(
     assert second.widths == expected
     second.widths.clear()
     scanner.reset()
-    small = Frame(0, 0.0, image[:360, :640], 1.0, Pyramid((360, 640), 0))
+    small = Frame(0, 0.0, image[:450, :800], 1.0, Pyramid((450, 800), 0))
     scanner.ask_second(small, lost=False, threshold=0.5)
     assert second.widths == [640]  # there is nothing more to see at a larger size
