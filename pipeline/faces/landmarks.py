@@ -1,4 +1,4 @@
-"""Landmarks on leaning and dark faces, whether they agree with their box, and their steadiness."""
+"""Landmarks on leaning and dark faces, and whether they agree with their box."""
 
 from __future__ import annotations
 
@@ -12,11 +12,8 @@ from pipeline.faces.detect import LandmarkPredictor
 from pipeline.faces.regions import PLAIN, Look, raise_contrast
 from pipeline.faces.tracks import Box, TrackArrays
 
-PATCH_SIZE = 200  # pixels of the box in the patch on which steadiness and tilt are measured
+PATCH_SIZE = 200  # pixels of the box in the patch on which a tilt is measured
 PATCH_MARGIN = 0.6
-SHIFTS = (-0.15, 0.0, 0.15)
-ZOOMS = ((0.0, 0.0, 1 / 1.2), (0.0, 0.0, 1.2))
-MOVES = (*((x, y, 1.0) for x in SHIFTS for y in SHIFTS), *ZOOMS)
 # Of 1,089 faces of 36 real clips that dlib's detector accepts 93 lean by more than FREE_TILT, none
 # with its middle further than 0.15 from that of its box; turned back, all but one stand within 2.7
 # degrees. Of 180 that only YuNet sees, most of them in profile or bowed, 103 fail one or the other.
@@ -149,30 +146,6 @@ def settle_crops(tracks: TrackArrays, times: np.ndarray) -> TrackArrays:
                 known = points[(rows[own], *place)]
                 points[(rows[lone], *place)] = np.interp(seconds[lone], seconds[own], known)
     return replace(tracks, landmarks=points)
-
-
-def unsteadiness(predictor: LandmarkPredictor, image: np.ndarray, box: Box, tilt: int = 0) -> float:
-    """Return how far landmarks move when their box is moved a little, in box sizes.
-
-    On a face they fall on the same features from any box near it; on a stone they move along
-    with the box. This tells faces from other things that dlib's detector likes, almost
-    independently of its score. Contrast is raised first: the predictor compares grey levels.
-
-    Shapes:
-        ``image``: (H, W, 3), uint8.
-        result: the median distance to the median landmark: about 0.01 on faces, 0.1 elsewhere.
-    """
-    patch, middle = _patch(image, box, tilt)
-    patch = raise_contrast(patch)
-    points = []
-    for move_x, move_y, grow in MOVES:
-        half = PATCH_SIZE * grow / 2
-        at_x, at_y = middle + move_x * PATCH_SIZE, middle + move_y * PATCH_SIZE
-        points.append(
-            predictor.predict(patch, (at_x - half, at_y - half, at_x + half, at_y + half))
-        )
-    offsets = np.stack(points) - np.median(points, axis=0)
-    return float(np.median(np.hypot(offsets[..., 0], offsets[..., 1])) / PATCH_SIZE)
 
 
 def _predict_turned(
