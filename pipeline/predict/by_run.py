@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import signal
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +26,76 @@ from pipeline.extract.weights import PlanError, WeightsChoice
 from pipeline.faces.tracks import BoxSource, measure_coverage
 from pipeline.predict.replay import Recorded, replay_plans
 from trainer.data.corpus import load_corpus
-from trainer.runs.folder import Run, RunError
+from trainer.explain.cached import load_heads
+from trainer.explain.explanation import Explanation
+from trainer.explain.heads import explain_steps
+from trainer.explain.steps import read_steps
+from trainer.runs.folder import Run
 from trainer.training.predict import Attention, HeadPredictions, predict_head
-from trainer.training.trained import TrainedHead, load_checkpoint
+from trainer.training.trained import TrainedHead
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """Videos whose features lie in a cache, as long as it is there, and the heads to ask.
+
+    Args:
+        run: the run.
+        heads: all of its heads.
+        cache: the folder of the features.
+        clips: the videos, in order; their ids are of this cache alone.
+        made: clip and set to the result of extracting it.
+        faces: a set whose entries say how the face of each frame was found; None without any.
+    """
+
+    run: Run
+    heads: Sequence[TrainedHead]
+    cache: Path
+    clips: Sequence[Clip]
+    made: Mapping[str, Mapping[str, SetResult]]
+    faces: FeatureSet | None
+
+    @property
+    def readable(self) -> list[Clip]:
+        """The videos that have features."""
+        failed = {
+            clip
+            for clip, results in self.made.items()
+            if any(result.state == "failed" for result in results.values())
+        }
+        return [clip for clip in self.clips if clip.id not in failed]
+
+    def predict(self) -> dict[str, Any]:
+        """Let the heads predict; see ``predict_videos``."""
+        readable = self.readable
+        answers = [_predict(head, self.cache, readable) for head in self.heads if readable]
+        row = {clip.id: number for number, clip in enumerate(readable)}
+        described = [
+            _describe(
+                clip,
+                self.made[clip.id],
+                self.heads,
+                [_pick(answer, row[clip.id]) for answer in answers if clip.id in row],
+                self.faces,
+            )
+            for clip in self.clips
+        ]
+        return {
+            "run": str(self.run.path),
+            "untrained": any(head.untrained for head in self.heads),
+            "classes": list(self.run.classes),
+            "heads": len(self.heads),
+            "videos": described,
+        }
+
+    def explain(self, *, device: str = "cpu") -> dict[str, Explanation]:
+        """Explain the videos that have features, by all heads; by the id of the clip."""
+        readable = self.readable
+        if not readable:
+            return {}
+        steps = read_steps(self.cache, [clip.id for clip in readable], self.heads[0].settings)
+        explained = explain_steps(self.heads, steps, range(len(readable)), device=device)
+        return {one.clip: one for one in explained}
 
 
 def predict_videos(
@@ -39,6 +108,28 @@ def predict_videos(
 ) -> dict[str, Any]:
     """Extract the features that a run was trained on and let its heads predict.
 
+    Args and errors are those of ``extract_videos``.
+
+    Returns:
+        JSON: ``run``, ``untrained``, ``classes``, ``heads`` (the number averaged) and one object
+        per video: its state and the reasons, its frames, those with a face, seen and followed,
+        probabilities, and the attention weight of every frame and audio step with its time.
+    """
+    with extract_videos(run, videos, weights=weights, device=device, jobs=jobs) as extracted:
+        return extracted.predict()
+
+
+@contextmanager
+def extract_videos(
+    run: Run,
+    videos: Sequence[Path],
+    *,
+    weights: Mapping[str, WeightsChoice] | None = None,
+    device: str = "auto",
+    jobs: int = 0,
+) -> Iterator[Extracted]:
+    """Extract the features that a run was trained on into a cache that lasts for the ``with``.
+
     Args:
         run: a finished run; see ``read_run``.
         videos: any video files.
@@ -46,11 +137,6 @@ def predict_videos(
             ``parse_weights``.
         device: see ``plan_sets``.
         jobs: worker processes; 0 works in this one.
-
-    Returns:
-        JSON: ``run``, ``untrained``, ``classes``, ``heads`` (the number averaged) and one object
-        per video: its state and the reasons, its frames, those with a face, seen and followed,
-        probabilities, and the attention weight of every frame and audio step with its time.
 
     Raises:
         RunError: the run has no checkpoints.
@@ -61,7 +147,7 @@ def predict_videos(
         WeightsError: weights don't fit.
         OSError: something can't be read or written.
     """
-    heads = [load_checkpoint(path) for path in _find_checkpoints(run)]
+    heads = [head for own in load_heads(run).values() for head in own]
     recorded = {
         item["key"]: Recorded(SetSpec.from_json(item["spec"]), item["provenance"])
         for item in run.info["sets"]
@@ -72,40 +158,7 @@ def predict_videos(
         cache = Path(folder)
         plans = replay_plans(recorded, keys, weights or {}, cache=cache, device=device)
         made = _extract(clips, plans, jobs)
-        readable = [
-            clip
-            for clip in clips
-            if all(result.state != "failed" for result in made[clip.id].values())
-        ]
-        answers = [_predict(head, cache, readable) for head in heads] if readable else []
-        row = {clip.id: number for number, clip in enumerate(readable)}
-        described = [
-            _describe(
-                clip,
-                made[clip.id],
-                heads,
-                [_pick(answer, row[clip.id]) for answer in answers if clip.id in row],
-                _set_with_faces(plans),
-            )
-            for clip in clips
-        ]
-    return {
-        "run": str(run.path),
-        "untrained": any(head.untrained for head in heads),
-        "classes": list(run.classes),
-        "heads": len(heads),
-        "videos": described,
-    }
-
-
-def _find_checkpoints(run: Run) -> list[Path]:
-    checkpoints = run.info.get("checkpoints", [])
-    if not checkpoints:
-        raise RunError(
-            f"{run.path} holds no heads (it is of kind {run.info.get('kind')}); "
-            "predict with the runs that it was made from"
-        )
-    return [run.path / item["file"] for item in checkpoints]
+        yield Extracted(run, heads, cache, clips, made, _set_with_faces(plans))
 
 
 def _extract(
