@@ -85,6 +85,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "trainer/explain": {
         "cache", "trainer/runs", "trainer/training", "trainer/data", "trainer/settings",
     },
+    "trainer/report": {
+        "cache", "trainer/explain", "trainer/runs", "trainer/training", "trainer/data",
+        "trainer/settings",
+    },
     "trainer/sweeps": {
         "cache", "trainer/data", "trainer/runs", "trainer/training", "trainer/settings",
     },
@@ -103,6 +107,7 @@ COMPOSE = {
     "pipeline/predict/by_run.py",
     "pipeline/commands/predict.py",
     "pipeline/commands/finetune.py",
+    "pipeline/commands/report.py",
     "pipeline/commands/demo.py",
     "pipeline/align_stills.py",
 }
