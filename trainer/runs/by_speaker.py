@@ -101,7 +101,7 @@ def explain_absence(speakers: Sequence[str | None]) -> str:
     known = {name for name in speakers if name is not None}
     without = sum(name is None for name in speakers)
     if not known:
-        return "no clip names its speaker" if speakers else "there are no clips"
+        return "the predictions name no speaker" if speakers else "there are no clips"
     if without:
         return f"{without} of {len(speakers)} clips don't name their speaker"
     if len(known) < LEAST_SPEAKERS:

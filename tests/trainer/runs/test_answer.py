@@ -31,7 +31,7 @@ def test_accuracy_stands_beside_its_interval_and_the_most_frequent_class() -> No
     # Wilson for 3 of 5
     assert lines[0] == (
         "Accuracy 60.0 %: 3 of 5 clips right; 95 % interval [23.1, 88.2]: Wilson's, which takes "
-        "clips as independent, and clips of one speaker are not (no clip names its speaker)."
+        "clips as independent, and clips of one speaker are not (the predictions name no speaker)."
     )
     assert lines[1] == (
         "Always answering angry, the most frequent class, would give 40.0 %; a blind guess 33.3 %."

@@ -84,7 +84,7 @@ def test_the_order_of_clips_and_the_size_of_a_draw_change_nothing(
     ("speakers", "reason"),
     [
         ((), "there are no clips"),
-        ((None, None), "no clip names its speaker"),
+        ((None, None), "the predictions name no speaker"),
         (("a", None, "b"), "1 of 3 clips don't name their speaker"),
         (("a", "a"), "all clips are of one speaker"),
         (("a", "b"), ""),

@@ -140,8 +140,8 @@ def test_without_speakers_a_comparison_says_what_it_takes_for_granted() -> None:
     found = compare_predictions(A, B)
     assert found.by_speaker is None
     assert (
-        "both take clips as independent, and clips of one speaker are not (no clip names its "
-        "speaker)"
+        "both take clips as independent, and clips of one speaker are not (the predictions "
+        "name no speaker)"
     ) in format_comparison(found, names=("a", "b"))
 
 

@@ -28,7 +28,7 @@ def test_a_report_reads_as_a_table() -> None:
     assert lines[6] == "clips with both modalities: all of them, the same figures"
     assert lines[7] == (
         "95 % interval [11.8, 76.9]: Wilson's, which takes clips as independent, and clips of one "
-        "speaker are not (no clip names its speaker)"
+        "speaker are not (the predictions name no speaker)"
     )
     assert lines[8].startswith("expected calibration error ")
     assert lines[9] == "recall: angry 50.0 %, happy 0.0 %, sad 100.0 %"
