@@ -60,7 +60,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline/faces": {"cache", *NETWORKS, "pipeline/media"},
     "pipeline/choice": {"cache", "pipeline/faces", "pipeline/media"},
     "pipeline/extract": {"cache", *NETWORKS, *STAGE_ONE},
-    "pipeline/index": {"cache"},
+    "pipeline/index": {"cache", "extractors/weights"},
     "pipeline/doctor": {"cache", *STAGE_ONE, "pipeline/index"},
     "pipeline/exchange": {"cache", "pipeline/index", "pipeline/extract"},
     "pipeline/inspect": {"cache", "pipeline/extract", *STAGE_ONE},
@@ -93,7 +93,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "cache", "trainer/data", "trainer/runs", "trainer/training", "trainer/settings",
     },
     "trainer/stills/settings": {"cache", *NETWORKS, "trainer/settings"},
-    "trainer/stills/images": {"cache", "trainer/stills/settings"},
+    "trainer/stills/images": {"cache", "extractors/weights", "trainer/stills/settings"},
     "trainer/stills": {
         "cache", *NETWORKS, "trainer/stills/settings", "trainer/stills/images", "trainer/runs",
         "trainer/training", "trainer/data", "trainer/settings",
