@@ -84,6 +84,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "cache", "extractors/running", "trainer/training", "trainer/heads", "trainer/data",
         "trainer/settings",
     },
+    "trainer/explain": {
+        "cache", "trainer/runs", "trainer/training", "trainer/data", "trainer/settings",
+    },
     "trainer/sweeps": {
         "cache", "trainer/data", "trainer/runs", "trainer/training", "trainer/settings",
     },
