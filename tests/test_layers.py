@@ -27,7 +27,6 @@ CACHE_TOOLS = {
         "digest",
         "settings",
         "signals",
-        "span",
         "progress",
         "version",
         "wording",
@@ -41,7 +40,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cache/codec": {"cache/commit"},
     "cache/signals": set(),
     "cache/progress": {"cache/wording"},
-    "cache/span": set(),
     "cache/version": set(),
     "cache/wording": set(),
     "cache/commit": {"cache/signals"},
@@ -57,7 +55,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "extractors/running": {"extractors", "extractors/weights"},
     "pipeline/cli": {"pipeline/commands"},
     "pipeline/__main__": {"pipeline/cli"},
-    "pipeline/demo_corpus": {"cache/manifest"},
     "pipeline/media": {"cache"},
     "pipeline/workers": {"cache", *NETWORKS},
     "pipeline/faces": {"cache", *NETWORKS, "pipeline/media"},
@@ -84,6 +81,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "trainer/runs": {
         "cache", "extractors/running", "trainer/training", "trainer/heads", "trainer/data",
         "trainer/settings",
+    },
+    "trainer/explain": {
+        "cache", "trainer/runs", "trainer/training", "trainer/data", "trainer/settings",
     },
     "trainer/sweeps": {
         "cache", "trainer/data", "trainer/runs", "trainer/training", "trainer/settings",
