@@ -66,7 +66,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline/exchange": {"cache", "pipeline/index", "pipeline/extract"},
     "pipeline/inspect": {"cache", "pipeline/extract", *STAGE_ONE},
     "pipeline/persons": {"cache", "pipeline/extract", "pipeline/inspect", *STAGE_ONE},
-    "pipeline/predict": {"cache", *NETWORKS, "pipeline/extract", *STAGE_ONE},
+    "pipeline/predict": {
+        "cache", *NETWORKS, "pipeline/extract", "pipeline/inspect", *STAGE_ONE,
+    },
     "pipeline/align_stills": {"pipeline/choice", "pipeline/faces", "pipeline/media"},
     "pipeline/doors": {"cache", *NETWORKS, "pipeline"},
     "pipeline/commands": {"cache", *NETWORKS, "pipeline"},
