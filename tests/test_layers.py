@@ -65,7 +65,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline/exchange": {"cache", "pipeline/index", "pipeline/extract"},
     "pipeline/inspect": {"cache", "pipeline/extract", *STAGE_ONE},
     "pipeline/persons": {"cache", "pipeline/extract", "pipeline/inspect", *STAGE_ONE},
-    "pipeline/predict": {"cache", *NETWORKS, "pipeline/extract", *STAGE_ONE},
+    "pipeline/predict": {
+        "cache", *NETWORKS, "pipeline/extract", "pipeline/index", "pipeline/inspect", *STAGE_ONE,
+    },
     "pipeline/align_stills": {"pipeline/choice", "pipeline/faces", "pipeline/media"},
     "pipeline/commands": {"cache", *NETWORKS, "pipeline"},
     "trainer/settings": {"cache"},
@@ -101,6 +103,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 COMPOSE = {
     "pipeline/predict/picture.py",
     "pipeline/predict/by_run.py",
+    "pipeline/predict/explain.py",
+    "pipeline/commands/explain.py",
     "pipeline/commands/predict.py",
     "pipeline/commands/finetune.py",
     "pipeline/commands/demo.py",

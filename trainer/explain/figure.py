@@ -51,11 +51,7 @@ def draw_figure(panels: Sequence[Panel], kind: str = "png") -> bytes:
     Raises:
         ValueError: there are more clips than fit, or a picture is no JPEG or PNG.
     """
-    if not 1 <= len(panels) <= MOST_CLIPS:
-        raise ValueError(
-            f"a figure shows 1 to {MOST_CLIPS} clips, got {len(panels)}; write a page (.html), or "
-            "name fewer"
-        )
+    check_number(len(panels))
     with mpl.rc_context(LOOK), warnings.catch_warnings():
         # Letters that the font lacks are drawn as boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
@@ -77,6 +73,19 @@ def draw_figure(panels: Sequence[Panel], kind: str = "png") -> bytes:
         metadata = dict.fromkeys(dates.get(kind, ("Software",)))
         figure.savefig(content, format=kind, dpi=DPI, metadata=metadata)
     return content.getvalue()
+
+
+def check_number(clips: int) -> None:
+    """Refuse a figure of no clip, or of more than fit.
+
+    Raises:
+        ValueError: says how many do.
+    """
+    if not 1 <= clips <= MOST_CLIPS:
+        raise ValueError(
+            f"a figure shows 1 to {MOST_CLIPS} clips, got {clips}; write a page (.html), or name "
+            "fewer"
+        )
 
 
 def _write_title(figure: Figure, panel: Panel, top: float) -> None:
