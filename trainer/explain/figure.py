@@ -133,7 +133,7 @@ def _plan(panel: Panel) -> list[Row]:
 
 def _span(panel: Panel) -> tuple[float, float]:
     """Return the seconds that the axis of time shows."""
-    end = panel.pictures.spectrogram_seconds if panel.pictures else 0.0
+    end = panel.pictures.spectrogram_span[1] if panel.pictures else 0.0
     first, last = 0.0, end
     for one in _both(panel):
         for times in (one.windows.times, *(part.times for part in one.attention.values())):
@@ -169,7 +169,7 @@ def _draw_attention(
     """Draw one modality's attention, in multiples of an equal share, over the spectrogram."""
     if grey and grey.spectrogram:
         picture = np.asarray(open_picture(grey.spectrogram).convert("L"))
-        extent = (0.0, grey.spectrogram_seconds, 0.0, 1.0)
+        extent = (*grey.spectrogram_span, 0.0, 1.0)
         axes.imshow(picture, cmap="gray", vmin=0, vmax=255, aspect="auto", extent=extent)
         axes.set_ylim(0, 1)
         axes.set_yticks([])
