@@ -13,6 +13,7 @@ from cache.signals import ends_by_signal
 from extractors.running.device import check_device, choose_device
 from trainer.commands import options
 from trainer.data.splits import plan_folds
+from trainer.data.stand_in import replace_absent_network
 from trainer.runs.folder import format_json, is_finished
 from trainer.runs.run_writer import check_writable
 from trainer.settings import DEFAULT_PRESET, inner_share, load_settings
@@ -107,6 +108,7 @@ def train(
         if packs is not None:
             check_place(packs)
         check_device(device)
+        settings, notes = replace_absent_network(settings, cache, preset, overrides, file=config)
         options.check_sets(cache, settings)
         trained_on = tuple(part.strip() for part in train_on.split(","))
         plan_folds(
@@ -148,6 +150,7 @@ def train(
             threads=threads,
             overwrite=overwrite,
             packs=packs,
+            notes=notes,
             listener=display,
         )
     except TrainingError as error:
