@@ -50,6 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cache/persons": {*CACHE_TOOLS, "cache/manifest", "cache/entries", "cache/sets"},
     "cache/packs": {*CACHE_TOOLS, "cache/manifest", "cache/entries", "cache/sets"},
     "cache/upkeep": {*CACHE_TOOLS, "cache/manifest", "cache/entries", "cache/sets", "cache/packs"},
+    "cache/doors": {"cache"},
     "extractors": set(),
     "extractors/weights": {"extractors"},
     "extractors/running": {"extractors", "extractors/weights"},
@@ -60,13 +61,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline/faces": {"cache", *NETWORKS, "pipeline/media"},
     "pipeline/choice": {"cache", "pipeline/faces", "pipeline/media"},
     "pipeline/extract": {"cache", *NETWORKS, *STAGE_ONE},
-    "pipeline/index": {"cache"},
+    "pipeline/index": {"cache", "extractors/weights"},
     "pipeline/doctor": {"cache", *STAGE_ONE, "pipeline/index"},
     "pipeline/exchange": {"cache", "pipeline/index", "pipeline/extract"},
     "pipeline/inspect": {"cache", "pipeline/extract", *STAGE_ONE},
     "pipeline/persons": {"cache", "pipeline/extract", "pipeline/inspect", *STAGE_ONE},
     "pipeline/predict": {"cache", *NETWORKS, "pipeline/extract", *STAGE_ONE},
     "pipeline/align_stills": {"pipeline/choice", "pipeline/faces", "pipeline/media"},
+    "pipeline/doors": {"cache", *NETWORKS, "pipeline"},
     "pipeline/commands": {"cache", *NETWORKS, "pipeline"},
     "trainer/settings": {"cache"},
     "trainer/attention": set(),
@@ -85,24 +87,31 @@ MAY_IMPORT: dict[str, set[str]] = {
     "trainer/explain": {
         "cache", "trainer/runs", "trainer/training", "trainer/data", "trainer/settings",
     },
+    "trainer/report": {
+        "cache", "trainer/explain", "trainer/runs", "trainer/training", "trainer/data",
+        "trainer/settings",
+    },
     "trainer/sweeps": {
         "cache", "trainer/data", "trainer/runs", "trainer/training", "trainer/settings",
     },
     "trainer/stills/settings": {"cache", *NETWORKS, "trainer/settings"},
-    "trainer/stills/images": {"cache", "trainer/stills/settings"},
+    "trainer/stills/images": {"cache", "extractors/weights", "trainer/stills/settings"},
     "trainer/stills": {
         "cache", *NETWORKS, "trainer/stills/settings", "trainer/stills/images", "trainer/runs",
         "trainer/training", "trainer/data", "trainer/settings",
     },
+    "trainer/doors": {"cache", "extractors/running", "trainer"},
     "trainer/commands": {"cache", "extractors/running", "trainer"},
 }  # fmt: skip
 # The only modules of stage one that use stage two: they answer for one video or picture, show the
 # whole job, and align still faces before a face network learns them.
 COMPOSE = {
+    "pipeline/doors.py",
     "pipeline/predict/picture.py",
     "pipeline/predict/by_run.py",
     "pipeline/commands/predict.py",
     "pipeline/commands/finetune.py",
+    "pipeline/commands/report.py",
     "pipeline/commands/demo.py",
     "pipeline/align_stills.py",
 }

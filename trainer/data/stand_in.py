@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from cache.sets.feature_set import list_sets
-from cache.settings import merge, parse_overrides, read_toml
+from cache.settings import Overrides, merge, parse_overrides, read_toml
 from trainer.settings import PRESETS, TrainSettings, find_toml
 
 
@@ -15,7 +14,7 @@ def replace_absent_network(
     settings: TrainSettings,
     cache: Path,
     preset: str,
-    overrides: Sequence[str] = (),
+    overrides: Overrides = (),
     *,
     file: Path | None = None,
 ) -> tuple[TrainSettings, tuple[str, ...]]:
