@@ -86,7 +86,9 @@ def gather_clips(
             f"Curves and pictures are of {MOST_DETAILED} of {len(order)} clips: "
             "mistakes first, the surest before others. avfuse explain shows any clip."
         )
-    found.data["sheets"] = {place[clip]: link for clip, link in (sheets or {}).items() if clip in place}
+    found.data["sheets"] = {
+        place[clip]: link for clip, link in (sheets or {}).items() if clip in place
+    }
     if embedding is not None:
         found.data["map"] = {
             "rows": [place[clip] for clip in embedding.clips],
@@ -102,7 +104,12 @@ def _gather_table(runs: Sequence[Run], names: Sequence[str]) -> dict[str, Any]:
         known |= {
             clip: values
             for clip, *values in zip(
-                table.clips, table.labels, table.speakers, table.folds, table.modalities, strict=True
+                table.clips,
+                table.labels,
+                table.speakers,
+                table.folds,
+                table.modalities,
+                strict=True,
             )
         }
     clips = sorted(known, key=natural_key)
@@ -134,9 +141,7 @@ def _answers(run: Run, clips: Sequence[str]) -> dict[str, Any]:
     highest = table.probabilities.argmax(axis=1) if len(table.clips) else []
     return {
         "predictions": [int(highest[row[clip]]) if clip in row else -1 for clip in clips],
-        "probabilities": [
-            thousandths[row[clip]].tolist() if clip in row else [] for clip in clips
-        ],
+        "probabilities": [thousandths[row[clip]].tolist() if clip in row else [] for clip in clips],
     }
 
 
@@ -157,7 +162,9 @@ def _share_of_frames(runs: Sequence[Run]) -> dict[str, int]:
 def _order(runs: Sequence[Run]) -> list[str]:
     """Sort the clips of the first run by how much one wants to look at them."""
     first = runs[0].predictions
-    others = [dict(zip(r.predictions.clips, r.predictions.predictions, strict=True)) for r in runs[1:]]
+    others = [
+        dict(zip(r.predictions.clips, r.predictions.predictions, strict=True)) for r in runs[1:]
+    ]
     rows = []
     highest = first.probabilities.max(axis=1) if len(first.clips) else []
     for row, clip in enumerate(first.clips):
@@ -234,4 +241,3 @@ def _draw(
 def _each(draw: Draw, clips: Sequence[Clip]) -> Iterator[tuple[str, Pictures]]:
     for start in range(0, len(clips), AT_ONCE):
         yield from draw(clips[start : start + AT_ONCE]).items()
-

@@ -99,9 +99,7 @@ def gather_figures(run: Run, name: str) -> RunFigures:
 
 def draw_reliability(calibration: Mapping[str, Any]) -> Markup | None:
     """Draw the accuracy of clips against how sure the run is of them; None without clips."""
-    points = [
-        (one["confidence"], one["accuracy"]) for one in calibration["bins"] if one["n"]
-    ]
+    points = [(one["confidence"], one["accuracy"]) for one in calibration["bins"] if one["n"]]
     if not points:
         return None
     title = "Reliability: " + ", ".join(
@@ -129,16 +127,18 @@ def draw_history(rows: Sequence[HistoryRow]) -> list[Markup]:
         ("accuracy", "train_accuracy", "validation_accuracy", True),
     ):
         lines = [
-            *_curves(
-                [row for row in rows if row.stage == "train"], training, colour=TRAINING
-            ),
+            *_curves([row for row in rows if row.stage == "train"], training, colour=TRAINING),
             *_curves(rows, held_out, colour=HELD_OUT),
         ]
         if not lines:
             continue
         points = [point for line in lines for point in line.points]
         epochs = round_axis("epoch", [x for x, _ in points], whole=True)
-        y = Axis(name, 0.0, 1.0, SHARES.ticks) if shares else round_axis(name, [0.0, *(y for _, y in points)])
+        y = (
+            Axis(name, 0.0, 1.0, SHARES.ticks)
+            if shares
+            else round_axis(name, [0.0, *(y for _, y in points)])
+        )
         last = [f"{line.points[-1][1]:.3g}" for line in lines if not line.thin]
         title = f"{name} over the epochs; the mean ends at {' (training), '.join(last)}"
         charts.append(draw_chart(title, epochs, y, lines))
