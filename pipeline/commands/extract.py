@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 PRECISION_NAMES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 REPORT_BEGIN = b'{\n  "sets":'  # as every version has written it
 # Options that a shard on another machine gets from its engine instead.
-NOT_HANDED_ON = ("engine", "jobs", "out", "as_json")
+NOT_HANDED_ON = ("engine", "jobs", "out", "as_json", "log_json")
 
 
 @click.command()
@@ -125,6 +125,7 @@ NOT_HANDED_ON = ("engine", "jobs", "out", "as_json")
     "cache).",
 )
 @options.JSON
+@options.LOG_JSON
 def extract(
     manifest: Path,
     cache: Path,

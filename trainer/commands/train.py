@@ -61,6 +61,7 @@ from trainer.settings import DEFAULT_PRESET, inner_share, load_settings
 @options.PACKS
 @options.OVERWRITE
 @options.JSON
+@options.LOG_JSON
 @ends_by_signal(
     "At most the last 5 seconds of work are lost. Run the same command again (without --overwrite) "
     "to go on."
