@@ -131,14 +131,16 @@ class Progress:
     Args:
         unit: what is counted, in the plural: ``clips``.
         stream: where to write; standard error if None.
+        keep: whether the line stays behind the work, with how it ended.
 
     Attributes:
         done: what was shown last, as ``total``.
         line: the line that moves, from the first ``show`` on; None where none can.
     """
 
-    def __init__(self, unit: str, stream: TextIO | None = None) -> None:
+    def __init__(self, unit: str, stream: TextIO | None = None, *, keep: bool = True) -> None:
         self.unit = unit
+        self.keep = keep
         self.stream = sys.stderr if stream is None else stream
         self.log = cast(EventLog, self.stream) if hasattr(self.stream, "event") else None
         self.line: MovingLine | None = None
@@ -220,8 +222,10 @@ class Progress:
     def close(self) -> None:
         """End the line that moves, so that what is printed next starts on one of its own."""
         if self.line is not None:
-            self._draw()
-            self.line.end()
+            if self.keep:
+                self._draw()
+                self.line.end()
+            self.line.clear()
             self.line = None
 
     def _begin(self, done: int, now: float) -> None:

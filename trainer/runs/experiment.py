@@ -168,7 +168,8 @@ def run_experiments(
         # To the end: whoever else wants to write one of these folders is told who has it.
         locks = {run: opened.enter_context(FolderLock(run)) for run in wanted}
         settings, protocol = next(iter(wanted.values()))
-        material = _load_material(manifest, cache, settings, protocol, packs)
+        listener = listener or RunListener()
+        material = _load_material(manifest, cache, settings, protocol, packs, listener)
         corpus, usable = material.found.corpus, material.usable
         check_shapes(settings, corpus.shapes)
         folds = [fold for fold in usable.folds if fold.test]
@@ -178,7 +179,7 @@ def run_experiments(
             if corpus.votes is not None:
                 check_votes(corpus.votes[train], [clip.id for clip in fold.train])
         forecaster = Forecaster(
-            listener or RunListener(),
+            listener,
             stages=1 if inner_share(settings.selection) is None else 2,
             cheaper=tuple(name_cheaper(settings, cache, usable, protocol.num_seeds)),
         )
@@ -237,7 +238,12 @@ class _Material:
 
 
 def _load_material(
-    manifest: Manifest, cache: Path, settings: TrainSettings, protocol: Protocol, packs: Path | None
+    manifest: Manifest,
+    cache: Path,
+    settings: TrainSettings,
+    protocol: Protocol,
+    packs: Path | None,
+    listener: RunListener,
 ) -> _Material:
     """Divide the clips and load their features."""
     plan = plan_folds(
@@ -262,6 +268,7 @@ def _load_material(
         speakers=speakers,
         votes=votes if settings.optim.targets == "votes" else None,
         packs=packs,
+        on_read=listener.read,
     )
     return _Material(
         plan=plan,
