@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import sys
 import time
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Self, TextIO
 
 from tqdm import tqdm
@@ -40,7 +44,7 @@ class Progress:
 
     def __init__(self, unit: str, stream: TextIO | None = None) -> None:
         self.unit = unit
-        self.stream = sys.stderr if stream is None else stream
+        self.stream = _stream.get() or sys.stderr if stream is None else stream
         self._bar_stream: TextIO = getattr(self.stream, "wrapped", self.stream)  # lets it move
         self.bar: tqdm[None] | None = None
         self._first: int | None = None
@@ -107,3 +111,23 @@ class Progress:
             if done < total:
                 parts.append(f"{format_seconds(left if left > 0 else (total - done) / rate)} left")
         return ", ".join(parts)
+
+
+class _Nowhere(io.StringIO):
+    """Stream that forgets what is written."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+_stream: ContextVar[TextIO | None] = ContextVar("stream of progress", default=None)
+
+
+@contextlib.contextmanager
+def shown_progress(shown: bool) -> Iterator[None]:
+    """Show progress inside on standard error, or nowhere; for calls from Python."""
+    token = _stream.set(None if shown else _Nowhere())
+    try:
+        yield
+    finally:
+        _stream.reset(token)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
+from trainer import doors
 from trainer.commands import options
-from trainer.runs.folder import RunError, format_json, read_run
+from trainer.runs.folder import RunError, format_json
 
 
 @click.command()
@@ -22,13 +23,11 @@ def evaluate(run: Path, as_json: bool) -> None:
     takes clips as independent, and clips of one speaker are not.
     """
     try:
-        found = read_run(run)
-        from trainer.runs.report import evaluate_run  # these load matplotlib and scikit-learn
-        from trainer.runs.terminal import format_report
-
-        report = evaluate_run(found)
+        report = doors.evaluate(run)
     except (RunError, OSError) as error:
         raise click.UsageError(str(error)) from error
+    from trainer.runs.terminal import format_report  # loads scikit-learn
+
     if as_json:
         click.echo(format_json(report), nl=False)
     else:

@@ -65,6 +65,10 @@ class Display(RunListener):
         self._last_line = -math.inf
         self.epochs_done = self.epochs_of_head = self.epochs = 0
 
+    def note(self, text: str) -> None:
+        """Print a sentence on the run's settings."""
+        self.progress.say(text)
+
     def start(self, num_heads: int, epochs: int) -> None:
         """Print the number of heads and epochs to train."""
         self.num_heads = num_heads
