@@ -22,7 +22,7 @@ from av.video.stream import VideoStream
 
 from cache.entries.source import SourceChangedError
 from cache.manifest.frame_folder import advise_to_join
-from cache.span import Span
+from cache.manifest.span import Span
 from pipeline.media.aspect import SQUARE, shown_size
 from pipeline.media.machine import MACHINE_FAULTS, ReadAgainError, raise_if_of_machine
 from pipeline.media.recognise import describe_refused, read_head, recognise
@@ -128,6 +128,14 @@ class MediaInfo:
     def declared_frames(self) -> int | None:
         """Number of frames that the header states, if any."""
         return None if self.video is None else self.video.declared_frames
+
+    def expect_frames(self, span: Span) -> float:
+        """Return about how many frames a part of the file has, by its headers; 0 if unknown."""
+        rate = (self.video and self.video.frame_rate) or 0.0
+        end = span.end if span.end is not None else self.duration_seconds or 0.0
+        if span.is_whole and self.declared_frames:
+            return self.declared_frames
+        return max(0.0, rate * (end - span.begin))
 
 
 def probe(path: Path, settings: DecodeSettings | None = None) -> MediaInfo:

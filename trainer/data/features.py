@@ -19,14 +19,13 @@ from cache.entries.entry import EntryHeader
 from cache.packs.build import EntryChangedError
 from cache.packs.pack import Pack, open_pack, until_unchanged
 from cache.sets.feature_set import FeatureSet, find_set
+from cache.sets.main_array import feature_arrays, find_main_array
 from cache.wording import number_of
 from trainer.data.sequences import Sequences, flatten_grid, join
 
 Array = NDArray[np.float32]
 # Rows that are worked on at once: keeps what is computed in float64 small.
 CHUNK = 16384
-# Arrays of a network's set beside its features.
-NOT_FEATURES = ("times", "rung", "track")
 # Features of a whole clip, of whatever "auto" means.
 STATISTICS = "statistics"
 # Of the values that each number of a step takes over a clip, beside their mean and deviation.
@@ -105,16 +104,16 @@ def choose_features(features: str, offered: Sequence[str], name: str) -> str:
     Raises:
         FeaturesError: the set lacks an array that they need, or "auto" has no one answer.
     """
-    arrays = [array for array in offered if array not in NOT_FEATURES and "/" not in array]
+    arrays = feature_arrays(offered)
     if not arrays:
         raise FeaturesError(
             f"set {name} has no features, only facts about faces; train on the set of a network or "
             "of sound, such as resnet18 or logmel"
         )
     if features in ("auto", STATISTICS):
-        if "basic" in arrays or len(arrays) == 1:
-            own = "basic" if "basic" in arrays else arrays[0]
-            return own if features == "auto" else features
+        main = find_main_array(offered)
+        if main is not None:
+            return main if features == "auto" else features
         raise FeaturesError(
             f"set {name} has the arrays {', '.join(arrays)}; "
             "say which to read, such as video.features=NAME"
@@ -181,6 +180,7 @@ def read_features(
     *,
     headers: Mapping[str, Mapping[str, EntryHeader]] | None = None,
     packs: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> SetFeatures:
     """Read features of one set, or of several side by side, step by step.
 
@@ -194,6 +194,7 @@ def read_features(
         headers: set to the headers of the entries to read, see ``read_headers``; None: of those
             that are there now.
         packs: folder of the packs; None: in the cache.
+        progress: called with the number of entries read and their total, while a pack is built.
 
     Raises:
         FeaturesError: a clip was never extracted, or a set doesn't offer the features.
@@ -207,10 +208,14 @@ def read_features(
 
         def read() -> SetFeatures:
             now = read_headers(cache, names, clip_ids)
-            return read_features(cache, names, clip_ids, features, headers=now, packs=packs)
+            return read_features(
+                cache, names, clip_ids, features, headers=now, packs=packs, progress=progress
+            )
 
         return until_unchanged(cache, read)
-    parts = [_read_set(cache, name, clip_ids, features, headers[name], packs) for name in names]
+    parts = [
+        _read_set(cache, name, clip_ids, features, headers[name], packs, progress) for name in names
+    ]
     worst = [max(s, key=_BY_SEVERITY.index) for s in zip(*(p.states for p in parts), strict=True)]
     failed = np.array([state == FAILED for state in worst], np.bool_)
     # A clip that failed in one set has no step in the others either.
@@ -243,6 +248,7 @@ def _read_set(
     features: str,
     headers: Mapping[str, EntryHeader],
     packs: Path | None,
+    progress: Callable[[int, int], None] | None,
 ) -> SetFeatures:
     feature_set = find_set(cache, name)
     offered = _offered(feature_set, headers, len(clip_ids))
@@ -250,7 +256,15 @@ def _read_set(
     source = choose_features("auto", offered, name) if chosen == STATISTICS else chosen
     arrays = arrays_of(source)
     opened = [
-        open_pack(feature_set, clip_ids, array, headers=headers, missing="skip", folder=packs)
+        open_pack(
+            feature_set,
+            clip_ids,
+            array,
+            headers=headers,
+            missing="skip",
+            folder=packs,
+            progress=progress,
+        )
         for array in arrays
     ]
     first = opened[0]
