@@ -51,6 +51,7 @@ URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.IGNORECASE)
     help="Number of worker processes; 0 works in this one.",
 )
 @options.JSON
+@options.LOG_JSON
 @click.option(
     "--curve",
     type=click.Path(path_type=Path),
@@ -218,6 +219,6 @@ def _ask_default(
         encoding = (sys.stdout.encoding or "ascii").lower()
         for answer in answers.videos:
             click.echo(format_answer(answer, ascii_only=not encoding.startswith("utf")))
-        if any(answer.prediction is not None for answer in answers.videos):
-            click.echo(f"From {answers.note}.")
+        if answers.note:
+            click.echo(answers.note)
     sys.exit(1 if any(answer.prediction is None for answer in answers.videos) else 0)

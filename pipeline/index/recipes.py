@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from extractors.plugins import CORPORA, read_plugins
 from pipeline.index.afew import index_afew
 from pipeline.index.ch_sims import index_ch_sims
 from pipeline.index.crema_d import index_crema_d
@@ -23,6 +24,7 @@ from pipeline.index.mafw import index_mafw
 from pipeline.index.mead import index_mead
 from pipeline.index.meld import index_meld
 from pipeline.index.mer2023 import index_mer2023
+from pipeline.index.plugins import index_by_plugin
 from pipeline.index.ravdess import index_ravdess
 from pipeline.index.savee import index_savee
 
@@ -46,15 +48,19 @@ RECIPES: Mapping[str, Callable[..., Found]] = {
 
 
 def choose_recipe(name: str, root: Path, options: Mapping[str, Any]) -> Callable[..., Found]:
-    """Return a corpus's recipe with its folder and options filled in; only links are left open.
+    """Return a recipe, ours or a plug-in's, with folder and options filled in; links are left open.
 
     Raises:
         IndexingError: there is no recipe of that name, or it has no such option; the nearest is
             named.
     """
-    if name not in RECIPES:
-        raise IndexingError(f"no recipe {name!r}{_near(name, [*RECIPES])}")
-    recipe = RECIPES[name]
+    recipes: dict[str, Callable[..., Found]] = {
+        **{plugin: partial(index_by_plugin, plugin) for plugin in read_plugins(CORPORA)},
+        **RECIPES,
+    }
+    if name not in recipes:
+        raise IndexingError(f"no recipe {name!r}{_near(name, [*recipes])}")
+    recipe = recipes[name]
     known = [
         option
         for option, parameter in inspect.signature(recipe).parameters.items()

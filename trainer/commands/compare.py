@@ -27,8 +27,10 @@ from trainer.runs.predictions import PredictionsError
 def compare(run_a: Path, run_b: Path, common: bool, show: int, as_json: bool) -> None:
     """Compare RUN_B with RUN_A, clip by clip.
 
-    Prints McNemar's exact test, the difference in accuracy with a 95 % interval for pairs
-    (Newcombe 1998), and the clips that the runs predict differently.
+    Prints the difference in accuracy with a 95 % interval and a test, and the clips that the runs
+    predict differently. Where every clip names its speaker, interval and test are by speaker
+    (cluster bootstrap, exact sign flips). Those by clip stand beside them: for pairs
+    (Newcombe 1998) and McNemar's exact test.
     """
     try:
         runs = [read_run(run_a), read_run(run_b)]

@@ -17,9 +17,10 @@ from trainer.runs.folder import RunError, format_json
 def evaluate(run: Path, as_json: bool) -> None:
     """Print the results of RUN, a run folder, with intervals.
 
-    Every figure is computed from the run's predictions: accuracy (WAR) with its Wilson 95 %
-    interval, UAR, macro F1, recall, and their spread over seeds and folds. Intervals take clips
-    as independent; clips of one speaker are not, so true intervals are wider.
+    Every figure is computed from the run's predictions: accuracy (WAR) with its 95 % interval,
+    UAR, macro F1, recall, calibration, and their spread over seeds and folds. Where every clip
+    names its speaker the interval is by speaker (cluster bootstrap). Wilson's stands beside it: it
+    takes clips as independent, and clips of one speaker are not.
     """
     try:
         report = doors.evaluate(run)
