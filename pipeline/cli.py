@@ -77,6 +77,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "trainer.commands.report:report",
         "Write a run as one HTML page.",
     ),
+    "explain": (
+        "pipeline.commands.explain:explain",
+        "Draw attention and probabilities over a clip's time.",
+    ),
     "predict": (
         "pipeline.commands.predict:predict",
         "Classify any video, with a run or with the default network.",

@@ -21,11 +21,11 @@ class Spectrogram:
 
     Attributes:
         energies: see above; low frequencies first.
-        end_seconds: where the last column ends; the first begins at 0.
+        span: seconds where the first column begins and the last one ends; sound may come late.
     """
 
     energies: np.ndarray
-    end_seconds: float
+    span: tuple[float, float]
 
     def to_grey(self) -> np.ndarray:
         """Return the picture, (F, W), uint8: high frequencies on top, loud is dark.
@@ -59,5 +59,5 @@ def read_spectrogram(feature_set: FeatureSet, clip: str, columns: int) -> Spectr
             column = np.arange(start, start + len(energies)) * width // steps
             np.add.at(sums, column, energies)
             np.add.at(counts, column, 1)
-    hop = (last - first) / (steps - 1) if steps > 1 else 0.0
-    return Spectrogram(sums / counts[:, None], last + hop / 2)
+    half = (last - first) / (steps - 1) / 2 if steps > 1 else 0.0
+    return Spectrogram(sums / counts[:, None], (max(0.0, first - half), last + half))

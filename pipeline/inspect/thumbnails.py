@@ -64,14 +64,14 @@ class ClipPictures:
             where there is none.
         times: of those frames in seconds.
         spectrogram: a grey JPEG, loud is dark; None without sound or its features.
-        spectrogram_seconds: where its right edge is; its left is at 0.
+        spectrogram_span: seconds of its left and its right edge.
         why: what can't be shown, and why; empty if all is there.
     """
 
     strip: bytes = b""
     times: tuple[float, ...] = ()
     spectrogram: bytes | None = None
-    spectrogram_seconds: float = 0.0
+    spectrogram_span: tuple[float, float] = (0.0, 0.0)
     why: str = ""
 
 
@@ -185,7 +185,7 @@ def _add_spectrogram(
     return replace(
         pictures,
         spectrogram=_encode(spectrogram.to_grey(), settings),
-        spectrogram_seconds=round(spectrogram.end_seconds, 3),
+        spectrogram_span=(round(spectrogram.span[0], 3), round(spectrogram.span[1], 3)),
     )
 
 

@@ -104,7 +104,7 @@ def _read(run: Run, cache: Path | None, wanted: Sequence[str], head: TrainedHead
         )
     with (run.path / ENTRIES).open(encoding="utf-8", newline="") as file:
         trained = {row.pop("clip"): row for row in csv.DictReader(file)}
-    settings = _pin_sets(head)
+    settings = pin_sets(head)
     speakers: Mapping[str, str | None] | None = None
     if any(settings.modality(name).normalise == "per-speaker" for name in settings.modalities):
         manifest = read_manifest(Path(run.info["manifest"]["path"]), check_files=False)
@@ -125,8 +125,8 @@ def _read(run: Run, cache: Path | None, wanted: Sequence[str], head: TrainedHead
     return steps
 
 
-def _pin_sets(head: TrainedHead) -> TrainSettings:
-    """Name the sets by their keys, whatever other sets of the same name came later."""
+def pin_sets(head: TrainedHead) -> TrainSettings:
+    """Return a head's settings with its sets named by their keys, to find just those."""
     changed: dict[str, Any] = {}
     for name in head.settings.modalities:
         chosen = head.settings.modality(name)

@@ -51,11 +51,7 @@ def draw_figure(panels: Sequence[Panel], kind: str = "png") -> bytes:
     Raises:
         ValueError: there are more clips than fit, or a picture is no JPEG or PNG.
     """
-    if not 1 <= len(panels) <= MOST_CLIPS:
-        raise ValueError(
-            f"a figure shows 1 to {MOST_CLIPS} clips, got {len(panels)}; write a page (.html), or "
-            "name fewer"
-        )
+    check_number(len(panels))
     with mpl.rc_context(LOOK), warnings.catch_warnings():
         # Letters that the font lacks are drawn as boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
@@ -77,6 +73,19 @@ def draw_figure(panels: Sequence[Panel], kind: str = "png") -> bytes:
         metadata = dict.fromkeys(dates.get(kind, ("Software",)))
         figure.savefig(content, format=kind, dpi=DPI, metadata=metadata)
     return content.getvalue()
+
+
+def check_number(clips: int) -> None:
+    """Refuse a figure of no clip, or of more than fit.
+
+    Raises:
+        ValueError: says how many do.
+    """
+    if not 1 <= clips <= MOST_CLIPS:
+        raise ValueError(
+            f"a figure shows 1 to {MOST_CLIPS} clips, got {clips}; write a page (.html), or name "
+            "fewer"
+        )
 
 
 def _write_title(figure: Figure, panel: Panel, top: float) -> None:
@@ -124,7 +133,7 @@ def _plan(panel: Panel) -> list[Row]:
 
 def _span(panel: Panel) -> tuple[float, float]:
     """Return the seconds that the axis of time shows."""
-    end = panel.pictures.spectrogram_seconds if panel.pictures else 0.0
+    end = panel.pictures.spectrogram_span[1] if panel.pictures else 0.0
     first, last = 0.0, end
     for one in _both(panel):
         for times in (one.windows.times, *(part.times for part in one.attention.values())):
@@ -160,7 +169,7 @@ def _draw_attention(
     """Draw one modality's attention, in multiples of an equal share, over the spectrogram."""
     if grey and grey.spectrogram:
         picture = np.asarray(open_picture(grey.spectrogram).convert("L"))
-        extent = (0.0, grey.spectrogram_seconds, 0.0, 1.0)
+        extent = (*grey.spectrogram_span, 0.0, 1.0)
         axes.imshow(picture, cmap="gray", vmin=0, vmax=255, aspect="auto", extent=extent)
         axes.set_ylim(0, 1)
         axes.set_yticks([])

@@ -191,7 +191,7 @@ const drawPanel = (() => {
     const times = runs.flatMap((one) => [
       one.windows.times, ...Object.values(one.attention).map((part) => part.times),
     ].flatMap((part) => [part[0], part.at(-1)])).filter((time) => time !== undefined);
-    const end = Math.max(pictures.spectrogramSeconds || 0, ...times);
+    const end = Math.max(0, ...(pictures.spectrogramSpan || []), ...times);
     return [Math.min(0, ...times), end > 0 ? end : 1];
   };
 
@@ -220,10 +220,10 @@ const drawPanel = (() => {
       }
       box.height = grey ? heights.spectrogram : curves.length ? heights.attention : 0;
       if (grey) {
+        const [from, to] = pictures.spectrogramSpan.map(x);
         node(svg, "image", {
           class: "spectrogram", href: pictures.spectrogram, preserveAspectRatio: "none",
-          x: x(0), y: box.top, height: box.height,
-          width: Math.max(1, x(pictures.spectrogramSeconds) - x(0)),
+          x: from, y: box.top, width: Math.max(1, to - from), height: box.height,
         });
       }
       if (curves.length) drawAttention(svg, curves, x, box);

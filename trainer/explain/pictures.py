@@ -20,7 +20,7 @@ class Pictures(Protocol):
         strip: JPEG or PNG of frames side by side, all of one width; empty where there is none.
         times: of those frames, in seconds.
         spectrogram: grey JPEG or PNG, loud is dark, high tones at the top; None for none.
-        spectrogram_seconds: where its right edge is; its left is at 0.
+        spectrogram_span: seconds of its left and its right edge.
         why: what can't be shown, and why; empty if all is there.
     """
 
@@ -31,7 +31,7 @@ class Pictures(Protocol):
     @property
     def spectrogram(self) -> bytes | None: ...  # noqa: D102
     @property
-    def spectrogram_seconds(self) -> float: ...  # noqa: D102
+    def spectrogram_span(self) -> tuple[float, float]: ...  # noqa: D102
     @property
     def why(self) -> str: ...  # noqa: D102
 
@@ -55,7 +55,7 @@ def embed_pictures(pictures: Pictures | None) -> dict[str, Any]:
         }
     if pictures.spectrogram:
         embedded["spectrogram"] = _as_url(pictures.spectrogram)
-        embedded["spectrogramSeconds"] = round(pictures.spectrogram_seconds, 3)
+        embedded["spectrogramSpan"] = [round(time, 3) for time in pictures.spectrogram_span]
     return embedded
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cache.manifest.clip import Clip
 from trainer.data.corpus import UNLABELLED, Corpus, load_corpus
 from trainer.data.features import STATISTICS, read_features, summarise
 from trainer.data.sequences import Sequences, join
@@ -70,6 +71,7 @@ def read_steps(
     clip_ids: Sequence[str],
     settings: HeadSettings,
     *,
+    clips: Mapping[str, Clip] | None = None,
     speakers: Mapping[str, str | None] | None = None,
 ) -> ClipSteps:
     """Read the steps of clips. Nothing in the cache changes.
@@ -78,6 +80,7 @@ def read_steps(
         cache: the cache's folder.
         clip_ids: the clips.
         settings: the sets and features of the heads.
+        clips: clip id to row of the manifest; see ``load_corpus``.
         speakers: clip id to speaker, for a normalisation per speaker.
 
     Raises:
@@ -86,7 +89,7 @@ def read_steps(
     # Packs of the clips asked for: those of the cache are of whole corpora.
     with tempfile.TemporaryDirectory(prefix="avfuse-explain-") as folder:
         packs = Path(folder)
-        corpus = load_corpus(cache, clip_ids, settings, speakers=speakers, packs=packs)
+        corpus = load_corpus(cache, clip_ids, settings, clips=clips, speakers=speakers, packs=packs)
         parts: dict[str, Sequence[Sequences]] = {}
         names: dict[str, Sequence[str]] = {}
         for name in settings.modalities:

@@ -108,14 +108,14 @@ def test_loud_is_dark_and_high_is_on_top(tmp_path: Path, steady: Clip) -> None:
     spectrogram = read_spectrogram(feature_set, "steady", 4)
     assert spectrogram is not None
     assert spectrogram.energies.T[4].tolist() == [0, 0, 9, 9]
-    assert spectrogram.end_seconds == pytest.approx(0.2)
+    assert spectrogram.span == pytest.approx((0.0, 0.2))
     grey = spectrogram.to_grey()
     assert grey.shape == (5, 4)
     assert grey[0].tolist() == [255, 255, 0, 0]
     assert grey[1:].min() == 255
     made, _ = draw(steady, tmp_path / "cache")
     assert made.spectrogram is not None
-    assert made.spectrogram_seconds == 0.2
+    assert made.spectrogram_span == (0.0, 0.2)
 
 
 def test_energies_are_averaged_over_more_steps_than_one_block(tmp_path: Path, steady: Clip) -> None:
