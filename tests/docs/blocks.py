@@ -27,7 +27,7 @@ PAGES = [
 # A block may stand in a list; what says that it isn't run stands on the line before it.
 BLOCK = re.compile(
     r"^(?:[ ]*<!-- not run: (?P<reason>[^\n]*?) -->\n)?"
-    r"^(?P<indent>[ ]*)```(?P<language>\w*)[^\n]*\n(?P<code>.*?)^(?P=indent)```$",
+    r"^(?P<indent>[ ]*)```(?P<language>\w*)(?: title=\"(?P<title>[^\n\"]+)\")?\n(?P<code>.*?)^(?P=indent)```$",
     re.M | re.S,
 )
 # Languages of blocks that are run, that are read, and that are for the eye alone.
@@ -48,6 +48,7 @@ class Block:
         language: after its fence.
         code: its lines, without what they are indented by.
         reason: why it isn't run; empty where it is.
+        title: name of the file that it shows, which the blocks after it find; empty for others.
     """
 
     page: Path
@@ -55,6 +56,7 @@ class Block:
     language: str
     code: str
     reason: str
+    title: str
 
     def __str__(self) -> str:
         return f"{self.page.relative_to(ROOT)}:{self.line}"
@@ -66,7 +68,8 @@ def read_blocks(page: Path) -> Iterator[Block]:
     for found in BLOCK.finditer(text):
         code = re.sub(rf"^{found['indent']}", "", found["code"], flags=re.M)
         line = text.count("\n", 0, found.start()) + 1
-        yield Block(page, line, found["language"], code, found["reason"] or "")
+        reason, title = found["reason"] or "", found["title"] or ""
+        yield Block(page, line, found["language"], code, reason, title)
 
 
 def run_block(block: Block) -> None:
@@ -75,10 +78,14 @@ def run_block(block: Block) -> None:
     Raises:
         AssertionError: something fails, or prints other than what the page says.
     """
+    if block.title:
+        Path(block.title).write_text(block.code, encoding="utf-8")
     if block.language == "python":
         exec(compile(block.code, str(block), "exec"), {"__name__": "__main__"})  # noqa: S102
     elif block.language == "sbatch":
         subprocess.run(["bash", "-n"], input=block.code, text=True, check=True)
+    elif block.language in READ:
+        pass
     elif block.language == "bash":
         for command, _ in split_commands(block.code):
             run_command(command, block)

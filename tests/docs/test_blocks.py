@@ -47,7 +47,7 @@ def test_the_blocks_of_a_page_run_one_after_another(
     shutil.copytree(worked, folder)
     with blocks.working_in(folder):
         for block in BLOCKS[page]:
-            if block.language in blocks.RUN and not block.reason:
+            if (block.language in blocks.RUN or block.title) and not block.reason:
                 blocks.run_block(block)
 
 
