@@ -115,6 +115,7 @@ MAX_SHOWN = 10
     is_flag=True,
     help="Record clips that the source lacks as failed, instead of refusing to import.",
 )
+@options.LOG_JSON
 def import_command(
     cache: Path,
     name: str,

@@ -38,6 +38,7 @@ from pipeline.doctor.settings import DoctorSettings
 @options.JOBS
 @options.FOLLOW_LINKS
 @options.JSON
+@options.LOG_JSON
 def doctor(
     manifest: Path,
     cache: Path | None,

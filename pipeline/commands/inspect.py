@@ -86,6 +86,7 @@ def inspect() -> None:
     help="Number of clips per page.",
 )
 @options.JSON
+@options.LOG_JSON
 def faces(
     manifest: Path,
     name: str,

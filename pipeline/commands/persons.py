@@ -42,6 +42,7 @@ MOST_NAMED = 5  # clips in a line
     help="Folder for contact sheets, and the manifest with the proposed speakers.",
 )
 @options.JSON
+@options.LOG_JSON
 @ends_by_signal("Run the same command again; the table that was there is unchanged.")
 def persons(
     manifest: Path,
