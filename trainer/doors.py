@@ -21,6 +21,7 @@ from cache.settings import Overrides
 from cache.wording import number_of
 from extractors.running.device import check_device, choose_device
 from trainer.data.splits import plan_folds
+from trainer.data.stand_in import replace_absent_network
 from trainer.runs.folder import Run, read_run, shared_target
 from trainer.runs.run_writer import check_writable
 from trainer.settings import DEFAULT_PRESET, HeadSettings, inner_share, load_settings
@@ -116,6 +117,9 @@ def train(
     if packs is not None:
         check_place(packs)
     check_device(device)
+    chosen, notes = replace_absent_network(
+        chosen, cache, preset, settings, file=None if config is None else Path(config)
+    )
     _check_sets(cache, chosen)
     plan_folds(
         table.clips,
@@ -151,6 +155,7 @@ def train(
                 threads=threads,
                 overwrite=overwrite,
                 packs=packs,
+                notes=notes,
                 listener=display,
             )
     return read_run(run)
@@ -314,9 +319,10 @@ def evaluate(run: Run | str | Path) -> Mapping[str, Any]:
     Example:
         >>> trainer.evaluate("runs/first")["all"]["ensemble"]["accuracy"]
     """
+    found = as_run(run)
     from trainer.runs.report import evaluate_run  # loads matplotlib and scikit-learn
 
-    return evaluate_run(as_run(run))
+    return evaluate_run(found)
 
 
 def compare(

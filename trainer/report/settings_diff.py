@@ -9,7 +9,13 @@ from typing import Any
 from cache.codec import fields_to_json
 from cache.settings import read_toml
 from trainer.runs.folder import CONFIG, Run, RunError
-from trainer.settings import PRESETS, list_toml, load_settings
+from trainer.settings import (
+    PRESETS,
+    TrainSettings,
+    list_toml,
+    load_settings,
+    settings_from_dict,
+)
 
 
 @dataclass(frozen=True)
@@ -27,30 +33,40 @@ class SettingsDiff:
     rest: Mapping[str, str]
 
 
+def read_settings(run: Run) -> TrainSettings | None:
+    """Read the settings of a run; None of one that has none, as one made from others.
+
+    Raises:
+        RunError: its ``config.toml`` is damaged, or has a setting that this version doesn't know.
+    """
+    path = run.path / CONFIG
+    if not path.is_file():
+        return None
+    try:
+        return settings_from_dict(read_toml(path))
+    except (ValueError, OSError) as error:
+        raise RunError(f"{path} is damaged, or of another version: {error}") from error
+
+
 def compare_settings(run: Run) -> SettingsDiff | None:
     """Find the preset that a run is nearest to, and what differs; None for a run without settings.
 
     A run doesn't name its preset: it may have started from a file, or from one of an older version.
 
     Raises:
-        RunError: its ``config.toml`` is damaged.
+        RunError: see ``read_settings``.
     """
-    path = run.path / CONFIG
-    if not path.is_file():
+    settings = read_settings(run)
+    if settings is None:
         return None
-    try:
-        own = _flatten(read_toml(path))
-    except (ValueError, OSError) as error:
-        raise RunError(f"{path} is damaged: {error}") from error
+    own = _flatten(fields_to_json(settings))
     presets = {name: _flatten(fields_to_json(load_settings(name))) for name in list_toml(PRESETS)}
 
     def differing(name: str) -> list[str]:
-        # A setting that is not of this version, or is left out at its default, differs from none.
-        both = own.keys() & presets[name].keys()
-        return sorted(key for key in both if own[key] != presets[name][key])
+        return sorted(key for key, value in own.items() if value != presets[name].get(key))
 
     nearest = min(presets, key=lambda name: (len(differing(name)), name))
-    changed = {key: (own[key], presets[nearest][key]) for key in differing(nearest)}
+    changed = {key: (own[key], presets[nearest].get(key, "-")) for key in differing(nearest)}
     return SettingsDiff(
         nearest, changed, {key: value for key, value in own.items() if key not in changed}
     )
