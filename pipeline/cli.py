@@ -11,11 +11,15 @@ import ctypes
 import importlib
 import os
 import signal
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
 import click
 
+from pipeline.commands.events import asks_for_events, logged_events
 from pipeline.commands.group import Group, explain_import
 from pipeline.commands.streams import shown_streams
 
@@ -74,8 +78,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Average the probabilities of several runs.",
     ),
     "report": (
-        "trainer.commands.report:report",
-        "Write a run as one HTML page.",
+        "pipeline.commands.report:report",
+        "Write a run as one HTML page, or several side by side.",
     ),
     "explain": (
         "pipeline.commands.explain:explain",
@@ -126,10 +130,12 @@ class LazyGroup(Group):
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
         return cast(click.Command, getattr(importlib.import_module(module), attribute))
 
-    def main(self, *args: Any, **options: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
         """Run the command line, with standard streams that are open and safe to look at."""
-        with shown_streams():
-            return super().main(*args, **options)
+        words = sys.argv[1:] if args is None else list(args)
+        logs = sys.stderr is not None and asks_for_events(words)
+        with logged_events(sys.stderr) if logs else nullcontext(), shown_streams():
+            return super().main(words, *rest, **options)
 
     def invoke(self, ctx: click.Context) -> object:
         """Run a command; Ctrl-C where it notes no signals itself, as while it loads, ends it.

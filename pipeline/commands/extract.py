@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 PRECISION_NAMES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 # Options that a shard on another machine gets from its engine instead.
-NOT_HANDED_ON = ("engine", "jobs", "out", "as_json")
+NOT_HANDED_ON = ("engine", "jobs", "out", "as_json", "log_json")
 
 
 @click.command()
@@ -115,6 +115,7 @@ NOT_HANDED_ON = ("engine", "jobs", "out", "as_json")
     "cache).",
 )
 @options.JSON
+@options.LOG_JSON
 def extract(
     manifest: Path,
     cache: Path,

@@ -31,6 +31,12 @@ DEVICE = click.option(
     help="Device to compute on: auto, cpu, cuda or cuda:N.",
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+LOG_JSON = click.option(  # obeyed before it is read, see pipeline.commands.events
+    "--log-json",
+    is_flag=True,
+    expose_value=False,
+    help="Write progress and messages to standard error as JSON, one event a line.",
+)
 FOLLOW_LINKS = click.option(
     "--follow-links", is_flag=True, help="Allow symbolic links that lead out of the corpus."
 )

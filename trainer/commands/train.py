@@ -57,6 +57,7 @@ from trainer.training.error import TrainingError
 @options.PACKS
 @options.OVERWRITE
 @options.JSON
+@options.LOG_JSON
 @ends_by_signal(
     "At most the last 5 seconds of work are lost. Run the same command again (without --overwrite) "
     "to go on."

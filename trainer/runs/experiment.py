@@ -176,7 +176,8 @@ def run_experiments(
         # To the end: whoever else wants to write one of these folders is told who has it.
         locks = {run: opened.enter_context(FolderLock(run)) for run in wanted}
         settings, protocol = next(iter(wanted.values()))
-        material = _load_material(manifest, cache, settings, protocol, packs)
+        listener = listener or RunListener()
+        material = _load_material(manifest, cache, settings, protocol, packs, listener)
         corpus, usable = material.found.corpus, material.usable
         check_shapes(settings, corpus.shapes)
         folds = [fold for fold in usable.folds if fold.test]
@@ -247,7 +248,12 @@ class _Material:
 
 
 def _load_material(
-    manifest: Manifest, cache: Path, settings: TrainSettings, protocol: Protocol, packs: Path | None
+    manifest: Manifest,
+    cache: Path,
+    settings: TrainSettings,
+    protocol: Protocol,
+    packs: Path | None,
+    listener: RunListener,
 ) -> _Material:
     """Divide the clips and load their features."""
     plan = plan_folds(
@@ -272,6 +278,7 @@ def _load_material(
         speakers=speakers,
         votes=votes if settings.optim.targets == "votes" else None,
         packs=packs,
+        on_read=listener.read,
     )
     return _Material(
         plan=plan,
