@@ -28,7 +28,6 @@ from trainer.runs.terminal import (
 )
 
 
-
 def write_report(
     runs: Run | Sequence[Run],
     out: Path,
@@ -190,5 +189,3 @@ def _points(value: float | Sequence[float]) -> str:
 
 def _read(name: str) -> str:
     return (Path(__file__).parent / name).read_text(encoding="utf-8")
-
-
