@@ -11,7 +11,7 @@ TESTS ?=
 PYTEST := pytest -n 2 --dist loadfile
 LOWEST := .venv-lowest
 
-.PHONY: demo quick test test-lowest lint bench clean
+.PHONY: demo quick test test-lowest lint bench docs clean
 
 $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "avfuse needs Python 3.11 or later; say where: make PYTHON=/path/to/python3"; exit 1; }
@@ -48,6 +48,10 @@ test-lowest: $(LOWEST)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks
+
+# The documentation as a site that needs no network: build/docs/index.html.
+docs: $(VENV)/.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --config-file docs/site/mkdocs.yml
 
 clean:
 	rm -rf $(VENV) $(LOWEST) build *.egg-info

@@ -6,12 +6,14 @@ Where standard error is a log of events (``--log-json``), all of it becomes even
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shutil
 import sys
 import time
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from typing import Protocol, Self, TextIO, cast
 
 from cache.wording import show_controls
@@ -141,7 +143,7 @@ class Progress:
     def __init__(self, unit: str, stream: TextIO | None = None, *, keep: bool = True) -> None:
         self.unit = unit
         self.keep = keep
-        self.stream = sys.stderr if stream is None else stream
+        self.stream = _stream.get() or sys.stderr if stream is None else stream
         self.log = cast(EventLog, self.stream) if hasattr(self.stream, "event") else None
         self.line: MovingLine | None = None
         self.done = self.total = 0
@@ -295,3 +297,23 @@ class Progress:
             **({"detail": detail} if detail else {}),
             **facts,
         }
+
+
+class _Nowhere(io.StringIO):
+    """Stream that forgets what is written."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+_stream: ContextVar[TextIO | None] = ContextVar("stream of progress", default=None)
+
+
+@contextlib.contextmanager
+def shown_progress(shown: bool) -> Iterator[None]:
+    """Show progress inside on standard error, or nowhere; for calls from Python."""
+    token = _stream.set(None if shown else _Nowhere())
+    try:
+        yield
+    finally:
+        _stream.reset(token)

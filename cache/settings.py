@@ -9,6 +9,7 @@ Nested settings are fields whose type is another settings class.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import math
@@ -17,13 +18,15 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 # Dotted keys cost tomllib the square of their length: 40,000 parts take minutes.
 MAX_TOML_BYTES = 200_000
 MAX_TOML_LINE = 2_000
 MAX_INT = 2**53  # what JSON readers of any kind read exactly
 T = TypeVar("T")
+# Settings over others: as a command line has them, or a name to each value, as Python has them.
+Overrides: TypeAlias = Sequence[str] | Mapping[str, Any]
 
 
 class SettingsError(ValueError):
@@ -57,25 +60,25 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path} is not TOML: {error}") from error
 
 
-def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+def parse_overrides(overrides: Overrides) -> dict[str, Any]:
     """Turn ``["video.set=ir50", "optim.epochs=20"]`` into nested dicts.
 
     A value is read as TOML where it is one (numbers, booleans, lists, quoted strings) and as a
-    plain string otherwise, so that ``video.set=resnet18`` needs no quotes.
+    plain string otherwise, so that ``video.set=resnet18`` needs no quotes. From Python,
+    ``{"video.set": "ir50", "optim.epochs": 20}`` says the same, its values taken as they are.
 
     Raises:
         SettingsError: an override has no ``=``, an empty key, or contradicts another.
     """
+    if isinstance(overrides, Mapping):
+        given = [(key, key, copy.deepcopy(value)) for key, value in overrides.items()]
+    else:
+        given = [(override, *_parse_override(override)) for override in overrides]
     result: dict[str, Any] = {}
-    for override in overrides:
-        key, equals, text = override.partition("=")
+    for override, key, value in given:
         parts = key.strip().split(".")
-        if not equals or not all(parts):
-            raise SettingsError(f"{override!r} is not a setting; write it as name.of.setting=value")
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except (tomllib.TOMLDecodeError, RecursionError):
-            value = text
+        if not all(parts):
+            raise _no_setting(override)
         table = result
         for part in parts[:-1]:
             table = table.setdefault(part, {})
@@ -83,6 +86,20 @@ def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
                 raise SettingsError(f"{override!r} sets a key inside {part!r}, which has a value")
         table[parts[-1]] = value
     return result
+
+
+def _parse_override(override: str) -> tuple[str, Any]:
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise _no_setting(override)
+    try:
+        return key, tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return key, text
+
+
+def _no_setting(override: str) -> SettingsError:
+    return SettingsError(f"{override!r} is not a setting; write it as name.of.setting=value")
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -139,7 +139,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip(
         "skimage", reason="the generated corpus needs the photograph of scikit-image"
     )
-    from pipeline.demo_corpus import DemoSettings, make_demo_corpus
+    from pipeline.commands.demo_corpus import DemoSettings, make_demo_corpus
 
     return make_demo_corpus(tmp_path_factory.mktemp("corpus"), DemoSettings(speakers=3, takes=1))
 

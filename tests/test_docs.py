@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
     ROOT / "benchmarks" / "NOTES.md",
     ROOT / "benchmarks" / "default_card.md",
     ROOT / "extractors" / "weights" / "default_resnet18.md",
@@ -149,8 +149,9 @@ def test_an_option_that_a_page_speaks_of_is_of_some_command_or_benchmark(page: P
     assert sorted(spoken - known) == []
 
 
-def test_readme_tells_of_every_command() -> None:
-    text = "\n".join(code_of(ROOT / "README.md"))
+def test_the_readme_and_the_pages_tell_of_every_command() -> None:
+    pages = (ROOT / "README.md", *(ROOT / "docs").rglob("*.md"))
+    text = "\n".join(code for page in pages for code in code_of(page))
     assert [name for name in COMMANDS if f"avfuse {name}" not in text and name != "demo"] == []
 
 

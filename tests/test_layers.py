@@ -27,7 +27,6 @@ CACHE_TOOLS = {
         "digest",
         "settings",
         "signals",
-        "span",
         "progress",
         "version",
         "wording",
@@ -41,7 +40,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cache/codec": {"cache/commit"},
     "cache/signals": set(),
     "cache/progress": {"cache/wording"},
-    "cache/span": set(),
     "cache/version": set(),
     "cache/wording": set(),
     "cache/commit": {"cache/signals"},
@@ -52,24 +50,27 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cache/persons": {*CACHE_TOOLS, "cache/manifest", "cache/entries", "cache/sets"},
     "cache/packs": {*CACHE_TOOLS, "cache/manifest", "cache/entries", "cache/sets"},
     "cache/upkeep": {*CACHE_TOOLS, "cache/manifest", "cache/entries", "cache/sets", "cache/packs"},
+    "cache/doors": {"cache"},
     "extractors": set(),
     "extractors/weights": {"extractors"},
     "extractors/running": {"extractors", "extractors/weights"},
     "pipeline/cli": {"pipeline/commands"},
     "pipeline/__main__": {"pipeline/cli"},
-    "pipeline/demo_corpus": {"cache/manifest"},
     "pipeline/media": {"cache"},
     "pipeline/workers": {"cache", *NETWORKS},
     "pipeline/faces": {"cache", *NETWORKS, "pipeline/media"},
     "pipeline/choice": {"cache", "pipeline/faces", "pipeline/media"},
     "pipeline/extract": {"cache", *NETWORKS, *STAGE_ONE},
-    "pipeline/index": {"cache"},
+    "pipeline/index": {"cache", "extractors/weights"},
     "pipeline/doctor": {"cache", *STAGE_ONE, "pipeline/index"},
     "pipeline/exchange": {"cache", "pipeline/index", "pipeline/extract"},
     "pipeline/inspect": {"cache", "pipeline/extract", *STAGE_ONE},
     "pipeline/persons": {"cache", "pipeline/extract", "pipeline/inspect", *STAGE_ONE},
-    "pipeline/predict": {"cache", *NETWORKS, "pipeline/extract", *STAGE_ONE},
+    "pipeline/predict": {
+        "cache", *NETWORKS, "pipeline/extract", "pipeline/index", "pipeline/inspect", *STAGE_ONE,
+    },
     "pipeline/align_stills": {"pipeline/choice", "pipeline/faces", "pipeline/media"},
+    "pipeline/doors": {"cache", *NETWORKS, "pipeline"},
     "pipeline/commands": {"cache", *NETWORKS, "pipeline"},
     "trainer/settings": {"cache"},
     "trainer/attention": set(),
@@ -85,30 +86,42 @@ MAY_IMPORT: dict[str, set[str]] = {
         "cache", "extractors/running", "trainer/training", "trainer/heads", "trainer/data",
         "trainer/settings",
     },
+    "trainer/explain": {
+        "cache", "trainer/runs", "trainer/training", "trainer/data", "trainer/settings",
+    },
+    "trainer/report": {
+        "cache", "trainer/explain", "trainer/runs", "trainer/training", "trainer/data",
+        "trainer/settings",
+    },
     "trainer/sweeps": {
         "cache", "trainer/data", "trainer/runs", "trainer/training", "trainer/settings",
     },
     "trainer/stills/settings": {"cache", *NETWORKS, "trainer/settings"},
-    "trainer/stills/images": {"cache", "trainer/stills/settings"},
+    "trainer/stills/images": {"cache", "extractors/weights", "trainer/stills/settings"},
     "trainer/stills": {
         "cache", *NETWORKS, "trainer/stills/settings", "trainer/stills/images", "trainer/runs",
         "trainer/training", "trainer/data", "trainer/settings",
     },
+    "trainer/doors": {"cache", "extractors/running", "trainer"},
     "trainer/commands": {"cache", "extractors/running", "trainer"},
 }  # fmt: skip
 # The only modules of stage one that use stage two: they answer for one video or picture, show the
 # whole job, and align still faces before a face network learns them.
 COMPOSE = {
+    "pipeline/doors.py",
     "pipeline/predict/picture.py",
     "pipeline/predict/by_run.py",
+    "pipeline/predict/explain.py",
+    "pipeline/commands/explain.py",
     "pipeline/commands/predict.py",
     "pipeline/commands/finetune.py",
+    "pipeline/commands/report.py",
     "pipeline/commands/demo.py",
     "pipeline/align_stills.py",
 }
 STAGE_ONE_LIBRARIES = {"av", "cv2", "dlib", "face_recognition_models"}
 THIRD_PARTY = {
-    "cache": {"numpy", "h5py"},
+    "cache": {"numpy", "h5py", "pandas"},
     "extractors": {"torch", "numpy", "python_speech_features", "safetensors", "scipy"},
 }
 

@@ -7,13 +7,14 @@ one of our own, ``DEFAULT_PRESET``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from cache.codec import fields_to_json
 from cache.settings import (
+    Overrides,
     SettingsError,
     check_at_least,
     check_shares,
@@ -323,13 +324,13 @@ def used_set_names(settings: HeadSettings) -> list[str]:
 
 
 def load_settings(
-    preset: str, overrides: Sequence[str] = (), *, file: Path | None = None
+    preset: str, overrides: Overrides = (), *, file: Path | None = None
 ) -> TrainSettings:
     """Put settings together, the later before the earlier.
 
     Args:
         preset: see ``load_preset``.
-        overrides: each ``key=value``, over all others.
+        overrides: see ``parse_overrides``; over all others.
         file: settings over the preset's, as TOML.
 
     Raises:

@@ -53,7 +53,7 @@ def main(
     from benchmarks.gpu.bench import Bench, run_parts
     from benchmarks.machine import describe_machine, write_result
     from benchmarks.ratio import format_rows
-    from pipeline.demo_corpus import DemoSettings, make_demo_corpus
+    from pipeline.commands.demo_corpus import DemoSettings, make_demo_corpus
 
     parts = {
         "network": network.measure,

@@ -22,9 +22,9 @@ from cache.manifest.clip import Clip
 from cache.manifest.manifest import read_manifest
 from extractors.running.settings import NetworkSettings
 from extractors.views import VIEW_SETS
+from extractors.weights.class_names import SEVEN
 from pipeline.extract.settings import StageOneSettings
 from pipeline.faces.settings import CropSettings
-from pipeline.predict.answer import SEVEN
 from pipeline.predict.by_default import Answers, ask_default_network
 
 BEGIN, END = "<!-- begin: clips -->", "<!-- end: clips -->"
@@ -47,7 +47,7 @@ def compare_labels(clips: list[Clip], answers: Answers) -> list[dict[str, Any]]:
     """One row per clip: its label, the answer, and whether they agree."""
     rows = []
     for clip, answer in zip(clips, answers.videos, strict=True):
-        known = clip.label in SEVEN.values()
+        known = clip.label in SEVEN
         rows.append(
             {
                 "clip": clip.id,
@@ -135,7 +135,7 @@ def ask(manifest: Path, cache: Path, compare: bool) -> tuple[dict[str, Any], str
         if name == "as shipped":
             result |= {"note": answers.note, "weights": answers.digest, "seconds": seconds}
             result |= {"right": right, "of": count, "clips": rows, "variants": {}}
-            lines += [format_rows(rows), "", f"**{right} of {count}** agree. From {answers.note}."]
+            lines += [format_rows(rows), "", f"**{right} of {count}** agree. {answers.note}"]
         else:
             result["variants"][name] = {
                 "right": right,

@@ -20,7 +20,7 @@ from safetensors import safe_open
 
 from cache.codec import fields_to_json
 from cache.settings import parse_overrides, settings_from
-from extractors.weights.default import DEFAULT_FILES
+from extractors.weights.default import CLIPS_OF_FILM, DEFAULT_FILES, RIGHT_ON_FILM
 from extractors.weights.facts import Framing, WeightFacts
 from extractors.weights.load import load_weights
 from extractors.weights.tensors import COUNTER
@@ -154,6 +154,7 @@ def write_card(path: Path, facts: WeightFacts, size: int, digest: str) -> None:
         "START": str(facts.data.get("start", RANDOM)),
         "SETTINGS": json.dumps(facts.settings, indent=2),
         "COMMAND": str(facts.data.get("command", "")),
+        "FILM": f"{RIGHT_ON_FILM} of {CLIPS_OF_FILM}",
         "CONFUSION": confusion_table(test, facts.classes),
     }
     text = CARD.read_text(encoding="utf-8")

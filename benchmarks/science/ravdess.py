@@ -31,7 +31,7 @@ from trainer.runs.metrics import measure
 from trainer.runs.predictions import Predictions, mean_predictions
 from trainer.settings import TrainSettings
 
-LABELS = ("angry", "calm", "disgust", "fearful", "happy", "neutral", "sad", "surprised")
+LABELS = ("angry", "calm", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 FOLDS = "speaker:6"
 SEEDS = 3  # of the systems in URGENT; the others, for comparison, have one
 CONCAT = {"kind": "concat"}

@@ -21,7 +21,7 @@ from cache.manifest.manifest import read_manifest
 from cache.packs.pack import open_pack
 from cache.sets.feature_set import find_set
 
-CODES = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+CODES = ("neutral", "calm", "happy", "sad", "angry", "fear", "disgust", "surprise")
 QUIET = 30.0  # dB below the loud steps: silence before and after the words
 MARGIN = 10  # steps of 10 ms that are kept around them
 WINDOW = 25  # steps of 10 ms

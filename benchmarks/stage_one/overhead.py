@@ -27,8 +27,8 @@ from benchmarks.machine import describe_machine
 from cache.manifest.clip import Clip
 from cache.manifest.manifest import read_manifest
 from cache.sets.feature_set import FeatureSet
-from pipeline import demo_corpus
 from pipeline.choice.choice import choose_faces
+from pipeline.commands import demo_corpus
 from pipeline.extract import picture as face_stages
 from pipeline.extract.clip import extract_clip
 from pipeline.extract.plan import Plan, plan_sets

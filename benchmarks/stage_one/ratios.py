@@ -32,7 +32,7 @@ from benchmarks.trust.cache_of_many import make_cache
 from cache.manifest.clip import Clip
 from cache.manifest.manifest import read_manifest, write_manifest
 from extractors.running.device import check_precision
-from pipeline.demo_corpus import make_demo_corpus
+from pipeline.commands.demo_corpus import make_demo_corpus
 
 # The first seconds of each, for what takes a second a frame: as long, so that both cores work.
 SHORT = ("mer_00002422", "dfew_disgust")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from cache.codec import JsonFields
 from cache.digest import digest_file
-from cache.span import WHOLE_FILE, Span
+from cache.manifest.span import WHOLE_FILE, Span
 
 # The coarsest clock of a file system in use (FAT's): a file may change again within it without
 # getting another time. One that was hashed so soon after a change is not known by its times.

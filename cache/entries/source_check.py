@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cache.entries.source import Source, Stamp, check_unchanged, read_source, read_stamp
 from cache.entries.witness import WitnessError, read_witness, witness_path, write_witness
-from cache.span import WHOLE_FILE, Span
+from cache.manifest.span import WHOLE_FILE, Span
 
 
 class SourceCheck:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from cache.manifest.span import Span
 from cache.manifest.votes import Votes
-from cache.span import Span
 
 COLUMNS = (
     "clip",

@@ -100,7 +100,9 @@ class Manifest:
         return digest.hexdigest()
 
 
-def read_manifest(path: Path, *, check_files: bool = True, follow_links: bool = False) -> Manifest:
+def read_manifest(
+    path: str | Path, *, check_files: bool = True, follow_links: bool = False
+) -> Manifest:
     """Read and check a manifest.
 
     Args:
@@ -117,7 +119,7 @@ def read_manifest(path: Path, *, check_files: bool = True, follow_links: bool = 
     Raises:
         ManifestError: anything is wrong; all problems are listed, each with its line number.
     """
-    path = absolute(path)
+    path = absolute(Path(path))
     parser = RowParser(path.parent, check_files=check_files, follow_links=follow_links)
     problems = parser.problems
     clips: list[Clip] = []

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from extractors.weights.class_names import name_classes
 from extractors.weights.error import WeightsError
 
 KEY = "avfuse"  # the name of the facts in a safetensors file's header, one JSON text
@@ -43,7 +44,8 @@ class WeightFacts:
 
     Attributes:
         network: name in ``NETWORKS``.
-        classes: of the classifier that the file holds, in order; empty if it holds none.
+        classes: of the classifier that the file holds, in order; empty if it holds none. FER+'s
+            names for AFEW's seven are read as AFEW's.
         image_size: height and width of the images in training, in pixels.
         grey: whether the images had no colour.
         detail: height and width in pixels of what those images were enlarged from; 0 if they
@@ -177,7 +179,7 @@ def _classes(values: Any) -> tuple[str, ...]:
     names = tuple(_name({"classes": value}, "classes") for value in values)
     if len(set(names)) != len(names):
         raise ValueError(f"a class twice: {', '.join(names)[:80]}")
-    return names
+    return name_classes(names)
 
 
 def _whole(values: Mapping[str, Any], key: str, *, low: int, high: int = MAX_SIZE) -> int:

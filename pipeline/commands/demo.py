@@ -114,7 +114,7 @@ def demo(corpus: Path | None, out: Path, speakers: int, epochs: int | None) -> N
 
 def _make_corpus(folder: Path, speakers: int) -> Path:
     # Here, because it needs the photograph that only the extra avfuse[demo] installs.
-    from pipeline.demo_corpus import DemoError, DemoSettings, make_demo_corpus
+    from pipeline.commands.demo_corpus import DemoError, DemoSettings, make_demo_corpus
 
     click.echo(f"Making a small corpus of generated clips in {folder}.\n{SYNTHETIC}")
     try:

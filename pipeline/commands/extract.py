@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -10,36 +11,27 @@ from typing import TYPE_CHECKING, get_args
 import click
 from click.core import ParameterSource
 
-from cache.commit import check_file_place, check_place
-from cache.manifest.manifest import read_manifest
 from cache.sets.spec import SetError
 from cache.signals import StopRequest
-from extractors.networks import NETWORKS
-from extractors.running.device import check_device, check_precision, choose_device
-from extractors.running.settings import resolve_settings
 from extractors.view_settings import VIEW_SETS
-from pipeline.choice.overrides import read_overrides
 from pipeline.commands import options
+from pipeline.commands.completion import complete_from
 from pipeline.extract.choices import (
     DEFAULT_SETS,
     DEFAULT_VIEWS,
+    SETS,
     ConsumerChoice,
     EngineName,
     TrustChoice,
-    check_sets,
-    shard,
 )
-from pipeline.extract.settings import load_settings
-from pipeline.extract.weights import PlanError, check_choices, parse_weights, with_defaults
-from pipeline.workers.cores import num_cores
+from pipeline.extract.extraction import begin_extraction
 from pipeline.workers.error import MachineError
-from pipeline.workers.pool import EarlyWorkers, WorkersFailedError
+from pipeline.workers.pool import WorkersFailedError
 
 if TYPE_CHECKING:
     from pipeline.extract.clusters import Engine
 
 PRECISION_NAMES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
-REPORT_BEGIN = b'{\n  "sets":'  # as every version has written it
 # Options that a shard on another machine gets from its engine instead.
 NOT_HANDED_ON = ("engine", "jobs", "out", "as_json", "log_json")
 
@@ -50,6 +42,7 @@ NOT_HANDED_ON = ("engine", "jobs", "out", "as_json", "log_json")
 @click.option(
     "--sets",
     metavar="NAME,NAME",
+    shell_complete=lambda _, __, word: complete_from(SETS, word, separator=","),
     help="Feature sets to extract, such as ir50,spectrogram (default: "
     f"{DEFAULT_SETS} with --views {DEFAULT_VIEWS}, which train reads by default).",
 )
@@ -160,89 +153,45 @@ def extract(
 
     Exit code 0: all clips ok or partial; 1: some failed; 2: wrong use.
     """
-    try:
-        if engine != "local" and shard_text is not None:
-            raise PlanError(
-                f"--engine {engine} cuts the manifest into shards itself; leave out --shard"
-            )
-        if sets is None:
-            sets, views = DEFAULT_SETS, views or DEFAULT_VIEWS
-        names = [name.strip() for name in sets.split(",") if name.strip()]
-        check_sets(names)
-        choices = parse_weights(weights)
-        check_choices(names, choices)
-        table = read_manifest(manifest, follow_links=follow_links)
-        clips = shard(table.clips, shard_text)
-        if cache.exists() and not cache.is_dir():
-            raise PlanError(f"--cache {cache} is a file; expected a folder, which may be new")
-        chosen = read_overrides(by_hand, {c.id for c in table.clips}) if by_hand else None
-        choices = with_defaults(names, choices)
-        settings = load_settings(
-            overrides,
-            file=config,
-            views=views or "",
-            precision=PRECISION_NAMES[precision] if precision else "",
-        )
-        for name in (name for name in names if name in NETWORKS):
-            resolve_settings(settings.network, NETWORKS[name], None)
-        if engine == "local":  # another machine may well have what this one lacks
-            check_device(device)
-            if settings.network.precision != "float32":
-                check_precision(settings.network.precision, choose_device(device))
-        if not cache.exists():  # one that has all can be read-only
-            check_place(cache)
-        if out is not None:
-            check_file_place(out)
-            _check_report(out)
-    # Every error of manifests, settings, sets, weights and overrides is a ValueError.
-    except (ValueError, OSError) as error:
-        raise click.UsageError(str(error)) from error
-    # What is cheap to refuse has been; the rest loads PyTorch and dlib, here and in the workers.
-    count = 0 if engine != "local" else min(num_cores() if jobs is None else jobs, len(clips))
     stop = StopRequest()
-    with EarlyWorkers(count, load="pipeline.extract.clip") as early:
-        from pipeline.extract.clusters import EngineError
-        from pipeline.extract.plan import plan_sets, tell_default
-        from pipeline.extract.run import CacheFullError, run_extract
-        from pipeline.extract.summary import format_summary
-
+    with contextlib.ExitStack() as opened:
         try:
-            plan = plan_sets(
-                names,
-                settings,
-                choices,
-                cache=cache,
-                device=device,
-                batch_size=batch_size or 0,
-                retry_failed=retry_failed,
-                trust=trust,
-                command=sys.argv,
-                overrides=chosen,
-            )
-        except (ValueError, OSError) as error:
-            raise click.UsageError(str(error)) from error
-        for planned in plan.sets:
-            if planned.choice and planned.choice.default:
-                click.echo(tell_default(planned), err=True)
-            if planned.spec.untrained:
-                click.echo(
-                    f"Warning: {planned.name} has random weights. Its features, every run trained "
-                    "on them and every prediction are marked untrained.",
-                    err=True,
-                )
-        with stop.noted(to_the_end=True):
-            try:
-                summary = run_extract(
-                    clips,
-                    plan,
+            extraction = opened.enter_context(
+                begin_extraction(
+                    manifest,
+                    cache,
+                    sets=sets,
+                    weights=weights,
+                    views=views,
+                    precision=PRECISION_NAMES[precision] if precision else None,
+                    config=config,
+                    settings=overrides,
+                    overrides=by_hand,
                     jobs=jobs,
                     threads=threads,
                     consumer=consumer,
-                    report=out,
-                    engine=_engine(engine, jobs),
-                    stop=stop,
-                    early=early,
+                    device=device,
+                    batch_size=batch_size,
+                    engine=engine,
+                    shard_text=shard_text,
+                    trust=trust,
+                    retry_failed=retry_failed,
+                    follow_links=follow_links,
+                    out=out,
                 )
+            )
+        # Every error of manifests, settings, sets, weights and overrides is a ValueError.
+        except (ValueError, OSError) as error:
+            raise click.UsageError(str(error)) from error
+        from pipeline.extract.clusters import EngineError
+        from pipeline.extract.run import CacheFullError
+        from pipeline.extract.summary import format_summary
+
+        for note in extraction.notes:
+            click.echo(note, err=True)
+        with stop.noted(to_the_end=True):
+            try:
+                summary = extraction.run(engine=_engine(engine, jobs), stop=stop)
             except (
                 CacheFullError,
                 EngineError,
@@ -258,21 +207,6 @@ def extract(
     if summary.interrupted:
         sys.exit(128 + summary.interrupted)
     sys.exit(1 if summary.failed else 0)
-
-
-def _check_report(path: Path) -> None:
-    """Refuse to replace a file that is no earlier report: it may be the manifest, or a clip.
-
-    Raises:
-        PlanError: something else is there.
-    """
-    if not path.exists():
-        return
-    if path.is_file():
-        with path.open("rb") as file:
-            if file.read(len(REPORT_BEGIN)) in (REPORT_BEGIN, b""):
-                return
-    raise PlanError(f"--out {path} exists and is no report of extract; name another file")
 
 
 def _engine(name: EngineName, slots: int | None) -> Engine | None:

@@ -219,6 +219,6 @@ def _ask_default(
         encoding = (sys.stdout.encoding or "ascii").lower()
         for answer in answers.videos:
             click.echo(format_answer(answer, ascii_only=not encoding.startswith("utf")))
-        if any(answer.prediction is not None for answer in answers.videos):
-            click.echo(f"From {answers.note}.")
+        if answers.note:
+            click.echo(answers.note)
     sys.exit(1 if any(answer.prediction is None for answer in answers.videos) else 0)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cache.codec import fields_to_json
-from cache.settings import merge, parse_overrides, read_toml, settings_from
+from cache.settings import Overrides, merge, parse_overrides, read_toml, settings_from
 from cache.version import own_version
 from extractors.running.settings import NetworkSettings
 from extractors.spectrogram import LogMelSettings, SpectrogramSettings
@@ -50,12 +50,12 @@ class StageOneSettings:
 
 
 def load_settings(
-    overrides: Sequence[str] = (), *, file: Path | None = None, views: str = "", precision: str = ""
+    overrides: Overrides = (), *, file: Path | None = None, views: str = "", precision: str = ""
 ) -> StageOneSettings:
     """Put settings together, the later before the earlier: views, file, precision, overrides.
 
     Args:
-        overrides: each ``key=value``, such as ``faces.policy=central``.
+        overrides: see ``parse_overrides``, such as ``faces.policy=central``.
         file: settings as TOML.
         views: a name of ``VIEW_SETS``; empty for the default.
         precision: of the networks; empty for the default.

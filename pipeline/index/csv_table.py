@@ -65,6 +65,7 @@ def index_csv(
         table,
         f"a table of media files, with paths from {folder} on (--root: another)",
         follow_links=follow_links,
+        own_labels=True,
     )
     template = PathTemplate.parse(path) if path is not None else None
     parser = RowParser(folder, check_files=False, follow_links=False, check_spelling=False)

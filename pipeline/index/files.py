@@ -53,6 +53,7 @@ class Found:
         warnings: what the reader should look at.
         notes: what the reader may want to know.
         follow_links: take in what links lead to outside the corpus.
+        own_labels: the user wrote the labels: they stay as they are.
     """
 
     root: Path
@@ -62,6 +63,7 @@ class Found:
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     follow_links: bool = False
+    own_labels: bool = False
 
     def leave_out(self, name: str | Path, reason: str) -> None:
         """Record that a file, folder or row is not in the manifest."""

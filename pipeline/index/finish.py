@@ -15,6 +15,7 @@ from cache.manifest.clip_id import as_clip_id, digest_clip_id
 from cache.manifest.manifest import write_manifest
 from cache.manifest.rows import text_problem
 from cache.wording import number_of
+from extractors.weights.class_names import name_class
 from pipeline.index.files import (
     Found,
     IndexingError,
@@ -125,9 +126,14 @@ def finish_index(
         FileExistsError: ``out`` exists and ``overwrite`` is false, or is a folder.
         OSError: ``out`` can't be written.
     """
-    clips = [_map_label(clip, labels or {}) for clip in found.clips]
+    named = {} if found.own_labels else _named(_labels_of(found.clips), labels or {})
+    if named:
+        renamed = ", ".join(f"{old} as {new}" for old, new in named.items())
+        found.notes.append(f"classes have the names that they have everywhere: {renamed}")
+    clips = [_map_label(clip, named) for clip in found.clips]
     if clips and labels:
-        _check_mapping(found.clips, labels)
+        _check_mapping(_labels_of(found.clips) + _labels_of(clips), labels)
+    clips = [_map_label(clip, labels or {}) for clip in clips]
     clips = list(_writable(clips, found))
     if not clips:
         raise nothing_found(found)
@@ -149,11 +155,19 @@ def _map_label(clip: Clip, labels: Mapping[str, str]) -> Clip:
     return replace(clip, label=label, votes=tuple(votes.items()) or None)
 
 
-def _check_mapping(clips: Iterable[Clip], labels: Mapping[str, str]) -> None:
-    known = sorted(
-        {clip.label for clip in clips if clip.label is not None}
-        | {name for clip in clips for name, _ in clip.votes or ()}
-    )
+def _labels_of(clips: Iterable[Clip]) -> list[str]:
+    """Return the labels of clips and the classes of their votes, each once, sorted."""
+    labels = {clip.label for clip in clips if clip.label is not None}
+    return sorted(labels | {name for clip in clips for name, _ in clip.votes or ()})
+
+
+def _named(known: Iterable[str], labels: Mapping[str, str]) -> dict[str, str]:
+    """Return the names of a corpus's labels that have another here, but for those mapped."""
+    return {old: name for old in known if (name := name_class(old)) != old and old not in labels}
+
+
+def _check_mapping(known: Sequence[str], labels: Mapping[str, str]) -> None:
+    known = sorted(set(known))
     for old in labels:
         if old not in known:
             hint = did_you_mean(old, known)

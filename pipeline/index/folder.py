@@ -46,6 +46,7 @@ def index_folder(
         root,
         "media files in one subfolder per class, ROOT/<class>/clip.mp4, or per split",
         follow_links=follow_links,
+        own_labels=True,
     )
     paths = [(path, path.relative_to(root).parts) for path in walk_media(root, found)]
     first = {parts[0] for _, parts in paths if len(parts) > 1}

@@ -53,7 +53,7 @@ _NUMBER = re.compile(r"\d{1,6}", re.ASCII)
 def index_meld(root: Path, *, keep_defects: bool = False, follow_links: bool = False) -> Found:
     """Index the utterances of the tables; the id is like ``train_dia0_utt0``, ``dev`` becomes val.
 
-    Labels and speakers are as published. The published split shares the six friends between its
+    Speakers are as published. The published split shares the six friends between its
     parts, which the summary says.
 
     Args:

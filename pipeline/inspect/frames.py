@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cache.manifest.clip import Clip
-from cache.span import Span
+from cache.manifest.span import Span
 from pipeline.choice.choice import FaceArrays
 from pipeline.faces.tracks import BoxSource, TrackArrays
 from pipeline.media.frames import TIME_TOLERANCE, DecodeSettings, Frames, MediaError, VideoReader

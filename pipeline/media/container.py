@@ -22,7 +22,7 @@ from av.video.stream import VideoStream
 
 from cache.entries.source import SourceChangedError
 from cache.manifest.frame_folder import advise_to_join
-from cache.span import Span
+from cache.manifest.span import Span
 from pipeline.media.aspect import SQUARE, shown_size
 from pipeline.media.machine import MACHINE_FAULTS, ReadAgainError, raise_if_of_machine
 from pipeline.media.recognise import describe_refused, read_head, recognise

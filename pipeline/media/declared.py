@@ -15,7 +15,7 @@ from typing import Any, Literal
 import av
 from av.container import InputContainer
 
-from cache.span import WHOLE_FILE, Span
+from cache.manifest.span import WHOLE_FILE, Span
 from pipeline.media.container import (
     MediaError,
     MediaInfo,

@@ -14,7 +14,7 @@ from av.error import FFmpegError
 from av.sidedata.sidedata import SideData, SideDataContainer
 from av.video.reformatter import VideoReformatter
 
-from cache.span import WHOLE_FILE, Span
+from cache.manifest.span import WHOLE_FILE, Span
 from pipeline.media.aspect import SQUARE, PixelRatio, shown_size
 from pipeline.media.container import (
     MediaError,

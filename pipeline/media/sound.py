@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from av.error import FFmpegError
 
-from cache.span import WHOLE_FILE, Span
+from cache.manifest.span import WHOLE_FILE, Span
 from pipeline.media.channels import Mix, choose_mix, coarse, read_channels
 from pipeline.media.container import (
     DecodeSettings,

@@ -14,20 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cache.entries.coverage import Coverage
+from extractors.weights.class_names import SEVEN
 from pipeline.faces.tracks import BoxSource, measure_coverage
-
-# FER+'s names for the seven classes of AFEW. Contempt is none of them. It isn't joined to one: on
-# the faces of FER+ whose majority says contempt, the other votes go to neutral (42 %), disgust
-# (18 %), sadness (16 %) and anger (12 %). So the answer is P(class | it is one of the seven).
-SEVEN = {
-    "anger": "angry",
-    "disgust": "disgust",
-    "fear": "fear",
-    "happiness": "happy",
-    "neutral": "neutral",
-    "sadness": "sad",
-    "surprise": "surprise",
-}
 
 
 @dataclass(frozen=True)
@@ -136,7 +124,12 @@ class Answer:
 
 
 def seven_of(own: Mapping[str, float]) -> dict[str, float]:
-    """Map the network's probabilities to the seven classes, rescaled to sum to 1; see ``SEVEN``."""
-    kept = {name: own[theirs] for theirs, name in SEVEN.items() if theirs in own}
+    """Return the probabilities of the seven classes, rescaled to sum to 1.
+
+    Contempt is none of them. It isn't joined to one: on the faces of FER+ whose majority says
+    contempt, the other votes go to neutral (42 %), disgust (18 %), sad (16 %) and angry (12 %). So
+    the answer is P(class | it is one of the seven).
+    """
+    kept = {name: own[name] for name in SEVEN if name in own}
     total = sum(kept.values())
-    return {name: kept[name] / total if total else 1 / len(kept) for name in sorted(kept)}
+    return {name: value / total if total else 1 / len(kept) for name, value in kept.items()}

@@ -20,17 +20,20 @@ from cache.sets.feature_set import FeatureSet
 from extractors.running.settings import NetworkSettings
 from extractors.running.still_classifier import StillClassifier, load_still_classifier
 from extractors.views import VIEW_SETS
-from extractors.weights.default import DEFAULT_NETWORK
+from extractors.weights.class_names import SEVEN
+from extractors.weights.default import DEFAULT_NETWORK, describe_worth
 from pipeline.extract.job import ClipResult
 from pipeline.extract.plan import Plan, plan_sets
 from pipeline.extract.run import run_extract
 from pipeline.extract.settings import StageOneSettings
 from pipeline.extract.weights import PlanError, WeightsChoice, choose_default
 from pipeline.faces.settings import DETECTORS, PERSON
-from pipeline.predict.answer import SEVEN, Answer, Curve, seven_of
+from pipeline.predict.answer import Answer, Curve, seven_of
 from pipeline.predict.picture import Picture, film_pictures
 
-NOTE = "the default network alone: trained on the still faces of FER+, frame by frame, no sound"
+NOTE = (
+    "From the default network alone: trained on the still faces of FER+, frame by frame, no sound."
+)
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,13 @@ class Answers:
     digest: str
 
     @property
-    def note(self) -> str:
-        """Return where the answers come from, in one line."""
-        accuracy = self.classifier.facts.accuracy
-        return NOTE + (f"; it is right on {accuracy}" if accuracy else "")
+    def note(self) -> str | None:
+        """Origin and worth of the answers, in words; None where nothing was answered."""
+        answered = [answer for answer in self.videos if answer.prediction is not None]
+        if not answered:
+            return None
+        film = any(not answer.is_picture for answer in answered)
+        return f"{NOTE} {describe_worth(self.classifier.facts, film=film)}".rstrip()
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON that ``avfuse predict`` prints."""
@@ -61,7 +67,7 @@ class Answers:
             "network": self.classifier.facts.network,
             "weights": self.digest,
             "untrained": False,
-            "classes": sorted(SEVEN.values()),
+            "classes": list(SEVEN),
             "network_classes": list(self.classifier.classes),
             "heads": 0,
             "videos": [answer.to_json() for answer in self.videos],

@@ -9,10 +9,9 @@ from __future__ import annotations
 import signal
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from cache.entries.coverage import Coverage
 from cache.manifest.clip import Clip
@@ -20,13 +19,14 @@ from cache.sets.feature_set import FeatureSet, SetSpec
 from pipeline.extract.job import SetResult
 from pipeline.extract.plan import Plan
 from pipeline.extract.run import run_extract
-from pipeline.extract.weights import PlanError, WeightsChoice
+from pipeline.extract.weights import WeightsChoice
 from pipeline.faces.tracks import BoxSource, measure_coverage
 from pipeline.predict.replay import Recorded, replay_plans
-from trainer.data.corpus import load_corpus
-from trainer.runs.folder import Run, RunError
-from trainer.training.predict import Attention, HeadPredictions, predict_head
-from trainer.training.trained import TrainedHead, load_checkpoint
+from trainer.explain.cached import load_heads, pin_sets
+from trainer.explain.explanation import Explanation
+from trainer.explain.heads import explain_steps
+from trainer.explain.steps import read_steps
+from trainer.runs.folder import Run
 
 
 def predict_videos(
@@ -53,7 +53,7 @@ def predict_videos(
         probabilities, and the attention weight of every frame and audio step with its time.
 
     Raises:
-        RunError: the run has no checkpoints.
+        RunError: the run has no checkpoints, or lacks one.
         CheckpointError: a checkpoint is damaged.
         PlanError: its features can't be made again.
         StaleError: a video changed meanwhile.
@@ -61,51 +61,97 @@ def predict_videos(
         WeightsError: weights don't fit.
         OSError: something can't be read or written.
     """
-    heads = [load_checkpoint(path) for path in _find_checkpoints(run)]
+    clips = [Clip(f"video-{number}", path.absolute()) for number, path in enumerate(videos)]
+    with tempfile.TemporaryDirectory(prefix="avfuse-predict-") as folder:
+        answered = answer_clips(
+            run, clips, Path(folder), weights=weights, device=device, jobs=jobs, windows=False
+        )
+        described = [_describe(clip, answered) for clip in clips]
+    return {
+        "run": str(run.path),
+        "untrained": answered.untrained,
+        "classes": list(run.classes),
+        "heads": answered.num_heads,
+        "videos": described,
+    }
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Answers of a run's heads about videos.
+
+    Args:
+        explanations: clip to its answer; only of those that could be read.
+        made: clip and set to what the extraction says of them.
+        faces: a set whose entries say how the face of each frame was found; None without any.
+        num_heads: number of heads averaged.
+        untrained: whether random weights stand behind their features.
+    """
+
+    explanations: Mapping[str, Explanation]
+    made: Mapping[str, Mapping[str, SetResult]]
+    faces: FeatureSet | None
+    num_heads: int
+    untrained: bool
+
+    def state(self, clip: str) -> str:
+        """Return the state of a clip: "ok", "partial" or "failed", the worst of its sets."""
+        states = {result.state for result in self.made[clip].values()}
+        return next((state for state in ("failed", "partial") if state in states), "ok")
+
+    def why(self, clip: str) -> list[str]:
+        """List what a clip lacks, or why it failed."""
+        return list(dict.fromkeys(why for one in self.made[clip].values() for why in one.why))
+
+
+def answer_clips(
+    run: Run,
+    clips: Sequence[Clip],
+    cache: Path,
+    *,
+    weights: Mapping[str, WeightsChoice] | None = None,
+    device: str = "auto",
+    jobs: int = 0,
+    windows: bool = True,
+) -> Answered:
+    """Extract clips as those of a run were, and explain them by the mean of all its heads.
+
+    Args:
+        run: a finished run.
+        clips: the files, under ids of their own.
+        cache: folder for the features; sets that it has are not made again.
+        weights: see ``predict_videos``.
+        device: see there.
+        jobs: see there.
+        windows: also ask about windows; see ``explain_steps``.
+
+    Raises:
+        As ``predict_videos``.
+    """
+    heads = [head for of_fold in load_heads(run).values() for head in of_fold]
     recorded = {
         item["key"]: Recorded(SetSpec.from_json(item["spec"]), item["provenance"])
         for item in run.info["sets"]
     }
     keys = [key for head in heads for key in head.set_keys.values()]
-    clips = [Clip(f"video-{number}", path.absolute()) for number, path in enumerate(videos)]
-    with tempfile.TemporaryDirectory(prefix="avfuse-predict-") as folder:
-        cache = Path(folder)
-        plans = replay_plans(recorded, keys, weights or {}, cache=cache, device=device)
-        made = _extract(clips, plans, jobs)
-        readable = [
-            clip
-            for clip in clips
-            if all(result.state != "failed" for result in made[clip.id].values())
-        ]
-        answers = [_predict(head, cache, readable) for head in heads] if readable else []
-        row = {clip.id: number for number, clip in enumerate(readable)}
-        described = [
-            _describe(
-                clip,
-                made[clip.id],
-                heads,
-                [_pick(answer, row[clip.id]) for answer in answers if clip.id in row],
-                _set_with_faces(plans),
-            )
-            for clip in clips
-        ]
-    return {
-        "run": str(run.path),
-        "untrained": any(head.untrained for head in heads),
-        "classes": list(run.classes),
-        "heads": len(heads),
-        "videos": described,
+    plans = replay_plans(recorded, keys, weights or {}, cache=cache, device=device)
+    made = _extract(clips, plans, jobs)
+    readable = {
+        clip.id: clip
+        for clip in clips
+        if all(result.state != "failed" for result in made[clip.id].values())
     }
-
-
-def _find_checkpoints(run: Run) -> list[Path]:
-    checkpoints = run.info.get("checkpoints", [])
-    if not checkpoints:
-        raise RunError(
-            f"{run.path} holds no heads (it is of kind {run.info.get('kind')}); "
-            "predict with the runs that it was made from"
-        )
-    return [run.path / item["file"] for item in checkpoints]
+    explained = []
+    if readable:
+        steps = read_steps(cache, list(readable), pin_sets(heads[0]), clips=readable)
+        explained = explain_steps(heads, steps, range(len(readable)), windows=windows)
+    return Answered(
+        explanations={one.clip: one for one in explained},
+        made=made,
+        faces=_set_with_faces(plans),
+        num_heads=len(heads),
+        untrained=any(head.untrained for head in heads),
+    )
 
 
 def _extract(
@@ -130,62 +176,34 @@ def _set_with_faces(plans: Sequence[Plan]) -> FeatureSet | None:
     return None
 
 
-def _predict(head: TrainedHead, cache: Path, clips: Sequence[Clip]) -> HeadPredictions:
-    ids = [clip.id for clip in clips]
-    rows = {clip.id: clip for clip in clips}
-    corpus = load_corpus(cache, ids, head.settings, clips=rows, classes=head.classes)
-    if dict(corpus.set_keys) != dict(head.set_keys):
-        raise PlanError("the features made for these videos are not those the head was trained on")
-    return predict_head(head, corpus, range(len(clips)), attention=True)
-
-
-def _pick(answer: HeadPredictions, row: int) -> tuple[np.ndarray, dict[str, Attention]]:
-    """Return one clip's probabilities and attention; weights of a grid at one time are added up."""
-    attention: dict[str, Attention] = {}
-    for modality, per_clip in answer.attention.items():
-        times, place = np.unique(per_clip[row].times, return_inverse=True)
-        weights = np.zeros(len(times))
-        np.add.at(weights, place, per_clip[row].weights)
-        attention[modality] = Attention(times, weights)
-    return answer.probabilities[row], attention
-
-
-def _describe(
-    clip: Clip,
-    results: Mapping[str, SetResult],
-    heads: Sequence[TrainedHead],
-    answers: Sequence[tuple[np.ndarray, dict[str, Attention]]],
-    faces: FeatureSet | None,
-) -> dict[str, Any]:
+def _describe(clip: Clip, answered: Answered) -> dict[str, Any]:
     """Write one video's part of the answer; a video without features has no prediction."""
-    states = {result.state for result in results.values()}
+    results = answered.made[clip.id].values()
     described: dict[str, Any] = {
         "video": str(clip.path),
-        "state": next((s for s in ("failed", "partial") if s in states), "ok"),
-        "why": list(dict.fromkeys(why for result in results.values() for why in result.why)),
-        "notes": list(dict.fromkeys(note for result in results.values() for note in result.notes)),
-        "untrained": any(head.untrained for head in heads),
+        "state": answered.state(clip.id),
+        "why": answered.why(clip.id),
+        "notes": list(dict.fromkeys(note for result in results for note in result.notes)),
+        "untrained": answered.untrained,
         "prediction": None,
         "probabilities": None,
         "attention": {},
         **Coverage({}, 0.0).count_frames(),
     }
-    attention = answers[0][1] if answers else {}
-    if not any(len(part.times) for part in attention.values()):
+    found = answered.explanations.get(clip.id)
+    if found is None or found.prediction is None:
         return described
-    probabilities = np.mean([answer[0] for answer in answers], axis=0)
-    classes = heads[0].classes
-    described["prediction"] = classes[int(probabilities.argmax())]
-    described["probabilities"] = dict(zip(classes, probabilities.tolist(), strict=True))
-    for modality, part in attention.items():
-        weights = np.mean([answer[1][modality].weights for answer in answers], axis=0)
+    described["prediction"] = found.prediction
+    probabilities = found.probabilities.tolist()
+    described["probabilities"] = dict(zip(found.classes, probabilities, strict=True))
+    for modality, part in found.attention.items():
         described["attention"][modality] = [
             {"time_seconds": round(float(time), 6), "weight": float(weight)}
-            for time, weight in zip(part.times, weights, strict=True)
+            for time, weight in zip(part.times, part.weights, strict=True)
         ]
     seen = described["attention"].get("video", [])
-    if faces is not None and seen:
-        arrays = faces.read(clip.id, ("times", "rung")).arrays
+    if answered.faces is not None and seen:
+        arrays = answered.faces.read(clip.id, ("times", "rung")).arrays
         sources = arrays["rung"]
         described |= measure_coverage(sources, arrays["times"]).count_frames()
         for step, source in zip(seen, sources, strict=False):

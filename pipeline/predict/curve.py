@@ -10,8 +10,9 @@ import numpy as np
 
 from cache.cells import format_cells
 from cache.commit import write_whole
+from extractors.weights.class_names import SEVEN
 from pipeline.faces.tracks import BoxSource
-from pipeline.predict.answer import SEVEN, Answer, Curve
+from pipeline.predict.answer import Answer, Curve
 
 LEVELS = "▁▂▃▄▅▆▇█"
 ASCII_LEVELS = "_.-=+*#@"
@@ -68,12 +69,11 @@ def format_answer(answer: Answer, *, ascii_only: bool = False) -> str:
     for label, probability in ranked:
         lines.append(f"  {label:9} {probability:6.1%} {'#' * round(40 * probability)}".rstrip())
     levels = ASCII_LEVELS if ascii_only else LEVELS
-    back = {ours: theirs for theirs, ours in SEVEN.items()}
     times = answer.curve.times
     if not answer.is_picture:
         lines.append(f"  over time, {times[0]:.1f} to {times[-1]:.1f} s (blank: no face):")
         for label, _ in ranked[:3]:
-            lines.append(f"  {label:9} |{draw_line(answer.curve, back[label], levels=levels)}|")
+            lines.append(f"  {label:9} |{draw_line(answer.curve, label, levels=levels)}|")
     left_out = sum(value for own, value in answer.own.items() if own not in SEVEN)
     lines.append(f"  contempt, which is none of the seven, had {left_out:.1%} and was left out")
     if reasons:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache.span import Span
+from cache.manifest.span import Span
 from pipeline.media.container import MediaError
 from tests.conformance.making import Recipe, Studio
 from tests.conformance.reading import Seen, see

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cache.span import WHOLE_FILE, Span
+from cache.manifest.span import WHOLE_FILE, Span
 from pipeline.media.frames import VideoReader
 from tests.conformance.signals import numbers_of
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache.span import Span
+from cache.manifest.span import Span
 from pipeline.media.sound import Waveform, read_waveform
 from tests.conformance.making import Recipe, Studio
 from tests.conformance.signals import HEARD, LEVEL, delays_of, known_sound, level_of

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache.span import WHOLE_FILE, Span
+from cache.manifest.span import WHOLE_FILE, Span
 from pipeline.media.sound import read_waveform
 from tests.conformance.making import Recipe, Studio, h264, plain, x264_like
 from tests.conformance.reading import see

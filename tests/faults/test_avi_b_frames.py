@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from cache.span import Span
+from cache.manifest.span import Span
 from pipeline.media.frames import VideoReader
 from tests.pipeline.videos import grey_frame, number_of, numbers_of, read_all, write_video
 

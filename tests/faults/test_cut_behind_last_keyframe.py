@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache.span import Span
+from cache.manifest.span import Span
 from pipeline.media.frames import VideoReader
 from tests.pipeline.videos import grey_frame, numbers_of, read_all, write_video
 

@@ -40,10 +40,10 @@ from benchmarks.trust.kills.launcher import Launcher, kill_group
 from cache.entries import source
 from cache.entries.entry import EntryError, read_entry
 from cache.entries.sealed import HEADER_BYTES
+from cache.manifest.span import Span
 from cache.packs.pack import PackError, find_packs, open_pack
 from cache.sets.feature_set import list_sets
 from cache.sets.scan import find_temporaries
-from cache.span import Span
 from cache.upkeep.gc import find_garbage, remove_garbage
 from cache.upkeep.verify import verify_cache
 from pipeline.exchange.importing import import_features

@@ -18,8 +18,8 @@ import numpy as np
 from cache.entries.entry import Entry
 from cache.manifest.clip import Clip
 from cache.manifest.manifest import Manifest, read_manifest, write_manifest
+from cache.manifest.span import WHOLE_FILE, Span
 from cache.sets.feature_set import FeatureSet
-from cache.span import WHOLE_FILE, Span
 from pipeline.extract.plan import Plan, plan_sets
 from pipeline.extract.run import run_extract
 from pipeline.extract.settings import load_settings

@@ -17,10 +17,7 @@ from extractors.weights.facts import Framing, WeightFacts
 from extractors.weights.random import initialise
 from tests.extractors.small import use_small_networks
 
-CLASSES = (
-    *("neutral", "happiness", "surprise", "sadness"),
-    *("anger", "disgust", "fear", "contempt"),
-)
+CLASSES = ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt")
 FACTS = WeightFacts(
     "resnet18",
     CLASSES,

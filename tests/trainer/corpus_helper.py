@@ -74,10 +74,11 @@ def write_set(
     cache: Path,
     name: str,
     clips: Mapping[str, Mapping[str, np.ndarray] | str],
+    settings: Mapping[str, Any] | None = None,
     **spec: Any,
 ) -> FeatureSet:
     """Write a real feature set; a string instead of arrays is a failure's reason."""
-    made = FeatureSet(cache, SetSpec(name, {}, version=1, **spec)).create({})
+    made = FeatureSet(cache, SetSpec(name, settings or {}, version=1, **spec)).create({})
     for clip, arrays in clips.items():
         if isinstance(arrays, str):
             made.record_failure(Failure(clip, "decode", arrays, SOURCE))

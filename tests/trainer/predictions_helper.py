@@ -20,6 +20,7 @@ def predictions_of(
     untrained: bool = False,
     classes: tuple[str, ...] = CLASSES,
     sure: float = 0.7,
+    speakers: Sequence[str | None] = (),
 ) -> Predictions:
     """One clip per letter, ``c00``, ``c01`` ...; a letter is the first one of a class."""
     by_letter = {name[0]: i for i, name in enumerate(classes)}
@@ -35,4 +36,5 @@ def predictions_of(
         splits=("val",) * len(labels) if folds is None else (None,) * len(labels),
         modalities=tuple(modalities) if modalities is not None else (BOTH,) * len(labels),
         untrained=untrained,
+        speakers=tuple(speakers),
     )

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
+from trainer import doors
 from trainer.commands import options
-from trainer.runs.folder import RunError, format_json, read_run, shared_target
+from trainer.runs.folder import RunError, format_json, read_run
 from trainer.runs.predictions import PredictionsError
 
 
@@ -26,23 +27,18 @@ from trainer.runs.predictions import PredictionsError
 def compare(run_a: Path, run_b: Path, common: bool, show: int, as_json: bool) -> None:
     """Compare RUN_B with RUN_A, clip by clip.
 
-    Prints McNemar's exact test, the difference in accuracy with a 95 % interval for pairs
-    (Newcombe 1998), and the clips that the runs predict differently.
+    Prints the difference in accuracy with a 95 % interval and a test, and the clips that the runs
+    predict differently. Where every clip names its speaker, interval and test are by speaker
+    (cluster bootstrap, exact sign flips). Those by clip stand beside them: for pairs
+    (Newcombe 1998) and McNemar's exact test.
     """
     try:
         runs = [read_run(run_a), read_run(run_b)]
-        shared_target(runs)
-        from trainer.runs.compare import compare_predictions  # these load scikit-learn and SciPy
-        from trainer.runs.terminal import format_comparison
-
-        comparison = compare_predictions(
-            runs[0].predictions,
-            runs[1].predictions,
-            names=(str(run_a), str(run_b)),
-            common=common,
-        )
+        comparison = doors.compare(*runs, common=common)
     except (RunError, PredictionsError, OSError) as error:
         raise click.UsageError(str(error)) from error
+    from trainer.runs.terminal import format_comparison  # loads scikit-learn
+
     if as_json:
         click.echo(
             format_json({"a": str(run_a), "b": str(run_b), **comparison.to_json()}), nl=False

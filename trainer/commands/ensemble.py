@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from trainer import doors
 from trainer.commands import options
-from trainer.runs.ensemble import ensemble_runs
 from trainer.runs.folder import RunError, format_json
 from trainer.runs.predictions import PredictionsError
 
@@ -46,7 +46,7 @@ def ensemble(
             f"expected numbers separated by commas, got {shares!r}", param_hint="--shares"
         ) from error
     try:
-        report = ensemble_runs(runs, out, weights=numbers, overwrite=overwrite)
+        report = doors.ensemble(runs, out, shares=numbers, overwrite=overwrite).metrics
     except (RunError, PredictionsError, OSError) as error:
         raise click.UsageError(str(error)) from error
     from trainer.runs.terminal import format_report  # loads scikit-learn

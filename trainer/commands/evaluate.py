@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
+from trainer import doors
 from trainer.commands import options
-from trainer.runs.folder import RunError, format_json, read_run
+from trainer.runs.folder import RunError, format_json
 
 
 @click.command()
@@ -16,18 +17,17 @@ from trainer.runs.folder import RunError, format_json, read_run
 def evaluate(run: Path, as_json: bool) -> None:
     """Print the results of RUN, a run folder, with intervals.
 
-    Every figure is computed from the run's predictions: accuracy (WAR) with its Wilson 95 %
-    interval, UAR, macro F1, recall, and their spread over seeds and folds. Intervals take clips
-    as independent; clips of one speaker are not, so true intervals are wider.
+    Every figure is computed from the run's predictions: accuracy (WAR) with its 95 % interval,
+    UAR, macro F1, recall, calibration, and their spread over seeds and folds. Where every clip
+    names its speaker the interval is by speaker (cluster bootstrap). Wilson's stands beside it: it
+    takes clips as independent, and clips of one speaker are not.
     """
     try:
-        found = read_run(run)
-        from trainer.runs.report import evaluate_run  # these load matplotlib and scikit-learn
-        from trainer.runs.terminal import format_report
-
-        report = evaluate_run(found)
+        report = doors.evaluate(run)
     except (RunError, OSError) as error:
         raise click.UsageError(str(error)) from error
+    from trainer.runs.terminal import format_report  # loads scikit-learn
+
     if as_json:
         click.echo(format_json(report), nl=False)
     else:

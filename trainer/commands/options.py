@@ -7,8 +7,6 @@ from pathlib import Path
 import click
 
 from cache.manifest.clip import SPLITS
-from cache.sets.feature_set import SetError, find_set, list_sets
-from trainer.settings import HeadSettings
 
 MANIFEST = click.argument("manifest", type=click.Path(path_type=Path))
 CACHE = click.option(
@@ -69,23 +67,3 @@ LOG_JSON = click.option(  # obeyed before it is read, see pipeline.commands.even
     expose_value=False,
     help="Write progress and messages to standard error as JSON, one event a line.",
 )
-
-
-def check_sets(cache: Path, settings: HeadSettings) -> None:
-    """Check that the cache has every set that a head reads.
-
-    Raises:
-        SetError: it lacks one, or has several; says which there are and how to use another.
-    """
-    there = {item.spec.name for item in list_sets(cache)}
-    for modality in settings.modalities:
-        for name in settings.modality(modality).set.split("+"):
-            try:
-                find_set(cache, name)
-            except SetError as error:
-                if name in there:
-                    raise
-                raise SetError(
-                    f"{error}. To train on one of them: --set {modality}.set=NAME; to add "
-                    f"{name}: avfuse extract with --sets {name}"
-                ) from error

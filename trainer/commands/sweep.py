@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from cache.commit import check_place
-from cache.manifest.manifest import read_manifest
-from cache.progress import Progress
 from cache.signals import ends_by_signal
-from cache.wording import number_of
-from extractors.running.device import check_device, choose_device
+from trainer import doors
 from trainer.commands import options
 from trainer.runs.folder import format_json
-from trainer.sweeps.file import read_sweep, sweep_names
-
-if TYPE_CHECKING:
-    from trainer.sweeps.cell import CellResult
-
-SERIAL = (
-    "Warning: {jobs} processes need semaphores, which Linux keeps in /dev/shm, and none can be "
-    "made there. Make room or give access; until then one process trains cell after cell."
-)
+from trainer.sweeps.file import WorkerKilledError, sweep_names
 
 
 @click.command(epilog=f"Sweeps that come with avfuse: {', '.join(sweep_names())}.")
@@ -88,14 +75,8 @@ def sweep(
     cache: Path,
     out: Path,
     overrides: tuple[str, ...],
-    let: tuple[str, ...],
-    jobs: int | None,
-    threads: int,
-    device: str,
-    packs: Path | None,
-    overwrite: bool,
     as_json: bool,
-    **base: Any,
+    **options_of_sweep: Any,
 ) -> None:
     """Train every cell of FILE on MANIFEST's clips and write one table.
 
@@ -106,74 +87,25 @@ def sweep(
 
     Exit code 0: every cell is done, or skipped for a reason in the table; 1: some failed.
     """
-    given = {key: value for key, value in base.items() if value not in (None, False)}
     try:
-        found = read_sweep(file, base=given, overrides=overrides, let=let)
-        read_manifest(manifest, check_files=False)
-        if not cache.is_dir():
-            raise click.UsageError(f"{cache} is not a folder; expected one that extract wrote")
-        for folder in (out, packs):
-            if folder is not None:
-                check_place(folder)
-        check_device(device)
+        swept = doors.sweep(
+            file,
+            manifest,
+            cache=cache,
+            out=out,
+            settings=overrides,
+            progress=True,
+            **options_of_sweep,
+        )
+    # Every error of manifests, settings, splits, sets and runs is a ValueError.
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
-    # What is cheap to refuse has been; the rest loads PyTorch.
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*serial mode")  # we say it below, and what to do
-        from joblib import cpu_count, effective_n_jobs
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
-
-    from trainer.runs.display import ForecastDisplay
-    from trainer.runs.terminal import describe_unchecked
-    from trainer.sweeps.cell import Place
-    from trainer.sweeps.sweep import TABLE_MARKDOWN, run_sweep
-    from trainer.sweeps.table import make_table
-
-    try:
-        jobs = jobs or cpu_count()
-        if effective_n_jobs(jobs) < jobs:
-            click.echo(SERIAL.format(jobs=jobs), err=True)
-            jobs = 1
-        place = Place(manifest, cache, out, choose_device(device), threads, packs)
-        with Progress("cells") as progress:
-            done, total = 0, len(found.cells)
-            progress.show(done, total)
-
-            def show(result: CellResult) -> None:
-                nonlocal done
-                done += 1
-                progress.say(f"{done}/{total} {_describe(result)}")
-                progress.show(done, total)
-
-            results = run_sweep(
-                found,
-                place,
-                jobs=jobs,
-                overwrite=overwrite,
-                on_cell=show,
-                on_forecast=ForecastDisplay(progress, f"on {number_of(jobs, 'process')}").show,
-            )
-    except TerminatedWorkerError as error:
-        raise click.ClickException(
-            "a worker process was killed (out of memory?); run the same command again to go on, "
-            "with fewer --jobs"
-        ) from error
-    except (ValueError, OSError) as error:
-        raise click.UsageError(str(error)) from error
-    for line in {describe_unchecked(result.report) for result in results if result.report}:
-        if line:
-            click.echo(line, err=True)
+    except WorkerKilledError as error:
+        raise click.ClickException(str(error)) from error
     if as_json:
-        click.echo(format_json(make_table(found, results)), nl=False)
+        click.echo(format_json(swept.to_json()), nl=False)
     else:
+        from trainer.sweeps.sweep import TABLE_MARKDOWN  # loads PyTorch
+
         click.echo((out / TABLE_MARKDOWN).read_text(encoding="utf-8"), nl=False)
-    sys.exit(1 if any(result.state == "failed" for result in results) else 0)
-
-
-def _describe(result: CellResult) -> str:
-    from trainer.runs.terminal import format_percent
-
-    if result.report is None:
-        return f"{result.cell}: {result.state}: {result.reason}"
-    return f"{result.cell}: {format_percent(result.report['all']['ensemble']['accuracy'])}"
+    sys.exit(1 if any(cell.state == "failed" for cell in swept.cells) else 0)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from cache.commit import check_place
-from cache.manifest.manifest import read_manifest
 from cache.signals import ends_by_signal
-from extractors.running.device import check_device, choose_device
+from trainer import doors
 from trainer.commands import options
-from trainer.data.splits import plan_folds
 from trainer.runs.folder import format_json, is_finished
-from trainer.runs.run_writer import check_writable
-from trainer.settings import DEFAULT_PRESET, inner_share, load_settings
+from trainer.settings import DEFAULT_PRESET
+from trainer.training.error import TrainingError
 
 
 @click.command()
@@ -94,72 +90,38 @@ def train(
     The same command again goes on with an interrupted run, and prints the report of a finished
     one. Other settings or data are refused, unless --overwrite is given.
     """
-    if folds is not None and (split is not None or train_on != "train"):
-        raise click.UsageError("--folds divides all labelled clips; leave out --split, --train-on")
-    try:
-        settings = load_settings(preset, overrides, file=config)
-        if select is not None:
-            settings = replace(settings, selection=select)
-        changed = settings != load_settings(preset)
-        table = read_manifest(manifest, check_files=False)
-        if not cache.is_dir():
-            raise click.UsageError(f"{cache} is not a folder; expected one that extract wrote")
-        check_writable(run, overwrite=True)
-        if packs is not None:
-            check_place(packs)
-        check_device(device)
-        options.check_sets(cache, settings)
-        trained_on = tuple(part.strip() for part in train_on.split(","))
-        plan_folds(
-            table.clips,
-            folds=folds,
-            report_on=split,
-            train_on=trained_on,
-            seed=fold_seed,
-            allow_shared_speakers=allow_shared_speakers,
-            cache=cache,
-        )
-    # Every error of manifests, settings, splits, sets, features and runs is a ValueError.
-    except (ValueError, OSError) as error:
-        raise click.UsageError(str(error)) from error
-    # What is cheap to refuse has been; the rest loads PyTorch.
-    from trainer.runs.display import Display
-    from trainer.runs.experiment import Protocol, run_experiment
-    from trainer.runs.terminal import format_report
-    from trainer.training.train import TrainingError
-
     finished = is_finished(run) and not overwrite
-    display = Display(stages=1 if inner_share(settings.selection) is None else 2)
     try:
-        report = run_experiment(
-            table,
-            cache,
-            settings,
-            run,
-            Protocol(
-                folds=folds,
-                report_on=split,
-                train_on=trained_on,
-                split_seed=fold_seed,
-                allow_shared_speakers=allow_shared_speakers,
-                num_seeds=seeds,
-            ),
-            preset=f"{preset} with changes" if changed else preset,
-            device=choose_device(device),
+        found = doors.train(
+            manifest,
+            cache=cache,
+            run=run,
+            preset=preset,
+            config=config,
+            settings=overrides,
+            select=select,
+            seeds=seeds,
+            folds=folds,
+            fold_seed=fold_seed,
+            split=split,
+            train_on=[part.strip() for part in train_on.split(",")],
+            allow_shared_speakers=allow_shared_speakers,
+            device=device,
             threads=threads,
-            overwrite=overwrite,
             packs=packs,
-            listener=display,
+            overwrite=overwrite,
+            progress=True,
         )
     except TrainingError as error:
         raise click.ClickException(f"{run}: {error}") from error
+    # Every error of manifests, settings, splits, sets, features and runs is a ValueError.
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
-    finally:
-        display.close()
+    from trainer.runs.terminal import format_report  # loads scikit-learn
+
     if finished:
         click.echo(f"{run} is finished already; nothing was trained.", err=True)
     if as_json:
-        click.echo(format_json(report), nl=False)
+        click.echo(format_json(found.metrics), nl=False)
     else:
-        click.echo(format_report(report, name=str(run)))
+        click.echo(format_report(found.metrics, name=str(run)))

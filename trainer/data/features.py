@@ -19,14 +19,13 @@ from cache.entries.entry import EntryHeader
 from cache.packs.build import EntryChangedError
 from cache.packs.pack import Pack, open_pack, until_unchanged
 from cache.sets.feature_set import FeatureSet, find_set
+from cache.sets.main_array import feature_arrays, find_main_array
 from cache.wording import number_of
 from trainer.data.sequences import Sequences, flatten_grid, join
 
 Array = NDArray[np.float32]
 # Rows that are worked on at once: keeps what is computed in float64 small.
 CHUNK = 16384
-# Arrays of a network's set beside its features.
-NOT_FEATURES = ("times", "rung", "track")
 # Features of a whole clip, of whatever "auto" means.
 STATISTICS = "statistics"
 # Of the values that each number of a step takes over a clip, beside their mean and deviation.
@@ -105,16 +104,16 @@ def choose_features(features: str, offered: Sequence[str], name: str) -> str:
     Raises:
         FeaturesError: the set lacks an array that they need, or "auto" has no one answer.
     """
-    arrays = [array for array in offered if array not in NOT_FEATURES and "/" not in array]
+    arrays = feature_arrays(offered)
     if not arrays:
         raise FeaturesError(
             f"set {name} has no features, only facts about faces; train on the set of a network or "
             "of sound, such as resnet18 or logmel"
         )
     if features in ("auto", STATISTICS):
-        if "basic" in arrays or len(arrays) == 1:
-            own = "basic" if "basic" in arrays else arrays[0]
-            return own if features == "auto" else features
+        main = find_main_array(offered)
+        if main is not None:
+            return main if features == "auto" else features
         raise FeaturesError(
             f"set {name} has the arrays {', '.join(arrays)}; "
             "say which to read, such as video.features=NAME"

@@ -10,7 +10,7 @@ from pathlib import Path
 from cache.wording import name_by_reason, name_some, number_of
 from trainer.data.speakers import BY_FACES
 from trainer.runs.folder import PREDICTIONS, Run
-from trainer.runs.terminal import format_interval, format_percent
+from trainer.runs.terminal import choose_interval, describe_interval, format_percent
 
 # With fewer clips the interval is about 15 points wide or wider.
 FEW_CLIPS = 200
@@ -40,7 +40,7 @@ def _accuracy(run: Run) -> Iterator[str]:
     figures = run.metrics["all"]["ensemble"]
     yield (
         f"Accuracy {format_percent(figures['accuracy'])}: {figures['correct']} of {figures['n']} "
-        f"clips right; 95 % interval {format_interval(figures['interval'])} %."
+        f"clips right; {describe_interval(figures)}."
     )
     name, share = _most_frequent(run)
     yield (
@@ -51,7 +51,7 @@ def _accuracy(run: Run) -> Iterator[str]:
 
 def _meaning(run: Run) -> Iterator[str]:
     figures = run.metrics["all"]["ensemble"]
-    n, (low, high) = figures["n"], figures["interval"]
+    n, (low, high) = figures["n"], choose_interval(figures) or (0.0, 1.0)
     name, share = _most_frequent(run)
     if run.predictions.untrained:
         yield "Random weights stand behind these features: no figure here means anything."

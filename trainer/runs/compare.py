@@ -9,8 +9,14 @@ from typing import Any
 from scipy.stats import binomtest
 
 from cache.codec import JsonFields
+from trainer.runs.by_speaker import PairedBySpeaker, compare_by_speaker, explain_absence
 from trainer.runs.metrics import wilson_interval
-from trainer.runs.predictions import Predictions, PredictionsError, check_same
+from trainer.runs.predictions import (
+    Predictions,
+    PredictionsError,
+    agree_on_speakers,
+    check_same,
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,8 @@ class Comparison:
         p_value: McNemar's exact test, two-sided.
         clips: the clips that they predict differently, sorted by id.
         left_out: clips that only one run has, with ``common``: (only a, only b).
+        by_speaker: the same with speakers for clips; None where that can't be said.
+        not_by_speaker: why it can't; empty where it can.
     """
 
     n: int
@@ -50,6 +58,8 @@ class Comparison:
     p_value: float
     clips: tuple[Difference, ...]
     left_out: tuple[int, int]
+    by_speaker: PairedBySpeaker | None
+    not_by_speaker: str
 
     def to_json(self) -> dict[str, Any]:
         """Return the comparison as JSON, with the accuracy of both runs."""
@@ -65,6 +75,8 @@ class Comparison:
             "difference": self.difference,
             "interval": list(self.interval),
             "p_value": self.p_value,
+            "by_speaker": self.by_speaker and self.by_speaker.to_json(),
+            "not_by_speaker": self.not_by_speaker,
             "differing_clips": [clip.to_json() for clip in self.clips],
         }
 
@@ -104,6 +116,7 @@ def compare_predictions(
     only_a = sum(label == x != y for _, label, x, y in rows)
     only_b = sum(label == y != x for _, label, x, y in rows)
     both_wrong = n - both_right - only_a - only_b
+    speakers = agree_on_speakers([a.speakers, b.speakers])
     return Comparison(
         n=n,
         both_right=both_right,
@@ -115,6 +128,8 @@ def compare_predictions(
         p_value=mcnemar(only_a, only_b),
         clips=tuple(Difference(*row) for row in rows if row[2] != row[3]),
         left_out=(sizes[0] - n, sizes[1] - n),
+        by_speaker=compare_by_speaker(a.correct, b.correct, speakers),
+        not_by_speaker=explain_absence(speakers),
     )
 
 

@@ -78,6 +78,10 @@ class Display(RunListener):
             self.reading.close()
             self.reading = None
 
+    def note(self, text: str) -> None:
+        """Print a sentence on the run's settings."""
+        self.progress.say(text)
+
     def start(self, num_heads: int, epochs: int) -> None:
         """Print the number of heads and epochs to train."""
         self._end_reading()

@@ -72,6 +72,7 @@ def run_experiment(
     overwrite: bool = False,
     keep: bool = False,
     packs: Path | None = None,
+    notes: Sequence[str] = (),
     listener: RunListener | None = None,
 ) -> dict[str, Any]:
     """Train every fold and seed, average the seeds, pool the folds, and write the run.
@@ -93,6 +94,7 @@ def run_experiment(
             it trained are kept; another run is refused.
         keep: as without ``overwrite``, but another run is replaced.
         packs: folder of the packs, for a cache that can't be written.
+        notes: sentences on the settings that belong into ``run.json`` and the report's warnings.
         listener: hears how the run goes on.
 
     Returns:
@@ -120,6 +122,7 @@ def run_experiment(
         overwrite=overwrite,
         keep=keep,
         packs=packs,
+        notes=notes,
         listener=listener,
     )
     return report
@@ -136,6 +139,7 @@ def run_experiments(
     overwrite: bool = False,
     keep: bool = False,
     packs: Path | None = None,
+    notes: Sequence[str] = (),
     listener: RunListener | None = None,
 ) -> list[dict[str, Any]]:
     """Make several runs from the same features and clips, their heads trained as one.
@@ -155,6 +159,7 @@ def run_experiments(
         overwrite: see there.
         keep: see there; of each run.
         packs: see there.
+        notes: see there.
         listener: see there.
 
     Returns:
@@ -162,6 +167,9 @@ def run_experiments(
     """
     for run in wanted:
         check_writable(run, overwrite=True)  # whether it may be replaced is known further down
+    listener = listener or RunListener()
+    for note in notes:
+        listener.note(note)
     reports: dict[Path, dict[str, Any]] = {}
     trainers: list[HeadTrainer] = []
     with ExitStack() as opened:
@@ -195,6 +203,8 @@ def run_experiments(
                 seeds=seeds,
                 machine={"device": device, "threads": used_threads},
             )
+            if notes:
+                info["notes"] = list(notes)
             if len(wanted) > 1:
                 info["stacked_runs"] = [other.name for other in wanted]
             config = fields_to_json(settings)
@@ -300,7 +310,10 @@ def _report(
         members=members,
         members_are="seeds",
         missing=_missing_clips(plan, found.without),
-        warnings=list(_warnings(plan, material.usable, found, settings)),
+        warnings=[
+            *writer.info.get("notes", ()),
+            *_warnings(plan, material.usable, found, settings),
+        ],
         coverage=coverage,
     )
 

@@ -47,13 +47,14 @@ class Run:
         return self.predictions.classes
 
 
-def read_run(path: Path) -> Run:
+def read_run(path: str | Path) -> Run:
     """Read a finished run.
 
     Raises:
         RunError: ``path`` is not a run folder, its run is not finished, was written by a version
             with another layout, or one of its files is missing or damaged.
     """
+    path = Path(path)
     if not (path / INFO).is_file():
         raise RunError(f"{path} is not a run folder: it has no {INFO}")
     info = read_json(path / INFO)

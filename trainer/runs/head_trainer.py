@@ -252,6 +252,7 @@ class HeadTrainer:
             splits=(fold.split,) * len(clips),
             modalities=tuple(self.corpus.modalities_of(int(i)) for i in indices),
             untrained=self.corpus.untrained,
+            speakers=tuple(clip.speaker or None for clip in clips),
         )
 
     def indices(self, clips: Sequence[Clip]) -> NDArray[np.int64]:

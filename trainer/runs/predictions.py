@@ -16,7 +16,8 @@ from cache.cells import check_no_formula, format_cells
 BOTH = "audio+video"
 # Of the CSV file: the first columns, and those behind the probabilities.
 COLUMNS = ("clip", "label", "prediction")
-LAST_COLUMNS = ("fold", "split", "modalities", "untrained")
+LAST_COLUMNS = ("fold", "split", "modalities", "untrained", "speaker")
+WITHOUT_SPEAKER = LAST_COLUMNS[:-1]  # as older runs have it
 T = TypeVar("T")
 
 
@@ -41,10 +42,12 @@ class Predictions:
         splits: split of the manifest the clip was reported in; None with cross-validation.
         modalities: ``audio+video``, ``audio`` or ``video``: what the clip has features of.
         untrained: whether random weights stand anywhere behind the features.
+        speakers: who is in each clip, or the group of persons that folds kept together; None
+            where nobody said. Left empty it is None for every clip.
 
     Raises:
         PredictionsError: columns differ in length, a clip stands twice, the clips are not
-            sorted, a class is a formula, or a probability is not finite.
+            sorted, a class or a speaker is a formula, or a probability is not finite.
     """
 
     classes: tuple[str, ...]
@@ -55,15 +58,20 @@ class Predictions:
     splits: tuple[str | None, ...]
     modalities: tuple[str, ...]
     untrained: bool = False
+    speakers: tuple[str | None, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.clips)
+        if not self.speakers:
+            object.__setattr__(self, "speakers", (None,) * n)
         try:
             for name in {*self.classes, *self.labels}:
                 check_no_formula("class", name)
+            for speaker in {*self.speakers} - {None}:
+                check_no_formula("speaker", speaker or "")
         except ValueError as error:
             raise PredictionsError(str(error)) from error
-        for column in (self.labels, self.folds, self.splits, self.modalities):
+        for column in (self.labels, self.folds, self.splits, self.modalities, self.speakers):
             if len(column) != n:
                 raise PredictionsError(f"a column has {len(column)} values for {n} clips")
         if self.probabilities.shape != (n, len(self.classes)):
@@ -88,6 +96,11 @@ class Predictions:
             return ()
         return tuple(self.classes[i] for i in self.probabilities.argmax(axis=1))
 
+    @property
+    def correct(self) -> tuple[bool, ...]:
+        """Whether the prediction for each clip is its label."""
+        return tuple(x == y for x, y in zip(self.predictions, self.labels, strict=True))
+
     def select(self, keep: Callable[[int], bool]) -> Predictions:
         """Keep the rows whose index ``keep`` accepts."""
         rows = [i for i in range(len(self.clips)) if keep(i)]
@@ -99,6 +112,7 @@ class Predictions:
             folds=tuple(self.folds[i] for i in rows),
             splits=tuple(self.splits[i] for i in rows),
             modalities=tuple(self.modalities[i] for i in rows),
+            speakers=tuple(self.speakers[i] for i in rows),
         )
 
 
@@ -121,6 +135,7 @@ def pool_predictions(parts: Sequence[Predictions]) -> Predictions:
         splits=_reorder([part.splits for part in parts], order),
         modalities=_reorder([part.modalities for part in parts], order),
         untrained=any(part.untrained for part in parts),
+        speakers=_reorder([part.speakers for part in parts], order),
     )
 
 
@@ -139,7 +154,8 @@ def mean_predictions(
 
     Returns:
         One table. A fold number or split that the members disagree on becomes None; modalities
-        they disagree on are joined. It is untrained where any member is.
+        they disagree on are joined. It is untrained where any member is. A clip's speaker is the
+        one that all members name who name any.
 
     Raises:
         PredictionsError: no member; members that differ in clips, classes or labels; weights
@@ -172,7 +188,19 @@ def mean_predictions(
             for values in zip(*(m.modalities for m in members), strict=True)
         ),
         untrained=any(member.untrained for member in members),
+        speakers=agree_on_speakers([member.speakers for member in members]),
     )
+
+
+def agree_on_speakers(columns: Sequence[Sequence[str | None]]) -> tuple[str | None, ...]:
+    """Join what several tables know of the speakers of the same clips.
+
+    Returns:
+        The speaker that all name who name any, as older tables don't; None where nobody does, or
+        they contradict each other.
+    """
+    named = ([name for name in names if name is not None] for names in zip(*columns, strict=True))
+    return tuple(_agreed(names) if names else None for names in named)
 
 
 def check_same(a: Predictions, b: Predictions, *, names: tuple[str, str]) -> None:
@@ -226,6 +254,7 @@ def format_predictions(table: Predictions) -> str:
                 table.splits[i] or "",
                 table.modalities[i],
                 "true" if table.untrained else "false",
+                table.speakers[i] or "",
             ]
         )
     names = [f"p_{name}" for name in table.classes]
@@ -243,8 +272,10 @@ def read_predictions(path: Path) -> Predictions:
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))
     header = rows[0] if rows else []
-    classes = tuple(name.removeprefix("p_") for name in header[3:-4])
-    if tuple(header) != (*COLUMNS, *(f"p_{name}" for name in classes), *LAST_COLUMNS):
+    last = LAST_COLUMNS if header[-1:] == [LAST_COLUMNS[-1]] else WITHOUT_SPEAKER
+    end = len(header) - len(last)
+    classes = tuple(name.removeprefix("p_") for name in header[3:end])
+    if tuple(header) != (*COLUMNS, *(f"p_{name}" for name in classes), *last):
         raise PredictionsError(
             f"{path} is not a table of predictions: expected the columns clip,label,prediction, "
             f"p_<class>..., {','.join(LAST_COLUMNS)}; got {','.join(header) or 'nothing'}"
@@ -255,8 +286,8 @@ def read_predictions(path: Path) -> Predictions:
         try:
             if len(row) != len(header):
                 raise ValueError(f"{len(row)} values for {len(header)} columns")
-            probabilities[line - 2] = [float(value) for value in row[3:-4]]
-            folds.append(int(row[-4]) if row[-4] else None)
+            probabilities[line - 2] = [float(value) for value in row[3:end]]
+            folds.append(int(row[end]) if row[end] else None)
         except ValueError as error:
             raise PredictionsError(f"{path}, line {line}: {error}") from error
     body = rows[1:]
@@ -267,9 +298,10 @@ def read_predictions(path: Path) -> Predictions:
             labels=tuple(row[1] for row in body),
             probabilities=probabilities,
             folds=tuple(folds),
-            splits=tuple(row[-3] or None for row in body),
-            modalities=tuple(row[-2] for row in body),
-            untrained=any(row[-1] == "true" for row in body),
+            splits=tuple(row[end + 1] or None for row in body),
+            modalities=tuple(row[end + 2] for row in body),
+            untrained=any(row[end + 3] == "true" for row in body),
+            speakers=tuple(next(iter(row[end + 4 :]), None) or None for row in body),
         )
     except PredictionsError as error:
         raise PredictionsError(f"{path}: {error}") from error

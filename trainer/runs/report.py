@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from cache.codec import JsonFields, read_field
+from trainer.runs.by_speaker import explain_absence, measure_by_speaker
+from trainer.runs.calibration import measure_calibration
 from trainer.runs.folder import CONFUSION, METRICS, Run, RunError, read_members
 from trainer.runs.metrics import Metrics, measure, spread_of, wilson_interval
 from trainer.runs.plots import plot_confusion
 from trainer.runs.predictions import BOTH, Predictions
 from trainer.runs.run_writer import RunWriter
-from trainer.runs.terminal import format_interval, format_percent
+from trainer.runs.terminal import choose_interval, format_interval, format_percent
 
 UNTRAINED_WARNING = (
     "untrained: random weights stand behind these features; no figure of this run means anything"
@@ -102,17 +104,26 @@ def make_report(
 
 
 def _figures(pooled: Predictions, members: Mapping[str, Predictions]) -> dict[str, Any]:
-    per_member = {name: _measure(member) for name, member in members.items()}
     per_fold = {}
     for number in sorted({fold for fold in pooled.folds if fold is not None}):
         rows = [fold == number for fold in pooled.folds]
-        per_fold[str(number)] = _measure(pooled.select(rows.__getitem__))
+        per_fold[str(number)] = pooled.select(rows.__getitem__)
     return {
-        "ensemble": _measure(pooled).to_json(),
-        "members": {name: result.to_json() for name, result in per_member.items()},
-        "over_members": _spreads(per_member.values()),
-        "folds": {name: result.to_json() for name, result in per_fold.items()},
-        "over_folds": _spreads(per_fold.values()),
+        "ensemble": _block(pooled),
+        "members": {name: _block(table) for name, table in members.items()},
+        "over_members": _spreads(map(_measure, members.values())),
+        "folds": {name: _block(table) for name, table in per_fold.items()},
+        "over_folds": _spreads(map(_measure, per_fold.values())),
+    }
+
+
+def _block(table: Predictions) -> dict[str, Any]:
+    """Figures of one table: its metrics, their interval by speaker, and its calibration."""
+    by_speaker = measure_by_speaker(table.correct, table.speakers)
+    return _measure(table).to_json() | {
+        "by_speaker": by_speaker and by_speaker.to_json(),
+        "not_by_speaker": explain_absence(table.speakers),
+        "calibration": measure_calibration(table.probabilities, table.correct).to_json(),
     }
 
 
@@ -170,7 +181,7 @@ def finish_run(
         pooled.classes,
         title=(
             f"{title}\naccuracy {format_percent(ensemble['accuracy'])} "
-            f"{format_interval(ensemble['interval'])}, n {ensemble['n']}"
+            f"{format_interval(choose_interval(ensemble))}, n {ensemble['n']}"
         ),
         untrained=pooled.untrained,
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cache.wording import name_by_reason, number_of
+from trainer.runs.by_speaker import FEW_SPEAKERS
 from trainer.runs.compare import Comparison
 
 # What the manifest's column label_target says, in words; other values stand as they are.
@@ -48,15 +49,12 @@ def format_comparison(
     n = comparison.n
     right_a = comparison.both_right + comparison.only_a
     right_b = comparison.both_right + comparison.only_b
-    low, high = (100 * value for value in comparison.interval)
     lines = [
         f"a: {names[0]}: accuracy {format_percent(right_a / n)} of {number_of(n, 'clip')}",
         f"b: {names[1]}: accuracy {format_percent(right_b / n)} of {number_of(n, 'clip')}",
         f"only a is right on {comparison.only_a}, only b on {comparison.only_b}, "
         f"both on {comparison.both_right}, neither on {comparison.both_wrong}",
-        f"b less a: {100 * comparison.difference:+.1f} points, "
-        f"95 % interval [{low:+.1f}, {high:+.1f}]; "
-        f"McNemar's exact test p = {comparison.p_value:.3g}",
+        *_differences(comparison),
     ]
     if any(comparison.left_out):
         lines.append(
@@ -81,6 +79,42 @@ def format_percent(value: float | None, digits: int = 1) -> str:
 def format_interval(interval: list[float] | None) -> str:
     """Format an interval in percent; a dash where it is not defined."""
     return "-" if interval is None else f"[{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
+
+
+def choose_interval(figures: Mapping[str, Any]) -> list[float] | None:
+    """Choose the interval that stands beside an accuracy: by speaker where there is one.
+
+    Args:
+        figures: a block of ``metrics.json``, such as ``report["all"]["ensemble"]``; older runs'
+            too.
+    """
+    by_speaker = figures.get("by_speaker")
+    interval: list[float] | None = (by_speaker or figures)["interval"]
+    return interval
+
+
+def describe_interval(figures: Mapping[str, Any]) -> str:
+    """Say what the interval beside an accuracy takes as drawn by chance; empty without one.
+
+    Args:
+        figures: see ``choose_interval``.
+    """
+    wilson = format_interval(figures["interval"])
+    if by_speaker := figures.get("by_speaker"):
+        count = by_speaker["speakers"]
+        few = "; so few speakers make it too narrow" if count < FEW_SPEAKERS else ""
+        return (
+            f"95 % interval by speaker {format_interval(by_speaker['interval'])} "
+            f"({count} speakers, {by_speaker['method']}{few}); "
+            f"Wilson's, which takes clips as independent, {wilson}"
+        )
+    if figures["interval"] is None:
+        return ""
+    reason = figures.get("not_by_speaker") or "this run doesn't name the speakers"
+    return (
+        f"95 % interval {wilson}: Wilson's, which takes clips as independent, and clips of one "
+        f"speaker are not ({reason})"
+    )
 
 
 def describe_labels(report: Mapping[str, Any]) -> str:
@@ -112,10 +146,18 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     else:
         yield "clips with both modalities"
         yield from _section(report["both"], report["members_are"])
-    recall = report["all"]["ensemble"]["recall"]
+    whole = report["all"]["ensemble"]
+    if interval := describe_interval(whole):
+        yield interval
+    if calibration := whole.get("calibration"):  # which older runs don't have
+        yield (
+            f"expected calibration error {format_percent(calibration['ece'])} "
+            f"({len(calibration['bins'])} bins)"
+        )
+    recall = whole["recall"]
     shares = (f"{name} {format_percent(value)}" for name, value in recall.items())
     yield f"recall: {', '.join(shares)}"
-    without = report["all"]["ensemble"]["without_clips"]
+    without = whole["without_clips"]
     if without:
         yield f"left out of UAR and macro F1, as no clip has them: {', '.join(without)}"
     missing = report["missing"]
@@ -141,7 +183,7 @@ def _section(figures: Mapping[str, Any], members_are: str) -> Iterator[str]:
         name,
         str(ensemble["n"]),
         format_percent(ensemble["accuracy"]),
-        format_interval(ensemble["interval"]),
+        format_interval(choose_interval(ensemble)),
         format_percent(ensemble["uar"]),
         format_percent(ensemble["macro_f1"]),
     )
@@ -149,6 +191,34 @@ def _section(figures: Mapping[str, Any], members_are: str) -> Iterator[str]:
         yield _spread_row(f"  mean of {len(members)} {members_are}", figures["over_members"])
     if len(folds) > 1:
         yield _spread_row(f"  mean of {len(folds)} folds", figures["over_folds"])
+
+
+def _differences(comparison: Comparison) -> Iterator[str]:
+    by_speaker = comparison.by_speaker
+    mcnemar = (
+        f"95 % interval {_points(comparison.interval)}; "
+        f"McNemar's exact test p = {comparison.p_value:.3g}"
+    )
+    points = f"{100 * comparison.difference:+.1f} points"
+    if by_speaker is None:
+        yield f"b less a: {points}, {mcnemar}"
+        yield (
+            "both take clips as independent, and clips of one speaker are not "
+            f"({comparison.not_by_speaker})"
+        )
+        return
+    few = "; so few speakers make it too narrow" if by_speaker.speakers < FEW_SPEAKERS else ""
+    yield (
+        f"b less a, by speaker: {points}, 95 % interval {_points(by_speaker.interval)} "
+        f"({by_speaker.speakers} speakers, {by_speaker.method}{few}); exact sign-flip test "
+        f"p = {by_speaker.p_value:.3g}"
+    )
+    yield (f"of {by_speaker.better_b} speakers b gets more clips right, of {by_speaker.better_a} a")
+    yield f"by clip, as if clips were independent: {mcnemar}"
+
+
+def _points(interval: tuple[float, float]) -> str:
+    return f"[{100 * interval[0]:+.1f}, {100 * interval[1]:+.1f}]"
 
 
 def _spread_row(name: str, spreads: Mapping[str, Any]) -> str:

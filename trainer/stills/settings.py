@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from cache.settings import (
+    Overrides,
     SettingsError,
     check_at_least,
     check_shares,
@@ -209,14 +209,14 @@ class FinetuneConfig:
 
 
 def load_config(
-    preset: str | None = None, file: Path | None = None, overrides: Sequence[str] = ()
+    preset: str | None = None, file: Path | None = None, overrides: Overrides = ()
 ) -> FinetuneConfig:
     """Put settings together, the later before the earlier.
 
     Args:
         preset: see ``trainer.settings.find_toml``; None starts from the defaults.
         file: settings as TOML, such as the ``config.toml`` of a run.
-        overrides: each ``key=value``.
+        overrides: see ``parse_overrides``.
 
     Raises:
         SettingsError: an unknown preset or key (the known ones are named), or a refused value.

@@ -33,7 +33,14 @@ from typing import Any
 
 import numpy as np
 
-from cache.settings import SettingsError, merge, parse_overrides, read_toml, settings_from
+from cache.settings import (
+    Overrides,
+    SettingsError,
+    merge,
+    parse_overrides,
+    read_toml,
+    settings_from,
+)
 from trainer.settings import DEFAULT_PRESET, find_toml, list_toml
 
 SWEEPS = Path(__file__).parent
@@ -42,6 +49,10 @@ _VARIABLE = re.compile(r"\{(\w+)\}")
 
 class SweepError(ValueError):
     """A sweep file that can't be understood, or a folder that can't take its results."""
+
+
+class WorkerKilledError(RuntimeError):
+    """A process that trained cells was killed from outside."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +163,7 @@ def read_sweep(
     name: str,
     *,
     base: Mapping[str, Any] | None = None,
-    overrides: Sequence[str] = (),
+    overrides: Overrides = (),
     let: Sequence[str] = (),
 ) -> Sweep:
     """Read a sweep file.
@@ -160,7 +171,7 @@ def read_sweep(
     Args:
         name: one of ``sweep_names()``, or the path of a TOML file.
         base: values of ``Base`` that replace the file's.
-        overrides: ``key=value`` settings over the base's; what a cell varies stays its own.
+        overrides: see ``parse_overrides``; over the base's. What a cell varies stays its own.
         let: ``name=set`` for the names of the file's table ``let``.
 
     Raises:

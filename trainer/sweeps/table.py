@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from cache.cells import format_cells
 from trainer.runs.plots import without_math
-from trainer.runs.terminal import format_interval, format_percent
+from trainer.runs.terminal import choose_interval, format_interval, format_percent
 from trainer.sweeps.cell import CellResult
 from trainer.sweeps.file import CellText, Sweep
 
@@ -23,6 +23,9 @@ COLUMNS = (
     "accuracy",
     "interval_low",
     "interval_high",
+    "speakers",
+    "interval_by_speaker_low",
+    "interval_by_speaker_high",
     "uar",
     "macro_f1",
     "members",
@@ -56,7 +59,8 @@ def format_markdown(sweep: Sweep, results: Sequence[CellResult]) -> str:
     lines += [
         "",
         "Accuracy is that of the averaged probabilities of a cell's heads (seeds, or runs of an "
-        "ensemble); mean ± deviation is over these heads one by one. Intervals are Wilson's.",
+        "ensemble); mean ± deviation is over these heads one by one. Intervals "
+        f"are {_name_intervals(results)}.",
     ]
     papers = [(cell.paper_note, cell.name) for cell in sweep.cells if cell.paper_note]
     told = [r.cell for r in results if r.report is not None]
@@ -92,11 +96,15 @@ def make_row(cell: CellText, result: CellResult) -> dict[str, Any]:
     whole, spread = figures["ensemble"], figures["over_members"]["accuracy"]
     both = (result.report["both"] or {"ensemble": {"n": 0, "accuracy": None}})["ensemble"]
     interval = whole["interval"] or (None, None)
+    by_speaker = whole.get("by_speaker") or {"speakers": None, "interval": (None, None)}
     return row | {
         "n": whole["n"],
         "accuracy": _percent(whole["accuracy"]),
         "interval_low": _percent(interval[0]),
         "interval_high": _percent(interval[1]),
+        "speakers": by_speaker["speakers"],
+        "interval_by_speaker_low": _percent(by_speaker["interval"][0]),
+        "interval_by_speaker_high": _percent(by_speaker["interval"][1]),
         "uar": _percent(whole["uar"]),
         "macro_f1": _percent(whole["macro_f1"]),
         "members": spread["count"],
@@ -118,13 +126,24 @@ def _cells(cell: CellText, result: CellResult) -> Iterator[str]:
         whole, spread = figures["ensemble"], figures["over_members"]["accuracy"]
         yield str(whole["n"])
         yield format_percent(whole["accuracy"])
-        yield format_interval(whole["interval"])
+        yield format_interval(choose_interval(whole))
         yield format_percent(whole["uar"])
         yield format_percent(whole["macro_f1"])
         mean = format_percent(spread["mean"])
         deviation = spread["deviation"]
         yield mean if deviation is None else f"{mean[:-2]} ± {format_percent(deviation)}"
     yield "-" if cell.paper is None else f"{cell.paper:g} %"
+
+
+def _name_intervals(results: Sequence[CellResult]) -> str:
+    """Say whose intervals stand in a table: the speakers', Wilson's, or both where cells differ."""
+    wholes = [result.report["all"]["ensemble"] for result in results if result.report]
+    speakers = sorted({found["speakers"] for one in wholes if (found := one.get("by_speaker"))})
+    if not speakers:
+        return "Wilson's, which take clips as independent"
+    named = f"by speaker (cluster bootstrap, {' or '.join(map(str, speakers))} speakers)"
+    known = all(one.get("by_speaker") for one in wholes)
+    return named if known else f"{named}; Wilson's where speakers aren't known"
 
 
 def _by_text(pairs: Sequence[tuple[str, str]], whole: int) -> Iterator[tuple[str, str]]:

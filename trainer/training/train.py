@@ -27,6 +27,7 @@ from trainer.heads.head import Head, make_head
 from trainer.heads.stack import why_not_stacked
 from trainer.heads.stack_batches import StackedBatchMaker
 from trainer.settings import TrainSettings
+from trainer.training.error import TrainingError
 from trainer.training.identity import OtherTrainingError, digest_identity
 from trainer.training.loss import class_weights, prior_weights, training_targets
 from trainer.training.optim import mix_seed
@@ -41,10 +42,6 @@ OnUpdate = Callable[[float, float, int], None]
 # A killed training loses at most this much work beside its last epoch.
 PROGRESS_SECONDS = 5.0
 EVALUATION_BATCH = 64
-
-
-class TrainingError(ValueError):
-    """Error of a training that can't go on, with the epoch and what to change."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from cache.commit import CacheWriteError
 from cache.entries.failure import Failure, FailureRecordError, read_failure, utc_now, write_failure
 from cache.entries.source import Source, read_source
 from cache.entries.source_check import SourceCheck
-from cache.span import Span
+from cache.manifest.span import Span
 
 
 def test_a_failure_is_read_back_as_it_was_written(tmp_path: Path, source: Source) -> None:

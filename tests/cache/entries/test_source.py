@@ -9,7 +9,7 @@ import pytest
 
 from cache.entries import source as module
 from cache.entries.source import Source, read_source, read_stamp
-from cache.span import Span
+from cache.manifest.span import Span
 
 
 @pytest.mark.usefixtures("settled")

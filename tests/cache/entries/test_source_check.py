@@ -16,7 +16,7 @@ from cache.entries import source as module
 from cache.entries.source import Source, SourceChangedError, read_source
 from cache.entries.source_check import SourceCheck
 from cache.entries.witness import read_witness, witness_path, write_witness
-from cache.span import Span
+from cache.manifest.span import Span
 
 pytestmark = pytest.mark.usefixtures("settled")
 

@@ -14,8 +14,8 @@ from cache.entries.source import Source
 from cache.entries.source_check import SourceCheck
 from cache.entries.trust import Trust, trust_entry
 from cache.entries.witness import witness_path
+from cache.manifest.span import WHOLE_FILE, Span
 from cache.sets.feature_set import FeatureSet, SetSpec
-from cache.span import WHOLE_FILE, Span
 from cache.upkeep.gc import find_garbage, remove_garbage
 from cache.upkeep.verify import verify_cache
 from tests.cache.conftest import WriteEntry, arrays_of

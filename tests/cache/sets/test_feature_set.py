@@ -16,8 +16,8 @@ from cache.entries.entry import EntryError, verify_entry
 from cache.entries.failure import Failure
 from cache.entries.source import Source, read_source
 from cache.entries.source_check import SourceCheck
+from cache.manifest.span import Span
 from cache.sets.feature_set import FeatureSet, SetError, SetSpec, find_set, list_sets
-from cache.span import Span
 from tests.cache.conftest import WriteEntry, arrays_of, names_in
 
 

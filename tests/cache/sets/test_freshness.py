@@ -12,9 +12,9 @@ from cache.entries import source as source_module
 from cache.entries.entry import read_identity
 from cache.entries.source import Source, read_source
 from cache.manifest.clip import Clip
+from cache.manifest.span import Span
 from cache.sets.feature_set import FeatureSet, SetSpec
 from cache.sets.freshness import NOT_AT_HAND, Freshness, check_freshness
-from cache.span import Span
 from tests.cache.conftest import arrays_of
 
 

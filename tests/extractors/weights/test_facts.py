@@ -35,6 +35,15 @@ def test_facts_are_read_back_as_they_were_written() -> None:
     assert read_facts(FACTS.to_metadata(), FILE) == FACTS
 
 
+def test_classes_have_avfuses_names_whatever_the_file_calls_them() -> None:
+    said = read_facts(stated(classes=["happiness", "sadness", "contempt"]), FILE)
+    assert said is not None
+    assert said.classes == ("happy", "sad", "contempt")
+    both = read_facts(stated(classes=["anger", "angry"]), FILE)  # two, and two they stay
+    assert both is not None
+    assert both.classes == ("anger", "angry")
+
+
 def test_a_file_that_says_nothing_has_no_facts() -> None:
     assert read_facts({"format": "pt"}, FILE) is None
 

@@ -14,7 +14,7 @@ import pytest
 from cache.manifest.clip import Clip
 from cache.manifest.manifest import read_manifest
 from pipeline.commands.demo import _divide
-from pipeline.demo_corpus import CLASSES, DemoSettings, make_demo_corpus
+from pipeline.commands.demo_corpus import CLASSES, DemoSettings, make_demo_corpus
 from tests.pipeline.videos import grey_frame, write_video
 
 

@@ -18,11 +18,12 @@ import pytest
 from PIL import Image
 
 from cache.manifest.manifest import read_manifest
+from extractors.weights.class_names import SEVEN
 from pipeline.extract.weights import PlanError
 from pipeline.faces.second import find_model
 from pipeline.faces.settings import FaceSettings
 from pipeline.media.frames import VideoReader
-from pipeline.predict.answer import SEVEN, seven_of
+from pipeline.predict.answer import seven_of
 from pipeline.predict.by_default import ask_default_network
 from pipeline.predict.curve import CurveError, write_curves
 from tests.pipeline.command import avfuse
@@ -58,9 +59,9 @@ def test_a_video_gets_the_mean_over_its_frames_with_a_face(default: Path, clip: 
         mean = np.mean([row[name] for row in rows])
         assert video["network_probabilities"][name] == pytest.approx(mean, abs=1e-4)
     kept = 1 - video["network_probabilities"]["contempt"]
-    for theirs, ours in SEVEN.items():
-        expected = video["network_probabilities"][theirs] / kept
-        assert video["probabilities"][ours] == pytest.approx(expected)
+    for name in SEVEN:
+        expected = video["network_probabilities"][name] / kept
+        assert video["probabilities"][name] == pytest.approx(expected)
     assert sum(video["probabilities"].values()) == pytest.approx(1)
     assert video["prediction"] == max(video["probabilities"], key=video["probabilities"].get)
     times = [frame["time_seconds"] for frame in video["curve"]]
@@ -76,7 +77,7 @@ def test_a_reader_gets_bars_a_line_over_time_and_where_it_comes_from(
     assert result.exit_code == 0, result.output
     assert "(face in 20 of 20 frames)" in result.stdout
     assert "contempt, which is none of the seven" in result.stdout
-    assert "right on 75.00 % of 8 images of FER+ test" in result.stdout
+    assert "Still photographs: 75 %. Film and television are much harder: " in result.stdout
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 20
@@ -109,7 +110,9 @@ def test_a_file_with_sound_only_and_a_broken_one_say_so(default: Path, tmp_path:
     broken.write_text("no video")
     result = avfuse("predict", sound, broken, tmp_path / "gone.mp4", "--json")
     assert result.exit_code == 1
-    first, second, third = json.loads(result.stdout)["videos"]
+    answer = json.loads(result.stdout)
+    assert answer["note"] is None  # nothing was answered
+    first, second, third = answer["videos"]
     assert "this network looks at faces only: no emotion is named" in first["why"][-1]
     assert (second["state"], third["state"]) == ("failed", "failed")
     assert third["why"] == [f"{tmp_path / 'gone.mp4'} does not exist"]
@@ -120,6 +123,7 @@ def test_a_file_with_sound_only_and_a_broken_one_say_so(default: Path, tmp_path:
     assert read.output.count(str(broken)) == 1  # once, and by no other name
     assert f"no answer: {broken} is not a video" in read.output
     assert "From the default network" not in read.output
+    assert "Film and television" not in read.output
 
 
 @pytest.fixture
@@ -144,12 +148,15 @@ def test_a_picture_is_answered_for_as_a_video_of_that_frame_is(
         container.mux([*stream.encode(frame), *stream.encode()])
     result = avfuse("predict", still, film, "--json")
     assert result.exit_code == 0, result.output
-    picture, video = json.loads(result.stdout)["videos"]
+    answer = json.loads(result.stdout)
+    assert answer["note"].endswith("Treat it as a hint.")
+    picture, video = answer["videos"]
     assert (picture["kind"], video["kind"]) == ("picture", "clip")
     assert (picture["video"], picture["state"], picture["why"]) == (str(still), "ok", [])
     assert (picture["frames"], picture["frames_with_face"], picture["curve"]) == (1, 1, [])
     assert picture["prediction"] == video["prediction"]
     assert picture["probabilities"] == pytest.approx(video["probabilities"], abs=1e-6)
+    assert avfuse("predict", still).stdout.endswith("no sound. Still photographs: 75 %.\n")
 
 
 @pytest.mark.slow
@@ -267,7 +274,7 @@ def test_without_a_run_faces_are_found_and_chosen_as_settings_say(
 
 
 def test_contempt_is_left_out_and_the_rest_sums_to_one() -> None:
-    own = dict.fromkeys(CLASSES, 0.1) | {"happiness": 0.2}
+    own = dict.fromkeys(CLASSES, 0.1) | {"happy": 0.2}
     assert seven_of(own)["happy"] == pytest.approx(0.25)
     assert sum(seven_of(own).values()) == pytest.approx(1)
     assert seven_of(dict.fromkeys(CLASSES, 0.0) | {"contempt": 1.0})["sad"] == pytest.approx(1 / 7)
@@ -283,7 +290,7 @@ def test_the_first_thing_a_newcomer_tries_works(clip: Path, tmp_path: Path) -> N
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
     assert done.returncode == 0, done.stderr
     (answer,) = json.loads(done.stdout)["videos"]
-    assert answer["prediction"] in SEVEN.values()
+    assert answer["prediction"] in SEVEN
     assert answer["frames_with_face"] == 20
 
 

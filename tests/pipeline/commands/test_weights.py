@@ -158,7 +158,7 @@ def test_list_and_check_tell_of_the_weights_that_come_with_avfuse(
     assert f"comes with avfuse: {path}, right on 75.00 %" in run("list").output
     checked = run("check", path)
     assert checked.exit_code == 0
-    assert "classes  neutral, happiness" in checked.output
+    assert "classes  neutral, happy" in checked.output
     assert "input    24 pixels, grey, enlarged from 12" in checked.output
     assert "framing  extend 0.5, lift 0.1" in checked.output
     assert "{" not in checked.output

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache.span import Span
+from cache.manifest.span import Span
 from pipeline.choice.choice import find_faces
 from pipeline.faces.detect import Detection, FivePointPredictor
 from pipeline.faces.search import KEPT_BYTES, FaceSearch, track_faces

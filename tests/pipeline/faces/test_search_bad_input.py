@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache.span import Span
+from cache.manifest.span import Span
 from pipeline.choice.choice import choose_faces, find_faces
 from pipeline.choice.overrides import Override
 from pipeline.faces.crops import crop_faces

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,35 @@ def test_many_labels_are_cut_short(tmp_path: Path) -> None:
     found = found_with(tmp_path, *labelled(tmp_path, *(f"l{i:02d}" for i in range(33))))
     line = finish_index(found, tmp_path / "m.csv").lines()[1]
     assert line.endswith("l29 1 and 3 more")
+
+
+def test_classes_get_the_names_that_they_have_everywhere(tmp_path: Path) -> None:
+    clips = labelled(tmp_path, "happiness", "surprised", "calm", "anger_disgust", None)
+    votes = (("joy", 3.0), ("happy", 2.0), ("sadness", 1.0))
+    found = found_with(tmp_path, *clips[:-1], replace(clips[-1], votes=votes))
+    summary = finish_index(found, tmp_path / "m.csv")
+    assert (
+        "  classes have the names that they have everywhere: anger_disgust as angry_disgust, "
+        "happiness as happy, joy as happy, sadness as sad, surprised as surprise"
+    ) in summary.lines()
+    written = read_manifest(tmp_path / "m.csv").clips
+    assert [clip.label for clip in written] == ["happy", "surprise", "calm", "angry_disgust", None]
+    assert written[-1].votes == (("happy", 5.0), ("sad", 1.0))
+
+
+@pytest.mark.parametrize("old", ["anger", "angry"])
+def test_a_label_is_mapped_by_the_corpuss_name_or_by_ours(tmp_path: Path, old: str) -> None:
+    found = found_with(tmp_path, *labelled(tmp_path, "anger", "sadness"))
+    finish_index(found, tmp_path / "m.csv", labels={old: "upset"})
+    written = read_manifest(tmp_path / "m.csv").clips
+    assert [clip.label for clip in written] == ["upset", "sad"]
+
+
+def test_labels_that_the_user_wrote_stay_as_they_are(tmp_path: Path) -> None:
+    found = found_with(tmp_path, *labelled(tmp_path, "anger"))
+    found.own_labels = True
+    finish_index(found, tmp_path / "m.csv")
+    assert read_manifest(tmp_path / "m.csv").clips[0].label == "anger"
 
 
 def test_labels_are_mapped_once(tmp_path: Path) -> None:

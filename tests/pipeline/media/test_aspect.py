@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from av.video.reformatter import VideoReformatter
 
-from cache.span import Span
+from cache.manifest.span import Span
 from pipeline.media.aspect import shown_size
 from pipeline.media.frames import DecodeSettings, MediaError, VideoReader, probe
 from tests.pipeline.ratios import join, quarters, write_ratio

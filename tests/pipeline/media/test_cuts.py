@@ -12,7 +12,7 @@ import av
 import numpy as np
 import pytest
 
-from cache.span import Span
+from cache.manifest.span import Span
 from pipeline.media.frames import Frames, MediaError, VideoReader
 from pipeline.media.packets import decoded_frames
 from tests.pipeline.videos import HEIGHT, WIDTH, grey_frame, read_all, write_video

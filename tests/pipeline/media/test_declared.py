@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 
-from cache.span import WHOLE_FILE, Span
+from cache.manifest.span import WHOLE_FILE, Span
 from pipeline.media.container import DecodeSettings, probe
 from pipeline.media.declared import check_any_stream, find_cut_off, measure_ends
 from pipeline.media.frames import MediaError, VideoReader

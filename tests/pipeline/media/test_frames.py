@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from cache.span import Span
+from cache.manifest.span import Span
 from pipeline.media.container import open_media
 from pipeline.media.frames import DecodeSettings, Frames, MediaError, VideoReader
 from tests.pipeline.videos import (

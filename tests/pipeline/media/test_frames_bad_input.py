@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from av.error import InvalidDataError
 
-from cache.span import Span
+from cache.manifest.span import Span
 from pipeline.media.frames import DecodeSettings, MediaError, NoVideoError, VideoReader
 from tests.pipeline.videos import (
     HEIGHT,

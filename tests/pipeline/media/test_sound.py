@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache.span import Span
+from cache.manifest.span import Span
 from pipeline.media.container import NoAudioError
 from pipeline.media.frames import DecodeSettings, MediaError
 from pipeline.media.sound import SAMPLE_RATE, Waveform, WaveformReader, read_waveform

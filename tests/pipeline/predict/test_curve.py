@@ -19,19 +19,19 @@ def curve(*rows: float, faces: Sequence[int] | None = None) -> Curve:
     rung = np.array(
         [BoxSource.DETECT if on else BoxSource.WHOLE for on in faces or [1] * len(rows)]
     )
-    return Curve(times, rung, np.array([(row, 1 - row) for row in rows]), ("anger", "contempt"))
+    return Curve(times, rung, np.array([(row, 1 - row) for row in rows]), ("angry", "contempt"))
 
 
 def test_frames_without_a_face_are_in_no_mean_and_blank_in_the_line() -> None:
     shown = curve(0.0, 0.9, 0.5, 1.0, faces=[1, 0, 1, 1])
-    assert shown.mean() == {"anger": pytest.approx(0.5), "contempt": pytest.approx(0.5)}
-    assert draw_line(shown, "anger", levels="0123") == "0 23"
+    assert shown.mean() == {"angry": pytest.approx(0.5), "contempt": pytest.approx(0.5)}
+    assert draw_line(shown, "angry", levels="0123") == "0 23"
     assert curve(0.9, faces=[0]).mean() is None
 
 
 def test_a_long_curve_is_averaged_into_columns() -> None:
-    assert draw_line(curve(0.0, 0.4, 1.0, 0.8), "anger", levels="0123456789", columns=2) == "29"
-    assert draw_line(curve(0.3), "anger", levels="0123456789") == "3"
+    assert draw_line(curve(0.0, 0.4, 1.0, 0.8), "angry", levels="0123456789", columns=2) == "29"
+    assert draw_line(curve(0.3), "angry", levels="0123456789") == "3"
 
 
 def test_a_video_with_a_formula_for_a_name_is_text_in_the_table(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_a_video_with_a_formula_for_a_name_is_text_in_the_table(tmp_path: Path) 
     answer = Answer(Path("=v.mp4"), "ok", (), shown, shown.mean(), {"angry": 1.0})
     write_curves(tmp_path / "c.csv", [answer])
     assert (tmp_path / "c.csv").read_text() == (
-        "video,time_seconds,face,anger,contempt\n'=v.mp4,0.000,detect,0.25,0.75\n"
+        "video,time_seconds,face,angry,contempt\n'=v.mp4,0.000,detect,0.25,0.75\n"
     )
 
 

@@ -29,10 +29,20 @@ def answer_of(table: Predictions, *, width: int = 400, **how: Any) -> str:
 def test_accuracy_stands_beside_its_interval_and_the_most_frequent_class() -> None:
     lines = answer_of(predictions_of("ahsah", "ahsha")).splitlines()
     # Wilson for 3 of 5
-    assert lines[0] == "Accuracy 60.0 %: 3 of 5 clips right; 95 % interval [23.1, 88.2] %."
+    assert lines[0] == (
+        "Accuracy 60.0 %: 3 of 5 clips right; 95 % interval [23.1, 88.2]: Wilson's, which takes "
+        "clips as independent, and clips of one speaker are not (the predictions name no speaker)."
+    )
     assert lines[1] == (
         "Always answering angry, the most frequent class, would give 40.0 %; a blind guess 33.3 %."
     )
+
+
+def test_where_speakers_are_known_the_interval_and_the_claim_rest_on_them() -> None:
+    # Speaker x is right on both clips, y on none: drawn again, the accuracy is 0, 1/2 or 1.
+    text = answer_of(predictions_of("ahah", "ahha", speakers="xxyy"))
+    assert "2 of 4 clips right; 95 % interval by speaker [0.0, 100.0] (2 speakers" in text
+    assert "the interval is 100 points wide." in text
 
 
 def test_few_clips_are_a_demonstration_and_nothing_is_claimed_that_is_not_shown(

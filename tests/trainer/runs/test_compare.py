@@ -9,6 +9,7 @@ import pytest
 from tests.trainer.predictions_helper import predictions_of
 from trainer.runs.compare import Difference, compare_predictions, mcnemar, paired_interval
 from trainer.runs.predictions import PredictionsError
+from trainer.runs.terminal import format_comparison
 
 #                  labels   a        b
 # both right 2, only a 1, only b 6, both wrong 3 (one of them: two other classes)
@@ -117,3 +118,38 @@ def test_runs_with_other_labels_or_classes_are_refused() -> None:
         compare_predictions(A, predictions_of("h" * 12, "h" * 12))
     with pytest.raises(PredictionsError, match="they must be the same"):
         compare_predictions(A, predictions_of("aa", "aa", classes=("angry", "bored")))
+
+
+def test_where_speakers_are_known_the_difference_is_by_speaker() -> None:
+    # b gains 2 clips of x, 1 of y and 1 of z: of the 8 exchanges of signs two are as far out.
+    a = predictions_of("aaaaaa", "hhahah", speakers="xxxyyz")
+    b = predictions_of("aaaaaa", "aaaaaa", speakers="xxxyyz")
+    found = compare_predictions(a, b)
+    assert found.by_speaker is not None
+    assert found.by_speaker.difference == found.difference == 4 / 6
+    assert found.by_speaker.p_value == 2 / 8
+    assert found.to_json()["by_speaker"]["speakers"] == 3
+    text = format_comparison(found, names=("a", "b"))
+    assert "b less a, by speaker: +66.7 points, 95 % interval [+50.0, +100.0] (3 speakers" in text
+    assert "exact sign-flip test p = 0.25\n" in text
+    assert "by clip, as if clips were independent: 95 % interval [" in text
+    assert "McNemar's exact test p = 0.125\n" in text  # 2 of 2^4
+
+
+def test_without_speakers_a_comparison_says_what_it_takes_for_granted() -> None:
+    found = compare_predictions(A, B)
+    assert found.by_speaker is None
+    assert (
+        "both take clips as independent, and clips of one speaker are not (the predictions "
+        "name no speaker)"
+    ) in format_comparison(found, names=("a", "b"))
+
+
+def test_an_older_run_takes_its_speakers_from_the_other_and_a_contradiction_has_none() -> None:
+    old = predictions_of("aaaa", "aaah")
+    new = predictions_of("aaaa", "aahh", speakers="xxyy")
+    assert compare_predictions(old, new).by_speaker is not None
+    other = predictions_of("aaaa", "aahh", speakers="xxyz")
+    found = compare_predictions(new, other)
+    assert found.by_speaker is None
+    assert found.not_by_speaker == "1 of 4 clips don't name their speaker"

@@ -36,6 +36,11 @@ def test_a_head_learns_what_its_training_clips_show(
     assert run.metrics["both"]["ensemble"]["n"] == 24
     assert run.classes == CLASSES
     assert run.info["speaker_independent"] is True
+    by_speaker = run.metrics["all"]["ensemble"]["by_speaker"]
+    assert {name: one["n"] for name, one in by_speaker["per_speaker"].items()} == {
+        "s0": 6, "s1": 6, "s2": 6, "s3": 6,
+    }  # fmt: skip
+    assert by_speaker["interval"] == [1.0, 1.0]
     assert not run.info["untrained"]
 
 

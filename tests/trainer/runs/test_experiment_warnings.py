@@ -123,6 +123,9 @@ def test_a_run_by_persons_says_what_its_folds_rest_on(clips: list[Clip], tmp_pat
         ["s2", "s3"],
     ]
     assert "24 of 24 clips with a speaker, median confidence 0.50" in run.metrics["warnings"][0]
+    # Groups of persons stand in for speakers, in the interval too.
+    assert run.predictions.speakers == tuple(clip.speaker for clip in clips)
+    assert run.metrics["all"]["ensemble"]["by_speaker"]["speakers"] == 4
     by_name = train(make_manifest(tmp_path, clips), cache, tmp_path / "by-name")
     assert run.predictions.clips == by_name.predictions.clips
     assert (run.predictions.probabilities == by_name.predictions.probabilities).all()

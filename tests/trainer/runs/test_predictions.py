@@ -74,6 +74,15 @@ def test_what_members_disagree_on_is_not_invented() -> None:
     assert mean.untrained
 
 
+def test_a_clip_is_of_the_speaker_whom_all_tables_name_that_name_one() -> None:
+    older = predictions_of("ahsa", "ahsa")
+    a = predictions_of("ahsa", "ahsa", speakers=("x", "x", "y", None))
+    b = predictions_of("ahsa", "ahsa", speakers=("x", "z", None, None))
+    assert mean_predictions([older, a, b]).speakers == ("x", None, "y", None)
+    halves = [a.select(lambda i: i % 2 == 1), a.select(lambda i: i % 2 == 0)]
+    assert pool_predictions(halves).speakers == a.speakers
+
+
 def test_members_that_do_not_fit_together_are_refused() -> None:
     table = predictions_of("ahs", "ahs")
     with pytest.raises(PredictionsError, match="at least one table"):
@@ -98,6 +107,10 @@ def test_tables_that_are_not_whole_are_refused() -> None:
     table = predictions_of("ah", "ah")
     with pytest.raises(PredictionsError, match="a column has 1 values for 2 clips"):
         replace(table, labels=("angry",))
+    with pytest.raises(PredictionsError, match="a column has 1 values for 2 clips"):
+        replace(table, speakers=("x",))
+    with pytest.raises(PredictionsError, match="speaker '=x' has '=' where a formula begins"):
+        replace(table, speakers=("=x", None))
     with pytest.raises(PredictionsError, match=r"shape \(2, 3\), got \(2, 2\)"):
         replace(table, probabilities=np.zeros((2, 2)))
     with pytest.raises(PredictionsError, match="clip c00 stands twice or out of order"):

@@ -16,7 +16,9 @@ from trainer.runs.predictions import (
     read_predictions,
 )
 
-TABLE = predictions_of("ah", "as", folds=(3, None), modalities=("audio", "audio+video"))
+TABLE = predictions_of(
+    "ah", "as", folds=(3, None), modalities=("audio", "audio+video"), speakers=(None, "s7")
+)
 
 
 def write(path: Path, text: str) -> Path:
@@ -27,9 +29,9 @@ def write(path: Path, text: str) -> Path:
 def test_a_table_is_written_as_the_columns_say() -> None:
     table = replace(TABLE, probabilities=np.array([[0.5, 0.25, 0.25], [0.125, 0.25, 0.625]]))
     assert format_predictions(table) == (
-        "clip,label,prediction,p_angry,p_happy,p_sad,fold,split,modalities,untrained\n"
-        "c00,angry,angry,0.5,0.25,0.25,3,,audio,false\n"
-        "c01,happy,sad,0.125,0.25,0.625,,,audio+video,false\n"
+        "clip,label,prediction,p_angry,p_happy,p_sad,fold,split,modalities,untrained,speaker\n"
+        "c00,angry,angry,0.5,0.25,0.25,3,,audio,false,\n"
+        "c01,happy,sad,0.125,0.25,0.625,,,audio+video,false,s7\n"
     )
 
 
@@ -62,6 +64,18 @@ def test_everything_reads_back_and_the_ensemble_of_what_was_read_is_the_same(
     )
 
 
+def test_a_table_of_an_older_run_has_no_speakers(tmp_path: Path) -> None:
+    lines = format_predictions(TABLE).splitlines()
+    text = "".join(line.rpartition(",")[0] + "\n" for line in lines)
+    assert text.startswith("clip,label,prediction,p_angry,p_happy,p_sad,fold,split,modalities,untr")
+    read = read_predictions(write(tmp_path / "old.csv", text))
+    assert read.speakers == (None, None)
+    assert (read.folds, read.modalities) == (TABLE.folds, TABLE.modalities)
+    assert read_predictions(write(tmp_path / "n.csv", format_predictions(TABLE))).speakers == (
+        None, "s7",
+    )  # fmt: skip
+
+
 def test_a_class_that_a_spreadsheet_would_run_is_refused_where_it_comes_in(tmp_path: Path) -> None:
     text = format_predictions(TABLE)
     with pytest.raises(
@@ -83,7 +97,7 @@ def test_another_table_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_row_is_named_by_its_line(tmp_path: Path) -> None:
     text = format_predictions(TABLE)
     cut = text[: text.rindex(",audio")] + "\n"
-    with pytest.raises(PredictionsError, match=r"t\.csv, line 3: 8 values for 10 columns"):
+    with pytest.raises(PredictionsError, match=r"t\.csv, line 3: 8 values for 11 columns"):
         read_predictions(write(tmp_path / "t.csv", cut))
     with pytest.raises(PredictionsError, match="line 2: could not convert string to float: 'x'"):
         read_predictions(write(tmp_path / "t.csv", text.replace("0.7", "x", 1)))

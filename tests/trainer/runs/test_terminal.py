@@ -26,8 +26,37 @@ def test_a_report_reads_as_a_table() -> None:
     assert " ".join(lines[4].split()).startswith("mean of 2 seeds 50.0 ± 14.1 %")
     assert " ".join(lines[5].split()).startswith("mean of 2 folds 33.3 ± 47.1 %")
     assert lines[6] == "clips with both modalities: all of them, the same figures"
-    assert lines[7] == "recall: angry 50.0 %, happy 0.0 %, sad 100.0 %"
+    assert lines[7] == (
+        "95 % interval [11.8, 76.9]: Wilson's, which takes clips as independent, and clips of one "
+        "speaker are not (the predictions name no speaker)"
+    )
+    assert lines[8].startswith("expected calibration error ")
+    assert lines[9] == "recall: angry 50.0 %, happy 0.0 %, sad 100.0 %"
     assert lines[-1] == "warning: mind the gap"
+
+
+def test_an_interval_by_speaker_stands_in_the_table_and_wilsons_beside_it() -> None:
+    # x has both clips right, y neither: drawn again, the accuracy is 0, 1/2 or 1.
+    table = predictions_of("ahah", "ahha", speakers="xxyy")
+    lines = format_report(make_report(table, {"seed-0": table}), name="r").splitlines()
+    assert " ".join(lines[3].split()).startswith("one head 4 50.0 % [0.0, 100.0]")
+    assert (
+        "95 % interval by speaker [0.0, 100.0] (2 speakers, cluster bootstrap; so few speakers "
+        "make it too narrow); Wilson's, which takes clips as independent, [15.0, 85.0]"
+    ) in lines
+    # 0.7 sure of each, and half are right
+    assert "expected calibration error 20.0 % (10 bins)" in lines
+
+
+def test_a_report_of_an_older_run_is_still_printed() -> None:
+    report = make_report(POOLED, {"seed-0": A, "seed-1": B})
+    for part in ("all", "both"):
+        for name in ("by_speaker", "not_by_speaker", "calibration"):
+            del report[part]["ensemble"][name]
+    text = format_report(report, name="r")
+    assert "95 % interval [11.8, 76.9]: Wilson's" in text
+    assert "(this run doesn't name the speakers)" in text
+    assert "calibration" not in text
 
 
 def test_missing_clips_and_classes_are_said() -> None:

@@ -108,6 +108,12 @@ def test_a_sweep_into_the_folder_of_one_that_runs_changes_nothing_and_says_so(
     assert not output.exists()
 
 
+def take_calibration(figures: dict[str, Any]) -> list[float]:
+    """Take the calibration out of a run's figures; return each block's error."""
+    blocks = [figures["ensemble"], *figures["members"].values(), *figures["folds"].values()]
+    return [block.pop("calibration")["ece"] for block in blocks]
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 def test_a_cell_is_the_run_that_training_alone_makes(
@@ -123,6 +129,8 @@ def test_a_cell_is_the_run_that_training_alone_makes(
         manifest, source / "cache", settings, tmp_path / "r", Protocol("speaker:2"), threads=1
     )
     cell = read_run(finished / "cells" / "self-fbp")
+    ours, theirs = take_calibration(cell.metrics["all"]), take_calibration(alone["all"])
+    assert ours == pytest.approx(theirs)  # of probabilities, which differ in rounding
     assert cell.metrics["all"] == alone["all"]
     row = sweep_rows(finished)["self / fbp"]
     best = alone["all"]["ensemble"]

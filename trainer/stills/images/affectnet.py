@@ -22,12 +22,12 @@ from trainer.stills.images.parts import StillParts, StillsError
 
 CLASSES = (
     "neutral",
-    "happiness",
-    "sadness",
+    "happy",
+    "sad",
     "surprise",
     "fear",
     "disgust",
-    "anger",
+    "angry",
     "contempt",
 )
 OTHER_CODES = ("none", "uncertain", "non-face")  # the codes after the classes

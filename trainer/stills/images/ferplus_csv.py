@@ -12,12 +12,17 @@ from pathlib import Path
 import numpy as np
 
 from trainer.stills.images.fer2013 import PIXELS, USAGES, parse_pixels, rows_of
-from trainer.stills.images.ferplus_votes import FERPLUS_CLASSES, majority_labels, vote_targets
+from trainer.stills.images.ferplus_votes import (
+    FERPLUS_CLASSES,
+    PUBLISHED,
+    majority_labels,
+    vote_targets,
+)
 from trainer.stills.images.parts import StillsError
 from trainer.stills.images.stills import Stills
 
 VOTES = "fer2013new.csv"
-VOTE_COLUMNS = (*FERPLUS_CLASSES, "unknown", "NF")
+VOTE_COLUMNS = (*PUBLISHED, "unknown", "NF")
 
 
 def csv_files(path: Path) -> tuple[Path, Path] | None:

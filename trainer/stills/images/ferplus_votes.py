@@ -9,7 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-FERPLUS_CLASSES = (
+from extractors.weights.class_names import name_classes
+
+PUBLISHED = (
     "neutral",
     "happiness",
     "surprise",
@@ -19,6 +21,7 @@ FERPLUS_CLASSES = (
     "fear",
     "contempt",
 )
+FERPLUS_CLASSES = name_classes(PUBLISHED)
 # Votes that are no expression: "unknown" and "not a face", the last two columns.
 NUM_OTHER = 2
 

@@ -11,7 +11,7 @@ from trainer.stills.images.image_files import ImageFile, Reading
 from trainer.stills.images.parts import StillParts, StillsError
 
 # RAF-DB's numbers of the basic expressions start from 1.
-RAF_DB_CLASSES = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
+RAF_DB_CLASSES = ("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral")
 # The second is how the corpus itself spells it.
 RAF_DB_LISTS = ("list_partition_label.txt", "list_patition_label.txt")
 

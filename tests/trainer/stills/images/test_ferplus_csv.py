@@ -9,7 +9,8 @@ import pytest
 
 from tests.trainer.layouts_helper import reading
 from tests.trainer.stills_helper import make_images, make_votes
-from trainer.stills.images.ferplus_votes import FERPLUS_CLASSES, vote_targets
+from trainer.stills.images.ferplus_csv import VOTE_COLUMNS
+from trainer.stills.images.ferplus_votes import vote_targets
 from trainer.stills.images.layouts import read_stills
 from trainer.stills.images.parts import StillsError
 
@@ -19,7 +20,7 @@ def write_tables(root: Path, *, spaces: bool = False) -> tuple[np.ndarray, np.nd
     usages = ["Training"] * 4 + ["PublicTest"] * 3 + ["PrivateTest"] * 2
     gap = " " if spaces else ""
     pixels = [f"emotion,{gap}Usage,{gap}pixels"]
-    table = ["Usage,Image name," + ",".join((*FERPLUS_CLASSES, "unknown", "NF"))]
+    table = ["Usage,Image name," + ",".join(VOTE_COLUMNS)]
     for number, usage in enumerate(usages):
         text = " ".join(map(str, images[number].ravel()))
         pixels.append(f"0,{usage},{text}")

@@ -5,6 +5,7 @@ import pytest
 
 from trainer.stills.images.ferplus_votes import (
     FERPLUS_CLASSES,
+    PUBLISHED,
     majority_labels,
     vote_targets,
     without_outliers,
@@ -58,4 +59,5 @@ def test_only_single_votes_are_outliers() -> None:
 
 def test_the_classes_are_ferplus_columns_in_order() -> None:
     assert FERPLUS_CLASSES[0] == "neutral"
-    assert FERPLUS_CLASSES[4:] == ("anger", "disgust", "fear", "contempt")
+    assert FERPLUS_CLASSES[4:] == ("angry", "disgust", "fear", "contempt")
+    assert PUBLISHED[:5] == ("neutral", "happiness", "surprise", "sadness", "anger")

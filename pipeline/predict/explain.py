@@ -1,0 +1,218 @@
+"""Explanations of a run's clips and of any video, with their pictures: both stages joined.
+
+A clip that the run was tested on is explained from the cache, by the heads that never saw it; any
+other video is extracted into a temporary cache first, as ``predict`` does.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from cache.manifest.clip import Clip
+from cache.manifest.manifest import read_manifest
+from pipeline.extract.weights import WeightsChoice
+from pipeline.index.files import did_you_mean
+from pipeline.inspect.request import FACES
+from pipeline.inspect.thumbnails import ClipPictures, ThumbnailSettings, draw_thumbnails
+from pipeline.predict.by_run import Answered, answer_clips
+from trainer.explain.cached import explain_run
+from trainer.explain.explanation import Explanation
+from trainer.explain.panel import Panel
+from trainer.runs.folder import Run
+
+MOST_CLIPS = 1000
+PICTURES = ThumbnailSettings(frames=12, size=160, boxed=True, columns=600, quality=80)
+
+
+@dataclass(frozen=True)
+class Explained:
+    """Panels of what was asked for.
+
+    Args:
+        panels: one a clip, in the order asked for.
+        unseen: file to the reason why nothing can be said of it.
+    """
+
+    panels: Sequence[Panel]
+    unseen: Mapping[str, str]
+
+
+def explain(
+    run: Run,
+    videos_or_clips: Sequence[str | Path],
+    *,
+    run2: Run | None = None,
+    cache: Path | None = None,
+    manifest: Path | None = None,
+    weights: Mapping[str, WeightsChoice] | None = None,
+    device: str = "auto",
+    jobs: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Explained:
+    """Explain a run's predictions for clips and videos: attention and probabilities over time.
+
+    Args:
+        run: a finished run; see ``read_run``.
+        videos_or_clips: ids of clips that the run was tested on, or video files. A file of such
+            a clip is explained as that clip.
+        run2: another run with the same classes, to lay over the first.
+        cache: where the clips' features are, of both runs; None: where they were in training.
+        manifest: the run's manifest, if it was moved; it says which file a clip is.
+        weights: parameters per network for other videos; see ``predict_videos``.
+        device: where to extract them; see ``plan_sets``.
+        jobs: worker processes that extract them; 0 works in this one.
+        progress: called with the number of clips whose pictures are drawn, and of all.
+
+    Raises:
+        RunError: a run has no heads, or its cache is gone or has other features now.
+        ValueError: an argument is neither a clip nor a file, there are too many, or the second
+            run has other classes; or as ``predict_videos``.
+        OSError: something can't be read or written.
+    """
+    if len(videos_or_clips) > MOST_CLIPS:
+        raise ValueError(
+            f"expected at most {MOST_CLIPS} clips, got {len(videos_or_clips)}; explain fewer, or "
+            "write the report of the run"
+        )
+    runs = (run,) if run2 is None else (run, run2)
+    if run2 is not None and run2.classes != run.classes:
+        raise ValueError(
+            f"{run2.path} has the classes {', '.join(run2.classes)}, expected those of {run.path}: "
+            f"{', '.join(run.classes)}"
+        )
+    rows = _read_rows(run, manifest)
+    asked = [_find(str(one), run, rows) for one in dict.fromkeys(map(str, videos_or_clips))]
+    found = _explain_clips(
+        runs, [one for one in asked if isinstance(one, str)], rows, cache, progress
+    )
+    videos = list(dict.fromkeys(one for one in asked if isinstance(one, Path)))
+    shown, unseen = _explain_videos(
+        runs,
+        videos,
+        partial(answer_clips, weights=weights, device=device, jobs=jobs),
+        rows,
+        progress,
+    )
+    panels = {**found, **shown}
+    return Explained([panels[one] for one in dict.fromkeys(asked) if one in panels], unseen)
+
+
+def _read_rows(run: Run, manifest: Path | None) -> dict[str, Clip]:
+    """Read the run's manifest, by clip; nothing where it is gone and nobody named another."""
+    path = Path(run.info["manifest"]["path"]) if manifest is None else manifest
+    if manifest is None and not path.is_file():
+        return {}
+    return dict(read_manifest(path, check_files=False).by_id)
+
+
+def _find(name: str, run: Run, rows: Mapping[str, Clip]) -> str | Path:
+    """Return the clip that an argument stands for, or else the video file that it is."""
+    tested = set(run.predictions.clips)
+    if name in tested:
+        return name
+    path = Path(name)
+    own = [clip.id for clip in rows.values() if clip.path == path.absolute() and clip.id in tested]
+    if len(own) == 1:  # several are parts of one file
+        return own[0]
+    if path.is_file():
+        return path
+    raise ValueError(
+        f"{name} is neither a video file nor a clip that {run.path} was tested on"
+        f"{did_you_mean(name, run.predictions.clips)}; its predictions.csv lists "
+        f"{len(tested)}, such as {run.predictions.clips[0]}"
+    )
+
+
+def _explain_clips(
+    runs: Sequence[Run],
+    clips: Sequence[str],
+    rows: Mapping[str, Clip],
+    cache: Path | None,
+    progress: Callable[[int, int], None] | None,
+) -> dict[str | Path, Panel]:
+    """Explain clips that the first run was tested on."""
+    if not clips:
+        return {}
+    answers = []
+    for run in runs:
+        tested = set(run.predictions.clips)
+        answers.append(explain_run(run, [one for one in clips if one in tested], cache=cache))
+    pictures = draw_thumbnails(
+        [rows[clip] for clip in dict.fromkeys(clips) if clip in rows],
+        Path(str(runs[0].info["cache"])) if cache is None else cache,
+        settings=_settings_of(runs[0]),
+        progress=progress,
+    )
+    panels: dict[str | Path, Panel] = {}
+    for clip, first in answers[0].items():
+        second = answers[1].get(clip) if len(runs) > 1 else None
+        note = ""
+        if len(runs) > 1 and second is None:
+            note = f"{runs[1].path} was not tested on this clip"
+        why = "no pictures: the run's manifest doesn't have the clip, or is gone (see --manifest)"
+        panels[clip] = _panel(runs, first, second, pictures.get(clip, ClipPictures(why=why)), note)
+    return panels
+
+
+def _explain_videos(
+    runs: Sequence[Run],
+    videos: Sequence[Path],
+    answer: Callable[[Run, Sequence[Clip], Path], Answered],
+    rows: Mapping[str, Clip],
+    progress: Callable[[int, int], None] | None,
+) -> tuple[dict[str | Path, Panel], dict[str, str]]:
+    """Explain files that the first run wasn't tested on; return also why some can't be."""
+    if not videos:
+        return {}, {}
+    clips = [Clip(f"video-{number}", path.absolute()) for number, path in enumerate(videos)]
+    with tempfile.TemporaryDirectory(prefix="avfuse-explain-") as folder:
+        answers = [answer(run, clips, Path(folder)) for run in runs]
+        pictures = draw_thumbnails(
+            clips, Path(folder), settings=_settings_of(runs[0]), progress=progress
+        )
+    by_path = {clip.path: clip for clip in rows.values()}
+    panels: dict[str | Path, Panel] = {}
+    unseen = {}
+    for clip, path in zip(clips, videos, strict=True):
+        explained = [one.explanations.get(clip.id) for one in answers]
+        first = explained[0]
+        if first is None or first.prediction is None:
+            unseen[str(path)] = "; ".join(answers[0].why(clip.id)) or "it has no frames or sound"
+            continue
+        second = explained[1] if len(runs) > 1 else None
+        why = list(answers[0].why(clip.id))
+        if clip.path in by_path:
+            why.insert(0, f"{runs[0].path} was trained on this clip, or left it out")
+        panels[path] = _panel(
+            runs,
+            replace(first, clip=path.name),
+            second and replace(second, clip=path.name),
+            pictures[clip.id],
+            "; ".join(why),
+        )
+    return panels, unseen
+
+
+def _panel(
+    runs: Sequence[Run],
+    first: Explanation,
+    second: Explanation | None,
+    pictures: ClipPictures,
+    note: str,
+) -> Panel:
+    names = tuple(run.path.name for run in runs)
+    if len(set(names)) < len(names):
+        names = tuple(str(run.path) for run in runs)
+    pictures = replace(pictures, why="; ".join(filter(None, (note, pictures.why))))
+    return Panel(first, second, pictures, names)
+
+
+def _settings_of(run: Run) -> ThumbnailSettings:
+    """Return how clips are drawn: with the crops that the run's network was given."""
+    sets = [one["folder"] for one in run.info["sets"] if FACES in one["spec"]["upstream"]]
+    features = run.info["features"].get("video")
+    return replace(PICTURES, name=sets[0] if sets and features else FACES)

@@ -1,0 +1,140 @@
+"""Explanations of a run's clips from the cache that it was trained on; no video is opened."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from cache.manifest.manifest import read_manifest
+from cache.wording import number_of
+from trainer.explain.explanation import Explanation
+from trainer.explain.heads import explain_steps
+from trainer.explain.steps import ClipSteps, read_steps
+from trainer.runs.folder import ENTRIES, Run, RunError
+from trainer.settings import TrainSettings
+from trainer.training.trained import TrainedHead, load_checkpoint
+
+
+def explain_run(
+    run: Run,
+    clips: Sequence[str] | None = None,
+    *,
+    cache: Path | None = None,
+    device: str = "cpu",
+) -> dict[str, Explanation]:
+    """Explain clips that a run was tested on, by the heads that tested them.
+
+    Args:
+        run: a finished run; see ``read_run``.
+        clips: ids of clips in its predictions; None explains all of them.
+        cache: the cache's folder; None: where it was when the run was trained.
+        device: where to compute.
+
+    Returns:
+        Clip to its explanation, in the order asked for.
+
+    Raises:
+        RunError: the run has no heads of its own, or lacks a file; it doesn't have a clip; the
+            cache is gone or holds other features than the heads were trained on. Says which.
+    """
+    table = run.predictions
+    rows = {clip: row for row, clip in enumerate(table.clips)}
+    wanted = list(rows) if clips is None else list(dict.fromkeys(clips))
+    unknown = [clip for clip in wanted if clip not in rows]
+    if unknown:
+        raise RunError(
+            f"{run.path} was not tested on {number_of(len(unknown), 'clip')} of those asked for, "
+            f"{unknown[0]} first; name clips of its predictions.csv"
+        )
+    try:
+        heads = load_heads(run)
+        steps = _read(run, cache, wanted, next(iter(heads.values()))[0])
+        folds: dict[int | None, list[str]] = {}
+        for clip in wanted:
+            folds.setdefault(table.folds[rows[clip]], []).append(clip)
+        found = {}
+        for fold, own in folds.items():
+            if fold not in heads:
+                raise RunError(f"{run.path} is damaged: it has no head of fold {fold}")
+            explained = explain_steps(heads[fold], steps, steps.corpus.indices(own), device=device)
+            for one in explained:
+                label = table.labels[rows[one.clip]]
+                found[one.clip] = replace(one, label=label, fold=fold)
+    except RunError:
+        raise
+    # Every error of sets, features, packs and entries is a ValueError.
+    except (ValueError, OSError) as error:
+        raise RunError(f"{run.path} can't be explained: {error}") from error
+    return {clip: found[clip] for clip in wanted}
+
+
+def load_heads(run: Run) -> dict[int | None, list[TrainedHead]]:
+    """Load the heads of a run, by the number of the fold that each was trained for.
+
+    Raises:
+        RunError: the run has none, or a checkpoint is gone.
+        CheckpointError: one is damaged.
+        OSError: one can't be read.
+    """
+    checkpoints = run.info.get("checkpoints", [])
+    if not checkpoints:
+        raise RunError(
+            f"{run.path} holds no heads (it is of kind {run.info.get('kind')}); "
+            "use the runs that it was made from"
+        )
+    heads: dict[int | None, list[TrainedHead]] = {}
+    for item in checkpoints:
+        path = run.path / item["file"]
+        if not path.is_file():
+            raise RunError(f"{path} is gone; train the run again to have its heads")
+        heads.setdefault(item["fold"], []).append(load_checkpoint(path))
+    return heads
+
+
+def _read(run: Run, cache: Path | None, wanted: Sequence[str], head: TrainedHead) -> ClipSteps:
+    """Read the steps of clips, and check that they are those that the run read."""
+    folder = Path(str(run.info["cache"])) if cache is None else cache
+    if not folder.is_dir():
+        raise RunError(
+            f"the cache of {run.path}, {folder}, is gone; name the folder it was moved to with "
+            "--cache, or extract its manifest again"
+        )
+    with (run.path / ENTRIES).open(encoding="utf-8", newline="") as file:
+        trained = {row.pop("clip"): row for row in csv.DictReader(file)}
+    settings = pin_sets(head)
+    speakers: Mapping[str, str | None] | None = None
+    if any(settings.modality(name).normalise == "per-speaker" for name in settings.modalities):
+        manifest = read_manifest(Path(run.info["manifest"]["path"]), check_files=False)
+        speakers = {clip.id: clip.speaker for clip in manifest.clips}
+        wanted = list(trained)
+    steps = read_steps(folder, wanted, settings, speakers=speakers)
+    changed = [
+        clip
+        for row, clip in enumerate(steps.corpus.clip_ids)
+        if [column[row] for column in steps.corpus.checksums.values()]
+        != list(trained.get(clip, {}).values())
+    ]
+    if changed:
+        raise RunError(
+            f"{folder} holds other features of {number_of(len(changed), 'clip')} than {run.path} "
+            f"was trained on, {changed[0]} first; train it again"
+        )
+    return steps
+
+
+def pin_sets(head: TrainedHead) -> TrainSettings:
+    """Return a head's settings with its sets named by their keys, to find just those."""
+    changed: dict[str, Any] = {}
+    for name in head.settings.modalities:
+        chosen = head.settings.modality(name)
+        pinned = "+".join(_folder_of(one, head.set_keys[one]) for one in chosen.set.split("+"))
+        changed[name] = replace(chosen, set=pinned)
+    return replace(head.settings, **changed)
+
+
+def _folder_of(name: str, key: str) -> str:
+    stem, _, digits = name.rpartition("-")
+    return f"{stem if stem and key.startswith(digits) else name}-{key[:16]}"

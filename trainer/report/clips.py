@@ -1,0 +1,237 @@
+"""Clips of a page as compact data: table, explanations and pictures, within a budget of bytes.
+
+Columns are arrays over all clips, and probabilities thousandths, so that 10,000 clips stay small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cache.manifest.clip import Clip
+from cache.manifest.manifest import read_manifest
+from cache.wording import number_of
+from trainer.data.folds import natural_key
+from trainer.explain.cached import explain_run
+from trainer.explain.panel import embed_json
+from trainer.explain.pictures import Pictures, embed_pictures
+from trainer.report.embedding import EmbeddingMap
+from trainer.runs.folder import Run, RunError
+
+# Bytes of explanations and pictures, so that a page of 400 clips stays below 5 MB.
+BUDGET = 4_200_000
+# Clips that have a panel with curves; explaining one takes milliseconds, 10,000 a minute.
+MOST_DETAILED = 400
+# Points of a curve: a panel of the page is about so many pixels wide, times three.
+POINTS = 200
+# Clips that are drawn before the budget is looked at again.
+AT_ONCE = 16
+
+
+Draw = Callable[[Sequence[Clip]], Mapping[str, Pictures]]
+
+
+@dataclass
+class ClipData:
+    """Clips of a page.
+
+    Args:
+        data: JSON of the page's script.
+        notes: sentences on what the page doesn't show, and why.
+    """
+
+    data: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+
+
+def gather_clips(
+    runs: Sequence[Run],
+    names: Sequence[str],
+    *,
+    cache: Path | None = None,
+    draw: Draw | None = None,
+    sheets: Mapping[str, str] | None = None,
+    embedding: EmbeddingMap | None = None,
+    budget: int = BUDGET,
+) -> ClipData:
+    """Gather what the page knows of every clip of some runs.
+
+    Explanations and pictures are those of at most ``MOST_DETAILED`` clips, and of no more than have
+    room: where runs differ first, then mistakes, the surest first, then the clips of which the run
+    is least sure.
+
+    Args:
+        runs: runs with the same classes; a clip that both have has the same label in both.
+        names: how the page calls them.
+        cache: folder of the cache; None: where each run says.
+        draw: draws pictures; None for none.
+        sheets: clip to the address of its contact sheet.
+        embedding: places of the clips on a map.
+        budget: bytes for explanations and pictures.
+    """
+    table = _gather_table(runs, names)
+    clips: list[str] = table["clips"]
+    found = ClipData({**table, "explanations": [{} for _ in runs[:2]], "pictures": {}})
+    place = {clip: row for row, clip in enumerate(clips)}
+    order = _order(runs)
+    left = _explain(found, runs, order[:MOST_DETAILED], place, cache, budget)
+    if draw is not None:
+        _draw(found, runs, order[:MOST_DETAILED], place, draw, left)
+    if len(order) > MOST_DETAILED:
+        found.notes.append(
+            f"Curves and pictures are of {MOST_DETAILED} of {len(order)} clips: "
+            "mistakes first, the surest before others. avfuse explain shows any clip."
+        )
+    found.data["sheets"] = {place[clip]: link for clip, link in (sheets or {}).items() if clip in place}
+    if embedding is not None:
+        found.data["map"] = {
+            "rows": [place[clip] for clip in embedding.clips],
+            "points": np.rint(1000 * embedding.points).astype(int).tolist(),
+        }
+    return found
+
+
+def _gather_table(runs: Sequence[Run], names: Sequence[str]) -> dict[str, Any]:
+    known: dict[str, tuple[str, str | None, int | None, str]] = {}
+    for run in reversed(runs):  # what the first says stands
+        table = run.predictions
+        known |= {
+            clip: values
+            for clip, *values in zip(
+                table.clips, table.labels, table.speakers, table.folds, table.modalities, strict=True
+            )
+        }
+    clips = sorted(known, key=natural_key)
+    classes = runs[0].classes
+    number = {name: index for index, name in enumerate(classes)}
+    speakers = sorted({one[1] for one in known.values() if one[1] is not None}, key=natural_key)
+    speaker = {name: index for index, name in enumerate(speakers)}
+    faces = _share_of_frames(runs)
+    return {
+        "classes": list(classes),
+        "clips": clips,
+        "labels": [number[known[clip][0]] for clip in clips],
+        "speakers": speakers,
+        "speaker": [speaker.get(known[clip][1], -1) for clip in clips],
+        "folds": [known[clip][2] for clip in clips],
+        "modalities": [known[clip][3] for clip in clips],
+        "faces": [faces.get(clip) for clip in clips] if faces else [],
+        "runs": [
+            {"name": name, **_answers(run, clips)} for name, run in zip(names, runs, strict=True)
+        ],
+    }
+
+
+def _answers(run: Run, clips: Sequence[str]) -> dict[str, Any]:
+    """Return prediction and thousandths of each clip; -1 and nothing for one that the run lacks."""
+    table = run.predictions
+    row = {clip: index for index, clip in enumerate(table.clips)}
+    thousandths = np.rint(1000 * table.probabilities).astype(int)
+    highest = table.probabilities.argmax(axis=1) if len(table.clips) else []
+    return {
+        "predictions": [int(highest[row[clip]]) if clip in row else -1 for clip in clips],
+        "probabilities": [
+            thousandths[row[clip]].tolist() if clip in row else [] for clip in clips
+        ],
+    }
+
+
+def _share_of_frames(runs: Sequence[Run]) -> dict[str, int]:
+    """Return thousandths of the frames of each clip that have a face; empty where none is made."""
+    for run in runs:
+        for one in run.metrics.get("coverage", {}).values():
+            per_clip: Mapping[str, Mapping[str, Any]] = one.get("per_clip", {})
+            if per_clip:
+                return {
+                    clip: round(1000 * counts["frames_with_face"] / counts["frames"])
+                    for clip, counts in per_clip.items()
+                    if counts["frames"]
+                }
+    return {}
+
+
+def _order(runs: Sequence[Run]) -> list[str]:
+    """Sort the clips of the first run by how much one wants to look at them."""
+    first = runs[0].predictions
+    others = [dict(zip(r.predictions.clips, r.predictions.predictions, strict=True)) for r in runs[1:]]
+    rows = []
+    highest = first.probabilities.max(axis=1) if len(first.clips) else []
+    for row, clip in enumerate(first.clips):
+        prediction = first.predictions[row]
+        changed = any(other.get(clip, prediction) != prediction for other in others)
+        wrong = prediction != first.labels[row]
+        sure = float(highest[row])
+        rows.append((not changed, not wrong, -sure if wrong else sure, clip))
+    return [clip for *_, clip in sorted(rows)]
+
+
+def _explain(
+    found: ClipData,
+    runs: Sequence[Run],
+    order: Sequence[str],
+    place: Mapping[str, int],
+    cache: Path | None,
+    budget: int,
+) -> int:
+    """Add explanations while there is room; return the bytes left."""
+    for run, into in zip(runs, found.data["explanations"], strict=False):
+        own = set(run.predictions.clips)
+        try:
+            explained = explain_run(run, [clip for clip in order if clip in own], cache=cache)
+        except RunError as error:
+            found.notes.append(f"No curves of attention and probabilities over time: {error}.")
+            continue
+        for clip, one in explained.items():
+            values = one.to_json(POINTS)
+            budget -= len(embed_json(values))
+            if budget < 0:
+                found.notes.append(
+                    f"Curves are of {number_of(len(into), 'clip')}: for more there is no room."
+                )
+                return 0
+            into[place[clip]] = values
+    return budget
+
+
+def _draw(
+    found: ClipData,
+    runs: Sequence[Run],
+    order: Sequence[str],
+    place: Mapping[str, int],
+    draw: Draw,
+    budget: int,
+) -> None:
+    """Add pictures while there is room, and say why there are none."""
+    try:
+        path = Path(str(runs[0].info["manifest"]["path"]))
+        known = read_manifest(path, check_files=False).by_id
+    except (KeyError, TypeError, RunError):
+        found.notes.append("No pictures of clips: the run names no manifest.")
+        return
+    except (ValueError, OSError) as error:
+        found.notes.append(f"No pictures of clips: {error}.")
+        return
+    into = found.data["pictures"]
+    wanted = [known[clip] for clip in order if clip in known]
+    for clip, one in _each(draw, wanted):
+        values = embed_pictures(one)
+        budget -= len(embed_json(values))
+        if budget < 0:
+            found.notes.append(
+                f"Pictures are of {number_of(len(into), 'clip')}, mistakes first: for more there "
+                "is no room in a page that is to stay below 5 MB."
+            )
+            return
+        into[place[clip]] = values
+    if into and not any("strip" in one for one in into.values()):
+        found.notes.append(f"No frames of clips: {min(one['why'] for one in into.values())}.")
+
+
+def _each(draw: Draw, clips: Sequence[Clip]) -> Iterator[tuple[str, Pictures]]:
+    for start in range(0, len(clips), AT_ONCE):
+        yield from draw(clips[start : start + AT_ONCE]).items()
+

@@ -1,0 +1,144 @@
+"""Map of a run's clips: the features of each, averaged over time, in two dimensions."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.data.features import read_features
+from trainer.report.settings_diff import read_settings
+from trainer.runs.folder import Run, RunError
+
+Kind = Literal["pca", "tsne", "none"]
+# Clips whose steps are in memory at once.
+AT_ONCE = 256
+LEAST_CLIPS = 3
+PERPLEXITY = 30.0
+SEED = 0
+
+
+@dataclass(frozen=True)
+class EmbeddingMap:
+    """Places of N clips in two dimensions.
+
+    Args:
+        clips: those that have a place.
+        points: (N, 2), within [0, 1]; one scale for both axes.
+        about: what was mapped, and how, in a sentence.
+    """
+
+    clips: tuple[str, ...]
+    points: NDArray[np.float64]
+    about: str
+
+
+def map_run(run: Run, kind: Kind, *, cache: Path | None = None) -> EmbeddingMap:
+    """Map the clips of a run by the features that its heads see, not by what the heads made of them.
+
+    Heads of several folds put their own embeddings into spaces of their own, which have no map in
+    common; the features of the cache have. Video is mapped where the run uses it, else sound.
+
+    Args:
+        run: a finished run.
+        kind: "pca", the plane along which the clips differ most, or "tsne", neighbours near each
+            other, with the distances between groups meaning nothing.
+        cache: the cache's folder; None: where it was when the run was trained.
+
+    Raises:
+        RunError: the run states no cache or no settings; it is an older run's; the cache is gone or
+            has other sets; too few clips have features. Says which.
+    """
+    settings = read_settings(run)
+    if settings is None or "cache" not in run.info:
+        raise RunError("the run names no features of its own, as it was made from other runs")
+    folder = Path(str(run.info["cache"])) if cache is None else cache
+    if not folder.is_dir():
+        raise RunError(f"the cache {folder} is gone; name the folder it was moved to with --cache")
+    modality = settings.modalities[0]
+    chosen = settings.modality(modality)
+    keys = {str(one["name"]): str(one["folder"]) for one in run.info["sets"]}
+    names = [keys.get(name, name) for name in chosen.set.split("+")]
+    try:
+        clips, means = _average(folder, names, run.predictions.clips, chosen.features)
+    # Every error of sets, features, packs and entries is a ValueError.
+    except (ValueError, OSError) as error:
+        raise RunError(str(error)) from error
+    if len(clips) < LEAST_CLIPS:
+        raise RunError(f"{len(clips)} clips have {modality} features; a map needs {LEAST_CLIPS}")
+    points, how = project(means, kind)
+    about = (
+        f"Each point is a clip: the mean over time of its {modality} features "
+        f"({chosen.set}, {run.info['features'].get(modality, chosen.features)}), as they stand in "
+        f"the cache, before any head. {how}"
+    )
+    return EmbeddingMap(clips, points, about)
+
+
+def project(values: NDArray[np.float64], kind: Kind) -> tuple[NDArray[np.float64], str]:
+    """Put points into two dimensions, the same ones each time.
+
+    Args:
+        values: (N, D), N at least ``LEAST_CLIPS``.
+        kind: "pca" or "tsne".
+
+    Returns:
+        (N, 2) within [0, 1], and how they were made, in a sentence.
+    """
+    # scikit-learn takes a second to load
+    from sklearn.decomposition import PCA
+
+    deviation = values.std(axis=0)
+    scaled = (values - values.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
+    count = min(50, *scaled.shape)
+    model = PCA(count, svd_solver="full")
+    parts = model.fit_transform(scaled)
+    if parts.shape[1] == 1:
+        parts = np.concatenate([parts, np.zeros_like(parts)], axis=1)
+    if kind == "tsne":
+        from sklearn.manifold import TSNE
+
+        perplexity = min(PERPLEXITY, (len(values) - 1) / 3)
+        found = TSNE(perplexity=perplexity, init="pca", random_state=SEED).fit_transform(parts)
+        how = (
+            f"t-SNE, perplexity {perplexity:.3g}, of the first {count} principal components: "
+            "neighbours are alike; how far groups lie apart means nothing."
+        )
+        return _into_square(found), how
+    shares = [*model.explained_variance_ratio_, 0.0]
+    how = (
+        f"PCA: the two directions along which the clips differ most, with {100 * shares[0]:.0f} % "
+        f"and {100 * shares[1]:.0f} % of the variance."
+    )
+    return _into_square(parts[:, :2]), how
+
+
+def _average(
+    cache: Path, names: Sequence[str], clips: Sequence[str], features: str
+) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    """Return the clips that have steps, and the mean step of each, (N, D)."""
+    found: list[str] = []
+    means: list[NDArray[np.float64]] = []
+    with tempfile.TemporaryDirectory(prefix="avfuse-map-") as packs:  # nothing in the cache changes
+        for start in range(0, len(clips), AT_ONCE):
+            some = clips[start : start + AT_ONCE]
+            steps = read_features(cache, names, some, features, packs=Path(packs)).sequences
+            for row in np.flatnonzero(steps.lengths).tolist():
+                found.append(some[row])
+                means.append(steps.of(row).mean(axis=0, dtype=np.float64).ravel())
+            for pack in Path(packs).rglob("*"):
+                if pack.is_file():
+                    pack.unlink()
+    return tuple(found), np.array(means)
+
+
+def _into_square(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    low, high = points.min(axis=0), points.max(axis=0)
+    size = float((high - low).max()) or 1.0
+    result: NDArray[np.float64] = 0.5 + (points.astype(np.float64) - (low + high) / 2) / size
+    return result
