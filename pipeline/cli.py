@@ -82,8 +82,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Average the probabilities of several runs.",
     ),
     "report": (
-        "trainer.commands.report:report",
-        "Write a run as one HTML page.",
+        "pipeline.commands.report:report",
+        "Write a run as one HTML page, or several side by side.",
     ),
     "explain": (
         "pipeline.commands.explain:explain",

@@ -32,7 +32,7 @@ CACHE_TOOLS = {
         "wording",
     )
 }
-NETWORKS = {"extractors", "extractors/weights", "extractors/running"}
+NETWORKS = {"extractors", "extractors/plugins", "extractors/weights", "extractors/running"}
 STAGE_ONE = {"pipeline/choice", "pipeline/faces", "pipeline/media", "pipeline/workers"}
 MAY_IMPORT: dict[str, set[str]] = {
     "cache/cells": set(),
@@ -51,9 +51,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cache/packs": {*CACHE_TOOLS, "cache/manifest", "cache/entries", "cache/sets"},
     "cache/upkeep": {*CACHE_TOOLS, "cache/manifest", "cache/entries", "cache/sets", "cache/packs"},
     "cache/doors": {"cache"},
-    "extractors": set(),
+    "extractors/plugins": set(),
+    "extractors": {"extractors/plugins"},
     "extractors/weights": {"extractors"},
-    "extractors/running": {"extractors", "extractors/weights"},
+    "extractors/running": {"extractors", "extractors/plugins", "extractors/weights"},
     "pipeline/cli": {"pipeline/commands"},
     "pipeline/__main__": {"pipeline/cli"},
     "pipeline/media": {"cache"},
@@ -61,8 +62,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline/faces": {"cache", *NETWORKS, "pipeline/media"},
     "pipeline/choice": {"cache", "pipeline/faces", "pipeline/media"},
     "pipeline/extract": {"cache", *NETWORKS, *STAGE_ONE},
-    "pipeline/index": {"cache", "extractors/weights"},
-    "pipeline/doctor": {"cache", *STAGE_ONE, "pipeline/index"},
+    "pipeline/index": {"cache", "extractors/plugins", "extractors/weights"},
+    "pipeline/doctor": {
+        "cache", "extractors", "extractors/plugins", *STAGE_ONE, "pipeline/index",
+    },
     "pipeline/exchange": {"cache", "pipeline/index", "pipeline/extract"},
     "pipeline/inspect": {"cache", "pipeline/extract", *STAGE_ONE},
     "pipeline/persons": {"cache", "pipeline/extract", "pipeline/inspect", *STAGE_ONE},
@@ -72,15 +75,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline/align_stills": {"pipeline/choice", "pipeline/faces", "pipeline/media"},
     "pipeline/doors": {"cache", *NETWORKS, "pipeline"},
     "pipeline/commands": {"cache", *NETWORKS, "pipeline"},
-    "trainer/settings": {"cache"},
+    "trainer/settings": {"cache", "extractors/plugins"},
     "trainer/attention": set(),
     "trainer/fusion": set(),
     "trainer/data": {"cache", "trainer/settings"},
     "trainer/heads": {
-        "extractors", "trainer/attention", "trainer/fusion", "trainer/data", "trainer/settings",
+        "extractors", "extractors/plugins", "trainer/attention", "trainer/fusion", "trainer/data",
+        "trainer/settings",
     },
     "trainer/training": {
-        "cache", "extractors/running", "trainer/heads", "trainer/data", "trainer/settings",
+        "cache", "extractors/plugins", "extractors/running", "trainer/heads", "trainer/data",
+        "trainer/settings",
     },
     "trainer/runs": {
         "cache", "extractors/running", "trainer/training", "trainer/heads", "trainer/data",

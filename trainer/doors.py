@@ -319,9 +319,10 @@ def evaluate(run: Run | str | Path) -> Mapping[str, Any]:
     Example:
         >>> trainer.evaluate("runs/first")["all"]["ensemble"]["accuracy"]
     """
+    found = as_run(run)
     from trainer.runs.report import evaluate_run  # loads matplotlib and scikit-learn
 
-    return evaluate_run(as_run(run))
+    return evaluate_run(found)
 
 
 def compare(

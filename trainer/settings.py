@@ -23,6 +23,7 @@ from cache.settings import (
     read_toml,
     settings_from,
 )
+from extractors.plugins import BUILT_IN, ENCODERS, POOLINGS, describe_used, read_plugins
 
 PRESETS = Path(__file__).parent / "presets"
 # What `train` uses where nobody names one.
@@ -68,7 +69,20 @@ class AugmentSettings:
         check_at_least(0, self, "gain", "audio_noise", "video_noise", "mixup")
 
 
-Attention = Literal["mean", "self", "relation", "transformer", "statistics"]
+def check_offered(kind: str, group: str, name: str) -> None:
+    """Refuse a name that is neither one of avfuse's own nor of an installed plug-in.
+
+    Args:
+        kind: the setting.
+        group: of plug-ins, see ``extractors.plugins``.
+        name: the setting's value.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if name not in BUILT_IN[group] and name not in read_plugins(group):
+        known = ", ".join([*BUILT_IN[group], *read_plugins(group)])
+        raise ValueError(f"{kind} must be one of {known}, got {name!r}")
 
 
 @dataclass(frozen=True)
@@ -84,7 +98,8 @@ class ModalitySettings:
             their deviation; "per-speaker" does so with mean and deviation of all clips of the
             clip's speaker, also those reported on: transductive, and said so in the report;
             "none" leaves the features as they are.
-        attention: how steps are pooled; "statistics" is mean and deviation, not in the papers.
+        attention: how steps are pooled: "mean", "self", "relation", "transformer", "statistics"
+            (mean and deviation, not in the papers), or a pooling of a plug-in by its name.
         hidden_dim: of transformer attention: length of the reduced embedding.
         scale: of transformer attention: the papers' lambda, in [0, 1]; 0 is the mean.
         pooled: of transformer attention: what its weights sum, "reduced" or "unreduced".
@@ -95,7 +110,7 @@ class ModalitySettings:
     set: str = "ir50"
     features: str = "auto"
     normalise: Literal["standard", "per-speaker", "none"] = "standard"
-    attention: Attention = "transformer"
+    attention: str = "transformer"
     hidden_dim: int = 128
     scale: float = 1.0
     pooled: Literal["reduced", "unreduced"] = "reduced"
@@ -107,6 +122,7 @@ class ModalitySettings:
             raise ValueError(f"set must be a name or names joined by +, got {self.set!r}")
         if not 0.0 <= self.scale <= 1.0:
             raise ValueError(f"scale (the papers' lambda) must be in [0, 1], got {self.scale}")
+        check_offered("attention", POOLINGS, self.attention)
         check_at_least(1, self, "hidden_dim")
         check_at_least(0, self, "embedding_dim")
         check_shares(self, "embedding_dropout")
@@ -118,11 +134,16 @@ class AudioSettings(ModalitySettings):
 
     Args:
         encoder: "alexnet" turns a spectrogram into a grid of steps; "cnn", a smaller network
-            for log-mel, into a sequence; "none" pools the features as they stand in the set.
+            for log-mel, into a sequence; "none" pools the features as they stand in the set. An
+            encoder of a plug-in has its own name.
     """
 
     set: str = "spectrogram"
-    encoder: Literal["none", "alexnet", "cnn"] = "alexnet"
+    encoder: str = "alexnet"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_offered("encoder", ENCODERS, self.encoder)
 
 
 @dataclass(frozen=True)
@@ -228,6 +249,13 @@ class HeadSettings:
     def modality(self, name: str) -> ModalitySettings:
         """Return the settings of "video" or "audio"."""
         return self.audio if name == "audio" else self.video
+
+    def plugins(self) -> list[dict[str, str]]:
+        """Describe the plug-ins that a head is made of; see ``extractors.plugins``."""
+        used = [(POOLINGS, self.modality(name).attention) for name in self.modalities]
+        if "audio" in self.modalities:
+            used.append((ENCODERS, self.audio.encoder))
+        return describe_used(used)
 
 
 @dataclass(frozen=True)

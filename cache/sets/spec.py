@@ -32,6 +32,7 @@ from cache.entries.sealed import LAYOUT
 SPEC_FILE = "set.json"
 _READABLE = (1, LAYOUT)  # in layout 1 the entries stated less; the file is the same
 KEY_IN_NAME = 16  # hex digits of the key that a folder's name shows
+PLUGIN = "plugin"  # a setting of a plug-in's sets: its distribution's name and version
 CONTENT = "content"  # a setting of imported sets: the digest of the files that they came from
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _KEY = re.compile(r"[0-9a-f]{64}")
@@ -93,6 +94,13 @@ class SetSpec(JsonFields):
     def imported(self) -> bool:
         """Whether another tool made the numbers: its files, not the clips', are the sources."""
         return CONTENT in self.settings
+
+    @property
+    def plugin(self) -> str:
+        """Name and version of the distribution whose plug-in makes the set; empty for avfuse's."""
+        facts = self.settings.get(PLUGIN)
+        named = isinstance(facts, Mapping) and {"distribution", "version"} <= facts.keys()
+        return f"{facts['distribution']} {facts['version']}" if named else ""  # type: ignore[index,call-overload]  # it is a mapping
 
     @property
     def folder(self) -> str:

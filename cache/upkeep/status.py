@@ -50,6 +50,7 @@ class SetStatus:
             those done, how many couldn't be compared with their files (``unchecked``).
         stale: number of the manifest's stale clips by the reason.
         unchecked: number of its clips that couldn't be compared by the reason.
+        plugin: name and version of the distribution that makes the set; empty for avfuse.
         coverage: frames with a face, of a set made from faces; with a manifest, of its clips.
     """
 
@@ -71,6 +72,7 @@ class SetStatus:
     coverage: CorpusCoverage | None = None
     stale: Mapping[str, int] = field(default_factory=dict)
     unchecked: Mapping[str, int] = field(default_factory=dict)
+    plugin: str = ""
 
     @property
     def entries(self) -> int:
@@ -243,6 +245,7 @@ def _read_set(
         key=spec.key,
         created=_created(feature_set)[0],
         untrained=spec.untrained,
+        plugin=spec.plugin,
         failed=len(failed),
         bytes=num_bytes,
         steps=steps,

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from extractors.networks import NETWORKS
+from extractors.networks import NETWORKS, network_plugin
 from extractors.running.still_classifier import load_still_classifier
 from extractors.weights.default import DEFAULT_FILES
 from extractors.weights.files import WeightsError
 
 
 def describe_networks() -> list[dict[str, Any]]:
-    """Describe every face network as JSON types, with the weights that avfuse ships for it."""
+    """Describe every face network as JSON types, with the weights that avfuse ships for it.
+
+    One of a plug-in says of which; one that can't be loaded is left out.
+    """
     return [
         {
             "network": spec.name,
@@ -22,8 +25,9 @@ def describe_networks() -> list[dict[str, Any]]:
             "default_layer": spec.default_layer,
             "source": spec.source,
             "default": _describe_default(spec.name),
+            **network_plugin(spec.name),
         }
-        for spec in NETWORKS.values()
+        for spec in NETWORKS.usable()
     ]
 
 

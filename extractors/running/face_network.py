@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from extractors.images import luma
 from extractors.networks import NETWORKS, NetworkSpec
+from extractors.plugins import shown_error
 from extractors.running import merged_norms, ordered_weights
 from extractors.running.arithmetic import full_float32
 from extractors.running.batch_sizes import pick_sizes
@@ -26,7 +27,7 @@ from extractors.weights.facts import WeightFacts, read_facts
 from extractors.weights.files import WeightsError
 from extractors.weights.load import WeightsReport, examine_weights, fill, load_weights
 from extractors.weights.random import random_weights
-from extractors.weights.tensors import digest_tensors, weights_digest
+from extractors.weights.tensors import COUNTER, LazyTensor, digest_tensors, weights_digest
 
 
 class FaceNetwork:
@@ -309,11 +310,15 @@ def examine_face_network(
         OSError: the file can't be read.
     """
     spec = find_network(name)
+    if NETWORKS.plugin(name):
+        check_network(spec)
     with torch.device("meta"):
         module = spec.build()
     facts = None
     if weight_file is None:
-        digest = digest_tensors(random_weights(module, seed))
+        drawn = random_weights(module, seed)
+        check_drawn(name, module, drawn)
+        digest = digest_tensors(drawn)
     else:
         report = examine_weights(module, weight_file)
         digest, facts = report.digest, facts_of(spec, report)
@@ -377,6 +382,57 @@ def load_face_network(
         facts=facts,
         digest=digest,
     )
+
+
+def check_network(spec: NetworkSpec) -> None:
+    """Try a plug-in's network on two images of its size.
+
+    Raises:
+        ValueError: it can't be built or raises; or it yields something else than its row says, or
+            other values for an image that has another beside it.
+    """
+    size = spec.image_size
+    images = torch.linspace(-1, 1, 6 * size * size).view(2, 3, size, size)
+    expected = {layer: (2, dim) for layer, dim in spec.layers.items()}
+    found: dict[str, object] = {}
+    try:
+        with torch.random.fork_rng(devices=[]), torch.inference_mode():
+            module = spec.build().eval()
+            embeddings = module(images)
+            found[spec.default_layer] = tuple(embeddings.shape)
+            if "pooled" in spec.layers:
+                found["pooled"] = tuple(module.feature_map(images).mean(dim=(2, 3)).shape)  # type: ignore[operator]  # a method
+            alone = module(images[:1])[0]
+    except Exception as error:  # it is another's code
+        raise ValueError(
+            f"the network {spec.name} fails on images of shape {tuple(images.shape)}: "
+            f"{shown_error(error)}"
+        ) from error
+    found = {layer: found[layer] for layer in expected}
+    if found != expected:
+        raise ValueError(
+            f"the network {spec.name} yields embeddings of other shapes for two images than its "
+            f"layers say: {found}, expected {expected}"
+        )
+    if not torch.allclose(alone, embeddings[0], rtol=1e-3, atol=1e-4):
+        raise ValueError(
+            f"the network {spec.name} yields another embedding for an image that has another "
+            "beside it; in evaluation mode each must stand alone"
+        )
+
+
+def check_drawn(name: str, module: nn.Module, drawn: Mapping[str, LazyTensor]) -> None:
+    """Refuse a network with parameters of a layer that ``random_weights`` doesn't know.
+
+    Raises:
+        ValueError: see above; it names them.
+    """
+    missing = [k for k in module.state_dict() if k not in drawn and not k.endswith(COUNTER)]
+    if missing:
+        raise ValueError(
+            f"no random weights can be drawn for {', '.join(missing[:3])} of {name}; pass "
+            f"--weights {name}=FILE"
+        )
 
 
 def find_network(name: str) -> NetworkSpec:

@@ -63,7 +63,7 @@ def identify(path: Path) -> list[Match]:
 def compare_with_all(tensors: Mapping[str, Tensor | LazyTensor]) -> list[Match]:
     """Compare tensors with every network, the likeliest first."""
     matches = []
-    for spec in NETWORKS.values():
+    for spec in NETWORKS.usable():
         with torch.device("meta"):
             matches.append(compare(spec.name, spec.build(), tensors))
     return sorted(matches, key=lambda match: (-match.share, match.network))

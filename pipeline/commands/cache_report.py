@@ -60,6 +60,8 @@ def _shares(item: SetStatus) -> tuple[str, str]:
 
 
 def _notes(item: SetStatus) -> Iterator[str]:
+    if item.plugin:
+        yield f"made by the plug-in {item.plugin}"
     if item.untrained:
         yield "untrained (random weights)"
     for upstream in item.orphaned:

@@ -10,9 +10,10 @@ from typing import Any, TypeVar, get_args
 
 import click
 
-from cache.commit import CacheWriteError, check_file_place
+from cache.commit import CacheWriteError
 from cache.manifest.clip import COLUMNS
 from cache.manifest.manifest import ManifestError
+from extractors.plugins import CORPORA, Plugin, PluginError, read_plugins
 from pipeline.commands import options
 from pipeline.commands.group import Group
 from pipeline.index.afew import index_afew
@@ -23,7 +24,7 @@ from pipeline.index.dfew import index_dfew
 from pipeline.index.emo_db import index_emo_db
 from pipeline.index.enterface import index_enterface
 from pipeline.index.files import MAX_DEPTH, Found, IndexingError, printable
-from pipeline.index.finish import finish_index
+from pipeline.index.finish import index_into
 from pipeline.index.folder import index_folder
 from pipeline.index.iemocap import index_iemocap
 from pipeline.index.mafw import Annotation as MafwAnnotation
@@ -32,6 +33,7 @@ from pipeline.index.mead import View, index_mead
 from pipeline.index.media import Media
 from pipeline.index.meld import index_meld
 from pipeline.index.mer2023 import SUBSETS, index_mer2023
+from pipeline.index.plugins import index_by_plugin
 from pipeline.index.ravdess import Channel, Modality, index_ravdess
 from pipeline.index.savee import index_savee
 from pipeline.index.sets import NUM_SETS
@@ -64,7 +66,21 @@ _TEST_SET = click.option(
 )
 
 
-@click.group(cls=Group)
+class RecipeGroup(Group):
+    """The recipes of avfuse, then those of plug-ins, which are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the recipes."""
+        return [*super().list_commands(ctx), *read_plugins(CORPORA)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a recipe's command; None for an unknown name."""
+        command = super().get_command(ctx, cmd_name)
+        plugin = read_plugins(CORPORA).get(cmd_name) if command is None else None
+        return command if plugin is None else _plugin_command(plugin)
+
+
+@click.group(cls=RecipeGroup)
 def index() -> None:
     """Write a manifest, the table of a corpus's clips, from the corpus's own layout.
 
@@ -387,6 +403,19 @@ def meld(root: Path, *, keep_defects: bool, **output: Any) -> None:
     _run(partial(index_meld, root, keep_defects=keep_defects), **output)
 
 
+def _plugin_command(plugin: Plugin) -> click.Command:
+    """Make a command of a plug-in's recipe; to ask for its help imports nothing."""
+    made_by = f"{plugin.distribution} {plugin.version}"
+
+    @click.command(plugin.name, help=f"Index ROOT by the recipe of the plug-in {made_by}.")
+    @_ROOT
+    @_output
+    def command(root: Path, **output: Any) -> None:
+        _run(partial(index_by_plugin, plugin.name, root), **output)
+
+    return command
+
+
 def _run(
     recipe: Callable[..., Found],
     *,
@@ -397,12 +426,14 @@ def _run(
     as_json: bool,
 ) -> None:
     try:
-        if out.is_file() and not overwrite:
-            raise FileExistsError(f"{out} exists; pass --overwrite to replace it")
-        check_file_place(out)
-        found = recipe(follow_links=follow_links)
-        summary = finish_index(found, out, labels=_parse_maps(maps), overwrite=overwrite)
-    except (IndexingError, ManifestError, FileExistsError, CacheWriteError) as error:
+        summary = index_into(
+            recipe,
+            out,
+            labels=_parse_maps(maps),
+            follow_links=follow_links,
+            overwrite=overwrite,
+        )
+    except (IndexingError, PluginError, ManifestError, FileExistsError, CacheWriteError) as error:
         raise WrongUseError(str(error)) from error
     except OSError as error:
         raise click.ClickException(f"{error.filename or out}: {error.strerror}") from error

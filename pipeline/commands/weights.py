@@ -10,6 +10,7 @@ import click
 
 from cache.commit import check_file_place
 from extractors.networks import NETWORKS
+from extractors.plugins import PLUGIN
 from extractors.weights.check import Checked, check_weights
 from extractors.weights.error import WeightsError
 from extractors.weights.kind import find_kind
@@ -31,10 +32,15 @@ def weights() -> None:
 @weights.command("list")
 @options.JSON
 def list_(*, as_json: bool) -> None:
-    """List the face networks: input size, layers, source of the weights, and which are included."""
+    """List the face networks: input size, layers, source of the weights, and which are included.
+
+    Networks of plug-ins are among them; those that can't be loaded are named, with the reason.
+    """
     from extractors.running.describe import describe_networks  # loads PyTorch
 
     rows = describe_networks()
+    for problem in NETWORKS.problems():
+        click.echo(f"warning: {problem}", err=True)
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
@@ -42,6 +48,8 @@ def list_(*, as_json: bool) -> None:
         layers = ", ".join(f"{layer} ({dim})" for layer, dim in row["layers"].items())
         size = f"{row['image_size']} pixels" + (" or any" if row["any_size"] else "")
         click.echo(f"{row['network']:<10} {size:<18} {layers:<32} {row['source']}")
+        if plugin := row.get(PLUGIN):
+            click.echo(f"{'':<10} of the plug-in {plugin['distribution']} {plugin['version']}")
         default = row["default"]
         if default:
             good = f"right on {default['accuracy']}" if default["accuracy"] else default["problem"]

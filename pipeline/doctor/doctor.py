@@ -7,7 +7,7 @@ compared with each other (``pipeline.doctor.checks``).
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cache.manifest.clip import Clip
@@ -15,6 +15,8 @@ from cache.manifest.manifest import ManifestError, read_manifest
 from cache.persons import find_stale_persons, read_persons
 from cache.sets.scan import check_cache
 from cache.wording import number_of
+from extractors.networks import NETWORKS
+from extractors.plugins import CORPORA, ENCODERS, POOLINGS, find_problems
 from pipeline.doctor.checks import CHECKS
 from pipeline.doctor.diagnosis import CorpusFacts, Diagnosis, Finding
 from pipeline.doctor.examine import Examination, examine_clip
@@ -69,7 +71,14 @@ def diagnose_manifest(
         examined[found.clip] = found
         if progress is not None:
             progress(len(examined), len(clips))
-    return diagnose(clips, examined, problems, people=people, unchecked=unchecked)
+    return diagnose(
+        clips,
+        examined,
+        problems,
+        people=people,
+        unchecked=unchecked,
+        plugins=tuple(find_plugin_problems()),
+    )
 
 
 def examine_corpus(
@@ -93,6 +102,7 @@ def diagnose(
     *,
     people: Mapping[str, Collection[str]] | None = None,
     unchecked: Sequence[str] = (),
+    plugins: Sequence[str] = (),
 ) -> Diagnosis:
     """Compare the clips of a corpus with each other; findings that spoil a run come first.
 
@@ -102,12 +112,21 @@ def diagnose(
         problems: what is wrong with the manifest itself.
         people: names of the persons who are seen in each clip, by the clip's id.
         unchecked: what wasn't looked at, and what to do about it.
+        plugins: what is wrong with those that are installed.
     """
     corpus = CorpusFacts(clips, examined, people or {})
     findings = [Finding("spoils", "manifest", problem) for problem in problems]
     findings += [finding for check in CHECKS for finding in check(corpus)]
+    findings += [Finding("look", "plug-in", problem) for problem in plugins]
     findings.sort(key=lambda finding: finding.severity != "spoils")
     return Diagnosis(corpus, tuple(findings), tuple(unchecked))
+
+
+def find_plugin_problems() -> Iterator[str]:
+    """Load every plug-in that is installed; yield what is wrong with them, a sentence each."""
+    yield from NETWORKS.problems()
+    for group in (CORPORA, ENCODERS, POOLINGS):
+        yield from find_problems(group)
 
 
 def _read_people(

@@ -23,7 +23,7 @@ from pipeline.exchange.matching import match_ids, shorten
 from pipeline.exchange.settings import ImportRefusedError, ImportSettings
 from pipeline.exchange.sources import FeatureSource, open_source
 from pipeline.exchange.steps import make_steps
-from pipeline.extract.choices import SETS
+from pipeline.extract.choices import set_names
 
 # Bumped by hand when the same source and settings start to yield other numbers.
 VERSION = 1
@@ -105,7 +105,7 @@ def import_features(
     """
     paths = [sources] if isinstance(sources, Path) else list(sources)
     what = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
-    if name in SETS:
+    if name in set_names():
         raise ImportRefusedError(
             name,
             ["avfuse makes a set of this name itself, which yours would pass for; choose another"],

@@ -14,8 +14,6 @@ from extractors.networks import NETWORKS
 from pipeline.extract.weights import ALEXNET, PlanError
 
 AUDIO_SETS = ("spectrogram", "logmel")
-# In the order in which a clip goes through them.
-SETS = ("faces", "identity", *NETWORKS, *AUDIO_SETS, ALEXNET)
 # What `extract` makes where nobody names a set: what the default preset of `train` reads.
 DEFAULT_SETS = "resnet18,logmel"
 DEFAULT_VIEWS = "basic"
@@ -24,19 +22,25 @@ EngineName = Literal["local", "dask", "ray"]
 TrustChoice = Literal["stat", "content"]
 
 
+def set_names() -> tuple[str, ...]:
+    """Name every set that can be made, in the order in which a clip goes through them."""
+    return ("faces", "identity", *NETWORKS, *AUDIO_SETS, ALEXNET)
+
+
 def check_sets(names: Sequence[str]) -> None:
     """Check that every name is of a set that can be made.
 
     Raises:
         PlanError: one isn't, or there is none.
     """
+    known = set_names()
     for name in names:
-        if name not in SETS:
-            near = difflib.get_close_matches(name, SETS, n=1)
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
             hint = f" (did you mean {near[0]}?)" if near else ""
-            raise PlanError(f"no set {name!r}{hint}; there are {', '.join(SETS)}")
+            raise PlanError(f"no set {name!r}{hint}; there are {', '.join(known)}")
     if not names:
-        raise PlanError(f"no set asked for; there are {', '.join(SETS)}")
+        raise PlanError(f"no set asked for; there are {', '.join(known)}")
 
 
 def shard(clips: Sequence[Clip], text: str | None) -> tuple[Clip, ...]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
+from extractors.plugins import NETWORKS as PLUGINS
+from extractors.plugins import PLUGIN, check_recorded
 from extractors.running.face_network import FaceNetwork, load_face_network
 from extractors.running.frozen_alexnet import FrozenEncoder, load_frozen_alexnet
 from pipeline.extract.plan import Plan, PlannedSet
@@ -34,9 +36,12 @@ def load_here(planned: PlannedSet, plan: Plan) -> FaceNetwork:
     A weight file that is the one that the plan digested isn't digested again.
 
     Raises:
-        MachineError: its weights are not those of the plan, or can't be loaded any more.
+        MachineError: its weights or its plug-in are not those of the plan, or can't be loaded any
+            more.
     """
     with _loading(f"the weights of {planned.name}"):
+        recorded = planned.spec.settings.get(PLUGIN)  # another machine may have another version
+        check_recorded(PLUGINS, planned.name, recorded if isinstance(recorded, Mapping) else None)
         return _load(
             planned.name,
             planned.choice or WeightsChoice(),

@@ -22,14 +22,14 @@ from cache.manifest.clip import Clip
 from cache.persons import Persons
 from cache.sets.feature_set import FeatureSet
 from cache.sets.spec import SetSpec
-from extractors.networks import NETWORKS
+from extractors.networks import NETWORKS, network_plugin
 from extractors.running.device import choose_device
 from extractors.running.face_network import examine_face_network
 from extractors.running.frozen_alexnet import load_frozen_alexnet
 from extractors.weights.files import WeightsError
 from pipeline.choice.clip_persons import PERSONS, load_persons, persons_of
 from pipeline.choice.overrides import OVERRIDES, Override, digest_overrides
-from pipeline.extract.choices import AUDIO_SETS, SETS, TrustChoice, check_sets
+from pipeline.extract.choices import AUDIO_SETS, TrustChoice, check_sets, set_names
 from pipeline.extract.settings import StageOneSettings, make_provenance
 from pipeline.extract.weights import (
     ALEXNET,
@@ -224,7 +224,7 @@ def _wanted(names: Sequence[str], choices: Mapping[str, WeightsChoice]) -> list[
     """Return the sets asked for, upstream first."""
     check_sets(names)
     check_choices(names, choices)
-    return [name for name in SETS if name in names]
+    return [name for name in set_names() if name in names]
 
 
 def _with_second(
@@ -309,6 +309,7 @@ def _planned_network(
             "crops": fields_to_json(resolve_framing(settings.crops, network.facts)),
             "policy": settings.faces.policy,
             "switch_seconds": settings.faces.switch_seconds,
+            **network_plugin(name),
         },
         version=ALGORITHM_VERSIONS["network"],
         weights=network.weights_digest,

@@ -11,18 +11,19 @@ from PIL import Image, ImageDraw
 
 from pipeline.choice.choice import FaceArrays
 from pipeline.faces.tracks import SEEN, BoxSource, is_seen
-from pipeline.inspect.text import BLACK, GREY, LINE_HEIGHT, TEXT_SIZE, WHITE, Colour, write
-
-TRACK_COLOURS: tuple[Colour, ...] = (
-    (0, 158, 255),
-    (255, 150, 0),
-    (0, 190, 90),
-    (230, 60, 200),
-    (235, 215, 0),
-    (130, 90, 255),
-    (0, 200, 210),
-    (190, 110, 40),
+from pipeline.inspect.colours import (
+    BLACK,
+    GREY,
+    PALETTE,
+    SHIFT,
+    WHITE,
+    Colour,
+    colour_of,
+    draw_path,
+    fixed,
 )
+from pipeline.inspect.text import LINE_HEIGHT, TEXT_SIZE, write
+
 SOURCE_COLOURS: dict[BoxSource, Colour] = {
     BoxSource.DETECT: (40, 150, 60),
     BoxSource.CONTRAST: (90, 130, 120),
@@ -40,7 +41,6 @@ DASH = 11.0  # pixels of a dash and the gap behind it, half each
 BLANK: Colour = (225, 225, 225)
 HAND: Colour = (255, 255, 255)
 NARROW, SMALL_TEXT = 280, 11  # below this width of a frame, the names of sources need smaller text
-SHIFT = 4  # bits behind the point in cv2's coordinates
 
 
 @dataclass(frozen=True)
@@ -92,13 +92,13 @@ def draw_frame(image: np.ndarray, marks: Sequence[Mark], size: int) -> np.ndarra
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     small = np.ascontiguousarray(cv2.resize(image, (width, height), interpolation=how))
     for mark in marks:
-        box, colour = mark.box.reshape(2, 2) * scale, colour_of(mark.track)
+        box, colour = mark.box.reshape(2, 2) * scale, track_colour(mark.track)
         if mark.chosen:
-            _outline(small, box, WHITE, 5)
-        _outline(small, box, colour, 2 if mark.chosen else 1, dashed=mark.source not in SEEN)
+            outline(small, box, WHITE, 5)
+        outline(small, box, colour, 2 if mark.chosen else 1, dashed=mark.source not in SEEN)
         # Points as large as on a large face would hide a small one.
         radius = round(min(2.0, 0.04 * float(mark.box[2] - mark.box[0]) * scale) * (1 << SHIFT))
-        for point in _fixed(mark.landmarks * scale) if mark.landmarks.any() else ():
+        for point in fixed(mark.landmarks * scale).tolist() if mark.landmarks.any() else ():
             cv2.circle(small, point, max(radius, 1), (255, 0, 0), -1, cv2.LINE_AA, SHIFT)
     picture = Image.fromarray(small)
     draw = ImageDraw.Draw(picture)
@@ -107,7 +107,9 @@ def draw_frame(image: np.ndarray, marks: Sequence[Mark], size: int) -> np.ndarra
         left, top = min(max(left, 0), width - 12), min(max(top - LINE_HEIGHT, 0), height - 16)
         text = f"{name_of(mark.track)} {mark.person}".rstrip()
         wide = min(10 * len(text) + 4, width - left)
-        draw.rectangle((left, top, left + wide, top + LINE_HEIGHT - 2), fill=colour_of(mark.track))
+        draw.rectangle(
+            (left, top, left + wide, top + LINE_HEIGHT - 2), fill=track_colour(mark.track)
+        )
         write(draw, (left + 3, top), text, room=wide, bold=mark.chosen)
     return np.asarray(picture)
 
@@ -145,9 +147,9 @@ def draw_row(
     return result
 
 
-def colour_of(track: int) -> Colour:
+def track_colour(track: int) -> Colour:
     """Return the colour of a track."""
-    return TRACK_COLOURS[track % len(TRACK_COLOURS)] if track >= 0 else HAND
+    return colour_of(track) if track >= 0 else HAND
 
 
 def name_of(track: int) -> str:
@@ -177,7 +179,9 @@ def _list_marks(
     shown = marks if len(marks) <= lines else marks[: lines - 1]
     for number, mark in enumerate(shown):
         y = top + number * LINE_HEIGHT
-        draw.rectangle((left, y + 3, left + 10, y + 13), fill=colour_of(mark.track), outline=BLACK)
+        draw.rectangle(
+            (left, y + 3, left + 10, y + 13), fill=track_colour(mark.track), outline=BLACK
+        )
         text = f"{name_of(mark.track)} {mark.source.name.lower()} {mark.person}".rstrip()
         write(draw, (left + 15, y), text, room=width - 15, bold=mark.chosen, size=size)
     if len(shown) < len(marks):
@@ -218,11 +222,11 @@ def _draw_strip(picture: np.ndarray, faces: FaceArrays, frames: Sequence[int]) -
     sources = np.zeros((max(BoxSource) + 1, 3), np.uint8)
     for source, colour in SOURCE_COLOURS.items():
         sources[source] = colour
-    tracks = np.array([BLANK, *TRACK_COLOURS], np.uint8)
+    tracks = np.array([BLANK, *PALETTE], np.uint8)
     picture[:STRIP_HEIGHT] = sources[faces.rung[at]]
     followed = ~is_seen(faces.rung[at]) & (faces.rung[at] != BoxSource.WHOLE)
     picture[: STRIP_HEIGHT // 2, followed] = WHITE
-    number = np.where(faces.track[at] < 0, 0, faces.track[at] % len(TRACK_COLOURS) + 1)
+    number = np.where(faces.track[at] < 0, 0, faces.track[at] % len(PALETTE) + 1)
     picture[STRIP_HEIGHT:] = tracks[number]
     for lost in np.flatnonzero(
         faces.rung == BoxSource.WHOLE
@@ -236,27 +240,17 @@ def _draw_strip(picture: np.ndarray, faces: FaceArrays, frames: Sequence[int]) -
         picture[:, x : x + 2] = BLACK
 
 
-def _outline(
+def outline(
     picture: np.ndarray, box: np.ndarray, colour: Colour, thickness: int, *, dashed: bool = False
 ) -> None:
     """Draw the sides of a box, given as its corners (2, 2), through or in dashes."""
     if not dashed:
-        first, last = _fixed(box)
+        first, last = fixed(box).tolist()
         cv2.rectangle(picture, first, last, colour, thickness, cv2.LINE_AA, SHIFT)
         return
     # What lies outside isn't seen, and could be of any length.
     (left, top), (right, bottom) = np.clip(
         box, -DASH, (picture.shape[1] + DASH, picture.shape[0] + DASH)
     ).tolist()
-    corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
-    for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        num = max(1, round(float(np.abs(end - start).sum()) / DASH))
-        ends = start + (np.arange(2 * num) + 0.5)[:, None] / (2 * num) * (end - start)
-        for one, other in zip(*(iter(_fixed(ends)),) * 2, strict=True):
-            cv2.line(picture, one, other, colour, thickness, cv2.LINE_AA, SHIFT)
-
-
-def _fixed(points: np.ndarray) -> list[tuple[int, int]]:
-    """Return pixel positions as cv2 takes them, clipped to what its integers hold."""
-    values = np.clip(points * (1 << SHIFT), -(2**24), 2**24).round().astype(int)
-    return [(x, y) for x, y in values.tolist()]
+    corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
+    draw_path(picture, np.array(corners), colour, thickness, (DASH / 2, DASH / 2))

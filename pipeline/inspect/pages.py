@@ -20,9 +20,10 @@ from PIL import Image, ImageDraw
 from cache.commit import whole_file
 from cache.wording import number_of
 from pipeline.faces.tracks import SEEN, BoxSource
+from pipeline.inspect.colours import BLACK, GREY, WHITE
 from pipeline.inspect.drawing import SOURCE_COLOURS
 from pipeline.inspect.rows import Row
-from pipeline.inspect.text import BLACK, GREY, LINE_HEIGHT, WHITE, wrap, write
+from pipeline.inspect.text import LINE_HEIGHT, wrap, write
 
 LEGEND = (
     "A frame shows every track in its own colour, with its number and, where it is known, its "

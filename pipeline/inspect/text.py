@@ -1,4 +1,4 @@
-"""Text on contact sheets: colours, the font, lines that fit."""
+"""Text on pictures: the font, lines that fit."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import matplotlib
 from matplotlib.ft2font import FT2Font
 from PIL import ImageDraw, ImageFont
 
-Colour = tuple[int, int, int]
-BLACK, GREY, WHITE = (25, 25, 25), (110, 110, 110), (255, 255, 255)
+from pipeline.inspect.colours import BLACK, Colour
+
 TEXT_SIZE = 14  # pixels
 LINE_HEIGHT = 18
 

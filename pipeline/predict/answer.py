@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from cache.entries.coverage import Coverage
 from extractors.weights.class_names import SEVEN
 from pipeline.faces.tracks import BoxSource, measure_coverage
+from pipeline.inspect.cells import ClipFaces
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class Answer:
         probabilities: of the seven classes, summing to 1; None without a face.
         notes: what is odd of the video but harmless, each as ``kind: sentence``.
         is_picture: whether it is one still picture, in which nothing is seen to change.
+        faces: the chosen face of every frame; None where it failed or is a picture.
     """
 
     video: Path
@@ -98,6 +100,7 @@ class Answer:
     probabilities: dict[str, float] | None
     notes: tuple[str, ...] = ()
     is_picture: bool = False
+    faces: ClipFaces | None = None
 
     @property
     def prediction(self) -> str | None:

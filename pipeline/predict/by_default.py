@@ -28,12 +28,17 @@ from pipeline.extract.run import run_extract
 from pipeline.extract.settings import StageOneSettings
 from pipeline.extract.weights import PlanError, WeightsChoice, choose_default
 from pipeline.faces.settings import DETECTORS, PERSON
+from pipeline.inspect.cells import read_faces
+from pipeline.inspect.shown import find_shown
 from pipeline.predict.answer import Answer, Curve, seven_of
 from pipeline.predict.picture import Picture, film_pictures
 
 NOTE = (
     "From the default network alone: trained on the still faces of FER+, frame by frame, no sound."
 )
+
+
+BLOCK = 4096  # frames classified at a time
 
 
 @dataclass(frozen=True)
@@ -157,6 +162,7 @@ def _answer(
     classifier: StillClassifier,
 ) -> Answer:
     """Answer about one file; ``result`` is None for a picture that can't be read."""
+    faces = None
     made = result.sets.values() if result is not None else ()
     why = list(dict.fromkeys(reason for one in made for reason in one.why))
     state = "failed" if result is None else result.state
@@ -166,13 +172,12 @@ def _answer(
         nothing = np.zeros((0, len(classifier.classes)))
         curve = Curve(nothing[:, 0], nothing[:, 0].astype(np.uint8), nothing, classifier.classes)
     else:
-        entry = FeatureSet(plan.cache, plan.sets[-1].spec).read(result.clip)
-        curve = Curve(
-            entry.arrays["times"],
-            entry.arrays["rung"],
-            classifier.classify(entry.arrays["basic"]),
-            classifier.classes,
-        )
+        feature_set = FeatureSet(plan.cache, plan.sets[-1].spec)
+        curve = _read_curve(feature_set, result.clip, classifier)
+        if picture is None and len(curve.times):
+            faces = read_faces(
+                Clip(result.clip, path), find_shown(plan.cache, feature_set.folder.name)
+            )
         if not curve.has_face.any():
             why.append(_no_face(curve, picture))
     own = curve.mean()
@@ -185,7 +190,19 @@ def _answer(
         None if own is None else seven_of(own),
         notes=result.notes if result is not None and picture is None else (),
         is_picture=picture is not None,
+        faces=faces,
     )
+
+
+def _read_curve(feature_set: FeatureSet, clip: str, classifier: StillClassifier) -> Curve:
+    """Classify the frames of an entry; the embeddings of hours are not read at once."""
+    with feature_set.open_entry(clip) as opened:
+        rows = opened.rows["basic"]
+        parts = [np.zeros((0, len(classifier.classes)))]
+        for start in range(0, len(rows), BLOCK):
+            parts.append(classifier.classify(rows[slice(start, start + BLOCK)]))
+        times, rung = (opened.rows[name][slice(None)] for name in ("times", "rung"))
+    return Curve(times, rung, np.concatenate(parts), classifier.classes)
 
 
 def _no_face(curve: Curve, picture: Picture | None) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ def predict_videos(
     weights: Mapping[str, WeightsChoice] | None = None,
     device: str = "auto",
     jobs: int = 0,
+    look: Callable[[Sequence[Clip], Path, Answered], None] | None = None,
 ) -> dict[str, Any]:
     """Extract the features that a run was trained on and let its heads predict.
 
@@ -46,6 +47,8 @@ def predict_videos(
             ``parse_weights``.
         device: see ``plan_sets``.
         jobs: worker processes; 0 works in this one.
+        look: called with the clips, the cache and the answers, windows over time among them, while
+            the cache is there; a clip's id is of this cache alone.
 
     Returns:
         JSON: ``run``, ``untrained``, ``classes``, ``heads`` (the number averaged) and one object
@@ -64,8 +67,16 @@ def predict_videos(
     clips = [Clip(f"video-{number}", path.absolute()) for number, path in enumerate(videos)]
     with tempfile.TemporaryDirectory(prefix="avfuse-predict-") as folder:
         answered = answer_clips(
-            run, clips, Path(folder), weights=weights, device=device, jobs=jobs, windows=False
+            run,
+            clips,
+            Path(folder),
+            weights=weights,
+            device=device,
+            jobs=jobs,
+            windows=look is not None,
         )
+        if look is not None:
+            look(clips, Path(folder), answered)
         described = [_describe(clip, answered) for clip in clips]
     return {
         "run": str(run.path),

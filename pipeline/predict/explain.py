@@ -144,7 +144,7 @@ def _explain_clips(
     pictures = draw_thumbnails(
         [rows[clip] for clip in dict.fromkeys(clips) if clip in rows],
         Path(str(runs[0].info["cache"])) if cache is None else cache,
-        settings=_settings_of(runs[0]),
+        settings=picture_settings(runs[0]),
         progress=progress,
     )
     panels: dict[str | Path, Panel] = {}
@@ -172,7 +172,7 @@ def _explain_videos(
     with tempfile.TemporaryDirectory(prefix="avfuse-explain-") as folder:
         answers = [answer(run, clips, Path(folder)) for run in runs]
         pictures = draw_thumbnails(
-            clips, Path(folder), settings=_settings_of(runs[0]), progress=progress
+            clips, Path(folder), settings=picture_settings(runs[0]), progress=progress
         )
     by_path = {clip.path: clip for clip in rows.values()}
     panels: dict[str | Path, Panel] = {}
@@ -211,7 +211,7 @@ def _panel(
     return Panel(first, second, pictures, names)
 
 
-def _settings_of(run: Run) -> ThumbnailSettings:
+def picture_settings(run: Run) -> ThumbnailSettings:
     """Return how clips are drawn: with the crops that the run's network was given."""
     sets = [one["folder"] for one in run.info["sets"] if FACES in one["spec"]["upstream"]]
     features = run.info["features"].get("video")

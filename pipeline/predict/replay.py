@@ -15,6 +15,8 @@ from typing import Any
 from cache.sets.spec import SetSpec, spec_difference
 from cache.settings import settings_from
 from extractors.networks import NETWORKS
+from extractors.plugins import NETWORKS as NETWORK_PLUGINS
+from extractors.plugins import PLUGIN, PluginError, check_recorded
 from pipeline.extract.choices import AUDIO_SETS
 from pipeline.extract.plan import ALGORITHM_VERSIONS, RECOGNISER, Plan, plan_sets
 from pipeline.extract.settings import StageOneSettings
@@ -86,6 +88,7 @@ def _recall(
     if key not in recorded:
         raise PlanError(f"the run doesn't record how its set {key[:16]} was made; train it again")
     spec, provenance = recorded[key].spec, recorded[key].provenance
+    _check_plugin(spec)
     if spec.name not in (*NETWORKS, *AUDIO_SETS, ALEXNET):
         raise PlanError(
             f"the run was trained on the set {spec.name}, which avfuse can't make from a video; "
@@ -119,6 +122,7 @@ def _recall(
             # The same numbers, and who predicts has no other choice.
             "second": "mmod-cpu" if second == "mmod" and not has_cuda() else second,
         }
+        own.pop(PLUGIN, None)
         settings["network"] = own
         # A detector's file that is gone is looked for in its package; the key tells another one.
         file = Path(str(faces.provenance.get("weights", "")))
@@ -127,6 +131,17 @@ def _recall(
     if spec.weights is not None:
         choices[spec.name] = _weights(spec.name, provenance, weights)
     return _Wanted(spec.name, key, settings, choices)
+
+
+def _check_plugin(spec: SetSpec) -> None:
+    """Refuse a set whose plug-in isn't here, or in another version."""
+    recorded = spec.settings.get(PLUGIN)
+    if not isinstance(recorded, Mapping):
+        return
+    try:
+        check_recorded(NETWORK_PLUGINS, spec.name, recorded)
+    except PluginError as error:
+        raise PlanError(f"the set {spec.folder} that the run was trained on {error}") from error
 
 
 def _check_version(spec: SetSpec) -> None:

@@ -123,8 +123,11 @@ def test_an_unknown_setting_is_refused_and_the_nearest_named() -> None:
         ("video.embedding_dim=-1", "embedding_dim must be at least 0, got -1"),
         ("video.embedding_dropout=1.0", "embedding_dropout must be at least 0 and below 1"),
         ("video.encoder=alexnet", r"unknown setting video\.encoder"),
-        ("audio.encoder=vgg", r"audio\.encoder must be one of none, alexnet, cnn, got 'vgg'"),
-        ("video.attention=none", "must be one of mean, self, relation, transformer"),
+        ("audio.encoder=vgg", "audio: encoder must be one of none, alexnet, cnn, got 'vgg'"),
+        (
+            "video.attention=none",
+            "attention must be one of mean, self, relation, transformer, statistics,",
+        ),
         ("fusion.kind=sum", r"fusion\.kind must be one of fbp, concat, late, video, audio"),
         ("fusion.rank=0", "rank must be at least 1, got 0"),
         ("fusion.dropout=-0.1", "dropout must be at least 0 and below 1, got -0.1"),

@@ -14,10 +14,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from extractors.plugins import BUILT_IN, POOLINGS
 from trainer.attention import Pooling, make_pooling
 from trainer.data.sequences import Steps
 from trainer.fusion import Concatenation, FactorizedBilinearPooling
-from trainer.heads.encoders import make_encoder
+from trainer.heads.encoders import REACH, AlexNetEncoder, CnnEncoder, make_encoder
+from trainer.heads.plugins import PluginEncoder, PluginPooling
 from trainer.settings import FusionSettings, HeadSettings, ModalitySettings
 
 
@@ -43,7 +45,7 @@ class Branch(nn.Module):
         result: (B, ``out_dim``) embeddings, zero for a clip without a step, and (B, L) weights.
 
     Args:
-        pooling: a module of ``trainer.attention``.
+        pooling: a module of ``trainer.attention``, or one of a plug-in.
         encoder: what turns the features into the steps to pool; None if they are these.
         embedding_dim: length of a linear layer with ReLU after pooling; 0 for none.
         embedding_dropout: probability, in training, of dropping a value of that layer.
@@ -51,7 +53,7 @@ class Branch(nn.Module):
 
     def __init__(
         self,
-        pooling: Pooling,
+        pooling: Pooling | PluginPooling,
         *,
         encoder: nn.Module | None = None,
         embedding_dim: int = 0,
@@ -159,8 +161,8 @@ def make_head(
         num_classes: C.
 
     Raises:
-        ValueError: a modality that the fusion uses has no shape, or an encoder-less modality has
-            steps that are not vectors.
+        ValueError: a modality that the fusion uses has no shape, an encoder-less modality has
+            steps that are not vectors, or a plug-in can't be used (``PluginError``).
     """
     check_shapes(settings, shapes)
     branches = {
@@ -195,20 +197,43 @@ def check_shapes(settings: HeadSettings, shapes: Mapping[str, tuple[int, ...]]) 
             )
 
 
+def try_plugins(settings: HeadSettings, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuse plug-ins that can't be used, before anything of a run is written.
+
+    Args:
+        settings: see ``make_head``.
+        shapes: see there.
+
+    Raises:
+        PluginError: see ``trainer.heads.plugins``.
+    """
+    if settings.plugins():
+        with torch.random.fork_rng(devices=[]):
+            make_head(settings, shapes, num_classes=2)
+
+
 def _encoder(settings: HeadSettings, modality: str) -> str:
     return settings.audio.encoder if modality == "audio" else "none"
 
 
 def _make_branch(settings: ModalitySettings, shape: tuple[int, ...], encoder: str) -> Branch:
-    network = None if encoder == "none" else make_encoder(encoder, shape)
+    network: AlexNetEncoder | CnnEncoder | PluginEncoder | None = None
+    if encoder in REACH:
+        network = make_encoder(encoder, shape)
+    elif encoder != "none":
+        network = PluginEncoder(encoder, shape)
     dim = network.out_dim if network else shape[0]
-    pooling = make_pooling(
-        settings.attention,
-        dim,
-        hidden_dim=settings.hidden_dim,
-        scale=settings.scale,
-        pooled=settings.pooled,
-    )
+    pooling: Pooling | PluginPooling
+    if settings.attention in BUILT_IN[POOLINGS]:
+        pooling = make_pooling(
+            settings.attention,
+            dim,
+            hidden_dim=settings.hidden_dim,
+            scale=settings.scale,
+            pooled=settings.pooled,
+        )
+    else:
+        pooling = PluginPooling(settings.attention, dim)
     return Branch(
         pooling,
         encoder=network,

@@ -5,7 +5,7 @@ Columns are arrays over all clips, and probabilities thousandths, so that 10,000
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,9 @@ def gather_clips(
             f"Curves and pictures are of {MOST_DETAILED} of {len(order)} clips: "
             "mistakes first, the surest before others. avfuse explain shows any clip."
         )
-    found.data["sheets"] = {place[clip]: link for clip, link in (sheets or {}).items() if clip in place}
+    found.data["sheets"] = {
+        place[clip]: link for clip, link in (sheets or {}).items() if clip in place
+    }
     if embedding is not None:
         found.data["map"] = {
             "rows": [place[clip] for clip in embedding.clips],
@@ -98,18 +100,14 @@ def gather_clips(
 def _gather_table(runs: Sequence[Run], names: Sequence[str]) -> dict[str, Any]:
     known: dict[str, tuple[str, str | None, int | None, str]] = {}
     for run in reversed(runs):  # what the first says stands
-        table = run.predictions
-        known |= {
-            clip: values
-            for clip, *values in zip(
-                table.clips, table.labels, table.speakers, table.folds, table.modalities, strict=True
-            )
-        }
+        of = run.predictions
+        columns = zip(of.labels, of.speakers, of.folds, of.modalities, strict=True)
+        known |= dict(zip(of.clips, columns, strict=True))
     clips = sorted(known, key=natural_key)
     classes = runs[0].classes
     number = {name: index for index, name in enumerate(classes)}
     speakers = sorted({one[1] for one in known.values() if one[1] is not None}, key=natural_key)
-    speaker = {name: index for index, name in enumerate(speakers)}
+    speaker: dict[str | None, int] = {name: index for index, name in enumerate(speakers)}
     faces = _share_of_frames(runs)
     return {
         "classes": list(classes),
@@ -134,9 +132,7 @@ def _answers(run: Run, clips: Sequence[str]) -> dict[str, Any]:
     highest = table.probabilities.argmax(axis=1) if len(table.clips) else []
     return {
         "predictions": [int(highest[row[clip]]) if clip in row else -1 for clip in clips],
-        "probabilities": [
-            thousandths[row[clip]].tolist() if clip in row else [] for clip in clips
-        ],
+        "probabilities": [thousandths[row[clip]].tolist() if clip in row else [] for clip in clips],
     }
 
 
@@ -157,14 +153,15 @@ def _share_of_frames(runs: Sequence[Run]) -> dict[str, int]:
 def _order(runs: Sequence[Run]) -> list[str]:
     """Sort the clips of the first run by how much one wants to look at them."""
     first = runs[0].predictions
-    others = [dict(zip(r.predictions.clips, r.predictions.predictions, strict=True)) for r in runs[1:]]
+    others = [
+        dict(zip(r.predictions.clips, r.predictions.predictions, strict=True)) for r in runs[1:]
+    ]
     rows = []
-    highest = first.probabilities.max(axis=1) if len(first.clips) else []
-    for row, clip in enumerate(first.clips):
-        prediction = first.predictions[row]
+    for clip, label, prediction, probabilities in zip(
+        first.clips, first.labels, first.predictions, first.probabilities, strict=True
+    ):
         changed = any(other.get(clip, prediction) != prediction for other in others)
-        wrong = prediction != first.labels[row]
-        sure = float(highest[row])
+        wrong, sure = prediction != label, float(probabilities.max())
         rows.append((not changed, not wrong, -sure if wrong else sure, clip))
     return [clip for *_, clip in sorted(rows)]
 
@@ -216,8 +213,22 @@ def _draw(
         found.notes.append(f"No pictures of clips: {error}.")
         return
     into = found.data["pictures"]
-    wanted = [known[clip] for clip in order if clip in known]
-    for clip, one in _each(draw, wanted):
+    try:
+        _fill(found, place, _each(draw, [known[clip] for clip in order if clip in known]), budget)
+    except ImportError as error:  # stage two runs without the libraries of stage one
+        found.notes.append(f"No pictures of clips: {error}.")
+    if into and not any("strip" in one for one in into.values()):
+        found.notes.append(f"No frames of clips: {min(one['why'] for one in into.values())}.")
+
+
+def _fill(
+    found: ClipData,
+    place: Mapping[str, int],
+    drawn: Iterable[tuple[str, Pictures]],
+    budget: int,
+) -> None:
+    into = found.data["pictures"]
+    for clip, one in drawn:
         values = embed_pictures(one)
         budget -= len(embed_json(values))
         if budget < 0:
@@ -227,11 +238,8 @@ def _draw(
             )
             return
         into[place[clip]] = values
-    if into and not any("strip" in one for one in into.values()):
-        found.notes.append(f"No frames of clips: {min(one['why'] for one in into.values())}.")
 
 
 def _each(draw: Draw, clips: Sequence[Clip]) -> Iterator[tuple[str, Pictures]]:
     for start in range(0, len(clips), AT_ONCE):
         yield from draw(clips[start : start + AT_ONCE]).items()
-

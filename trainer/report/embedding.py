@@ -39,7 +39,7 @@ class EmbeddingMap:
 
 
 def map_run(run: Run, kind: Kind, *, cache: Path | None = None) -> EmbeddingMap:
-    """Map the clips of a run by the features that its heads see, not by what the heads made of them.
+    """Map the clips of a run by the features that its heads see, not by what heads make of them.
 
     Heads of several folds put their own embeddings into spaces of their own, which have no map in
     common; the features of the cache have. Video is mapped where the run uses it, else sound.

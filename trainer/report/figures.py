@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -99,9 +99,7 @@ def gather_figures(run: Run, name: str) -> RunFigures:
 
 def draw_reliability(calibration: Mapping[str, Any]) -> Markup | None:
     """Draw the accuracy of clips against how sure the run is of them; None without clips."""
-    points = [
-        (one["confidence"], one["accuracy"]) for one in calibration["bins"] if one["n"]
-    ]
+    points = [(one["confidence"], one["accuracy"]) for one in calibration["bins"] if one["n"]]
     if not points:
         return None
     title = "Reliability: " + ", ".join(
@@ -109,8 +107,8 @@ def draw_reliability(calibration: Mapping[str, Any]) -> Markup | None:
     )
     return draw_chart(
         title,
-        Axis("mean probability of the prediction", 0.0, 1.0, SHARES.ticks),
-        Axis("share that is right", 0.0, 1.0, SHARES.ticks),
+        replace(SHARES, label="mean probability of the prediction"),
+        replace(SHARES, label="share that is right"),
         [
             Line(((0.0, 0.0), (1.0, 1.0)), colour=6, dashed=True, thin=True),
             Line(points, dots=True),
@@ -129,18 +127,20 @@ def draw_history(rows: Sequence[HistoryRow]) -> list[Markup]:
         ("accuracy", "train_accuracy", "validation_accuracy", True),
     ):
         lines = [
-            *_curves(
-                [row for row in rows if row.stage == "train"], training, colour=TRAINING
-            ),
+            *_curves([row for row in rows if row.stage == "train"], training, colour=TRAINING),
             *_curves(rows, held_out, colour=HELD_OUT),
         ]
         if not lines:
             continue
         points = [point for line in lines for point in line.points]
         epochs = round_axis("epoch", [x for x, _ in points], whole=True)
-        y = Axis(name, 0.0, 1.0, SHARES.ticks) if shares else round_axis(name, [0.0, *(y for _, y in points)])
+        y = (
+            Axis(name, 0.0, 1.0, SHARES.ticks)
+            if shares
+            else round_axis(name, [0.0, *(y for _, y in points)])
+        )
         last = [f"{line.points[-1][1]:.3g}" for line in lines if not line.thin]
-        title = f"{name} over the epochs; the mean ends at {' (training), '.join(last)}"
+        title = f"{name} over the epochs; the mean of all heads ends at {' and '.join(last)}"
         charts.append(draw_chart(title, epochs, y, lines))
     return charts
 

@@ -41,7 +41,9 @@ def find_sheets(folder: Path, page_folder: Path) -> Sheets:
         RunError: it has no index of sheets, or a damaged one.
     """
     if not (folder / INDEX).is_file():
-        raise RunError(f"{folder} has no {INDEX}; write sheets with: avfuse inspect faces -o FOLDER")
+        raise RunError(
+            f"{folder} has no {INDEX}; write sheets with: avfuse inspect faces -o FOLDER"
+        )
     base = quote(os.path.relpath(folder.resolve(), page_folder.resolve()).replace(os.sep, "/"))
     known = {}
     if (folder / CLIPS).is_file():

@@ -66,6 +66,10 @@ class Display(RunListener):
         self._last_line = -math.inf
         self.epochs_done = self.epochs_of_head = self.epochs = 0
 
+    def note(self, text: str) -> None:
+        """Print a sentence on the run's settings."""
+        self.progress.say(text)
+
     def read(self, unit: str, done: int, total: int) -> None:
         """Show how far the clips are read; nothing stays of it."""
         if self.reading is None or self.reading.unit != unit:
@@ -77,10 +81,6 @@ class Display(RunListener):
         if self.reading is not None:
             self.reading.close()
             self.reading = None
-
-    def note(self, text: str) -> None:
-        """Print a sentence on the run's settings."""
-        self.progress.say(text)
 
     def start(self, num_heads: int, epochs: int) -> None:
         """Print the number of heads and epochs to train."""

@@ -58,6 +58,8 @@ def describe_run(
         "entries": {name: list(values) for name, values in found.corpus.checksums.items()},
         "machine": dict(machine),
     }
+    plugins = {"plugins": used} if (used := settings.plugins()) else {}
+    decides |= plugins
     by_faces = fold_plan.by_faces
     if by_faces:  # inner splits hold out whole speakers
         clips = {clip.id: clip for fold in fold_plan.folds for clip in (*fold.train, *fold.test)}
@@ -75,6 +77,7 @@ def describe_run(
         "cache": str(cache.resolve()),
         "sets": list(found.sets),
         "features": dict(found.corpus.features),
+        **plugins,
         "untrained": found.corpus.untrained,
         "plan": {"kind": fold_plan.kind, "spec": fold_plan.spec, "folds": folds},
         "speaker_independent": fold_plan.speaker_independent,

@@ -53,6 +53,7 @@ _COMPARED = {
     "label_target": "kind of labels",
     "plan": "division of the clips",
     "sets": "feature sets",
+    "plugins": "plug-ins",
     "classes": "classes",
     "seeds": "seeds",
     "data": "images",

@@ -14,7 +14,7 @@ from cache.codec import fields_to_json
 from cache.commit import write_whole
 from cache.digest import digest_array
 from cache.version import own_version
-from extractors.networks import NETWORKS
+from extractors.networks import NETWORKS, network_plugin
 from extractors.weights.load import load_weights
 from extractors.weights.tensors import weights_digest
 from trainer.runs.folder import (
@@ -78,6 +78,7 @@ def training_identity(train: Stills, settings: FinetuneSettings, started_from: s
             "targets": digest_array(train.targets),
             "classes": list(train.classes),
             "from": started_from,
+            **network_plugin(settings.network),
         }
     )
 
@@ -135,6 +136,7 @@ def describe(
         "training": identity,
         "classes": list(parts.classes),
         "network": settings.network,
+        **network_plugin(settings.network),
         "from": started_from,
         "seed": settings.seed,
         "data": {"source": source, **described},

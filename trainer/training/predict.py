@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 import torch
@@ -14,6 +15,8 @@ from trainer.data.batches import BatchMaker, ordered_batches
 from trainer.data.corpus import Corpus, CorpusError
 from trainer.data.normalisation import normalise
 from trainer.heads.encoders import REACH, grid_times
+from trainer.heads.head import Branch, Head
+from trainer.heads.plugins import PluginEncoder
 from trainer.training.loss import apply_prior
 from trainer.training.trained import TrainedHead
 
@@ -96,7 +99,7 @@ def predict_head(
         logits[rows] = output.logits.double().cpu().numpy()
         for name in seen if attention else ():
             weights = output.weights[name].double().cpu().numpy()
-            times = _step_times(head, corpus, name, batch, weights.shape[1])
+            times = _step_times(head, module, corpus, name, batch, weights.shape[1])
             for row, when, weight in zip(rows, times, weights, strict=True):
                 seen[name][row] = Attention(when, weight[: len(when)])
     probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -119,18 +122,28 @@ def _lengthened(head: TrainedHead, corpus: Corpus) -> NDArray[np.bool_]:
     if "audio" not in head.settings.modalities or not _has_encoder(head, "audio"):
         return np.zeros(len(corpus), np.bool_)
     lengths = corpus.sequences["audio"].lengths
+    if head.settings.audio.encoder not in REACH:  # a plug-in's lengthens none
+        return np.zeros(len(corpus), np.bool_)
     least: int = REACH[head.settings.audio.encoder].min_steps()
     return (lengths > 0) & (lengths < least)
 
 
 def _step_times(
-    head: TrainedHead, corpus: Corpus, modality: str, batch: NDArray[np.int64], num_weights: int
+    head: TrainedHead,
+    module: Head,
+    corpus: Corpus,
+    modality: str,
+    batch: NDArray[np.int64],
+    num_weights: int,
 ) -> list[NDArray[np.float64]]:
     """Seconds of each weight of each clip of a batch."""
     part = corpus.sequences[modality]
     times = [part.times_of(clip) for clip in batch]
     if not _has_encoder(head, modality):
         return times
+    plugged = cast("Branch", module.branches[modality]).encoder
+    if isinstance(plugged, PluginEncoder):
+        return [plugged.times(seconds) for seconds in times]
     encoder = head.settings.audio.encoder
     reach = REACH[encoder]
     longest = max(reach.min_steps(), *map(len, times))

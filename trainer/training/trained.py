@@ -16,13 +16,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cache.codec import fields_to_json
+from cache.codec import fields_to_json, read_field
 from cache.commit import write_whole
+from extractors.plugins import PluginError, check_recorded
 from trainer.data.normalisation import Normalisation
 from trainer.heads.head import Head, make_head
 from trainer.settings import TrainSettings, settings_from_dict
 
 FORMAT = "avfuse head 1"
+PLUGINS = "plugins"  # the fact of a checkpoint that names those of its head
 
 
 class CheckpointError(ValueError):
@@ -116,6 +118,7 @@ def save_checkpoint(head: TrainedHead, path: Path) -> Path:
         "set_keys": dict(head.set_keys),
         "untrained": head.untrained,
         "history": [fields_to_json(record) for record in head.history],
+        **({PLUGINS: used} if (used := head.settings.plugins()) else {}),
     }
     metadata = {"avfuse": json.dumps(facts, sort_keys=True, allow_nan=False)}
     return write_whole(path, safetensors.torch.save(tensors, metadata))
@@ -126,7 +129,8 @@ def load_checkpoint(path: Path) -> TrainedHead:
 
     Raises:
         CheckpointError: the file is not a checkpoint of a head, was written by another version,
-            or does not hold exactly the parameters of its head.
+            does not hold exactly the parameters of its head, or its head needs a plug-in that is
+            not installed, or in another version.
         OSError: it can't be read.
     """
     try:
@@ -138,6 +142,7 @@ def load_checkpoint(path: Path) -> TrainedHead:
         raise CheckpointError(
             f"{path} has format {facts.get('format')!r}, expected {FORMAT!r}; train the head again"
         )
+    _check_plugins(path, facts)
     try:
         modalities = {name.split(".")[1] for name in tensors if name.startswith("normalisation.")}
         head = TrainedHead(
@@ -163,6 +168,17 @@ def load_checkpoint(path: Path) -> TrainedHead:
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{path} is a damaged checkpoint: {error}") from error
     return head
+
+
+def _check_plugins(path: Path, facts: Mapping[str, Any]) -> None:
+    """Refuse a head whose plug-ins aren't here, or in other versions."""
+    try:
+        for one in read_field({PLUGINS: [], **facts}, PLUGINS, list[dict[str, str]]):
+            check_recorded(one["group"], one["name"], one)
+    except PluginError as error:
+        raise CheckpointError(f"the head {path} {error}") from error
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is a damaged checkpoint: {error}") from error
 
 
 @contextlib.contextmanager

@@ -8,21 +8,20 @@ from PIL import Image, ImageDraw
 
 from pipeline.choice.choice import choose_faces
 from pipeline.faces.tracks import BoxSource
+from pipeline.inspect.colours import PALETTE, WHITE, colour_of
 from pipeline.inspect.drawing import (
     BLANK,
     GAP,
     SOURCE_COLOURS,
     STRIP_HEIGHT,
-    TRACK_COLOURS,
     TRACK_STRIP_HEIGHT,
     Cell,
     Mark,
-    colour_of,
     draw_frame,
     draw_row,
     frame_room,
 )
-from pipeline.inspect.text import LINE_HEIGHT, WHITE, wrap, write
+from pipeline.inspect.text import LINE_HEIGHT, wrap, write
 from tests.pipeline.known_faces import FEATURES, known_tracks, see
 
 FACES = choose_faces(known_tracks(1, [see(0, 0, (5, 5, 41, 41))], (62, 94)), "largest")
@@ -166,9 +165,9 @@ def test_the_strip_shows_the_source_and_the_track_of_every_frame() -> None:
     sources, tracks = picture[-STRIP_HEIGHT - TRACK_STRIP_HEIGHT], picture[-1]
     assert (sources[100] == SOURCE_COLOURS[BoxSource.DETECT]).all()
     assert (sources[154] == SOURCE_COLOURS[BoxSource.WHOLE]).all()  # frame 7: 143 to 163
-    assert (tracks[100] == TRACK_COLOURS[0]).all()
+    assert (tracks[100] == PALETTE[0]).all()
     assert (tracks[154] == BLANK).all()
-    assert (tracks[600] == TRACK_COLOURS[1]).all()
+    assert (tracks[600] == PALETTE[1]).all()
     assert (picture[-1, [10, 11]] == (25, 25, 25)).all()  # a tick where frame 0 is
 
 
