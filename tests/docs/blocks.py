@@ -27,7 +27,8 @@ PAGES = [
 # A block may stand in a list; what says that it isn't run stands on the line before it.
 BLOCK = re.compile(
     r"^(?:[ ]*<!-- not run: (?P<reason>[^\n]*?) -->\n)?"
-    r"^(?P<indent>[ ]*)```(?P<language>\w*)(?: title=\"(?P<title>[^\n\"]+)\")?\n(?P<code>.*?)^(?P=indent)```$",
+    r"^(?P<indent>[ ]*)```(?P<language>\w*)(?: title=\"(?P<title>[^\n\"]+)\")?\n"
+    r"(?P<code>.*?)^(?P=indent)```$",
     re.M | re.S,
 )
 # Languages of blocks that are run, that are read, and that are for the eye alone.
@@ -117,7 +118,7 @@ def split_commands(code: str, prompt: str = "") -> Iterator[tuple[str, str]]:
 def run_command(command: str, block: Block) -> str:
     """Run one command, ``avfuse`` within this process; return what it prints."""
     command, _, comment = command.partition("  #")
-    code = int(found[1]) if (found := re.search(r"exit code (\d)", comment)) else 0
+    code = int(found[1]) if (found := re.search(r"exit code (\d)$", comment)) else 0
     if command.startswith("avfuse ") and not SHELL.search(command):
         result = CliRunner().invoke(main, shlex.split(command)[1:])
         got, said = result.exit_code, result.output
