@@ -121,6 +121,9 @@ def test_onnxruntime_answers_as_avfuse_does(
     data = (tmp_path / "heads" / f"{HEADS[0]}.onnx").read_bytes()
     assert str(Path(__file__).parents[3]).encode() not in data  # no path of this machine
     assert b".py" not in data
+    import onnx
+
+    onnx.checker.check_model(onnx.load_from_string(data), full_check=True)
 
 
 @pytest.mark.slow
