@@ -55,8 +55,8 @@ class LogMelSettings:
 class LogMelStream:
     """Computes the log-mel and its deltas of a waveform that arrives in blocks.
 
-    As ``SpectrogramStream``: bit for bit what ``logmel`` gives for the whole waveform, in constant
-    memory. Steps come four later than they are heard, which the deltas of deltas need.
+    As ``SpectrogramStream``: bit for bit what ``compute_logmel`` gives for the whole waveform, in
+    constant memory. Steps come four later than they are heard, which the deltas of deltas need.
 
     Args:
         sample_rate: in Hz; 16000 only.

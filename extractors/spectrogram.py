@@ -22,9 +22,9 @@ __all__ = [
     "LogMelStream",
     "SpectrogramSettings",
     "SpectrogramStream",
+    "compute_logmel",
+    "compute_spectrogram",
     "in_samples",
-    "logmel",
-    "spectrogram",
     "step_times",
 ]
 
@@ -66,6 +66,10 @@ def step_times(num_steps: int, settings: WindowSettings | None = None) -> np.nda
     Args:
         num_steps: from 0.
         settings: of the spectrogram or log-mel; a default spectrogram's if left out.
+
+    Example:
+        >>> extractors.step_times(3)
+        array([0.02, 0.03, 0.04])
     """
     window, hop = in_samples(settings or SpectrogramSettings())
     return (np.arange(num_steps) * hop + window / 2) / SAMPLE_RATE
@@ -74,8 +78,8 @@ def step_times(num_steps: int, settings: WindowSettings | None = None) -> np.nda
 class SpectrogramStream:
     """Computes the spectrogram of a waveform that arrives in blocks, in constant memory.
 
-    What all ``push`` and the ``finish`` give, one after another, equals ``spectrogram`` of the
-    whole waveform bit for bit, wherever it was cut.
+    What all ``push`` and the ``finish`` give, one after another, equals ``compute_spectrogram`` of
+    the whole waveform bit for bit, wherever it was cut.
 
     Args:
         sample_rate: in Hz; 16000 only.
@@ -116,7 +120,7 @@ class SpectrogramStream:
         return np.concatenate(parts)
 
 
-def spectrogram(
+def compute_spectrogram(
     waveform: np.ndarray, sample_rate: int, settings: SpectrogramSettings | None = None
 ) -> np.ndarray:
     """Compute the log power of the low frequencies over time.
@@ -137,12 +141,17 @@ def spectrogram(
     Source:
         Zhang, Wang, Du, "Deep Fusion", 2019, III.C: Hamming 40 ms every 10 ms, the 200 lowest
         dimensions. Left open there: 800 points, which make them 0 to 4 kHz, and the logarithm.
+
+    Example:
+        >>> found = extractors.compute_spectrogram(np.zeros(16000, np.float32), 16000)
+        >>> found.shape, extractors.step_times(97)[0]
+        ((97, 200), np.float64(0.02))
     """
     stream = SpectrogramStream(sample_rate, settings)
     return np.concatenate([stream.push(np.asarray(waveform)), stream.finish()])
 
 
-def logmel(
+def compute_logmel(
     waveform: np.ndarray, sample_rate: int, settings: LogMelSettings | None = None
 ) -> np.ndarray:
     """Compute log-mel energies over time, their deltas and the deltas of those.
@@ -164,6 +173,11 @@ def logmel(
         Zhou et al., ICMI 2019, who follow Chen et al., "3-D Convolutional Recurrent Neural
         Networks", 2018; ``logfbank`` and ``delta`` of python_speech_features at their defaults but
         for 40 filters. Differs from them: no window padded with zeros at the end, a floor.
+
+    Example:
+        >>> found = extractors.compute_logmel(np.zeros(16000, np.float32), 16000)
+        >>> found.shape, extractors.step_times(98, extractors.LogMelSettings())[0]
+        ((98, 40, 3), np.float64(0.0125))
     """
     stream = LogMelStream(sample_rate, settings)
     return np.concatenate([stream.push(np.asarray(waveform)), stream.finish()])

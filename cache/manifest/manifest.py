@@ -118,6 +118,11 @@ def read_manifest(
 
     Raises:
         ManifestError: anything is wrong; all problems are listed, each with its line number.
+
+    Example:
+        >>> manifest = cache.read_manifest("manifest.csv")
+        >>> manifest.labels
+        ('happy', 'sad', 'surprise')
     """
     path = absolute(Path(path))
     parser = RowParser(path.parent, check_files=check_files, follow_links=follow_links)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cache.entries.entry import EntryHeader
@@ -32,6 +32,7 @@ def check_freshness(
     entries: Sequence[tuple[FeatureSet, Mapping[str, EntryHeader]]],
     clips: Mapping[str, Clip],
     checks: dict[str, SourceCheck] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Freshness:
     """Compare entries with what they should be made from; costs a stat each where nothing changed.
 
@@ -45,6 +46,7 @@ def check_freshness(
             other alone.
         checks: of the clips' files, for a caller who asks about several sets one by one; those
             that are missing are added.
+        progress: called with the number of entries compared and their total.
 
     Raises:
         OSError: an entry can't be read.
@@ -52,9 +54,9 @@ def check_freshness(
     found = Freshness()
     checks = {} if checks is None else checks
     first: dict[str, tuple[str, Source]] = {}
-    for feature_set, headers in entries:
-        if feature_set.spec.imported:
-            continue
+    own = [(of, headers) for of, headers in entries if not of.spec.imported]
+    done, total = 0, sum(len(headers) for _, headers in own)
+    for feature_set, headers in own:
         for clip, header in headers.items():
             if clip in clips:
                 if clip not in checks:
@@ -66,6 +68,9 @@ def check_freshness(
             if not header.source.same_content(source):
                 reason = f"{name} and {feature_set.spec.name} are of different files or parts"
                 found.stale.setdefault(clip, reason)
+            done += 1
+            if progress:
+                progress(done, total)
     return found
 
 

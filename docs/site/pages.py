@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any
-
-from mkdocs.structure.files import File, Files
+from typing import TYPE_CHECKING, Any
 
 from docs.site.commands import write_commands
 from docs.site.files import write_files
 from docs.site.python import write_python
 from docs.site.settings import write_settings
+
+if TYPE_CHECKING:
+    from mkdocs.structure.files import Files
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -34,6 +35,8 @@ LINK = re.compile(r"\[([^\]]*)\]\((?!https?:|mailto:|#)([^)#\s]+)(#[^)\s]*)?\)")
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages of ``GENERATED`` and ``SHOWN``."""
+    from mkdocs.structure.files import File  # the names of pages are known without mkdocs
+
     for page, write in GENERATED.items():
         files.append(File.generated(config, page, content=write()))
     for page, name in SHOWN.items():

@@ -87,6 +87,7 @@ def status(cache: Path, manifest: Path | None, as_json: bool) -> None:
     help="Time after which to stop, such as 10m; the next call goes on there, oldest files first.",
 )
 @options.JSON
+@options.LOG_JSON
 def verify(
     cache: Path, sets: str | None, remove: bool, jobs: int, seconds: float | None, as_json: bool
 ) -> None:
@@ -195,6 +196,7 @@ def gc(
     "--skip-missing", is_flag=True, help="Leave out clips without an entry, and list them."
 )
 @options.JSON
+@options.LOG_JSON
 def pack(
     cache: Path,
     name: str,

@@ -33,6 +33,7 @@ MAX_SHOWN = 20
     "--all", "show_all", is_flag=True, help=f"List every clip that differs, not only {MAX_SHOWN}."
 )
 @options.JSON
+@options.LOG_JSON
 def diff_command(one: Path, other: Path, sets: str | None, show_all: bool, as_json: bool) -> None:
     """Compare A with B, each a cache or the folder of a set in one.
 

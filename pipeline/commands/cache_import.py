@@ -8,15 +8,14 @@ from pathlib import Path
 import click
 
 from cache.commit import CacheWriteError
-from cache.manifest.manifest import ManifestError, read_manifest
-from cache.progress import Progress
+from cache.manifest.manifest import ManifestError
 from cache.sets.feature_set import list_sets
-from cache.settings import settings_from
 from cache.wording import number_of
+from pipeline import doors
 from pipeline.commands import options
-from pipeline.exchange.importing import ImportReport, import_features
+from pipeline.exchange.importing import ImportReport
 from pipeline.exchange.layouts import LAYOUTS
-from pipeline.exchange.settings import ImportSettings
+from pipeline.exchange.settings import Format
 
 MAX_SHOWN = 10
 
@@ -115,12 +114,13 @@ MAX_SHOWN = 10
     is_flag=True,
     help="Record clips that the source lacks as failed, instead of refusing to import.",
 )
+@options.LOG_JSON
 def import_command(
     cache: Path,
     name: str,
     sources: tuple[Path, ...],
     like: str | None,
-    origin: tuple[str, Path] | None,
+    origin: tuple[Format, Path] | None,
     manifest: Path,
     allow_missing: bool,
     delimiter: str,
@@ -150,36 +150,27 @@ def import_command(
     Missing clips, numbers that are nan, wrong widths and repeated ids are named and refused before
     anything is written.
     """  # noqa: D301  # \\b is the character that keeps click from wrapping
+    form, files = None, list(sources)
     if origin and not sources and not like:
         form, *files = origin
-    elif like and sources and not origin:
-        form, files = LAYOUTS[like].format, list(sources)
-    else:
+    elif not (like and sources and not origin):
         raise click.UsageError("pass either SOURCE... --like TOOL or --from FORMAT SOURCE")
     try:
-        clips = read_manifest(manifest, check_files=False).clips
-        settings = settings_from(
-            ImportSettings,
-            {
+        report = doors.import_features(
+            cache,
+            name,
+            files,
+            manifest=manifest,
+            like=like,
+            format=form,
+            settings={
                 **options,
-                "format": form,
-                "like": like or "",
                 "delimiter": "\t" if delimiter in ("tab", "\\t") else delimiter,
             },
+            allow_missing=allow_missing,
+            max_gib=max_gib,
+            progress=True,
         )
-        with Progress("clips") as progress:
-            report = import_features(
-                cache,
-                name,
-                files,
-                [clip.id for clip in clips],
-                settings,
-                files={clip.id: clip.path for clip in clips},
-                allow_missing=allow_missing,
-                max_gib=max_gib,
-                command=sys.argv,
-                progress=progress.show,
-            )
     except CacheWriteError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)

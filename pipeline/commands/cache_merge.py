@@ -21,6 +21,7 @@ from pipeline.commands.cache_output import plain_errors, print_few, print_json
 )
 @click.option("--dry-run", is_flag=True, help="List what would be done, and change nothing.")
 @options.JSON
+@options.LOG_JSON
 def merge_command(into: Path, sources: tuple[Path, ...], dry_run: bool, as_json: bool) -> None:
     """Copy into the cache INTO what it lacks of the caches FROM.
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import click
 
-from cache.progress import Progress
-from cache.settings import SettingsError, merge, parse_overrides, settings_from
+from pipeline import doors
 from pipeline.commands import options
 from pipeline.doctor.settings import DoctorSettings
 
@@ -38,6 +37,7 @@ from pipeline.doctor.settings import DoctorSettings
 @options.JOBS
 @options.FOLLOW_LINKS
 @options.JSON
+@options.LOG_JSON
 def doctor(
     manifest: Path,
     cache: Path | None,
@@ -56,33 +56,27 @@ def doctor(
 
     Exit code 0: no problem that would spoil a run; 1: at least one; 2: wrong use.
     """
-    if not manifest.is_file():
-        raise click.UsageError(f"{manifest} is not a file; expected a manifest, see avfuse index")
-    try:
-        settings = settings_from(
-            DoctorSettings, merge(parse_overrides(overrides), {"sample": sample})
-        )
-    except SettingsError as error:
-        raise click.UsageError(str(error)) from error
-    from pipeline.doctor.diagnosis import format_diagnosis  # these load dlib and OpenCV
-    from pipeline.doctor.doctor import diagnose_manifest
     from pipeline.workers.pool import WorkersFailedError
 
     try:
-        with Progress("clips") as progress:
-            diagnosis = diagnose_manifest(
-                manifest,
-                settings=settings,
-                cache=cache,
-                jobs=jobs,
-                follow_links=follow_links,
-                progress=progress.show,
-            )
-    # Every error of caches, their persons and detectors is a ValueError.
+        diagnosis = doors.diagnose_corpus(
+            manifest,
+            cache=cache,
+            sample=sample,
+            settings=overrides,
+            jobs=jobs,
+            follow_links=follow_links,
+            progress=True,
+        )
+    except FileNotFoundError as error:
+        raise click.UsageError(str(error)) from error
+    # Every error of settings, caches, their persons and detectors is a ValueError.
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    except (WorkersFailedError, OSError) as error:
+    except WorkersFailedError as error:
         raise click.ClickException(str(error)) from error
+    from pipeline.doctor.diagnosis import format_diagnosis  # loads OpenCV
+
     click.echo(
         json.dumps(diagnosis.to_json(), indent=2) if as_json else format_diagnosis(diagnosis)
     )

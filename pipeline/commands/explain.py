@@ -33,15 +33,11 @@ KINDS = (".html", ".png", ".pdf", ".svg")
 @click.option(
     "--run2", type=click.Path(path_type=Path), help="Another run, drawn dashed over the first."
 )
-@click.option(
-    "--cache",
-    type=click.Path(path_type=Path),
-    help="Folder of the clips' features, if it was moved since the run was trained.",
-)
+@options.MOVED_CACHE
 @click.option(
     "--manifest",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Manifest of the clips, if it was moved; it says which file a clip is.",
+    help="Manifest of the clips (default: that of RUN).",
 )
 @click.option(
     "--weights",
@@ -79,7 +75,8 @@ def explain(
 
     Shown are frames with their faces, the attention weight of each frame under them, the
     spectrogram with the attention of the sound over it, and what the heads say of each second of
-    the clip alone. Exit code 1 if a video could not be read.
+    the clip alone. --cache and --manifest are needed only where those of RUN were moved. Exit code
+    1 if a video could not be read.
     """
     if out.suffix not in KINDS:
         raise click.UsageError(f"-o {out}: expected a name that ends in {', '.join(KINDS)}")

@@ -62,6 +62,7 @@ from trainer.stills.settings import PRESETS, load_config
 )
 @options.OVERWRITE
 @options.JSON
+@options.LOG_JSON
 def finetune(
     data: Path,
     run: Path,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 
 import click
 
@@ -37,4 +38,7 @@ class Group(click.Group):
             near = difflib.get_close_matches(args[0], names, n=1, cutoff=0.5)
             hint = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(names)}."
             ctx.fail(f"No such command {args[0]!r}. {hint}")
-        return super().resolve_command(ctx, args)
+        found = super().resolve_command(ctx, args)
+        if tell := getattr(sys.stderr, "name_command", None):  # a log of events
+            tell(f"{ctx.command_path} {found[0]}".partition(" ")[2])
+        return found

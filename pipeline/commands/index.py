@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_args
 
 import click
 
-from cache.commit import CacheWriteError, check_file_place
+from cache.commit import CacheWriteError
 from cache.manifest.clip import COLUMNS
 from cache.manifest.manifest import ManifestError
 from extractors.plugins import CORPORA, Plugin, PluginError, read_plugins
@@ -24,7 +24,7 @@ from pipeline.index.dfew import index_dfew
 from pipeline.index.emo_db import index_emo_db
 from pipeline.index.enterface import index_enterface
 from pipeline.index.files import MAX_DEPTH, Found, IndexingError, printable
-from pipeline.index.finish import finish_index
+from pipeline.index.finish import index_into
 from pipeline.index.folder import index_folder
 from pipeline.index.iemocap import index_iemocap
 from pipeline.index.mafw import Annotation as MafwAnnotation
@@ -426,11 +426,13 @@ def _run(
     as_json: bool,
 ) -> None:
     try:
-        if out.is_file() and not overwrite:
-            raise FileExistsError(f"{out} exists; pass --overwrite to replace it")
-        check_file_place(out)
-        found = recipe(follow_links=follow_links)
-        summary = finish_index(found, out, labels=_parse_maps(maps), overwrite=overwrite)
+        summary = index_into(
+            recipe,
+            out,
+            labels=_parse_maps(maps),
+            follow_links=follow_links,
+            overwrite=overwrite,
+        )
     except (IndexingError, PluginError, ManifestError, FileExistsError, CacheWriteError) as error:
         raise WrongUseError(str(error)) from error
     except OSError as error:

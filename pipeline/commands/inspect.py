@@ -9,17 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cache.commit import check_place
-from cache.manifest.manifest import read_manifest
-from cache.progress import Progress
-from cache.sets.feature_set import find_set
-from cache.sets.scan import check_cache
 from cache.wording import number_of
-from pipeline.choice.overrides import read_overrides
+from pipeline import doors
 from pipeline.commands import options
 from pipeline.commands.group import Group
 from pipeline.faces.settings import POLICIES
-from pipeline.inspect.request import FACES, NO_FACE, STATES, SheetSettings, pick_clips
+from pipeline.inspect.request import FACES, NO_FACE, STATES, SheetSettings
 
 if TYPE_CHECKING:
     from pipeline.inspect.sheets import Made
@@ -86,6 +81,7 @@ def inspect() -> None:
     help="Number of clips per page.",
 )
 @options.JSON
+@options.LOG_JSON
 def faces(
     manifest: Path,
     name: str,
@@ -111,23 +107,20 @@ def faces(
     couldn't be, such as those whose video is gone or changed; 2: wrong use.
     """
     try:
-        settings = SheetSettings(frames=frames, size=size, per_page=per_page)
-        table = read_manifest(manifest, check_files=False)
-        clips = pick_clips(table, wanted)
-        by_hand = read_overrides(overrides, set(table.by_id)) if overrides else None
-        check_cache(cache)
-        if name != FACES:  # whose absence is explained below
-            find_set(cache, name)
-        check_place(out.parent if out.suffix in (".png", ".html") else out)
-        from pipeline.inspect.sheets import make_sheets  # these load PyTorch, dlib and OpenCV
-        from pipeline.inspect.shown import find_shown
-
-        shown = find_shown(cache, name, policy=policy, overrides=by_hand)
-        title = f"Faces of {manifest.name}: {shown.chosen.folder.name}, {shown.policy}"
-        with Progress("clips") as progress:
-            made = make_sheets(
-                clips, shown, out, settings, only=only, title=title, progress=progress.show
-            )
+        made = doors.draw_faces(
+            manifest,
+            cache=cache,
+            out=out,
+            name=name,
+            clips=wanted,
+            only=only,
+            policy=policy,
+            overrides=overrides,
+            frames=frames,
+            size=size,
+            per_page=per_page,
+            progress=True,
+        )
     # Every error of manifests, caches, sets and overrides is a ValueError.
     except ValueError as error:
         raise click.UsageError(str(error)) from error

@@ -7,11 +7,18 @@ from pathlib import Path
 
 import click
 
+from pipeline.commands.completion import complete_set
+
 MANIFEST = click.argument("manifest", type=click.Path(path_type=Path))
 CACHE_FOLDER = click.argument("cache", type=click.Path(path_type=Path))
-SET = click.argument("name", metavar="SET")
+SET = click.argument("name", metavar="SET", shell_complete=complete_set)
 CACHE = click.option(
     "--cache", required=True, type=click.Path(path_type=Path), help="Folder of the cache."
+)
+MOVED_CACHE = click.option(
+    "--cache",
+    type=click.Path(path_type=Path),
+    help="Folder of the cache, if it was moved since the run was trained.",
 )
 CLIPS = click.option(
     "--manifest",
@@ -31,6 +38,12 @@ DEVICE = click.option(
     help="Device to compute on: auto, cpu, cuda or cuda:N.",
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+LOG_JSON = click.option(  # obeyed before it is read, see pipeline.commands.events
+    "--log-json",
+    is_flag=True,
+    expose_value=False,
+    help="Write progress and messages to standard error as JSON, one event a line.",
+)
 FOLLOW_LINKS = click.option(
     "--follow-links", is_flag=True, help="Allow symbolic links that lead out of the corpus."
 )

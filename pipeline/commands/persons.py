@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cache.commit import check_place
-from cache.manifest.manifest import read_manifest
-from cache.persons import write_persons
-from cache.progress import Progress
-from cache.sets.scan import check_cache
 from cache.signals import ends_by_signal
 from cache.wording import name_by_reason, name_some, number_of
+from pipeline import doors
 from pipeline.commands import options
 
 if TYPE_CHECKING:
@@ -42,6 +38,7 @@ MOST_NAMED = 5  # clips in a line
     help="Folder for contact sheets, and the manifest with the proposed speakers.",
 )
 @options.JSON
+@options.LOG_JSON
 @ends_by_signal("Run the same command again; the table that was there is unchanged.")
 def persons(
     manifest: Path,
@@ -66,31 +63,15 @@ def persons(
     Exit code 0: done; 1: some clips couldn't be used, named with the reason; 2: wrong use.
     """
     try:
-        table = read_manifest(manifest, check_files=False)
-        check_cache(cache)
-        check_place(cache)
-        if out is not None:
-            from pipeline.persons.sheets import check_output, write_sheets
-
-            check_output(out, cache)
-        from pipeline.persons.find import find_persons  # these load dlib and OpenCV
-        from pipeline.persons.gather import find_sets
-
-        sets = find_sets(cache, name)
-        with Progress("clips") as progress:
-            found = find_persons(table.clips, sets, corrections, progress.show)
-        written = [write_persons(cache, found.persons)]
-        unseen: dict[str, str] = {}  # why a clip's faces are not on the sheets
-        if out is not None:
-            with Progress("persons") as progress:
-                made = write_sheets(table, found, sets, out, progress.show)
-            written += made.files
-            unseen = made.unseen
+        result = doors.find_persons(
+            manifest, cache=cache, name=name, corrections=corrections, out=out, progress=True
+        )
     # Every error of manifests, caches, sets and corrections is a ValueError.
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     except OSError as error:
         raise click.ClickException(str(error)) from error
+    found, written, unseen = result.found, result.files, result.unseen
     if as_json:
         click.echo(json.dumps(_as_json(found, written, unseen), indent=2))
     else:
@@ -98,7 +79,7 @@ def persons(
     sys.exit(1 if found.tracks.left_out or unseen else 0)
 
 
-def _as_json(found: Found, written: Sequence[Path], unseen: dict[str, str]) -> dict[str, Any]:
+def _as_json(found: Found, written: Sequence[Path], unseen: Mapping[str, str]) -> dict[str, Any]:
     return {
         **found.persons.to_json(),
         "disagreements": [one.to_json() for one in found.disagreements],
@@ -109,7 +90,7 @@ def _as_json(found: Found, written: Sequence[Path], unseen: dict[str, str]) -> d
     }
 
 
-def _format(found: Found, written: Sequence[Path], unseen: dict[str, str]) -> Iterator[str]:
+def _format(found: Found, written: Sequence[Path], unseen: Mapping[str, str]) -> Iterator[str]:
     persons = found.persons
     doubtful = [
         f"doubtful: {pair.one} and {pair.other} may be one person (distance {pair.distance:.2f})"

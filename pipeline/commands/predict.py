@@ -60,6 +60,7 @@ URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.IGNORECASE)
     help="Number of worker processes; 0 works in this one.",
 )
 @options.JSON
+@options.LOG_JSON
 @click.option(
     "--curve",
     type=click.Path(path_type=Path),

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TextIO, cast
 
 from cache.wording import show_controls
+from pipeline.commands.loading import Loading
 
 
 class ShownStream:
@@ -22,15 +23,23 @@ class ShownStream:
         wrapped: the stream to write to; a progress bar, which moves the cursor, writes to it
             directly.
         fail: called once, with the error, when it can't be written; later text is dropped.
+        end_loading: called before anything is written.
     """
 
-    def __init__(self, wrapped: TextIO, fail: Callable[[OSError], None]) -> None:
+    def __init__(
+        self,
+        wrapped: TextIO,
+        fail: Callable[[OSError], None],
+        end_loading: Callable[[], None] = lambda: None,
+    ) -> None:
         self.wrapped = wrapped
+        self.end_loading = end_loading
         self._fail = fail
         self._failed = False
 
     def write(self, text: str) -> int:
         """Write text, its control characters visible."""
+        self.end_loading()
         shown = show_controls(text)
         self._do(lambda: self.wrapped.write(shown))
         return len(text)
@@ -87,11 +96,13 @@ def shown_streams() -> Iterator[None]:
             sys.exit(1)
         failed.append(error)
 
-    sys.stdout = cast(TextIO, ShownStream(out, note))
-    sys.stderr = cast(TextIO, ShownStream(err, lambda _: None))
+    loading = Loading(err)
+    sys.stdout = cast(TextIO, ShownStream(out, note, loading.end))
+    sys.stderr = cast(TextIO, ShownStream(err, lambda _: None, loading.end))
     try:
         try:
-            yield
+            with loading:
+                yield
         finally:
             sys.stdout.flush()
     except SystemExit as end:

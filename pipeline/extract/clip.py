@@ -30,6 +30,7 @@ from pipeline.media.declared import check_any_stream
 from pipeline.media.frames import probe
 from pipeline.media.machine import ReadAgainError
 from pipeline.workers.error import MachineError
+from pipeline.workers.pulse import begin_clip
 from pipeline.workers.remote import is_connected
 from pipeline.workers.stopwatch import Stopwatch
 from pipeline.workers.watchdog import time_limit
@@ -57,6 +58,7 @@ def extract_clip(clip: Clip, plan: Plan) -> ClipResult:
             missing or too old, or a device that computes no more.
     """
     started, watch = time.monotonic(), Stopwatch()
+    begin_clip()
     with watch.step("other"):
         try:
             results = _extract(clip, plan, watch)
@@ -110,6 +112,11 @@ def _compute(
             info = probe(clip.path, plan.settings.decode)
         job = Job(clip, plan, check, info, watch)
         check_any_stream(info)
+        passes = sum(
+            any(planned.name not in results for planned in plan.of_kind(*kinds))
+            for kinds in (TOGETHER, ("network",))
+        )
+        begin_clip(passes * info.expect_frames(clip.span))
     except SourceChangedError:
         raise
     except Exception as error:  # noqa: BLE001 - see _blame

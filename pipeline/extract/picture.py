@@ -31,6 +31,7 @@ from pipeline.faces.search import track_faces
 from pipeline.faces.settings import CropSettings
 from pipeline.faces.tracks import BoxSource, measure_coverage, read_tracks
 from pipeline.media.frames import Frames, MediaError
+from pipeline.workers.pulse import count_frames
 from pipeline.workers.remote import Answer, Network, ask
 from pipeline.workers.watchdog import guarded
 
@@ -57,7 +58,13 @@ def extract_faces(job: Job, _: Sequence[PlannedSet]) -> dict[str, SetResult]:
             use_detector(settings.faces)
             second = use_second(faces, job.plan)
         with job.watch.step("faces"):
-            found = track_faces(frames, settings.faces, second=second, recogniser=recogniser)
+            found = track_faces(
+                frames,
+                settings.faces,
+                second=second,
+                recogniser=recogniser,
+                on_frame=lambda has_face: count_frames(with_face=has_face),
+            )
         missing.extend(reader.problems)
     attributes: dict[str, JSON] = {
         "frame_size": list(reader.frame_size or ()),
@@ -222,6 +229,8 @@ def _crops(
             chosen = (points, faces.box[rows], faces.rung[rows])
             crops = {one: crop_faces(frames.images, *chosen, one) for one in framings}
         done = rows.stop
+        with_face = int((faces.rung[rows] != BoxSource.WHOLE).sum())
+        count_frames(len(frames), with_face=with_face, again=FACES in job.entries)
         yield rows, crops
     if done < len(faces.times):
         raise OtherFramesError(OTHER_FRAMES.format(path=job.clip.path, near=done))

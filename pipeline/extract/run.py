@@ -10,7 +10,7 @@ import contextlib
 import functools
 import json
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -25,6 +25,7 @@ from pipeline.extract.blame import AGAIN, CHANGED, Blame
 from pipeline.extract.choices import ConsumerChoice
 from pipeline.extract.clip import extract_clip
 from pipeline.extract.clusters import Engine
+from pipeline.extract.display import Display
 from pipeline.extract.job import ClipResult
 from pipeline.extract.known import fail_clip
 from pipeline.extract.networks import load_here
@@ -156,23 +157,24 @@ def run_extract(
                 plan.feature_sets[planned.name].create(
                     {**plan.provenance, **planned.facts, "weights": str(planned.choice or "")}
                 )
-            with stop.breaks_off(at=0 if share.jobs else 2), _serving(plan, share) as server:
+            with (
+                stop.breaks_off(at=0 if share.jobs else 2),
+                _serving(plan, share) as server,
+                Progress("clips") as progress,
+            ):
+                load = server.describe_load if server else None
+                display = Display(progress, len(clips), load, tell_failures=tell_failures)
                 stream = (
                     engine.map_clips(len(clips))
                     if engine
-                    else _map_here(
-                        clips, plan, share, stop, server.setup if server else None, early
-                    )
+                    else _map_here(clips, plan, share, stop, server, early, display)
                 )
-                with contextlib.closing(stream), Progress("clips") as progress:
-                    progress.show(0, len(clips))
+                with contextlib.closing(stream):
                     for result in stream:
                         if not results:
                             begun = time.monotonic() - result.seconds
                         results.append(result)
-                        if result.state == "failed" and tell_failures:
-                            progress.say(f"{result.clip}: failed: {result.reason}")
-                        progress.show(len(results), len(clips))
+                        display.result(result)
                         row.add(result)
                         if engine and stop.asked():
                             break
@@ -245,8 +247,9 @@ def _map_here(
     plan: Plan,
     share: Share,
     stop: StopRequest,
-    setup: Callable[[], None] | None,
+    server: Consumer | None,
     early: EarlyWorkers | None,
+    display: Display,
 ) -> Generator[ClipResult]:
     """Extract clips in workers of this process, or in itself."""
     return map_clips(
@@ -256,8 +259,9 @@ def _map_here(
         failed=functools.partial(_died, plan=plan),
         stopped=stop.asked,
         threads=1 if share.shared else share.threads,
-        setup=setup,
+        setup=server.setup if server else None,
         early=early,
+        pace=display.pace,
     )
 
 

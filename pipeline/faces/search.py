@@ -8,7 +8,7 @@ is remembered, beside a bounded number of frames.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -337,6 +337,7 @@ def track_faces(
     second: Detector | None = None,
     predictor: LandmarkPredictor | None = None,
     recogniser: Recogniser | None = None,
+    on_frame: Callable[[bool], None] = lambda _: None,
 ) -> ClipTracks:
     """Find and follow every face of a clip; the policy plays no part in it.
 
@@ -348,6 +349,7 @@ def track_faces(
             settings name, from its package.
         predictor: places landmarks; dlib's five-point predictor by default.
         recogniser: embeds a few crops of each track; without one the result has no identities.
+        on_frame: called after each frame with whether a face is in it, as far as is known then.
     """
     settings, predictor = settings or FaceSettings(), predictor or FivePointPredictor()
     second = second or own_second(settings)
@@ -360,6 +362,7 @@ def track_faces(
         size = (chunk.images.shape[1], chunk.images.shape[2])
         for image, seconds in zip(chunk.images, chunk.times, strict=True):
             search.add(index, float(seconds), image)
+            on_frame(any(track.is_face and index in track.rows for track in search.active))
             index += 1
     all_times = np.concatenate(times) if times else np.zeros(0, np.float64)
     tracks, identity = search.finish()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cache.codec import JsonFields
+from cache.commit import check_file_place
 from cache.manifest.clip import SPLITS, Clip
 from cache.manifest.clip_id import as_clip_id, digest_clip_id
 from cache.manifest.manifest import write_manifest
@@ -105,6 +106,33 @@ def _describe_counts(counts: Mapping[Any, int]) -> str:
     shown = ", ".join(f"{printable(str(key))} {count}" for key, count in items[:NUM_COUNTS_SHOWN])
     more = len(items) - NUM_COUNTS_SHOWN
     return f"{shown} and {more} more" if more > 0 else shown
+
+
+def index_into(
+    recipe: Callable[..., Found],
+    out: Path,
+    *,
+    labels: Mapping[str, str] | None = None,
+    follow_links: bool = False,
+    overwrite: bool = False,
+) -> IndexSummary:
+    """Run a recipe and write what it finds; a place that can't be written is refused before.
+
+    Args:
+        recipe: all of its arguments but ``follow_links`` filled in.
+        out: see ``finish_index``, as the rest.
+        labels: see there.
+        follow_links: take in what links lead to outside the corpus.
+        overwrite: see there.
+
+    Raises:
+        IndexingError: as the recipe says, or as ``finish_index``.
+        FileExistsError, OSError: see there.
+    """
+    if out.is_file() and not overwrite:
+        raise FileExistsError(f"{out} exists; pass --overwrite to replace it")
+    check_file_place(out)
+    return finish_index(recipe(follow_links=follow_links), out, labels=labels, overwrite=overwrite)
 
 
 def finish_index(

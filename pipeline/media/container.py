@@ -129,6 +129,14 @@ class MediaInfo:
         """Number of frames that the header states, if any."""
         return None if self.video is None else self.video.declared_frames
 
+    def expect_frames(self, span: Span) -> float:
+        """Return about how many frames a part of the file has, by its headers; 0 if unknown."""
+        rate = (self.video and self.video.frame_rate) or 0.0
+        end = span.end if span.end is not None else self.duration_seconds or 0.0
+        if span.is_whole and self.declared_frames:
+            return self.declared_frames
+        return max(0.0, rate * (end - span.begin))
+
 
 def probe(path: Path, settings: DecodeSettings | None = None) -> MediaInfo:
     """Read a file's headers without decoding it.

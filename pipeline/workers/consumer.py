@@ -109,6 +109,8 @@ class Consumer:
         self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
         self._waiting: deque[_Order] = deque()
         self._ended = False
+        self._started = time.perf_counter()
+        self._num_crops = self._num_places = 0  # in the batches so far, and with room for more
         self.watch = Stopwatch()
         self.device_seconds: dict[str, float] = {}
 
@@ -122,6 +124,16 @@ class Consumer:
         rounded = {step: round(spent, 3) for step, spent in self.watch.seconds.items()}
         device = {step: round(spent, 3) for step, spent in self.device_seconds.items()}
         return {**rounded, "device": device}
+
+    def describe_load(self) -> dict[str, float]:
+        """Return how full its batches are, and its share of time without work; nothing at first."""
+        if not self._num_places:
+            return {}
+        idle = self.watch.seconds.get("idle", 0.0) / (time.perf_counter() - self._started)
+        return {
+            "consumer_fill": round(self._num_crops / self._num_places, 3),
+            "consumer_wait": round(min(1.0, idle), 3),
+        }
 
     def __enter__(self) -> Self:
         self._computer = threading.Thread(target=self._compute, daemon=True)
@@ -198,7 +210,9 @@ class Consumer:
                 return None  # nothing of these orders was begun
             self._retry([order for order, _ in pieces] or [self._waiting[0]], error)
             return None
+        self._num_places += network.batch_size
         for order, count in pieces:
+            self._num_crops += count
             order.begun += count
             if order.left == 0:
                 self._waiting.remove(order)

@@ -34,6 +34,7 @@ from typing import Any, BinaryIO, Generic, Protocol, Self, TypeVar
 
 from pipeline.workers.error import MachineError, place_of
 from pipeline.workers.orphan import end_with_parent
+from pipeline.workers.pulse import Pace, Pulse, shown_here
 from pipeline.workers.watchdog import NOTE_BYTES, Watch, be_watched
 
 # Chunks of frames go back to the system when they are freed: kept in pieces among what is small,
@@ -103,6 +104,7 @@ def map_clips(
     threads: int = 1,
     setup: Callable[[], None] | None = None,
     early: EarlyWorkers | None = None,
+    pace: Callable[[Pace], None] | None = None,
 ) -> Generator[R]:
     """Yield one result per clip, in the order in which they finish.
 
@@ -116,17 +118,19 @@ def map_clips(
         threads: PyTorch threads of each worker.
         setup: called when a worker starts; must pickle.
         early: workers that are starting already, taken before others are started.
+        pace: told several times a second how far the clips in work are.
 
     Raises:
         WorkersFailedError: workers end again and again before one takes a clip.
     """
     if jobs == 0:
-        for clip in clips:
-            if stopped():
-                return
-            yield work(clip)
+        with shown_here(pace) if pace else contextlib.nullcontext():
+            for clip in clips:
+                if stopped():
+                    return
+                yield work(clip)
         return
-    pool = _Pool(_Start(threads, setup, work), failed, stopped, early)
+    pool = _Pool(_Start(threads, setup, work), failed, stopped, early, pace)
     yield from pool.run(iter(clips), jobs)
     yield from pool.run(iter(pool.again), 1, alone=True)
 
@@ -233,8 +237,10 @@ class _Pool(Generic[T, R]):
         failed: Callable[[T, WorkerDied], R],
         stopped: Callable[[], bool],
         early: EarlyWorkers | None,
+        pace: Callable[[Pace], None] | None,
     ) -> None:
         self.early = early
+        self.pace = pace
         self.start = pickle.dumps(start)
         self.failed = failed
         self.stopped = stopped
@@ -242,6 +248,7 @@ class _Pool(Generic[T, R]):
         self._first_endings: dict[str, int] = {}  # of the workers of the clips in ``again``
         self._hands: dict[Connection, _Hands[T]] = {}
         self._handed_back: list[T] = []
+        self._ended: list[Pulse] = []  # of workers that ended
         self._jobs = 0
         self._num_failed_starts = 0  # since one was ready
 
@@ -279,6 +286,9 @@ class _Pool(Generic[T, R]):
                     looked += since
                     # More than one look's length is time in which this process did not run.
                     yield from self._end_hanging(LOOK_SECONDS)
+                    if self.pace:
+                        ready = [hands.worker for hands in self._hands.values() if hands.ready]
+                        self.pace(Pace.of([one.watch.pulse() for one in ready], self._ended))
         finally:
             for link in list(self._hands):
                 self._end(link)
@@ -366,7 +376,9 @@ class _Pool(Generic[T, R]):
         self._jobs = len(self._hands)  # this machine bears no more
 
     def _end(self, link: Connection) -> int:
-        return self._hands.pop(link).worker.end()
+        worker = self._hands.pop(link).worker
+        self._ended.append(worker.watch.pulse())
+        return worker.end()
 
 
 def _tell(*endings: int) -> str:

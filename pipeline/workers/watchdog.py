@@ -16,7 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-NOTE_BYTES = 16  # of a worker's note: the number of its section, and the limit, 0 outside of one
+from pipeline.workers.pulse import FIELDS, Pulse, pulse_in
+
+# A worker's note: the number of its section, and the limit, 0 outside of one; then its pulse.
+WATCHED = 2
+NOTE_BYTES = 8 * (WATCHED + FIELDS)
 STOPPED = {"T", "t"}  # by a signal, by a debugger
 WAITS_FOR_DISK = "D"
 Chunk = TypeVar("Chunk")
@@ -24,8 +28,10 @@ _note: list[memoryview[float]] = []  # this process's own, if it is a worker
 
 
 def be_watched(file: int) -> None:
-    """Let this process's sections be watched by the parent that shares a file with it."""
-    _note[:] = [_map_note(file)]
+    """Let this process's sections and pulse be watched by the parent that shares a file with it."""
+    note = _map_note(file)
+    _note[:] = [note]
+    pulse_in(note[WATCHED:])
 
 
 @contextmanager
@@ -74,12 +80,16 @@ class Watch:
         Args:
             seconds: since the last look, as far as this process ran in them.
         """
-        section, limit = self._note
+        section, limit = self._note[:WATCHED]
         if section != self._section or limit == 0:
             self._section, self._running_seconds, self._cpu_seconds = section, 0.0, None
             return False
         self._running_seconds += self._running(seconds)
         return self._running_seconds > limit
+
+    def pulse(self) -> Pulse:
+        """Return how many frames the worker has done."""
+        return Pulse(*self._note[WATCHED:])
 
     def waits_for_disk(self) -> bool:
         """Whether the worker waits for a disk, or a server, that doesn't answer; on Linux."""

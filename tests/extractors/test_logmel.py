@@ -7,7 +7,7 @@ import pytest
 from python_speech_features import delta, logfbank
 
 from extractors.logmel import LogMelSettings, LogMelStream
-from extractors.spectrogram import logmel, step_times
+from extractors.spectrogram import compute_logmel, step_times
 from tests.extractors.sound import RATE, noise, push_in_pieces
 
 
@@ -17,7 +17,7 @@ def test_it_equals_the_library_on_whole_windows(samples: int) -> None:
     levels = logfbank(waveform.astype(np.float64), RATE, nfilt=40)
     deltas = delta(levels, 2)
     expected = np.stack([levels, deltas, delta(deltas, 2)], axis=-1)
-    found = logmel(waveform, RATE)
+    found = compute_logmel(waveform, RATE)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=2e-6)
 
@@ -26,14 +26,14 @@ def test_a_tone_lights_the_filter_of_its_pitch() -> None:
     mel = 2595 * np.log10(1 + 1000 / 700)
     centres = np.linspace(0, 2595 * np.log10(1 + 8000 / 700), 42)[1:-1]
     waveform = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(4000) / RATE)
-    found = logmel(waveform, RATE)[2:-2, :, 0].argmax(axis=1)
+    found = compute_logmel(waveform, RATE)[2:-2, :, 0].argmax(axis=1)
     assert (np.abs(found - np.abs(centres - mel).argmin()) <= 1).all()
 
 
 def test_a_beep_lights_the_steps_of_its_time() -> None:
     waveform = np.zeros(RATE)
     waveform[8000:8320] = noise(320)
-    levels = logmel(waveform, RATE)[:, :, 0].mean(axis=1)
+    levels = compute_logmel(waveform, RATE)[:, :, 0].mean(axis=1)
     assert step_times(len(levels), LogMelSettings())[levels.argmax()] == pytest.approx(
         0.51, abs=0.006
     )
@@ -41,28 +41,28 @@ def test_a_beep_lights_the_steps_of_its_time() -> None:
 
 def test_a_rising_level_has_its_slope_as_delta() -> None:
     waveform = noise(RATE) * np.exp(np.arange(RATE) / RATE)
-    found = logmel(waveform, RATE)
+    found = compute_logmel(waveform, RATE)
     # Energy grows by e^2 in a second, so its logarithm by 0.02 in a step.
     assert found[5:-5, :, 1].mean() == pytest.approx(0.02, abs=0.002)
     assert found[5:-5, :, 2].mean() == pytest.approx(0.0, abs=0.002)
 
 
 def test_silence_is_the_floor_with_no_slope() -> None:
-    found = logmel(np.zeros(2000), RATE)
+    found = compute_logmel(np.zeros(2000), RATE)
     assert (found[:, :, 0] == np.float32(np.log(1e-10))).all()
     assert (found[:, :, 1:] == 0).all()
 
 
 @pytest.mark.parametrize(("samples", "steps"), [(0, 0), (399, 0), (400, 1), (559, 1), (560, 2)])
 def test_only_filled_windows_count(samples: int, steps: int) -> None:
-    assert logmel(noise(samples), RATE).shape == (steps, 40, 3)
+    assert compute_logmel(noise(samples), RATE).shape == (steps, 40, 3)
 
 
 @pytest.mark.parametrize("samples", [0, 399, 400, 720, 2000, 160 * 512 + 239, 300_007])
 def test_a_stream_equals_the_whole_bit_for_bit_wherever_it_is_cut(samples: int) -> None:
     waveform = noise(samples, seed=3)
     found = push_in_pieces(LogMelStream(RATE), waveform)
-    assert np.array_equal(found, logmel(waveform, RATE))
+    assert np.array_equal(found, compute_logmel(waveform, RATE))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_waveform_of_another_kind_is_refused(
     waveform: np.ndarray, rate: int, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        logmel(waveform, rate)
+        compute_logmel(waveform, rate)
     with pytest.raises(ValueError, match=message):
         LogMelStream(rate).push(waveform)
 

@@ -9,8 +9,8 @@ from extractors.spectrogram import (
     LogMelSettings,
     SpectrogramSettings,
     SpectrogramStream,
+    compute_spectrogram,
     in_samples,
-    spectrogram,
     step_times,
 )
 from tests.extractors.sound import RATE, noise, push_in_pieces
@@ -22,7 +22,7 @@ def tone(frequency: float, samples: int) -> np.ndarray:
 
 def test_one_step_equals_the_transform_by_its_definition() -> None:
     waveform = noise(640).astype(np.float64)
-    found = spectrogram(waveform, RATE)
+    found = compute_spectrogram(waveform, RATE)
     assert found.shape == (1, 200)
     assert found.dtype == np.float32
     sample = np.arange(640)
@@ -35,19 +35,19 @@ def test_one_step_equals_the_transform_by_its_definition() -> None:
 
 @pytest.mark.parametrize(("frequency", "bin_"), [(200, 10), (440, 22), (1000, 50), (3980, 199)])
 def test_a_tone_lights_the_bin_of_its_frequency(frequency: float, bin_: int) -> None:
-    found = spectrogram(tone(frequency, 3200), RATE)
+    found = compute_spectrogram(tone(frequency, 3200), RATE)
     assert (found.argmax(axis=1) == bin_).all()
 
 
 def test_a_tone_above_four_kilohertz_is_not_seen() -> None:
-    loud, silent = (spectrogram(tone(f, 3200), RATE).max() for f in (3000, 6000))
+    loud, silent = (compute_spectrogram(tone(f, 3200), RATE).max() for f in (3000, 6000))
     assert silent < loud - 8
 
 
 def test_a_beep_lights_the_steps_of_its_time() -> None:
     waveform = np.zeros(RATE)
     waveform[int(0.50 * RATE) : int(0.52 * RATE)] = tone(700, int(0.02 * RATE))
-    found = spectrogram(waveform, RATE)
+    found = compute_spectrogram(waveform, RATE)
     loud = np.flatnonzero(found[:, 35] > np.log(1e-8) + 1)
     times = step_times(len(found))[loud]
     # The window reaches 20 ms to both sides of its middle.
@@ -57,14 +57,14 @@ def test_a_beep_lights_the_steps_of_its_time() -> None:
 
 
 def test_silence_is_the_floor_and_finite() -> None:
-    assert (spectrogram(np.zeros(1000), RATE) == np.float32(np.log(1e-8))).all()
+    assert (compute_spectrogram(np.zeros(1000), RATE) == np.float32(np.log(1e-8))).all()
 
 
 @pytest.mark.parametrize(
     ("samples", "steps"), [(0, 0), (1, 0), (639, 0), (640, 1), (799, 1), (800, 2), (RATE, 97)]
 )
 def test_only_filled_windows_count(samples: int, steps: int) -> None:
-    assert spectrogram(noise(samples), RATE).shape == (steps, 200)
+    assert compute_spectrogram(noise(samples), RATE).shape == (steps, 200)
 
 
 def test_step_times_are_the_middles_of_the_windows() -> None:
@@ -78,7 +78,7 @@ def test_step_times_are_the_middles_of_the_windows() -> None:
 def test_a_stream_equals_the_whole_bit_for_bit_wherever_it_is_cut(samples: int) -> None:
     waveform = noise(samples, seed=3)
     found = push_in_pieces(SpectrogramStream(RATE), waveform)
-    assert np.array_equal(found, spectrogram(waveform, RATE))
+    assert np.array_equal(found, compute_spectrogram(waveform, RATE))
 
 
 def test_a_stream_keeps_no_more_than_a_block() -> None:
@@ -102,7 +102,7 @@ def test_a_waveform_of_another_kind_is_refused(
     waveform: np.ndarray, rate: int, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        spectrogram(waveform, rate)
+        compute_spectrogram(waveform, rate)
     with pytest.raises(ValueError, match=message):
         SpectrogramStream(rate).push(waveform)
 

@@ -61,3 +61,9 @@ OVERWRITE = click.option(
     "--overwrite", is_flag=True, help="Replace the run in the folder, even one with other settings."
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+LOG_JSON = click.option(  # obeyed before it is read, see pipeline.commands.events
+    "--log-json",
+    is_flag=True,
+    expose_value=False,
+    help="Write progress and messages to standard error as JSON, one event a line.",
+)

@@ -65,6 +65,7 @@ from trainer.sweeps.file import WorkerKilledError, sweep_names
     "--overwrite", is_flag=True, help="Train cells anew that the folder has with other settings."
 )
 @options.JSON
+@options.LOG_JSON
 @ends_by_signal(
     "At most the last 5 seconds of each cell's work are lost. Run the same command again to go on."
 )

@@ -6,7 +6,8 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,7 @@ def load_corpus(
     speakers: Mapping[str, str | None] | None = None,
     votes: Mapping[str, Votes] | None = None,
     packs: Path | None = None,
+    on_read: Callable[[str, int, int], None] | None = None,
 ) -> Corpus:
     """Read the features that a head uses, through packs that are built where they are stale.
 
@@ -159,6 +161,8 @@ def load_corpus(
         speakers: clip id -> speaker, for a normalisation per speaker.
         votes: clip id -> votes, for a training on them.
         packs: folder of the packs, for a cache that can't be written; None: in the cache.
+        on_read: called with how many files were compared, or entries read for a pack, in which
+            unit, and their total.
 
     Raises:
         StaleError: entries are of other files, spans or faces than there are now.
@@ -174,13 +178,19 @@ def load_corpus(
 
     def read() -> tuple[dict[str, SetFeatures], dict[str, str], dict[str, dict[str, Coverage]]]:
         headers = read_headers(cache, used_set_names(settings), clip_ids)
-        unchecked = _refuse_stale(cache, headers, clips or {})
+        unchecked = _refuse_stale(cache, headers, clips or {}, _counting(on_read, "files"))
         parts = {}
         for name in settings.modalities:
             chosen = settings.modality(name)
             names = chosen.set.split("+")
             parts[name] = read_features(
-                cache, names, clip_ids, chosen.features, headers=headers, packs=packs
+                cache,
+                names,
+                clip_ids,
+                chosen.features,
+                headers=headers,
+                packs=packs,
+                progress=_counting(on_read, "entries"),
             )
         coverage = {
             name: {clip: one.coverage for clip, one in found.items() if one.coverage is not None}
@@ -222,16 +232,23 @@ def _refuse_stale(
     cache: Path,
     headers: Mapping[str, Mapping[str, EntryHeader]],
     clips: Mapping[str, Clip],
+    progress: Callable[[int, int], None] | None,
 ) -> dict[str, str]:
     """Refuse entries that are stale; return the clips for which that couldn't be found out."""
     entries = [(find_set(cache, name), found) for name, found in headers.items()]
-    found = check_freshness(entries, clips)
+    found = check_freshness(entries, clips, progress=progress)
     if found.stale:
         raise StaleError(
             f"the features of {number_of(len(found.stale), 'clip')} are stale: "
             f"{name_by_reason(found.stale)}; run avfuse extract with the same manifest"
         )
     return found.unchecked
+
+
+def _counting(
+    on_read: Callable[[str, int, int], None] | None, unit: str
+) -> Callable[[int, int], None] | None:
+    return functools.partial(on_read, unit) if on_read else None
 
 
 def _check_encoder(part: SetFeatures, settings: HeadSettings) -> None:
@@ -271,6 +288,7 @@ def load_available(
     speakers: Mapping[str, str | None] | None = None,
     votes: Mapping[str, Votes] | None = None,
     packs: Path | None = None,
+    on_read: Callable[[str, int, int], None] | None = None,
 ) -> Available:
     """Load the features of as many clips as have any.
 
@@ -283,6 +301,7 @@ def load_available(
         speakers: clip id to speaker, for a normalisation per speaker.
         votes: clip id to votes, for a training on them.
         packs: folder of the packs; None: in the cache.
+        on_read: see ``load_corpus``.
 
     Raises:
         FeaturesError: no clip was extracted into one of the sets, or a set doesn't offer the
@@ -304,6 +323,7 @@ def load_available(
         speakers=speakers,
         votes=votes,
         packs=packs,
+        on_read=on_read,
     )
     partial: dict[str, str] = {}
     for i, clip in enumerate(corpus.clip_ids):

@@ -180,6 +180,7 @@ def read_features(
     *,
     headers: Mapping[str, Mapping[str, EntryHeader]] | None = None,
     packs: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> SetFeatures:
     """Read features of one set, or of several side by side, step by step.
 
@@ -193,6 +194,7 @@ def read_features(
         headers: set to the headers of the entries to read, see ``read_headers``; None: of those
             that are there now.
         packs: folder of the packs; None: in the cache.
+        progress: called with the number of entries read and their total, while a pack is built.
 
     Raises:
         FeaturesError: a clip was never extracted, or a set doesn't offer the features.
@@ -206,10 +208,14 @@ def read_features(
 
         def read() -> SetFeatures:
             now = read_headers(cache, names, clip_ids)
-            return read_features(cache, names, clip_ids, features, headers=now, packs=packs)
+            return read_features(
+                cache, names, clip_ids, features, headers=now, packs=packs, progress=progress
+            )
 
         return until_unchanged(cache, read)
-    parts = [_read_set(cache, name, clip_ids, features, headers[name], packs) for name in names]
+    parts = [
+        _read_set(cache, name, clip_ids, features, headers[name], packs, progress) for name in names
+    ]
     worst = [max(s, key=_BY_SEVERITY.index) for s in zip(*(p.states for p in parts), strict=True)]
     failed = np.array([state == FAILED for state in worst], np.bool_)
     # A clip that failed in one set has no step in the others either.
@@ -242,6 +248,7 @@ def _read_set(
     features: str,
     headers: Mapping[str, EntryHeader],
     packs: Path | None,
+    progress: Callable[[int, int], None] | None,
 ) -> SetFeatures:
     feature_set = find_set(cache, name)
     offered = _offered(feature_set, headers, len(clip_ids))
@@ -249,7 +256,15 @@ def _read_set(
     source = choose_features("auto", offered, name) if chosen == STATISTICS else chosen
     arrays = arrays_of(source)
     opened = [
-        open_pack(feature_set, clip_ids, array, headers=headers, missing="skip", folder=packs)
+        open_pack(
+            feature_set,
+            clip_ids,
+            array,
+            headers=headers,
+            missing="skip",
+            folder=packs,
+            progress=progress,
+        )
         for array in arrays
     ]
     first = opened[0]

@@ -16,7 +16,7 @@ _ESCAPES = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"
 
 @dataclass(frozen=True)
 class Panel:
-    """What is shown of one clip.
+    """Explanations and pictures of one clip, to be drawn together.
 
     Args:
         first: its explanation by a run.

@@ -148,9 +148,10 @@ def _tried() -> set[tuple[Plugin, object]]:
 
 def _try_pooling(plugin: Plugin, module: PluginPooling, dim: int) -> None:
     features, mask = _batch(dim)
+    found, given = module.module(features.masked_fill(~mask.unsqueeze(-1), 0.0), mask)
+    _check_shape(plugin, "the pooled embeddings", found, (len(LENGTHS), module.out_dim))
+    _check_shape(plugin, "the weights", given, (len(LENGTHS), PADDED))
     pooled, weights = module(features, mask)
-    _check_shape(plugin, "the pooled embeddings", pooled, (len(LENGTHS), module.out_dim))
-    _check_shape(plugin, "the weights", weights, (len(LENGTHS), PADDED))
     sums = weights.sum(dim=1)
     expected = torch.tensor([float(length > 0) for length in LENGTHS])
     if weights.min() < 0 or not _close(sums, expected):

@@ -35,7 +35,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Axis:
-    """Axis of a chart: its label, the values that it reaches from and to, and where it has ticks."""
+    """Axis of a chart: its label, its lowest and highest value, and its ticks."""
 
     label: str
     low: float

@@ -5,7 +5,7 @@ Columns are arrays over all clips, and probabilities thousandths, so that 10,000
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ MOST_DETAILED = 400
 # Points of a curve: a panel of the page is about so many pixels wide, times three.
 POINTS = 200
 # Clips that are drawn before the budget is looked at again.
-AT_ONCE = 16
+AT_ONCE = 8
 
 
 Draw = Callable[[Sequence[Clip]], Mapping[str, Pictures]]
@@ -57,6 +57,7 @@ def gather_clips(
     sheets: Mapping[str, str] | None = None,
     embedding: EmbeddingMap | None = None,
     budget: int = BUDGET,
+    progress: Callable[[int, int], None] | None = None,
 ) -> ClipData:
     """Gather what the page knows of every clip of some runs.
 
@@ -72,6 +73,7 @@ def gather_clips(
         sheets: clip to the address of its contact sheet.
         embedding: places of the clips on a map.
         budget: bytes for explanations and pictures.
+        progress: called with the number of clips drawn and of all to draw.
     """
     table = _gather_table(runs, names)
     clips: list[str] = table["clips"]
@@ -80,7 +82,7 @@ def gather_clips(
     order = _order(runs)
     left = _explain(found, runs, order[:MOST_DETAILED], place, cache, budget)
     if draw is not None:
-        _draw(found, runs, order[:MOST_DETAILED], place, draw, left)
+        _draw(found, runs, order[:MOST_DETAILED], place, draw, left, progress)
     if len(order) > MOST_DETAILED:
         found.notes.append(
             f"Curves and pictures are of {MOST_DETAILED} of {len(order)} clips: "
@@ -98,34 +100,27 @@ def gather_clips(
 
 
 def _gather_table(runs: Sequence[Run], names: Sequence[str]) -> dict[str, Any]:
-    known: dict[str, tuple[str, str | None, int | None, str]] = {}
+    known: dict[str, tuple[str, int | None, str]] = {}
+    speaker_of: dict[str, str] = {}  # an older run names none
     for run in reversed(runs):  # what the first says stands
-        table = run.predictions
-        known |= {
-            clip: values
-            for clip, *values in zip(
-                table.clips,
-                table.labels,
-                table.speakers,
-                table.folds,
-                table.modalities,
-                strict=True,
-            )
-        }
+        of = run.predictions
+        columns = zip(of.labels, of.folds, of.modalities, strict=True)
+        known |= dict(zip(of.clips, columns, strict=True))
+        speaker_of |= {c: name for c, name in zip(of.clips, of.speakers, strict=True) if name}
     clips = sorted(known, key=natural_key)
     classes = runs[0].classes
     number = {name: index for index, name in enumerate(classes)}
-    speakers = sorted({one[1] for one in known.values() if one[1] is not None}, key=natural_key)
-    speaker = {name: index for index, name in enumerate(speakers)}
+    speakers = sorted({*speaker_of.values()}, key=natural_key)
+    speaker: dict[str | None, int] = {name: index for index, name in enumerate(speakers)}
     faces = _share_of_frames(runs)
     return {
         "classes": list(classes),
         "clips": clips,
         "labels": [number[known[clip][0]] for clip in clips],
         "speakers": speakers,
-        "speaker": [speaker.get(known[clip][1], -1) for clip in clips],
-        "folds": [known[clip][2] for clip in clips],
-        "modalities": [known[clip][3] for clip in clips],
+        "speaker": [speaker.get(speaker_of.get(clip), -1) for clip in clips],
+        "folds": [known[clip][1] for clip in clips],
+        "modalities": [known[clip][2] for clip in clips],
         "faces": [faces.get(clip) for clip in clips] if faces else [],
         "runs": [
             {"name": name, **_answers(run, clips)} for name, run in zip(names, runs, strict=True)
@@ -166,12 +161,11 @@ def _order(runs: Sequence[Run]) -> list[str]:
         dict(zip(r.predictions.clips, r.predictions.predictions, strict=True)) for r in runs[1:]
     ]
     rows = []
-    highest = first.probabilities.max(axis=1) if len(first.clips) else []
-    for row, clip in enumerate(first.clips):
-        prediction = first.predictions[row]
+    for clip, label, prediction, probabilities in zip(
+        first.clips, first.labels, first.predictions, first.probabilities, strict=True
+    ):
         changed = any(other.get(clip, prediction) != prediction for other in others)
-        wrong = prediction != first.labels[row]
-        sure = float(highest[row])
+        wrong, sure = prediction != label, float(probabilities.max())
         rows.append((not changed, not wrong, -sure if wrong else sure, clip))
     return [clip for *_, clip in sorted(rows)]
 
@@ -211,6 +205,7 @@ def _draw(
     place: Mapping[str, int],
     draw: Draw,
     budget: int,
+    progress: Callable[[int, int], None] | None,
 ) -> None:
     """Add pictures while there is room, and say why there are none."""
     try:
@@ -224,7 +219,22 @@ def _draw(
         return
     into = found.data["pictures"]
     wanted = [known[clip] for clip in order if clip in known]
-    for clip, one in _each(draw, wanted):
+    try:
+        _fill(found, place, _each(draw, wanted, progress), budget)
+    except ImportError as error:  # stage two runs without the libraries of stage one
+        found.notes.append(f"No pictures of clips: {error}.")
+    if into and not any("strip" in one for one in into.values()):
+        found.notes.append(f"No frames of clips: {min(one['why'] for one in into.values())}.")
+
+
+def _fill(
+    found: ClipData,
+    place: Mapping[str, int],
+    drawn: Iterable[tuple[str, Pictures]],
+    budget: int,
+) -> None:
+    into = found.data["pictures"]
+    for clip, one in drawn:
         values = embed_pictures(one)
         budget -= len(embed_json(values))
         if budget < 0:
@@ -234,10 +244,12 @@ def _draw(
             )
             return
         into[place[clip]] = values
-    if into and not any("strip" in one for one in into.values()):
-        found.notes.append(f"No frames of clips: {min(one['why'] for one in into.values())}.")
 
 
-def _each(draw: Draw, clips: Sequence[Clip]) -> Iterator[tuple[str, Pictures]]:
+def _each(
+    draw: Draw, clips: Sequence[Clip], progress: Callable[[int, int], None] | None
+) -> Iterator[tuple[str, Pictures]]:
     for start in range(0, len(clips), AT_ONCE):
+        if progress:
+            progress(start, len(clips))
         yield from draw(clips[start : start + AT_ONCE]).items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -107,8 +107,8 @@ def draw_reliability(calibration: Mapping[str, Any]) -> Markup | None:
     )
     return draw_chart(
         title,
-        Axis("mean probability of the prediction", 0.0, 1.0, SHARES.ticks),
-        Axis("share that is right", 0.0, 1.0, SHARES.ticks),
+        replace(SHARES, label="mean probability of the prediction"),
+        replace(SHARES, label="share that is right"),
         [
             Line(((0.0, 0.0), (1.0, 1.0)), colour=6, dashed=True, thin=True),
             Line(points, dots=True),
@@ -140,7 +140,7 @@ def draw_history(rows: Sequence[HistoryRow]) -> list[Markup]:
             else round_axis(name, [0.0, *(y for _, y in points)])
         )
         last = [f"{line.points[-1][1]:.3g}" for line in lines if not line.thin]
-        title = f"{name} over the epochs; the mean ends at {' (training), '.join(last)}"
+        title = f"{name} over the epochs; the mean of all heads ends at {' and '.join(last)}"
         charts.append(draw_chart(title, epochs, y, lines))
     return charts
 

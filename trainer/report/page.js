@@ -22,7 +22,7 @@
     const count = strip.times.length;
     const middle = count >> 1;
     const place = count > 1 ? (100 * middle) / (count - 1) : 0;
-    make(frame, "img", { src: strip.source, alt: "", loading: "lazy", style: `object-position:${place}% 0` });
+    make(frame, "img", { src: strip.source, alt: "", style: `object-position:${place}% 0` });
   };
 
   const fillClip = (cell, row) => {
@@ -95,7 +95,7 @@
       });
       columns.forEach((column, i) => {
         const attributes = i ? {} : { scope: "row" };
-        const cell = make(tr, i ? "td" : "th", { ...attributes, class: column.text ? "text" : "" });
+        const cell = make(tr, i ? "td" : "th", { ...attributes, class: column.text || column.left ? "text" : "" });
         column.fill(cell, row);
       });
       if (opened.has(row)) addPanel(tr, row);
@@ -151,12 +151,20 @@
   offer(choose.fold, folds.map((fold) => [fold, fold]));
   const form = document.querySelector(".filters");
   form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("reset", () => setTimeout(filter));
+  const clear = () => {
+    find("find").value = "";
+    for (const field of Object.values(choose)) field.value = "";
+  };
+  form.addEventListener("reset", (event) => {
+    event.preventDefault(); // it would come after what follows
+    clear();
+    filter();
+  });
   find("find").addEventListener("input", filter);
 
   const head = make(table.tHead, "tr");
   columns.forEach((column) => {
-    const cell = make(head, "th", { scope: "col", class: column.text ? "text" : "", "aria-sort": "none" });
+    const cell = make(head, "th", { scope: "col", class: column.text || column.left ? "text" : "", "aria-sort": "none" });
     const button = make(cell, "button", { type: "button", class: "plain sort" }, column.name);
     button.addEventListener("click", () => {
       // Words rise first, numbers fall first: one looks for the highest.
@@ -170,7 +178,7 @@
   });
 
   const show = (values) => {
-    form.reset();
+    clear();
     for (const [name, value] of Object.entries(values)) choose[name].value = value;
     filter();
     find("clips").scrollIntoView();

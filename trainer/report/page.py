@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,8 @@ def write_report(
     cache: Path | None = None,
     sheets: Path | None = None,
     draw: Draw | None = None,
-    map_kind: Kind = "pca",
+    projection: Kind = "pca",
+    progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Write a finished run as a self-contained HTML page, or several side by side.
 
@@ -48,7 +49,8 @@ def write_report(
         cache: the cache's folder; None: where it was when the runs were trained.
         sheets: folder of contact sheets that ``avfuse inspect faces`` wrote, to link to.
         draw: draws the pictures of clips; None leaves them out.
-        map_kind: "pca", "tsne" or "none".
+        projection: of the clips' features onto a map: "pca", "tsne" or "none".
+        progress: called with the number of clips drawn and of all to draw.
 
     Returns:
         ``out``.
@@ -64,7 +66,8 @@ def write_report(
         cache=cache,
         sheets=find_sheets(sheets, out.parent) if sheets is not None else None,
         draw=draw,
-        map_kind=map_kind,
+        projection=projection,
+        progress=progress,
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     write_whole(out, page)
@@ -77,8 +80,9 @@ def format_report(
     cache: Path | None = None,
     sheets: Sheets | None = None,
     draw: Draw | None = None,
-    map_kind: Kind = "pca",
+    projection: Kind = "pca",
     budget: int = BUDGET,
+    progress: Callable[[int, int], None] | None = None,
 ) -> str:
     """Return the page that ``write_report`` writes.
 
@@ -87,8 +91,9 @@ def format_report(
         cache: see ``write_report``.
         sheets: contact sheets to link to.
         draw: see ``write_report``.
-        map_kind: see ``write_report``.
+        projection: see ``write_report``.
         budget: bytes for explanations and pictures.
+        progress: see ``write_report``.
 
     Raises:
         RunError: see ``write_report``.
@@ -96,7 +101,7 @@ def format_report(
     names = _name(runs)
     comparisons = _compare(runs, names)
     figures = [gather_figures(run, name) for run, name in zip(runs, names, strict=True)]
-    embedding, no_map = _map(runs[0], map_kind, cache)
+    embedding, no_map = _map(runs[0], projection, cache)
     clips = gather_clips(
         runs,
         names,
@@ -105,6 +110,7 @@ def format_report(
         sheets=sheets.clips if sheets else None,
         embedding=embedding,
         budget=budget,
+        progress=progress,
     )
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),

@@ -10,7 +10,7 @@ const make = (parent, name, attributes = {}, text = null) => {
 const inWords = (thousandths) => `${(thousandths / 10).toFixed(thousandths < 100 ? 1 : 0)} %`;
 const collator = new Intl.Collator("en", { numeric: true });
 
-// Columns: `of(row)` is what it sorts by, null for nothing; `fill(cell, row)` writes a cell.
+// Columns: `of(row)` is what one sorts by, null for nothing; `fill(cell, row)` writes a cell.
 const listColumns = (data, fillClip) => {
   const text = (value) => (cell, row) => make(cell, "span", {}, value(row) ?? "");
   const several = data.runs.length > 1;
@@ -34,7 +34,7 @@ const listColumns = (data, fillClip) => {
         return make(cell, "span", { class: "hidden" }, mark[2]);
       },
     }, {
-      name: `${head}probability`,
+      name: `${head}probability`, left: true,
       of: (row) => known(row, run.probabilities[row][run.predictions[row]]),
       fill: (cell, row) => fillBars(cell, data, run.probabilities[row], run.predictions[row], data.labels[row]),
     });

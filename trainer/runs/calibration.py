@@ -35,7 +35,7 @@ class Bin(JsonFields):
 
 @dataclass(frozen=True)
 class Calibration(JsonFields):
-    """How far the probabilities of the predicted classes are from the shares that are right.
+    """Distance of the predicted classes' probabilities from the shares that are right.
 
     Args:
         ece: expected calibration error, in [0, 1]: the mean over clips of the distance between

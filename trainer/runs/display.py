@@ -60,6 +60,7 @@ class Display(RunListener):
     def __init__(self, *, stages: int = 1, stream: TextIO | None = None) -> None:
         self.stages = stages
         self.progress = Progress("epochs", stream)
+        self.reading: Progress | None = None
         self.forecasts = ForecastDisplay(self.progress)
         self.num_heads = self.heads_done = 0
         self._last_line = -math.inf
@@ -69,8 +70,21 @@ class Display(RunListener):
         """Print a sentence on the run's settings."""
         self.progress.say(text)
 
+    def read(self, unit: str, done: int, total: int) -> None:
+        """Show how far the clips are read; nothing stays of it."""
+        if self.reading is None or self.reading.unit != unit:
+            self._end_reading()
+            self.reading = Progress(unit, self.progress.stream, keep=False)
+        self.reading.show(done, total)
+
+    def _end_reading(self) -> None:
+        if self.reading is not None:
+            self.reading.close()
+            self.reading = None
+
     def start(self, num_heads: int, epochs: int) -> None:
         """Print the number of heads and epochs to train."""
+        self._end_reading()
         self.num_heads = num_heads
         self.epochs_of_head = epochs * self.stages
         self.epochs = num_heads * self.epochs_of_head
@@ -106,4 +120,5 @@ class Display(RunListener):
 
     def close(self) -> None:
         """End the bar."""
+        self._end_reading()
         self.progress.close()

@@ -53,6 +53,10 @@ def read_run(path: str | Path) -> Run:
     Raises:
         RunError: ``path`` is not a run folder, its run is not finished, was written by a version
             with another layout, or one of its files is missing or damaged.
+
+    Example:
+        >>> run = trainer.read_run("runs/first")
+        >>> run.metrics["all"]["ensemble"]["accuracy"]
     """
     path = Path(path)
     if not (path / INFO).is_file():

@@ -29,6 +29,9 @@ class RunListener:
     def note(self, text: str) -> None:
         """Hear a sentence on the run's settings, before the clips are read."""
 
+    def read(self, unit: str, done: int, total: int) -> None:
+        """Hear how many files of clips are compared, or entries read, before the start."""
+
     def start(self, num_heads: int, epochs: int) -> None:
         """Hear that the clips are read; ``num_heads`` of at most ``epochs`` epochs follow."""
 

@@ -94,7 +94,7 @@ def test_what_cannot_be_exported_is_named(corpus: Path, extracted: Path, tmp_pat
     assert "1 clip without an entry" in result.output
     result = export(extracted, "npz", tmp_path / "y.npz", "--manifest", manifest, "--skip-missing")
     assert result.exit_code == 0
-    assert "left out, no entry: extra" in result.output
+    assert "left out, 1 clip without an entry: extra" in result.output
 
 
 @pytest.mark.parametrize("name", ["ir50", "resnet18-0000"])

@@ -131,8 +131,8 @@ def test_a_cache_that_vanishes_is_named_and_not_made_anew_in_its_place(
 ) -> None:
     cache, elsewhere = tmp_path / "cache", tmp_path / "unmounted"
 
-    def unmount_after_three(progress: Progress, done: int, total: int) -> None:
-        if done == 3:
+    def unmount_after_three(progress: Progress, done: int, *_: object, **__: object) -> None:
+        if done == 3 and cache.exists():
             cache.rename(elsewhere)
 
     with monkeypatch.context() as patch:

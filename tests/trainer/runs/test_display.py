@@ -53,12 +53,11 @@ def test_on_a_terminal_a_bar_counts_epochs_and_jumps_over_those_not_needed() -> 
     display = Display(stages=2, stream=stream)
     display.start(2, 3)
     display.epoch("seed-0", "choose", record(1))
-    assert display.progress.bar is not None
-    assert (display.progress.bar.n, display.progress.bar.total) == (1, 12)
+    assert (display.progress.done, display.progress.total) == (1, 12)
     display.head("seed-0", record(2), resumed=False)
-    assert display.progress.bar.n == 6
+    assert display.progress.done == 6
     display.head("seed-1", record(3), resumed=True)
-    assert display.progress.bar.n == 12
+    assert display.progress.done == 12
     assert "seed-0, choosing epochs" in stream.getvalue()
     display.close()
 

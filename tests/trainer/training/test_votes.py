@@ -22,9 +22,9 @@ from trainer.commands.compare import compare
 from trainer.data.corpus import Corpus
 from trainer.data.votes import VotesError
 from trainer.heads.head import HeadOutput
+from trainer.report.page import format_report as format_page
 from trainer.runs.ensemble import ensemble_runs
 from trainer.runs.folder import CONFIG, RunError
-from trainer.runs.page import format_html
 from trainer.runs.report import evaluate_run
 from trainer.runs.terminal import format_report
 from trainer.settings import OptimSettings, TrainSettings, settings_from_dict
@@ -157,7 +157,7 @@ def test_target_and_votes_reach_run_and_reports(
     assert load_checkpoint(checkpoint).settings.optim.targets == "votes"
     words = "what the crowd saw and heard, heads trained on the votes"
     assert f"\nlabels: {words}\n" in format_report(evaluate_run(run), name="r")
-    assert f"<p>Labels: {words}.</p>" in format_html(run)
+    assert f". Labels: {words}</p>" in format_page([run], projection="none")
     plain = train(crowd, cache, tmp_path / "plain")
     assert "\nlabels: what the crowd saw and heard\n" in format_report(plain.metrics, name="r")
     assert plain.info["identity"] != run.info["identity"]

@@ -1,0 +1,496 @@
+"""Doors of stage one: what the commands do, as calls. ``import pipeline`` offers them.
+
+Each is what its command runs: the same checks first, the same files, the same sentences in errors.
+PyTorch, dlib, OpenCV and PyAV are loaded when one begins to work.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from cache.commit import check_place
+from cache.manifest.manifest import read_manifest
+from cache.persons import write_persons
+from cache.progress import Progress, shown_progress
+from cache.sets.feature_set import find_set
+from cache.sets.scan import check_cache
+from cache.settings import Overrides, merge, parse_overrides, settings_from
+from pipeline.choice.overrides import read_overrides
+from pipeline.doctor.settings import DoctorSettings
+from pipeline.exchange.layouts import LAYOUTS
+from pipeline.exchange.settings import Format, ImportSettings
+from pipeline.extract.choices import ConsumerChoice, TrustChoice
+from pipeline.extract.settings import load_settings
+from pipeline.extract.weights import parse_weights
+from pipeline.index.finish import IndexSummary, index_into
+from pipeline.index.recipes import choose_recipe
+from pipeline.inspect.request import FACES, SheetSettings, pick_clips
+from trainer.runs.folder import Run, read_run
+
+if TYPE_CHECKING:
+    from pipeline.doctor.diagnosis import Diagnosis
+    from pipeline.exchange.importing import ImportReport
+    from pipeline.extract.summary import Summary
+    from pipeline.inspect.sheets import Made
+    from pipeline.persons.find import Found
+
+Weights = Sequence[str] | Mapping[str, str | Path]
+
+
+def index_corpus(
+    recipe: str,
+    root: str | Path,
+    *,
+    out: str | Path,
+    options: Mapping[str, Any] | None = None,
+    labels: Mapping[str, str] | None = None,
+    follow_links: bool = False,
+    overwrite: bool = False,
+) -> IndexSummary:
+    """Write a manifest, the table of a corpus's clips, from the corpus's own layout.
+
+    Reads names and tables, and opens no media file.
+
+    Args:
+        recipe: name of the corpus's layout, as ``avfuse index`` has it: ``folder``, ``ravdess``.
+        root: the corpus's folder; of ``csv`` the table.
+        out: the manifest to write; its folder is made.
+        options: of the recipe, such as ``{"modality": "video"}`` of ``ravdess``.
+        labels: label to the one that is written for it.
+        follow_links: allow symbolic links that lead out of the corpus.
+        overwrite: replace an existing manifest.
+
+    Returns:
+        Counts of the clips by label, split and fold; what was left out and why; warnings.
+
+    Raises:
+        IndexingError: no such recipe or option, or the corpus isn't as the recipe expects.
+        FileExistsError: ``out`` exists and ``overwrite`` is false.
+        OSError: something can't be read or written.
+
+    Example:
+        >>> summary = pipeline.index_corpus("folder", "clips", out="all.csv")
+        >>> summary.labels
+        {'happy': 3, 'sad': 3, 'surprise': 3}
+    """
+    chosen = choose_recipe(recipe, Path(root), options or {})
+    return index_into(
+        chosen, Path(out), labels=labels, follow_links=follow_links, overwrite=overwrite
+    )
+
+
+def diagnose_corpus(
+    manifest: str | Path,
+    *,
+    cache: str | Path | None = None,
+    sample: int = DoctorSettings().sample,
+    settings: Overrides = (),
+    jobs: int | None = None,
+    follow_links: bool = False,
+    progress: bool = False,
+) -> Diagnosis:
+    """Find clips that are broken, duplicate, silent, faceless or in two splits.
+
+    Args:
+        manifest: the table of clips.
+        cache: folder of the cache whose persons are looked for in several splits.
+        sample: frames of each clip to look for a face in, from 0, which decodes no picture.
+        settings: such as ``{"faces.ladder": "papers"}``.
+        jobs: worker processes, from 0, which works in this one; None: one a core.
+        follow_links: allow symbolic links that lead out of the corpus.
+        progress: show on standard error how far it is.
+
+    Returns:
+        The findings, those that would spoil a run first; ``spoiled`` says whether there is one.
+
+    Raises:
+        FileNotFoundError: there is no manifest.
+        ValueError: settings or cache can't be used.
+        MachineError: no worker process can be started.
+        OSError: the cache can't be read.
+
+    Example:
+        >>> for finding in pipeline.diagnose_corpus("manifest.csv", sample=4, jobs=0).findings:
+        ...     print(finding.severity, finding.text)
+    """
+    manifest = Path(manifest)
+    if not manifest.is_file():
+        raise FileNotFoundError(f"{manifest} is not a file; expected a manifest, see avfuse index")
+    chosen = settings_from(DoctorSettings, merge(parse_overrides(settings), {"sample": sample}))
+    from pipeline.doctor.doctor import diagnose_manifest  # loads dlib and OpenCV
+
+    with shown_progress(progress), Progress("clips") as bar:
+        return diagnose_manifest(
+            manifest,
+            settings=chosen,
+            cache=None if cache is None else Path(cache),
+            jobs=jobs,
+            follow_links=follow_links,
+            progress=bar.show,
+        )
+
+
+def extract_features(
+    manifest: str | Path,
+    *,
+    cache: str | Path,
+    sets: Sequence[str] | None = None,
+    weights: Weights = (),
+    views: str | None = None,
+    precision: Literal["float32", "bfloat16", "float16"] | None = None,
+    config: str | Path | None = None,
+    settings: Overrides = (),
+    overrides: str | Path | None = None,
+    jobs: int | None = None,
+    threads: int | None = None,
+    consumer: ConsumerChoice = "auto",
+    device: str = "auto",
+    batch_size: int | None = None,
+    trust: TrustChoice = "stat",
+    retry_failed: bool = False,
+    follow_links: bool = False,
+    progress: bool = False,
+) -> Summary:
+    """Bring the feature sets of a manifest's clips up to date.
+
+    Only what is missing or stale is computed: the same call again goes on where it stopped.
+
+    Args:
+        manifest: the table of clips.
+        cache: folder of the cache, which may be new.
+        sets: feature sets to extract, such as ``["resnet18", "logmel"]``; None: those two with
+            the views ``basic``, which ``train`` reads by default.
+        weights: network to its weight file, ``default`` or ``random``: ``{"ir50": "ir50.pth"}``.
+            A network without one gets those that avfuse ships, if it ships any.
+        views: augmented variants of each crop to embed; ``basic`` for none; None: the settings'.
+        precision: numeric precision of the networks; None: the settings'.
+        config: TOML file of settings.
+        settings: single ones over it, such as ``{"faces.policy": "central"}``.
+        overrides: CSV of faces chosen by hand.
+        jobs: worker processes, from 0, which works in this one; None: one a core.
+        threads: PyTorch threads of each worker or of the consumer.
+        consumer: process that runs the networks: each worker its ``own``, one ``shared``, or
+            ``auto``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        batch_size: crops per forward pass; None: by device.
+        trust: how an unchanged file is known: by ``stat``, its size, times and inode, or by
+            ``content``.
+        retry_failed: try clips again that failed before.
+        follow_links: allow symbolic links that lead out of the corpus.
+        progress: show on standard error how far it is.
+
+    Returns:
+        What became of every clip: ``failed`` names those that couldn't be read. It is written to
+        ``CACHE/extract-report.json`` too.
+
+    Raises:
+        ValueError: manifest, sets, weights or settings can't be used as asked.
+        MachineError: this machine, or what is installed, fails every clip.
+        OSError: the cache can't be written, or something can't be read.
+        KeyboardInterrupt: Ctrl-C; every clip that was done is kept.
+
+    Example:
+        >>> summary = pipeline.extract_features("manifest.csv", cache="CACHE",
+        ...                                     sets=["resnet18", "logmel"], views="basic")
+        >>> summary.failed
+        ()
+    """
+    from pipeline.extract.extraction import begin_extraction
+
+    with (
+        shown_progress(progress),
+        begin_extraction(
+            Path(manifest),
+            Path(cache),
+            sets=sets,
+            weights=weights,
+            views=views,
+            precision=precision,
+            config=None if config is None else Path(config),
+            settings=settings,
+            overrides=None if overrides is None else Path(overrides),
+            jobs=jobs,
+            threads=threads,
+            consumer=consumer,
+            device=device,
+            batch_size=batch_size,
+            trust=trust,
+            retry_failed=retry_failed,
+            follow_links=follow_links,
+        ) as extraction,
+    ):
+        summary = extraction.run()
+    if summary.interrupted:
+        signal.raise_signal(summary.interrupted)
+    return summary
+
+
+def draw_faces(
+    manifest: str | Path,
+    *,
+    cache: str | Path,
+    out: str | Path,
+    name: str = FACES,
+    clips: Sequence[str] = (),
+    only: Sequence[str] = (),
+    policy: str | None = None,
+    overrides: str | Path | None = None,
+    frames: int = SheetSettings().frames,
+    size: int = SheetSettings().size,
+    per_page: int = SheetSettings().per_page,
+    progress: bool = False,
+) -> Made:
+    """Draw contact sheets of the faces that a cache holds; nothing is detected again.
+
+    Args:
+        manifest: the table of clips, whose videos are decoded.
+        cache: folder of the cache.
+        out: folder for pages with an index; or one page as ``sheet.png`` or ``sheet.html``.
+        name: set whose faces and crops are shown.
+        clips: ids of the clips to show; none: all.
+        only: kinds of clips to show: ``no-face``, ``ok``, ``partial``, ``failed``, ``stale``,
+            ``missing``; none: all.
+        policy: rule to choose among several faces; None: that of the set.
+        overrides: CSV of faces chosen by hand, to try them.
+        frames: frames per clip, 2 to 64.
+        size: width of a frame in pixels, 80 to 1920.
+        per_page: clips on a page, 1 to 500.
+        progress: show on standard error how far it is.
+
+    Returns:
+        The files written, and the clips whose frames couldn't be shown, with why.
+
+    Raises:
+        ValueError: manifest, cache, set, overrides or sizes can't be used.
+        OSError: a page can't be written.
+
+    Example:
+        >>> pipeline.draw_faces("manifest.csv", cache="CACHE", out="sheets").unseen
+        {}
+    """
+    cache, out = Path(cache), Path(out)
+    sizes = SheetSettings(frames=frames, size=size, per_page=per_page)
+    table = read_manifest(manifest, check_files=False)
+    chosen = pick_clips(table, clips)
+    by_hand = read_overrides(Path(overrides), set(table.by_id)) if overrides else None
+    check_cache(cache)
+    if name != FACES:  # whose absence is explained below
+        find_set(cache, name)
+    check_place(out.parent if out.suffix in (".png", ".html") else out)
+    from pipeline.inspect.sheets import make_sheets  # these load PyTorch, dlib and OpenCV
+    from pipeline.inspect.shown import find_shown
+
+    shown = find_shown(cache, name, policy=policy, overrides=by_hand)
+    title = f"Faces of {Path(manifest).name}: {shown.chosen.folder.name}, {shown.policy}"
+    with shown_progress(progress), Progress("clips") as bar:
+        return make_sheets(chosen, shown, out, sizes, only=only, title=title, progress=bar.show)
+
+
+@dataclass(frozen=True)
+class FoundPersons:
+    """Persons of a corpus, and the files that were written of them.
+
+    Attributes:
+        found: the persons, the doubtful ones and the clips left out.
+        files: written: the cache's table, then the sheets.
+        unseen: clips whose faces are not on the sheets, and why.
+    """
+
+    found: Found
+    files: tuple[Path, ...]
+    unseen: Mapping[str, str]
+
+
+def find_persons(
+    manifest: str | Path,
+    *,
+    cache: str | Path,
+    name: str = "identity",
+    corrections: str | Path | None = None,
+    out: str | Path | None = None,
+    progress: bool = False,
+) -> FoundPersons:
+    """Find the persons of a manifest's clips by their faces, and propose each clip's speaker.
+
+    Args:
+        manifest: the table of clips.
+        cache: folder of the cache; gets the table ``persons.json``.
+        name: set of identity embeddings, where the cache has several.
+        corrections: CSV of names, moves, merges and splits by hand.
+        out: folder for contact sheets and the manifest with the proposed speakers; None: neither.
+        progress: show on standard error how far it is.
+
+    Raises:
+        ValueError: manifest, cache, set or corrections can't be used.
+        OSError: something can't be read or written.
+
+    Example:
+        >>> persons = pipeline.find_persons("manifest.csv", cache="CACHE").found.persons
+        >>> [person.name for person in persons.persons]
+    """
+    cache = Path(cache)
+    output = None if out is None else Path(out)
+    table = read_manifest(manifest, check_files=False)
+    check_cache(cache)
+    check_place(cache)
+    if output is not None:
+        from pipeline.persons.sheets import check_output, write_sheets
+
+        check_output(output, cache)
+    from pipeline.persons import find  # these load dlib and OpenCV
+    from pipeline.persons.gather import find_sets
+
+    sets = find_sets(cache, name)
+    by_hand = None if corrections is None else Path(corrections)
+    with shown_progress(progress):
+        with Progress("clips") as bar:
+            found = find.find_persons(table.clips, sets, by_hand, bar.show)
+        files = [write_persons(cache, found.persons)]
+        unseen: Mapping[str, str] = {}
+        if output is not None:
+            with Progress("persons") as bar:
+                made = write_sheets(table, found, sets, output, bar.show)
+            files += made.files
+            unseen = made.unseen
+    return FoundPersons(found, tuple(files), unseen)
+
+
+def import_features(
+    cache: str | Path,
+    name: str,
+    sources: str | Path | Sequence[str | Path],
+    *,
+    manifest: str | Path,
+    like: str | None = None,
+    format: Format | None = None,
+    settings: Mapping[str, Any] | None = None,
+    allow_missing: bool = False,
+    max_gib: float = 4.0,
+    progress: bool = False,
+) -> ImportReport:
+    """Import features made elsewhere as a feature set, to train on like any other.
+
+    Args:
+        cache: folder of the cache, which may be new.
+        name: of the set; not that of a set that avfuse makes.
+        sources: file or folder, or several files of one clip each.
+        manifest: the table of clips.
+        like: tool that wrote them: ``openface``, ``opensmile``, ``pyfeat``, ``mmsa``.
+        format: of features of no such tool: ``npz``, ``npy-folder`` or ``csv``; one of both.
+        settings: how the source is read, such as ``{"rate": 25.0}``: see
+            ``pipeline.exchange.settings.ImportSettings``.
+        allow_missing: record clips that the source lacks as failed, instead of refusing.
+        max_gib: memory, in GiB, that the numbers read at once may take, above 0.
+        progress: show on standard error how far it is.
+
+    Returns:
+        Steps of each clip, names of the features, and clips by what became of them.
+
+    Raises:
+        ImportRefusedError: clips are missing, numbers nan, or widths differ; each is named, and
+            nothing was written.
+        ValueError: the settings can't be used, or ``name`` can't name a set.
+        OSError: the source can't be read, or the cache can't be written.
+
+    Example:
+        >>> pipeline.import_features("CACHE", "smiles", "smiles.npz", manifest="manifest.csv",
+        ...                          format="npz", settings={"rate": 25.0}).clips
+        9
+    """
+    if (like is None) == (format is None):
+        raise ValueError("pass either like='TOOL' or format='npz', 'npy-folder' or 'csv'")
+    if like is not None and like not in LAYOUTS:
+        raise ValueError(f"like must be one of {', '.join(LAYOUTS)}, got {like!r}")
+    from pipeline.exchange import importing
+
+    clips = read_manifest(manifest, check_files=False).clips
+    chosen = settings_from(
+        ImportSettings,
+        {
+            **(settings or {}),
+            "format": LAYOUTS[like].format if like else format,
+            "like": like or "",
+        },
+    )
+    files = [sources] if isinstance(sources, str | Path) else sources
+    with shown_progress(progress), Progress("clips") as bar:
+        return importing.import_features(
+            Path(cache),
+            name,
+            [Path(file) for file in files],
+            [clip.id for clip in clips],
+            chosen,
+            files={clip.id: clip.path for clip in clips},
+            allow_missing=allow_missing,
+            max_gib=max_gib,
+            command=sys.argv,
+            progress=bar.show,
+        )
+
+
+def predict_videos(
+    videos: str | Path | Sequence[str | Path],
+    *,
+    run: Run | str | Path | None = None,
+    weights: Weights = (),
+    settings: Overrides = (),
+    device: str = "auto",
+    jobs: int = 0,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Classify videos with the heads of a run, or without one by the network that avfuse ships.
+
+    Args:
+        videos: one video or several; without a run pictures too.
+        run: a finished run, or its folder; None asks the default network, which was trained on
+            still faces and hears nothing.
+        weights: of networks of the run that were moved; without a run, of a detector of faces.
+        settings: such as ``{"faces.policy": "central"}``; without a run only.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        jobs: worker processes; 0 works in this one.
+        progress: show on standard error how far it is.
+
+    Returns:
+        What ``avfuse predict --json`` prints: ``classes``, and in ``videos`` for each file its
+        ``state``, ``prediction`` and ``probabilities`` by class, None where there is no answer.
+
+    Raises:
+        ValueError: run, weights or settings can't be used.
+        MachineError: this machine, or what is installed, fails every video.
+        OSError: something can't be read or written.
+        KeyboardInterrupt: Ctrl-C; nothing was predicted.
+
+    Example:
+        >>> answer = pipeline.predict_videos(["holiday.mp4"], run="runs/first")
+        >>> answer["videos"][0]["prediction"]
+        'happy'
+    """
+    paths = [Path(v) for v in ([videos] if isinstance(videos, str | Path) else videos)]
+    if isinstance(weights, Mapping):
+        weights = [f"{name}={source}" for name, source in weights.items()]
+    choices = parse_weights(weights)
+    with shown_progress(progress):
+        if run is not None:
+            if settings:
+                raise ValueError(
+                    "the videos are extracted as the run's clips were; leave out settings, or the "
+                    "run to ask the default network"
+                )
+            from pipeline.predict import by_run  # loads PyTorch and dlib
+
+            found = run if isinstance(run, Run) else read_run(run)
+            return by_run.predict_videos(found, paths, weights=choices, device=device, jobs=jobs)
+        from pipeline.predict.by_default import ask_default_network  # loads PyTorch and dlib
+
+        return ask_default_network(
+            paths,
+            settings=load_settings(settings, views="basic"),
+            weights=choices,
+            device=device,
+            jobs=jobs,
+        ).to_json()

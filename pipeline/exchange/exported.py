@@ -1,0 +1,119 @@
+"""Export: the arrays and clips that a form is written from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cache.manifest.clip import Clip
+from cache.sets.feature_set import FeatureSet
+from cache.version import own_version
+
+PRIVATE = ("command", "host")  # of a set's provenance: what is exported may be published
+
+
+class ExportError(ValueError):
+    """An export that can't be made as asked for; names the set, array or clip."""
+
+
+@dataclass(frozen=True)
+class Array:
+    """One array of a set, such as ``basic`` of ``resnet18``."""
+
+    feature_set: FeatureSet
+    name: str
+
+    @property
+    def column(self) -> str:
+        """Name of its column in a table: ``resnet18_basic``, ``identity_crops_embedding``."""
+        return f"{self.feature_set.spec.name}_{self.name.replace('/', '_')}"
+
+
+@dataclass(frozen=True)
+class ClipFeatures:
+    """One clip of an export.
+
+    Args:
+        clip: its id.
+        row: what the manifest says of it; None without a manifest.
+        times: of each array, (T,) seconds of the steps of its set.
+        values: each array.
+    """
+
+    clip: str
+    row: Clip | None
+    times: tuple[np.ndarray, ...]
+    values: tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True)
+class Export:
+    """Content of an export: every array of every clip.
+
+    Args:
+        arrays: the arrays.
+        clips: ids of the clips, in the order that they are written in.
+        rows: clip id to row of the manifest; None without a manifest.
+    """
+
+    arrays: tuple[Array, ...]
+    clips: tuple[str, ...]
+    rows: Mapping[str, Clip] | None
+
+    def read(self, clips: tuple[str, ...] | None = None) -> Iterator[ClipFeatures]:
+        """Read clips, one after the other; None for all.
+
+        Raises:
+            ExportError: rows of an array have another shape or type than the first clip's.
+            EntryError: an entry is damaged or lacks an array.
+            OSError: it can't be read.
+        """
+        first: ClipFeatures | None = None
+        for clip in self.clips if clips is None else clips:
+            entries = [
+                array.feature_set.read(clip, ("times", array.name), verify=True)
+                for array in self.arrays
+            ]
+            found = ClipFeatures(
+                clip,
+                None if self.rows is None else self.rows[clip],
+                tuple(entry["times"] for entry in entries),
+                tuple(entry[array.name] for entry, array in zip(entries, self.arrays, strict=True)),
+            )
+            first = first or found
+            for array, values, model in zip(self.arrays, found.values, first.values, strict=True):
+                if values.shape[1:] != model.shape[1:] or values.dtype != model.dtype:
+                    raise ExportError(
+                        f"{array.name} of clip {clip} has rows of {values.dtype} "
+                        f"{values.shape[1:]}, and of clip {first.clip} {model.dtype} "
+                        f"{model.shape[1:]}; they can't stand in one table"
+                    )
+            yield found
+
+    def describe(self) -> dict[str, Any]:
+        """Say where the features come from, ready for JSON: sets with key, settings, weights."""
+        return {
+            "avfuse": own_version(),
+            "columns": {array.column: array.feature_set.folder.name for array in self.arrays},
+            "sets": {
+                array.feature_set.folder.name: {
+                    **array.feature_set.spec.to_json(),
+                    "key": array.feature_set.spec.key,
+                    "provenance": {
+                        name: value
+                        for name, value in array.feature_set.provenance.items()
+                        if name not in PRIVATE
+                    },
+                }
+                for array in self.arrays
+            },
+        }
+
+
+def flat_rows(values: np.ndarray) -> np.ndarray:
+    """Return (T, ...) as (T, D); also of a clip without a step."""
+    return values.reshape(len(values), math.prod(values.shape[1:]))

@@ -1,0 +1,57 @@
+"""The folder that the blocks of every page begin with, made once."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tests.docs.blocks import working_in
+
+
+def avfuse(*words: str) -> None:
+    from pipeline.cli import main
+
+    result = CliRunner().invoke(main, words)
+    if result.exit_code != 0:
+        pytest.fail(result.output)
+
+
+@pytest.fixture(scope="session")
+def quick() -> Iterator[None]:
+    """Write a word in place of the pictures of a run, which take most of a small run's time."""
+    from trainer.runs import experiment, report
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment, "plot_history", lambda *_, **__: b"a picture")
+        patch.setattr(report, "plot_confusion", lambda *_, **__: b"a picture")
+        yield
+
+
+@pytest.fixture(scope="session")
+def worked(tmp_path_factory: pytest.TempPathFactory, quick: None) -> Path:
+    """A corpus of three classes and speakers, its cache, two runs, a video and a picture."""
+    pytest.importorskip("skimage", reason="the generated corpus needs the photograph")
+    import cv2
+
+    from pipeline.commands.demo_corpus import DemoSettings, make_demo_corpus
+
+    folder = tmp_path_factory.mktemp("worked")
+    make_demo_corpus(folder / "clips", DemoSettings(speakers=3, takes=1))
+    rows = (folder / "clips" / "manifest.csv").read_text().splitlines()
+    (folder / "clips" / "manifest.csv").unlink()
+    lines = [rows[0], *(row.replace(",", ",clips/", 1) for row in rows[1:])]
+    (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
+    shutil.copy(folder / "clips/happy/happy-s1-1.mp4", folder / "holiday.mp4")
+    _, frame = cv2.VideoCapture(str(folder / "holiday.mp4")).read()
+    cv2.imwrite(str(folder / "photo.jpg"), frame)
+    with working_in(folder):
+        sets = ("--sets", "resnet18,logmel,spectrogram", "--views", "basic")
+        avfuse("extract", "manifest.csv", "--cache", "CACHE", *sets)
+        train = ("train", "manifest.csv", "--cache", "CACHE", "--folds", "speaker:3")
+        avfuse(*train, "--run", "runs/first")
+        avfuse(*train, "--run", "runs/other", "--set", "fusion.kind=video")
+    return folder
