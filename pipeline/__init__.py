@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pipeline.doors import (
         diagnose_corpus,
+        draw_clip,
         draw_faces,
         extract_features,
         find_persons,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "diagnose_corpus",
+    "draw_clip",
     "draw_faces",
     "extract_features",
     "find_persons",
