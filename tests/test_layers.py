@@ -127,7 +127,7 @@ COMPOSE = {
 }
 STAGE_ONE_LIBRARIES = {"av", "cv2", "dlib", "face_recognition_models"}
 THIRD_PARTY = {
-    "cache": {"numpy", "h5py", "pandas", "tqdm"},
+    "cache": {"numpy", "h5py", "pandas"},
     "extractors": {"torch", "numpy", "python_speech_features", "safetensors", "scipy"},
 }
 
