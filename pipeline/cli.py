@@ -80,6 +80,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "trainer.commands.ensemble:ensemble",
         "Average the probabilities of several runs.",
     ),
+    "export": (
+        "trainer.commands.export:export",
+        "Write a run's heads as ONNX or for plain PyTorch.",
+    ),
     "report": (
         "pipeline.commands.report:report",
         "Write a run as one HTML page, or several side by side.",
