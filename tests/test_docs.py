@@ -29,7 +29,7 @@ WRITTEN = {ROOT / "docs" / name for name in GENERATED}
 OURS = ("cache", "extractors", "pipeline", "trainer", "tests", "benchmarks")
 FENCED = re.compile(r"^ *```\w*[^\n]*\n(.*?)^ *```$", re.M | re.S)
 # A folder or file of the repository, where it stands in backticks or in a link.
-PATH = re.compile(rf"(?:{'|'.join(OURS)}|docs|\.ci)/[\w./*-]*")
+PATH = re.compile(rf"(?<![\w/])(?:{'|'.join(OURS)}|docs|\.ci)/[\w./*-]*")
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)")
 
 

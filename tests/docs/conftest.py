@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,18 @@ def avfuse(*words: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def worked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def quick() -> Iterator[None]:
+    """Write a word in place of the pictures of a run, which take most of a small run's time."""
+    from trainer.runs import experiment, report
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment, "plot_history", lambda *_, **__: b"a picture")
+        patch.setattr(report, "plot_confusion", lambda *_, **__: b"a picture")
+        yield
+
+
+@pytest.fixture(scope="session")
+def worked(tmp_path_factory: pytest.TempPathFactory, quick: None) -> Path:
     """A corpus of three classes and speakers, its cache, two runs, a video and a picture."""
     pytest.importorskip("skimage", reason="the generated corpus needs the photograph")
     import cv2
