@@ -1,4 +1,6 @@
-"""Compare two ways to pool over time, by speaker: python compare_poolings.py MANIFEST CACHE RUNS
+"""Compare two ways to pool over time, by speaker.
+
+    python compare_poolings.py MANIFEST CACHE RUNS
 
 Speakers are held out in turn, so that both runs are tested on every clip.
 """

@@ -1,4 +1,6 @@
-"""From a folder to an answer: python extract_and_predict.py CLIPS OUT VIDEO
+"""From a folder to an answer.
+
+    python extract_and_predict.py CLIPS OUT VIDEO
 
 CLIPS has one subfolder of videos per class. OUT gets manifest, cache and run; run it again after
 adding clips, and only those are extracted.

@@ -1,4 +1,6 @@
-"""Train on a feature of your own: python own_feature.py MANIFEST CACHE RUN
+"""Train on a feature of your own.
+
+    python own_feature.py MANIFEST CACHE RUN
 
 Loudness and brightness of the voice, computed from the cached sound, become a feature set like
 any other. A set is never stale: other numbers get another key.

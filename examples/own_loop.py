@@ -1,4 +1,6 @@
-"""Train a model of your own on cached features: python own_loop.py MANIFEST CACHE
+"""Train a model of your own on cached features.
+
+    python own_loop.py MANIFEST CACHE
 
 A linear layer on the mean over the real steps; trained on the split train, tested on val.
 """
@@ -26,7 +28,7 @@ def logits_of(batch: trainer.Batch) -> torch.Tensor:
     return model(features.sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1))
 
 
-for epoch in range(20):
+for _ in range(20):
     for batch in DataLoader(parts["train"], 16, shuffle=True, collate_fn=trainer.collate):
         loss = torch.nn.functional.cross_entropy(logits_of(batch), batch.labels)
         optimiser.zero_grad()
@@ -34,6 +36,5 @@ for epoch in range(20):
         optimiser.step()
 with torch.inference_mode():
     for batch in DataLoader(parts["val"], 16, collate_fn=trainer.collate):
-        for clip, label, logits in zip(batch.clips, batch.labels, logits_of(batch), strict=True):
-            said, true = (parts["val"].classes[int(i)] for i in (logits.argmax(), label))
-            print(f"{clip}: {said}" + ("" if said == true else f" (it is {true})"))
+        right = logits_of(batch).argmax(dim=1) == batch.labels
+        print(dict(zip(batch.clips, right.tolist(), strict=True)))

@@ -1,4 +1,6 @@
-"""Plot a clip's features from a cache: python plot_features.py CACHE CLIP OUT.png
+"""Plot a clip's features from a cache.
+
+    python plot_features.py CACHE CLIP OUT.png
 
 The sound's spectrogram stands over the face's embedding; both have times in seconds.
 """
