@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -96,6 +97,30 @@ def write_whole(path: Path, content: str | bytes, *, what: str = "") -> Path:
     except OSError as error:
         raise write_error(what or path.name, path, error) from error
     return path
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Let a folder appear under its name only once all of it is written.
+
+    Args:
+        path: the folder; isn't there. The one above it is.
+
+    Yields:
+        An empty folder beside it, to write to; its files are flushed by whoever writes them.
+
+    Raises:
+        OSError: it couldn't be written; nothing of it is left.
+    """
+    temporary = temporary_path(path)
+    try:
+        temporary.mkdir()
+        yield temporary
+        temporary.rename(path)
+        sync_folder(path.parent)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from cache.manifest.manifest import ManifestError, read_manifest
 from cache.sets.feature_set import SetError, find_set
 from cache.wording import name_some, number_of
 from pipeline.commands import options
-from pipeline.exchange.exported import Array, ExportError, MissingLibraryError
+from pipeline.exchange.exported import Array, ExportError
 from pipeline.exchange.exporting import FORMS, export_features
 
 
@@ -85,7 +85,7 @@ def export_command(
             left_out = f"{number_of(len(absent), 'clip')} without an entry"
             click.echo(f"left out, {left_out}: {name_some(absent, limit=100)}", err=True)
         told = export_features(wanted, clips, form, out, rows=rows)
-    except (SetError, ManifestError, ExportError, MissingLibraryError) as error:
+    except (SetError, ManifestError, ExportError) as error:
         raise click.UsageError(str(error)) from error
     except (EntryError, OSError) as error:
         click.echo(f"Error: {error}", err=True)

@@ -33,7 +33,7 @@ KINDS = (".html", ".png", ".pdf", ".svg")
 @click.option(
     "--run2", type=click.Path(path_type=Path), help="Another run, drawn dashed over the first."
 )
-@click.option("--cache", type=click.Path(path_type=Path), help="Folder of the cache.")
+@options.MOVED_CACHE
 @click.option(
     "--manifest",
     type=click.Path(path_type=Path, dir_okay=False),

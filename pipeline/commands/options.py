@@ -13,6 +13,11 @@ SET = click.argument("name", metavar="SET")
 CACHE = click.option(
     "--cache", required=True, type=click.Path(path_type=Path), help="Folder of the cache."
 )
+MOVED_CACHE = click.option(
+    "--cache",
+    type=click.Path(path_type=Path),
+    help="Folder of the cache, if it was moved since the run was trained.",
+)
 CLIPS = click.option(
     "--manifest",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cache.manifest.clip import Clip
+from pipeline.commands import options
 from trainer.runs.folder import RunError, read_run
 
 if TYPE_CHECKING:
@@ -22,11 +23,7 @@ if TYPE_CHECKING:
 @click.option(
     "-o", "--out", required=True, type=click.Path(path_type=Path), help="HTML file to write."
 )
-@click.option(
-    "--cache",
-    type=click.Path(path_type=Path),
-    help="Folder of the cache (default: where it was when the run was trained).",
-)
+@options.MOVED_CACHE
 @click.option(
     "--sheets",
     type=click.Path(path_type=Path),
@@ -34,12 +31,11 @@ if TYPE_CHECKING:
 )
 @click.option("--no-pictures", is_flag=True, help="Leave out frames and spectrograms of clips.")
 @click.option(
-    "--map",
-    "map_kind",
+    "--projection",
     type=click.Choice(["pca", "tsne", "none"]),
     default="pca",
     show_default=True,
-    help="Map of the clips' embeddings: pca, tsne (slower) or none.",
+    help="Projection of the clips' features onto a map: pca, tsne (slower), or none for no map.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 def report(
@@ -48,7 +44,7 @@ def report(
     cache: Path | None,
     sheets: Path | None,
     no_pictures: bool,
-    map_kind: Kind,
+    projection: Kind,
     overwrite: bool,
 ) -> None:
     """Write RUN as one HTML page: figures, clips with pictures, settings, provenance.
@@ -63,7 +59,7 @@ def report(
         from trainer.report.page import write_report  # loads PyTorch and scikit-learn
 
         draw = None if no_pictures else _draw_from(cache or Path(found[0].info.get("cache", "")))
-        write_report(found, out, cache=cache, sheets=sheets, draw=draw, map_kind=map_kind)
+        write_report(found, out, cache=cache, sheets=sheets, draw=draw, projection=projection)
     except (RunError, OSError) as error:
         raise click.UsageError(str(error)) from error
     click.echo(f"{out}")

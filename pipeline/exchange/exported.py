@@ -1,18 +1,14 @@
-"""Export: the arrays and clips that a form is written from, and folders that appear whole."""
+"""Export: the arrays and clips that a form is written from."""
 
 from __future__ import annotations
 
-import contextlib
 import math
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cache.commit import sync_folder, temporary_path
 from cache.manifest.clip import Clip
 from cache.sets.feature_set import FeatureSet
 from cache.version import own_version
@@ -22,10 +18,6 @@ PRIVATE = ("command", "host")  # of a set's provenance: what is exported may be 
 
 class ExportError(ValueError):
     """An export that can't be made as asked for; names the set, array or clip."""
-
-
-class MissingLibraryError(ImportError):
-    """A library that a form of export needs isn't installed; says how to install it."""
 
 
 @dataclass(frozen=True)
@@ -125,27 +117,3 @@ class Export:
 def flat_rows(values: np.ndarray) -> np.ndarray:
     """Return (T, ...) as (T, D); also of a clip without a step."""
     return values.reshape(len(values), math.prod(values.shape[1:]))
-
-
-@contextlib.contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """Let a folder appear under its name only once all of it is written.
-
-    Args:
-        path: the folder; isn't there. The one above it is.
-
-    Yields:
-        An empty folder beside it, to write to; its files are flushed by whoever writes them.
-
-    Raises:
-        OSError: it couldn't be written; nothing of it is left.
-    """
-    temporary = temporary_path(path)
-    try:
-        temporary.mkdir()
-        yield temporary
-        temporary.rename(path)
-        sync_folder(path.parent)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise

@@ -68,8 +68,7 @@ def export_features(
 
     Raises:
         ExportError: ``out`` exists, the form can't hold the arrays, there is no clip, or clips have
-            no entry or a stale one.
-        MissingLibraryError: the form's library isn't installed.
+            no entry or a stale one, or the form's library isn't installed.
         EntryError: an entry is damaged or has no such array.
         OSError: something can't be read or written.
     """

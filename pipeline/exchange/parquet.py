@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from cache.commit import whole_file, write_whole
+from cache.commit import whole_file, whole_folder, write_whole
 from cache.wording import number_of
-from pipeline.exchange.exported import ClipFeatures, Export, MissingLibraryError, whole_folder
+from pipeline.exchange.exported import ClipFeatures, Export, ExportError
 
 GROUP_BYTES = 64 << 20  # of a row group's features, so that readers can take a table piece by piece
 GROUP_CLIPS = 1000
@@ -31,8 +31,8 @@ def write_parquet(export: Export, out: Path) -> str:
     """Write all clips as one table; the metadata's ``avfuse`` says where the features come from.
 
     Raises:
-        MissingLibraryError: pyarrow isn't installed.
-        ExportError, EntryError, OSError: see ``export_features``.
+        ExportError: pyarrow isn't installed; see also ``export_features``.
+        EntryError, OSError: see there.
     """
     _write_table(_import_pyarrow(), export, export.clips, out)
     return ""
@@ -42,8 +42,8 @@ def write_hf(export: Export, out: Path) -> str:
     """Write a folder that ``datasets.load_dataset(FOLDER)`` reads: a table per split, and a card.
 
     Raises:
-        MissingLibraryError: pyarrow isn't installed.
-        ExportError, EntryError, OSError: see ``export_features``.
+        ExportError: pyarrow isn't installed; see also ``export_features``.
+        EntryError, OSError: see there.
     """
     arrow = _import_pyarrow()
     splits: dict[str, list[str]] = {}
@@ -72,7 +72,7 @@ def _import_pyarrow() -> Any:
         import pyarrow as arrow
         import pyarrow.parquet
     except ImportError as error:
-        raise MissingLibraryError(
+        raise ExportError(
             "exporting to parquet and hf needs pyarrow: pip install 'avfuse[tables]'"
         ) from error
     return arrow

@@ -218,6 +218,7 @@ def test_a_plugin_that_raises_is_named_and_stops_nothing_else(used: Work, tmp_pa
             refused = avfuse(*command)
             assert refused.exit_code == 2, refused.output
             assert "RuntimeError: not today; repair it, or uninstall it" in refused.output
+        assert not (tmp_path / "b").exists()
     finally:
         shutil.rmtree(next(used.site.glob("broken-*")))
 

@@ -104,7 +104,7 @@ const drawPanel = (() => {
   const drawTitle = (svg, box, text) => {
     const x = box.width < 360 ? 2 : box.left;
     node(svg, "text", { class: "title", x, y: box.top + 11 }, text);
-    box.top += LINE + 3;
+    box.top += LINE + 4;
   };
 
   // Attention of one modality, of one run or two, over an equal share as a thin line.
@@ -184,7 +184,7 @@ const drawPanel = (() => {
       node(svg, "line", { class: "tick", x1: at, x2: at, y1: box.top, y2: box.top + 5 });
       node(svg, "text", { class: "axis", x: at, y: box.top + 18 }, (k * step).toFixed(digits));
     }
-    node(svg, "text", { class: "end", x: box.left + box.width + 5, y: box.top + 18 }, "seconds");
+    node(svg, "text", { class: "end", x: box.left + box.width + 14, y: box.top + 18 }, "seconds");
   };
 
   const spanOf = (runs, pictures) => {
@@ -201,7 +201,7 @@ const drawPanel = (() => {
     const notes = width < 500 ? ["P", "L"] : ["predicted", "label"];
     const longest = Math.max(...runs[0].classes.map((name) =>
       Math.min(24, name.length) + noteOf(runs[0], name, notes).length));
-    const left = 44, right = Math.max(width < 500 ? 62 : 76, 18 + 6.6 * longest);
+    const left = 44, right = Math.max(78, 18 + 6.6 * longest);
     const box = { left, top: 2, width: Math.max(80, width - left - right), height: 0 };
     const span = spanOf(runs, pictures);
     const x = (time) => left + box.width * (time - span[0]) / (span[1] - span[0]);
@@ -213,8 +213,8 @@ const drawPanel = (() => {
         .filter(([, part]) => part && part.steps > 1);
       const flat = runs.map((one, run) => [run, one.attention[name]])
         .filter(([, part]) => !part || part.steps <= 1);
-      const over = grey ? "audio: spectrogram, low tones below" : name;
-      drawTitle(svg, box, curves.length ? `${over}; attention of each step` : over);
+      const shown = [grey && "spectrogram", curves.length && "attention of each step"];
+      drawTitle(svg, box, [name, shown.filter(Boolean).join(", ")].filter(Boolean).join(": "));
       for (const [run, part] of flat) {
         drawTitle(svg, box, `${nameOf(runs, run)}: ${describeAttention(name, part)}`);
       }
@@ -248,9 +248,8 @@ const drawPanel = (() => {
     const said = Object.entries(one.attention).filter(([, part]) => part.steps > 1)
       .map(([name, part]) => `${name} ${share(part.values[nearest(part.times, time)])}`);
     const row = one.windows.values[nearest(one.windows.times, time)] || [];
-    const ranked = one.classes.map((name, i) => [name, row[i]])
-      .filter(([name, p], i) => p !== undefined).sort((a, b) => b[1] - a[1]).slice(0, 3)
-      .map(([name, p]) => `${name} ${percent(p)}`);
+    const ranked = one.classes.map((name, i) => [name, row[i]]).filter(([, p]) => p !== undefined)
+      .sort((a, b) => b[1] - a[1]).slice(0, 3).map(([name, p]) => `${name} ${percent(p)}`);
     return (runs.length > 1 ? `${one.run}: ` : "")
       + [said.join(", "), ranked.join(", ")].filter(Boolean).join("; ");
   }).join(". ");

@@ -197,6 +197,21 @@ def check_shapes(settings: HeadSettings, shapes: Mapping[str, tuple[int, ...]]) 
             )
 
 
+def try_plugins(settings: HeadSettings, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuse plug-ins that can't be used, before anything of a run is written.
+
+    Args:
+        settings: see ``make_head``.
+        shapes: see there.
+
+    Raises:
+        PluginError: see ``trainer.heads.plugins``.
+    """
+    if settings.plugins():
+        with torch.random.fork_rng(devices=[]):
+            make_head(settings, shapes, num_classes=2)
+
+
 def _encoder(settings: HeadSettings, modality: str) -> str:
     return settings.audio.encoder if modality == "audio" else "none"
 

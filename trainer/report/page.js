@@ -151,7 +151,15 @@
   offer(choose.fold, folds.map((fold) => [fold, fold]));
   const form = document.querySelector(".filters");
   form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("reset", () => setTimeout(filter));
+  const clear = () => {
+    find("find").value = "";
+    for (const field of Object.values(choose)) field.value = "";
+  };
+  form.addEventListener("reset", (event) => {
+    event.preventDefault(); // it would come after what follows
+    clear();
+    filter();
+  });
   find("find").addEventListener("input", filter);
 
   const head = make(table.tHead, "tr");
@@ -170,7 +178,7 @@
   });
 
   const show = (values) => {
-    form.reset();
+    clear();
     for (const [name, value] of Object.entries(values)) choose[name].value = value;
     filter();
     find("clips").scrollIntoView();

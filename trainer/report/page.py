@@ -35,7 +35,7 @@ def write_report(
     cache: Path | None = None,
     sheets: Path | None = None,
     draw: Draw | None = None,
-    map_kind: Kind = "pca",
+    projection: Kind = "pca",
 ) -> Path:
     """Write a finished run as a self-contained HTML page, or several side by side.
 
@@ -48,7 +48,7 @@ def write_report(
         cache: the cache's folder; None: where it was when the runs were trained.
         sheets: folder of contact sheets that ``avfuse inspect faces`` wrote, to link to.
         draw: draws the pictures of clips; None leaves them out.
-        map_kind: "pca", "tsne" or "none".
+        projection: "pca", "tsne" or "none".
 
     Returns:
         ``out``.
@@ -64,7 +64,7 @@ def write_report(
         cache=cache,
         sheets=find_sheets(sheets, out.parent) if sheets is not None else None,
         draw=draw,
-        map_kind=map_kind,
+        projection=projection,
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     write_whole(out, page)
@@ -77,7 +77,7 @@ def format_report(
     cache: Path | None = None,
     sheets: Sheets | None = None,
     draw: Draw | None = None,
-    map_kind: Kind = "pca",
+    projection: Kind = "pca",
     budget: int = BUDGET,
 ) -> str:
     """Return the page that ``write_report`` writes.
@@ -87,7 +87,7 @@ def format_report(
         cache: see ``write_report``.
         sheets: contact sheets to link to.
         draw: see ``write_report``.
-        map_kind: see ``write_report``.
+        projection: see ``write_report``.
         budget: bytes for explanations and pictures.
 
     Raises:
@@ -96,7 +96,7 @@ def format_report(
     names = _name(runs)
     comparisons = _compare(runs, names)
     figures = [gather_figures(run, name) for run, name in zip(runs, names, strict=True)]
-    embedding, no_map = _map(runs[0], map_kind, cache)
+    embedding, no_map = _map(runs[0], projection, cache)
     clips = gather_clips(
         runs,
         names,

@@ -18,7 +18,7 @@ from trainer.data.corpus import Available, Corpus, load_available
 from trainer.data.normalisation import check_modalities
 from trainer.data.splits import FoldPlan, find_leaks, plan_folds, restrict_folds
 from trainer.data.votes import check_votes
-from trainer.heads.head import check_shapes
+from trainer.heads.head import check_shapes, try_plugins
 from trainer.runs.estimate import Forecaster, name_cheaper
 from trainer.runs.folder import CONFIG, CURVES, ENTRIES, read_run
 from trainer.runs.head_trainer import HeadTrainer, train_fold
@@ -109,7 +109,8 @@ def run_experiment(
         VotesError: ``optim.targets=votes``, and a training clip has none or one for what is no
             class; nothing was written.
         TrainingError: a loss is no longer finite.
-        ValueError: settings that don't fit the features; nothing was written.
+        ValueError: settings that don't fit the features, or a plug-in that can't be used; nothing
+            was written.
         OSError: something can't be read or written.
     """
     (report,) = run_experiments(
@@ -180,6 +181,8 @@ def run_experiments(
         material = _load_material(manifest, cache, settings, protocol, packs, listener)
         corpus, usable = material.found.corpus, material.usable
         check_shapes(settings, corpus.shapes)
+        for own, _ in wanted.values():
+            try_plugins(own, corpus.shapes)
         folds = [fold for fold in usable.folds if fold.test]
         for fold in folds:
             train = corpus.indices([clip.id for clip in fold.train])

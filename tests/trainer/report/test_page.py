@@ -36,7 +36,7 @@ def read_data(page: str) -> dict[str, object]:
 
 
 def test_figures_are_those_of_the_metrics(run: Run) -> None:
-    page = format_report([run], map_kind="none")
+    page = format_report([run], projection="none")
     figures = run.metrics["all"]["ensemble"]
     low, high = figures["by_speaker"]["interval"]
     assert f"<strong>{100 * figures['accuracy']:.1f} %</strong> accuracy" in page
@@ -55,7 +55,7 @@ def test_a_page_needs_nothing_but_itself(run: Run) -> None:
 
 
 def test_every_clip_is_there_with_its_answer(run: Run) -> None:
-    data = read_data(format_report([run], map_kind="none"))
+    data = read_data(format_report([run], projection="none"))
     assert data["clips"] == list(run.predictions.clips)
     assert data["labels"] == [run.classes.index(label) for label in run.predictions.labels]
     (answers,) = data["runs"]  # type: ignore[misc]
@@ -68,7 +68,7 @@ def test_text_of_a_run_can_inject_nothing(run: Run) -> None:
     evil = "</script><script>alert(1)</script>"
     info = {**run.info, "command": [evil], "warnings": [evil], "partial": {"c00": evil}}
     table = replace(run.predictions, speakers=(evil,) * len(run.predictions.clips))
-    page = format_report([replace(run, info=info, predictions=table)], map_kind="none")
+    page = format_report([replace(run, info=info, predictions=table)], projection="none")
     assert "<script>alert" not in page
     assert page.count("&lt;script&gt;alert") == 3
     assert read_data(page)["speakers"] == [evil]
@@ -76,12 +76,12 @@ def test_text_of_a_run_can_inject_nothing(run: Run) -> None:
 
 def test_an_untrained_run_says_so_first(run: Run) -> None:
     told = replace(run, info={**run.info, "warnings": ["untrained: random weights"]})
-    page = format_report([told], map_kind="none")
+    page = format_report([told], projection="none")
     assert page.index("untrained: random weights") < page.index('id="results"')
 
 
 def test_two_runs_stand_side_by_side(run: Run, other: Run) -> None:
-    page = format_report([run, other], map_kind="none")
+    page = format_report([run, other], projection="none")
     assert "Difference to first in points of accuracy" in page
     data = read_data(page)
     assert [one["name"] for one in data["runs"]] == ["first", "other"]  # type: ignore[attr-defined]
@@ -107,7 +107,7 @@ def test_runs_that_share_no_clip_or_class_are_refused(run: Run) -> None:
 def test_clips_that_one_run_lacks_are_counted(run: Run) -> None:
     table = run.predictions.select(lambda i: i > 4)
     less = replace(run, predictions=table, info={**run.info, "members": []})
-    page = format_report([run, less], map_kind="none")
+    page = format_report([run, less], projection="none")
     assert "5 clips of" in page
     assert read_data(page)["runs"][1]["predictions"][:6] == [-1] * 5 + [  # type: ignore[index]
         int(run.predictions.probabilities[5].argmax())
@@ -147,7 +147,7 @@ def test_pictures_are_asked_for_only_of_clips_of_the_manifest(run: Run) -> None:
         asked.extend(clip.id for clip in clips)
         raise ImportError("No module named 'cv2'")
 
-    page = format_report([run], draw=draw, map_kind="none")  # type: ignore[arg-type]
+    page = format_report([run], draw=draw, projection="none")  # type: ignore[arg-type]
     assert "No pictures of clips: No module named" in page
     assert set(asked) <= set(run.predictions.clips)
     wrong = {
@@ -176,7 +176,7 @@ def test_the_command_writes_the_page_of_the_call(run: Run, other: Run, tmp_path:
         (["{run}", "-o", "{out}"], "pass --overwrite"),
         (["{folder}", "-o", "{folder}/x.html"], "is not a run folder"),
         (["{run}", "-o", "{folder}/x.html", "--sheets", "{folder}"], "has no index.html"),
-        (["{run}", "-o", "{folder}/x.html", "--map", "umap"], "'umap' is not one of"),
+        (["{run}", "-o", "{folder}/x.html", "--projection", "umap"], "'umap' is not one of"),
     ],
 )
 def test_what_cannot_be_written_is_refused(

@@ -157,7 +157,7 @@ def test_target_and_votes_reach_run_and_reports(
     assert load_checkpoint(checkpoint).settings.optim.targets == "votes"
     words = "what the crowd saw and heard, heads trained on the votes"
     assert f"\nlabels: {words}\n" in format_report(evaluate_run(run), name="r")
-    assert f". Labels: {words}</p>" in format_page([run], map_kind="none")
+    assert f". Labels: {words}</p>" in format_page([run], projection="none")
     plain = train(crowd, cache, tmp_path / "plain")
     assert "\nlabels: what the crowd saw and heard\n" in format_report(plain.metrics, name="r")
     assert plain.info["identity"] != run.info["identity"]

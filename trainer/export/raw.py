@@ -1,0 +1,123 @@
+"""Head as one module, from what the cache holds to probabilities: what is exported to ONNX."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from trainer.data.features import PERCENTILES, STATISTICS
+from trainer.data.sequences import Steps
+from trainer.runs.folder import RunError
+from trainer.training.trained import TrainedHead
+
+
+class Summary(nn.Module):
+    """Describe each clip by statistics over its steps, as ``trainer.data.features.summarise`` does.
+
+    Shapes (B clips, T steps after padding, D numbers a step):
+        ``features``: (B, T, D), float; ``mask``: (B, T), bool, True where the step is real.
+        result: (B, 1, 7 D), float32, and (B, 1), True for a clip with a step.
+    """
+
+    def forward(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Summarise each clip; shapes are in the class docstring."""
+        wide = features.double()
+        real = mask.unsqueeze(-1)
+        has_step = mask.any(dim=1, keepdim=True)
+        count = mask.sum(dim=1, keepdim=True).clamp(min=1).double()  # (B, 1)
+        mean = wide.masked_fill(~real, 0.0).sum(dim=1) / count
+        spread = (wide - mean.unsqueeze(1)).masked_fill(~real, 0.0).square().sum(dim=1) / count
+        ordered = wide.masked_fill(~real, torch.inf).sort(dim=1).values
+        parts = [mean, spread.sqrt()]
+        for percent in PERCENTILES:
+            place = (count - 1) * (percent / 100)  # (B, 1)
+            low, high = (
+                ordered.gather(1, at.long().unsqueeze(-1).expand(-1, 1, features.shape[2]))
+                for at in (place.floor(), place.ceil())
+            )
+            share = (place - place.floor()).unsqueeze(-1)
+            parts.append((low + share * (high - low)).squeeze(1))
+        values = torch.cat(parts, dim=1).masked_fill(~has_step, 0.0)
+        return values.float().unsqueeze(1), has_step
+
+
+class RawHead(nn.Module):
+    """Classify clips by features as they stand in the cache: normalisation and prior are inside.
+
+    Shapes (B clips, T and S steps after padding, C classes), for each modality that the head uses:
+        ``video``: (B, T, D), ``audio``: (B, S, D), float; a step with more axes is flattened.
+        ``video_mask``: (B, T), ``audio_mask``: (B, S), bool, True where the step is real. What
+        stands on padding never matters, nan included.
+        result: (B, C), float32, rows sum to 1.
+
+    Args:
+        head: a trained head.
+
+    Raises:
+        RunError: see ``check_exportable``.
+    """
+
+    def __init__(self, head: TrainedHead) -> None:
+        super().__init__()
+        check_exportable(head)
+        self.head = head.module()
+        self.modalities = tuple(head.settings.modalities)
+        self.summary = Summary()
+        self.summarised = {name for name, what in head.features.items() if what == STATISTICS}
+        for name, fitted in head.normalisation.items():
+            self.register_buffer(f"{name}_mean", torch.from_numpy(fitted.mean))
+            self.register_buffer(f"{name}_deviation", torch.from_numpy(fitted.deviation))
+        self.register_buffer("prior", torch.from_numpy(head.prior).float())
+
+    def forward(
+        self,
+        video: Tensor | None = None,
+        video_mask: Tensor | None = None,
+        audio: Tensor | None = None,
+        audio_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Classify each clip; shapes are in the class docstring."""
+        given = {"video": (video, video_mask), "audio": (audio, audio_mask)}
+        steps = {}
+        for name in self.modalities:
+            features, mask = given[name]
+            if features is None or mask is None:
+                raise ValueError(f"this head needs {name} and {name}_mask")
+            if name in self.summarised:
+                features, mask = self.summary(features, mask)
+            if hasattr(self, f"{name}_mean"):
+                mean, deviation = getattr(self, f"{name}_mean"), getattr(self, f"{name}_deviation")
+                features = (features - mean) / deviation
+            steps[name] = Steps(features, mask)
+        probabilities = self.head(**steps).logits.softmax(dim=1) * self.prior
+        result: Tensor = probabilities / probabilities.sum(dim=1, keepdim=True)
+        return result
+
+
+def input_dims(head: TrainedHead) -> dict[str, int]:
+    """Return the length D of a step of each modality's input, before any statistics."""
+    return {
+        name: head.shapes[name][0]
+        // (2 + len(PERCENTILES) if head.features[name] == STATISTICS else 1)
+        for name in head.settings.modalities
+    }
+
+
+def check_exportable(head: TrainedHead) -> None:
+    """Refuse a head whose work before the pooling isn't the same for every clip.
+
+    Raises:
+        RunError: it has an audio encoder, or features are normalised per speaker.
+    """
+    settings = head.settings
+    for name in settings.modalities:
+        if name == "audio" and settings.audio.encoder != "none":
+            raise RunError(
+                f"its audio encoder ({settings.audio.encoder}) cuts sound into pieces, which can't "
+                "be exported; heads with audio.encoder=none can"
+            )
+        if settings.modality(name).normalise == "per-speaker":
+            raise RunError(
+                f"{name}.normalise=per-speaker needs all clips of a speaker, which no single clip "
+                "brings; train with standard normalisation to export"
+            )
