@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,7 @@ class Cache:
 
         Example:
             >>> cache.open_cache("CACHE").sets()
-            ['faces', 'logmel', 'resnet18']
+            ['faces', 'identity', 'logmel', 'resnet18']
         """
         found = list_sets(self.path)
         names = [item.spec.name for item in found]
@@ -195,7 +196,10 @@ class Cache:
         array = array or _main_array(feature_set, chosen)
         found = _read(feature_set, chosen, [array], verify=False)
         steps = [len(one.times) for one in found.values()]
-        flat = [one[array].reshape(len(one[array]), -1) for one in found.values()]
+        flat = [
+            one[array].reshape(len(one[array]), math.prod(one[array].shape[1:]))
+            for one in found.values()
+        ]
         if any(len(one) != count for one, count in zip(flat, steps, strict=True)):
             raise SetError(
                 f"{array} of {feature_set.folder.name} has rows of its own, not one a step; read "
@@ -289,7 +293,7 @@ def open_cache(path: str | Path) -> Cache:
     Example:
         >>> found = cache.open_cache("CACHE")
         >>> found.sets()
-        ['faces', 'logmel', 'resnet18']
+        ['faces', 'identity', 'logmel', 'resnet18']
     """
     return Cache(path)
 

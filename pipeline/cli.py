@@ -18,10 +18,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import click
+from click.shell_completion import CompletionItem
 
+from cache.version import own_version
+from pipeline.commands.completion import COMPLETING
 from pipeline.commands.events import asks_for_events, logged_events
 from pipeline.commands.group import Group, explain_import
 from pipeline.commands.streams import shown_streams
+from pipeline.extract.versions import list_versions
 
 # command -> (where it lives, its line in `avfuse --help`), in the order of the work
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -77,6 +81,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "trainer.commands.ensemble:ensemble",
         "Average the probabilities of several runs.",
     ),
+    "export": (
+        "trainer.commands.export:export",
+        "Write a run's heads as ONNX or for plain PyTorch.",
+    ),
     "report": (
         "pipeline.commands.report:report",
         "Write a run as one HTML page, or several side by side.",
@@ -88,6 +96,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "predict": (
         "pipeline.commands.predict:predict",
         "Classify any video, with a run or with the default network.",
+    ),
+    "completion": (
+        "pipeline.commands.completion:completion",
+        "Print the script by which a shell completes commands and options.",
     ),
     "demo": (
         "pipeline.commands.demo:demo",
@@ -121,6 +133,15 @@ class LazyGroup(Group):
         del ctx
         return COMMANDS[name][1]
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a command by the table, without importing it, or an option."""
+        named = [
+            CompletionItem(name, help=line)
+            for name, (_, line) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return [*named, *click.Command.shell_complete(self, ctx, incomplete)]
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command; None for an unknown name."""
         del ctx
@@ -133,6 +154,8 @@ class LazyGroup(Group):
     def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
         """Run the command line, with standard streams that are open and safe to look at."""
         words = sys.argv[1:] if args is None else list(args)
+        if COMPLETING in os.environ:  # a shell asks while a line is typed: nothing is loading
+            return super().main(words, *rest, **options)
         logs = sys.stderr is not None and asks_for_events(words)
         with logged_events(sys.stderr) if logs else nullcontext(), shown_streams():
             return super().main(words, *rest, **options)
@@ -159,10 +182,23 @@ class LazyGroup(Group):
             ctx.exit(128 + signal.SIGINT)
 
 
+def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        click.echo("\n".join([f"avfuse, version {own_version()}", *list_versions()]))
+        ctx.exit()
+
+
 # Told that there is colour, click hands on escape sequences, which then become visible; else it
 # takes them out unseen where nobody watches.
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "color": True})
-@click.version_option(package_name="avfuse")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the versions of avfuse and of what it works with, and exit.",
+)
 def main() -> None:
     """Extract features from video clips into a crash-safe cache, then train emotion classifiers.
 

@@ -74,9 +74,9 @@ def index_corpus(
         OSError: something can't be read or written.
 
     Example:
-        >>> summary = pipeline.index_corpus("folder", "clips", out="manifest.csv")
+        >>> summary = pipeline.index_corpus("folder", "clips", out="all.csv")
         >>> summary.labels
-        {'happy': 3, 'sad': 3}
+        {'happy': 3, 'sad': 3, 'surprise': 3}
     """
     chosen = choose_recipe(recipe, Path(root), options or {})
     return index_into(
@@ -115,7 +115,7 @@ def diagnose_corpus(
         OSError: the cache can't be read.
 
     Example:
-        >>> for finding in pipeline.diagnose_corpus("manifest.csv").findings:
+        >>> for finding in pipeline.diagnose_corpus("manifest.csv", sample=4, jobs=0).findings:
         ...     print(finding.severity, finding.text)
     """
     manifest = Path(manifest)
@@ -400,7 +400,7 @@ def import_features(
     Example:
         >>> pipeline.import_features("CACHE", "smiles", "smiles.npz", manifest="manifest.csv",
         ...                          format="npz", settings={"rate": 25.0}).clips
-        6
+        9
     """
     if (like is None) == (format is None):
         raise ValueError("pass either like='TOOL' or format='npz', 'npy-folder' or 'csv'")

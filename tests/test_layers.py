@@ -94,6 +94,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "trainer/explain": {
         "cache", "trainer/runs", "trainer/training", "trainer/data", "trainer/settings",
     },
+    "trainer/export": {"cache", "trainer/runs", "trainer/training", "trainer/data"},
     "trainer/report": {
         "cache", "trainer/explain", "trainer/runs", "trainer/training", "trainer/data",
         "trainer/settings",
@@ -126,7 +127,7 @@ COMPOSE = {
 }
 STAGE_ONE_LIBRARIES = {"av", "cv2", "dlib", "face_recognition_models"}
 THIRD_PARTY = {
-    "cache": {"numpy", "h5py", "pandas", "tqdm"},
+    "cache": {"numpy", "h5py", "pandas"},
     "extractors": {"torch", "numpy", "python_speech_features", "safetensors", "scipy"},
 }
 

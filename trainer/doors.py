@@ -97,7 +97,7 @@ def train(
         KeyboardInterrupt: Ctrl-C; at most the last 5 seconds of work are lost.
 
     Example:
-        >>> run = trainer.train("manifest.csv", cache="CACHE", run="runs/self",
+        >>> run = trainer.train("manifest.csv", cache="CACHE", run="runs/three",
         ...                     settings={"video.attention": "self", "optim.epochs": 3})
         >>> run.classes
         ('happy', 'sad', 'surprise')
@@ -235,8 +235,10 @@ def sweep(
         KeyboardInterrupt: Ctrl-C; at most 5 seconds of each cell's work are lost.
 
     Example:
-        >>> table = trainer.sweep("icmi19-table3", "manifest.csv", cache="CACHE", out="sweeps/3")
+        >>> table = trainer.sweep("poolings.toml", "manifest.csv", cache="CACHE",
+        ...                       out="sweeps/poolings", settings={"optim.epochs": 3}, jobs=1)
         >>> {cell.cell: cell.state for cell in table.cells}
+        {'mean': 'ok', 'self': 'ok'}
     """
     base = {
         "preset": preset,

@@ -22,6 +22,7 @@ from typing import BinaryIO, TextIO, cast
 FLAG = "--log-json"
 STDERR = 2
 PIPE_BYTES = 1 << 20  # of what libraries say and nobody has read yet; more is dropped
+LINE_CHARACTERS = 1 << 16
 END_SECONDS = 2.0  # that a worker may take to let go of the pipe
 
 
@@ -38,7 +39,7 @@ class EventStream:
         self.encoding = "utf-8"
         self._command = ""
         self._stream = stream
-        self._file = file
+        self.file = file
         self._text = ""
         self._lock = threading.RLock()  # a signal's handler may write while its thread does
 
@@ -48,8 +49,8 @@ class EventStream:
         known = {"time": now, "event": name, "command": self._command, **fields}
         line = json.dumps(known, allow_nan=False, default=str) + "\n"
         with self._lock, contextlib.suppress(OSError):  # a log that fails stops no work
-            if self._file is not None:
-                self._file.write(line.encode())
+            if self.file is not None:
+                self.file.write(line.encode())
             else:
                 self._stream.write(line)
 
@@ -72,7 +73,7 @@ class EventStream:
 
     def flush(self) -> None:
         """Hand on what was written; lines of the file are handed on at once."""
-        if self._file is None:
+        if self.file is None:
             self._stream.flush()
 
     def isatty(self) -> bool:
@@ -95,17 +96,19 @@ def logged_events(stderr: TextIO) -> Iterator[None]:
     """
     started = time.monotonic()
     code: object = 1
-    with _caught(stderr) as log, contextlib.redirect_stderr(cast(TextIO, log)), _ended_by_sigterm():
+    with _opened(stderr) as log:
         try:
-            yield
+            with _caught(log), contextlib.redirect_stderr(cast(TextIO, log)), _ended_by_sigterm():
+                try:
+                    yield
+                except Exception as error:  # noqa: BLE001 - whatever it is, the log tells of it
+                    said = f"Error: {type(error).__name__}: {error}"
+                    log.event("failure", text=said, traceback=traceback.format_exc())
+                    sys.exit(1)
             code = 0
         except SystemExit as end:
             code = 0 if end.code is None else end.code
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the log tells of it
-            said = f"Error: {type(error).__name__}: {error}"
-            log.event("failure", text=said, traceback=traceback.format_exc())
-            sys.exit(1)
         finally:
             log.flush_text()
             number = code if isinstance(code, int) else 1
@@ -134,8 +137,8 @@ def _signal_of(exit_code: int) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _caught(stderr: TextIO) -> Iterator[EventStream]:
-    """Put a pipe in the place of descriptor 2, whose lines become events, if stderr has it."""
+def _opened(stderr: TextIO) -> Iterator[EventStream]:
+    """Open a log in the place of a stream; of descriptor 2, if it is the stream's."""
     try:
         own = stderr.fileno() == STDERR
     except (OSError, ValueError):
@@ -143,26 +146,33 @@ def _caught(stderr: TextIO) -> Iterator[EventStream]:
     if not own:
         yield EventStream(stderr)
         return
-    kept = os.dup(STDERR)
+    with os.fdopen(os.dup(STDERR), "wb", buffering=0) as file:
+        yield EventStream(stderr, file)
+
+
+@contextlib.contextmanager
+def _caught(log: EventStream) -> Iterator[None]:
+    """Put a pipe in the place of descriptor 2, whose lines become events, if the log has it."""
+    if log.file is None:
+        yield
+        return
     read, write = os.pipe()
     with contextlib.suppress(OSError, AttributeError):  # only Linux has pipes of other sizes
         fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     os.set_blocking(write, False)  # who writes may hold Python's lock, which the reader needs
     os.dup2(write, STDERR)
     os.close(write)
-    with os.fdopen(kept, "wb", buffering=0) as file:
-        log = EventStream(stderr, file)
-        reader = threading.Thread(target=_read, args=(read, log), daemon=True)
-        reader.start()
-        try:
-            yield log
-        finally:
-            os.dup2(kept, STDERR)
-            reader.join(END_SECONDS)
+    reader = threading.Thread(target=_read, args=(read, log), daemon=True)
+    reader.start()
+    try:
+        yield
+    finally:
+        os.dup2(log.file.fileno(), STDERR)
+        reader.join(END_SECONDS)
 
 
 def _read(descriptor: int, log: EventStream) -> None:
     with os.fdopen(descriptor, encoding="utf-8", errors="backslashreplace") as lines:
-        for line in lines:
+        for line in iter(lambda: lines.readline(LINE_CHARACTERS), ""):
             if said := line.strip():
                 log.event("note", text=said)

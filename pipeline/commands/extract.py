@@ -15,12 +15,14 @@ from cache.sets.spec import SetError
 from cache.signals import StopRequest
 from extractors.view_settings import VIEW_SETS
 from pipeline.commands import options
+from pipeline.commands.completion import complete_from
 from pipeline.extract.choices import (
     DEFAULT_SETS,
     DEFAULT_VIEWS,
     ConsumerChoice,
     EngineName,
     TrustChoice,
+    set_names,
 )
 from pipeline.extract.extraction import begin_extraction
 from pipeline.workers.error import MachineError
@@ -40,6 +42,7 @@ NOT_HANDED_ON = ("engine", "jobs", "out", "as_json", "log_json")
 @click.option(
     "--sets",
     metavar="NAME,NAME",
+    shell_complete=lambda _, __, word: complete_from(set_names(), word, separator=","),
     help="Feature sets to extract, such as ir50,spectrogram (default: "
     f"{DEFAULT_SETS} with --views {DEFAULT_VIEWS}, which train reads by default).",
 )

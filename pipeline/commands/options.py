@@ -7,9 +7,11 @@ from pathlib import Path
 
 import click
 
+from pipeline.commands.completion import complete_set
+
 MANIFEST = click.argument("manifest", type=click.Path(path_type=Path))
 CACHE_FOLDER = click.argument("cache", type=click.Path(path_type=Path))
-SET = click.argument("name", metavar="SET")
+SET = click.argument("name", metavar="SET", shell_complete=complete_set)
 CACHE = click.option(
     "--cache", required=True, type=click.Path(path_type=Path), help="Folder of the cache."
 )

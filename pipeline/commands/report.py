@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cache.manifest.clip import Clip
+from cache.progress import Progress
 from pipeline.commands import options
 from trainer.runs.folder import RunError, read_run
 
@@ -59,7 +60,16 @@ def report(
         from trainer.report.page import write_report  # loads PyTorch and scikit-learn
 
         draw = None if no_pictures else _draw_from(cache or Path(found[0].info.get("cache", "")))
-        write_report(found, out, cache=cache, sheets=sheets, draw=draw, projection=projection)
+        with Progress("clips", keep=False) as progress:
+            write_report(
+                found,
+                out,
+                cache=cache,
+                sheets=sheets,
+                draw=draw,
+                projection=projection,
+                progress=progress.show,
+            )
     except (RunError, OSError) as error:
         raise click.UsageError(str(error)) from error
     click.echo(f"{out}")

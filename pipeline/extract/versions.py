@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
+import platform
 import re
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
 from typing import Any
 
 from pipeline.workers.error import MEMORY, kind_of_fault
@@ -40,6 +44,48 @@ def versions_for(stage: str, provenance: Mapping[str, Any]) -> dict[str, str]:
 def describe_versions() -> str:
     """List the versions that are installed."""
     return ", ".join(f"{name} {_version(name)}" for name in ("avfuse", *LIBRARIES))
+
+
+def list_versions() -> list[str]:
+    """List the versions that a report of a fault needs beside avfuse's own.
+
+    PyTorch is not loaded, as that takes seconds.
+    """
+    return [
+        f"Python {platform.python_version()}",
+        f"torch {_first_version('torch')}{_cuda_of_torch()}",
+        f"dlib {_first_version('dlib-bin', 'dlib')}",
+        f"OpenCV {_first_version('opencv-python-headless', 'opencv-python')}",
+        f"PyAV {_first_version('av')}{_inside('av', 'ffmpeg_version_info', 'FFmpeg')}",
+        f"h5py {_first_version('h5py')}{_inside('h5py.version', 'hdf5_version', 'HDF5')}",
+        f"numpy {_first_version('numpy')}",
+    ]
+
+
+def _first_version(*libraries: str) -> str:
+    for library in libraries:
+        with contextlib.suppress(PackageNotFoundError):
+            return version(library)
+    return "absent"
+
+
+def _inside(module: str, attribute: str, name: str) -> str:
+    """Return the version of a library that another has inside."""
+    try:
+        return f" ({name} {getattr(importlib.import_module(module), attribute)})"
+    except (ImportError, AttributeError):
+        return ""
+
+
+def _cuda_of_torch() -> str:
+    """Return what PyTorch says of its CUDA in a file of its own."""
+    spec = importlib.util.find_spec("torch")
+    for folder in (spec and spec.submodule_search_locations) or ():
+        with contextlib.suppress(OSError):
+            said = (Path(folder) / "version.py").read_text(encoding="utf-8")
+            found = re.search(r"^cuda\b.*= *'([\d.]+)'", said, re.MULTILINE)
+            return f" (CUDA {found[1]})" if found else " (without CUDA)"
+    return ""
 
 
 def find_outdated() -> str:

@@ -112,7 +112,7 @@ def count_frames(number: int = 1, *, with_face: int = 0, again: bool = False) ->
 @contextmanager
 def shown_here(show: Callable[[Pace], None]) -> Iterator[None]:
     """Show this process's own pulse as it works, counted from here on."""
-    _own.numbers, _own.show = array("d", bytes(8 * FIELDS)), show
+    _own.numbers, _own.show, _own.shown_at = array("d", bytes(8 * FIELDS)), show, 0.0
     try:
         yield
     finally:

@@ -10,7 +10,7 @@ from cache.signals import ends_by_signal
 from trainer import doors
 from trainer.commands import options
 from trainer.runs.folder import format_json, is_finished
-from trainer.settings import DEFAULT_PRESET
+from trainer.settings import DEFAULT_PRESET, PRESETS, list_toml
 from trainer.training.error import TrainingError
 
 
@@ -22,6 +22,7 @@ from trainer.training.error import TrainingError
     "--preset",
     default=DEFAULT_PRESET,
     show_default=True,
+    shell_complete=lambda _, __, word: [n for n in list_toml(PRESETS) if n.startswith(word)],
     help="Settings to start from: a preset's name or a TOML file.",
 )
 @options.CONFIG

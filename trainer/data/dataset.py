@@ -116,9 +116,10 @@ class Dataset(data.Dataset[Example]):
             if (split is None or clip.split == split) and (chosen is None or clip.id in chosen)
         }
         if not rows:
-            of_split = "" if split is None else f" of split {split!r}"
             raise CorpusError(
-                f"{manifest.path} has none of the clips asked for with a label{of_split}"
+                f"{manifest.path} has no labelled clip"
+                + ("" if split is None else f" of split {split!r}")
+                + ("" if chosen is None else " among those asked for")
             )
         found = load_available(
             cache,

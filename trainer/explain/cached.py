@@ -61,8 +61,10 @@ def explain_run(
                 raise RunError(f"{run.path} is damaged: it has no head of fold {fold}")
             explained = explain_steps(heads[fold], steps, steps.corpus.indices(own), device=device)
             for one in explained:
-                label = table.labels[rows[one.clip]]
-                found[one.clip] = replace(one, label=label, fold=fold)
+                row = rows[one.clip]
+                found[one.clip] = replace(
+                    one, label=table.labels[row], fold=fold, speaker=table.speakers[row]
+                )
     except RunError:
         raise
     # Every error of sets, features, packs and entries is a ValueError.

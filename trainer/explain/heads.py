@@ -42,7 +42,7 @@ def explain_steps(
         device: where to compute.
 
     Returns:
-        An explanation per clip, without label and fold.
+        An explanation per clip, without label, fold and speaker.
 
     Raises:
         CorpusError: the features don't fit the heads; see ``predict_head``.
@@ -70,7 +70,6 @@ def explain_steps(
                 attention=attention,
                 windows=over_time[row] if windows else _no_windows(len(classes)),
                 num_heads=len(heads),
-                speaker=steps.corpus.speakers[clip] if steps.corpus.speakers else None,
                 untrained=any(head.untrained for head in heads),
             )
         )

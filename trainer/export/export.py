@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -135,8 +136,11 @@ def _trace(head: TrainedHead) -> Any:
         inputs[name] = torch.zeros(2, 3 + number, dim)  # of no two sizes alike, lest they be one
         inputs[f"{name}_mask"] = torch.ones(2, 3 + number, dtype=torch.bool)
         free |= {name: {0: clips, 1: steps}, f"{name}_mask": {0: clips, 1: steps}}
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of PyTorch about its own
+        logger.setLevel(logging.ERROR)  # it misses torchvision, of which a head has nothing
         program = torch.onnx.export(
             RawHead(head).eval(),
             (),
@@ -149,6 +153,7 @@ def _trace(head: TrainedHead) -> Any:
             optimize=False,  # else parameters are folded into constants without a name
             verbose=False,
         )
+    logger.setLevel(level)
     if program is None:
         raise RuntimeError("PyTorch made no ONNX model")
     model = program.model_proto

@@ -29,7 +29,7 @@ MOST_DETAILED = 400
 # Points of a curve: a panel of the page is about so many pixels wide, times three.
 POINTS = 200
 # Clips that are drawn before the budget is looked at again.
-AT_ONCE = 16
+AT_ONCE = 8
 
 
 Draw = Callable[[Sequence[Clip]], Mapping[str, Pictures]]
@@ -57,6 +57,7 @@ def gather_clips(
     sheets: Mapping[str, str] | None = None,
     embedding: EmbeddingMap | None = None,
     budget: int = BUDGET,
+    progress: Callable[[int, int], None] | None = None,
 ) -> ClipData:
     """Gather what the page knows of every clip of some runs.
 
@@ -72,6 +73,7 @@ def gather_clips(
         sheets: clip to the address of its contact sheet.
         embedding: places of the clips on a map.
         budget: bytes for explanations and pictures.
+        progress: called with the number of clips drawn and of all to draw.
     """
     table = _gather_table(runs, names)
     clips: list[str] = table["clips"]
@@ -80,7 +82,7 @@ def gather_clips(
     order = _order(runs)
     left = _explain(found, runs, order[:MOST_DETAILED], place, cache, budget)
     if draw is not None:
-        _draw(found, runs, order[:MOST_DETAILED], place, draw, left)
+        _draw(found, runs, order[:MOST_DETAILED], place, draw, left, progress)
     if len(order) > MOST_DETAILED:
         found.notes.append(
             f"Curves and pictures are of {MOST_DETAILED} of {len(order)} clips: "
@@ -98,15 +100,17 @@ def gather_clips(
 
 
 def _gather_table(runs: Sequence[Run], names: Sequence[str]) -> dict[str, Any]:
-    known: dict[str, tuple[str, str | None, int | None, str]] = {}
+    known: dict[str, tuple[str, int | None, str]] = {}
+    speaker_of: dict[str, str] = {}  # an older run names none
     for run in reversed(runs):  # what the first says stands
         of = run.predictions
-        columns = zip(of.labels, of.speakers, of.folds, of.modalities, strict=True)
+        columns = zip(of.labels, of.folds, of.modalities, strict=True)
         known |= dict(zip(of.clips, columns, strict=True))
+        speaker_of |= {c: name for c, name in zip(of.clips, of.speakers, strict=True) if name}
     clips = sorted(known, key=natural_key)
     classes = runs[0].classes
     number = {name: index for index, name in enumerate(classes)}
-    speakers = sorted({one[1] for one in known.values() if one[1] is not None}, key=natural_key)
+    speakers = sorted({*speaker_of.values()}, key=natural_key)
     speaker: dict[str | None, int] = {name: index for index, name in enumerate(speakers)}
     faces = _share_of_frames(runs)
     return {
@@ -114,9 +118,9 @@ def _gather_table(runs: Sequence[Run], names: Sequence[str]) -> dict[str, Any]:
         "clips": clips,
         "labels": [number[known[clip][0]] for clip in clips],
         "speakers": speakers,
-        "speaker": [speaker.get(known[clip][1], -1) for clip in clips],
-        "folds": [known[clip][2] for clip in clips],
-        "modalities": [known[clip][3] for clip in clips],
+        "speaker": [speaker.get(speaker_of.get(clip), -1) for clip in clips],
+        "folds": [known[clip][1] for clip in clips],
+        "modalities": [known[clip][2] for clip in clips],
         "faces": [faces.get(clip) for clip in clips] if faces else [],
         "runs": [
             {"name": name, **_answers(run, clips)} for name, run in zip(names, runs, strict=True)
@@ -201,6 +205,7 @@ def _draw(
     place: Mapping[str, int],
     draw: Draw,
     budget: int,
+    progress: Callable[[int, int], None] | None,
 ) -> None:
     """Add pictures while there is room, and say why there are none."""
     try:
@@ -213,8 +218,9 @@ def _draw(
         found.notes.append(f"No pictures of clips: {error}.")
         return
     into = found.data["pictures"]
+    wanted = [known[clip] for clip in order if clip in known]
     try:
-        _fill(found, place, _each(draw, [known[clip] for clip in order if clip in known]), budget)
+        _fill(found, place, _each(draw, wanted, progress), budget)
     except ImportError as error:  # stage two runs without the libraries of stage one
         found.notes.append(f"No pictures of clips: {error}.")
     if into and not any("strip" in one for one in into.values()):
@@ -240,6 +246,10 @@ def _fill(
         into[place[clip]] = values
 
 
-def _each(draw: Draw, clips: Sequence[Clip]) -> Iterator[tuple[str, Pictures]]:
+def _each(
+    draw: Draw, clips: Sequence[Clip], progress: Callable[[int, int], None] | None
+) -> Iterator[tuple[str, Pictures]]:
     for start in range(0, len(clips), AT_ONCE):
+        if progress:
+            progress(start, len(clips))
         yield from draw(clips[start : start + AT_ONCE]).items()

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,32 +90,48 @@ def project(values: NDArray[np.float64], kind: Kind) -> tuple[NDArray[np.float64
     Returns:
         (N, 2) within [0, 1], and how they were made, in a sentence.
     """
-    # scikit-learn takes a second to load
-    from sklearn.decomposition import PCA
-
-    deviation = values.std(axis=0)
-    scaled = (values - values.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
-    count = min(50, *scaled.shape)
-    model = PCA(count, svd_solver="full")
-    parts = model.fit_transform(scaled)
-    if parts.shape[1] == 1:
-        parts = np.concatenate([parts, np.zeros_like(parts)], axis=1)
+    parts, shares = principal_components(values)
     if kind == "tsne":
-        from sklearn.manifold import TSNE
+        from sklearn.manifold import TSNE  # takes a second to load
 
         perplexity = min(PERPLEXITY, (len(values) - 1) / 3)
         found = TSNE(perplexity=perplexity, init="pca", random_state=SEED).fit_transform(parts)
         how = (
-            f"t-SNE, perplexity {perplexity:.3g}, of the first {count} principal components: "
+            f"t-SNE, perplexity {perplexity:.3g}, of {parts.shape[1]} principal components: "
             "neighbours are alike; how far groups lie apart means nothing."
         )
         return _into_square(found), how
-    shares = [*model.explained_variance_ratio_, 0.0]
     how = (
         f"PCA: the two directions along which the clips differ most, with {100 * shares[0]:.0f} % "
         f"and {100 * shares[1]:.0f} % of the variance."
     )
     return _into_square(parts[:, :2]), how
+
+
+def principal_components(
+    values: NDArray[np.float64], count: int = 50
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return coordinates along the directions in which points differ most.
+
+    Args:
+        values: (N, D).
+        count: the most directions to keep, at least 2.
+
+    Returns:
+        (N, K) coordinates, the largest of each direction positive, K at least 2; and (K,) shares of
+        the variance, the highest first, 0 where all points are one.
+    """
+    centred = values - values.mean(axis=0)
+    wide = centred.shape[1] > centred.shape[0]
+    strengths, vectors = np.linalg.eigh(centred @ centred.T if wide else centred.T @ centred)
+    order = np.argsort(-strengths, kind="stable")[:count]
+    strengths = np.maximum(strengths[order], 0.0)
+    parts = vectors[:, order] * np.sqrt(strengths) if wide else centred @ vectors[:, order]
+    if parts.shape[1] < 2:
+        parts, strengths = np.pad(parts, ((0, 0), (0, 1))), np.pad(strengths, (0, 1))
+    # Either sign is as good: the same one each time.
+    parts *= np.where(parts[np.abs(parts).argmax(axis=0), np.arange(parts.shape[1])] < 0, -1.0, 1.0)
+    return parts, strengths / (np.square(centred).sum() or 1.0)
 
 
 def _average(
@@ -137,8 +153,9 @@ def _average(
     return tuple(found), np.array(means)
 
 
-def _into_square(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    low, high = points.min(axis=0), points.max(axis=0)
+def _into_square(points: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    exact = points.astype(np.float64)
+    low, high = exact.min(axis=0), exact.max(axis=0)
     size = float((high - low).max()) or 1.0
-    result: NDArray[np.float64] = 0.5 + (points.astype(np.float64) - (low + high) / 2) / size
+    result: NDArray[np.float64] = 0.5 + (exact - (low + high) / 2) / size
     return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ def write_report(
     sheets: Path | None = None,
     draw: Draw | None = None,
     projection: Kind = "pca",
+    progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Write a finished run as a self-contained HTML page, or several side by side.
 
@@ -48,7 +49,8 @@ def write_report(
         cache: the cache's folder; None: where it was when the runs were trained.
         sheets: folder of contact sheets that ``avfuse inspect faces`` wrote, to link to.
         draw: draws the pictures of clips; None leaves them out.
-        projection: "pca", "tsne" or "none".
+        projection: of the clips' features onto a map: "pca", "tsne" or "none".
+        progress: called with the number of clips drawn and of all to draw.
 
     Returns:
         ``out``.
@@ -65,6 +67,7 @@ def write_report(
         sheets=find_sheets(sheets, out.parent) if sheets is not None else None,
         draw=draw,
         projection=projection,
+        progress=progress,
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     write_whole(out, page)
@@ -79,6 +82,7 @@ def format_report(
     draw: Draw | None = None,
     projection: Kind = "pca",
     budget: int = BUDGET,
+    progress: Callable[[int, int], None] | None = None,
 ) -> str:
     """Return the page that ``write_report`` writes.
 
@@ -89,6 +93,7 @@ def format_report(
         draw: see ``write_report``.
         projection: see ``write_report``.
         budget: bytes for explanations and pictures.
+        progress: see ``write_report``.
 
     Raises:
         RunError: see ``write_report``.
@@ -105,6 +110,7 @@ def format_report(
         sheets=sheets.clips if sheets else None,
         embedding=embedding,
         budget=budget,
+        progress=progress,
     )
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),

@@ -213,7 +213,10 @@ def _differences(comparison: Comparison) -> Iterator[str]:
         f"({by_speaker.speakers} speakers, {by_speaker.method}{few}); exact sign-flip test "
         f"p = {by_speaker.p_value:.3g}"
     )
-    yield (f"of {by_speaker.better_b} speakers b gets more clips right, of {by_speaker.better_a} a")
+    yield (
+        f"b gets more clips of {number_of(by_speaker.better_b, 'speaker')} right, a of "
+        f"{by_speaker.better_a}"
+    )
     yield f"by clip, as if clips were independent: {mcnemar}"
 
 

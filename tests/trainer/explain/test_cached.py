@@ -45,6 +45,7 @@ def test_every_clip_is_answered_by_the_heads_that_tested_it(run: Run) -> None:
         one = found[clip]
         np.testing.assert_allclose(one.probabilities, table.probabilities[row], atol=1e-6)
         assert one.prediction == table.predictions[row]
+        assert one.speaker == table.speakers[row] is not None
         assert (one.label, one.fold, one.num_heads) == (table.labels[row], table.folds[row], 2)
         assert {name: part.weights.sum() for name, part in one.attention.items()} == {
             "video": pytest.approx(1.0, abs=1e-5),

@@ -153,7 +153,6 @@ def test_windows_of_a_head_per_speaker_are_normalised_by_all_clips_of_the_speake
     settings = small_settings(video=per_speaker, audio=per_speaker, optim={"epochs": 1})
     head = train_head(corpus, range(20), settings)
     (one,) = explain_steps([head], steps_of(corpus), [4])
-    assert one.speaker == "s1"
     # The clips of s1 normalised by hand, and a head that takes them as they are.
     sequences = {}
     for name, part in corpus.sequences.items():

@@ -132,6 +132,7 @@ def test_where_speakers_are_known_the_difference_is_by_speaker() -> None:
     text = format_comparison(found, names=("a", "b"))
     assert "b less a, by speaker: +66.7 points, 95 % interval [+50.0, +100.0] (3 speakers" in text
     assert "exact sign-flip test p = 0.25\n" in text
+    assert "b gets more clips of 3 speakers right, a of 0\n" in text
     assert "by clip, as if clips were independent: 95 % interval [" in text
     assert "McNemar's exact test p = 0.125\n" in text  # 2 of 2^4
 
