@@ -106,6 +106,24 @@ def _is_there(clip: str, rows: Mapping[str, Clip]) -> bool:
     return clip in rows and rows[clip].path.is_file()
 
 
+def draw_panels(run: Run, clips: Sequence[Clip], cache: Path, answered: Answered) -> list[Panel]:
+    """Make the panels of videos that a run was asked about; those without an answer have none.
+
+    Args:
+        run: the run.
+        clips: the videos, under the ids of this cache.
+        cache: where their features are.
+        answered: the answers, with their windows.
+    """
+    pictures = draw_thumbnails(clips, cache, settings=_settings_of(run))
+    found = ((clip, answered.explanations.get(clip.id)) for clip in clips)
+    return [
+        _panel([run], replace(one, clip=clip.path.name), None, pictures[clip.id], "")
+        for clip, one in found
+        if one is not None and one.prediction is not None
+    ]
+
+
 def _read_rows(run: Run, manifest: Path | None) -> dict[str, Clip]:
     """Read the run's manifest, by clip; nothing where it is gone and nobody named another."""
     path = Path(run.info["manifest"]["path"]) if manifest is None else manifest
@@ -149,7 +167,7 @@ def _explain_cached(
     pictures = draw_thumbnails(
         [rows[clip] for clip in dict.fromkeys(clips) if clip in rows],
         Path(str(runs[0].info["cache"])) if cache is None else cache,
-        settings=picture_settings(runs[0]),
+        settings=_settings_of(runs[0]),
         progress=progress,
     )
     panels: dict[str | Path, Panel] = {}
@@ -190,7 +208,7 @@ def _explain_videos(
             for run, own in zip(runs, folds, strict=True)
         ]
         pictures = draw_thumbnails(
-            clips, Path(folder), settings=picture_settings(runs[0]), progress=progress
+            clips, Path(folder), settings=_settings_of(runs[0]), progress=progress
         )
     known = {clip.path for clip in rows.values()}
     panels: dict[str | Path, Panel] = {}
@@ -242,7 +260,7 @@ def _panel(
     return Panel(first, second, pictures, names)
 
 
-def picture_settings(run: Run) -> ThumbnailSettings:
+def _settings_of(run: Run) -> ThumbnailSettings:
     """Return how clips are drawn: with the crops that the run's network was given."""
     sets = [one["folder"] for one in run.info["sets"] if FACES in one["spec"]["upstream"]]
     features = run.info["features"].get("video")
