@@ -623,12 +623,13 @@ def write_report(
     from trainer.report import page  # loads PyTorch and scikit-learn
 
     folder = None if cache is None else Path(cache)
-    drawn_from = folder or Path(found[0].info.get("cache", ""))
+    folders = [folder, *(Path(str(one.info["cache"])) for one in found if "cache" in one.info)]
+    drawn_from = next(filter(None, folders), None)
 
     def draw(clips: Sequence[Clip]) -> Mapping[str, Pictures]:
         from pipeline.inspect.thumbnails import draw_thumbnails  # loads OpenCV and PyAV
 
-        return draw_thumbnails(clips, drawn_from)
+        return draw_thumbnails(clips, drawn_from or Path())
 
     with shown_progress(progress), Progress("clips", keep=False) as bar:
         return page.write_report(
@@ -636,7 +637,7 @@ def write_report(
             output,
             cache=folder,
             sheets=None if sheets is None else Path(sheets),
-            draw=draw if pictures else None,
+            draw=draw if pictures and drawn_from else None,
             projection=projection,
             progress=bar.show,
         )

@@ -49,6 +49,7 @@ from pipeline.workers.error import MachineError
 )
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
 @ends_by_signal("Nothing was written.")
+@options.LOG_JSON
 def explain(
     run: Path,
     clips: tuple[str, ...],

@@ -34,6 +34,7 @@ from trainer.runs.folder import RunError
     help="Projection of the clips' features onto a map: pca, tsne (slower), or none for no map.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@options.LOG_JSON
 def report(
     runs: Sequence[Path],
     out: Path,
