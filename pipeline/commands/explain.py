@@ -55,6 +55,7 @@ KINDS = (".html", ".png", ".pdf", ".svg")
 )
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
 @ends_by_signal("Nothing was written.")
+@options.LOG_JSON
 def explain(
     run: Path,
     clips: tuple[str, ...],

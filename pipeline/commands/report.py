@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     help="Projection of the clips' features onto a map: pca, tsne (slower), or none for no map.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@options.LOG_JSON
 def report(
     runs: Sequence[Path],
     out: Path,
@@ -59,7 +60,9 @@ def report(
         found = [read_run(run) for run in runs]
         from trainer.report.page import write_report  # loads PyTorch and scikit-learn
 
-        draw = None if no_pictures else _draw_from(cache or Path(found[0].info.get("cache", "")))
+        folders = [cache, *(Path(str(run.info["cache"])) for run in found if "cache" in run.info)]
+        folder = next(filter(None, folders), None)
+        draw = None if no_pictures or folder is None else _draw_from(folder)
         with Progress("clips", keep=False) as progress:
             write_report(
                 found,
