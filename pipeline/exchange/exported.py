@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -72,27 +73,36 @@ class Export:
             EntryError: an entry is damaged or lacks an array.
             OSError: it can't be read.
         """
-        first: ClipFeatures | None = None
         for clip in self.clips if clips is None else clips:
-            entries = [
-                array.feature_set.read(clip, ("times", array.name), verify=True)
-                for array in self.arrays
-            ]
-            found = ClipFeatures(
-                clip,
-                None if self.rows is None else self.rows[clip],
-                tuple(entry["times"] for entry in entries),
-                tuple(entry[array.name] for entry, array in zip(entries, self.arrays, strict=True)),
-            )
-            first = first or found
-            for array, values, model in zip(self.arrays, found.values, first.values, strict=True):
-                if values.shape[1:] != model.shape[1:] or values.dtype != model.dtype:
+            found = self._read_clip(clip)
+            for array, values, (dtype, shape) in zip(
+                self.arrays, found.values, self.rows_like, strict=True
+            ):
+                if values.shape[1:] != shape or values.dtype != dtype:
                     raise ExportError(
                         f"{array.name} of clip {clip} has rows of {values.dtype} "
-                        f"{values.shape[1:]}, and of clip {first.clip} {model.dtype} "
-                        f"{model.shape[1:]}; they can't stand in one table"
+                        f"{values.shape[1:]}, and of clip {self.clips[0]} {dtype} {shape}; they "
+                        "can't stand in one table"
                     )
             yield found
+
+    @cached_property
+    def rows_like(self) -> list[tuple[np.dtype[Any], tuple[int, ...]]]:
+        """Type and shape of a row of each array, by the first clip."""
+        first = self._read_clip(self.clips[0])
+        return [(values.dtype, values.shape[1:]) for values in first.values]
+
+    def _read_clip(self, clip: str) -> ClipFeatures:
+        entries = [
+            array.feature_set.read(clip, ("times", array.name), verify=True)
+            for array in self.arrays
+        ]
+        return ClipFeatures(
+            clip,
+            None if self.rows is None else self.rows[clip],
+            tuple(entry["times"] for entry in entries),
+            tuple(entry[array.name] for entry, array in zip(entries, self.arrays, strict=True)),
+        )
 
     def describe(self) -> dict[str, Any]:
         """Say where the features come from, ready for JSON: sets with key, settings, weights."""

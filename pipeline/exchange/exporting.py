@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from cache.commit import whole_file
+from cache.commit import whole_file, whole_folder
 from cache.manifest.clip import Clip
 from cache.sets.freshness import check_freshness
 from cache.wording import number_of
@@ -141,10 +141,11 @@ def _about(export: Export) -> dict[str, list[Any]]:
 
 
 def _write_npy_folder(export: Export, out: Path) -> str:
-    (out / "times").mkdir(parents=True)
-    for found in export.read():
-        np.save(out / "times" / f"{found.clip}.npy", found.times[0], allow_pickle=False)
-        np.save(out / f"{found.clip}.npy", found.values[0], allow_pickle=False)
+    with whole_folder(out) as folder:
+        (folder / "times").mkdir()
+        for found in export.read():
+            np.save(folder / "times" / f"{found.clip}.npy", found.times[0], allow_pickle=False)
+            np.save(folder / f"{found.clip}.npy", found.values[0], allow_pickle=False)
     return ""
 
 

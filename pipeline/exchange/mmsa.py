@@ -13,6 +13,7 @@ one. Per split (``train``, ``valid``, ``test``), over its N clips:
 
 from __future__ import annotations
 
+import math
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,24 +24,26 @@ import numpy as np
 from cache.commit import whole_file
 from cache.wording import name_some, number_of
 from pipeline.exchange.exported import Array, ClipFeatures, Export, ExportError, flat_rows
+from pipeline.extract.choices import AUDIO_SETS, set_names
+from pipeline.extract.weights import ALEXNET
 
 SPLITS = {"train": "train", "val": "valid", "test": "test"}
-SOUND: Final = ("spectrogram", "logmel", "audio")
+SOUND: Final = (*AUDIO_SETS, ALEXNET)
 MOST_BYTES = 16 << 30  # of the padded arrays, which MMSA holds in memory
 
 
 def write_mmsa(export: Export, out: Path) -> str:
     """Write the labelled clips of the three splits.
 
-    The array of a set of sound becomes ``audio``, the other ``vision``; with one array alone the
-    other modality is one zero a clip.
+    The array of a set of sound becomes ``audio``, that of a face network ``vision``; see
+    ``_find_places`` for others. With one array alone the other modality is one zero a clip.
 
     Returns:
         What a user must know: that the file is a pickle, and which clips are left out.
 
     Raises:
-        ExportError: no manifest, a split without a labelled clip, arrays that aren't at most one of
-            sound and one of faces, or padded arrays of more than ``MOST_BYTES``.
+        ExportError: no manifest, a split without a labelled clip, two arrays of one modality, or
+            padded arrays of more than ``MOST_BYTES``.
         EntryError, OSError: see ``export_features``.
     """
     places = _find_places(export.arrays)
@@ -80,28 +83,36 @@ def _number(pair: tuple[int, str]) -> str:
 
 
 def _find_places(arrays: Sequence[Array]) -> dict[str, int]:
-    """Say which array is ``audio`` and which ``vision``."""
-    places: dict[str, int] = {}
-    for number, array in enumerate(arrays):
-        sound = array.name in SOUND or array.feature_set.spec.name in SOUND
-        name = "audio" if sound else "vision"
-        if name in places:
-            raise ExportError(
-                f"MMSA holds one array of sound and one of faces; {arrays[places[name]].column} "
-                f"and {array.column} are both {name}"
-            )
-        places[name] = number
-    return places
+    """Say which array is ``audio`` and which ``vision``.
+
+    Of sets that other tools made nobody knows: of two, the first is vision and the second audio,
+    unless what is known of the other speaks against it.
+    """
+    kinds = [_find_kind(array) for array in arrays]
+    if len(arrays) > 2 or (len(kinds) == 2 and kinds[0] == kinds[1] != ""):
+        pairs = zip(arrays, kinds, strict=True)
+        named = ", ".join(f"{array.column} ({kind or 'unknown'})" for array, kind in pairs)
+        raise ExportError(f"MMSA holds one array of sound and one of faces, got {named}")
+    turned = kinds[0] == "audio" or kinds[1:] == ["vision"]
+    names = ("audio", "vision") if turned else ("vision", "audio")
+    return {name: place for place, name in enumerate(names[: len(arrays)])}
+
+
+def _find_kind(array: Array) -> str:
+    """Say which modality an array is of; empty where its set doesn't tell."""
+    spec = array.feature_set.spec
+    if spec.name in SOUND:
+        return "audio"
+    return "vision" if "faces" in spec.upstream or spec.name in set_names() else ""
 
 
 def _check_size(export: Export, clips: Sequence[str]) -> list[int]:
     """Return the steps of each array's longest clip, of padded arrays that aren't too large."""
     longest, total = [], 0
-    for number, array in enumerate(export.arrays):
-        steps = [one.steps for one in array.feature_set.read_headers(clips).values()]
-        values = next(iter(export.read(tuple(clips[:1])))).values[number]
-        longest.append(max(1, *steps))
-        total += 4 * len(clips) * longest[-1] * int(np.prod(values.shape[1:], dtype=np.int64))
+    for array, (_, shape) in zip(export.arrays, export.rows_like, strict=True):
+        headers = array.feature_set.read_headers(clips).values()
+        longest.append(max(1, *(header.steps for header in headers)))
+        total += 4 * len(clips) * longest[-1] * math.prod(shape)
     if total > MOST_BYTES:
         raise ExportError(
             f"padded to the longest clip the arrays would take {total >> 30} GiB, more than MMSA "

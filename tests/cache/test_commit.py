@@ -22,6 +22,7 @@ from cache.commit import (
     temporary_writer,
     this_writer,
     whole_file,
+    whole_folder,
     write_error,
     write_whole,
 )
@@ -69,6 +70,16 @@ def test_a_file_that_is_written_in_parts_appears_only_when_it_is_complete(tmp_pa
     ):
         temporary.write_text("two")
     assert (path.read_text(), names_in(tmp_path)) == ("one\n", ["a.csv"])
+
+
+def test_a_folder_appears_with_all_that_is_in_it_or_not_at_all(tmp_path: Path) -> None:
+    with whole_folder(tmp_path / "new") as folder:
+        (folder / "a").write_text("1")
+        assert not (tmp_path / "new").exists()
+    assert (tmp_path / "new" / "a").read_text() == "1"
+    with pytest.raises(FileNotFoundError), whole_folder(tmp_path / "other") as folder:
+        (folder / "b" / "a").write_text("1")
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
 def test_the_longest_file_name_can_be_written(tmp_path: Path) -> None:

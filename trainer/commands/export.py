@@ -21,7 +21,7 @@ from trainer.runs.folder import RunError, read_run
     "form",
     required=True,
     type=click.Choice(["onnx", "torch"]),
-    help="Form of the heads: ONNX files, or safetensors files with a loader in plain PyTorch.",
+    help="Form of the output: ONNX files, or safetensors files with a loader in plain PyTorch.",
 )
 def export(run: Path, out: Path, form: str) -> None:
     """Export the heads of RUN, a run folder, for other tools.

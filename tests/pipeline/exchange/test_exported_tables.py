@@ -241,11 +241,25 @@ def test_what_mmsa_cannot_hold_is_refused(
     result = export(cache, out, "mmsa", "--manifest", trained)
     assert "there are none in val, test" in result.stderr
     twice = export(cache, out, "mmsa", "--manifest", manifest, sets="ir50 resnet18")
-    assert "ir50_basic and resnet18_basic are both vision" in " ".join(twice.stderr.split())
+    assert "ir50_basic (vision), resnet18_basic (vision)" in " ".join(twice.stderr.split())
     monkeypatch.setattr(mmsa, "MOST_BYTES", 1000)
     result = export(cache, out, "mmsa", "--manifest", manifest)
     assert "more than MMSA can hold in memory" in " ".join(result.stderr.split())
     assert not out.exists()
+
+
+def test_of_sets_that_nobody_knows_the_first_is_vision(tmp_path: Path) -> None:
+    def places(*names: str) -> dict[str, int]:
+        made = [FeatureSet(tmp_path, SetSpec(name, {}, 1)) for name in names]
+        return mmsa._find_places([Array(one, "values") for one in made])
+
+    assert places("ir50", "logmel") == {"vision": 0, "audio": 1}
+    assert places("logmel", "ir50") == {"audio": 0, "vision": 1}
+    assert places("openface", "opensmile") == {"vision": 0, "audio": 1}
+    assert places("opensmile", "ir50") == {"audio": 0, "vision": 1}
+    assert places("logmel", "openface") == {"audio": 0, "vision": 1}
+    assert places("logmel") == {"audio": 0}
+    assert places("openface") == {"vision": 0}
 
 
 def test_a_missing_library_is_named_with_its_extra(
@@ -259,17 +273,18 @@ def test_a_missing_library_is_named_with_its_extra(
     assert not (tmp_path / "x").exists()
 
 
-@pytest.mark.parametrize("form", ["parquet", "hf", "mmsa"])
+@pytest.mark.parametrize("form", ["npy-folder", "parquet", "hf", "mmsa"])
 def test_a_disk_that_is_full_leaves_nothing(
     form: str, made: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    if form != "mmsa":
+    if form in ("parquet", "hf"):
         pytest.importorskip("pyarrow")
+    sets = "ir50" if form == "npy-folder" else "ir50 logmel"
     before = {*tmp_path.iterdir()}
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
     try:
-        result = export(made[0], tmp_path / "x", form, "--manifest", made[1])
+        result = export(made[0], tmp_path / "x", form, "--manifest", made[1], sets=sets)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert result.exit_code == 1
