@@ -20,12 +20,11 @@ from typing import Any, cast
 import click
 from click.shell_completion import CompletionItem
 
-from cache.version import own_version
 from pipeline.commands.completion import COMPLETING
 from pipeline.commands.events import asks_for_events, logged_events
 from pipeline.commands.group import Group, explain_import
 from pipeline.commands.streams import shown_streams
-from pipeline.extract.versions import list_versions
+from pipeline.commands.version import VERSION
 
 # command -> (where it lives, its line in `avfuse --help`), in the order of the work
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -182,23 +181,10 @@ class LazyGroup(Group):
             ctx.exit(128 + signal.SIGINT)
 
 
-def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
-    if asked and not ctx.resilient_parsing:
-        click.echo("\n".join([f"avfuse, version {own_version()}", *list_versions()]))
-        ctx.exit()
-
-
 # Told that there is colour, click hands on escape sequences, which then become visible; else it
 # takes them out unseen where nobody watches.
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "color": True})
-@click.option(
-    "--version",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_print_version,
-    help="Print the versions of avfuse and of what it works with, and exit.",
-)
+@VERSION
 def main() -> None:
     """Extract features from video clips into a crash-safe cache, then train emotion classifiers.
 

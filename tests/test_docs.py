@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -26,6 +27,12 @@ PAGES = [
 ]
 # Pages that the site writes from the code.
 WRITTEN = {ROOT / "docs" / name for name in GENERATED}
+# Commands that are there where the example of a plug-in is installed.
+PLUGGED = set(
+    tomllib.loads((ROOT / "examples/plugin/pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "entry-points"
+    ]["avfuse.corpora"]
+)
 OURS = ("cache", "extractors", "pipeline", "trainer", "tests", "benchmarks")
 FENCED = re.compile(r"^ *```\w*[^\n]*\n(.*?)^ *```$", re.M | re.S)
 # A folder or file of the repository, where it stands in backticks or in a link.
@@ -90,6 +97,8 @@ def find_command(words: list[str]) -> tuple[list[click.Command], list[str]]:
     found: list[click.Command] = [main]
     while words and isinstance(found[0], click.Group) and not words[0].startswith("-"):
         group, names = found[0], words[0].split("|")
+        if set(names) <= PLUGGED:
+            names = ["emo-db"]  # a recipe too, with the options that all have
         context = click.Context(group)
         commands = [group.get_command(context, name) for name in names]
         assert None not in commands, f"no command {words[0]!r} in avfuse {group.name}"

@@ -10,7 +10,7 @@ from typing import Self, TextIO
 from cache.progress import MovingLine, rewrites
 
 TEXT = "loading ..."
-TERMINAL_SECONDS = 0.5  # of silence, after which a terminal shows it until something else is said
+TERMINAL_SECONDS = 0.4  # of silence, after which a terminal shows it until something else is said
 LINE_SECONDS = 2.0  # the same where it is a line that can't be taken back: quick work stays quiet
 
 

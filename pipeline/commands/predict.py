@@ -6,22 +6,31 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from cache.commit import check_file_place
+from cache.commit import check_file_place, write_whole
+from cache.manifest.clip import Clip
 from cache.manifest.frame_folder import PICTURE_SUFFIXES, advise_to_join
+from cache.progress import Progress
 from cache.signals import ends_by_signal
 from extractors.running.device import check_device
 from pipeline.commands import options
-from pipeline.extract.settings import load_settings
-from pipeline.extract.weights import parse_weights
+from pipeline.extract.settings import StageOneSettings, load_settings
+from pipeline.extract.weights import WeightsChoice, parse_weights
 from pipeline.index.files import describe_names, did_you_mean, is_media
 from pipeline.predict.curve import check_suffix, format_answer, write_curves
+from pipeline.predict.outputs import check_kind, plan_films
 from pipeline.workers.error import MachineError
-from trainer.runs.folder import INFO, read_run
+from trainer.runs.folder import INFO, Run, read_run
+
+if TYPE_CHECKING:
+    from pipeline.predict.band import Course
+    from trainer.explain.panel import Panel
 
 # As a path has it, with one slash after the colon. A drive has one letter.
 URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.IGNORECASE)
@@ -55,9 +64,22 @@ URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.IGNORECASE)
 @click.option(
     "--curve",
     type=click.Path(path_type=Path),
-    help="File (.csv or .png) for every frame's probabilities; without RUN only.",
+    help="CSV file for every frame's probabilities; without RUN only.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace an existing file of --curve.")
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path),
+    help="Picture (.png, .pdf or .svg) of the probabilities over time.",
+)
+@click.option(
+    "--video",
+    "film",
+    type=click.Path(path_type=Path),
+    help="MP4 file, or folder for several: the video with its faces and curves drawn in.",
+)
+@click.option(
+    "--overwrite", is_flag=True, help="Replace existing files of --curve, --plot and --video."
+)
 @ends_by_signal("Nothing was predicted.")
 def predict(
     paths: tuple[Path, ...],
@@ -67,6 +89,8 @@ def predict(
     jobs: int,
     as_json: bool,
     curve: Path | None,
+    plot: Path | None,
+    film: Path | None,
     overwrite: bool,
 ) -> None:
     """Classify videos with the heads of RUN, or without it by the network that avfuse ships.
@@ -77,50 +101,86 @@ def predict(
 
     Without it, the network that comes with avfuse looks at the face in every frame: seven classes,
     the mean over the frames with a face, and the curve over time. It was trained on still faces
-    and hears nothing. A FILE may be a picture too, which gets an answer without a curve. --set
-    changes how faces are found and chosen, as in `avfuse extract`: faces.ladder=papers. Exit code
-    1 if a file could not be read or shows no face, 2 if none of the files is there.
+    and hears nothing; on film, treat it as a hint. A FILE may be a picture too, which gets an
+    answer without a curve. --set changes how faces are found and chosen, as in `avfuse extract`:
+    faces.ladder=papers. Exit code 1 if a file could not be read or shows no face, 2 if none of the
+    files is there.
+
+    --video writes each video again with the box of its face (dashed where it was only followed),
+    its answer and its curves, its sound and times kept. With RUN the curves are of windows of one
+    second, each as if it were the clip.
     """
     run, videos = split_run(paths)
-    if run is None:
-        if curve is not None and curve.is_file() and not overwrite:
-            raise click.UsageError(f"{curve} exists; pass --overwrite to replace it")
-        _ask_default(
-            videos,
-            weights=weights,
-            overrides=overrides,
-            device=device,
-            jobs=jobs,
-            as_json=as_json,
-            curve=curve,
-        )
-        return
-    if overrides:
+    if run is not None and overrides:
         raise click.UsageError(
             f"--set {overrides[0]}: the videos are extracted as the run's clips were; leave the "
             "option out, or leave out the run to ask the default network"
         )
-    if curve is not None:
-        raise click.UsageError("--curve is drawn by the default network; leave out the run")
+    if run is not None and curve is not None:
+        raise click.UsageError(
+            "--curve is of the default network's frames; leave out the run, or pass --plot"
+        )
     try:
-        found, choices = read_run(run), parse_weights(weights)
-        _check(videos, device)
-        from pipeline.predict.by_run import predict_videos  # loads PyTorch and dlib
-
-        answer = predict_videos(found, videos, weights=choices, device=device, jobs=jobs)
-    # Every error of runs, checkpoints, plans, sets and weights is a ValueError.
+        choices = parse_weights(weights)
+        drawn = _check_outputs(videos, curve, plot, film, overwrite)
+        if run is None:
+            code = _ask_default(
+                videos,
+                drawn,
+                weights=choices,
+                settings=load_settings(overrides, views="basic"),
+                device=device,
+                jobs=jobs,
+                as_json=as_json,
+            )
+        else:
+            found = read_run(run)
+            _check(videos, device)
+            code = _ask_run(found, videos, drawn, weights=choices, device=device, jobs=jobs)
+    # Every error of runs, checkpoints, plans, sets, weights and curves is a ValueError.
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
     except MachineError as error:
         raise click.ClickException(str(error)) from error
-    if answer["untrained"]:
-        click.echo(
-            "Warning: the features of this run come from random weights. Its predictions are "
-            "marked untrained and say nothing about emotions.",
-            err=True,
-        )
-    click.echo(json.dumps(answer, indent=2, allow_nan=False))
-    sys.exit(1 if any(video["state"] == "failed" for video in answer["videos"]) else 0)
+    sys.exit(code)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Files to draw an answer into; ``films`` has the film of each video."""
+
+    curve: Path | None
+    plot: Path | None
+    films: Mapping[Path, Path]
+
+
+def _check_outputs(
+    videos: Sequence[Path],
+    curve: Path | None,
+    plot: Path | None,
+    film: Path | None,
+    overwrite: bool,
+) -> Drawn:
+    """Refuse at once what can't be written.
+
+    Raises:
+        ValueError: a name ends in another way than it has to.
+        click.UsageError: a file exists.
+        OSError: nothing can be written there.
+    """
+    films = {}
+    if curve is not None:
+        check_suffix(curve)
+    if plot is not None:
+        check_kind(plot)
+    if film is not None:
+        films = dict(zip(videos, plan_films(film, videos), strict=True))
+    for path in (curve, plot, *films.values()):
+        if path is not None and path.is_file() and not overwrite:
+            raise click.UsageError(f"{path} exists; pass --overwrite to replace it")
+        if path is not None:
+            check_file_place(path)
+    return Drawn(curve, plot, films)
 
 
 def split_run(paths: Sequence[Path]) -> tuple[Path | None, tuple[Path, ...]]:
@@ -178,41 +238,81 @@ def _check(videos: Sequence[Path], device: str) -> None:
     check_device(device)
 
 
+def _ask_run(
+    run: Run,
+    videos: Sequence[Path],
+    drawn: Drawn,
+    *,
+    weights: Mapping[str, WeightsChoice],
+    device: str,
+    jobs: int,
+) -> int:
+    """Print what a run's heads answer; return the exit code."""
+    from pipeline.predict.by_run import Answered, predict_videos  # loads PyTorch and dlib
+
+    courses: dict[Path, Course] = {}
+    panels: list[Panel] = []
+
+    def look(clips: Sequence[Clip], cache: Path, answered: Answered) -> None:
+        from pipeline.predict.courses import read_courses
+        from pipeline.predict.explain import draw_panels
+
+        if drawn.films:
+            courses.update(read_courses(run.path.name, clips, cache, answered))
+        if drawn.plot is not None:
+            panels.extend(draw_panels(run, clips, cache, answered))
+
+    if drawn.plot is not None:
+        from trainer.explain.figure import check_number, draw_figure  # loads matplotlib
+
+        check_number(len(videos))
+    asked = look if drawn.films or drawn.plot else None
+    answer = predict_videos(run, videos, weights=weights, device=device, jobs=jobs, look=asked)
+    if answer["untrained"]:
+        click.echo(
+            "Warning: the features of this run come from random weights. Its predictions are "
+            "marked untrained and say nothing about emotions.",
+            err=True,
+        )
+    click.echo(json.dumps(answer, indent=2, allow_nan=False))
+    if drawn.plot is not None and panels:
+        write_whole(drawn.plot, draw_figure(panels, check_kind(drawn.plot)))
+    whole = _write_films(drawn.films, {video: courses.get(video.absolute()) for video in videos})
+    failed = any(video["state"] == "failed" for video in answer["videos"])
+    return 1 if failed or not whole else 0
+
+
 def _ask_default(
     videos: Sequence[Path],
+    drawn: Drawn,
     *,
-    weights: Sequence[str],
-    overrides: Sequence[str],
+    weights: Mapping[str, WeightsChoice],
+    settings: StageOneSettings,
     device: str,
     jobs: int,
     as_json: bool,
-    curve: Path | None,
-) -> None:
-    """Print what the default network answers, and exit."""
-    try:
-        if curve is not None:
-            check_suffix(curve)
-            check_file_place(curve)
-        choices, settings = parse_weights(weights), load_settings(overrides, views="basic")
-        _check(videos, device)
-        # Both load PyTorch, and one dlib.
-        from pipeline.predict.by_default import ask_default_network
-        from pipeline.predict.picture import is_picture
+) -> int:
+    """Print what the default network answers; return the exit code."""
+    _check(videos, device)
+    # Both load PyTorch, and one dlib.
+    from pipeline.predict.by_default import ask_default_network
+    from pipeline.predict.picture import is_picture
 
-        if curve is not None and all(map(is_picture, videos)):
+    outputs = {"--curve": drawn.curve, "--plot": drawn.plot, "--video": drawn.films}
+    for option, output in outputs.items():
+        if output and all(map(is_picture, videos)):
             raise click.UsageError(
-                "--curve: a picture has no curve over time; leave the option out"
+                f"{option}: a picture has no curve over time; leave the option out"
             )
-        answers = ask_default_network(
-            videos, settings=settings, weights=choices, device=device, jobs=jobs
-        )
-        if curve is not None:
-            write_curves(curve, answers.videos)
-    # Every error of plans, weights and curves is a ValueError.
-    except (ValueError, OSError) as error:
-        raise click.UsageError(str(error)) from error
-    except MachineError as error:
-        raise click.ClickException(str(error)) from error
+    answers = ask_default_network(
+        videos, settings=settings, weights=weights, device=device, jobs=jobs
+    )
+    if drawn.curve is not None:
+        write_curves(drawn.curve, answers.videos)
+    if drawn.plot is not None:
+        from pipeline.predict.plot import draw_plot  # half a second that only this takes
+
+        write_whole(drawn.plot, draw_plot(answers.videos, check_kind(drawn.plot)))
     if as_json:
         click.echo(json.dumps(answers.to_json(), indent=2, allow_nan=False))
     else:
@@ -221,4 +321,28 @@ def _ask_default(
             click.echo(format_answer(answer, ascii_only=not encoding.startswith("utf")))
         if answers.note:
             click.echo(answers.note)
-    sys.exit(1 if any(answer.prediction is None for answer in answers.videos) else 0)
+    whole = True
+    if drawn.films:
+        from pipeline.predict.courses import course_of_answer
+
+        courses = {answer.video: course_of_answer(answer) for answer in answers.videos}
+        whole = _write_films(drawn.films, courses)
+    unanswered = any(answer.prediction is None for answer in answers.videos)
+    return 1 if unanswered or not whole else 0
+
+
+def _write_films(films: Mapping[Path, Path], courses: Mapping[Path, Course | None]) -> bool:
+    """Write the films of those that have a course; say which, and what they lack."""
+    if not films:
+        return True
+    from pipeline.predict.film import write_films  # loads PyAV and OpenCV
+
+    known = {video: course for video, course in courses.items() if course is not None}
+    with Progress("frames") as progress:
+        lacking = write_films(films, known, progress=progress)
+    for video, film in films.items():
+        if video in lacking:
+            click.echo(f"{video}: {lacking[video]}", err=True)
+        if film.is_file() and video in known:
+            click.echo(f"written: {film}", err=True)
+    return not lacking

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from cache.entries.coverage import Coverage
 from extractors.weights.class_names import SEVEN
 from pipeline.faces.tracks import BoxSource, measure_coverage
-from pipeline.inspect.cells import ClipFaces
+
+if TYPE_CHECKING:
+    from pipeline.inspect.cells import ClipFaces
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +124,9 @@ def answer_clips(
     device: str = "auto",
     jobs: int = 0,
     windows: bool = True,
+    folds: Mapping[str, int | None] | None = None,
 ) -> Answered:
-    """Extract clips as those of a run were, and explain them by the mean of all its heads.
+    """Extract clips as those of a run were, and explain them by the mean of its heads.
 
     Args:
         run: a finished run.
@@ -135,11 +136,13 @@ def answer_clips(
         device: see there.
         jobs: see there.
         windows: also ask about windows; see ``explain_steps``.
+        folds: clip to the fold whose heads answer for it; all heads answer for the others.
 
     Raises:
         As ``predict_videos``.
     """
-    heads = [head for of_fold in load_heads(run).values() for head in of_fold]
+    by_fold = load_heads(run)
+    heads = [head for of_fold in by_fold.values() for head in of_fold]
     recorded = {
         item["key"]: Recorded(SetSpec.from_json(item["spec"]), item["provenance"])
         for item in run.info["sets"]
@@ -152,10 +155,16 @@ def answer_clips(
         for clip in clips
         if all(result.state != "failed" for result in made[clip.id].values())
     }
+    folds = folds or {}
     explained = []
     if readable:
         steps = read_steps(cache, list(readable), pin_sets(heads[0]), clips=readable)
-        explained = explain_steps(heads, steps, range(len(readable)), windows=windows)
+        others = [row for row, clip in enumerate(readable) if clip not in folds]
+        explained += explain_steps(heads, steps, others, windows=windows) if others else []
+        for fold in dict.fromkeys(folds[clip] for clip in readable if clip in folds):
+            own = [row for row, clip in enumerate(readable) if folds.get(clip, ...) == fold]
+            answers = explain_steps(by_fold[fold], steps, own, windows=windows)
+            explained += [replace(one, fold=fold) for one in answers]
     return Answered(
         explanations={one.clip: one for one in explained},
         made=made,

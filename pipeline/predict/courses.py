@@ -17,7 +17,7 @@ from pipeline.predict.answer import Answer
 from pipeline.predict.band import Course
 from pipeline.predict.by_run import Answered
 
-HINT = "avfuse's default network alone, frame by frame: treat it as a hint"
+HINT = "a hint: the default network alone"
 UNTRAINED = "untrained: random weights, it says nothing about emotions"
 
 
@@ -34,7 +34,7 @@ def course_of_answer(answer: Answer) -> Course | None:
         answer.video,
         answer.prediction,
         max((answer.probabilities or {"": 0.0}).values()),
-        HINT,
+        "" if answer.prediction is None else HINT,
         SEVEN,
         curve.times,
         seven,

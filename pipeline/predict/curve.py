@@ -1,8 +1,7 @@
-"""Probabilities of a video over time, written as text, as CSV and as a picture."""
+"""Probabilities of a video over time, written as text and as CSV."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,8 +16,7 @@ from pipeline.predict.answer import Answer, Curve
 LEVELS = "▁▂▃▄▅▆▇█"
 ASCII_LEVELS = "_.-=+*#@"
 COLUMNS = 60  # of a line of text
-MAX_PANELS = 12  # videos in one picture
-SUFFIXES = (".csv", ".png")
+SUFFIX = ".csv"
 
 
 class CurveError(ValueError):
@@ -82,28 +80,25 @@ def format_answer(answer: Answer, *, ascii_only: bool = False) -> str:
 
 
 def write_curves(path: Path, answers: Sequence[Answer]) -> None:
-    """Write the curves of some videos as ``.csv`` or ``.png``; an older file is replaced.
-
-    Pictures have none.
+    """Write the curves of some videos as CSV; an older file is replaced. Pictures have none.
 
     Raises:
-        CurveError: the name ends in neither.
+        CurveError: the name doesn't end in ``.csv``.
         OSError: the file can't be written.
     """
     check_suffix(path)
-    answers = [answer for answer in answers if not answer.is_picture]
-    content = _as_csv(answers).encode() if path.suffix == ".csv" else _as_png(answers)
-    write_whole(path, content)
+    write_whole(path, _as_csv([answer for answer in answers if not answer.is_picture]).encode())
 
 
 def check_suffix(path: Path) -> None:
     """Refuse a name that no curve can be written to.
 
     Raises:
-        CurveError: it ends in neither ``.csv`` nor ``.png``.
+        CurveError: it doesn't end in ``.csv``.
     """
-    if path.suffix not in SUFFIXES:
-        raise CurveError(f"--curve {path}: expected a name that ends in {' or '.join(SUFFIXES)}")
+    if path.suffix != SUFFIX:
+        plot = "; --plot draws it" if path.suffix.lower() in (".png", ".pdf", ".svg") else ""
+        raise CurveError(f"--curve {path}: expected a name that ends in {SUFFIX}{plot}")
 
 
 def _as_csv(answers: Sequence[Answer]) -> str:
@@ -119,28 +114,3 @@ def _as_csv(answers: Sequence[Answer]) -> str:
             face = BoxSource(source).name.lower()
             table.append([str(answer.video), f"{time:.3f}", face, *values])
     return format_cells(["video", "time_seconds", "face", *classes], table)
-
-
-def _as_png(answers: Sequence[Answer]) -> bytes:
-    from matplotlib.figure import Figure  # half a second that only this takes
-
-    from extractors.weights.facts import plain
-
-    shown = [answer for answer in answers if len(answer.curve.times)][:MAX_PANELS]
-    figure = Figure(figsize=(9, 1 + 2.6 * max(1, len(shown))), layout="constrained")
-    panels = figure.subplots(max(1, len(shown)), squeeze=False)[:, 0]
-    for axes, answer in zip(panels, shown, strict=False):
-        curve = answer.curve
-        values = np.where(curve.has_face[:, None], curve.probabilities, np.nan)  # gaps stay gaps
-        for column, name in enumerate(curve.classes):
-            axes.plot(curve.times, values[:, column], label=name, linewidth=1.2)
-        title = plain(answer.video.name).replace("$", r"\$")  # no formulas
-        axes.set_title(f"{title}: {answer.prediction or 'no answer'}", fontsize=9)
-        axes.set_ylim(0, 1)
-        axes.set_ylabel("probability")
-    panels[-1].set_xlabel("seconds")
-    if shown:
-        panels[0].legend(ncols=4, fontsize=7)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=110)
-    return picture.getvalue()

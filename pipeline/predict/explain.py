@@ -26,6 +26,7 @@ from trainer.runs.folder import Run
 
 MOST_CLIPS = 1000
 PICTURES = ThumbnailSettings(frames=12, size=160, boxed=True, columns=600, quality=80)
+_NOT_TESTED = "{} was not tested on this clip"
 
 
 @dataclass(frozen=True)
@@ -86,19 +87,41 @@ def explain(
         )
     rows = _read_rows(run, manifest)
     asked = [_find(str(one), run, rows) for one in dict.fromkeys(map(str, videos_or_clips))]
-    found = _explain_clips(
-        runs, [one for one in asked if isinstance(one, str)], rows, cache, progress
-    )
-    videos = list(dict.fromkeys(one for one in asked if isinstance(one, Path)))
+    asked = list(dict.fromkeys(asked))
+    gone = cache is None and not Path(str(run.info["cache"])).is_dir()
+    cached = [one for one in asked if isinstance(one, str) and not (gone and _is_there(one, rows))]
+    panels = _explain_cached(runs, cached, rows, cache, progress)
     shown, unseen = _explain_videos(
         runs,
-        videos,
-        partial(answer_clips, weights=weights, device=device, jobs=jobs),
+        [one for one in asked if one not in panels],
         rows,
+        partial(answer_clips, weights=weights, device=device, jobs=jobs),
         progress,
     )
-    panels = {**found, **shown}
-    return Explained([panels[one] for one in dict.fromkeys(asked) if one in panels], unseen)
+    panels |= shown
+    return Explained([panels[one] for one in asked if one in panels], unseen)
+
+
+def _is_there(clip: str, rows: Mapping[str, Clip]) -> bool:
+    return clip in rows and rows[clip].path.is_file()
+
+
+def draw_panels(run: Run, clips: Sequence[Clip], cache: Path, answered: Answered) -> list[Panel]:
+    """Make the panels of videos that a run was asked about; those without an answer have none.
+
+    Args:
+        run: the run.
+        clips: the videos, under the ids of this cache.
+        cache: where their features are.
+        answered: the answers, with their windows.
+    """
+    pictures = draw_thumbnails(clips, cache, settings=_settings_of(run))
+    found = ((clip, answered.explanations.get(clip.id)) for clip in clips)
+    return [
+        _panel([run], replace(one, clip=clip.path.name), None, pictures[clip.id], "")
+        for clip, one in found
+        if one is not None and one.prediction is not None
+    ]
 
 
 def _read_rows(run: Run, manifest: Path | None) -> dict[str, Clip]:
@@ -127,14 +150,14 @@ def _find(name: str, run: Run, rows: Mapping[str, Clip]) -> str | Path:
     )
 
 
-def _explain_clips(
+def _explain_cached(
     runs: Sequence[Run],
     clips: Sequence[str],
     rows: Mapping[str, Clip],
     cache: Path | None,
     progress: Callable[[int, int], None] | None,
 ) -> dict[str | Path, Panel]:
-    """Explain clips that the first run was tested on."""
+    """Explain clips that the first run was tested on, from their features in the cache."""
     if not clips:
         return {}
     answers = []
@@ -144,7 +167,7 @@ def _explain_clips(
     pictures = draw_thumbnails(
         [rows[clip] for clip in dict.fromkeys(clips) if clip in rows],
         Path(str(runs[0].info["cache"])) if cache is None else cache,
-        settings=picture_settings(runs[0]),
+        settings=_settings_of(runs[0]),
         progress=progress,
     )
     panels: dict[str | Path, Panel] = {}
@@ -152,7 +175,7 @@ def _explain_clips(
         second = answers[1].get(clip) if len(runs) > 1 else None
         note = ""
         if len(runs) > 1 and second is None:
-            note = f"{runs[1].path} was not tested on this clip"
+            note = _NOT_TESTED.format(runs[1].path)
         why = "no pictures: the run's manifest doesn't have the clip, or is gone (see --manifest)"
         panels[clip] = _panel(runs, first, second, pictures.get(clip, ClipPictures(why=why)), note)
     return panels
@@ -160,41 +183,67 @@ def _explain_clips(
 
 def _explain_videos(
     runs: Sequence[Run],
-    videos: Sequence[Path],
-    answer: Callable[[Run, Sequence[Clip], Path], Answered],
+    asked: Sequence[str | Path],
     rows: Mapping[str, Clip],
+    answer: Callable[..., Answered],
     progress: Callable[[int, int], None] | None,
 ) -> tuple[dict[str | Path, Panel], dict[str, str]]:
-    """Explain files that the first run wasn't tested on; return also why some can't be."""
-    if not videos:
+    """Explain files that the first run wasn't tested on, and clips that it was whose cache is gone.
+
+    Returns:
+        Panel of each, and why some have none.
+    """
+    if not asked:
         return {}, {}
-    clips = [Clip(f"video-{number}", path.absolute()) for number, path in enumerate(videos)]
+    clips = [
+        replace(rows[one], id=f"video-{number}")
+        if isinstance(one, str)
+        else Clip(f"video-{number}", one.absolute())
+        for number, one in enumerate(asked)
+    ]
     with tempfile.TemporaryDirectory(prefix="avfuse-explain-") as folder:
-        answers = [answer(run, clips, Path(folder)) for run in runs]
+        folds = [_folds_of(run, asked, clips) for run in runs]
+        answers = [
+            answer(run, clips, Path(folder), folds=own)
+            for run, own in zip(runs, folds, strict=True)
+        ]
         pictures = draw_thumbnails(
-            clips, Path(folder), settings=picture_settings(runs[0]), progress=progress
+            clips, Path(folder), settings=_settings_of(runs[0]), progress=progress
         )
-    by_path = {clip.path: clip for clip in rows.values()}
+    known = {clip.path for clip in rows.values()}
     panels: dict[str | Path, Panel] = {}
     unseen = {}
-    for clip, path in zip(clips, videos, strict=True):
-        explained = [one.explanations.get(clip.id) for one in answers]
-        first = explained[0]
+    for clip, one in zip(clips, asked, strict=True):
+        why = answers[0].why(clip.id)
+        name = one if isinstance(one, str) else one.name
+        first, second = (
+            found and replace(found, clip=name, label=clip.label, speaker=clip.speaker)
+            for found in (
+                answers[0].explanations.get(clip.id),
+                answers[-1].explanations.get(clip.id),
+            )
+        )
         if first is None or first.prediction is None:
-            unseen[str(path)] = "; ".join(answers[0].why(clip.id)) or "it has no frames or sound"
+            unseen[str(one)] = "; ".join(why) or "it has no frames and no sound"
             continue
-        second = explained[1] if len(runs) > 1 else None
-        why = list(answers[0].why(clip.id))
-        if clip.path in by_path:
+        if isinstance(one, Path) and clip.path in known:
             why.insert(0, f"{runs[0].path} was trained on this clip, or left it out")
-        panels[path] = _panel(
-            runs,
-            replace(first, clip=path.name),
-            second and replace(second, clip=path.name),
-            pictures[clip.id],
-            "; ".join(why),
+        if isinstance(one, str) and clip.id not in folds[-1]:
+            second = None
+            why.insert(0, _NOT_TESTED.format(runs[-1].path))
+        panels[one] = _panel(
+            runs, first, second if len(runs) > 1 else None, pictures[clip.id], "; ".join(why)
         )
     return panels, unseen
+
+
+def _folds_of(
+    run: Run, asked: Sequence[str | Path], clips: Sequence[Clip]
+) -> dict[str, int | None]:
+    """Return the fold that tested each clip, of those that the run was tested on."""
+    table = run.predictions
+    fold_of: dict[str | Path, int | None] = dict(zip(table.clips, table.folds, strict=True))
+    return {clip.id: fold_of[one] for one, clip in zip(asked, clips, strict=True) if one in fold_of}
 
 
 def _panel(
@@ -211,7 +260,7 @@ def _panel(
     return Panel(first, second, pictures, names)
 
 
-def picture_settings(run: Run) -> ThumbnailSettings:
+def _settings_of(run: Run) -> ThumbnailSettings:
     """Return how clips are drawn: with the crops that the run's network was given."""
     sets = [one["folder"] for one in run.info["sets"] if FACES in one["spec"]["upstream"]]
     features = run.info["features"].get("video")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +14,8 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 from PIL import Image, ImageDraw
 
-from cache.commit import whole_file
+from cache.commit import make_folder, whole_file
+from cache.progress import Progress
 from pipeline.faces.tracks import SEEN, BoxSource
 from pipeline.inspect.colours import BLACK, PALETTE, WHITE
 from pipeline.inspect.drawing import outline
@@ -23,14 +24,20 @@ from pipeline.media.frames import TIME_TOLERANCE, MediaError, VideoReader
 from pipeline.predict.band import Band, Course
 from pipeline.predict.soundtrack import Soundtrack
 
-SUFFIX = ".mp4"
 LEAST_WIDTH = 480  # of the band's text; a smaller picture stands in its middle
 UNIT_WIDTH = 960  # from twice that on all that is drawn is twice as large
 LATEST_SECONDS = 1.0  # by which sound is written ahead of the picture
 CHUNK_BYTES = 16_000_000
 # Ticks of a second: whole numbers of them are the frames of all usual rates. MPEG-4 counts fewer.
 CODECS = {
-    "libx264": (120_000, {"crf": "20", "preset": "veryfast", "bf": "0", "threads": "2"}),
+    # Its mbtree, which spares bits on what isn't copied later, differs from run to run.
+    "libx264": (
+        120_000,
+        {
+            **{"crf": "20", "preset": "veryfast", "bf": "0", "threads": "2"},
+            "x264-params": "mbtree=0",
+        },
+    ),
     "mpeg4": (60_000, {"qmin": "2", "qmax": "5", "threads": "1"}),
 }
 BOX = PALETTE[0]
@@ -139,6 +146,37 @@ def _count(course: Course) -> int:
     return len(course.faces.times) if course.faces is not None else 0
 
 
+def write_films(
+    films: Mapping[Path, Path], courses: Mapping[Path, Course], *, progress: Progress
+) -> dict[Path, str]:
+    """Write the film of each video that has a course.
+
+    Args:
+        films: video to its film; the folder of the films may be new.
+        courses: video to its course.
+        progress: shows the frames.
+
+    Returns:
+        Video to the reason why it has no film, or what its film lacks.
+
+    Raises:
+        OSError: a film can't be written.
+    """
+    lacking = {}
+    for video, film in films.items():
+        if video not in courses:
+            continue
+        make_folder(film.parent)
+        try:
+            problems = write_film(film, courses[video], progress=progress.show)
+        except MediaError as error:
+            lacking[video] = f"no film: {error}"
+            continue
+        if problems:
+            lacking[video] = "; ".join(problems)
+    return lacking
+
+
 class Canvas:
     """Picture of a film: the frame with its box above the band.
 
@@ -197,33 +235,3 @@ class Canvas:
             )
             small = np.asarray(picture)
         place[:] = small
-
-
-def plan_films(output: Path, videos: Sequence[Path]) -> list[Path]:
-    """Name the film of each video: the file itself, or one in a folder for each.
-
-    Raises:
-        ValueError: several videos are to go into one file, a name isn't an MP4's, or a film would
-            take the place of a video.
-    """
-    if output.suffix.lower() == SUFFIX and not output.is_dir():
-        if len(videos) > 1:
-            raise ValueError(
-                f"--video {output}: {len(videos)} videos are no one film; name a folder"
-            )
-        films = [output]
-    elif output.suffix and not output.is_dir():
-        raise ValueError(f"--video {output}: expected a name that ends in {SUFFIX}, or a folder")
-    else:
-        films = []
-        for video in videos:  # two of one name are told apart
-            number, name = 1, video.stem
-            while output / f"{name}{SUFFIX}" in films:
-                number += 1
-                name = f"{video.stem}-{number}"
-            films.append(output / f"{name}{SUFFIX}")
-    sources = {video.resolve() for video in videos}
-    for film in films:
-        if film.resolve() in sources:
-            raise ValueError(f"--video {output}: {film} is one of the videos; name another place")
-    return films

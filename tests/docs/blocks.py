@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from pipeline.cli import main
 
@@ -31,6 +31,7 @@ BLOCK = re.compile(
     r"(?P<code>.*?)^(?P=indent)```$",
     re.M | re.S,
 )
+INLINE = {name: {"jobs": "0"} for name in ("doctor", "extract", "inspect")}
 # Languages of blocks that are run, that are read, and that are for the eye alone.
 RUN = {"console", "bash", "python", "sbatch"}
 READ = {"toml", "json", "csv"}
@@ -71,6 +72,11 @@ def read_blocks(page: Path) -> Iterator[Block]:
         line = text.count("\n", 0, found.start()) + 1
         reason, title = found["reason"] or "", found["title"] or ""
         yield Block(page, line, found["language"], code, reason, title)
+
+
+def avfuse(*words: str) -> Result:
+    """Call the command line; without worker processes, each of which would load PyTorch."""
+    return CliRunner().invoke(main, words, default_map=INLINE)
 
 
 def run_block(block: Block) -> None:
@@ -120,7 +126,7 @@ def run_command(command: str, block: Block) -> str:
     command, _, comment = command.partition("  #")
     code = int(found[1]) if (found := re.search(r"exit code (\d)$", comment)) else 0
     if command.startswith("avfuse ") and not SHELL.search(command):
-        result = CliRunner().invoke(main, shlex.split(command)[1:])
+        result = avfuse(*shlex.split(command)[1:])
         got, said = result.exit_code, result.output
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception

@@ -7,17 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from tests.docs.blocks import working_in
-
-
-def avfuse(*words: str) -> None:
-    from pipeline.cli import main
-
-    result = CliRunner().invoke(main, words)
-    if result.exit_code != 0:
-        pytest.fail(result.output)
+from tests.docs.blocks import avfuse, working_in
 
 
 @pytest.fixture(scope="session")
@@ -50,8 +41,10 @@ def worked(tmp_path_factory: pytest.TempPathFactory, quick: None) -> Path:
     cv2.imwrite(str(folder / "photo.jpg"), frame)
     with working_in(folder):
         sets = ("--sets", "resnet18,logmel,spectrogram", "--views", "basic")
-        avfuse("extract", "manifest.csv", "--cache", "CACHE", *sets)
+        results = [avfuse("extract", "manifest.csv", "--cache", "CACHE", *sets)]
         train = ("train", "manifest.csv", "--cache", "CACHE", "--folds", "speaker:3")
-        avfuse(*train, "--run", "runs/first")
-        avfuse(*train, "--run", "runs/other", "--set", "fusion.kind=video")
+        results.append(avfuse(*train, "--run", "runs/first"))
+        results.append(avfuse(*train, "--run", "runs/other", "--set", "fusion.kind=video"))
+    if failed := [result.output for result in results if result.exit_code != 0]:
+        pytest.fail("\n".join(failed))
     return folder

@@ -24,9 +24,10 @@ COLOURS = (
     "#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#56b4e9", "#444444", "#b3a800",
 )  # fmt: skip
 # Inches: a column of a paper, its margins, and the heights of the rows.
-WIDTH, LEFT, RIGHT = 3.5, 0.36, 0.86
-TITLE, GAP, ATTENTION, SPECTROGRAM, PROBABILITIES, AXIS = 0.28, 0.2, 0.42, 0.5, 0.85, 0.3
-NARROWEST = 0.3  # of a frame
+WIDTH, LEFT, RIGHT = 3.5, 0.36, 0.98
+TITLE, ATTENTION, SPECTROGRAM, PROBABILITIES, AXIS = 0.28, 0.42, 0.5, 0.85, 0.45
+CAPTION = 0.2  # above a row
+NARROWEST, WIDEST = 0.3, 0.6  # of a frame
 DPI = 300
 POINTS = 600
 LOOK: dict[Any, Any] = {
@@ -37,8 +38,8 @@ LOOK: dict[Any, Any] = {
     "text.parse_math": False,  # a dollar sign in a name begins no formula
 }
 
-# Height in inches, and what draws a row into the axes that it gets.
-Row = tuple[float, Callable[[Axes], None]]
+# Inches of the caption above a row and of the row, and what draws it into its axes.
+Row = tuple[float, float, Callable[[Axes], None]]
 
 
 def draw_figure(panels: Sequence[Panel], kind: str = "png") -> bytes:
@@ -56,17 +57,18 @@ def draw_figure(panels: Sequence[Panel], kind: str = "png") -> bytes:
         # Letters that the font lacks are drawn as boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         rows = [(panel, _plan(panel)) for panel in panels]
-        height = sum(TITLE + AXIS + sum(part + GAP for part, _ in own) for _, own in rows)
+        height = sum(TITLE + AXIS + sum(a + b for a, b, _ in own) for _, own in rows)
         figure = Figure(figsize=(WIDTH, height))
         top = 0.0
         for panel, own in rows:
             _write_title(figure, panel, 1 - (top + 0.1) / height)
             top += TITLE
-            for part, draw in own:
+            for caption, part, draw in own:
+                top += caption
                 inner = WIDTH - LEFT - RIGHT
                 place = (LEFT / WIDTH, 1 - (top + part) / height, inner / WIDTH, part / height)
                 draw(figure.add_axes(place))
-                top += part + GAP
+                top += part
             top += AXIS
         content = io.BytesIO()
         dates = {"pdf": ("CreationDate", "Creator", "Producer"), "svg": ("Date", "Creator")}
@@ -121,13 +123,14 @@ def _plan(panel: Panel) -> list[Row]:
         if curves or grey:
             rows.append(
                 (
+                    CAPTION,
                     SPECTROGRAM if grey else ATTENTION,
                     lambda axes, name=name, curves=curves, grey=grey: _draw_attention(  # type: ignore[misc]
                         axes, name, curves, grey, span
                     ),
                 )
             )
-    rows.append((PROBABILITIES, lambda axes: _draw_probabilities(axes, both, span)))
+    rows.append((CAPTION, PROBABILITIES, lambda axes: _draw_probabilities(axes, both, span)))
     return rows
 
 
@@ -145,7 +148,7 @@ def _span(panel: Panel) -> tuple[float, float]:
 def _plan_strip(pictures: Pictures) -> Row:
     strip = np.asarray(open_picture(pictures.strip).convert("RGB"))
     width = strip.shape[1] // len(pictures.times)
-    room = WIDTH - LEFT - RIGHT
+    room = min(WIDTH - LEFT - RIGHT, WIDEST * len(pictures.times))
     every = max(1, int(np.ceil(len(pictures.times) * NARROWEST / room)))
     numbers = range(every // 2, len(pictures.times), every)
     gap = np.full((strip.shape[0], max(1, width // 40), 3), 255, np.uint8)
@@ -153,10 +156,11 @@ def _plan_strip(pictures: Pictures) -> Row:
     picture = np.concatenate(parts, axis=1)
 
     def draw(axes: Axes) -> None:
-        axes.imshow(picture, aspect="auto")
+        axes.imshow(picture, aspect="equal")
+        axes.set_anchor("W")
         axes.set_axis_off()
 
-    return room * picture.shape[0] / picture.shape[1], draw
+    return 0.0, room * picture.shape[0] / picture.shape[1], draw
 
 
 def _draw_attention(
@@ -203,7 +207,9 @@ def _draw_attention(
 def _draw_probabilities(axes: Axes, both: Sequence[Explanation], span: tuple[float, float]) -> None:
     """Draw the windows' probabilities; the classes are named at the ends of their lines."""
     first = both[0]
-    _prepare(axes, span, f"probability, of {first.windows.seconds:.1f} s around each moment alone")
+    seconds = first.windows.seconds
+    of = f"{seconds:.1f} s around each moment alone" if seconds >= 1 else "the whole clip"
+    _prepare(axes, span, f"probability, of {of}")
     axes.set_ylim(0, 1)
     axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
     axes.set_xlabel("seconds", labelpad=1.5)
@@ -211,6 +217,10 @@ def _draw_probabilities(axes: Axes, both: Sequence[Explanation], span: tuple[flo
     ends = []
     for number, one in enumerate(both):
         times, values = thin(POINTS, one.windows.times, one.windows.probabilities)
+        if len(times) == 1:  # all along the window
+            half = one.windows.seconds / 2
+            times = np.clip([times[0] - half, times[0] + half], *span)
+            values = np.repeat(values, 2, axis=0)
         for i, name in enumerate(one.classes if len(times) else ()):
             if number and name not in told:
                 continue
@@ -219,7 +229,7 @@ def _draw_probabilities(axes: Axes, both: Sequence[Explanation], span: tuple[flo
                 "linestyle": ":" if i >= len(COLOURS) else ("-", (0, (3, 2)))[number],
                 "linewidth": 1.3 if name in told else 0.5,
             }
-            axes.plot(times, values[:, i], marker="o" if len(times) == 1 else None, ms=2, **style)
+            axes.plot(times, values[:, i], **style)
             if number == 0:
                 ends.append((float(values[-1, i]), name, float(times[-1])))
     room = min(0.13, 1.0 / max(1, len(ends)))

@@ -52,7 +52,7 @@ const drawPanel = (() => {
   const describeAttention = (name, part) => {
     if (part === undefined) return `uses no ${name}`;
     if (!part.steps) return `the clip has no ${name}`;
-    return `one summary of the clip, so no curve`;
+    return "one step a clip, so no curve";
   };
 
   const answer = (one) => {
@@ -75,7 +75,7 @@ const drawPanel = (() => {
     return times.map((time, i) => {
       const joined = i && time - times[i - 1] <= widest;
       return `${joined ? "L" : "M"}${x(time).toFixed(1)} ${y(values[i]).toFixed(1)}`;
-    }).join("") + (times.length === 1 ? "h.01" : "");
+    }).join("");
   };
 
   const drawFrames = (svg, pictures, x, box) => {
@@ -145,8 +145,12 @@ const drawPanel = (() => {
       const marked = told.has(name);
       if (!one.windows.times.length || (run && !marked)) return;
       const values = one.windows.values.map((row) => row[i]);
+      const middle = one.windows.times[0], half = one.windows.seconds / 2;
+      const whole = [middle - half, middle + half].map((time) =>
+        Math.min(Math.max(x(time), box.left), box.left + box.width));
       const tone = `series-${i % 8}${marked ? " marked" : ""}${i < 8 ? "" : " again"}`;
-      const d = trace(one.windows.times, values, x, y);
+      const d = values.length === 1 ? `M${whole[0]} ${y(values[0])}H${whole[1]}`
+        : trace(one.windows.times, values, x, y);
       node(svg, "path", { class: `probability run-${run} ${tone}`, d });
       if (run) return;
       const note = noteOf(one, name, notes);

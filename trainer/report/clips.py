@@ -208,12 +208,12 @@ def _draw(
     progress: Callable[[int, int], None] | None,
 ) -> None:
     """Add pictures while there is room, and say why there are none."""
-    try:
-        path = Path(str(runs[0].info["manifest"]["path"]))
-        known = read_manifest(path, check_files=False).by_id
-    except (KeyError, TypeError, RunError):
+    manifests = [run.info["manifest"]["path"] for run in runs if "manifest" in run.info]
+    if not manifests:
         found.notes.append("No pictures of clips: the run names no manifest.")
         return
+    try:
+        known = read_manifest(Path(str(manifests[0])), check_files=False).by_id
     except (ValueError, OSError) as error:
         found.notes.append(f"No pictures of clips: {error}.")
         return

@@ -62,7 +62,7 @@ def map_run(run: Run, kind: Kind, *, cache: Path | None = None) -> EmbeddingMap:
         raise RunError(f"the cache {folder} is gone; name the folder it was moved to with --cache")
     modality = settings.modalities[0]
     chosen = settings.modality(modality)
-    keys = {str(one["name"]): str(one["folder"]) for one in run.info["sets"]}
+    keys = {str(one.get("name")): str(one.get("folder")) for one in run.info["sets"]}
     names = [keys.get(name, name) for name in chosen.set.split("+")]
     try:
         clips, means = _average(folder, names, run.predictions.clips, chosen.features)

@@ -101,7 +101,7 @@ def format_report(
     names = _name(runs)
     comparisons = _compare(runs, names)
     figures = [gather_figures(run, name) for run, name in zip(runs, names, strict=True)]
-    embedding, no_map = _map(runs[0], projection, cache)
+    embedding, no_map = _map(runs, projection, cache)
     clips = gather_clips(
         runs,
         names,
@@ -122,24 +122,28 @@ def format_report(
     environment.filters["percent"] = format_percent
     environment.filters["interval"] = format_interval
     environment.filters["points"] = _points
-    return environment.get_template("page.html").render(
-        figures=figures,
-        comparisons=comparisons,
-        warnings=_gather_warnings(figures),
-        choose_interval=choose_interval,
-        describe_interval=describe_interval,
-        describe_labels=describe_labels,
-        describe_unchecked=describe_unchecked,
-        embedding=embedding,
-        no_map=no_map,
-        notes=clips.notes,
-        num_clips=len(clips.data["clips"]),
-        sheets=sheets,
-        data=embed_json(clips.data),
-        style=_read("page.css") + read_asset("panel.css") + _read("report.css"),
-        script=read_asset("panel.js") + _read("table.js") + _read("map.js") + _read("page.js"),
-        first=lambda values, count: list(islice(values, count)),
-    )
+    template = environment.get_template("page.html")
+    try:
+        return template.render(
+            figures=figures,
+            comparisons=comparisons,
+            warnings=_gather_warnings(figures),
+            choose_interval=choose_interval,
+            describe_interval=describe_interval,
+            describe_labels=describe_labels,
+            describe_unchecked=describe_unchecked,
+            embedding=embedding,
+            no_map=no_map,
+            notes=clips.notes,
+            num_clips=len(clips.data["clips"]),
+            sheets=sheets,
+            data=embed_json(clips.data),
+            style=_read("page.css") + read_asset("panel.css") + _read("report.css"),
+            script=read_asset("panel.js") + _read("table.js") + _read("map.js") + _read("page.js"),
+            first=lambda values, count: list(islice(values, count)),
+        )
+    except jinja2.UndefinedError as error:
+        raise RunError(f"{', '.join(names)}: run.json is damaged: {error}") from error
 
 
 def _name(runs: Sequence[Run]) -> list[str]:
@@ -165,14 +169,15 @@ def _compare(runs: Sequence[Run], names: Sequence[str]) -> list[tuple[str, Compa
         raise RunError(f"these runs can't stand side by side: {error}") from error
 
 
-def _map(run: Run, kind: Kind, cache: Path | None) -> tuple[EmbeddingMap | None, str]:
-    """Map a run's clips, or say why there is no map."""
-    if kind == "none":
-        return None, ""
-    try:
-        return map_run(run, kind, cache=cache), ""
-    except RunError as error:
-        return None, str(error)
+def _map(runs: Sequence[Run], kind: Kind, cache: Path | None) -> tuple[EmbeddingMap | None, str]:
+    """Map the clips of the first run that can be mapped, or say why there is no map."""
+    why = []
+    for run in runs if kind != "none" else ():
+        try:
+            return map_run(run, kind, cache=cache), ""
+        except RunError as error:
+            why.append(str(error))
+    return None, "; ".join(dict.fromkeys(why))
 
 
 def _gather_warnings(figures: Sequence[Any]) -> list[str]:

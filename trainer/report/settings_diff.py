@@ -34,13 +34,13 @@ class SettingsDiff:
 
 
 def read_settings(run: Run) -> TrainSettings | None:
-    """Read the settings of a run; None of one that has none, as one made from others.
+    """Read the settings that a run was trained with; None of one that was made from others.
 
     Raises:
         RunError: its ``config.toml`` is damaged, or has a setting that this version doesn't know.
     """
     path = run.path / CONFIG
-    if not path.is_file():
+    if run.info.get("kind") != "train" or not path.is_file():
         return None
     try:
         return settings_from_dict(read_toml(path))

@@ -55,6 +55,16 @@ def test_an_entry_of_the_file_and_span_that_are_there_is_fresh(
     assert check(clip, made) == Freshness()
 
 
+def test_who_waits_for_the_hashes_of_many_files_hears_how_far_they_are(
+    clip: Clip, video: Path, tmp_path: Path
+) -> None:
+    sets = [write(tmp_path / "cache", name, read_source(video)) for name in ("ir50", "vggface")]
+    heard: list[tuple[int, int]] = []
+    entries = [(item, item.read_headers(["a"])) for item in sets]
+    check_freshness(entries, {"a": clip}, progress=lambda *call: heard.append(call))
+    assert heard == [(1, 2), (2, 2)]
+
+
 def test_another_content_is_stale_whatever_its_size(
     clip: Clip, video: Path, tmp_path: Path
 ) -> None:

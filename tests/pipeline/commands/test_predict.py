@@ -73,7 +73,8 @@ def test_a_reader_gets_bars_a_line_over_time_and_where_it_comes_from(
     default: Path, clip: Path, tmp_path: Path
 ) -> None:
     table, picture = tmp_path / "c.csv", tmp_path / "c.png"
-    result = avfuse("predict", clip, "--curve", table)
+    film = tmp_path / "films"
+    result = avfuse("predict", clip, "--curve", table, "--plot", picture, "--video", film)
     assert result.exit_code == 0, result.output
     assert "(face in 20 of 20 frames)" in result.stdout
     assert "contempt, which is none of the seven" in result.stdout
@@ -83,8 +84,12 @@ def test_a_reader_gets_bars_a_line_over_time_and_where_it_comes_from(
     assert len(rows) == 20
     assert sum(float(rows[7][name]) for name in CLASSES) == pytest.approx(1, abs=1e-3)
     assert rows[7]["video"] == str(clip)
-    write_curves(picture, ask_default_network([clip]).videos)
     assert picture.read_bytes().startswith(b"\x89PNG")
+    with av.open(str(film / f"{clip.stem}.mp4")) as container:
+        assert [float(f.pts * f.time_base) for f in container.decode(video=0)] == pytest.approx(
+            [float(row["time_seconds"]) for row in rows], abs=1e-3
+        )
+    assert f"written: {film / clip.stem}.mp4" in result.stderr
 
 
 @pytest.mark.slow
@@ -221,14 +226,14 @@ def test_it_is_said_what_predict_expects(default: Path, tmp_path: Path) -> None:
     result = avfuse("predict", tmp_path / "folder")
     assert (result.exit_code, "expected a video" in result.stderr) == (2, True)
     result = avfuse("predict", tmp_path / "v.mp4", "--curve", "c.pdf")
-    assert (result.exit_code, "ends in .csv or .png" in result.stderr) == (2, True)
+    assert (result.exit_code, "ends in .csv; --plot draws it" in result.stderr) == (2, True)
     (tmp_path / "mine.csv").write_text("mine")
     result = avfuse("predict", tmp_path / "v.mp4", "--curve", tmp_path / "mine.csv")
     assert (result.exit_code, (tmp_path / "mine.csv").read_text()) == (2, "mine")
     assert "mine.csv exists; pass --overwrite to replace it" in result.stderr
     result = avfuse("predict", tmp_path / "folder", "v.mp4", "--curve", "c.csv")
     assert (result.exit_code, "leave out the run" in result.stderr) == (2, True)
-    with pytest.raises(CurveError, match=r"c.txt: expected a name that ends in .csv or .png"):
+    with pytest.raises(CurveError, match=r"c.txt: expected a name that ends in .csv$"):
         write_curves(tmp_path / "c.txt", ())
 
 

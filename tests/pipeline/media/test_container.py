@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from av.stream import Disposition
 
+from cache.manifest.span import WHOLE_FILE, Span
 from pipeline.media.container import MediaError, check_file, probe
 from pipeline.media.frames import VideoReader
 from pipeline.media.settings import DecodeSettings
@@ -46,6 +47,18 @@ def test_headers_say_what_is_in_a_file(tmp_path: Path) -> None:
     assert info.audio is not None
     assert (info.audio.sample_rate, info.audio.num_channels) == (16_000, 2)
     assert info.duration_seconds == pytest.approx(0.5, abs=0.1)
+
+
+def test_frames_of_a_part_are_expected_by_their_rate(tmp_path: Path) -> None:
+    info = probe(write_video(tmp_path / "a.mp4", [grey_frame(i) for i in range(23)]))  # 25 a second
+    assert info.expect_frames(WHOLE_FILE) == 23
+    assert info.expect_frames(Span(0.2, 0.44)) == pytest.approx(6)
+    assert info.expect_frames(Span(0.48)) == pytest.approx(11, abs=1)
+    undeclared = write_video(tmp_path / "a.mkv", [grey_frame(i) for i in range(23)])
+    assert probe(undeclared).declared_frames is None
+    assert probe(undeclared).expect_frames(WHOLE_FILE) == pytest.approx(23, abs=1)
+    sound = probe(write_wav(tmp_path / "a.wav", np.zeros((1, 160), np.float32), 16_000))
+    assert sound.expect_frames(WHOLE_FILE) == 0
 
 
 def test_a_file_of_sound_alone_has_no_video(tmp_path: Path) -> None:

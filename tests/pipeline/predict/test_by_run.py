@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
@@ -111,7 +112,6 @@ def test_a_picture_is_no_clip_to_a_run(run: Path, tmp_path: Path) -> None:
 def test_a_video_without_sound_is_predicted_from_its_picture_and_says_so(
     corpus: Path, run: Path, tmp_path: Path
 ) -> None:
-    import av
 
     silent = tmp_path / "silent.mp4"
     with (
@@ -223,3 +223,19 @@ def test_a_run_trained_on_a_gpu_predicts_on_the_processor(
     row = predictions.clips.index(clip.id)
     reported = dict(zip(predictions.classes, predictions.probabilities[row], strict=True))
     assert answer["videos"][0]["probabilities"] == pytest.approx(reported, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_a_runs_answer_is_filmed_and_plotted(corpus: Path, run: Path, tmp_path: Path) -> None:
+    video = read_manifest(corpus).clips[0].path
+    film, plot = tmp_path / "film.mp4", tmp_path / "plot.svg"
+    drawing = ["--video", str(film), "--plot", str(plot)]
+    result, answer = predict(run, video, *drawing)
+    assert result.exit_code == 0, result.output
+    assert f"written: {film}" in result.stderr
+    with av.open(str(film)) as container:
+        assert len(list(container.decode(video=0))) == answer["videos"][0]["frames"]
+        assert len(list(container.streams.audio)) == 1
+    assert video.name in plot.read_text()
+    again = predict(run, video, *drawing)[0]
+    assert (again.exit_code, "exists; pass --overwrite" in again.stderr) == (2, True)

@@ -109,6 +109,29 @@ def test_another_video_is_extracted_and_gets_the_answer_of_predict(
 
 
 @pytest.mark.slow
+def test_a_clip_whose_cache_is_gone_is_extracted_and_answered_by_the_heads_that_tested_it(
+    corpus: Path, extracted: Path, run: Run, tested: Clip, tmp_path: Path
+) -> None:
+    shutil.copytree(extracted, tmp_path / "cache")
+    folds = train(corpus, tmp_path / "cache", tmp_path / "folds", "--folds", "clip:2")
+    shutil.rmtree(tmp_path / "cache")
+    (panel,) = explain(folds, [tested.id], run2=run).panels
+    row = folds.predictions.clips.index(tested.id)
+    np.testing.assert_allclose(
+        panel.first.probabilities, folds.predictions.probabilities[row], atol=1e-4
+    )
+    one = panel.first
+    assert (one.clip, one.label, one.num_heads) == (tested.id, tested.label, 1)
+    assert one.fold == folds.predictions.folds[row]
+    assert panel.second is not None
+    trained = next(c for c in folds.predictions.clips if c not in run.predictions.clips)
+    (panel,) = explain(folds, [trained], run2=run).panels
+    assert panel.second is None
+    assert panel.pictures is not None
+    assert f"{run.path} was not tested on this clip" in panel.pictures.why
+
+
+@pytest.mark.slow
 def test_a_clip_that_the_run_was_trained_on_is_said_to_be_one(run: Run, corpus: Path) -> None:
     trained = next(clip for clip in read_manifest(corpus).clips if clip.split == "train")
     (panel,) = explain(run, [trained.path]).panels

@@ -16,6 +16,7 @@ from cache.manifest.manifest import Manifest
 from pipeline.cli import main
 from tests.trainer.experiment_helper import train
 from trainer.report.page import format_report, write_report
+from trainer.runs.ensemble import ensemble_runs
 from trainer.runs.folder import Run, RunError, read_run
 
 
@@ -128,9 +129,28 @@ def test_a_run_without_heads_settings_and_history_has_a_page(run: Run, tmp_path:
         (copy / name).unlink()
     shutil.rmtree(copy / "checkpoints")
     page = format_report([read_run(copy)])
-    assert "No settings: this run was made from others." in page
+    assert "No settings: this run was made from others" in page
     assert "No training curves" in page
     assert "No map" in page
+
+
+def test_an_ensemble_names_its_runs_and_is_drawn_from_the_run_beside_it(
+    run: Run, other: Run, tmp_path: Path
+) -> None:
+    ensemble_runs([run.path, other.path], tmp_path / "both")
+    both = read_run(tmp_path / "both")
+    alone = format_report([both])
+    assert "this run was made from others: " in alone
+    assert "made from other runs" in alone
+    page = format_report([both, run])
+    assert "Each point is a clip" in page
+    assert [len(of_run) for of_run in read_data(page)["explanations"]] == [0, 24]  # type: ignore[attr-defined]
+
+
+def test_a_damaged_run_file_is_named(run: Run) -> None:
+    damaged = replace(run, info={**run.info, "sets": [{"name": "resnet18"}]})
+    with pytest.raises(RunError, match=r"first: run.json is damaged: .*key"):
+        format_report([damaged], projection="none")
 
 
 def test_a_damaged_history_is_named(run: Run, tmp_path: Path) -> None:
@@ -165,7 +185,7 @@ def test_the_command_writes_the_page_of_the_call(run: Run, other: Run, tmp_path:
     words = ["report", str(run.path), str(other.path), "-o", str(out), "--no-pictures"]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 0, result.output
-    assert result.output == f"{out}\n"
+    assert result.stdout == f"{out}\n"
     write_report([run, other], tmp_path / "same.html")
     assert out.read_bytes() == (tmp_path / "same.html").read_bytes()
 

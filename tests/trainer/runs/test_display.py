@@ -100,3 +100,20 @@ def test_a_time_left_is_news_if_it_is_long_and_differs_from_what_was_said(
         "about 2 minutes left on 3 processes; an epoch of a head takes 1.0 s",
         "about 70 s left on 3 processes; an epoch of a head takes 1.0 s",
     ]
+
+
+def test_what_is_read_before_the_heads_is_shown_and_leaves_nothing_behind() -> None:
+    stream = Terminal()
+    display = Display(stream=stream)
+    display.read("files", 1, 40)
+    display.read("files", 40, 40)
+    display.read("entries", 5, 20)
+    display.start(1, 3)
+    shown = [part.strip() for part in stream.getvalue().split("\r")]
+    assert [part for part in shown if part] == [
+        "2% ░░░░░░░░░ 1/40 files",
+        "100% █████████ 40/40 files",
+        "25% ██░░░░░░░ 5/20 entries",
+        "training 1 head of at most 3 epochs",
+    ]
+    assert stream.getvalue().split("training")[0].endswith(" \r")  # cleared

@@ -22,6 +22,10 @@ class Interrupted(RunListener):
     def __init__(self, epochs: int) -> None:
         self.left = epochs
         self.heads: list[tuple[str, bool]] = []
+        self.reads: dict[str, tuple[int, int]] = {}
+
+    def read(self, unit: str, done: int, total: int) -> None:
+        self.reads[unit] = done, total
 
     def epoch(self, *_: object) -> None:
         self.left -= 1
@@ -63,6 +67,8 @@ def test_an_interrupted_run_is_resumed_with_the_same_result(
     resumed = train(manifest, cache, path, protocol, stacked, listener=listener)
     names = ("fold-0-seed-0", "fold-0-seed-1", "fold-1-seed-0", "fold-1-seed-1")
     assert listener.heads == list(zip(names, kept, strict=True))
+    done, total = listener.reads["files"]  # the packs are there already
+    assert done == total > 0
     together = {"off": None, "on": [0, 1]}[stack]
     assert [head.get("stacked_seeds") for head in resumed.info["checkpoints"]] == [together] * 4
     for name in ("predictions.csv", "members/seed-1.csv", "metrics.json"):
