@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pipeline.doors import (
         diagnose_corpus,
+        draw_clip,
         draw_faces,
         explain_clips,
         export_features,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "diagnose_corpus",
+    "draw_clip",
     "draw_faces",
     "explain_clips",
     "export_features",

@@ -18,7 +18,7 @@ from cache.manifest.clip import Clip
 from cache.manifest.manifest import read_manifest
 from cache.persons import write_persons
 from cache.progress import Progress, shown_progress
-from cache.sets.feature_set import find_set
+from cache.sets.feature_set import find_set, list_sets
 from cache.sets.scan import check_cache
 from cache.settings import Overrides, merge, parse_overrides, settings_from
 from cache.wording import number_of
@@ -32,13 +32,20 @@ from pipeline.extract.settings import load_settings
 from pipeline.extract.weights import parse_weights
 from pipeline.index.finish import IndexSummary, index_into
 from pipeline.index.recipes import choose_recipe
-from pipeline.inspect.request import FACES, SheetSettings, pick_clips
+from pipeline.inspect.request import (
+    FACES,
+    SheetSettings,
+    check_clip_output,
+    choose_network,
+    pick_clips,
+)
 from trainer.runs.folder import Run, as_run
 
 if TYPE_CHECKING:
     from pipeline.doctor.diagnosis import Diagnosis
     from pipeline.exchange.importing import ImportReport
     from pipeline.extract.summary import Summary
+    from pipeline.inspect.one_clip import Looked
     from pipeline.inspect.sheets import Made
     from pipeline.persons.find import Found
     from trainer.explain.panel import Panel
@@ -295,6 +302,52 @@ def draw_faces(
     title = f"Faces of {Path(manifest).name}: {shown.chosen.folder.name}, {shown.policy}"
     with shown_progress(progress), Progress("clips") as bar:
         return make_sheets(chosen, shown, out, sizes, only=only, title=title, progress=bar.show)
+
+
+def draw_clip(
+    manifest: str | Path,
+    clip: str,
+    *,
+    cache: str | Path,
+    out: str | Path,
+    name: str | None = None,
+) -> Looked:
+    """Draw one clip over its time: tracks, sound, and how alike its frames are to a network.
+
+    Args:
+        manifest: the table of clips.
+        clip: id of the clip, whose video is decoded.
+        cache: folder of the cache.
+        out: page (``.html``) with all frames as small crops, or the picture alone (``.png``,
+            ``.pdf`` or ``.svg``); replaced if it is there.
+        name: set whose crops are shown and whose frames are compared; None: the chosen faces, and
+            the first set that was made from them.
+
+    Returns:
+        The clip's page; its ``unseen`` says what can't be shown.
+
+    Raises:
+        ValueError: manifest, clip, cache or set can't be used, or the name ends in another way.
+        OSError: the page can't be written.
+
+    Example:
+        >>> pipeline.draw_clip("manifest.csv", "happy-s1-1", cache="CACHE", out="clip.html").unseen
+        ()
+    """
+    cache, out = Path(cache), Path(out)
+    kind = check_clip_output(out)
+    (wanted,) = pick_clips(read_manifest(manifest, check_files=False), [clip])
+    check_cache(cache)
+    network = choose_network(list_sets(cache), name)
+    check_place(out.parent)
+    from pipeline.inspect.one_clip import look_at_clip, write_clip  # these load PyTorch, dlib, ...
+    from pipeline.inspect.shown import find_shown
+    from pipeline.inspect.sound import find_sound
+
+    shown = find_shown(cache, network.folder.name if name and network else FACES)
+    looked = look_at_clip(wanted, shown, network=network, sound=find_sound(cache), kind=kind)
+    write_clip(out, looked)
+    return looked
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ def write_files() -> str:
     for path in sorted(SCHEMAS.glob("*.json")):
         schema = json.loads(path.read_text(encoding="utf-8"))
         parts.append(f"\n## {schema['title']}\n\n{schema['description']}\n")
-        parts.append(f"Schema: [{path.name}](../schemas/{path.name}), {schema['$comment']}\n")
+        version = f", {schema['$comment']}" if "$comment" in schema else ""
+        parts.append(f"Schema: [{path.name}](../schemas/{path.name}){version}.\n")
         parts.append("| Key | Values | Meaning |\n| --- | --- | --- |")
         parts += describe(schema, schema)
     return "\n".join(parts) + "\n"
@@ -29,9 +30,13 @@ def describe(schema: Mapping[str, Any], whole: Mapping[str, Any], name: str = ""
     """Yield a row for every key below a schema; ``*`` stands for any key, ``[]`` for an item."""
     schema = resolve(schema, whole)
     for key, value in schema.get("properties", {}).items():
+        if isinstance(value, bool):  # stated elsewhere
+            continue
         yield from describe_key(f"{name}{key}", value, whole)
     if isinstance(schema.get("additionalProperties"), dict):
         yield from describe_key(f"{name}*", schema["additionalProperties"], whole)
+    for form in schema.get("oneOf", ()):
+        yield from describe(form, whole, name)
 
 
 def describe_key(name: str, value: Mapping[str, Any], whole: Mapping[str, Any]) -> Iterator[str]:

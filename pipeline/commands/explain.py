@@ -40,13 +40,7 @@ from pipeline.workers.error import MachineError
     help="Weight file of a network of RUN, if it was moved; for files that are no clips of RUN.",
 )
 @options.DEVICE
-@click.option(
-    "--jobs",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Number of worker processes; 0 works in this one.",
-)
+@options.JOBS_FROM_0
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
 @ends_by_signal("Nothing was written.")
 @options.LOG_JSON

@@ -1,0 +1,88 @@
+"""Every file of JSON is as its schema in docs says, and nothing is in it that the schema lacks."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.docs.blocks import avfuse, working_in
+
+jsonschema = pytest.importorskip("jsonschema")
+FOLDER = Path(__file__).parents[2] / "docs" / "schemas"
+SCHEMAS = {path.stem: json.loads(path.read_text("utf-8")) for path in FOLDER.glob("*.json")}
+# log.json is of a stream, and held by the test of --log-json.
+OURS = sorted(SCHEMAS.keys() - {"log"})
+
+
+@pytest.fixture(scope="module")
+def written(worked: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
+    """Every kind of JSON, as the commands write it."""
+    folder = tmp_path_factory.mktemp("written") / "work"
+    shutil.copytree(worked, folder)
+
+    def say(*words: str) -> Any:
+        return json.loads(avfuse(*words).stdout)
+
+    def read(pattern: str) -> list[Any]:
+        return [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob(pattern))]
+
+    with working_in(folder):
+        Path("clips/happy/broken.mp4").write_bytes(b"no video")
+        rows = Path("manifest.csv").read_text() + "broken,clips/happy/broken.mp4,happy,,\n"
+        Path("more.csv").write_text(rows)
+        avfuse("extract", "more.csv", "--cache", "CACHE")
+        avfuse("persons", "manifest.csv", "--cache", "CACHE")
+        avfuse("ensemble", "runs/first", "runs/other", "-o", "runs/both")
+        return {
+            "run": read("runs/*/run.json"),
+            "metrics": [*read("runs/*/metrics.json"), say("evaluate", "runs/first", "--json")],
+            "set": read("CACHE/*/set.json"),
+            "extract-report": read("CACHE/extract-report.json"),
+            "persons": read("CACHE/persons.json"),
+            "doctor": [say("doctor", "more.csv", "--json")],
+            "cache-status": [say("cache", "status", "CACHE", "--manifest", "more.csv", "--json")],
+            "compare": [say("compare", "runs/first", "runs/other", "--json")],
+            "predict": [
+                say("predict", "holiday.mp4", "photo.jpg", "--json"),
+                say("predict", "runs/first", "holiday.mp4"),
+            ],
+        }
+
+
+@pytest.mark.parametrize("name", sorted(SCHEMAS))
+def test_a_schema_is_one_and_has_a_title_and_says_its_version(name: str) -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMAS[name])
+    assert SCHEMAS[name]["title"]
+    assert SCHEMAS[name]["description"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OURS)
+def test_what_the_commands_write_is_as_its_schema_says(
+    name: str, written: dict[str, list[Any]]
+) -> None:
+    validator = jsonschema.Draft202012Validator(SCHEMAS[name])
+    assert written[name]
+    errors = [
+        f"{'/'.join(map(str, error.absolute_path))}: {error.message[:200]}"
+        for value in written[name]
+        for error in validator.iter_errors(value)
+    ]
+    assert errors == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OURS)
+def test_a_key_that_no_schema_has_or_that_is_missing_is_found(
+    name: str, written: dict[str, list[Any]]
+) -> None:
+    validator = jsonschema.Draft202012Validator(SCHEMAS[name])
+    (first, *_) = written[name]
+    assert not validator.is_valid({**first, "novelty": 1})
+    for key in SCHEMAS[name]["required"]:
+        less = {other: value for other, value in first.items() if other != key}
+        assert not validator.is_valid(less)
