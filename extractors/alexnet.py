@@ -266,7 +266,7 @@ class _LocalResponseNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, grid: Tensor) -> Tensor:
-        scale = _sum_neighbours(grid * grid).mul_(NORM_ALPHA / NORM_SIZE).add_(NORM_BIAS)
+        scale = sum_neighbours(grid * grid).mul_(NORM_ALPHA / NORM_SIZE).add_(NORM_BIAS)
         ctx.save_for_backward(grid, scale)
         return scale.pow(-NORM_BETA).mul_(grid)
 
@@ -275,12 +275,12 @@ class _LocalResponseNorm(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         grid, scale = ctx.saved_tensors
         own = scale.pow(-NORM_BETA).mul_(gradient)
-        others = _sum_neighbours((own * grid).div_(scale)).mul_(grid)
+        others = sum_neighbours((own * grid).div_(scale)).mul_(grid)
         result: Tensor = own.sub_(others, alpha=2 * NORM_BETA * NORM_ALPHA / NORM_SIZE)
         return result
 
 
-def _sum_neighbours(grid: Tensor) -> Tensor:
+def sum_neighbours(grid: Tensor) -> Tensor:
     """Sum ``NORM_SIZE`` channels, the channel itself in the middle; beyond the last are zeros."""
     half, channels = NORM_SIZE // 2, grid.shape[1]
     padded = F.pad(grid, (0, 0, 0, 0, half, half))

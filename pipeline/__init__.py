@@ -1,7 +1,7 @@
 """Stage one: videos to entries of the cache.
 
 For Python, each call is what a command does: index, diagnose and extract a corpus, draw its faces,
-find its persons, import features, and predict.
+find its persons, import and export features, predict, explain and report.
 """
 
 import importlib
@@ -10,22 +10,30 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pipeline.doors import (
         diagnose_corpus,
+        draw_clip,
         draw_faces,
+        explain_clips,
+        export_features,
         extract_features,
         find_persons,
         import_features,
         index_corpus,
         predict_videos,
+        write_report,
     )
 
 __all__ = [
     "diagnose_corpus",
+    "draw_clip",
     "draw_faces",
+    "explain_clips",
+    "export_features",
     "extract_features",
     "find_persons",
     "import_features",
     "index_corpus",
     "predict_videos",
+    "write_report",
 ]
 
 if not TYPE_CHECKING:  # to whom an unknown name is an error

@@ -13,13 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from cache.commit import check_place
+from cache.commit import check_file_place, check_place, write_whole
+from cache.manifest.clip import Clip
 from cache.manifest.manifest import read_manifest
 from cache.persons import write_persons
 from cache.progress import Progress, shown_progress
-from cache.sets.feature_set import find_set
+from cache.sets.feature_set import find_set, list_sets
 from cache.sets.scan import check_cache
 from cache.settings import Overrides, merge, parse_overrides, settings_from
+from cache.wording import number_of
+from extractors.running.device import check_device
 from pipeline.choice.overrides import read_overrides
 from pipeline.doctor.settings import DoctorSettings
 from pipeline.exchange.layouts import LAYOUTS
@@ -29,16 +32,26 @@ from pipeline.extract.settings import load_settings
 from pipeline.extract.weights import parse_weights
 from pipeline.index.finish import IndexSummary, index_into
 from pipeline.index.recipes import choose_recipe
-from pipeline.inspect.request import FACES, SheetSettings, pick_clips
-from trainer.runs.folder import Run, read_run
+from pipeline.inspect.request import (
+    FACES,
+    SheetSettings,
+    check_clip_output,
+    choose_network,
+    pick_clips,
+)
+from trainer.runs.folder import Run, as_run
 
 if TYPE_CHECKING:
     from pipeline.doctor.diagnosis import Diagnosis
     from pipeline.exchange.importing import ImportReport
     from pipeline.extract.summary import Summary
+    from pipeline.inspect.one_clip import Looked
     from pipeline.inspect.sheets import Made
     from pipeline.persons.find import Found
+    from trainer.explain.panel import Panel
+    from trainer.explain.pictures import Pictures
 
+EXPLAINED_AS = (".html", ".png", ".pdf", ".svg")
 Weights = Sequence[str] | Mapping[str, str | Path]
 
 
@@ -291,6 +304,52 @@ def draw_faces(
         return make_sheets(chosen, shown, out, sizes, only=only, title=title, progress=bar.show)
 
 
+def draw_clip(
+    manifest: str | Path,
+    clip: str,
+    *,
+    cache: str | Path,
+    out: str | Path,
+    name: str | None = None,
+) -> Looked:
+    """Draw one clip over its time: tracks, sound, and how alike its frames are to a network.
+
+    Args:
+        manifest: the table of clips.
+        clip: id of the clip, whose video is decoded.
+        cache: folder of the cache.
+        out: page (``.html``) with all frames as small crops, or the picture alone (``.png``,
+            ``.pdf`` or ``.svg``); replaced if it is there.
+        name: set whose crops are shown and whose frames are compared; None: the chosen faces, and
+            the first set that was made from them.
+
+    Returns:
+        The clip's page; its ``unseen`` says what can't be shown.
+
+    Raises:
+        ValueError: manifest, clip, cache or set can't be used, or the name ends in another way.
+        OSError: the page can't be written.
+
+    Example:
+        >>> pipeline.draw_clip("manifest.csv", "happy-s1-1", cache="CACHE", out="clip.html").unseen
+        ()
+    """
+    cache, out = Path(cache), Path(out)
+    kind = check_clip_output(out)
+    (wanted,) = pick_clips(read_manifest(manifest, check_files=False), [clip])
+    check_cache(cache)
+    network = choose_network(list_sets(cache), name)
+    check_place(out.parent)
+    from pipeline.inspect.one_clip import look_at_clip, write_clip  # these load PyTorch, dlib, ...
+    from pipeline.inspect.shown import find_shown
+    from pipeline.inspect.sound import find_sound
+
+    shown = find_shown(cache, network.folder.name if name and network else FACES)
+    looked = look_at_clip(wanted, shown, network=network, sound=find_sound(cache), kind=kind)
+    write_clip(out, looked)
+    return looked
+
+
 @dataclass(frozen=True)
 class FoundPersons:
     """Persons of a corpus, and the files that were written of them.
@@ -471,8 +530,6 @@ def predict_videos(
         'happy'
     """
     paths = [Path(v) for v in ([videos] if isinstance(videos, str | Path) else videos)]
-    if isinstance(weights, Mapping):
-        weights = [f"{name}={source}" for name, source in weights.items()]
     choices = parse_weights(weights)
     with shown_progress(progress):
         if run is not None:
@@ -483,8 +540,9 @@ def predict_videos(
                 )
             from pipeline.predict import by_run  # loads PyTorch and dlib
 
-            found = run if isinstance(run, Run) else read_run(run)
-            return by_run.predict_videos(found, paths, weights=choices, device=device, jobs=jobs)
+            return by_run.predict_videos(
+                as_run(run), paths, weights=choices, device=device, jobs=jobs
+            )
         from pipeline.predict.by_default import ask_default_network  # loads PyTorch and dlib
 
         return ask_default_network(
@@ -494,3 +552,244 @@ def predict_videos(
             device=device,
             jobs=jobs,
         ).to_json()
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Result of an export.
+
+    Attributes:
+        clips: ids of those that were written.
+        left_out: ids of those without an entry in every set.
+        sets: folder names of the sets, in the order of the arrays.
+        note: a sentence on what was written that one must know; empty where there is none.
+    """
+
+    clips: tuple[str, ...]
+    left_out: tuple[str, ...]
+    sets: tuple[str, ...]
+    note: str
+
+
+def export_features(
+    cache: str | Path,
+    sets: str | Sequence[str],
+    *,
+    out: str | Path,
+    to: str,
+    arrays: str | Sequence[str],
+    manifest: str | Path | None = None,
+    skip_missing: bool = False,
+) -> Exported:
+    """Export one array of each set for other tools; its times are written beside it.
+
+    Args:
+        cache: folder of the cache.
+        sets: name of a set, or of several, which ``parquet``, ``hf`` and ``mmsa`` hold.
+        out: the file or folder to write; must not exist.
+        to: ``npz``, ``csv``, ``parquet``; ``npy-folder``, a file per clip; ``hf``, a folder that
+            Hugging Face's datasets reads; ``mmsa``, the pickle of MMSA and MMSA-FET.
+        arrays: name of the array, such as ``basic``; of several sets one each.
+        manifest: table of the clips, whose labels, splits, folds and speakers are written too;
+            None: every clip in the cache.
+        skip_missing: leave out clips without an entry in every set, instead of refusing.
+
+    Raises:
+        ValueError: cache, sets, arrays or manifest can't be used as asked, ``out`` exists, or
+            features are missing, stale or damaged.
+        OSError: something can't be read or written.
+
+    Example:
+        >>> exported = pipeline.export_features("CACHE", "resnet18", out="resnet18.npz", to="npz",
+        ...                                     arrays="basic", manifest="manifest.csv")
+        >>> len(exported.clips)
+        9
+    """
+    from pipeline.exchange.exported import Array, ExportError
+    from pipeline.exchange.exporting import FORMS
+    from pipeline.exchange.exporting import export_features as write_exported
+
+    names = [sets] if isinstance(sets, str) else list(sets)
+    chosen = [arrays] if isinstance(arrays, str) else list(arrays)
+    if len(chosen) != len(names):
+        raise ExportError(
+            f"expected one --array for each set, got {number_of(len(names), 'set')} and "
+            f"{number_of(len(chosen), 'array')}"
+        )
+    if to not in FORMS:
+        raise ExportError(f"to must be one of {', '.join(FORMS)}, got {to!r}")
+    output, folder = Path(out), Path(cache)
+    check_place(output.parent)
+    wanted = [Array(find_set(folder, n), array) for n, array in zip(names, chosen, strict=True)]
+    extracted = [set(array.feature_set.clip_ids()) for array in wanted]
+    clips, rows = sorted(set().union(*extracted)), None
+    if manifest is not None:
+        rows = read_manifest(manifest, check_files=False).by_id
+        clips = list(rows)
+    everywhere = set.intersection(*extracted)
+    absent = [clip for clip in clips if clip not in everywhere] if skip_missing else []
+    if absent:
+        clips = [clip for clip in clips if clip in everywhere]
+    note = write_exported(wanted, clips, to, output, rows=rows)
+    folders = tuple(array.feature_set.folder.name for array in wanted)
+    return Exported(tuple(clips), tuple(absent), folders, note)
+
+
+def write_report(
+    runs: Run | str | Path | Sequence[Run | str | Path],
+    out: str | Path,
+    *,
+    cache: str | Path | None = None,
+    sheets: str | Path | None = None,
+    pictures: bool = True,
+    projection: Literal["pca", "tsne", "none"] = "pca",
+    overwrite: bool = False,
+    progress: bool = False,
+) -> Path:
+    """Write a run as one HTML page, or several side by side; it needs no other file.
+
+    Args:
+        runs: a finished run or its folder, or several; the others are compared with the first.
+        out: the file to write.
+        cache: the cache's folder; None: where it was when the runs were trained.
+        sheets: folder that ``draw_faces`` wrote; the page links to its contact sheets.
+        pictures: whether frames and spectrograms of clips are drawn.
+        projection: of the clips' features onto a map.
+        overwrite: replace an existing file.
+        progress: show on standard error how far it is.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        FileExistsError: ``out`` exists and ``overwrite`` is false.
+        RunError: a run is not finished or damaged, or the runs have other classes or labels.
+        OSError: the page can't be written.
+
+    Example:
+        >>> page = pipeline.write_report(["runs/mean", "runs/self"], "page.html", pictures=False)
+    """
+    output = Path(out)
+    if output.is_file() and not overwrite:
+        raise FileExistsError(f"{output} exists; pass --overwrite to replace it")
+    found = [as_run(run) for run in ([runs] if isinstance(runs, Run | str | Path) else runs)]
+    from trainer.report import page  # loads PyTorch and scikit-learn
+
+    folder = None if cache is None else Path(cache)
+    folders = [folder, *(Path(str(one.info["cache"])) for one in found if "cache" in one.info)]
+    drawn_from = next(filter(None, folders), None)
+
+    def draw(clips: Sequence[Clip]) -> Mapping[str, Pictures]:
+        from pipeline.inspect.thumbnails import draw_thumbnails  # loads OpenCV and PyAV
+
+        return draw_thumbnails(clips, drawn_from or Path())
+
+    with shown_progress(progress), Progress("clips", keep=False) as bar:
+        return page.write_report(
+            found,
+            output,
+            cache=folder,
+            sheets=None if sheets is None else Path(sheets),
+            draw=draw if pictures and drawn_from else None,
+            projection=projection,
+            progress=bar.show,
+        )
+
+
+@dataclass(frozen=True)
+class ExplainedClips:
+    """Explanations of clips, and the files that were written of them.
+
+    Attributes:
+        panels: one a clip: ``panel.first`` has its probabilities and, by modality, the attention
+            weight of each step with its time; ``panel.second`` those of the other run.
+        unseen: file to the reason why nothing can be said of it.
+        files: the pages or the figure.
+    """
+
+    panels: tuple[Panel, ...]
+    unseen: Mapping[str, str]
+    files: tuple[Path, ...]
+
+
+def explain_clips(
+    run: Run | str | Path,
+    clips: str | Path | Sequence[str | Path],
+    *,
+    out: str | Path | None = None,
+    run2: Run | str | Path | None = None,
+    cache: str | Path | None = None,
+    manifest: str | Path | None = None,
+    weights: Weights = (),
+    device: str = "auto",
+    jobs: int = 0,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> ExplainedClips:
+    """Explain why a run predicts what it predicts: attention and probabilities over a clip's time.
+
+    Args:
+        run: a finished run, or its folder.
+        clips: ids of clips that the run was tested on, or video files; one or several.
+        out: page (.html) or figure (.png, .pdf, .svg) to write; None: neither.
+        run2: another run, drawn over the first.
+        cache: the cache's folder, if it was moved.
+        manifest: the run's manifest, if it was moved.
+        weights: of networks of the run that were moved; for files that are no clips of it.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        jobs: worker processes that extract other videos; 0 works in this one.
+        overwrite: replace existing files.
+        progress: show on standard error how far it is.
+
+    Raises:
+        FileExistsError: ``out`` exists and ``overwrite`` is false.
+        ValueError: run, cache, clips or weights can't be used.
+        MachineError: this machine, or what is installed, fails every video.
+        OSError: something can't be read or written.
+
+    Example:
+        >>> found = pipeline.explain_clips("runs/self", "sad-s3-1", out="sad.html")
+        >>> weights = found.panels[0].first.attention["video"].weights
+    """
+    output = None if out is None else Path(out)
+    if output is not None and output.suffix not in EXPLAINED_AS:
+        raise ValueError(f"-o {output}: expected a name that ends in {', '.join(EXPLAINED_AS)}")
+    if output is not None and output.is_file() and not overwrite:
+        raise FileExistsError(f"{output} exists; pass --overwrite to replace it")
+    first, second = as_run(run), None if run2 is None else as_run(run2)
+    choices = parse_weights(weights)
+    check_device(device)
+    asked = [clips] if isinstance(clips, str | Path) else list(clips)
+    if output is not None:
+        check_file_place(output)
+        if output.suffix != ".html":
+            from trainer.explain.figure import check_number  # loads matplotlib
+
+            check_number(len(asked))
+    from pipeline.predict.explain import explain  # loads PyTorch and dlib
+
+    with shown_progress(progress), Progress("clips") as bar:
+        found = explain(
+            first,
+            asked,
+            run2=second,
+            cache=None if cache is None else Path(cache),
+            manifest=None if manifest is None else Path(manifest),
+            weights=choices,
+            device=device,
+            jobs=jobs,
+            progress=bar.show,
+        )
+    files: list[Path] = []
+    if output is not None and found.panels:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        if output.suffix == ".html":
+            from trainer.explain.page import write_pages
+
+            files = write_pages(output, found.panels, title=f"{first.path.name} explained")
+        else:
+            from trainer.explain.figure import draw_figure
+
+            write_whole(output, draw_figure(found.panels, output.suffix[1:]))
+            files = [output]
+    return ExplainedClips(tuple(found.panels), found.unseen, tuple(files))

@@ -94,7 +94,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "trainer/explain": {
         "cache", "trainer/runs", "trainer/training", "trainer/data", "trainer/settings",
     },
-    "trainer/export": {"cache", "trainer/runs", "trainer/training", "trainer/data"},
+    "trainer/export": {
+        "cache", "extractors", "trainer/runs", "trainer/training", "trainer/heads", "trainer/data",
+    },
     "trainer/report": {
         "cache", "trainer/explain", "trainer/runs", "trainer/training", "trainer/data",
         "trainer/settings",

@@ -22,7 +22,7 @@ from cache.wording import number_of
 from extractors.running.device import check_device, choose_device
 from trainer.data.splits import plan_folds
 from trainer.data.stand_in import replace_absent_network
-from trainer.runs.folder import Run, read_run, shared_target
+from trainer.runs.folder import Run, as_run, read_run, shared_target
 from trainer.runs.run_writer import check_writable
 from trainer.settings import DEFAULT_PRESET, HeadSettings, inner_share, load_settings
 from trainer.sweeps.file import Sweep, WorkerKilledError, read_sweep
@@ -391,11 +391,6 @@ def ensemble(
 
     ensemble_runs([Path(run) for run in runs], Path(out), weights=shares, overwrite=overwrite)
     return read_run(out)
-
-
-def as_run(run: Run | str | Path) -> Run:
-    """Return a run, read from its folder unless it is one already."""
-    return run if isinstance(run, Run) else read_run(run)
 
 
 def _check_folder(cache: Path) -> None:

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import click
 
-from cache.commit import check_place
+from cache.commit import CacheWriteError
 from cache.entries.entry import EntryError
-from cache.manifest.manifest import ManifestError, read_manifest
-from cache.sets.feature_set import SetError, find_set
+from cache.manifest.manifest import ManifestError
+from cache.sets.feature_set import SetError
 from cache.wording import name_some, number_of
+from pipeline import doors
 from pipeline.commands import options
-from pipeline.exchange.exported import Array, ExportError
-from pipeline.exchange.exporting import FORMS, export_features
+from pipeline.exchange.exported import ExportError
+from pipeline.exchange.exporting import FORMS
 
 
 @click.command("export")
@@ -62,33 +63,24 @@ def export_command(
     --manifest the clips' labels, splits, folds and speakers. parquet, hf and mmsa hold several
     sets.
     """
-    if len(arrays) != len(sets):
-        raise click.UsageError(
-            f"expected one --array for each set, got {number_of(len(sets), 'set')} and "
-            f"{number_of(len(arrays), 'array')}"
+    try:
+        done = doors.export_features(
+            cache,
+            sets,
+            out=out,
+            to=form,
+            arrays=arrays,
+            manifest=manifest,
+            skip_missing=skip_missing,
         )
-    try:
-        check_place(out.parent)
-    except OSError as error:
-        raise click.UsageError(str(error)) from error
-    try:
-        wanted = [Array(find_set(cache, s), array) for s, array in zip(sets, arrays, strict=True)]
-        extracted = [set(array.feature_set.clip_ids()) for array in wanted]
-        clips, rows = sorted(set().union(*extracted)), None
-        if manifest is not None:
-            rows = read_manifest(manifest, check_files=False).by_id
-            clips = list(rows)
-        everywhere = set.intersection(*extracted)
-        absent = [clip for clip in clips if clip not in everywhere] if skip_missing else []
-        if absent:
-            clips = [clip for clip in clips if clip in everywhere]
-            left_out = f"{number_of(len(absent), 'clip')} without an entry"
-            click.echo(f"left out, {left_out}: {name_some(absent, limit=100)}", err=True)
-        told = export_features(wanted, clips, form, out, rows=rows)
-    except (SetError, ManifestError, ExportError) as error:
+    except (SetError, ManifestError, ExportError, CacheWriteError) as error:
         raise click.UsageError(str(error)) from error
     except (EntryError, OSError) as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
-    of = ", ".join(f"{array.feature_set.folder.name} array {array.name}" for array in wanted)
-    click.echo(f"{out}: {number_of(len(clips), 'clip')} of {of}" + (f"; {told}" if told else ""))
+    if done.left_out:
+        left_out = f"{number_of(len(done.left_out), 'clip')} without an entry"
+        click.echo(f"left out, {left_out}: {name_some(done.left_out, limit=100)}", err=True)
+    of = ", ".join(f"{s} array {array}" for s, array in zip(done.sets, arrays, strict=True))
+    note = f"; {done.note}" if done.note else ""
+    click.echo(f"{out}: {number_of(len(done.clips), 'clip')} of {of}{note}")

@@ -7,17 +7,11 @@ from pathlib import Path
 
 import click
 
-from cache.commit import check_file_place, write_whole
-from cache.progress import Progress
 from cache.signals import ends_by_signal
 from cache.wording import number_of
-from extractors.running.device import check_device
+from pipeline import doors
 from pipeline.commands import options
-from pipeline.extract.weights import parse_weights
 from pipeline.workers.error import MachineError
-from trainer.runs.folder import read_run
-
-KINDS = (".html", ".png", ".pdf", ".svg")
 
 
 @click.command()
@@ -46,13 +40,7 @@ KINDS = (".html", ".png", ".pdf", ".svg")
     help="Weight file of a network of RUN, if it was moved; for files that are no clips of RUN.",
 )
 @options.DEVICE
-@click.option(
-    "--jobs",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Number of worker processes; 0 works in this one.",
-)
+@options.JOBS_FROM_0
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
 @ends_by_signal("Nothing was written.")
 @options.LOG_JSON
@@ -79,43 +67,20 @@ def explain(
     the clip alone. --cache and --manifest are needed only where those of RUN were moved. Exit code
     1 if a video could not be read.
     """
-    if out.suffix not in KINDS:
-        raise click.UsageError(f"-o {out}: expected a name that ends in {', '.join(KINDS)}")
-    if out.is_file() and not overwrite:
-        raise click.UsageError(f"{out} exists; pass --overwrite to replace it")
     try:
-        first, second = read_run(run), read_run(run2) if run2 else None
-        choices = parse_weights(weights)
-        check_device(device)
-        check_file_place(out)
-        if out.suffix != ".html":
-            from trainer.explain.figure import check_number, draw_figure  # loads matplotlib
-
-            check_number(len(clips))
-        from pipeline.predict.explain import explain as explain_clips  # loads PyTorch and dlib
-
-        with Progress("clips") as progress:
-            found = explain_clips(
-                first,
-                clips,
-                run2=second,
-                cache=cache,
-                manifest=manifest,
-                weights=choices,
-                device=device,
-                jobs=jobs,
-                progress=progress.show,
-            )
-        written = [out]
-        out.parent.mkdir(parents=True, exist_ok=True)
-        if not found.panels:
-            written = []
-        elif out.suffix == ".html":
-            from trainer.explain.page import write_pages
-
-            written = write_pages(out, found.panels, title=f"{first.path.name} explained")
-        else:
-            write_whole(out, draw_figure(found.panels, out.suffix[1:]))
+        found = doors.explain_clips(
+            run,
+            clips,
+            out=out,
+            run2=run2,
+            cache=cache,
+            manifest=manifest,
+            weights=weights,
+            device=device,
+            jobs=jobs,
+            overwrite=overwrite,
+            progress=True,
+        )
     # Every error of runs, checkpoints, caches, plans and weights is a ValueError.
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
@@ -127,6 +92,6 @@ def explain(
         if panel.pictures is not None and panel.pictures.why:
             click.echo(f"{panel.first.clip}: {panel.pictures.why}", err=True)
     click.echo(f"{number_of(len(found.panels), 'clip')} explained")
-    for path in written:
+    for path in found.files:
         click.echo(f"written: {path}")
     sys.exit(1 if found.unseen else 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -125,11 +125,55 @@ def faces(
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     except OSError as error:
-        text = str(error).removeprefix(f"{out} can't be written: ")
-        click.echo(f"Error: {out} can't be written: {text}", err=True)
-        sys.exit(1)
+        _refuse(out, error)
     click.echo(json.dumps(made.to_json(), indent=2) if as_json else _format(made))
     sys.exit(1 if made.unseen else 0)
+
+
+@inspect.command("clip")
+@options.MANIFEST
+@click.argument("clip")
+@options.CACHE
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Page (.html), or the picture alone (.png, .pdf or .svg).",
+)
+@click.option(
+    "--set",
+    "name",
+    metavar="SET",
+    help="Set whose crops are shown and whose frames are compared, such as resnet18.",
+)
+def one_clip(manifest: Path, clip: str, cache: Path, out: Path, name: str | None) -> None:
+    """Draw one clip of MANIFEST over its time: tracks, sound, and how alike its frames are.
+
+    On one time axis: who is seen, followed or held when, and who is the chosen one; the
+    spectrogram; and the cosine similarity of every two frames as a network sees them. The page
+    also has all frames as small crops. Nothing is detected, and nothing in the cache changes.
+
+    Exit code 0: all is shown; 1: something isn't, as it says; 2: wrong use.
+    """
+    try:
+        looked = doors.draw_clip(manifest, clip, cache=cache, out=out, name=name)
+    # Every error of manifests, caches and sets is a ValueError.
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    except OSError as error:
+        _refuse(out, error)
+    for why in looked.unseen:
+        click.echo(f"{clip}: {why}", err=True)
+    click.echo(f"written: {out}")
+    sys.exit(1 if looked.unseen else 0)
+
+
+def _refuse(out: Path, error: OSError) -> NoReturn:
+    """Say that an output can't be written, and exit."""
+    text = str(error).removeprefix(f"{out} can't be written: ")
+    click.echo(f"Error: {out} can't be written: {text}", err=True)
+    sys.exit(1)
 
 
 def _format(made: Made) -> str:

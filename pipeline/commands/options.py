@@ -31,6 +31,14 @@ JOBS = click.option(
     show_default="one a core",
     help="Number of worker processes; 0 works in this one.",
 )
+# For a few videos, where starting processes takes longer than it saves.
+JOBS_FROM_0 = click.option(
+    "--jobs",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Number of worker processes; 0 works in this one.",
+)
 DEVICE = click.option(
     "--device",
     default="auto",

@@ -52,13 +52,7 @@ URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.IGNORECASE)
     help="One setting, such as faces.policy=central; without RUN only.",
 )
 @options.DEVICE
-@click.option(
-    "--jobs",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Number of worker processes; 0 works in this one.",
-)
+@options.JOBS_FROM_0
 @options.JSON
 @options.LOG_JSON
 @click.option(

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
 import click
 
-from cache.manifest.clip import Clip
-from cache.progress import Progress
+from cache.commit import CacheWriteError
+from pipeline import doors
 from pipeline.commands import options
-from trainer.runs.folder import RunError, read_run
-
-if TYPE_CHECKING:
-    from trainer.explain.pictures import Pictures
-    from trainer.report.clips import Draw
-    from trainer.report.embedding import Kind
+from trainer.runs.folder import RunError
 
 
 @click.command()
@@ -46,7 +41,7 @@ def report(
     cache: Path | None,
     sheets: Path | None,
     no_pictures: bool,
-    projection: Kind,
+    projection: Literal["pca", "tsne", "none"],
     overwrite: bool,
 ) -> None:
     """Write RUN as one HTML page: figures, clips with pictures, settings, provenance.
@@ -54,36 +49,17 @@ def report(
     Several RUNs stand side by side; the others are compared with the first. The page needs no
     other file and no network. Where the cache or the videos are gone, it says what it can't show.
     """
-    if out.is_file() and not overwrite:
-        raise click.UsageError(f"{out} exists; pass --overwrite to replace it")
     try:
-        found = [read_run(run) for run in runs]
-        from trainer.report.page import write_report  # loads PyTorch and scikit-learn
-
-        folders = [cache, *(Path(str(run.info["cache"])) for run in found if "cache" in run.info)]
-        folder = next(filter(None, folders), None)
-        draw = None if no_pictures or folder is None else _draw_from(folder)
-        with Progress("clips", keep=False) as progress:
-            write_report(
-                found,
-                out,
-                cache=cache,
-                sheets=sheets,
-                draw=draw,
-                projection=projection,
-                progress=progress.show,
-            )
-    except (RunError, OSError) as error:
+        doors.write_report(
+            runs,
+            out,
+            cache=cache,
+            sheets=sheets,
+            pictures=not no_pictures,
+            projection=projection,
+            overwrite=overwrite,
+            progress=True,
+        )
+    except (RunError, FileExistsError, CacheWriteError) as error:
         raise click.UsageError(str(error)) from error
     click.echo(f"{out}")
-
-
-def _draw_from(folder: Path) -> Draw:
-    """Return what draws clips by the faces that a cache knows."""
-
-    def draw(clips: Sequence[Clip]) -> Mapping[str, Pictures]:
-        from pipeline.inspect.thumbnails import draw_thumbnails  # loads OpenCV and PyAV
-
-        return draw_thumbnails(clips, folder)
-
-    return draw

@@ -140,8 +140,6 @@ def begin_extraction(
     asked = sets.split(",") if isinstance(sets, str) else sets
     names = [name.strip() for name in asked if name.strip()]
     check_sets(names)
-    if isinstance(weights, Mapping):
-        weights = [f"{name}={source}" for name, source in weights.items()]
     choices = parse_weights(weights)
     check_choices(names, choices)
     table = read_manifest(manifest, follow_links=follow_links)

@@ -66,14 +66,16 @@ class WeightsChoice:
         return f"random:{self.seed}" if self.file is None else str(self.file)
 
 
-def parse_weights(choices: Sequence[str]) -> dict[str, WeightsChoice]:
-    """Read ``["ir50=FILE", "resnet18=default", "vggface=random:7"]``.
+def parse_weights(choices: Sequence[str] | Mapping[str, str | Path]) -> dict[str, WeightsChoice]:
+    """Read ``["ir50=FILE", "resnet18=default", "vggface=random:7"]``, or a mapping that says so.
 
     Raises:
         extractors.weights.error.WeightsError: a network's file is no weight file.
         PlanError: a choice without ``=``, an unknown network, a network named twice, a file that
             isn't there, or a seed that is no whole number.
     """
+    if isinstance(choices, Mapping):
+        choices = [f"{name}={source}" for name, source in choices.items()]
     result: dict[str, WeightsChoice] = {}
     for choice in choices:
         name, equals, source = choice.partition("=")

@@ -21,6 +21,7 @@ from pipeline.faces.tracks import BoxSource, ClipTracks, read_tracks
 from pipeline.inspect.drawing import Cell, Mark, draw_frame
 from pipeline.inspect.frames import Sample, decode_wanted, limits_of
 from pipeline.inspect.shown import Shown
+from pipeline.inspect.sprite import shrink
 from pipeline.media.frames import MediaError
 
 
@@ -86,29 +87,45 @@ def read_faces(clip: Clip, shown: Shown) -> ClipFaces:
 
 
 def draw_cells(
-    faces: ClipFaces, samples: Sequence[Sample], crops: CropSettings, size: int
-) -> tuple[list[Cell], str]:
+    faces: ClipFaces,
+    samples: Sequence[Sample],
+    crops: CropSettings,
+    size: int,
+    small: Sequence[int] = (),
+) -> tuple[list[Cell], dict[int, np.ndarray], str]:
     """Draw some frames with their faces and crops; where one can't be decoded, say why.
+
+    The clip is decoded once, for these and for the small ones.
 
     Args:
         faces: of the clip.
         samples: the frames, in order.
         crops: how a face is cut out.
         size: width of a frame in pixels.
+        small: frames whose crop alone is wanted, small.
+
+    Returns:
+        The cells of the samples, the small crops by the number of the frame, and what is wrong.
     """
     drawn: dict[int, Cell] = {}
     problem = ""
     by_frame = {sample.frame: sample for sample in samples}
+    wanted = sorted({*by_frame, *small})
+    crops_of: dict[int, np.ndarray] = {}
     try:
-        for frame, image, points, crop in cut_out(faces, list(by_frame), crops):
-            cell = _blank_cell(faces, by_frame[frame], points)
-            drawn[frame] = replace(cell, frame=draw_frame(image, cell.marks, size), crop=crop)
+        for frame, image, points, crop in cut_out(faces, wanted, crops):
+            if frame in by_frame:
+                cell = _blank_cell(faces, by_frame[frame], points)
+                drawn[frame] = replace(cell, frame=draw_frame(image, cell.marks, size), crop=crop)
+            if small:
+                crops_of[frame] = shrink(crop)
     except (MediaError, ValueError, OSError) as error:
         problem = f"no picture: {error}"
-    return [
+    cells = [
         drawn.get(s.frame) or _blank_cell(faces, s, faces.chosen.landmarks[s.frame])
         for s in samples
-    ], problem
+    ]
+    return cells, crops_of, problem
 
 
 def cut_out(

@@ -41,6 +41,12 @@ def colour_of(number: int) -> Colour:
     return PALETTE[number % len(PALETTE)]
 
 
+def ink_on(colour: Colour) -> Colour:
+    """Return the colour of text that can be read on a colour: black or white."""
+    red, green, blue = colour
+    return BLACK if 0.299 * red + 0.587 * green + 0.114 * blue > 130 else WHITE
+
+
 def dash_of(number: int) -> tuple[float, ...]:
     """Return the dash of the thing with this number; empty: drawn through."""
     return DASHES[number % len(DASHES)]

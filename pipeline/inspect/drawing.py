@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -21,22 +22,23 @@ from pipeline.inspect.colours import (
     colour_of,
     draw_path,
     fixed,
+    ink_on,
 )
 from pipeline.inspect.text import LINE_HEIGHT, TEXT_SIZE, write
 
 SOURCE_COLOURS: dict[BoxSource, Colour] = {
-    BoxSource.DETECT: (40, 150, 60),
-    BoxSource.CONTRAST: (90, 130, 120),
-    BoxSource.TILT: (120, 120, 40),
-    BoxSource.SECOND: (0, 190, 200),
-    BoxSource.GIVEN: (190, 60, 200),
-    BoxSource.REGION: (140, 200, 70),
-    BoxSource.FOLLOW: (70, 130, 220),
-    BoxSource.HOLD: (245, 160, 40),
-    BoxSource.WHOLE: (220, 30, 30),
+    BoxSource.DETECT: PALETTE[2],
+    BoxSource.CONTRAST: PALETTE[5],
+    BoxSource.TILT: BLACK,
+    BoxSource.SECOND: PALETTE[0],
+    BoxSource.GIVEN: PALETTE[4],
+    BoxSource.REGION: PALETTE[6],
+    BoxSource.FOLLOW: PALETTE[3],
+    BoxSource.HOLD: PALETTE[7],
+    BoxSource.WHOLE: PALETTE[1],
 }
 GAP = 6  # pixels between the frames of a row
-STRIP_HEIGHT, TRACK_STRIP_HEIGHT = 10, 4
+STRIP_HEIGHT, TRACK_STRIP_HEIGHT = 10, 12
 DASH = 11.0  # pixels of a dash and the gap behind it, half each
 BLANK: Colour = (225, 225, 225)
 HAND: Colour = (255, 255, 255)
@@ -110,7 +112,8 @@ def draw_frame(image: np.ndarray, marks: Sequence[Mark], size: int) -> np.ndarra
         draw.rectangle(
             (left, top, left + wide, top + LINE_HEIGHT - 2), fill=track_colour(mark.track)
         )
-        write(draw, (left + 3, top), text, room=wide, bold=mark.chosen)
+        ink = ink_on(track_colour(mark.track))
+        write(draw, (left + 3, top), text, room=wide, bold=mark.chosen, colour=ink)
     return np.asarray(picture)
 
 
@@ -144,7 +147,7 @@ def draw_row(
         _list_marks(draw, cell, (left + crop_size + GAP, top), (crop_size, size - crop_size - GAP))
     result = np.array(picture)
     _draw_strip(result[strip:], faces, frames)
-    return result
+    return _number_tracks(result, strip + STRIP_HEIGHT, faces)
 
 
 def track_colour(track: int) -> Colour:
@@ -238,6 +241,22 @@ def _draw_strip(picture: np.ndarray, faces: FaceArrays, frames: Sequence[int]) -
     for frame in frames:
         x = min(width - 2, (2 * frame + 1) * width // (2 * num))
         picture[:, x : x + 2] = BLACK
+
+
+def _number_tracks(picture: np.ndarray, top: int, faces: FaceArrays) -> np.ndarray:
+    """Write the number of a track where it begins to be the chosen one, if there is room."""
+    num, width = len(faces.times), picture.shape[1]
+    starts = np.flatnonzero(np.diff(faces.track, prepend=-2))
+    whole = Image.fromarray(picture)
+    draw = ImageDraw.Draw(whole)
+    for start, end in pairwise([*starts.tolist(), num]):
+        left = start * width // num + width // num + 4  # behind a tick
+        room, track = end * width // num - left, int(faces.track[start])
+        if track >= 0 and room >= 8:
+            ink = ink_on(colour_of(track))
+            at = (left, top - 1)
+            write(draw, at, str(track), room=room, bold=True, colour=ink, size=SMALL_TEXT)
+    return np.asarray(whole)
 
 
 def outline(

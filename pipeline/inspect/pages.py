@@ -7,17 +7,20 @@ it was made.
 from __future__ import annotations
 
 import base64
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
+from urllib.parse import quote
 
 import cv2
 import jinja2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from cache.commit import whole_file
+from cache.commit import whole_file, write_whole
 from cache.wording import number_of
 from pipeline.faces.tracks import SEEN, BoxSource
 from pipeline.inspect.colours import BLACK, GREY, WHITE
@@ -30,12 +33,14 @@ LEGEND = (
     "person; the chosen face's box is thick, its name first and bold in the list. A dashed box was "
     "only followed into this frame from others in which a detector saw the face. Below is the crop "
     "that a network is given. The strip shows every frame of the clip: above how its face was "
-    "found, in half the height where it was followed, below the chosen track; black ticks are the "
-    "frames shown."
+    "found, in half the height where it was followed, below the chosen track with its number; "
+    "black ticks are the frames shown."
 )
 RED = (170, 40, 40)
-QUALITY = 90
-INDEX = "index.html"
+QUALITY = 75
+PAGE_BYTES = 2_900_000  # of a page of a folder, as far as there is more than one clip on it
+INDEX, LINKS = "index.html", "index.json"
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 MARKER = b'content="avfuse inspect"'
 PICTURE_WIDTH = 1200  # of a picture without any row, in pixels
 
@@ -43,6 +48,11 @@ PICTURE_WIDTH = 1200  # of a picture without any row, in pixels
 def page_name(number: int) -> str:
     """Return the file name of a folder's page, counted from 1."""
     return f"page-{number:03d}.html"
+
+
+def clip_page_name(clip: str) -> str:
+    """Return the file name of the page of all frames of a clip."""
+    return f"clip-{clip}.html"
 
 
 def write_picture(path: Path, title: str, rows: Iterable[Row]) -> list[Path]:
@@ -68,59 +78,98 @@ def write_picture(path: Path, title: str, rows: Iterable[Row]) -> list[Path]:
 def write_page(path: Path, title: str, rows: Iterable[Row]) -> list[Path]:
     """Write one HTML page that needs no other file.
 
+    All frames of a clip are on it too, as long as it stays below ``PAGE_BYTES``.
+
     Raises:
         OSError: it can't be written.
     """
-    write_html(path, "page.html", title=title, rows=rows, page=1, pages=1)
+    drawn = [Drawn.of(row) for row in rows]
+    left = PAGE_BYTES - sum(one.size for one in drawn)
+    for place, one in enumerate(drawn):
+        if one.row.frames is not None and one.row.frames.size <= left:
+            left -= one.row.frames.size
+        else:
+            drawn[place] = replace(one, row=replace(one.row, frames=None))
+    write_html(path, "page.html", title=title, rows=drawn, page=1, more=False, linked=False)
     return [path]
 
 
-def write_folder(
-    folder: Path, title: str, rows: Iterable[Row], *, num_rows: int, per_page: int
-) -> list[Path]:
-    """Write pages of some clips each, and an index of all; one row is held at a time.
+def write_folder(folder: Path, title: str, rows: Iterable[Row], *, per_page: int) -> list[Path]:
+    """Write pages of some clips each, a page of all frames of each clip, and an index.
 
-    Pages that an earlier sheet left in the folder are removed.
+    A page has at most ``per_page`` clips and ``PAGE_BYTES``; the rows of one are held at a time.
+    ``index.json`` says on which page, and where, a clip is. Pages that an earlier sheet left in the
+    folder are removed.
 
     Raises:
         OSError: the folder can't be made or written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    pages = max(1, -(-num_rows // per_page))
     entries: list[dict[str, str | int | None]] = []
     states: Counter[str] = Counter()
-    iterator = iter(rows)
     written = []
-    for page in range(1, pages + 1):
-
-        def noted(some: Iterator[Row], page: int = page) -> Iterator[Row]:
-            for row in some:
-                states[row.state] += 1
-                entries.append(
-                    {
-                        "clip": row.clip,
-                        "label": row.label,
-                        "state": row.state,
-                        "faces": row.describe(),
-                        "why": "; ".join(row.why),
-                        "page": page,
-                    }
-                )
-                yield row
-
+    page = 0
+    for part, more in _paged(map(Drawn.of, rows), per_page):
+        page += 1
+        for row in (one.row for one in part):
+            states[row.state] += 1
+            link = f"{page_name(page)}#{quote(row.clip)}"
+            entries.append(
+                {
+                    **{"clip": row.clip, "label": row.label, "state": row.state, "link": link},
+                    "faces": row.describe(),
+                    "why": "; ".join(row.why),
+                }
+            )
+            if row.frames is not None:
+                path = folder / clip_page_name(row.clip)
+                write_html(path, "clip.html", title=row.clip, row=row, back=link, overview=None)
+                written.append(path)
         path = folder / page_name(page)
-        some = noted(islice(iterator, per_page))
-        write_html(path, "page.html", title=title, rows=some, page=page, pages=pages)
+        write_html(path, "page.html", title=title, rows=part, page=page, more=more, linked=True)
         written.append(path)
-    path = folder / INDEX
     summary = ", ".join(
-        [number_of(num_rows, "clip"), *(f"{n} {state}" for state, n in states.items())]
+        [number_of(len(entries), "clip"), *(f"{n} {state}" for state, n in states.items())]
     )
-    write_html(path, "index.html", title=title, rows=entries, pages=pages, summary=summary)
-    for old in folder.glob("page-*.html"):
+    path = folder / INDEX
+    write_html(path, "index.html", title=title, rows=entries, pages=page, summary=summary)
+    links = {str(entry["clip"]): entry["link"] for entry in entries}
+    write_whole(folder / LINKS, json.dumps(links, indent=1) + "\n")
+    for old in [*folder.glob("page-*.html"), *folder.glob("clip-*.html")]:
         if old not in written and MARKER in old.read_bytes()[:1000]:
             old.unlink()
-    return [path, *written]
+    return [path, folder / LINKS, *written]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A row with its picture encoded."""
+
+    row: Row
+    picture: bytes
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        """Encode a row's picture, and forget it."""
+        picture = b"" if row.picture is None else _encode(row.picture, ".jpg")
+        return cls(replace(row, picture=None), picture)
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes on a page, without its frames."""
+        return len(self.picture) * 4 // 3 + 1000
+
+
+def _paged(rows: Iterable[Drawn], per_page: int) -> Iterator[tuple[list[Drawn], bool]]:
+    """Yield the rows of a page, and whether there are more; at least one page, be it empty."""
+    part: list[Drawn] = []
+    for row in rows:
+        full = len(part) == per_page or sum(one.size for one in (*part, row)) > PAGE_BYTES
+        if part and full:
+            yield part, True
+            part = []
+        part.append(row)
+    yield part, False
 
 
 def write_html(
@@ -138,9 +187,15 @@ def write_html(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["embed"] = _embed
+    environment.filters["embed"] = embed
     environment.filters["page_name"] = page_name
+    environment.filters["clip_page_name"] = clip_page_name
+    environment.globals["policy"] = POLICY
     sources = [(_name(source), f"rgb{colour}") for source, colour in SOURCE_COLOURS.items()]
+    environment.globals["colours"] = {
+        "no face" if source == BoxSource.WHOLE else source.name.lower(): f"rgb{colour}"
+        for source, colour in SOURCE_COLOURS.items()
+    }
     pieces = environment.get_template(template).generate(legend=LEGEND, sources=sources, **values)
     with whole_file(path) as temporary, temporary.open("xb") as file:
         for piece in pieces:
@@ -148,8 +203,11 @@ def write_html(
             file.write(piece.encode("utf-8", "backslashreplace"))
 
 
-def _embed(picture: np.ndarray) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(_encode(picture, ".jpg")).decode("ascii")
+def embed(picture: np.ndarray | bytes) -> str:
+    """Return a picture, or an encoded one, as an address that holds it."""
+    content = picture if isinstance(picture, bytes) else _encode(picture, ".jpg")
+    kind = "png" if content.startswith(b"\x89PNG") else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def _encode(picture: np.ndarray, suffix: str) -> bytes:

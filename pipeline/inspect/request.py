@@ -8,10 +8,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from cache.manifest.manifest import Clip, Manifest
+from cache.sets.feature_set import FeatureSet, find_set
 
-FACES = "faces"
+FACES, IDENTITY = "faces", "identity"
 STATES = ("ok", "partial", "failed", "stale", "missing")
 NO_FACE = "no-face"  # a kind of clip to ask for that is no state: it has frames, and no face
 MAX_FRAMES = 64
@@ -54,6 +56,36 @@ class SheetSettings:
                 f"{self.frames} frames of {self.size} pixels are wider than {MAX_WIDTH} pixels; "
                 "take fewer frames or a smaller size"
             )
+
+
+def check_clip_output(path: Path) -> str:
+    """Return the kind of picture that a page or picture of one clip needs: "png", "pdf" or "svg".
+
+    Raises:
+        SheetError: the name ends in another way.
+    """
+    kind = path.suffix.lower().removeprefix(".")
+    if kind in ("html", "htm"):
+        return "png"
+    if kind not in ("png", "pdf", "svg"):
+        raise SheetError(f"{path}: expected a name that ends in .html, .png, .pdf or .svg")
+    return kind
+
+
+def choose_network(sets: Sequence[FeatureSet], name: str | None) -> FeatureSet | None:
+    """Return the set that frames are compared by: the named one, else one made from faces.
+
+    Args:
+        sets: of the cache, by name.
+        name: a set's name, or that and the first digits of its key; None takes the first.
+
+    Raises:
+        SetError: the cache has no such set, or several.
+    """
+    if name is not None and sets:
+        return find_set(sets[0].cache, name)
+    own = (item for item in sets if FACES in item.spec.upstream and item.spec.name != IDENTITY)
+    return next(own, None)
 
 
 def pick_clips(table: Manifest, wanted: Sequence[str]) -> list[Clip]:

@@ -12,11 +12,14 @@ from cache.entries.entry import EntryError
 from cache.wording import number_of
 from pipeline.choice.choice import MisfitError
 from pipeline.faces.tracks import ClipTracks, measure_coverage
-from pipeline.inspect.cells import draw_cells, read_faces
+from pipeline.inspect.cells import ClipFaces, draw_cells, read_faces
 from pipeline.inspect.drawing import draw_row
 from pipeline.inspect.frames import choose_samples
 from pipeline.inspect.request import SheetSettings
 from pipeline.inspect.shown import Listed, Shown
+from pipeline.inspect.sprite import Sprite, choose_frames, make_sprite
+
+LONGEST = 2000  # frames of a clip up to which a sheet decodes all of them
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Row:
         about: size, length and what is odd but harmless, for a user.
         picture: (height, width, 3), uint8; None where there is nothing to draw.
         unseen: it has frames that can't be shown now.
+        frames: all frames, small; None where they weren't wanted.
     """
 
     clip: str
@@ -46,6 +50,7 @@ class Row:
     about: str = ""
     picture: np.ndarray | None = None
     unseen: bool = False
+    frames: Sprite | None = None
 
     def describe(self) -> str:
         """Say in one line how much of the clip has a face."""
@@ -68,10 +73,18 @@ class Row:
         return "; ".join(part for part in parts if part)
 
 
-def make_row(listed: Listed, shown: Shown, settings: SheetSettings) -> Row:
+def make_row(
+    listed: Listed, shown: Shown, settings: SheetSettings, *, all_frames: bool = False
+) -> Row:
     """Read a clip's entry, decode the frames to show, and draw them; one frame is held at a time.
 
     Whatever can't be read is said in the row; nothing is raised for a clip.
+
+    Args:
+        listed: the clip.
+        shown: which sets.
+        settings: how it looks.
+        all_frames: also make small crops of all frames, but for a clip of more than ``LONGEST``.
     """
     clip = listed.clip
     row = Row(clip.id, clip.label, listed.state, listed.why)
@@ -82,7 +95,31 @@ def make_row(listed: Listed, shown: Shown, settings: SheetSettings) -> Row:
     except (EntryError, MisfitError, OSError, ValueError) as error:
         return replace(row, why=(*row.why, str(error)), unseen=True)
     found, chosen = faces.found, faces.chosen
+    row = describe_faces(row, faces)
+    if not len(found.times):
+        return row
+    samples = choose_samples(chosen, found.tracks, settings.frames)
+    every = all_frames and len(found.times) <= LONGEST
+    cells, crops, problem = draw_cells(
+        faces,
+        samples,
+        shown.crops,
+        settings.size,
+        choose_frames(len(found.times)) if every else (),
+    )
+    frames = [sample.frame for sample in samples]
     row = replace(
+        row,
+        picture=draw_row(cells, chosen, frames, settings.size),
+        frames=make_sprite(crops, chosen, faces.people) if crops else None,
+    )
+    return replace(row, why=(*row.why, problem), unseen=True) if problem else row
+
+
+def describe_faces(row: Row, faces: ClipFaces) -> Row:
+    """Return a clip's row with what its faces say of it."""
+    found, chosen = faces.found, faces.chosen
+    return replace(
         row,
         why=(*row.why, *faces.missing),
         coverage=measure_coverage(chosen.rung, chosen.times),
@@ -90,13 +127,6 @@ def make_row(listed: Listed, shown: Shown, settings: SheetSettings) -> Row:
         people=faces.people,
         about="; ".join([_describe_frames(found), *faces.entry.attributes.get("notes", ())]),
     )
-    if not len(found.times):
-        return row
-    samples = choose_samples(chosen, found.tracks, settings.frames)
-    cells, problem = draw_cells(faces, samples, shown.crops, settings.size)
-    frames = [sample.frame for sample in samples]
-    row = replace(row, picture=draw_row(cells, chosen, frames, settings.size))
-    return replace(row, why=(*row.why, problem), unseen=True) if problem else row
 
 
 def _describe_frames(found: ClipTracks) -> str:

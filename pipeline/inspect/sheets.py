@@ -87,15 +87,13 @@ def make_sheets(
             f"{len(listed)}"
         )
     made = Made()
-    rows = _rows(listed, shown, settings, made, progress)
+    rows = _rows(listed, shown, settings, made, progress, all_frames=suffix not in PICTURE)
     if suffix in PICTURE:
         made.files = write_picture(output, title, rows)
     elif suffix in PAGE:
         made.files = write_page(output, title, rows)
     else:
-        made.files = write_folder(
-            output, title, rows, num_rows=len(listed), per_page=settings.per_page
-        )
+        made.files = write_folder(output, title, rows, per_page=settings.per_page)
     return made
 
 
@@ -105,9 +103,11 @@ def _rows(
     settings: SheetSettings,
     made: Made,
     progress: Callable[[int, int], None] | None,
+    *,
+    all_frames: bool,
 ) -> Iterator[Row]:
     for number, one in enumerate(listed, 1):
-        row = make_row(one, shown, settings)
+        row = make_row(one, shown, settings, all_frames=all_frames)
         made.states[row.state] += 1
         if row.unseen:
             made.unseen[row.clip] = "; ".join(row.why)

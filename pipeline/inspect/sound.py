@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from cache.sets.feature_set import FeatureSet
+from cache.sets.feature_set import FeatureSet, list_sets
 
 SOUNDS = ("logmel", "spectrogram")  # sets that can be drawn, the one that is taken first
 BLOCK = 8192  # steps read at a time; those of hours would fill the memory
@@ -61,3 +62,9 @@ def read_spectrogram(feature_set: FeatureSet, clip: str, columns: int) -> Spectr
             np.add.at(counts, column, 1)
     half = (last - first) / (steps - 1) / 2 if steps > 1 else 0.0
     return Spectrogram(sums / counts[:, None], (max(0.0, first - half), last + half))
+
+
+def find_sound(cache: Path) -> FeatureSet | None:
+    """Find a set that can be drawn as a spectrogram; of several of one name the first."""
+    sets = {one.spec.name: one for one in reversed(list_sets(cache))}
+    return next((sets[name] for name in SOUNDS if name in sets), None)

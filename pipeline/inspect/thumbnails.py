@@ -11,7 +11,7 @@ import numpy as np
 
 from cache.entries.entry import EntryError
 from cache.manifest.clip import Clip
-from cache.sets.feature_set import FeatureSet, list_sets
+from cache.sets.feature_set import FeatureSet
 from cache.sets.scan import NotACacheError
 from cache.sets.spec import SetError
 from pipeline.choice.choice import MisfitError
@@ -19,7 +19,7 @@ from pipeline.inspect.cells import ClipFaces, cut_out, read_faces
 from pipeline.inspect.drawing import BLANK, draw_frame
 from pipeline.inspect.request import FACES
 from pipeline.inspect.shown import Shown, find_shown, list_clip
-from pipeline.inspect.sound import SOUNDS, read_spectrogram
+from pipeline.inspect.sound import find_sound, read_spectrogram
 from pipeline.media.frames import MediaError
 
 
@@ -99,7 +99,7 @@ def draw_thumbnails(
     settings = settings or ThumbnailSettings()
     try:
         shown, lack = find_shown(cache, settings.name), ""
-        sound = _find_sound(cache) if settings.columns else None
+        sound = find_sound(cache) if settings.columns else None
     except (NotACacheError, ValueError, OSError) as error:
         shown, sound, lack = None, None, f"no pictures: {error}"
     made = {}
@@ -161,12 +161,6 @@ def _draw_cell(
     left = (size - drawn.shape[1]) // 2
     wide[:, left : left + drawn.shape[1]] = drawn
     return np.concatenate([wide, small])
-
-
-def _find_sound(cache: Path) -> FeatureSet | None:
-    """Find a set that can be drawn as a spectrogram; of several of one name the first."""
-    sets = {one.spec.name: one for one in reversed(list_sets(cache))}
-    return next((sets[name] for name in SOUNDS if name in sets), None)
 
 
 def _add_spectrogram(

@@ -19,9 +19,10 @@ HOSTILE = "<script>alert(1)</script>"
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page of two clips; one has a second run, the other a hostile label."""
+    """A page of two clips; one has a second run, the other hostile names of everything."""
     out = tmp_path_factory.mktemp("page") / "page.html"
-    panels = [make_panel("c1", second=True), make_panel(HOSTILE, label=HOSTILE)]
+    hostile = {"label": HOSTILE, "prediction": HOSTILE, "classes": ("angry", HOSTILE, "sad")}
+    panels = [make_panel("c1", second=True), make_panel(HOSTILE, **hostile)]
     return write_pages(out, panels, title="fusion explained")[0]
 
 
@@ -68,7 +69,8 @@ def test_two_runs_are_laid_over_one_another_and_names_stay_text(
     assert count(second, "path.probability.run-1") == 0
     assert count(second, "script") == 0
     assert f"label (L): {HOSTILE}" in second.text
-    assert "happy 50 % (2 heads of fold 3)" in second.text
+    assert f"prediction (P): {HOSTILE} 50 % (2 heads of fold 3)" in second.text
+    assert f"{HOSTILE[:23]}…" in second.text  # at the end of its line
 
 
 @pytest.mark.slow

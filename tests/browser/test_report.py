@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -205,12 +204,12 @@ def test_markup_in_names_stays_text(open_page: Open, report: Path) -> None:
 def test_ten_thousand_clips_open_at_once_and_are_paged(
     open_page: Open, write: Callable[..., Path], tmp_path: Path
 ) -> None:
-    many = write("many", [make_run(tmp_path, "many", 10_000)])
+    many = write("many", [make_run(tmp_path, "many", 10_000, with_manifest=False)])
     assert many.stat().st_size < 6_000_000
-    started = time.monotonic()
     browser = open_page(many)
     assert len(column(browser, 0)) == 50
-    assert time.monotonic() - started < 3
+    complete = "return performance.getEntriesByType('navigation')[0].domComplete"
+    assert browser.execute_script(complete) < 3000  # milliseconds
     browser.find_element("xpath", "//nav[@class='pager no-print']/button[text()='last']").click()
     assert column(browser, 0)[-1].startswith("clip-09999")
     assert browser.find_element("id", "shown").text.endswith("; 9951 to 10000 are shown")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import runpy
 import sys
@@ -46,3 +47,29 @@ def test_a_script_is_short_and_says_how_to_call_it(name: str) -> None:
     text = (EXAMPLES / name).read_text(encoding="utf-8")
     assert len(text.splitlines()) <= MOST_LINES
     assert text.splitlines()[2].startswith(f"    python {name} ")
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_without_widgets_and_says_little(
+    workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nbformat = pytest.importorskip("nbformat")
+    nbclient = pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    (tmp_path / "clips").symlink_to(workplace / "clips")
+    notebook = nbformat.read(EXAMPLES / "tour.ipynb", 4)
+    place = {"metadata": {"path": str(tmp_path)}}
+    nbclient.NotebookClient(notebook, timeout=240, resources=place).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    assert {output.get("name", "result") for output in outputs} == {"stdout", "result"}
+    assert "9 clips" in outputs[0]["text"]
+    assert (tmp_path / "tour" / "report.html").stat().st_size > 10_000
+    assert (tmp_path / "tour" / "explained.html").is_file()
+
+
+def test_the_notebook_is_committed_without_outputs() -> None:
+    cells = json.loads((EXAMPLES / "tour.ipynb").read_text(encoding="utf-8"))["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert code
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)

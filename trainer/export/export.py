@@ -14,13 +14,14 @@ import torch
 
 from cache.commit import whole_folder, write_whole
 from cache.version import own_version
-from trainer.export.raw import RawHead, check_exportable, input_dims
+from trainer.export.raw import RawHead, check_exportable, step_shapes
 from trainer.runs.folder import CHECKPOINTS, Run, RunError
 from trainer.training.trained import CheckpointError, TrainedHead, load_checkpoint
 
 FORMAT = "avfuse heads 1"
 CONFIG, LOADER = "config.json", "load_head.py"
 OPSET = 20
+TRACED = 307  # steps of the clips that a model is traced with
 # Poolings and fusions that the loader writes out.
 LOADABLE = ("mean", "self", "relation", "transformer")
 
@@ -82,12 +83,12 @@ def export_heads(run: Run, form: str, out: Path) -> list[str]:
 
 def _describe_inputs(head: TrainedHead) -> dict[str, Any]:
     """Say for each modality what a step is, and how it is pooled."""
-    dims = input_dims(head)
+    shapes = step_shapes(head)
     return {
         name: {
             "set": (part := head.settings.modality(name)).set,
             "features": head.features[name],
-            "dim": dims[name],
+            "step": list(shapes[name]),
             "attention": part.attention,
             "scale": part.scale,
             "pooled": part.pooled,
@@ -131,10 +132,11 @@ def _trace(head: TrainedHead) -> Any:
     clips = torch.export.Dim("clips")
     inputs: dict[str, torch.Tensor] = {}
     free: dict[str, dict[int, Any]] = {}
-    for number, (name, dim) in enumerate(input_dims(head).items()):
+    for number, (name, shape) in enumerate(step_shapes(head).items()):
         steps = torch.export.Dim(f"{name}_steps")
-        inputs[name] = torch.zeros(2, 3 + number, dim)  # of no two sizes alike, lest they be one
-        inputs[f"{name}_mask"] = torch.ones(2, 3 + number, dtype=torch.bool)
+        # No two sizes are alike, and none is 1 further in, lest PyTorch take them for fixed ones.
+        inputs[name] = torch.zeros(2, TRACED + number, *shape)
+        inputs[f"{name}_mask"] = torch.ones(2, TRACED + number, dtype=torch.bool)
         free |= {name: {0: clips, 1: steps}, f"{name}_mask": {0: clips, 1: steps}}
     logger = logging.getLogger("torch.onnx")
     level = logger.level
@@ -157,13 +159,16 @@ def _trace(head: TrainedHead) -> Any:
     if program is None:
         raise RuntimeError("PyTorch made no ONNX model")
     model = program.model_proto
-    for part in (*model.graph.node, *model.graph.value_info):
-        del part.metadata_props[:]  # lines of code with their paths
+    del model.graph.value_info[:]  # shapes on the way: hints, of which some are of this trace alone
+    for node in model.graph.node:
+        del node.metadata_props[:]  # lines of code with their paths
     return model
 
 
 def _write_torch(heads: Mapping[str, TrainedHead], folder: Path) -> None:
     for name, head in heads.items():
+        if "audio" in head.settings.modalities and head.settings.audio.encoder != "none":
+            raise RunError(f"{LOADER} has no audio encoder; --to onnx takes this run")
         kinds = [head.settings.modality(m).attention for m in head.settings.modalities]
         if unknown := sorted({*kinds} - {*LOADABLE}):
             raise RunError(

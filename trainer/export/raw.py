@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from extractors import alexnet
 from trainer.data.features import PERCENTILES, STATISTICS
 from trainer.data.sequences import Steps
+from trainer.heads.encoders import AlexNetEncoder, Encoded
 from trainer.runs.folder import RunError
 from trainer.training.trained import TrainedHead
 
@@ -41,11 +44,61 @@ class Summary(nn.Module):
         return values.float().unsqueeze(1), has_step
 
 
+class WholeAlexNet(nn.Module):
+    """Encode whole spectrograms as ``AlexNetEncoder`` does, without cutting long ones into blocks.
+
+    The same numbers by the same parameters, in operations that can be exported.
+
+    Shapes: see ``AlexNetEncoder``; there is always room for one grid step.
+
+    Args:
+        encoder: the encoder to stand in for.
+    """
+
+    def __init__(self, encoder: AlexNetEncoder) -> None:
+        super().__init__()
+        self.network = encoder.network
+        self.least = alexnet.min_steps()
+
+    def forward(self, features: Tensor, mask: Tensor) -> Encoded:
+        """Encode each clip; shapes are in the class docstring."""
+        features = features if features.ndim == 4 else features.unsqueeze(-1)
+        grid = features.masked_fill(~mask[:, :, None, None], 0.0).permute(0, 3, 1, 2)
+        grid = F.pad(grid, (0, 0, 0, self.least))
+        own = mask.sum(dim=1)
+        lengths = torch.where(own > 0, own.clamp(min=self.least), 0)
+        convs = iter(self.network.convs)
+        real = _real_steps(grid, lengths)
+        for layer in alexnet.LAYERS:
+            if layer.kind == "norm":
+                scale = alexnet.sum_neighbours(grid * grid) * (
+                    alexnet.NORM_ALPHA / alexnet.NORM_SIZE
+                )
+                grid = grid * (scale + alexnet.NORM_BIAS).pow(-alexnet.NORM_BETA)
+                continue
+            if layer.kind == "conv":
+                grid = F.relu(next(convs)(grid.masked_fill(~real[:, None, :, None], 0.0)))
+            else:
+                bins = min(layer.kernel, grid.shape[3])
+                grid = F.max_pool2d(grid, (layer.kernel, bins), layer.stride)
+            lengths = (lengths + 2 * layer.padding - layer.kernel) // layer.stride + 1
+            lengths = lengths.clamp(min=0)
+            real = _real_steps(grid, lengths)
+        bands = grid.shape[3]
+        steps = grid.masked_fill(~real[:, None, :, None], 0.0).permute(0, 2, 3, 1).flatten(1, 2)
+        return Encoded(steps, real.repeat_interleave(bands, dim=1), (own > 0) & (own < self.least))
+
+
+def _real_steps(grid: Tensor, lengths: Tensor) -> Tensor:
+    """Return the mask (B, T) of a grid (B, C, T, F) whose clips have these lengths."""
+    return torch.arange(grid.shape[2]) < lengths.unsqueeze(1)
+
+
 class RawHead(nn.Module):
     """Classify clips by features as they stand in the cache: normalisation and prior are inside.
 
     Shapes (B clips, T and S steps after padding, C classes), for each modality that the head uses:
-        ``video``: (B, T, D), ``audio``: (B, S, D), float; a step with more axes is flattened.
+        ``video``: (B, T, D), ``audio``: (B, S, D), float; see ``step_shapes``.
         ``video_mask``: (B, T), ``audio_mask``: (B, S), bool, True where the step is real. What
         stands on padding never matters, nan included.
         result: (B, C), float32, rows sum to 1.
@@ -61,6 +114,9 @@ class RawHead(nn.Module):
         super().__init__()
         check_exportable(head)
         self.head = head.module()
+        for branch in self.head.branches.values():
+            if isinstance(branch.encoder, AlexNetEncoder):
+                branch.encoder = WholeAlexNet(branch.encoder)
         self.modalities = tuple(head.settings.modalities)
         self.summary = Summary()
         self.summarised = {name for name, what in head.features.items() if what == STATISTICS}
@@ -94,13 +150,18 @@ class RawHead(nn.Module):
         return result
 
 
-def input_dims(head: TrainedHead) -> dict[str, int]:
-    """Return the length D of a step of each modality's input, before any statistics."""
-    return {
-        name: head.shapes[name][0]
-        // (2 + len(PERCENTILES) if head.features[name] == STATISTICS else 1)
-        for name in head.settings.modalities
-    }
+def step_shapes(head: TrainedHead) -> dict[str, tuple[int, ...]]:
+    """Return the shape of a step of each modality's input, before any statistics.
+
+    (D,); where D numbers stand in the cache with more axes, they are flattened. (F,) or (F, C) of a
+    spectrogram that an encoder reads.
+    """
+    shapes = {}
+    for name in head.settings.modalities:
+        first, *rest = head.shapes[name]
+        parts = 2 + len(PERCENTILES) if head.features[name] == STATISTICS else 1
+        shapes[name] = (first // parts, *rest)
+    return shapes
 
 
 def check_exportable(head: TrainedHead) -> None:
@@ -111,10 +172,10 @@ def check_exportable(head: TrainedHead) -> None:
     """
     settings = head.settings
     for name in settings.modalities:
-        if name == "audio" and settings.audio.encoder != "none":
+        if name == "audio" and settings.audio.encoder not in ("none", "alexnet"):
             raise RunError(
-                f"its audio encoder ({settings.audio.encoder}) cuts sound into pieces, which can't "
-                "be exported; heads with audio.encoder=none can"
+                f"heads with audio.encoder={settings.audio.encoder} can't be exported; those with "
+                "alexnet or none can"
             )
         if settings.modality(name).normalise == "per-speaker":
             raise RunError(

@@ -15,7 +15,9 @@
   let printing = false;
 
   // A face of the middle of the clip, cut from its strip.
+  const drawn = Object.keys(data.pictures).length > 0;
   const fillThumbnail = (parent, row) => {
+    if (!drawn) return;
     const strip = data.pictures[row]?.strip;
     const frame = make(parent, "span", { class: "thumbnail", "aria-hidden": "true" });
     if (!strip) return;

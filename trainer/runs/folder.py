@@ -86,6 +86,11 @@ def read_run(path: str | Path) -> Run:
     )
 
 
+def as_run(run: Run | str | Path) -> Run:
+    """Return a run, read from its folder unless it is one already."""
+    return run if isinstance(run, Run) else read_run(run)
+
+
 class _Fields(dict[str, Any]):
     """Fields of a file of a run; one that is missing is damage wherever it is asked for."""
 

@@ -24,6 +24,7 @@ def explained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clips, "explain_run", report_helper.explain)
 
 
+@pytest.mark.slow
 def test_a_page_of_400_clips_with_pictures_stays_below_5_megabytes(tmp_path: Path) -> None:
     run = make_run(tmp_path, "run", 400)
     page = format_report([run], draw=draw, projection="none")
@@ -33,8 +34,9 @@ def test_a_page_of_400_clips_with_pictures_stays_below_5_megabytes(tmp_path: Pat
     assert len(data["pictures"]) == sum("<" not in clip for clip in run.predictions.clips)
 
 
+@pytest.mark.slow
 def test_ten_thousand_clips_need_less_than_a_hundred_bytes_each(tmp_path: Path) -> None:
-    run = make_run(tmp_path, "run", 10_000)
+    run = make_run(tmp_path, "run", 10_000, with_manifest=False)
     found = gather_clips([run], ["run"])
     assert len(found.data["explanations"][0]) == MOST_DETAILED
     assert found.notes == [

@@ -27,6 +27,7 @@ def test_points_on_a_line_stay_on_it_in_their_order() -> None:
     assert "with 100 % and 0 % of the variance" in how
 
 
+@pytest.mark.slow  # t-SNE loads a good part of scikit-learn
 @pytest.mark.parametrize("kind", ["pca", "tsne"])
 def test_a_map_is_the_same_each_time_and_within_its_square(kind: Kind) -> None:
     values = np.random.default_rng(0).normal(size=(13, 7))

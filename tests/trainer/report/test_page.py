@@ -185,7 +185,7 @@ def test_the_command_writes_the_page_of_the_call(run: Run, other: Run, tmp_path:
     words = ["report", str(run.path), str(other.path), "-o", str(out), "--no-pictures"]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 0, result.output
-    assert result.output == f"{out}\n"
+    assert result.stdout == f"{out}\n"
     write_report([run, other], tmp_path / "same.html")
     assert out.read_bytes() == (tmp_path / "same.html").read_bytes()
 

@@ -17,8 +17,8 @@ from click.testing import CliRunner
 
 from pipeline.cli import main
 from tests.trainer.experiment_helper import SMALL, make_corpus
-from trainer.commands.sweep import SERIAL
 from trainer.data.folds import SplitError
+from trainer.doors import SERIAL
 from trainer.runs.ensemble import ensemble_runs
 from trainer.runs.experiment import Protocol, run_experiment
 from trainer.runs.folder import read_run
