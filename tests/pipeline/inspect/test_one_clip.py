@@ -117,8 +117,8 @@ def test_a_clip_or_a_name_that_cannot_be_drawn_is_refused(tmp_path: Path, steady
     assert (result.exit_code, "ends in .html, .png, .pdf or .svg" in result.stderr) == (2, True)
     result = look(steady, tmp_path, "page.png", "ir50")
     assert (result.exit_code, "has no feature set ir50" in result.stderr) == (2, True)
+    manifest = write_table(tmp_path, [steady])
     with pytest.raises(SheetError, match=r"no clip 'stead' .*; did you mean steady"):
-        manifest = write_table(tmp_path, [steady])
         pipeline.draw_clip(manifest, "stead", cache=tmp_path / "cache", out=tmp_path / "p.png")
 
 
