@@ -39,8 +39,8 @@ LEGEND = (
 RED = (170, 40, 40)
 QUALITY = 75
 PAGE_BYTES = 2_900_000  # of a page of a folder, as far as there is more than one clip on it
+OWN = Path(__file__).parent
 INDEX, LINKS = "index.html", "index.json"
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 MARKER = b'content="avfuse inspect"'
 PICTURE_WIDTH = 1200  # of a picture without any row, in pixels
 
@@ -172,16 +172,14 @@ def _paged(rows: Iterable[Drawn], per_page: int) -> Iterator[tuple[list[Drawn], 
     yield part, False
 
 
-def write_html(
-    path: Path, template: str, *, folder: Path = Path(__file__).parent, **values: object
-) -> None:
-    """Write a page from a template of ``folder``; what stands in values is escaped.
+def write_html(path: Path, template: str, *, folder: Path = OWN, **values: object) -> None:
+    """Write a page from a template of ``folder``, or one that this folder has; values are escaped.
 
     Raises:
         OSError: it can't be written.
     """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder),
+        loader=jinja2.FileSystemLoader([folder, OWN]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -190,7 +188,6 @@ def write_html(
     environment.filters["embed"] = embed
     environment.filters["page_name"] = page_name
     environment.filters["clip_page_name"] = clip_page_name
-    environment.globals["policy"] = POLICY
     sources = [(_name(source), f"rgb{colour}") for source, colour in SOURCE_COLOURS.items()]
     environment.globals["colours"] = {
         "no face" if source == BoxSource.WHOLE else source.name.lower(): f"rgb{colour}"
