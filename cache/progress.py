@@ -153,6 +153,7 @@ class Progress:
         self._end = 0.0
         self._started = time.monotonic()
         self._next = self._next_forecast = 0.0  # when the next line, drawing or event is due
+        self._full = False  # all are done, and that was shown
         self._spoke = False  # work that is soon done needs no line
 
     def __enter__(self) -> Self:
@@ -185,16 +186,17 @@ class Progress:
             self._begin(done, now)
         self.done, self.total, self._detail = done, total, detail
         self._reached = min(done + in_work, total)
-        due = now >= self._next
+        due, full = now >= self._next, done == total and not self._full
+        self._full = done == total
         if self.log is not None:
-            if due or done == total:
+            if due or full:
                 self._next = now + EVENT_SECONDS
                 self.log.event("progress", **self._fields(detail, facts or {}))
         elif self.line is not None:
-            if due or done == total:
+            if due or full:
                 self._next = now + (DRAW_SECONDS if self.stream.isatty() else NOTEBOOK_SECONDS)
                 self._draw()
-        elif due or (self._spoke and done == total):
+        elif due or (self._spoke and full):
             self.say(", ".join(part for part in self._describe() if part))
             self._next, self._spoke = now + LINE_SECONDS, done < total
 

@@ -126,7 +126,7 @@ def run_command(command: str, block: Block) -> str:
 
     Of ``avfuse`` only what is on standard output: the rest depends on how long it takes.
     """
-    command, _, comment = command.partition("  #")
+    command, _, comment = command.partition(" #")
     result = None
     code = int(found[1]) if (found := re.search(r"exit code (\d)$", comment)) else 0
     if command.startswith("avfuse ") and not SHELL.search(command):

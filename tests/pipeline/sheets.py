@@ -41,7 +41,9 @@ def show(clips: Sequence[Clip], folder: Path, *options: str, ok: bool = True) ->
 
 def pictures(page: Path) -> list[np.ndarray]:
     """Decode what a page shows, in its order."""
-    found = re.findall(r"image/jpeg;base64,([^\"]+)", page.read_text(encoding="utf-8"))
+    found = re.findall(
+        r'<img src="data:image/jpeg;base64,([^"]+)', page.read_text(encoding="utf-8")
+    )
     return [cv2.imdecode(np.frombuffer(b64decode(text), np.uint8), 1) for text in found]
 
 

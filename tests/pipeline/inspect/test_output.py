@@ -13,6 +13,7 @@ import pytest
 
 from cache.manifest.clip import Clip
 from pipeline.commands.inspect import faces as faces_command
+from pipeline.inspect import pages
 from pipeline.inspect.request import SheetSettings
 from tests.pipeline.known_faces import write_clip, write_table
 from tests.pipeline.rights import no_rights
@@ -31,7 +32,10 @@ def test_a_folder_holds_pages_of_some_clips_each_and_an_index_of_all(
     result = inspect(manifest, tmp_path / "cache", folder, "--per-page", "2")
     assert result.exit_code == 0, result.output
     assert sorted(path.name for path in folder.iterdir()) == [
+        *(f"clip-clip{number}.html" for number in range(4)),
+        "clip-steady.html",
         "index.html",
+        "index.json",
         "page-001.html",
         "page-002.html",
         "page-003.html",
@@ -45,6 +49,10 @@ def test_a_folder_holds_pages_of_some_clips_each_and_an_index_of_all(
     assert 'href="page-001.html"' in second
     assert 'href="page-003.html"' in second
     assert "steady" not in second
+    assert json.loads((folder / "index.json").read_text()) == {
+        "steady": "page-001.html#steady",
+        **{f"clip{n}": f"page-{(n + 1) // 2 + 1:03d}.html#clip{n}" for n in range(4)},
+    }
 
 
 def test_pages_of_an_earlier_sheet_go_and_other_files_stay(tmp_path: Path, steady: Clip) -> None:
@@ -54,10 +62,35 @@ def test_pages_of_an_earlier_sheet_go_and_other_files_stay(tmp_path: Path, stead
     folder, manifest = tmp_path / "sheets", write_table(tmp_path, clips)
     assert inspect(manifest, tmp_path / "cache", folder, "--per-page", "1").exit_code == 0
     (folder / "page-mine.html").write_text("mine")
+    (folder / "clip-mine.html").write_text("mine")
     assert (folder / "page-002.html").exists()
-    assert inspect(manifest, tmp_path / "cache", folder).exit_code == 0
+    again = inspect(manifest, tmp_path / "cache", folder, "--clip", "other")
+    assert again.exit_code == 0
     assert not (folder / "page-002.html").exists()
+    assert not (folder / "clip-steady.html").exists()
+    assert (folder / "clip-other.html").exists()
     assert (folder / "page-mine.html").read_text() == "mine"
+    assert (folder / "clip-mine.html").read_text() == "mine"
+
+
+def test_a_page_stays_below_its_bytes_with_fewer_clips(
+    tmp_path: Path, steady: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "PAGE_BYTES", 9_000)  # two of these rows
+    clips = [steady]
+    for number in range(4):
+        path = tmp_path / f"clip{number}.mp4"
+        shutil.copyfile(steady.path, path)
+        clips.append(write_clip(tmp_path / "cache", path, TWO))
+    folder = tmp_path / "sheets"
+    assert inspect(write_table(tmp_path, clips), tmp_path / "cache", folder).exit_code == 0
+    found = sorted(folder.glob("page-*.html"))
+    assert len(found) > 1
+    shown = "".join(page.read_text() for page in found)
+    assert all(shown.count(f'<h2 id="{clip.id}">') == 1 for clip in clips)
+    last = found[-1].read_text()
+    assert f'href="page-{len(found) - 1:03d}.html"' in last
+    assert f'href="page-{len(found) + 1:03d}.html"' not in last
 
 
 @pytest.mark.parametrize("name", ["sheet.png", "sheet.html", "sheets"])

@@ -53,7 +53,7 @@ def test_a_run_is_trained_reported_compared_and_averaged(corpus: list[str], tmp_
     result = avfuse(*corpus, "--run", two, "--folds", "clip:3", "--select", "inner:0.3", "--json")
     assert json.loads(result.stdout) == read_run(tmp_path / "two").metrics
     assert "warning: not speaker-independent" in avfuse("evaluate", two).stdout
-    assert "b less a:" in avfuse("compare", one, two).stdout
+    assert "b less a, by speaker: " in avfuse("compare", one, two).stdout
     assert avfuse("ensemble", one, two, "-o", both).exit_code == 0
     assert read_run(tmp_path / "both").info["speaker_independent"] is False
 
