@@ -24,7 +24,7 @@ from cache.commit import whole_file, write_whole
 from cache.wording import number_of
 from pipeline.faces.tracks import SEEN, BoxSource
 from pipeline.inspect.colours import BLACK, GREY, WHITE
-from pipeline.inspect.drawing import SOURCE_COLOURS
+from pipeline.inspect.drawing import SOURCE_COLOURS, encode_jpeg, encode_picture
 from pipeline.inspect.rows import Row
 from pipeline.inspect.text import LINE_HEIGHT, wrap, write
 
@@ -71,7 +71,7 @@ def write_picture(path: Path, title: str, rows: Iterable[Row]) -> list[Path]:
         width = max([PICTURE_WIDTH, *(part.shape[1] for part in parts)])
         parts.insert(0, _head(title, width, empty=not parts))
         whole = np.concatenate([_widen(part, width) for part in parts])
-        file.write(_encode(whole, ".png"))
+        file.write(encode_picture(whole, ".png", [cv2.IMWRITE_PNG_COMPRESSION, 6]))
     return [path]
 
 
@@ -151,7 +151,7 @@ class Drawn:
     @classmethod
     def of(cls, row: Row) -> Self:
         """Encode a row's picture, and forget it."""
-        picture = b"" if row.picture is None else _encode(row.picture, ".jpg")
+        picture = b"" if row.picture is None else encode_jpeg(row.picture, QUALITY, sharp=True)
         return cls(replace(row, picture=None), picture)
 
     @property
@@ -202,22 +202,9 @@ def write_html(path: Path, template: str, *, folder: Path = OWN, **values: objec
 
 def embed(picture: np.ndarray | bytes) -> str:
     """Return a picture, or an encoded one, as an address that holds it."""
-    content = picture if isinstance(picture, bytes) else _encode(picture, ".jpg")
+    content = picture if isinstance(picture, bytes) else encode_jpeg(picture, QUALITY, sharp=True)
     kind = "png" if content.startswith(b"\x89PNG") else "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
-
-
-def _encode(picture: np.ndarray, suffix: str) -> bytes:
-    """Encode an RGB picture."""
-    options = {
-        ".png": [cv2.IMWRITE_PNG_COMPRESSION, 6],
-        ".jpg": [
-            cv2.IMWRITE_JPEG_QUALITY, QUALITY,
-            cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
-        ],
-    }[suffix]  # fmt: skip
-    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-    return bytes(cv2.imencode(suffix, bgr, options)[1])
 
 
 def _head(title: str, width: int, *, empty: bool) -> np.ndarray:
