@@ -1,7 +1,7 @@
 """Stage two: entries of the cache to heads, predictions and reports.
 
 For Python, ``Dataset`` and ``collate`` feed loops of one's own; ``train``, ``sweep``, ``evaluate``,
-``compare`` and ``ensemble`` are what the commands of these names do; ``read_run`` reads a run.
+``compare``, ``ensemble`` and ``export_heads`` are what commands do; ``read_run`` reads a run.
 """
 
 import importlib
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from trainer.data.dataset import Batch, Dataset, Example, collate
-    from trainer.doors import SweptTable, compare, ensemble, evaluate, sweep, train
+    from trainer.doors import SweptTable, compare, ensemble, evaluate, export_heads, sweep, train
     from trainer.runs.folder import Run, read_run
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "compare",
     "ensemble",
     "evaluate",
+    "export_heads",
     "read_run",
     "sweep",
     "train",

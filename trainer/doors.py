@@ -22,7 +22,7 @@ from cache.wording import number_of
 from extractors.running.device import check_device, choose_device
 from trainer.data.splits import plan_folds
 from trainer.data.stand_in import replace_absent_network
-from trainer.runs.folder import Run, as_run, read_run, shared_target
+from trainer.runs.folder import Run, RunError, as_run, read_run, shared_target
 from trainer.runs.run_writer import check_writable
 from trainer.settings import DEFAULT_PRESET, HeadSettings, inner_share, load_settings
 from trainer.sweeps.file import Sweep, WorkerKilledError, read_sweep
@@ -391,6 +391,34 @@ def ensemble(
 
     ensemble_runs([Path(run) for run in runs], Path(out), weights=shares, overwrite=overwrite)
     return read_run(out)
+
+
+def export_heads(run: Run | str | Path, out: str | Path, *, to: str) -> list[str]:
+    """Export the heads of a run for other tools.
+
+    Args:
+        run: a finished run, or its folder.
+        out: the folder to write; must not exist.
+        to: ``onnx``, or ``torch``: safetensors files with a loader in plain PyTorch.
+
+    Returns:
+        Names of the heads, such as ``fold-0-seed-1``.
+
+    Raises:
+        RunError: ``to`` is another word; or as ``trainer.export.export.export_heads``.
+        OSError: something can't be read or written.
+
+    Example:
+        >>> trainer.export_heads("runs/first", "heads", to="torch")
+    """
+    output = Path(out)
+    if to not in ("onnx", "torch"):
+        raise RunError(f"to must be 'onnx' or 'torch', got {to!r}")
+    check_place(output.parent)
+    found = as_run(run)
+    from trainer.export import export  # loads PyTorch
+
+    return export.export_heads(found, to, output)
 
 
 def _check_folder(cache: Path) -> None:

@@ -133,6 +133,7 @@ def faces(
 @inspect.command("clip")
 @options.MANIFEST
 @click.argument("clip")
+@click.argument("name", metavar="[SET]", required=False)
 @options.CACHE
 @click.option(
     "-o",
@@ -141,18 +142,13 @@ def faces(
     type=click.Path(path_type=Path),
     help="Page (.html), or the picture alone (.png, .pdf or .svg).",
 )
-@click.option(
-    "--set",
-    "name",
-    metavar="SET",
-    help="Set whose crops are shown and whose frames are compared, such as resnet18.",
-)
-def one_clip(manifest: Path, clip: str, cache: Path, out: Path, name: str | None) -> None:
+def one_clip(manifest: Path, clip: str, name: str | None, cache: Path, out: Path) -> None:
     """Draw one clip of MANIFEST over its time: tracks, sound, and how alike its frames are.
 
     On one time axis: who is seen, followed or held when, and who is the chosen one; the
     spectrogram; and the cosine similarity of every two frames as a network sees them. The page
-    also has all frames as small crops. Nothing is detected, and nothing in the cache changes.
+    also has all frames as small crops. SET names the set whose crops are shown and whose frames are
+    compared, such as resnet18. Nothing is detected, and nothing in the cache changes.
 
     Exit code 0: all is shown; 1: something isn't, as it says; 2: wrong use.
     """

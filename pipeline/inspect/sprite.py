@@ -69,7 +69,7 @@ class Sprite:
 
     @property
     def title(self) -> str:
-        """How many of the clip's frames are shown."""
+        """Number of frames that are shown, in words."""
         if len(self.frames) == self.num_frames:
             return f"all {self.num_frames} frames"
         return f"{len(self.frames)} of {self.num_frames} frames, evenly"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from cache.commit import check_place
 from cache.wording import name_some, number_of
+from trainer import doors
 from trainer.runs.folder import RunError, read_run
 
 
@@ -31,11 +31,8 @@ def export(run: Path, out: Path, form: str) -> None:
     and classes.
     """
     try:
-        check_place(out.parent)
         found = read_run(run)
-        from trainer.export.export import export_heads  # loads PyTorch
-
-        heads = export_heads(found, form, out)
+        heads = doors.export_heads(found, out, to=form)
     except (RunError, OSError) as error:
         raise click.UsageError(str(error)) from error
     click.echo(f"{out}: {number_of(len(heads), 'head')}: {name_some(heads)}")

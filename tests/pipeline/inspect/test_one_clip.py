@@ -42,8 +42,8 @@ def embed(clip: Clip, cache: Path, rows: np.ndarray) -> FeatureSet:
 
 def look(clip: Clip, folder: Path, name: str, *options: str) -> Result:
     manifest, cache = write_table(folder, [clip]), folder / "cache"
-    command = ["inspect", "clip", str(manifest), clip.id, "--cache", str(cache)]
-    return CliRunner().invoke(main, [*command, "-o", str(folder / name), *options])
+    command = ["inspect", "clip", str(manifest), clip.id, *options, "--cache", str(cache)]
+    return CliRunner().invoke(main, [*command, "-o", str(folder / name)])
 
 
 def test_frames_that_point_one_way_are_alike(tmp_path: Path, steady: Clip) -> None:
@@ -91,7 +91,7 @@ def test_a_page_holds_the_clips_time_and_every_frame(tmp_path: Path) -> None:
     ]
     assert page.count('class="crop followed"') == 2
     assert page.count("data:image/png") == 1
-    picture = look(clip, tmp_path, "a.png", "--set", "resnet18")
+    picture = look(clip, tmp_path, "a.png", "resnet18")
     assert picture.exit_code == 0, picture.output
     assert cv2.imread(str(tmp_path / "a.png")).shape[0] > 700  # with sound and similarity
 
@@ -115,10 +115,10 @@ def test_a_clip_or_a_name_that_cannot_be_drawn_is_refused(tmp_path: Path, steady
     assert (result.exit_code, "clip new is missing: no entry yet" in result.stderr) == (2, True)
     result = look(steady, tmp_path, "page.jpg")
     assert (result.exit_code, "ends in .html, .png, .pdf or .svg" in result.stderr) == (2, True)
-    result = look(steady, tmp_path, "page.png", "--set", "ir50")
+    result = look(steady, tmp_path, "page.png", "ir50")
     assert (result.exit_code, "has no feature set ir50" in result.stderr) == (2, True)
+    manifest = write_table(tmp_path, [steady])
     with pytest.raises(SheetError, match=r"no clip 'stead' .*; did you mean steady"):
-        manifest = write_table(tmp_path, [steady])
         pipeline.draw_clip(manifest, "stead", cache=tmp_path / "cache", out=tmp_path / "p.png")
 
 
