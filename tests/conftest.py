@@ -17,6 +17,7 @@ import pytest
 
 from cache.entries import source
 from pipeline.cli import KEEPING, prepare_process
+from pipeline.commands import loading
 
 # Freed memory that a process may keep, where the command line says 1 GiB: two processes of tests,
 # and the workers of both, share a machine.
@@ -74,6 +75,12 @@ def why_no_gpu() -> str:
     if GPU.startswith("cuda") and not torch.cuda.is_available():
         return "needs a GPU that CUDA can use (AVFUSE_TEST_GPU=cpu runs the test without)"
     return ""
+
+
+@pytest.fixture(autouse=True)
+def quiet_loading(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands that a test calls in its own process be slow without a word of it."""
+    monkeypatch.setattr(loading, "LINE_SECONDS", 3600.0)
 
 
 @pytest.fixture(scope="session")
