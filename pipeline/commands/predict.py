@@ -159,8 +159,7 @@ def _check_outputs(
 
     Raises:
         ValueError: a name ends in another way than it has to.
-        click.UsageError: a file exists.
-        OSError: nothing can be written there.
+        OSError: a file exists, or nothing can be written there.
     """
     films = {}
     if curve is not None:
@@ -170,10 +169,8 @@ def _check_outputs(
     if film is not None:
         films = dict(zip(videos, plan_films(film, videos), strict=True))
     for path in (curve, plot, *films.values()):
-        if path is not None and path.is_file() and not overwrite:
-            raise click.UsageError(f"{path} exists; pass --overwrite to replace it")
         if path is not None:
-            check_file_place(path)
+            check_file_place(path, overwrite=overwrite)
     return Drawn(curve, plot, films)
 
 

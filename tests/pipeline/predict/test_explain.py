@@ -171,6 +171,9 @@ def test_what_can_not_be_explained_is_refused_in_words(
         assert message in result.output
     with pytest.raises(ValueError, match=f"at most {MOST_CLIPS} clips, got {MOST_CLIPS + 1}"):
         explain(run, [tested.id] * (MOST_CLIPS + 1))
+    (tmp_path / "page-2.html").write_text("mine")
+    result = command(run, *[tested.id] * 51, "-o", out)  # 50 stand on a page
+    assert (result.exit_code, "page-2.html exists; pass --overw" in result.output) == (2, True)
     two = tmp_path / "two.csv"
     rows = corpus.read_text().replace(",sad,", ",happy,")
     two.write_text(rows.replace("clips/", f"{corpus.parent}/clips/"))
