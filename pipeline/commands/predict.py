@@ -319,7 +319,7 @@ def _ask_default(
     if drawn.films:
         from pipeline.predict.courses import course_of_answer
 
-        courses = {answer.video: course_of_answer(answer) for answer in answers.videos}
+        courses = dict(zip(videos, map(course_of_answer, answers.videos), strict=True))
         whole = _write_films(drawn.films, courses)
     unanswered = any(answer.prediction is None for answer in answers.videos)
     return 1 if unanswered or not whole else 0
