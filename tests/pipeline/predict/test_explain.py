@@ -16,6 +16,7 @@ from cache.manifest.manifest import Clip, read_manifest
 from pipeline.cli import main
 from pipeline.predict.by_run import predict_videos
 from pipeline.predict.explain import MOST_CLIPS, explain
+from tests.trainer.run_helper import make_run
 from trainer.explain.cached import explain_run
 from trainer.runs.folder import Run, read_run
 
@@ -152,6 +153,13 @@ def test_a_clip_whose_video_is_gone_is_explained_without_frames(
     (one,) = shown(page)
     assert "strip" not in one["pictures"]
     assert one["explanation"]["windows"]["times"]
+
+
+def test_an_ensemble_is_refused_by_its_kind(tmp_path: Path) -> None:
+    made = read_run(make_run(tmp_path / "e", kind="ensemble"))
+    result = command(made, made.predictions.clips[0], "-o", tmp_path / "page.html")
+    assert result.exit_code == 2
+    assert "holds no heads (it is of kind ensemble)" in result.output
 
 
 @pytest.mark.slow
