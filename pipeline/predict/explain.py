@@ -19,7 +19,7 @@ from pipeline.index.files import did_you_mean
 from pipeline.inspect.request import FACES
 from pipeline.inspect.thumbnails import ClipPictures, ThumbnailSettings, draw_thumbnails
 from pipeline.predict.by_run import Answered, answer_clips
-from trainer.explain.cached import explain_run
+from trainer.explain.cached import check_heads, explain_run
 from trainer.explain.explanation import Explanation
 from trainer.explain.panel import Panel
 from trainer.runs.folder import Run
@@ -80,6 +80,8 @@ def explain(
             "write the report of the run"
         )
     runs = (run,) if run2 is None else (run, run2)
+    for one in runs:
+        check_heads(one)
     if run2 is not None and run2.classes != run.classes:
         raise ValueError(
             f"{run2.path} has the classes {', '.join(run2.classes)}, expected those of {run.path}: "

@@ -10,7 +10,8 @@ from typing import Any
 import jinja2
 
 from cache.commit import check_file_place, write_whole
-from trainer.explain.panel import embed_json, read_asset
+from trainer.explain.page import open_templates, read_assets
+from trainer.explain.panel import embed_json
 from trainer.report.clips import BUDGET, Draw, gather_clips
 from trainer.report.embedding import EmbeddingMap, Kind, map_run
 from trainer.report.figures import gather_figures
@@ -26,6 +27,8 @@ from trainer.runs.terminal import (
     format_interval,
     format_percent,
 )
+
+OWN = Path(__file__).parent
 
 
 def write_report(
@@ -112,13 +115,7 @@ def format_report(
         budget=budget,
         progress=progress,
     )
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = open_templates(OWN)
     environment.filters["percent"] = format_percent
     environment.filters["interval"] = format_interval
     environment.filters["points"] = _points
@@ -138,8 +135,8 @@ def format_report(
             num_clips=len(clips.data["clips"]),
             sheets=sheets,
             data=embed_json(clips.data),
-            style=_read("page.css") + read_asset("panel.css") + _read("report.css"),
-            script=read_asset("panel.js") + _read("table.js") + _read("map.js") + _read("page.js"),
+            style=read_assets(OWN, "page.css", "panel.css", "report.css"),
+            script=read_assets(OWN, "panel.js", "table.js", "map.js", "page.js"),
             first=lambda values, count: list(islice(values, count)),
         )
     except jinja2.UndefinedError as error:
@@ -196,7 +193,3 @@ def _points(value: float | Sequence[float]) -> str:
     if isinstance(value, int | float):
         return f"{100 * value:+.1f}"
     return f"[{100 * value[0]:+.1f}, {100 * value[1]:+.1f}]"
-
-
-def _read(name: str) -> str:
-    return (Path(__file__).parent / name).read_text(encoding="utf-8")

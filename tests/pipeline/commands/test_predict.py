@@ -74,7 +74,7 @@ def test_a_reader_gets_bars_a_line_over_time_and_where_it_comes_from(
 ) -> None:
     table, picture = tmp_path / "c.csv", tmp_path / "c.png"
     film = tmp_path / "films"
-    monkeypatch.chdir(clip.parent)  # a video is named from here, as users name it
+    monkeypatch.chdir(clip.parent)  # a video named without its folder has its film too
     result = avfuse("predict", clip.name, "--curve", table, "--plot", picture, "--video", film)
     assert result.exit_code == 0, result.output
     assert "(face in 20 of 20 frames)" in result.stdout
