@@ -242,14 +242,17 @@ def check_place(path: Path) -> None:
         raise write_error(str(path), folder, error) from error
 
 
-def check_file_place(path: Path) -> None:
+def check_file_place(path: Path, *, overwrite: bool = True) -> None:
     """Refuse a file that can't be written; see ``check_place``.
 
     Raises:
         CacheWriteError: it is a folder, or nothing can be written beside it.
+        FileExistsError: it is there, and ``overwrite`` is false.
     """
     if path.is_dir():
         raise CacheWriteError(f"{path} is a folder; expected a file, which may be new")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists; pass --overwrite to replace it")
     check_place(path.parent)
 
 

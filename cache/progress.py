@@ -29,6 +29,7 @@ EVENT_SECONDS = 1.0
 LEAST_CELLS, MOST_CELLS = 6, 24  # a shorter bar says nothing, a longer one no more
 NARROW = 40  # columns, of which numbers make the better use; a bar takes a quarter of the others
 LEAST_SECONDS = 0.1  # from which a rate means something
+LEAST_REACHED = 0.05  # and of one clip; in the first frames the networks are loaded
 SLOWEST = 0.1  # done a second, below which it is clearer how long each takes
 
 
@@ -286,7 +287,7 @@ class Progress:
         """Return how many are done a second and the seconds left, where they are known."""
         now = time.monotonic()
         here, seconds = self._reached - (self._first or 0), now - self._started
-        if here <= 0 or seconds < LEAST_SECONDS:
+        if here < LEAST_REACHED or seconds < LEAST_SECONDS:
             return None, None
         rate = here / seconds
         if self.done >= self.total:

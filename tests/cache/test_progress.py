@@ -166,6 +166,18 @@ def test_a_share_of_what_is_in_work_moves_the_bar_and_counts_nothing(clock: Cloc
     assert rows(stream.getvalue())[-1] == " 25% ██░░░░░░░ 0/2 clips, 2 minutes left, 60 s each"
 
 
+def test_a_first_frame_of_a_long_clip_foretells_nothing(clock: Clock) -> None:
+    log = Log()
+    progress = Progress("clips", log)
+    progress.show(0, 20)
+    forecasts = []
+    for in_work in (1 / 400, 19 / 400, 20 / 400):  # the network was loaded meanwhile
+        clock.now += 5
+        progress.show(0, 20, in_work=in_work)
+        forecasts.append(log.events[-1][1].get("seconds_left"))
+    assert forecasts == [None, None, pytest.approx((20 - 0.05) / (0.05 / 15))]
+
+
 @pytest.mark.parametrize("columns", [1, 20, 40, 41, 80, 200])
 def test_no_line_is_wider_than_its_terminal_also_behind_a_resize(
     terminal: RealTerminal, clock: Clock, columns: int
