@@ -19,10 +19,11 @@ from pipeline.index.files import did_you_mean
 from pipeline.inspect.request import FACES
 from pipeline.inspect.thumbnails import ClipPictures, ThumbnailSettings, draw_thumbnails
 from pipeline.predict.by_run import Answered, answer_clips
-from trainer.explain.cached import check_heads, explain_run
+from trainer.explain.cached import explain_run
 from trainer.explain.explanation import Explanation
 from trainer.explain.panel import Panel
-from trainer.runs.folder import Run
+from trainer.runs.folder import Run, name_runs
+from trainer.runs.heads import check_heads
 
 MOST_CLIPS = 1000
 PICTURES = ThumbnailSettings(frames=12, size=160, boxed=True, columns=600, quality=80)
@@ -255,11 +256,8 @@ def _panel(
     pictures: ClipPictures,
     note: str,
 ) -> Panel:
-    names = tuple(run.path.name for run in runs)
-    if len(set(names)) < len(names):
-        names = tuple(str(run.path) for run in runs)
     pictures = replace(pictures, why="; ".join(filter(None, (note, pictures.why))))
-    return Panel(first, second, pictures, names)
+    return Panel(first, second, pictures, tuple(name_runs(runs)))
 
 
 def _settings_of(run: Run) -> ThumbnailSettings:

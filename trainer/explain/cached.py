@@ -97,19 +97,6 @@ def find_cache(run: Run, cache: Path | None) -> Path:
     return folder
 
 
-def check_heads(run: Run) -> None:
-    """Check that a run has heads of its own, which an ensemble of runs hasn't.
-
-    Raises:
-        RunError: it has none.
-    """
-    if not run.info.get("checkpoints"):
-        raise RunError(
-            f"{run.path} holds no heads (it is of kind {run.info.get('kind')}); "
-            "use the runs that it was made from"
-        )
-
-
 def _read(run: Run, cache: Path | None, wanted: Sequence[str], head: TrainedHead) -> ClipSteps:
     """Read the steps of clips, and check that they are those that the run read."""
     folder = find_cache(run, cache)

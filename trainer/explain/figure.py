@@ -19,7 +19,7 @@ from trainer.runs.plots import save_figure
 from trainer.training.predict import Attention
 
 MOST_CLIPS = 8  # in one figure
-# Okabe and Ito's colours, in the order of panel.css.
+# Okabe and Ito's colours, as page.css has them on white.
 COLOURS = (
     "#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#56b4e9", "#444444", "#b3a800",
 )  # fmt: skip

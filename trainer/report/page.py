@@ -17,7 +17,7 @@ from trainer.report.embedding import EmbeddingMap, Kind, map_run
 from trainer.report.figures import gather_figures
 from trainer.report.sheets import Sheets, find_sheets
 from trainer.runs.compare import Comparison, compare_predictions
-from trainer.runs.folder import Run, RunError, shared_target
+from trainer.runs.folder import Run, RunError, name_runs, shared_target
 from trainer.runs.predictions import PredictionsError
 from trainer.runs.terminal import (
     choose_interval,
@@ -101,7 +101,7 @@ def format_report(
     Raises:
         RunError: see ``write_report``.
     """
-    names = _name(runs)
+    names = name_runs(runs)
     comparisons = _compare(runs, names)
     figures = [gather_figures(run, name) for run, name in zip(runs, names, strict=True)]
     embedding, no_map = _map(runs, projection, cache)
@@ -141,12 +141,6 @@ def format_report(
         )
     except jinja2.UndefinedError as error:
         raise RunError(f"{', '.join(names)}: run.json is damaged: {error}") from error
-
-
-def _name(runs: Sequence[Run]) -> list[str]:
-    """Call runs by their folders' names, or by their paths where two have one name."""
-    names = [run.path.resolve().name for run in runs]
-    return names if len({*names}) == len(names) else [str(run.path) for run in runs]
 
 
 def _compare(runs: Sequence[Run], names: Sequence[str]) -> list[tuple[str, Comparison]]:

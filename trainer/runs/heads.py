@@ -33,14 +33,9 @@ def load_heads(run: Run) -> list[SavedHead]:
         RunError: it trained none, as one made of other runs, or a checkpoint is gone or damaged.
         OSError: one can't be read.
     """
-    rows = run.info.get("checkpoints", [])
-    if not rows:
-        raise RunError(
-            f"{run.path} has no heads of its own (it is of kind {run.info.get('kind')}); use the "
-            "runs that it was made from"
-        )
+    check_heads(run)
     heads = []
-    for row in rows:
+    for row in run.info["checkpoints"]:
         path = run.path / CHECKPOINTS / Path(row["file"]).name
         if not path.is_file():
             raise RunError(f"{path} is gone; train the run again to have its heads")
@@ -49,3 +44,16 @@ def load_heads(run: Run) -> list[SavedHead]:
         except CheckpointError as error:
             raise RunError(f"{run.path} is damaged: {error}") from error
     return heads
+
+
+def check_heads(run: Run) -> None:
+    """Check that a run has heads of its own, which an ensemble of runs hasn't.
+
+    Raises:
+        RunError: it has none.
+    """
+    if not run.info.get("checkpoints"):
+        raise RunError(
+            f"{run.path} has no heads of its own (it is of kind {run.info.get('kind')}); use the "
+            "runs that it was made from"
+        )

@@ -159,7 +159,7 @@ def test_an_ensemble_is_refused_by_its_kind(tmp_path: Path) -> None:
     made = read_run(make_run(tmp_path / "e", kind="ensemble"))
     result = command(made, made.predictions.clips[0], "-o", tmp_path / "page.html")
     assert result.exit_code == 2
-    assert "holds no heads (it is of kind ensemble)" in result.output
+    assert "has no heads of its own (it is of kind ensemble)" in result.output
 
 
 @pytest.mark.slow
