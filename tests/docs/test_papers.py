@@ -42,7 +42,7 @@ def test_every_equation_figure_and_table_of_a_paper_has_a_row(paper: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("piece", "where"), [(row[0], row[2]) for row in ROWS], ids=lambda x: x[:25]
+    ("piece", "where"), [(r[0], r[2]) for r in ROWS], ids=lambda text: text[:25]
 )
 def test_a_class_preset_sweep_set_and_setting_that_a_row_names_is_there(
     piece: str, where: str

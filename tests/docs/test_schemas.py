@@ -20,7 +20,7 @@ FOLDER = Path(__file__).parents[2] / "docs" / "schemas"
 SCHEMAS = {path.stem: json.loads(path.read_text("utf-8")) for path in FOLDER.glob("*.json")}
 # log.json is of a stream, and held by the test of --log-json.
 OURS = sorted(SCHEMAS.keys() - {"log"})
-# Commands whose --json prints what a file holds, and those that docs/site/files.md says have none.
+# Commands whose --json prints what a file holds, and those of which files.md says they have none.
 PRINTED = {
     "extract": "extract-report",
     **dict.fromkeys(("evaluate", "train", "ensemble"), "metrics"),
