@@ -6,7 +6,10 @@ import csv
 import io
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
+
+from cache.codec import read_limited
 
 # Where a formula may begin: at the start, and behind what some spreadsheets take for the end of a
 # cell. A number (also with votes, ``-1:3``) is none, nor signs alone, as ``+`` or ``--``.
@@ -45,6 +48,19 @@ def format_cells(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
     for row in rows:
         writer.writerow(map(_as_text, row))
     return text.getvalue()
+
+
+def read_cells(path: Path) -> list[list[str]]:
+    """Read the rows of a CSV table, its header first; an empty file has none.
+
+    Raises:
+        ValueError: it is no table, no regular file or too long; names it.
+        OSError: it can't be read.
+    """
+    try:
+        return list(csv.reader(io.StringIO(read_limited(path).decode(), newline="")))
+    except (ValueError, csv.Error) as error:
+        raise ValueError(f"{path} is not a table: {error}") from error
 
 
 def _as_text(cell: Any) -> Any:

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, NoReturn, Self, TypeVar
 from cache.commit import named_errors
 
 T = TypeVar("T")
-MOST_BYTES = 256 << 20  # of a JSON file; a run of a million clips has less
+MOST_BYTES = 256 << 20  # of a JSON file or a table; a run of a million clips has less
 _is_64_bit = range(-(1 << 63), 1 << 63).__contains__  # whole numbers fit everywhere
 
 
@@ -131,11 +131,22 @@ def parse_object(text: str | bytes) -> dict[str, Any]:
 
 
 def read_object(path: Path, *, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
-    """Read a file that holds a JSON object; what is no file or too long is not read.
+    """Read a file that holds a JSON object.
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: it is no JSON object, no regular file, or longer than ``most_bytes``.
+        ValueError: it is no JSON object; or see ``read_limited``.
+        OSError: it can't be read.
+    """
+    return parse_object(read_limited(path, most_bytes=most_bytes))
+
+
+def read_limited(path: Path, *, most_bytes: int = MOST_BYTES) -> bytes:
+    """Read a file; what is no file or too long is not read.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is no regular file, or longer than ``most_bytes``.
         OSError: it can't be read.
     """
     with named_errors(path):
@@ -148,7 +159,7 @@ def read_object(path: Path, *, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
         with os.fdopen(descriptor, "rb") as file:
             if status.st_size > most_bytes:
                 raise ValueError(f"it has {status.st_size} bytes, expected at most {most_bytes}")
-            return parse_object(file.read(most_bytes))
+            return file.read(most_bytes)
 
 
 def _encode(value: Any) -> Any:

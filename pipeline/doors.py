@@ -836,8 +836,7 @@ def write_report(
         >>> page = pipeline.write_report(["runs/mean", "runs/self"], "page.html", pictures=False)
     """
     output = Path(out)
-    if output.is_file() and not overwrite:
-        raise FileExistsError(f"{output} exists; pass --overwrite to replace it")
+    check_file_place(output, overwrite=overwrite)
     check_choice("projection", projection, get_args(Projection))
     found = [as_run(run) for run in ([runs] if isinstance(runs, Run | str | Path) else runs)]
     if not found:
@@ -911,7 +910,7 @@ def explain_clips(
         progress: show on standard error how far it is.
 
     Raises:
-        FileExistsError: ``out`` exists and ``overwrite`` is false.
+        FileExistsError: ``out``, or a page beside it, exists and ``overwrite`` is false.
         ValueError: run, cache, clips or weights can't be used.
         MachineError: this machine, or what is installed, fails every video.
         OSError: something can't be read or written.
@@ -923,18 +922,21 @@ def explain_clips(
     output = None if out is None else Path(out)
     if output is not None and output.suffix not in EXPLAINED_AS:
         raise ValueError(f"-o {output}: expected a name that ends in {', '.join(EXPLAINED_AS)}")
-    if output is not None and output.is_file() and not overwrite:
-        raise FileExistsError(f"{output} exists; pass --overwrite to replace it")
+    if output is not None:
+        check_file_place(output, overwrite=overwrite)
     first, second = as_run(run), None if run2 is None else as_run(run2)
     choices = parse_weights(weights)
     check_device(device)
     asked = [clips] if isinstance(clips, str | Path) else list(clips)
-    if output is not None:
-        check_file_place(output)
-        if output.suffix != ".html":
-            from trainer.explain.figure import check_number  # loads matplotlib
+    if output is not None and output.suffix == ".html":
+        from trainer.explain.page import name_pages  # loads PyTorch
 
-            check_number(len(asked))
+        for page in name_pages(output, len(asked)):
+            check_file_place(page, overwrite=overwrite)
+    elif output is not None:
+        from trainer.explain.figure import check_number  # loads matplotlib
+
+        check_number(len(asked))
     from pipeline.predict.explain import explain  # loads PyTorch and dlib
 
     with shown_progress(progress), Progress("clips") as bar:

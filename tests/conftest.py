@@ -22,8 +22,10 @@ from pipeline.commands import loading
 # Freed memory that a process may keep, where the command line says 1 GiB: two processes of tests,
 # and the workers of both, share a machine.
 os.environ.update(dict.fromkeys(KEEPING, str(32 << 20)))
-# As the command line does it, and before a test module loads torch.
-prepare_process()
+# As the command line does it, and before a test module loads torch; but threads sleep at once where
+# they wait: the other process of tests wants the cores.
+if prepare_process():
+    os.environ["GOMP_SPINCOUNT"] = "0"
 # Device of the tests marked gpu: AVFUSE_TEST_GPU=cpu proves the tests where there is no GPU.
 GPU = os.environ.get("AVFUSE_TEST_GPU", "cuda")
 

@@ -169,6 +169,10 @@ def test_the_readme_and_the_pages_tell_of_every_command() -> None:
     assert [name for name in COMMANDS if f"avfuse {name}" not in text and name != "demo"] == []
 
 
+def test_the_readme_is_read_in_one_sitting() -> None:
+    assert len(text_of(ROOT / "README.md").splitlines()) <= 150
+
+
 def test_the_architecture_page_names_every_room() -> None:
     text = text_of(ROOT / "docs" / "architecture.md")
     rooms = [

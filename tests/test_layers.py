@@ -35,7 +35,7 @@ CACHE_TOOLS = {
 NETWORKS = {"extractors", "extractors/plugins", "extractors/weights", "extractors/running"}
 STAGE_ONE = {"pipeline/choice", "pipeline/faces", "pipeline/media", "pipeline/workers"}
 MAY_IMPORT: dict[str, set[str]] = {
-    "cache/cells": set(),
+    "cache/cells": {"cache/codec"},
     "cache/digest": {"cache/commit"},
     "cache/codec": {"cache/commit"},
     "cache/signals": set(),
@@ -129,7 +129,7 @@ COMPOSE = {
 }
 STAGE_ONE_LIBRARIES = {"av", "cv2", "dlib", "face_recognition_models"}
 THIRD_PARTY = {
-    "cache": {"numpy", "h5py", "pandas"},
+    "cache": {"numpy", "h5py", "pandas", "tqdm"},
     "extractors": {"torch", "numpy", "python_speech_features", "safetensors", "scipy"},
 }
 

@@ -159,8 +159,7 @@ def _check_outputs(
 
     Raises:
         ValueError: a name ends in another way than it has to.
-        click.UsageError: a file exists.
-        OSError: nothing can be written there.
+        OSError: a file exists, or nothing can be written there.
     """
     films = {}
     if curve is not None:
@@ -170,10 +169,8 @@ def _check_outputs(
     if film is not None:
         films = dict(zip(videos, plan_films(film, videos), strict=True))
     for path in (curve, plot, *films.values()):
-        if path is not None and path.is_file() and not overwrite:
-            raise click.UsageError(f"{path} exists; pass --overwrite to replace it")
         if path is not None:
-            check_file_place(path)
+            check_file_place(path, overwrite=overwrite)
     return Drawn(curve, plot, films)
 
 
@@ -271,7 +268,7 @@ def _ask_run(
     click.echo(json.dumps(answer, indent=2, allow_nan=False))
     if drawn.plot is not None and panels:
         write_whole(drawn.plot, draw_figure(panels, check_kind(drawn.plot)))
-    whole = _write_films(drawn.films, {video: courses.get(video.absolute()) for video in videos})
+    whole = _write_films(drawn.films, courses)
     failed = any(video["state"] == "failed" for video in answer["videos"])
     return 1 if failed or not whole else 0
 
@@ -326,12 +323,18 @@ def _ask_default(
 
 
 def _write_films(films: Mapping[Path, Path], courses: Mapping[Path, Course | None]) -> bool:
-    """Write the films of those that have a course; say which, and what they lack."""
+    """Write the films of those that have a course; say which, and what they lack.
+
+    Args:
+        films: video, as it was named, to its film.
+        courses: absolute path of a video to its course.
+    """
     if not films:
         return True
     from pipeline.predict.film import write_films  # loads PyAV and OpenCV
 
-    known = {video: course for video, course in courses.items() if course is not None}
+    found = ((video, courses.get(video.absolute())) for video in films)
+    known = {video: course for video, course in found if course is not None}
     with Progress("frames") as progress:
         lacking = write_films(films, known, progress=progress)
     for video, film in films.items():

@@ -104,11 +104,9 @@ def convert(
     """Convert FILE to safetensors, with its source and digest in the header."""
     if out.suffix != ".safetensors":
         raise click.BadParameter(f"expected a name that ends in .safetensors, got {out}")
-    if out.exists() and not overwrite:
-        raise click.UsageError(f"{out} exists; pass --overwrite to replace it")
     try:
+        check_file_place(out, overwrite=overwrite)
         find_kind(file)
-        check_file_place(out)
         from extractors.weights.load import convert_weights  # loads PyTorch
 
         report = convert_weights(file, out, network, channel_order=channel_order)

@@ -129,9 +129,7 @@ def index_into(
         IndexingError: as the recipe says, or as ``finish_index``.
         FileExistsError, OSError: see there.
     """
-    if out.is_file() and not overwrite:
-        raise FileExistsError(f"{out} exists; pass --overwrite to replace it")
-    check_file_place(out)
+    check_file_place(out, overwrite=overwrite)
     return finish_index(recipe(follow_links=follow_links), out, labels=labels, overwrite=overwrite)
 
 

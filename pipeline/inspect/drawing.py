@@ -273,3 +273,23 @@ def outline(
     ).tolist()
     corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
     draw_path(picture, np.array(corners), colour, thickness, (DASH / 2, DASH / 2))
+
+
+def encode_jpeg(picture: np.ndarray, quality: int, *, sharp: bool = False) -> bytes:
+    """Encode an RGB or grey picture as JPEG.
+
+    Args:
+        picture: (H, W, 3) or (H, W), uint8.
+        quality: 1 to 100.
+        sharp: keep the colours of every pixel, as letters and thin lines need.
+    """
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    if sharp:
+        options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    return encode_picture(picture, ".jpg", options)
+
+
+def encode_picture(picture: np.ndarray, suffix: str, options: Sequence[int]) -> bytes:
+    """Encode an RGB or grey picture with the options of ``cv2.imencode``."""
+    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.ndim == 3 else picture
+    return bytes(cv2.imencode(suffix, bgr, options)[1])

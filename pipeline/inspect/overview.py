@@ -108,9 +108,7 @@ def draw_overview(
         *([1.1] if sound else []),
         *([side] if alike else []),
     ]
-    with mpl.rc_context(
-        {"font.size": 8, "svg.hashsalt": "avfuse", "pdf.fonttype": 42, "hatch.linewidth": 0.6}
-    ):
+    with mpl.rc_context({"font.size": 8, "hatch.linewidth": 0.6}):
         figure = Figure(figsize=(width, sum(heights) + 0.6), layout="constrained")
         rows: list[Axes] = figure.subplots(
             len(heights), squeeze=False, sharex=True, height_ratios=heights
@@ -142,11 +140,22 @@ def draw_overview(
             figure.colorbar(drawn, ax=axes, fraction=0.04, pad=0.01)
         rows[0].set_xlim(0, max(ends))
         rows[-1].set_xlabel("seconds")
-        content = io.BytesIO()
-        dates = {"pdf": ("CreationDate", "Creator", "Producer"), "svg": ("Date", "Creator")}
+        return Overview(save_figure(figure, kind))
+
+
+def save_figure(figure: Figure, kind: str = "png") -> bytes:
+    """Write a figure, the same bytes each time, with the letters of a PDF as text.
+
+    Args:
+        figure: what is drawn.
+        kind: "png", "pdf" or "svg".
+    """
+    dates = {"pdf": ("CreationDate", "Creator", "Producer"), "svg": ("Date", "Creator")}
+    content = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "avfuse", "pdf.fonttype": 42}):
         metadata = dict.fromkeys(dates.get(kind, ("Software",)))
         figure.savefig(content, format=kind, dpi=110, metadata=metadata)
-    return Overview(content.getvalue())
+    return content.getvalue()
 
 
 def _longest(tracks: TrackArrays) -> list[int]:

@@ -24,7 +24,7 @@ from cache.commit import whole_file, write_whole
 from cache.wording import number_of
 from pipeline.faces.tracks import SEEN, BoxSource
 from pipeline.inspect.colours import BLACK, GREY, WHITE
-from pipeline.inspect.drawing import SOURCE_COLOURS
+from pipeline.inspect.drawing import SOURCE_COLOURS, encode_jpeg, encode_picture
 from pipeline.inspect.rows import Row
 from pipeline.inspect.text import LINE_HEIGHT, wrap, write
 
@@ -39,8 +39,8 @@ LEGEND = (
 RED = (170, 40, 40)
 QUALITY = 75
 PAGE_BYTES = 2_900_000  # of a page of a folder, as far as there is more than one clip on it
+OWN = Path(__file__).parent
 INDEX, LINKS = "index.html", "index.json"
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 MARKER = b'content="avfuse inspect"'
 PICTURE_WIDTH = 1200  # of a picture without any row, in pixels
 
@@ -71,7 +71,7 @@ def write_picture(path: Path, title: str, rows: Iterable[Row]) -> list[Path]:
         width = max([PICTURE_WIDTH, *(part.shape[1] for part in parts)])
         parts.insert(0, _head(title, width, empty=not parts))
         whole = np.concatenate([_widen(part, width) for part in parts])
-        file.write(_encode(whole, ".png"))
+        file.write(encode_picture(whole, ".png", [cv2.IMWRITE_PNG_COMPRESSION, 6]))
     return [path]
 
 
@@ -151,7 +151,7 @@ class Drawn:
     @classmethod
     def of(cls, row: Row) -> Self:
         """Encode a row's picture, and forget it."""
-        picture = b"" if row.picture is None else _encode(row.picture, ".jpg")
+        picture = b"" if row.picture is None else encode_jpeg(row.picture, QUALITY, sharp=True)
         return cls(replace(row, picture=None), picture)
 
     @property
@@ -172,16 +172,14 @@ def _paged(rows: Iterable[Drawn], per_page: int) -> Iterator[tuple[list[Drawn], 
     yield part, False
 
 
-def write_html(
-    path: Path, template: str, *, folder: Path = Path(__file__).parent, **values: object
-) -> None:
-    """Write a page from a template of ``folder``; what stands in values is escaped.
+def write_html(path: Path, template: str, *, folder: Path = OWN, **values: object) -> None:
+    """Write a page from a template of ``folder``, or one that this folder has; values are escaped.
 
     Raises:
         OSError: it can't be written.
     """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder),
+        loader=jinja2.FileSystemLoader([folder, OWN]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -190,7 +188,6 @@ def write_html(
     environment.filters["embed"] = embed
     environment.filters["page_name"] = page_name
     environment.filters["clip_page_name"] = clip_page_name
-    environment.globals["policy"] = POLICY
     sources = [(_name(source), f"rgb{colour}") for source, colour in SOURCE_COLOURS.items()]
     environment.globals["colours"] = {
         "no face" if source == BoxSource.WHOLE else source.name.lower(): f"rgb{colour}"
@@ -205,22 +202,9 @@ def write_html(
 
 def embed(picture: np.ndarray | bytes) -> str:
     """Return a picture, or an encoded one, as an address that holds it."""
-    content = picture if isinstance(picture, bytes) else _encode(picture, ".jpg")
+    content = picture if isinstance(picture, bytes) else encode_jpeg(picture, QUALITY, sharp=True)
     kind = "png" if content.startswith(b"\x89PNG") else "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
-
-
-def _encode(picture: np.ndarray, suffix: str) -> bytes:
-    """Encode an RGB picture."""
-    options = {
-        ".png": [cv2.IMWRITE_PNG_COMPRESSION, 6],
-        ".jpg": [
-            cv2.IMWRITE_JPEG_QUALITY, QUALITY,
-            cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
-        ],
-    }[suffix]  # fmt: skip
-    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-    return bytes(cv2.imencode(suffix, bgr, options)[1])
 
 
 def _head(title: str, width: int, *, empty: bool) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.choice.choice import FaceArrays
 from pipeline.faces.tracks import SEEN, BoxSource
+from pipeline.inspect.drawing import encode_jpeg
 
 SIDE = 64  # of a crop in pixels
 COLUMNS = 20
@@ -110,9 +111,7 @@ def make_sprite(
                 line,
             )
         )
-    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-    encoded = bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1])
-    return Sprite(encoded, tuple(frames), len(faces.times))
+    return Sprite(encode_jpeg(picture, QUALITY), tuple(frames), len(faces.times))
 
 
 def shrink(crop: np.ndarray) -> np.ndarray:

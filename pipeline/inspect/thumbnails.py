@@ -16,7 +16,7 @@ from cache.sets.scan import NotACacheError
 from cache.sets.spec import SetError
 from pipeline.choice.choice import MisfitError
 from pipeline.inspect.cells import ClipFaces, cut_out, read_faces
-from pipeline.inspect.drawing import BLANK, draw_frame
+from pipeline.inspect.drawing import BLANK, draw_frame, encode_jpeg
 from pipeline.inspect.request import FACES
 from pipeline.inspect.shown import Shown, find_shown, list_clip
 from pipeline.inspect.sound import find_sound, read_spectrogram
@@ -140,7 +140,7 @@ def _draw_strip(clip: Clip, shown: Shown, settings: ThumbnailSettings) -> ClipPi
     except (EntryError, MisfitError, MediaError, ValueError, OSError) as error:
         return ClipPictures(why=f"no pictures: {error}")
     times = tuple(round(float(faces.found.times[frame]), 3) for frame in wanted)
-    return ClipPictures(_encode(np.concatenate(cells, axis=1), settings), times)
+    return ClipPictures(encode_jpeg(np.concatenate(cells, axis=1), settings.quality), times)
 
 
 def _draw_cell(
@@ -178,12 +178,6 @@ def _add_spectrogram(
         return pictures
     return replace(
         pictures,
-        spectrogram=_encode(spectrogram.to_grey(), settings),
+        spectrogram=encode_jpeg(spectrogram.to_grey(), settings.quality),
         spectrogram_span=(round(spectrogram.span[0], 3), round(spectrogram.span[1], 3)),
     )
-
-
-def _encode(picture: np.ndarray, settings: ThumbnailSettings) -> bytes:
-    """Encode an RGB or grey picture as JPEG."""
-    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.ndim == 3 else picture
-    return bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, settings.quality])[1])

@@ -22,11 +22,12 @@ from pipeline.extract.run import run_extract
 from pipeline.extract.weights import WeightsChoice
 from pipeline.faces.tracks import BoxSource, measure_coverage
 from pipeline.predict.replay import Recorded, replay_plans
-from trainer.explain.cached import load_heads, pin_sets
+from trainer.explain.cached import group_by_fold, pin_sets
 from trainer.explain.explanation import Explanation
 from trainer.explain.heads import explain_steps
 from trainer.explain.steps import read_steps
 from trainer.runs.folder import Run
+from trainer.runs.heads import load_heads
 
 
 def predict_videos(
@@ -141,7 +142,7 @@ def answer_clips(
     Raises:
         As ``predict_videos``.
     """
-    by_fold = load_heads(run)
+    by_fold = group_by_fold(load_heads(run))
     heads = [head for of_fold in by_fold.values() for head in of_fold]
     recorded = {
         item["key"]: Recorded(SetSpec.from_json(item["spec"]), item["provenance"])

@@ -22,7 +22,8 @@ from pipeline.predict.by_run import Answered, answer_clips
 from trainer.explain.cached import explain_run
 from trainer.explain.explanation import Explanation
 from trainer.explain.panel import Panel
-from trainer.runs.folder import Run
+from trainer.runs.folder import Run, name_runs
+from trainer.runs.heads import check_heads
 
 MOST_CLIPS = 1000
 PICTURES = ThumbnailSettings(frames=12, size=160, boxed=True, columns=600, quality=80)
@@ -80,6 +81,8 @@ def explain(
             "write the report of the run"
         )
     runs = (run,) if run2 is None else (run, run2)
+    for one in runs:
+        check_heads(one)
     if run2 is not None and run2.classes != run.classes:
         raise ValueError(
             f"{run2.path} has the classes {', '.join(run2.classes)}, expected those of {run.path}: "
@@ -253,11 +256,8 @@ def _panel(
     pictures: ClipPictures,
     note: str,
 ) -> Panel:
-    names = tuple(run.path.name for run in runs)
-    if len(set(names)) < len(names):
-        names = tuple(str(run.path) for run in runs)
     pictures = replace(pictures, why="; ".join(filter(None, (note, pictures.why))))
-    return Panel(first, second, pictures, names)
+    return Panel(first, second, pictures, tuple(name_runs(runs)))
 
 
 def _settings_of(run: Run) -> ThumbnailSettings:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
 from extractors.weights.class_names import SEVEN
 from extractors.weights.facts import plain
 from pipeline.inspect.colours import PALETTE
+from pipeline.inspect.overview import save_figure
 from pipeline.predict.answer import Answer
 
 MAX_ROWS = 12  # videos in one picture
@@ -29,33 +28,28 @@ def draw_plot(answers: Sequence[Answer], kind: str) -> bytes:
         kind: "png", "pdf" or "svg".
     """
     shown = [one for one in answers if not one.is_picture and len(one.curve.times)][:MAX_ROWS]
-    with mpl.rc_context({"svg.hashsalt": "avfuse", "pdf.fonttype": 42}):
-        figure = Figure(figsize=(9, 1 + 2.6 * max(1, len(shown))), layout="constrained")
-        rows = figure.subplots(max(1, len(shown)), squeeze=False)[:, 0]
-        for axes, answer in zip(rows, shown, strict=False):
-            curve = answer.curve
-            values = np.where(curve.has_face[:, None], curve.probabilities, np.nan)  # gaps stay
-            names = sorted(curve.classes, key=lambda name: (name not in SEVEN, name))
-            for number, name in enumerate(names):
-                axes.plot(
-                    curve.times,
-                    values[:, curve.classes.index(name)],
-                    label=name,
-                    linewidth=1.4,
-                    color=np.divide(PALETTE[number % len(PALETTE)], 255),
-                    linestyle=STYLES[number % len(STYLES)],
-                )
-            title = f"{plain(answer.video.name)}: {answer.prediction or 'no answer'}"
-            axes.set_title(title, fontsize=9, parse_math=False)
-            axes.set_ylim(0, 1)
-            axes.set_ylabel("probability")
-        rows[-1].set_xlabel("seconds")
-        if shown:
-            figure.legend(
-                *rows[0].get_legend_handles_labels(), ncols=4, fontsize=8, loc="outside upper right"
+    figure = Figure(figsize=(9, 1 + 2.6 * max(1, len(shown))), layout="constrained")
+    rows = figure.subplots(max(1, len(shown)), squeeze=False)[:, 0]
+    for axes, answer in zip(rows, shown, strict=False):
+        curve = answer.curve
+        values = np.where(curve.has_face[:, None], curve.probabilities, np.nan)  # gaps stay
+        names = sorted(curve.classes, key=lambda name: (name not in SEVEN, name))
+        for number, name in enumerate(names):
+            axes.plot(
+                curve.times,
+                values[:, curve.classes.index(name)],
+                label=name,
+                linewidth=1.4,
+                color=np.divide(PALETTE[number % len(PALETTE)], 255),
+                linestyle=STYLES[number % len(STYLES)],
             )
-        content = io.BytesIO()
-        dates = {"pdf": ("CreationDate", "Creator", "Producer"), "svg": ("Date", "Creator")}
-        metadata = dict.fromkeys(dates.get(kind, ("Software",)))
-        figure.savefig(content, format=kind, dpi=110, metadata=metadata)
-    return content.getvalue()
+        title = f"{plain(answer.video.name)}: {answer.prediction or 'no answer'}"
+        axes.set_title(title, fontsize=9, parse_math=False)
+        axes.set_ylim(0, 1)
+        axes.set_ylabel("probability")
+    rows[-1].set_xlabel("seconds")
+    if shown:
+        figure.legend(
+            *rows[0].get_legend_handles_labels(), ncols=4, fontsize=8, loc="outside upper right"
+        )
+    return save_figure(figure, kind)

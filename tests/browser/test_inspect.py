@@ -10,6 +10,8 @@ import pytest
 
 from tests.pipeline.known_faces import write_clip, write_table
 from tests.pipeline.sheets import TWO, inspect
+from tests.trainer.report.report_helper import make_run
+from trainer.report.page import write_report
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -51,3 +53,17 @@ def test_all_frames_of_a_clip_are_a_link_away(
     keep("inspect-clip")
     browser.find_element("link text", "its sheet").click()
     assert browser.current_url.endswith("page-002.html#clip.2")
+
+
+def test_a_report_leads_to_the_sheet_of_a_clip(
+    open_page: Callable[..., Chrome], tmp_path: Path
+) -> None:
+    run = make_run(tmp_path, "run", 3)
+    folder, name = tmp_path / "faces of #1", run.predictions.clips[1]
+    clip = write_clip(tmp_path / "cache", tmp_path / f"{name}.mp4", TWO)
+    assert inspect(write_table(tmp_path, [clip]), tmp_path / "cache", folder).exit_code == 0
+    browser = open_page(write_report([run], tmp_path / "report.html", sheets=folder))
+    browser.find_element("xpath", f"//button[normalize-space()='{name}']").click()
+    browser.find_element("link text", "All faces of this clip").click()
+    assert browser.current_url.endswith(f"faces%20of%20%231/page-001.html#{name}")
+    assert browser.find_elements("css selector", ":target")

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
+from extractors.weights.default import DEFAULT_FILES, DEFAULT_NETWORK
+from pipeline.cli import main
 from tests.docs.blocks import avfuse, working_in
 
 jsonschema = pytest.importorskip("jsonschema")
@@ -16,6 +20,12 @@ FOLDER = Path(__file__).parents[2] / "docs" / "schemas"
 SCHEMAS = {path.stem: json.loads(path.read_text("utf-8")) for path in FOLDER.glob("*.json")}
 # log.json is of a stream, and held by the test of --log-json.
 OURS = sorted(SCHEMAS.keys() - {"log"})
+# Commands whose --json prints what a file holds, and those of which files.md says they have none.
+PRINTED = {
+    "extract": "extract-report",
+    **dict.fromkeys(("evaluate", "train", "ensemble"), "metrics"),
+}
+WITHOUT = {"cache pack", "finetune", "persons", "sweep", "weights list"}
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +47,9 @@ def written(worked: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         avfuse("extract", "more.csv", "--cache", "CACHE")
         avfuse("persons", "manifest.csv", "--cache", "CACHE")
         avfuse("ensemble", "runs/first", "runs/other", "-o", "runs/both")
+        shutil.copytree("CACHE", "COPY")
+        entry = next(Path("COPY").glob("logmel-*/*/*.h5"))
+        entry.write_bytes(b"damage")
         return {
             "run": read("runs/*/run.json"),
             "metrics": [*read("runs/*/metrics.json"), say("evaluate", "runs/first", "--json")],
@@ -46,11 +59,46 @@ def written(worked: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
             "doctor": [say("doctor", "more.csv", "--json")],
             "cache-status": [say("cache", "status", "CACHE", "--manifest", "more.csv", "--json")],
             "compare": [say("compare", "runs/first", "runs/other", "--json")],
+            "cache-verify": [say("cache", "verify", "COPY", "--json")],
+            "cache-gc": [say("cache", "gc", "CACHE", "--dry-run", "--json")],
+            "cache-merge": [say("cache", "merge", "NEW", "COPY", "--json")],
+            "cache-diff": say("cache", "diff", "CACHE", "NEW", "--json"),
+            "index": [say("index", "folder", "clips", "-o", "indexed.csv", "--json")],
+            "inspect": [
+                say("inspect", "faces", "more.csv", "--cache", "CACHE", "-o", "sheets", "--json")
+            ],
+            "weights-check": [
+                say("weights", "check", path, "--json")
+                for path in (str(DEFAULT_FILES[DEFAULT_NETWORK]), "manifest.csv")
+            ],
             "predict": [
                 say("predict", "holiday.mp4", "photo.jpg", "--json"),
                 say("predict", "runs/first", "holiday.mp4"),
             ],
         }
+
+
+def commands_with_json(command: click.Command, name: str = "") -> Iterator[str]:
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for below in command.list_commands(context):
+            found = command.get_command(context, below)
+            assert found is not None
+            yield from commands_with_json(found, f"{name} {below}".strip())
+    elif any("--json" in param.opts for param in command.params):
+        yield name
+
+
+def test_every_command_that_prints_json_has_a_schema_or_the_page_says_it_has_none() -> None:
+    names = {
+        "index" if name.startswith("index ") else name.removesuffix(" faces")
+        for name in commands_with_json(main)
+    }
+    assert {name for name in names if PRINTED.get(name, name.replace(" ", "-")) not in SCHEMAS} | (
+        names & {"persons"}  # prints more than its file holds
+    ) == WITHOUT
+    page = (FOLDER.parent / "site" / "files.md").read_text(encoding="utf-8")
+    assert [name for name in WITHOUT if f"`{name}`" not in page] == []
 
 
 @pytest.mark.parametrize("name", sorted(SCHEMAS))

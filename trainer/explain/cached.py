@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from cache.cells import read_cells
 from cache.manifest.manifest import read_manifest
 from cache.wording import number_of
 from trainer.explain.explanation import Explanation
 from trainer.explain.heads import explain_steps
 from trainer.explain.steps import ClipSteps, read_steps
 from trainer.runs.folder import ENTRIES, Run, RunError
+from trainer.runs.heads import SavedHead, load_heads
 from trainer.settings import TrainSettings
-from trainer.training.trained import TrainedHead, load_checkpoint
+from trainer.training.trained import TrainedHead
 
 
 def explain_run(
@@ -50,7 +51,7 @@ def explain_run(
             f"{unknown[0]} first; name clips of its predictions.csv"
         )
     try:
-        heads = load_heads(run)
+        heads = group_by_fold(load_heads(run))
         steps = _read(run, cache, wanted, next(iter(heads.values()))[0])
         folds: dict[int | None, list[str]] = {}
         for clip in wanted:
@@ -73,39 +74,34 @@ def explain_run(
     return {clip: found[clip] for clip in wanted}
 
 
-def load_heads(run: Run) -> dict[int | None, list[TrainedHead]]:
-    """Load the heads of a run, by the number of the fold that each was trained for.
+def group_by_fold(heads: Sequence[SavedHead]) -> dict[int | None, list[TrainedHead]]:
+    """Return heads by the number of the fold that each was tested on."""
+    found: dict[int | None, list[TrainedHead]] = {}
+    for head in heads:
+        found.setdefault(head.fold, []).append(head.trained)
+    return found
+
+
+def find_cache(run: Run, cache: Path | None) -> Path:
+    """Return the folder of a run's cache: the one named, or where it was when the run was trained.
 
     Raises:
-        RunError: the run has none, or a checkpoint is gone.
-        CheckpointError: one is damaged.
-        OSError: one can't be read.
+        RunError: it is gone.
     """
-    checkpoints = run.info.get("checkpoints", [])
-    if not checkpoints:
-        raise RunError(
-            f"{run.path} holds no heads (it is of kind {run.info.get('kind')}); "
-            "use the runs that it was made from"
-        )
-    heads: dict[int | None, list[TrainedHead]] = {}
-    for item in checkpoints:
-        path = run.path / item["file"]
-        if not path.is_file():
-            raise RunError(f"{path} is gone; train the run again to have its heads")
-        heads.setdefault(item["fold"], []).append(load_checkpoint(path))
-    return heads
-
-
-def _read(run: Run, cache: Path | None, wanted: Sequence[str], head: TrainedHead) -> ClipSteps:
-    """Read the steps of clips, and check that they are those that the run read."""
     folder = Path(str(run.info["cache"])) if cache is None else cache
     if not folder.is_dir():
         raise RunError(
             f"the cache of {run.path}, {folder}, is gone; name the folder it was moved to with "
             "--cache, or extract its manifest again"
         )
-    with (run.path / ENTRIES).open(encoding="utf-8", newline="") as file:
-        trained = {row.pop("clip"): row for row in csv.DictReader(file)}
+    return folder
+
+
+def _read(run: Run, cache: Path | None, wanted: Sequence[str], head: TrainedHead) -> ClipSteps:
+    """Read the steps of clips, and check that they are those that the run read."""
+    folder = find_cache(run, cache)
+    _, *rows = read_cells(run.path / ENTRIES) or [[]]
+    trained = {clip: checksums for clip, *checksums in filter(None, rows)}
     settings = pin_sets(head)
     speakers: Mapping[str, str | None] | None = None
     if any(settings.modality(name).normalise == "per-speaker" for name in settings.modalities):
@@ -116,8 +112,7 @@ def _read(run: Run, cache: Path | None, wanted: Sequence[str], head: TrainedHead
     changed = [
         clip
         for row, clip in enumerate(steps.corpus.clip_ids)
-        if [column[row] for column in steps.corpus.checksums.values()]
-        != list(trained.get(clip, {}).values())
+        if [column[row] for column in steps.corpus.checksums.values()] != trained.get(clip)
     ]
     if changed:
         raise RunError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,10 +15,11 @@ from matplotlib.patheffects import Normal, Stroke
 from trainer.explain.explanation import Explanation, thin
 from trainer.explain.panel import Panel
 from trainer.explain.pictures import Pictures, open_picture
+from trainer.runs.plots import save_figure
 from trainer.training.predict import Attention
 
 MOST_CLIPS = 8  # in one figure
-# Okabe and Ito's colours, in the order of panel.css.
+# Okabe and Ito's colours, as page.css has them on white.
 COLOURS = (
     "#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#56b4e9", "#444444", "#b3a800",
 )  # fmt: skip
@@ -33,8 +33,6 @@ POINTS = 600
 LOOK: dict[Any, Any] = {
     "font.size": 6.5,
     "axes.linewidth": 0.5,
-    "pdf.fonttype": 42,  # letters stay letters
-    "svg.hashsalt": "avfuse",  # the same names in every file
     "text.parse_math": False,  # a dollar sign in a name begins no formula
 }
 
@@ -70,11 +68,7 @@ def draw_figure(panels: Sequence[Panel], kind: str = "png") -> bytes:
                 draw(figure.add_axes(place))
                 top += part
             top += AXIS
-        content = io.BytesIO()
-        dates = {"pdf": ("CreationDate", "Creator", "Producer"), "svg": ("Date", "Creator")}
-        metadata = dict.fromkeys(dates.get(kind, ("Software",)))
-        figure.savefig(content, format=kind, dpi=DPI, metadata=metadata)
-    return content.getvalue()
+        return save_figure(figure, kind, dpi=DPI)
 
 
 def check_number(clips: int) -> None:

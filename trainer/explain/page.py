@@ -10,8 +10,9 @@ import jinja2
 
 from cache.commit import write_whole
 from trainer.explain.explanation import HOP_SECONDS, WINDOW_SECONDS
-from trainer.explain.panel import Panel, embed_json, read_asset
+from trainer.explain.panel import Panel, embed_json
 
+OWN = Path(__file__).parent
 PER_PAGE = 50
 # Points of a curve: what a wide window has pixels for.
 WIDE_POINTS = 1000
@@ -36,10 +37,16 @@ def write_pages(
         OSError: a page can't be written.
     """
     parts = [panels[start : start + per_page] for start in range(0, len(panels), per_page)]
-    paths = [out, *(out.with_stem(f"{out.stem}-{n}") for n in range(2, len(parts) + 1))]
+    paths = name_pages(out, len(panels), per_page)
     for path, part in zip(paths, parts, strict=True):
         write_whole(path, format_page(part, title=title, pages=paths, own=path))
     return paths
+
+
+def name_pages(out: Path, clips: int, per_page: int = PER_PAGE) -> list[Path]:
+    """Name the pages that so many clips need."""
+    pages = -(-clips // per_page)
+    return [out, *(out.with_stem(f"{out.stem}-{number}") for number in range(2, pages + 1))]
 
 
 def format_page(
@@ -56,23 +63,36 @@ def format_page(
     Raises:
         ValueError: a picture is no JPEG or PNG.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+    return (
+        open_templates(OWN)
+        .get_template("page.html")
+        .render(
+            title=title,
+            seconds=WINDOW_SECONDS,
+            hop=HOP_SECONDS,
+            second=any(panel.second for panel in panels),
+            clips=[panel.first.clip for panel in panels],
+            data=embed_json([panel.to_json(WIDE_POINTS) for panel in panels]),
+            pages=[quote(path.name) for path in pages],
+            own=quote(own.name) if own else "",
+            style=read_assets(OWN, "page.css", "panel.css"),
+            script=read_assets(OWN, "panel.js"),
+        )
+    )
+
+
+def open_templates(folder: Path) -> jinja2.Environment:
+    """Open a folder of templates, which may extend ``base.html``; values are escaped."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader([folder, OWN]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html").render(
-        title=title,
-        seconds=WINDOW_SECONDS,
-        hop=HOP_SECONDS,
-        second=any(panel.second for panel in panels),
-        clips=[panel.first.clip for panel in panels],
-        data=embed_json([panel.to_json(WIDE_POINTS) for panel in panels]),
-        pages=[quote(path.name) for path in pages],
-        own=quote(own.name) if own else "",
-        look=read_asset("../report/page.css"),
-        panel_css=read_asset("panel.css"),
-        panel_js=read_asset("panel.js"),
-    )
+
+
+def read_assets(folder: Path, *names: str) -> str:
+    """Join files that pages embed: those of a folder, and ``page.css``, ``panel.css`` and such."""
+    places = (folder / name if (folder / name).is_file() else OWN / name for name in names)
+    return "".join(place.read_text(encoding="utf-8") for place in places)

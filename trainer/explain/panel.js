@@ -1,6 +1,6 @@
 "use strict";
 // Panel of one explanation: frames, attention and probabilities on one axis of time. A page embeds
-// this file, panel.css and the shared page.css, and calls drawPanel with what Explanation.to_json and embed_pictures
+// this file, panel.css and page.css, and calls drawPanel with what Explanation.to_json and embed_pictures
 // return, parsed.
 
 const drawPanel = (() => {

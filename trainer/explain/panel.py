@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from trainer.explain.explanation import POINTS, Explanation
@@ -42,11 +41,6 @@ class Panel:
             "second": explanations[1] if self.second else None,
             "pictures": embed_pictures(self.pictures),
         }
-
-
-def read_asset(name: str) -> str:
-    """Return a file that pages embed: ``panel.js`` or ``panel.css``."""
-    return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 
 def embed_json(value: Any) -> str:

@@ -15,8 +15,9 @@ import torch
 from cache.commit import whole_folder, write_whole
 from cache.version import own_version
 from trainer.export.raw import RawHead, check_exportable, step_shapes
-from trainer.runs.folder import CHECKPOINTS, Run, RunError
-from trainer.training.trained import CheckpointError, TrainedHead, load_checkpoint
+from trainer.runs.folder import Run, RunError
+from trainer.runs.heads import load_heads
+from trainer.training.trained import TrainedHead
 
 FORMAT = "avfuse heads 1"
 CONFIG, LOADER = "config.json", "load_head.py"
@@ -49,17 +50,10 @@ def export_heads(run: Run, form: str, out: Path) -> list[str]:
     """
     if out.exists():
         raise RunError(f"{out} exists; choose another folder or remove it")
-    rows = run.info.get("checkpoints", [])
-    if not rows:
-        raise RunError(f"{run.path} has no heads of its own; export the runs that it is made of")
-    heads = {}
-    for row in rows:
-        path = run.path / CHECKPOINTS / Path(row["file"]).name
-        try:
-            heads[path.stem] = load_checkpoint(path)
-            check_exportable(heads[path.stem])
-        except (CheckpointError, FileNotFoundError) as error:
-            raise RunError(f"{run.path} is damaged: {error}") from error
+    saved = load_heads(run)
+    heads = {one.name: one.trained for one in saved}
+    for head in heads.values():
+        check_exportable(head)
     out.parent.mkdir(parents=True, exist_ok=True)
     with whole_folder(out) as folder:
         FORMS[form](heads, folder)
@@ -67,9 +61,7 @@ def export_heads(run: Run, form: str, out: Path) -> list[str]:
         config = {
             "format": FORMAT,
             "avfuse": own_version(),
-            "heads": {
-                Path(row["file"]).stem: {"fold": row["fold"], "seed": row["seed"]} for row in rows
-            },
+            "heads": {one.name: {"fold": one.fold, "seed": one.seed} for one in saved},
             "classes": list(first.classes),
             "inputs": _describe_inputs(first),
             "fusion": first.settings.fusion.kind,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.data.features import read_features
+from trainer.explain.cached import find_cache
 from trainer.report.settings_diff import read_settings
 from trainer.runs.folder import Run, RunError
 
@@ -57,9 +58,7 @@ def map_run(run: Run, kind: Kind, *, cache: Path | None = None) -> EmbeddingMap:
     settings = read_settings(run)
     if settings is None or "cache" not in run.info:
         raise RunError("the run names no features of its own, as it was made from other runs")
-    folder = Path(str(run.info["cache"])) if cache is None else cache
-    if not folder.is_dir():
-        raise RunError(f"the cache {folder} is gone; name the folder it was moved to with --cache")
+    folder = find_cache(run, cache)
     modality = settings.modalities[0]
     chosen = settings.modality(modality)
     keys = {str(one.get("name")): str(one.get("folder")) for one in run.info["sets"]}

@@ -10,13 +10,14 @@ from typing import Any
 import jinja2
 
 from cache.commit import check_file_place, write_whole
-from trainer.explain.panel import embed_json, read_asset
+from trainer.explain.page import open_templates, read_assets
+from trainer.explain.panel import embed_json
 from trainer.report.clips import BUDGET, Draw, gather_clips
 from trainer.report.embedding import EmbeddingMap, Kind, map_run
 from trainer.report.figures import gather_figures
 from trainer.report.sheets import Sheets, find_sheets
 from trainer.runs.compare import Comparison, compare_predictions
-from trainer.runs.folder import Run, RunError, shared_target
+from trainer.runs.folder import Run, RunError, name_runs, shared_target
 from trainer.runs.predictions import PredictionsError
 from trainer.runs.terminal import (
     choose_interval,
@@ -26,6 +27,8 @@ from trainer.runs.terminal import (
     format_interval,
     format_percent,
 )
+
+OWN = Path(__file__).parent
 
 
 def write_report(
@@ -98,7 +101,7 @@ def format_report(
     Raises:
         RunError: see ``write_report``.
     """
-    names = _name(runs)
+    names = name_runs(runs)
     comparisons = _compare(runs, names)
     figures = [gather_figures(run, name) for run, name in zip(runs, names, strict=True)]
     embedding, no_map = _map(runs, projection, cache)
@@ -112,13 +115,7 @@ def format_report(
         budget=budget,
         progress=progress,
     )
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = open_templates(OWN)
     environment.filters["percent"] = format_percent
     environment.filters["interval"] = format_interval
     environment.filters["points"] = _points
@@ -138,18 +135,12 @@ def format_report(
             num_clips=len(clips.data["clips"]),
             sheets=sheets,
             data=embed_json(clips.data),
-            style=_read("page.css") + read_asset("panel.css") + _read("report.css"),
-            script=read_asset("panel.js") + _read("table.js") + _read("map.js") + _read("page.js"),
+            style=read_assets(OWN, "page.css", "panel.css", "report.css"),
+            script=read_assets(OWN, "panel.js", "table.js", "map.js", "page.js"),
             first=lambda values, count: list(islice(values, count)),
         )
     except jinja2.UndefinedError as error:
         raise RunError(f"{', '.join(names)}: run.json is damaged: {error}") from error
-
-
-def _name(runs: Sequence[Run]) -> list[str]:
-    """Call runs by their folders' names, or by their paths where two have one name."""
-    names = [run.path.resolve().name for run in runs]
-    return names if len({*names}) == len(names) else [str(run.path) for run in runs]
 
 
 def _compare(runs: Sequence[Run], names: Sequence[str]) -> list[tuple[str, Comparison]]:
@@ -196,7 +187,3 @@ def _points(value: float | Sequence[float]) -> str:
     if isinstance(value, int | float):
         return f"{100 * value:+.1f}"
     return f"[{100 * value[0]:+.1f}, {100 * value[1]:+.1f}]"
-
-
-def _read(name: str) -> str:
-    return (Path(__file__).parent / name).read_text(encoding="utf-8")

@@ -195,3 +195,9 @@ def shared_target(runs: Sequence[Run]) -> str | None:
             "manifests with the same label_target"
         )
     return next(iter(said), None)
+
+
+def name_runs(runs: Sequence[Run]) -> list[str]:
+    """Call runs by their folders' names, or by their paths where two have one name."""
+    names = [run.path.resolve().name for run in runs]
+    return names if len({*names}) == len(names) else [str(run.path) for run in runs]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from cache.cells import format_cells
+from cache.cells import format_cells, read_cells
 from trainer.runs.plots import plot_curves
 from trainer.training.trained import EpochRecord
 
@@ -74,27 +73,26 @@ def read_history(path: Path) -> list[HistoryRow]:
         ValueError: it is not such a table; names the file.
         OSError: it can't be read.
     """
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise ValueError(f"{path} is not a history: expected the columns {','.join(COLUMNS)}")
-        return [
-            HistoryRow(
-                fold=int(row["fold"]) if row["fold"] else None,
-                seed=int(row["seed"]),
-                stage="choose" if row["stage"] == "choose" else "train",
-                record=EpochRecord(
-                    epoch=int(row["epoch"]),
-                    loss=float(row["loss"]),
-                    train_accuracy=float(row["train_accuracy"]),
-                    learning_rate=float(row["learning_rate"]),
-                    seconds=float(row["seconds"]),
-                    validation_loss=_number(row["validation_loss"]),
-                    validation_accuracy=_number(row["validation_accuracy"]),
-                ),
-            )
-            for row in reader
-        ]
+    header, *rows = read_cells(path) or [[]]
+    if tuple(header) != COLUMNS:
+        raise ValueError(f"{path} is not a history: expected the columns {','.join(COLUMNS)}")
+    return [
+        HistoryRow(
+            fold=int(row["fold"]) if row["fold"] else None,
+            seed=int(row["seed"]),
+            stage="choose" if row["stage"] == "choose" else "train",
+            record=EpochRecord(
+                epoch=int(row["epoch"]),
+                loss=float(row["loss"]),
+                train_accuracy=float(row["train_accuracy"]),
+                learning_rate=float(row["learning_rate"]),
+                seconds=float(row["seconds"]),
+                validation_loss=_number(row["validation_loss"]),
+                validation_accuracy=_number(row["validation_accuracy"]),
+            ),
+        )
+        for row in (dict(zip(COLUMNS, values, strict=True)) for values in rows)
+    ]
 
 
 def plot_history(rows: Sequence[HistoryRow], *, title: str, untrained: bool = False) -> bytes:

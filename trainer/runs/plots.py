@@ -7,6 +7,7 @@ import textwrap
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -61,7 +62,7 @@ def plot_confusion(
                 color="white" if shares[i, j] > 0.5 else "black",
             )
     figure.colorbar(image, ax=axes, label="share of the label's clips", shrink=0.8)
-    return _png(figure)
+    return save_figure(figure)
 
 
 def plot_curves(
@@ -99,7 +100,7 @@ def plot_curves(
         axes.legend(fontsize="small")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     figure.suptitle(_title(title, untrained, inches=5.0 * panels), fontsize="medium")
-    return _png(figure)
+    return save_figure(figure)
 
 
 def _draw_column(
@@ -140,7 +141,21 @@ def without_math(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+def save_figure(figure: Figure, kind: str = "png", *, dpi: float | None = None) -> bytes:
+    """Write a figure, the same bytes each time, with the letters of a PDF as text.
+
+    Args:
+        figure: what is drawn.
+        kind: "png", "pdf" or "svg".
+        dpi: of pixels; None: the figure's.
+    """
+    dates = {"pdf": ("CreationDate", "Creator", "Producer"), "svg": ("Date", "Creator")}
+    content = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "avfuse", "pdf.fonttype": 42}):
+        figure.savefig(
+            content,
+            format=kind,
+            dpi=dpi or "figure",
+            metadata=dict.fromkeys(dates.get(kind, ("Software",))),
+        )
+    return content.getvalue()

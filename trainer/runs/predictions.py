@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from cache.cells import check_no_formula, format_cells
+from cache.cells import check_no_formula, format_cells, read_cells
 
 BOTH = "audio+video"
 # Of the CSV file: the first columns, and those behind the probabilities.
@@ -265,12 +264,14 @@ def read_predictions(path: Path) -> Predictions:
     """Read a table that ``format_predictions`` wrote.
 
     Raises:
-        PredictionsError: a column is missing, a row can't be read, or a prediction is not the most
-            probable class; names the file and line.
+        PredictionsError: it is no table or too long, a column is missing, a row can't be read, or a
+            prediction is not the most probable class; names the file and line.
         OSError: the file can't be read.
     """
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.reader(file))
+    try:
+        rows = read_cells(path)
+    except ValueError as error:
+        raise PredictionsError(str(error)) from error
     header = rows[0] if rows else []
     last = LAST_COLUMNS if header[-1:] == [LAST_COLUMNS[-1]] else WITHOUT_SPEAKER
     end = len(header) - len(last)

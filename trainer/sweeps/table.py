@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cache.cells import format_cells
-from trainer.runs.plots import without_math
+from trainer.runs.plots import save_figure, without_math
 from trainer.runs.terminal import choose_interval, format_interval, format_percent
 from trainer.sweeps.cell import CellResult
 from trainer.sweeps.file import CellText, Sweep
@@ -209,6 +208,4 @@ def plot_heat_map(sweep: Sweep, results: Sequence[CellResult]) -> bytes:
     axes.set_title(without_math("\n".join(wrapped)), fontsize="medium")
     if known.size:
         figure.colorbar(image, ax=axes, label="accuracy (%)")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return save_figure(figure)

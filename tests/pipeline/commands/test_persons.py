@@ -87,6 +87,7 @@ def test_corrections_names_and_the_manifest_come_out_safe(tmp_path: Path) -> Non
     assert result.exit_code == 0, result.output
     page = out / "page-001.html"
     assert "<script>" not in page.read_text()
+    assert "content=\"default-src 'none'; img-src data:; style-src" in page.read_text()
     assert "&lt;script&gt;alert(1)&lt;/script&gt;, &#34;Ann&#34; &amp; co" in page.read_text()
     assert [max(picture.shape[:2]) for picture in pictures(page)] == [SIZE, SIZE]
     assert [clip.speaker for clip in read_manifest(out / "manifest.csv").clips] == [EVIL, "Bob"]

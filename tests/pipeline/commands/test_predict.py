@@ -70,11 +70,12 @@ def test_a_video_gets_the_mean_over_its_frames_with_a_face(default: Path, clip: 
 
 @pytest.mark.slow
 def test_a_reader_gets_bars_a_line_over_time_and_where_it_comes_from(
-    default: Path, clip: Path, tmp_path: Path
+    default: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table, picture = tmp_path / "c.csv", tmp_path / "c.png"
     film = tmp_path / "films"
-    result = avfuse("predict", clip, "--curve", table, "--plot", picture, "--video", film)
+    monkeypatch.chdir(clip.parent)  # a video named without its folder has its film too
+    result = avfuse("predict", clip.name, "--curve", table, "--plot", picture, "--video", film)
     assert result.exit_code == 0, result.output
     assert "(face in 20 of 20 frames)" in result.stdout
     assert "contempt, which is none of the seven" in result.stdout

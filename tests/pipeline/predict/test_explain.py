@@ -16,6 +16,7 @@ from cache.manifest.manifest import Clip, read_manifest
 from pipeline.cli import main
 from pipeline.predict.by_run import predict_videos
 from pipeline.predict.explain import MOST_CLIPS, explain
+from tests.trainer.run_helper import make_run
 from trainer.explain.cached import explain_run
 from trainer.runs.folder import Run, read_run
 
@@ -154,6 +155,13 @@ def test_a_clip_whose_video_is_gone_is_explained_without_frames(
     assert one["explanation"]["windows"]["times"]
 
 
+def test_an_ensemble_is_refused_by_its_kind(tmp_path: Path) -> None:
+    made = read_run(make_run(tmp_path / "e", kind="ensemble"))
+    result = command(made, made.predictions.clips[0], "-o", tmp_path / "page.html")
+    assert result.exit_code == 2
+    assert "has no heads of its own (it is of kind ensemble)" in result.output
+
+
 @pytest.mark.slow
 def test_what_can_not_be_explained_is_refused_in_words(
     run: Run, tested: Clip, corpus: Path, extracted: Path, tmp_path: Path
@@ -171,6 +179,9 @@ def test_what_can_not_be_explained_is_refused_in_words(
         assert message in result.output
     with pytest.raises(ValueError, match=f"at most {MOST_CLIPS} clips, got {MOST_CLIPS + 1}"):
         explain(run, [tested.id] * (MOST_CLIPS + 1))
+    (tmp_path / "page-2.html").write_text("mine")
+    result = command(run, *[tested.id] * 51, "-o", out)  # 50 stand on a page
+    assert (result.exit_code, "page-2.html exists; pass --overw" in result.output) == (2, True)
     two = tmp_path / "two.csv"
     rows = corpus.read_text().replace(",sad,", ",happy,")
     two.write_text(rows.replace("clips/", f"{corpus.parent}/clips/"))

@@ -120,5 +120,5 @@ def test_a_clip_that_was_not_tested_is_refused(run: Run) -> None:
 
 def test_a_run_without_heads_of_its_own_is_refused(tmp_path: Path) -> None:
     run = read_run(make_run(tmp_path / "e", kind="ensemble"))
-    with pytest.raises(RunError, match=r"holds no heads .*of kind ensemble"):
+    with pytest.raises(RunError, match=r"has no heads of its own .*of kind ensemble"):
         explain_run(run)

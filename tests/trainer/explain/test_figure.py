@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.inspect.colours import PALETTE
 from tests.trainer.explain_helper import make_explanation, make_panel
+from trainer.explain import figure
 from trainer.explain.explanation import Windows
 from trainer.explain.figure import DPI, WIDTH, draw_figure
 from trainer.explain.panel import Panel
@@ -50,3 +54,10 @@ def test_a_clip_that_lacks_everything_is_drawn_with_letters_of_any_kind() -> Non
 def test_more_clips_than_fit_are_refused() -> None:
     with pytest.raises(ValueError, match=r"1 to 8 clips, got 9; write a page \(.html\)"):
         draw_figure([make_panel()] * 9)
+
+
+def test_figures_pages_and_films_have_the_same_colours() -> None:
+    css = (Path(figure.__file__).parent / "page.css").read_text(encoding="utf-8")
+    assert re.findall(r"--c\d: (#\w+);", css)[: len(figure.COLOURS)] == [*figure.COLOURS]
+    # The last two, grey and yellow, are for dark pictures there.
+    assert [f"#{bytes(colour).hex()}" for colour in PALETTE[:6]] == [*figure.COLOURS[:6]]

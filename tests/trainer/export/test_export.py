@@ -280,7 +280,7 @@ def test_what_cannot_be_exported_is_named(
     run, out = runs["fast"], tmp_path / "heads"
     ensemble_runs([run.path, runs["video"].path], tmp_path / "e")
     joined = read_run(tmp_path / "e")
-    with pytest.raises(RunError, match="has no heads of its own; export the runs"):
+    with pytest.raises(RunError, match=r"has no heads of its own .*; use the runs"):
         export_heads(joined, "torch", out)
     head = load_checkpoint(_checkpoint(run))
     audio = replace(head.settings.audio, encoder="cnn")
@@ -316,4 +316,4 @@ def test_the_command_writes_heads_and_says_so(runs: dict[str, Run], tmp_path: Pa
     result = CliRunner().invoke(main, [*words[:-1], str(tmp_path / "other")])
     gone.with_suffix(".gone").rename(gone)
     assert result.exit_code == 2
-    assert "is damaged" in result.stderr
+    assert "is gone; train the run again" in result.stderr

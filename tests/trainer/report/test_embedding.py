@@ -54,7 +54,7 @@ def test_a_run_is_mapped_by_its_video_features_and_its_classes_lie_apart(run: Ru
 
 
 def test_what_is_gone_is_named(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"the cache .*gone is gone; .* --cache"):
+    with pytest.raises(RunError, match=r"the cache .*gone, is gone; .* --cache"):
         map_run(run, "pca", cache=tmp_path / "gone")
     with pytest.raises(RunError, match="names no features of its own"):
         map_run(replace(run, path=tmp_path), "pca")

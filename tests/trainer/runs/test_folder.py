@@ -51,6 +51,23 @@ def test_a_missing_or_damaged_file_of_a_run_is_named(tmp_path: Path, name: str) 
         read_run(path)
 
 
+@pytest.mark.parametrize("name", ["predictions.csv", "metrics.json"])
+def test_a_file_of_a_run_that_is_no_text_or_takes_the_memory_is_not_read(
+    tmp_path: Path, name: str
+) -> None:
+    path = make_run(tmp_path / "run")
+    (path / name).write_bytes(b"\xff\0" * 99)
+    with pytest.raises(RunError, match=f"is damaged.*{name}|{name} is damaged"):
+        read_run(path)
+    os.truncate(path / name, 1 << 40)  # a hole, of which the disk holds nothing
+    with pytest.raises(RunError, match="it has 1099511627776 bytes, expected at most"):
+        read_run(path)
+    (path / name).unlink()
+    os.mkfifo(path / name)  # would block until somebody writes to it
+    with pytest.raises(RunError, match="it is not a file"):
+        read_run(path)
+
+
 def test_a_missing_member_of_a_run_is_named(tmp_path: Path) -> None:
     run = read_run(make_run(tmp_path / "run"))
     (run.path / "members" / "seed-0.csv").unlink()
