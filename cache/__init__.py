@@ -28,4 +28,4 @@ if not TYPE_CHECKING:  # to whom an unknown name is an error
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

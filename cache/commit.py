@@ -27,6 +27,7 @@ _UNKNOWN_START = "0" * 8
 # File systems that one kernel has to itself; all others may be shared with another machine.
 _LOCAL = ("bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs", "zfs")
 _NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP)  # some network file systems can't, and say so
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # only a write says so
 _ADVICE = {
     errno.ENOSPC: "free space on that disk or choose another folder",
     errno.EDQUOT: "the quota is used up: free space or choose another folder",
@@ -58,7 +59,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         OSError: it couldn't be written; what was there before is unchanged. If only the flush of
             the folder failed, the new file is there, whole, and a power cut may undo it.
     """
-    with _appearing(path) as temporary:
+    with _advised(path), _appearing(path) as temporary:
         yield temporary
         descriptor = os.open(temporary, os.O_RDONLY)
         try:
@@ -114,12 +115,26 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """
     temporary = temporary_path(path)
     try:
-        temporary.mkdir()
-        yield temporary
-        temporary.rename(path)
-        sync_folder(path.parent)
+        with _advised(path):
+            temporary.mkdir()
+            yield temporary
+            temporary.rename(path)
+            sync_folder(path.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+@contextlib.contextmanager
+def _advised(path: Path) -> Iterator[None]:
+    """Say of a full disk which file it was and what to do: a write's own error names neither."""
+    try:
+        yield
+    except CacheWriteError:
+        raise
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise write_error(path.name, path, error) from error
         raise
 
 

@@ -9,9 +9,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cache.entries.entry import TIMES, EntryState
 from cache.manifest.manifest import Manifest, read_manifest
@@ -19,6 +20,7 @@ from cache.progress import Progress, shown_progress
 from cache.sets.feature_set import FeatureSet, SetError, find_set, list_sets
 from cache.sets.main_array import find_main_array
 from cache.sets.scan import check_cache
+from cache.settings import check_choice, check_counts, listed
 from cache.upkeep.status import CacheStatus, read_status
 from cache.upkeep.verify import VerifyReport, verify_cache
 from cache.wording import name_some, number_of
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 _MOST_NAMED = 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ClipFeatures:
     """Features of one clip.
 
@@ -41,13 +43,25 @@ class ClipFeatures:
         missing: what is missing, for a user.
     """
 
-    times: np.ndarray
-    arrays: Mapping[str, np.ndarray]
+    times: NDArray[np.float64]
+    arrays: Mapping[str, NDArray[Any]]
     state: EntryState
     missing: tuple[str, ...]
 
-    def __getitem__(self, name: str) -> np.ndarray:
-        """Return one of the arrays."""
+    def __repr__(self) -> str:
+        arrays = [f"{name} {values.shape}" for name, values in self.arrays.items()]
+        return (
+            f"ClipFeatures({', '.join([number_of(len(self.times), 'step'), *arrays, self.state])})"
+        )
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """Return one of the arrays.
+
+        Raises:
+            KeyError: there is none of that name; names those there are.
+        """
+        if name not in self.arrays:
+            raise KeyError(f"no array {name!r}; there are {', '.join(self.arrays) or 'none'}")
         return self.arrays[name]
 
 
@@ -149,7 +163,7 @@ class Cache:
             ...     print(clip, found.times[-1], found["basic"].shape)
         """
         feature_set = find_set(self.path, name)
-        wanted = None if array is None else [array] if isinstance(array, str) else list(array)
+        wanted = None if array is None else listed(array)
         return _read(feature_set, _choose_clips(feature_set, clips), wanted, verify=verify)
 
     def table(
@@ -189,11 +203,10 @@ class Cache:
             raise ImportError(
                 "a table needs pandas, which is not installed: pip install 'avfuse[tables]'"
             ) from error
-        if per not in ("step", "clip"):
-            raise ValueError(f"per must be 'step' or 'clip', got {per!r}")
+        check_choice("per", per, ("step", "clip"))
         feature_set = find_set(self.path, name)
         chosen = _choose_clips(feature_set, clips)
-        array = array or _main_array(feature_set, chosen)
+        array = array or _main_array(feature_set)
         found = _read(feature_set, chosen, [array], verify=False)
         steps = [len(one.times) for one in found.values()]
         flat = [
@@ -261,14 +274,15 @@ class Cache:
 
         Raises:
             SetError: there is no such set, or several.
-            ValueError: ``seconds`` and ``sets`` are both given.
+            ValueError: ``seconds`` and ``sets`` are both given, or ``jobs`` is below 1.
             OSError: something can't be read or written.
 
         Example:
             >>> cache.open_cache("CACHE").verify().damage
             ()
         """
-        chosen = None if sets is None else [find_set(self.path, name) for name in sets]
+        check_counts(jobs=jobs)
+        chosen = None if sets is None else [find_set(self.path, name) for name in listed(sets)]
         with shown_progress(progress), Progress("files") as bar:
             return verify_cache(
                 self.path,
@@ -301,7 +315,7 @@ def open_cache(path: str | Path) -> Cache:
 def _choose_clips(feature_set: FeatureSet, clips: Iterable[str] | None) -> list[str]:
     if clips is None:
         return feature_set.clip_ids()
-    chosen = [clips] if isinstance(clips, str) else list(clips)
+    chosen = listed(clips)
     absent = [clip for clip in chosen if not feature_set.entry_path(clip).exists()]
     if absent:
         raise SetError(
@@ -328,7 +342,8 @@ def _read(
     return found
 
 
-def _main_array(feature_set: FeatureSet, clips: Sequence[str]) -> str:
+def _main_array(feature_set: FeatureSet) -> str:
+    clips = feature_set.clip_ids()
     if not clips:
         raise SetError(f"{feature_set.folder.name} has no entry; name the array")
     offered = list(feature_set.read(clips[0], []).checksums)

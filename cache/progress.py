@@ -10,11 +10,14 @@ import io
 import os
 import shutil
 import sys
+import threading
 import time
-import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
-from typing import Protocol, Self, TextIO, cast
+from typing import Any, Protocol, Self, TextIO, cast
+
+from tqdm.std import tqdm
+from tqdm.utils import disp_len, disp_trim
 
 from cache.wording import show_controls
 
@@ -49,8 +52,12 @@ class EventLog(Protocol):
         ...
 
 
-class MovingLine:
-    """Line of a terminal or a notebook that is written again in its place, and never wraps.
+class Screen:
+    """Terminal or notebook as tqdm writes to it: no line reaches into the next, no error gets out.
+
+    tqdm alone shows nothing where a terminal doesn't know its rows, draws without end on one of a
+    single column, clears what the last line took though the terminal is narrower now, and lets out
+    every ``OSError`` but EIO, such as that of a terminal that is busy.
 
     Args:
         stream: where to write; in a notebook one without a width of its own.
@@ -58,7 +65,7 @@ class MovingLine:
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
-        self._columns = 0  # that the line takes now
+        self.encoding = getattr(stream, "encoding", None) or "utf-8"
 
     @property
     def width(self) -> int:
@@ -69,60 +76,54 @@ class MovingLine:
             columns = 0
         return max(1, (columns or shutil.get_terminal_size().columns) - 1)
 
-    def draw(self, text: str) -> None:
-        """Put a text in place of the line's; what is too long is cut off."""
-        width = self.width
-        shown = cut_off(self.as_shown(text), width)
-        columns = count_columns(shown)
-        spaces = " " * max(0, min(self._columns, width) - columns)
-        self._write(f"\r{shown}{spaces}")
-        self._columns = columns
-
-    def clear(self) -> None:
-        """Leave the line empty, the cursor at its beginning."""
-        if self._columns:
-            self._write(f"\r{' ' * min(self._columns, self.width)}\r")
-            self._columns = 0
-
-    def end(self) -> None:
-        """Keep the line and begin the next."""
-        if self._columns:
-            self._write("\n")
-            self._columns = 0
-
     def as_shown(self, text: str) -> str:
         """Return text as the stream will show it: controls and letters it lacks as escapes."""
-        encoding = getattr(self.stream, "encoding", None) or "utf-8"
-        return show_controls(text).encode(encoding, "backslashreplace").decode(encoding)
+        return show_controls(text).encode(self.encoding, "backslashreplace").decode(self.encoding)
 
-    def can_show(self, text: str) -> bool:
-        """Whether the stream has the letters of a text."""
-        return self.as_shown(text) == text
-
-    def _write(self, text: str) -> None:
-        with contextlib.suppress(OSError):  # a terminal that went away is no reason to stop
+    def write(self, text: str) -> None:
+        """Write text; of a line in the place of another, what there is room for."""
+        line = text.removeprefix("\r")
+        if line != text:
+            text = "\r" + disp_trim(line, self.width)
+        with contextlib.suppress(OSError):
             self.stream.write(text)
             self.stream.flush()
+
+
+class Bar(tqdm):  # type: ignore[misc]  # tqdm has no types
+    """Line of a terminal or a notebook that tqdm writes again in its place.
+
+    Args:
+        stream: where to write.
+        fields: called at each drawing, for tqdm's ``bar_format`` and the fields that it names.
+        options: of tqdm, such as ``leave``.
+    """
+
+    monitor_interval = 0  # no thread
+
+    def __init__(
+        self,
+        stream: TextIO,
+        fields: Callable[[Screen], Mapping[str, object]],
+        **options: bool | float,
+    ) -> None:
+        self.screen, self.fields = Screen(stream), fields
+        super().__init__(file=self.screen, miniters=0, position=0, **options)
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        """Facts and fields that tqdm draws from."""
+        known = super().format_dict
+        cells = "-#" if known["ascii"] else "░█"
+        return {**known, "ascii": cells, **self.fields(self.screen)}
+
+
+Bar.set_lock(threading.RLock())  # tqdm's own is also one of processes, which costs a semaphore
 
 
 def rewrites(stream: TextIO) -> bool:
     """Whether a line of a stream can be written again: on a terminal, unless it is a dumb one."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
-
-
-def count_columns(text: str) -> int:
-    """Count the columns that text takes on a terminal; letters of East Asia take two."""
-    return sum(
-        0 if unicodedata.combining(letter) else 1 + (unicodedata.east_asian_width(letter) in "WF")
-        for letter in text
-    )
-
-
-def cut_off(text: str, columns: int) -> str:
-    """Cut text off where it takes more than some columns."""
-    while count_columns(text) > columns:
-        text = text[: columns - count_columns(text)]
-    return text
 
 
 class Progress:
@@ -146,14 +147,14 @@ class Progress:
         self.keep = keep
         self.stream = _stream.get() or sys.stderr if stream is None else stream
         self.log = cast(EventLog, self.stream) if hasattr(self.stream, "event") else None
-        self.line: MovingLine | None = None
+        self.line: Bar | None = None
         self.done = self.total = 0
         self._reached = 0.0  # with what is in work
         self._detail = ""
         self._first: int | None = None
         self._end = 0.0
         self._started = time.monotonic()
-        self._next = self._next_forecast = 0.0  # when the next line, drawing or event is due
+        self._next = self._next_forecast = 0.0  # when the next line or event is due
         self._full = False  # all are done, and that was shown
         self._spoke = False  # work that is soon done needs no line
 
@@ -182,22 +183,20 @@ class Progress:
             in_work: shares of those in work that are done, added up: the bar moves by them.
             facts: what the detail tells, as numbers for a log of events.
         """
-        now = time.monotonic()
-        if self._first is None:
-            self._begin(done, now)
-        self.done, self.total, self._detail = done, total, detail
+        now, full = time.monotonic(), done == total and not self._full
+        self.done, self.total, self._detail, self._full = done, total, detail, done == total
         self._reached = min(done + in_work, total)
-        due, full = now >= self._next, done == total and not self._full
-        self._full = done == total
+        if self._first is None:
+            self._begin(now)
+        elif self.line is not None and full:
+            self.line.refresh()
+        elif self.line is not None:
+            self.line.update(0)  # draws where it is time
         if self.log is not None:
-            if due or full:
+            if full or now >= self._next:
                 self._next = now + EVENT_SECONDS
                 self.log.event("progress", **self._fields(detail, facts or {}))
-        elif self.line is not None:
-            if due or full:
-                self._next = now + (DRAW_SECONDS if self.stream.isatty() else NOTEBOOK_SECONDS)
-                self._draw()
-        elif due or (self._spoke and full):
+        elif self.line is None and (now >= self._next or (self._spoke and full)):
             self.say(", ".join(part for part in self._describe() if part))
             self._next, self._spoke = now + LINE_SECONDS, done < total
 
@@ -212,10 +211,9 @@ class Progress:
     def say(self, line: str) -> None:
         """Write a line without harming the one that moves."""
         if self.line is not None:
-            self.line.clear()
-        print(show_controls(line), file=self.stream, flush=True)
-        if self.line is not None:
-            self._draw()
+            self.line.write(show_controls(line), file=self.line.screen)
+        else:
+            print(show_controls(line), file=self.stream, flush=True)
 
     def fail(self, what: str, reason: str) -> None:
         """Write that something failed, such as a clip."""
@@ -227,40 +225,49 @@ class Progress:
     def close(self) -> None:
         """End the line that moves, so that what is printed next starts on one of its own."""
         if self.line is not None:
-            if self.keep:
-                self._draw()
-                self.line.end()
-            self.line.clear()
+            self.line.close()
             self.line = None
 
-    def _begin(self, done: int, now: float) -> None:
-        self._first, self._started, self._next = done, now, 0.0
+    def _begin(self, now: float) -> None:
+        self._first, self._started = self.done, now
         if end_loading := getattr(self.stream, "end_loading", None):
             end_loading()
         notebook = type(self.stream).__module__.startswith("ipykernel")
-        if self.log is None and (notebook or rewrites(self.stream)):
-            self.line = MovingLine(getattr(self.stream, "wrapped", self.stream))
-        elif self.log is None:
+        if self.log is not None:
+            return
+        if notebook or rewrites(self.stream):
+            self.line = Bar(
+                getattr(self.stream, "wrapped", self.stream),
+                self._line_fields,
+                leave=self.keep,
+                mininterval=DRAW_SECONDS if self.stream.isatty() else NOTEBOOK_SECONDS,
+            )
+        else:
             self._next = now + FIRST_SECONDS
 
-    def _draw(self) -> None:
-        """Draw the line: what is done, then of the rest, in order of weight, what has room."""
-        if self.line is None:
-            return
-        count, detail, speed, left = map(self.line.as_shown, self._describe("/"))
-        percent, bar, width = f"{int(100 * self._share):3}% ", "", self.line.width
+    def _line_fields(self, screen: Screen) -> dict[str, object]:
+        """Return the line's fields: what is done, then, in order of weight, what has room.
+
+        tqdm would cut the last of it off in the middle, and half a number is another number.
+        """
+        count, detail, speed, left = map(screen.as_shown, self._describe("/"))
+        percent, bar, width = f"{int(100 * self._share):3}% ", "", screen.width
         cells = min((width - NARROW) // 4, MOST_CELLS)
         if cells >= LEAST_CELLS:
-            full, empty = "█░" if self.line.can_show("█░") else "#-"
-            filled = int(self._share * cells)
-            bar = f"{full * filled}{empty * (cells - filled)} "
-        room = width - count_columns(percent + bar + count)
-        parts = []
+            bar, width = f"{{bar:{cells}}} ", width - cells - 1
+        room = width - disp_len(percent + count)
+        parts = [count]
         for part in (left, *detail.split(", "), speed):
-            if part and count_columns(part) + 2 <= room:
+            if part and disp_len(part) + 2 <= room:
                 parts.append(part)
-                room -= count_columns(part) + 2
-        self.line.draw(percent + bar + ", ".join([count, *parts]))
+                room -= disp_len(part) + 2
+        return {
+            "bar_format": f"{{percent}}{bar}{{text}}",
+            "percent": percent,
+            "text": ", ".join(parts),
+            "n": self._share,
+            "total": 1,
+        }
 
     def _describe(self, between: str = " of ") -> tuple[str, str, str, str]:
         """Return in words how much is done, the detail, how fast it goes, and the time left."""

@@ -16,7 +16,7 @@ import math
 import tomllib
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -60,6 +60,33 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path} is not TOML: {error}") from error
 
 
+def listed(values: str | Iterable[str]) -> list[str]:
+    """Return texts as a list; a text alone is a list of one, not of its letters."""
+    return [values] if isinstance(values, str) else list(values)
+
+
+def check_counts(**counts: int | None) -> None:
+    """Refuse arguments that are no whole numbers from 1 on; None leaves the choice open.
+
+    Raises:
+        SettingsError: names the argument.
+    """
+    for name, count in counts.items():
+        if count is not None and (type(count) is not int or count < 1):
+            raise SettingsError(f"{name} must be a whole number from 1 on, got {count!r}")
+
+
+def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
+    """Refuse an argument that is none of the choices.
+
+    Raises:
+        SettingsError: names them.
+    """
+    known = tuple(choices)
+    if value not in known:
+        raise SettingsError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+
+
 def parse_overrides(overrides: Overrides) -> dict[str, Any]:
     """Turn ``["video.set=ir50", "optim.epochs=20"]`` into nested dicts.
 
@@ -73,7 +100,7 @@ def parse_overrides(overrides: Overrides) -> dict[str, Any]:
     if isinstance(overrides, Mapping):
         given = [(key, key, copy.deepcopy(value)) for key, value in overrides.items()]
     else:
-        given = [(override, *_parse_override(override)) for override in overrides]
+        given = [(override, *_parse_override(override)) for override in listed(overrides)]
     result: dict[str, Any] = {}
     for override, key, value in given:
         parts = key.strip().split(".")

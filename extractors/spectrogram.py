@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from extractors.logmel import LogMelSettings, LogMelStream
 from extractors.windows import (
@@ -60,7 +61,7 @@ class SpectrogramSettings:
             )
 
 
-def step_times(num_steps: int, settings: WindowSettings | None = None) -> np.ndarray:
+def step_times(num_steps: int, settings: WindowSettings | None = None) -> NDArray[np.float64]:
     """Say when each step is: (``num_steps``,) float64, seconds at the middle of its window.
 
     Args:
@@ -122,7 +123,7 @@ class SpectrogramStream:
 
 def compute_spectrogram(
     waveform: np.ndarray, sample_rate: int, settings: SpectrogramSettings | None = None
-) -> np.ndarray:
+) -> NDArray[np.float32]:
     """Compute the log power of the low frequencies over time.
 
     Shapes (T steps, F = ``num_bins`` = 200):
@@ -153,7 +154,7 @@ def compute_spectrogram(
 
 def compute_logmel(
     waveform: np.ndarray, sample_rate: int, settings: LogMelSettings | None = None
-) -> np.ndarray:
+) -> NDArray[np.float32]:
     """Compute log-mel energies over time, their deltas and the deltas of those.
 
     Shapes (T steps, F = ``num_filters`` = 40):

@@ -1,7 +1,7 @@
 """Stage one: videos to entries of the cache.
 
 For Python, each call is what a command does: index, diagnose and extract a corpus, draw its faces,
-find its persons, import and export features, predict, explain and report.
+find its persons, import and export features, fine-tune, predict, explain and report.
 """
 
 import importlib
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         export_features,
         extract_features,
         find_persons,
+        finetune,
         import_features,
         index_corpus,
         predict_videos,
@@ -30,6 +31,7 @@ __all__ = [
     "export_features",
     "extract_features",
     "find_persons",
+    "finetune",
     "import_features",
     "index_corpus",
     "predict_videos",
@@ -46,4 +48,4 @@ if not TYPE_CHECKING:  # to whom an unknown name is an error
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

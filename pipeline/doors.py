@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from cache.commit import check_file_place, check_place, write_whole
 from cache.manifest.clip import Clip
@@ -20,9 +20,17 @@ from cache.persons import write_persons
 from cache.progress import Progress, shown_progress
 from cache.sets.feature_set import find_set, list_sets
 from cache.sets.scan import check_cache
-from cache.settings import Overrides, merge, parse_overrides, settings_from
+from cache.settings import (
+    Overrides,
+    check_choice,
+    check_counts,
+    listed,
+    merge,
+    parse_overrides,
+    settings_from,
+)
 from cache.wording import number_of
-from extractors.running.device import check_device
+from extractors.running.device import check_device, check_precision, choose_device
 from pipeline.choice.overrides import read_overrides
 from pipeline.doctor.settings import DoctorSettings
 from pipeline.exchange.layouts import LAYOUTS
@@ -34,12 +42,17 @@ from pipeline.index.finish import IndexSummary, index_into
 from pipeline.index.recipes import choose_recipe
 from pipeline.inspect.request import (
     FACES,
+    NO_FACE,
+    STATES,
     SheetSettings,
     check_clip_output,
     choose_network,
     pick_clips,
 )
-from trainer.runs.folder import Run, as_run
+from trainer.runs.folder import INFO, Run, RunError, as_run, is_finished, read_run
+from trainer.runs.run_writer import check_writable
+from trainer.stills.images.layouts import find_layout
+from trainer.stills.settings import load_config
 
 if TYPE_CHECKING:
     from pipeline.doctor.diagnosis import Diagnosis
@@ -50,8 +63,10 @@ if TYPE_CHECKING:
     from pipeline.persons.find import Found
     from trainer.explain.panel import Panel
     from trainer.explain.pictures import Pictures
+    from trainer.stills.finetune import StillEpoch
 
 EXPLAINED_AS = (".html", ".png", ".pdf", ".svg")
+Projection = Literal["pca", "tsne", "none"]
 Weights = Sequence[str] | Mapping[str, str | Path]
 
 
@@ -289,7 +304,10 @@ def draw_faces(
     cache, out = Path(cache), Path(out)
     sizes = SheetSettings(frames=frames, size=size, per_page=per_page)
     table = read_manifest(manifest, check_files=False)
-    chosen = pick_clips(table, clips)
+    chosen = pick_clips(table, listed(clips))
+    kinds = listed(only)
+    for kind in kinds:
+        check_choice("only", kind, (NO_FACE, *STATES))
     by_hand = read_overrides(Path(overrides), set(table.by_id)) if overrides else None
     check_cache(cache)
     if name != FACES:  # whose absence is explained below
@@ -301,7 +319,7 @@ def draw_faces(
     shown = find_shown(cache, name, policy=policy, overrides=by_hand)
     title = f"Faces of {Path(manifest).name}: {shown.chosen.folder.name}, {shown.policy}"
     with shown_progress(progress), Progress("clips") as bar:
-        return make_sheets(chosen, shown, out, sizes, only=only, title=title, progress=bar.show)
+        return make_sheets(chosen, shown, out, sizes, only=kinds, title=title, progress=bar.show)
 
 
 def draw_clip(
@@ -554,6 +572,155 @@ def predict_videos(
         ).to_json()
 
 
+def finetune(
+    data: str | Path,
+    *,
+    run: str | Path,
+    layout: str = "auto",
+    network: str | None = None,
+    weights: str | Path | None = None,
+    preset: str | None = None,
+    config: str | Path | None = None,
+    settings: Overrides = (),
+    align: bool = False,
+    half: bool = False,
+    device: str = "auto",
+    threads: int | None = None,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> Run:
+    """Fine-tune a face network on still images, and write its weights into a run folder.
+
+    The same call again goes on with an interrupted run, and returns a finished one without training
+    anything. ``run.path / "weights.safetensors"`` is what ``extract_features`` takes as weights.
+
+    Args:
+        data: folder or file of the images.
+        run: the run folder to write.
+        layout: of the images: ``folder``, ``ferplus`` ...; ``auto`` finds it out.
+        network: network to fine-tune; None: that of the settings.
+        weights: weight file to start from; None: random weights.
+        preset: name of the settings to start from, such as ``ferplus``; None: the defaults.
+        config: TOML file of settings over the preset's.
+        settings: single ones over both, such as ``{"epochs": 5}``.
+        align: detect and align faces first; skipped where the data set gives boxes.
+        half: store the weights in half precision.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        threads: PyTorch threads, from 1; None: those of the settings.
+        overwrite: replace the run in the folder, even one with other settings.
+        progress: show on standard error how far it is.
+
+    Returns:
+        The finished run: ``run.metrics`` is the report on the test images, or without those on
+        the validation images; ``run.predictions`` has a probability per image and class.
+
+    Raises:
+        DivergedError: the loss is no longer finite.
+        ValueError: images, weights or settings can't be used as asked, or the folder holds
+            another run.
+        OSError: something can't be read or written.
+        KeyboardInterrupt: Ctrl-C; at most the last minute of work is lost.
+
+    Example:
+        >>> run = pipeline.finetune("stills", run="runs/faces", network="resnet18", settings={
+        ...     "image_size": 32, "epochs": 1, "batch_size": 4, "learning_rate": 0.001})
+        >>> (run.path / "weights.safetensors").is_file()
+        True
+    """
+    with shown_progress(progress):
+        return begin_finetuning(
+            Path(data),
+            Path(run),
+            layout=layout,
+            network=network,
+            weights=None if weights is None else Path(weights),
+            preset=preset,
+            config=None if config is None else Path(config),
+            settings=settings,
+            align=align,
+            half=half,
+            device=device,
+            threads=threads,
+            overwrite=overwrite,
+        )(None)
+
+
+def begin_finetuning(
+    data: Path,
+    run: Path,
+    *,
+    layout: str,
+    network: str | None,
+    weights: Path | None,
+    preset: str | None,
+    config: Path | None,
+    settings: Overrides,
+    align: bool,
+    half: bool,
+    device: str,
+    threads: int | None,
+    overwrite: bool,
+) -> Callable[[Callable[[], bool] | None], Run]:
+    """Check a fine-tuning and read its images; ``finetune`` says what the arguments mean.
+
+    Returns:
+        The training, to call with a function that is asked after every update whether to save the
+        state and raise ``Stopped``; None never stops.
+    """
+    asked = {} if network is None else {"network": network}
+    chosen = load_config(preset, config, merge(parse_overrides(settings), asked))
+    found = find_layout(data, layout)
+    if not (run / "progress.safetensors").is_file() or (run / INFO).exists():
+        check_writable(run, overwrite=True)
+    if weights is not None and not weights.is_file():
+        raise ValueError(f"--weights {weights} does not exist, or is no file")
+    check_device(device)
+    check_counts(threads=threads)
+    # What is cheap to refuse has been; the rest loads PyTorch.
+    from pipeline.align_stills import framing_of, read_images
+    from trainer.stills.run import Callbacks, run_finetuning
+    from trainer.stills.weights_file import describe_start
+
+    device = choose_device(device)
+    if overwrite or not is_finished(run):
+        check_precision(chosen.training.precision, device)
+    with Progress("images") as reading:
+        parts = read_images(data, chosen, layout=found.name, align=align, progress=reading.show)
+
+    def train(stopped: Callable[[], bool] | None) -> Run:
+        with Progress("updates") as bar:
+
+            def show(done: int, total: int, loss: float) -> None:
+                bar.show(done, total, f"loss {loss:.4f}")
+
+            def say_epoch(row: StillEpoch) -> None:
+                valid = f", validation {row.valid_accuracy:.2%}" if row.valid_loss else ""
+                bar.say(
+                    f"epoch {row.epoch} of {chosen.training.epochs}, {row.image_size} pixels: "
+                    f"loss {row.loss:.4f}{valid}"
+                )
+
+            if weights is not None:
+                bar.say(describe_start(weights, parts.classes))
+            run_finetuning(
+                parts,
+                chosen.training,
+                run,
+                data=chosen.data,
+                source=str(data),
+                framing=framing_of(parts.layout) if align else None,
+                weights=weights,
+                device=device,
+                threads=threads or chosen.threads,
+                half=half,
+                overwrite=overwrite,
+                callbacks=Callbacks(show, say_epoch, stopped),
+            )
+        return read_run(run)
+
+    return train
+
+
 @dataclass(frozen=True)
 class Exported:
     """Result of an export.
@@ -609,8 +776,7 @@ def export_features(
     from pipeline.exchange.exporting import FORMS
     from pipeline.exchange.exporting import export_features as write_exported
 
-    names = [sets] if isinstance(sets, str) else list(sets)
-    chosen = [arrays] if isinstance(arrays, str) else list(arrays)
+    names, chosen = listed(sets), listed(arrays)
     if len(chosen) != len(names):
         raise ExportError(
             f"expected one --array for each set, got {number_of(len(names), 'set')} and "
@@ -642,7 +808,7 @@ def write_report(
     cache: str | Path | None = None,
     sheets: str | Path | None = None,
     pictures: bool = True,
-    projection: Literal["pca", "tsne", "none"] = "pca",
+    projection: Projection = "pca",
     overwrite: bool = False,
     progress: bool = False,
 ) -> Path:
@@ -671,7 +837,10 @@ def write_report(
     """
     output = Path(out)
     check_file_place(output, overwrite=overwrite)
+    check_choice("projection", projection, get_args(Projection))
     found = [as_run(run) for run in ([runs] if isinstance(runs, Run | str | Path) else runs)]
+    if not found:
+        raise RunError("a report needs at least one run, got none")
     from trainer.report import page  # loads PyTorch and scikit-learn
 
     folder = None if cache is None else Path(cache)

@@ -129,7 +129,7 @@ COMPOSE = {
 }
 STAGE_ONE_LIBRARIES = {"av", "cv2", "dlib", "face_recognition_models"}
 THIRD_PARTY = {
-    "cache": {"numpy", "h5py", "pandas"},
+    "cache": {"numpy", "h5py", "pandas", "tqdm"},
     "extractors": {"torch", "numpy", "python_speech_features", "safetensors", "scipy"},
 }
 

@@ -1,7 +1,8 @@
 """Stage two: entries of the cache to heads, predictions and reports.
 
 For Python, ``Dataset`` and ``collate`` feed loops of one's own; ``train``, ``sweep``, ``evaluate``,
-``compare``, ``ensemble`` and ``export_heads`` are what commands do; ``read_run`` reads a run.
+``compare``, ``ensemble``, ``explain_run`` and ``export_heads`` are what commands do; ``read_run``
+reads a run.
 """
 
 import importlib
@@ -9,7 +10,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from trainer.data.dataset import Batch, Dataset, Example, collate
-    from trainer.doors import SweptTable, compare, ensemble, evaluate, export_heads, sweep, train
+    from trainer.doors import (
+        SweptTable,
+        compare,
+        ensemble,
+        evaluate,
+        explain_run,
+        export_heads,
+        sweep,
+        train,
+    )
     from trainer.runs.folder import Run, read_run
 
 __all__ = [
@@ -22,6 +32,7 @@ __all__ = [
     "compare",
     "ensemble",
     "evaluate",
+    "explain_run",
     "export_heads",
     "read_run",
     "sweep",
@@ -42,4 +53,4 @@ if not TYPE_CHECKING:  # to whom an unknown name is an error
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

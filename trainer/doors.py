@@ -17,7 +17,7 @@ from cache.commit import check_place
 from cache.manifest.manifest import read_manifest
 from cache.progress import Progress, shown_progress
 from cache.sets.feature_set import SetError, find_set, list_sets
-from cache.settings import Overrides
+from cache.settings import Overrides, check_counts, listed
 from cache.wording import number_of
 from extractors.running.device import check_device, choose_device
 from trainer.data.splits import plan_folds
@@ -28,6 +28,7 @@ from trainer.settings import DEFAULT_PRESET, HeadSettings, inner_share, load_set
 from trainer.sweeps.file import Sweep, WorkerKilledError, read_sweep
 
 if TYPE_CHECKING:
+    from trainer.explain.explanation import Explanation
     from trainer.runs.compare import Comparison
     from trainer.sweeps.cell import CellResult
 
@@ -104,7 +105,8 @@ def train(
     """
     manifest, cache, run = Path(manifest), Path(cache), Path(run)
     packs = None if packs is None else Path(packs)
-    trained_on = tuple(train_on)
+    trained_on = tuple(listed(train_on))
+    check_counts(seeds=seeds, threads=threads)
     if folds is not None and (split is not None or trained_on != ("train",)):
         raise ValueError("--folds divides all labelled clips; leave out --split, --train-on")
     chosen = load_settings(preset, settings, file=None if config is None else Path(config))
@@ -249,8 +251,9 @@ def sweep(
         "allow_shared_speakers": allow_shared_speakers,
     }
     given = {key: value for key, value in base.items() if value not in (None, False)}
+    check_counts(seeds=seeds, jobs=jobs, threads=threads)
     manifest, cache, out = Path(manifest), Path(cache), Path(out)
-    found = read_sweep(str(file), base=given, overrides=settings, let=let)
+    found = read_sweep(str(file), base=given, overrides=settings, let=listed(let))
     read_manifest(manifest, check_files=False)
     _check_folder(cache)
     packs = None if packs is None else Path(packs)
@@ -363,7 +366,7 @@ def compare(
 
 
 def ensemble(
-    runs: Sequence[str | Path],
+    runs: Sequence[Run | str | Path],
     out: str | Path,
     *,
     shares: Sequence[float] | None = None,
@@ -374,7 +377,7 @@ def ensemble(
     Don't tune the shares on the clips you report on: the accuracy would be too optimistic.
 
     Args:
-        runs: folders of at least two finished runs with the same clips.
+        runs: at least two finished runs with the same clips, or their folders.
         out: the run folder to write.
         shares: of each run in the mean, any positive numbers; None: all alike.
         overwrite: replace the run in ``out``.
@@ -389,7 +392,9 @@ def ensemble(
     """
     from trainer.runs.ensemble import ensemble_runs
 
-    ensemble_runs([Path(run) for run in runs], Path(out), weights=shares, overwrite=overwrite)
+    several = [runs] if isinstance(runs, str) else runs
+    paths = [run.path if isinstance(run, Run) else Path(run) for run in several]
+    ensemble_runs(paths, Path(out), weights=shares, overwrite=overwrite)
     return read_run(out)
 
 
@@ -419,6 +424,48 @@ def export_heads(run: Run | str | Path, out: str | Path, *, to: str) -> list[str
     from trainer.export import export  # loads PyTorch
 
     return export.export_heads(found, to, output)
+
+
+def explain_run(
+    run: Run | str | Path,
+    clips: str | Sequence[str] | None = None,
+    *,
+    cache: str | Path | None = None,
+    device: str = "auto",
+) -> dict[str, Explanation]:
+    """Explain why a run predicts what it predicts: attention and probabilities over a clip's time.
+
+    It reads the cache alone; ``pipeline.explain_clips`` draws pages and takes other videos too.
+
+    Args:
+        run: a finished run, or its folder.
+        clips: ids of clips that the run was tested on, one or several; None: all of them.
+        cache: the cache's folder; None: where it was when the run was trained.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Returns:
+        Clip to its explanation, in the order asked for: ``attention`` has by modality the weight
+        of each step with its time in seconds, ``windows`` the probabilities over time.
+
+    Raises:
+        RunError: the run has no heads of its own, lacks a file or a clip, or the cache is gone or
+            holds other features than the heads were trained on.
+        ValueError: there is no such device.
+
+    Example:
+        >>> found = trainer.explain_run("runs/self", ["sad-s3-1"])["sad-s3-1"]
+        >>> found.attention["video"].times.shape == found.attention["video"].weights.shape
+        True
+    """
+    check_device(device)
+    from trainer.explain import cached  # loads PyTorch
+
+    return cached.explain_run(
+        as_run(run),
+        None if clips is None else listed(clips),
+        cache=None if cache is None else Path(cache),
+        device=choose_device(device),
+    )
 
 
 def _check_folder(cache: Path) -> None:

@@ -21,6 +21,7 @@ from cache.manifest.files import ManifestFiles, absolute
 from cache.manifest.rows import RowParser, check_header
 from cache.manifest.table import TableError, open_table
 from cache.manifest.votes import format_votes
+from cache.wording import number_of
 
 __all__ = ["SPLITS", "Clip", "Manifest", "ManifestError", "read_manifest", "write_manifest"]
 
@@ -54,6 +55,9 @@ class Manifest:
 
     path: Path
     clips: tuple[Clip, ...]
+
+    def __repr__(self) -> str:
+        return f"Manifest({str(self.path)!r}, {number_of(len(self.clips), 'clip')})"
 
     @cached_property
     def by_id(self) -> Mapping[str, Clip]:

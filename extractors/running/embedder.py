@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from extractors.running.device import check_device, choose_device
 from extractors.running.face_network import FaceNetwork, find_network, load_face_network
@@ -28,7 +29,10 @@ class Embedder:
         self.network = network
         self.dim = network.dim
 
-    def __call__(self, crops: np.ndarray) -> np.ndarray:
+    def __repr__(self) -> str:
+        return f"Embedder({self.network.spec.name!r}, dim={self.dim})"
+
+    def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embed crops.
 
         Shapes (N crops, D = ``dim``):
@@ -43,7 +47,7 @@ class Embedder:
                 f"crops must be (N, H, W, 3) uint8, got {crops.shape} {crops.dtype}; one crop is "
                 "crop[None]"
             )
-        parts = [np.zeros((0, self.dim), np.float32)]
+        parts: list[NDArray[np.float32]] = [np.zeros((0, self.dim), np.float32)]
         for start in range(0, len(crops), self.network.batch_size):
             part = self.network.embed(crops[start : start + self.network.batch_size])
             parts.append(part[:, 0].cpu().numpy())

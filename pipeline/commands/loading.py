@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import threading
 from types import TracebackType
-from typing import Self, TextIO
+from typing import TYPE_CHECKING, Self, TextIO
 
-from cache.progress import MovingLine, rewrites
+if TYPE_CHECKING:
+    from cache.progress import Bar
 
 TEXT = "loading ..."
 TERMINAL_SECONDS = 0.4  # of silence, after which a terminal shows it until something else is said
@@ -22,7 +23,7 @@ class Loading:
     """
 
     def __init__(self, stream: TextIO) -> None:
-        self._line = MovingLine(stream) if rewrites(stream) else None
+        self._line: Bar | None = None
         self._stream = stream
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -46,16 +47,21 @@ class Loading:
         with self._lock:
             self._ended.set()
             if self._line is not None:
-                self._line.clear()
+                self._line.close()
 
     def _wait(self) -> None:
-        if self._ended.wait(LINE_SECONDS if self._line is None else TERMINAL_SECONDS):
+        if self._ended.wait(TERMINAL_SECONDS):
+            return
+        from cache.progress import Bar, rewrites  # and tqdm, which quick work has no use for
+
+        terminal = rewrites(self._stream)
+        if not terminal and self._ended.wait(LINE_SECONDS - TERMINAL_SECONDS):
             return
         with self._lock:
             if self._ended.is_set():
                 return
-            if self._line is None:
-                with contextlib.suppress(OSError):
-                    print(TEXT, file=self._stream, flush=True)
-            else:
-                self._line.draw(TEXT)
+            if terminal:
+                self._line = Bar(self._stream, lambda _: {"bar_format": TEXT}, leave=False)
+                return
+            with contextlib.suppress(OSError):
+                print(TEXT, file=self._stream, flush=True)

@@ -10,12 +10,12 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from cache.commit import check_file_place, check_place
 from cache.manifest.clip import Clip
 from cache.manifest.manifest import read_manifest
-from cache.settings import Overrides
+from cache.settings import Overrides, check_choice, check_counts
 from cache.signals import StopRequest
 from extractors.networks import NETWORKS
 from extractors.running.device import check_device, check_precision, choose_device
@@ -140,6 +140,8 @@ def begin_extraction(
     asked = sets.split(",") if isinstance(sets, str) else sets
     names = [name.strip() for name in asked if name.strip()]
     check_sets(names)
+    check_choice("trust", trust, get_args(TrustChoice))
+    check_counts(batch_size=batch_size)
     choices = parse_weights(weights)
     check_choices(names, choices)
     table = read_manifest(manifest, follow_links=follow_links)

@@ -43,6 +43,12 @@ class Summary:
     start_seconds: float = 0.0
     consumer_seconds: Mapping[str, Any] | None = None
 
+    def __repr__(self) -> str:
+        states = Counter(clip.state for clip in self.clips)
+        told = [f"{count} {state}" for state, count in sorted(states.items())]
+        told += [f"{len(self.not_reached)} not reached"] if self.not_reached else []
+        return f"Summary({', '.join([*self.sets, *told])})"
+
     @property
     def seconds_by_step(self) -> dict[str, float]:
         """Seconds of all clips by step, summed over the workers; the largest first."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from cache.settings import listed
 from extractors.networks import NETWORKS
 from extractors.weights.kind import find_kind
 from pipeline.faces.settings import DETECTORS
@@ -77,7 +78,7 @@ def parse_weights(choices: Sequence[str] | Mapping[str, str | Path]) -> dict[str
     if isinstance(choices, Mapping):
         choices = [f"{name}={source}" for name, source in choices.items()]
     result: dict[str, WeightsChoice] = {}
-    for choice in choices:
+    for choice in listed(choices):
         name, equals, source = choice.partition("=")
         if not equals or not source:
             raise PlanError(

@@ -75,4 +75,4 @@ def choose_recipe(name: str, root: Path, options: Mapping[str, Any]) -> Callable
 def _near(name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     listed = ", ".join(known) or "none"
-    return (f"; did you mean {near[0]!r}?" if near else "") + f" There are {listed}."
+    return (f"; did you mean {near[0]!r}? There" if near else "; there") + f" are {listed}"

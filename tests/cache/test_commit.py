@@ -51,6 +51,11 @@ def test_a_failed_write_leaves_what_was_there(
         CacheWriteError, match=r"the list can't be written to .*a\.json.*free space"
     ):
         write_whole(path, "two", what="the list")
+    full_disk = pytest.raises(CacheWriteError, match=r"a\.json can't be written.*free space")
+    with full_disk, whole_file(path) as temporary:
+        temporary.write_text("two")
+    with full_disk, whole_folder(tmp_path / "b-a.json"):
+        full(0)
     assert path.read_text() == "one"
     assert names_in(tmp_path) == ["a.json"]
 

@@ -3,13 +3,20 @@ from __future__ import annotations
 import io
 import os
 import pty
+import subprocess
+import sys
 import termios
+import threading
 import types
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from tqdm.utils import disp_len
 
-from cache.progress import Progress, count_columns, format_seconds
+from cache.progress import Progress, format_seconds
+
+ROOT = Path(__file__).parents[2]
 
 
 class Clock:
@@ -18,6 +25,7 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
         monkeypatch.setattr("cache.progress.time.monotonic", lambda: self.now)
+        monkeypatch.setattr("tqdm.std.time", lambda: self.now)
 
 
 @pytest.fixture
@@ -172,15 +180,15 @@ def test_a_first_frame_of_a_long_clip_foretells_nothing(clock: Clock) -> None:
 
 @pytest.mark.parametrize("columns", [1, 20, 40, 41, 80, 200])
 def test_no_line_is_wider_than_its_terminal_also_behind_a_resize(
-    terminal: RealTerminal, columns: int
+    terminal: RealTerminal, clock: Clock, columns: int
 ) -> None:
     with Progress("clips", terminal.stream) as progress:
         for number, width in enumerate((columns, max(1, columns // 2), columns)):
             terminal.resize(width)
-            progress._next = 0.0
+            clock.now += 1
             progress.show(number, 7, "12 frames, 大きな顔, 3 working, 1234 waiting", in_work=0.5)
             drawn = terminal.read()
-            assert max(map(count_columns, drawn.split("\r"))) < max(2, width)
+            assert max(map(disp_len, drawn.split("\r"))) < max(2, width)
     terminal.read()
 
 
@@ -201,6 +209,49 @@ def test_a_terminal_without_utf_8_gets_a_bar_and_names_that_it_can_show(clock: C
     last = rows(made.read())[-1]
     made.close()
     assert last == " 50% ####----- 1/2 epochs, 1.0 s left, \\xe9, 1.00 epochs/s"
+
+
+def test_a_terminal_that_knows_neither_rows_nor_columns_gets_a_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    made = RealTerminal(0)
+    termios.tcsetwinsize(made.stream.fileno(), (0, 0))
+    with Progress("clips", made.stream) as progress:
+        progress.show(0, 12345678)
+        assert made.read() == "\r  0% 0/12345678 cli"  # 19 columns
+    made.close()
+
+
+def test_a_terminal_that_takes_no_more_stops_no_work() -> None:
+    class Busy(Terminal):
+        def write(self, text: str) -> int:
+            raise BlockingIOError(len(text))
+
+    with Progress("clips", Busy()) as progress:
+        progress.show(0, 2)
+        progress.say("a: failed: no sound")
+        progress.show(2, 2)
+
+
+def test_a_line_costs_no_thread_and_nothing_before_it_is_drawn(terminal: RealTerminal) -> None:
+    threads = threading.active_count()
+    with Progress("clips", terminal.stream) as progress:
+        progress.show(0, 2)
+        assert threading.active_count() == threads
+    code = "import sys, pipeline.commands.streams; assert 'tqdm' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=60)
+
+
+def test_who_wants_no_line_gets_the_words_alone(terminal: RealTerminal) -> None:
+    code = (
+        "from cache.progress import Progress\n"
+        "with Progress('clips') as progress: progress.show(0, 2); progress.say('a: failed')"
+    )
+    env = os.environ | {"TQDM_DISABLE": "1", "TERM": "xterm"}
+    command = [sys.executable, "-c", code]
+    subprocess.run(command, check=True, cwd=ROOT, env=env, stderr=terminal.stream, timeout=60)
+    assert terminal.read() == "a: failed\r\n"
 
 
 def test_a_dumb_terminal_gets_lines(

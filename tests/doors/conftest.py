@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline import extract_features
 from trainer import train
@@ -33,7 +34,7 @@ values = ["mean", "self"]
 
 @pytest.fixture(scope="session")
 def workplace(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``clips``, ``manifest.csv``, ``CACHE``, ``runs``, ``holiday.mp4`` and other files."""
+    """``clips``, ``manifest.csv``, ``CACHE``, ``runs``, ``stills``, ``holiday.mp4`` and more."""
     folder = tmp_path_factory.mktemp("workplace")
     shutil.copytree(corpus.parent, folder / "clips", ignore=shutil.ignore_patterns("*.csv"))
     table = corpus.read_text(encoding="utf-8")
@@ -54,6 +55,10 @@ def workplace(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     steps = np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)
     clips = [line.partition(",")[0] for line in table.splitlines()[1:]]
     np.savez(folder / "smiles.npz", **dict.fromkeys(clips, steps))
+    for number, label in enumerate(("happy", "sad") * 8):
+        image = folder / "stills" / label / f"{number}.png"
+        image.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32), (15 * number, 99, 0)).save(image)
     return folder
 
 

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import cache
+import extractors
 import pipeline
 import trainer
 from cache.sets.feature_set import list_sets
@@ -260,3 +261,93 @@ def test_ctrl_c_is_a_keyboard_interrupt_and_keeps_what_was_done(
         out, _ = script.communicate(timeout=60)
     assert (script.returncode, out) == (0, "handled\n")
     assert 1 <= len(cache.open_cache(cache_).clips("logmel")) < 9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda **of: trainer.train(**of, seeds=0), "seeds must be a whole number from 1 on"),
+        (lambda **of: trainer.train(**of, seeds="2"), "seeds must be .* got '2'"),
+        (lambda **of: trainer.train(**of, threads=-1), "threads must be a whole number from 1 on"),
+        (lambda **of: trainer.train(**of, settings="a"), "'a' is not a setting"),
+        (lambda **of: trainer.train(**of, train_on="tset", split="val"), "got 'tset'"),
+    ],
+)
+def test_a_wrong_argument_of_train_is_refused_before_there_is_a_run(
+    call: Callable[..., object], message: str, at_work: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        call(manifest="manifest.csv", cache="CACHE", run=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_a_wrong_word_or_count_is_refused_not_overheard(at_work: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    found = cache.open_cache("CACHE")
+    calls: dict[str, Callable[[], object]] = {
+        "trust must be one of stat, content, got 'size'": lambda: pipeline.extract_features(
+            "manifest.csv",
+            cache=out,
+            trust="size",  # type: ignore[arg-type]
+        ),
+        "batch_size must be a whole number from 1 on, got 0": lambda: pipeline.extract_features(
+            "manifest.csv", cache=out, batch_size=0
+        ),
+        "projection must be one of pca, tsne, none, got 'umap'": lambda: pipeline.write_report(
+            "runs/first",
+            out,
+            projection="umap",  # type: ignore[arg-type]
+        ),
+        "needs at least one run, got none": lambda: pipeline.write_report([], out),
+        "only must be one of no-face, .* got 'faceless'": lambda: pipeline.draw_faces(
+            "manifest.csv", cache="CACHE", out=out, only="faceless"
+        ),
+        "jobs must be a whole number from 1 on, got 0": lambda: found.verify(jobs=0),
+        "no recipe 'foldr'; did you mean 'folder'": lambda: pipeline.index_corpus(
+            "foldr", "clips", out=out
+        ),
+        "threads must be a whole number from 1 on, got 0": lambda: pipeline.finetune(
+            "stills", run=out, threads=0
+        ),
+    }
+    for message, call in calls.items():
+        with pytest.raises(ValueError, match=message):
+            call()
+    assert not out.exists()
+
+
+@pytest.mark.slow
+def test_one_name_alone_is_a_list_of_one(at_work: Path, tmp_path: Path) -> None:
+    (clip,) = cache.open_cache("CACHE").features("resnet18", "sad-s1-1")
+    sets = {"video": "resnet18"}
+    dataset = trainer.Dataset("manifest.csv", cache="CACHE", sets=sets, clips=clip)
+    assert dataset.clip_ids == (clip,)
+    assert list(trainer.explain_run("runs/self", "sad-s3-1")) == ["sad-s3-1"]
+    assert cache.open_cache("CACHE").verify("resnet18").damage == ()
+    runs = [trainer.read_run("runs/first"), "runs/self"]
+    assert trainer.ensemble(runs, tmp_path / "both").info["kind"] == "ensemble"
+
+
+@pytest.mark.slow
+def test_what_a_notebook_shows_of_a_result_is_a_line(at_work: Path) -> None:
+    """The last line of a cell is shown; all that a run's files say would fill pages."""
+    sets = {"video": "resnet18"}
+    shown = {
+        "Run('runs/first', 3 clips)": trainer.read_run("runs/first"),
+        "Dataset(9 clips, video (512,))": trainer.Dataset("manifest.csv", cache="CACHE", sets=sets),
+        f"Manifest('{at_work}/manifest.csv', 9 clips)": cache.read_manifest("manifest.csv"),
+        "Embedder('resnet18', dim=512)": extractors.load_network("resnet18"),
+        "Summary(faces, identity, resnet18, 9 ok)": pipeline.extract_features(
+            "manifest.csv", cache="CACHE", sets=["identity", "resnet18"], views="basic", jobs=0
+        ),
+    }
+    assert {repr(found): expected for expected, found in shown.items()} == {
+        expected: expected for expected in shown
+    }
+    clip = cache.open_cache("CACHE").features("resnet18", "sad-s1-1", array="basic")["sad-s1-1"]
+    steps = len(clip.times)
+    assert repr(clip) == f"ClipFeatures({steps} steps, basic ({steps}, 512), ok)"
+    with pytest.raises(KeyError, match="no array 'mean'; there are basic"):
+        clip["mean"]

@@ -12,7 +12,8 @@ from torch.utils import data
 
 from cache.manifest.manifest import Manifest, read_manifest
 from cache.sets.scan import check_cache
-from cache.settings import settings_from
+from cache.settings import listed, settings_from
+from cache.wording import number_of
 from trainer.data.corpus import CorpusError, load_available
 from trainer.data.sequences import Steps
 from trainer.settings import HeadSettings
@@ -107,7 +108,7 @@ class Dataset(data.Dataset[Example]):
             manifest = read_manifest(manifest, check_files=False)
         cache = Path(cache)
         check_cache(cache)
-        chosen = None if clips is None else set(clips)
+        chosen = None if clips is None else set(listed(clips))
         if unknown := sorted((chosen or set()) - manifest.by_id.keys()):
             raise CorpusError(f"no clip {unknown[0]!r} in {manifest.path}")
         rows = {
@@ -144,18 +145,22 @@ class Dataset(data.Dataset[Example]):
         self._starts = {name: s.offsets[kept].tolist() for name, s in corpus.sequences.items()}
         self._lengths = {name: s.lengths[kept].tolist() for name, s in corpus.sequences.items()}
 
+    def __repr__(self) -> str:
+        sets = ", ".join(f"{name} {shape}" for name, shape in self.shapes.items())
+        return f"Dataset({number_of(len(self), 'clip')}, {sets})"
+
     def __len__(self) -> int:
         return len(self.clip_ids)
 
     def __getitem__(self, index: int) -> Example:
-        """Return one clip; a negative index counts from the end.
+        """Return one clip, its features a copy; a negative index counts from the end.
 
         Raises:
             IndexError: there are not so many.
         """
         clip = self.clip_ids[index]
         features = {
-            name: values[self._starts[name][index] :][: self._lengths[name][index]]
+            name: values[self._starts[name][index] :][: self._lengths[name][index]].clone()
             for name, values in self._values.items()
         }
         return Example(features, int(self.labels[index]), clip)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from cache.codec import read_field, read_object
+from cache.wording import number_of
 from trainer.runs.predictions import Predictions, PredictionsError, read_predictions
 
 FORMAT = 1
@@ -25,7 +26,7 @@ class RunError(ValueError):
     """A folder that is not a finished run, or can't become one."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """A finished run, read back.
 
@@ -40,6 +41,9 @@ class Run:
     info: Mapping[str, Any]
     metrics: Mapping[str, Any]
     predictions: Predictions
+
+    def __repr__(self) -> str:  # not all that its files say
+        return f"Run({str(self.path)!r}, {number_of(len(self.predictions.clips), 'clip')})"
 
     @property
     def classes(self) -> tuple[str, ...]:

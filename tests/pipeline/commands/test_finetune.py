@@ -13,17 +13,13 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from safetensors.torch import load_file
 
+import pipeline
 from cache.progress import Progress
 from extractors.networks import NETWORKS
 from pipeline.align_stills import make_aligner
 from pipeline.cli import main
-from pipeline.commands import finetune as commands
 from tests.pipeline.scenes import background, place
 from tests.trainer.stills_helper import TINY_OPTIONS, make_ferplus, narrow_spec
-from trainer.stills.images.image_files import Reading
-from trainer.stills.images.layouts import read_stills
-from trainer.stills.run import run_finetuning
-from trainer.stills.settings import load_config
 
 NARROW = (
     *TINY_OPTIONS,
@@ -50,14 +46,14 @@ def finetune(*arguments: object) -> Result:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("narrow")
-def test_the_command_and_the_function_write_the_same_run(ferplus: Path, tmp_path: Path) -> None:
+def test_the_command_and_the_call_write_the_same_run(ferplus: Path, tmp_path: Path) -> None:
     command = finetune(ferplus, "--run", tmp_path / "a", *NARROW, "--json", "--device=cpu")
     assert command.exit_code == 0, command.output
-    config = load_config("ferplus", None, [text.removeprefix("--set=") for text in NARROW[1:]])
-    parts = read_stills(ferplus, "auto", Reading(config.data, config.stored_size(), True))
-    report = run_finetuning(
-        parts, config.training, tmp_path / "b", data=config.data, source=str(ferplus), threads=1
+    settings = [text.removeprefix("--set=") for text in NARROW[1:]]
+    call = pipeline.finetune(
+        ferplus, run=tmp_path / "b", preset="ferplus", settings=settings, device="cpu"
     )
+    report = call.metrics
     assert json.loads(command.stdout) == report
     for name in ("config.toml", "history.csv", "predictions.csv", "metrics.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
@@ -135,7 +131,7 @@ def test_unreadable_images_are_counted_and_named_in_the_run_folder(tmp_path: Pat
 def test_a_signal_saves_the_state_and_says_how_to_go_on(
     signals: int, told: str, ferplus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = commands.Progress.show
+    real = Progress.show
 
     def show(progress: Progress, done: int, total: int, detail: str = "") -> None:
         real(progress, done, total, detail)
@@ -143,7 +139,7 @@ def test_a_signal_saves_the_state_and_says_how_to_go_on(
             for _ in range(signals):
                 os.kill(os.getpid(), signal.SIGTERM)  # a real one, to the handler that is there
 
-    monkeypatch.setattr(commands.Progress, "show", show)
+    monkeypatch.setattr(Progress, "show", show)
     run = tmp_path / "run"
     result = finetune(ferplus, "--run", run, *NARROW)
     assert result.exit_code == 128 + signal.SIGTERM

@@ -99,6 +99,15 @@ def test_a_batch_without_a_step_has_one_that_is_padding() -> None:
         collate([])
 
 
+def test_a_clip_is_a_copy_of_its_own_steps(folder: Path) -> None:
+    """A transform may work in place, and a worker sends no more than the clip."""
+    dataset = dataset_of(folder)
+    features = dataset[2].features["video"]
+    assert features.untyped_storage().nbytes() == STEPS["c"] * VIDEO_DIM * 4
+    features.zero_()
+    assert dataset[2].features["video"].any()
+
+
 def test_what_stands_beside_a_clip_in_a_batch_never_matters(folder: Path) -> None:
     dataset = dataset_of(folder)
     alone = collate([dataset[1]])
