@@ -172,7 +172,12 @@ def _draw_attention(
         axes.set_ylim(0, 1)
         axes.set_yticks([])
     title = "spectrogram" if grey else f"{name} attention (× equal share)"
-    title += f" and {name} attention (× equal share)" if grey and curves else ""
+    if grey:
+        title += (
+            f" and {name} attention (× equal share)"
+            if curves
+            else f" ({name}: one step a clip, so no attention curve)"
+        )
     _prepare(axes, span, title)
     axes.tick_params(labelbottom=False)
     if not curves:

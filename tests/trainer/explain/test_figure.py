@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from pipeline.inspect.colours import PALETTE
-from tests.trainer.explain_helper import make_explanation, make_panel
+from tests.trainer.explain_helper import make_explanation, make_panel, make_pictures
 from trainer.explain import figure
 from trainer.explain.explanation import Windows
 from trainer.explain.figure import DPI, WIDTH, draw_figure
@@ -49,6 +49,17 @@ def test_a_clip_that_lacks_everything_is_drawn_with_letters_of_any_kind() -> Non
         windows=Windows(nothing, np.zeros((0, 3)), 1.0),
     )
     assert draw_figure([Panel(bare)]).startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_a_spectrogram_without_attention_says_why_it_has_no_curve(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = {"audio": Attention(np.zeros(1), np.ones(1))}
+    titles: list[str] = []
+    monkeypatch.setattr(figure, "_prepare", lambda axes, span, title: titles.append(title))
+    draw_figure([Panel(make_explanation(attention=one), pictures=make_pictures())])
+    assert titles[0] == "spectrogram (audio: one step a clip, so no attention curve)"
 
 
 def test_more_clips_than_fit_are_refused() -> None:
