@@ -97,7 +97,7 @@ def test_a_table_is_refused_where_it_would_be_ambiguous(
     opened: Cache, write_entry: WriteEntry
 ) -> None:
     pytest.importorskip("pandas")
-    with pytest.raises(ValueError, match="per must be 'step' or 'clip', got 'frame'"):
+    with pytest.raises(ValueError, match="per must be one of step, clip, got 'frame'"):
         opened.table("resnet18", per="frame")  # type: ignore[arg-type]
     spec = SetSpec("views", {}, version=1)
     views = FeatureSet(opened.path, spec).create({})
