@@ -75,7 +75,7 @@ def read_run(path: str | Path) -> Run:
         reason = f" ({info['reason']})" if "reason" in info else ""
         raise RunError(
             f"{path} is not finished: its state is {info.get('state')!r}{reason}; "
-            "train it again with --overwrite"
+            "the same command again goes on with it"
         )
     try:
         predictions = read_predictions(path / PREDICTIONS)

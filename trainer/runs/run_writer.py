@@ -152,7 +152,8 @@ class RunWriter:
         try:
             # Runs that are made together: an error in one does not undo another that is finished.
             if error is not None and self.info["state"] != "finished":
-                self._write_info(state="failed", reason=f"{type(error).__name__}: {error}")
+                reason = f"{type(error).__name__}: {error}".removesuffix(": ")
+                self._write_info(state="failed", reason=reason)
         finally:
             self._release()
 

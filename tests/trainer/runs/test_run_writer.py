@@ -35,7 +35,7 @@ def test_an_error_leaves_its_reason_in_the_run(tmp_path: Path) -> None:
 
     with pytest.raises(OSError, match="disk full"):
         fail()
-    with pytest.raises(RunError, match=r"state is 'failed' \(OSError: disk full\); train it again"):
+    with pytest.raises(RunError, match=r"state is 'failed' \(OSError: disk full\); the same command again"):
         read_run(tmp_path / "run")
 
 
