@@ -57,7 +57,7 @@ def test_a_spectrogram_without_attention_says_why_it_has_no_curve(
 ) -> None:
     one = {"audio": Attention(np.zeros(1), np.ones(1))}
     titles: list[str] = []
-    monkeypatch.setattr(figure, "_prepare", lambda axes, span, title: titles.append(title))
+    monkeypatch.setattr(figure, "_prepare", lambda *given: titles.append(given[-1]))
     draw_figure([Panel(make_explanation(attention=one), pictures=make_pictures())])
     assert titles[0] == "spectrogram (audio: one step a clip, so no attention curve)"
 
