@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import shlex
 import tomllib
@@ -76,10 +77,12 @@ def defined_in(module: Path) -> set[str]:
 
 
 def is_module_or_name(dotted: str) -> bool:
-    """Whether a dotted name is a package, a module, or something that a module defines."""
+    """Whether a dotted name is a package, a module, or something that one of them offers."""
     path = ROOT.joinpath(*dotted.split("."))
     if (path / "__init__.py").is_file() or path.with_suffix(".py").is_file():
         return True
+    if path.parent.parent == ROOT:
+        return path.name in importlib.import_module(path.parent.name).__all__
     module = path.parent.with_suffix(".py")
     return module.is_file() and path.name in defined_in(module)
 

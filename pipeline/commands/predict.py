@@ -268,6 +268,7 @@ def _ask_run(
     click.echo(json.dumps(answer, indent=2, allow_nan=False))
     if drawn.plot is not None and panels:
         write_whole(drawn.plot, draw_figure(panels, check_kind(drawn.plot)))
+        _say_written(drawn.plot)
     whole = _write_films(drawn.films, courses)
     failed = any(video["state"] == "failed" for video in answer["videos"])
     return 1 if failed or not whole else 0
@@ -312,6 +313,9 @@ def _ask_default(
             click.echo(format_answer(answer, ascii_only=not encoding.startswith("utf")))
         if answers.note:
             click.echo(answers.note)
+    for output in (drawn.curve, drawn.plot):
+        if output is not None:
+            _say_written(output)
     whole = True
     if drawn.films:
         from pipeline.predict.courses import course_of_answer
@@ -341,5 +345,9 @@ def _write_films(films: Mapping[Path, Path], courses: Mapping[Path, Course | Non
         if video in lacking:
             click.echo(f"{video}: {lacking[video]}", err=True)
         if film.is_file() and video in known:
-            click.echo(f"written: {film}", err=True)
+            _say_written(film)
     return not lacking
+
+
+def _say_written(file: Path) -> None:
+    click.echo(f"written: {file}", err=True)
