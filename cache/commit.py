@@ -133,8 +133,10 @@ def _advised(path: Path) -> Iterator[None]:
     except CacheWriteError:
         raise
     except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise write_error(path.name, path, error) from error
+        if error.errno in _NO_ROOM:  # the disk's fault, where CacheWriteError may be the user's
+            full = OSError(str(write_error(path.name, path, error)))
+            full.errno = error.errno
+            raise full from error
         raise
 
 

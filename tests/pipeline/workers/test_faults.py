@@ -160,10 +160,12 @@ class Killer(threading.Thread):
         self.stop = threading.Event()
 
     def run(self) -> None:
+        killed = set()  # one that dies slowly is seen again
         while not self.stop.is_set() and self.kills < self.times:
             for pid in workers_of(os.getpid()):
-                if self.file in open_files(pid):
+                if pid not in killed and self.file in open_files(pid):
                     os.kill(pid, signal.SIGKILL)
+                    killed.add(pid)
                     self.kills += 1
             self.stop.wait(0.001)
 
@@ -240,11 +242,13 @@ def test_workers_need_no_folder_for_temporary_files_and_no_semaphores(
     inside = ["unshare", "-rm", "sh", "-c", NO_FOLDER, "sh", str(tmp_path)]
     if not shutil.which("unshare") or subprocess.run([*inside, "true"], check=False).returncode:
         pytest.skip("no file system can be mounted here")
+    # PyTorch imports dill where it is, as beside `datasets`, and that wants a folder for its own.
+    (tmp_path / "dill.py").write_text("def extend(use_dill: bool) -> None: ...\n")
 
     def avfuse(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*inside, sys.executable, "-m", "pipeline", *arguments],
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            env=os.environ | {"PYTHONPATH": f"/mnt:{ROOT}"},
             capture_output=True,
             text=True,
             check=False,
@@ -254,8 +258,9 @@ def test_workers_need_no_folder_for_temporary_files_and_no_semaphores(
     how = ("--sets", "faces,resnet18", *SMALL, "--jobs", "2", "--consumer", "shared")
     done = avfuse("extract", *place, *how)
     assert done.returncode == 0
-    assert done.stderr.startswith("Warning: resnet18 has random weights")
-    assert done.stderr.count("\n") == 1  # and no more
+    said = done.stderr.removeprefix("loading ...\n")  # on a busy machine
+    assert said.startswith("Warning: resnet18 has random weights")
+    assert said.count("\n") == 1  # and no more
     assert len(find_set(tmp_path / "cache", "resnet18").clip_ids()) == CLIPS
     verified = avfuse("cache", "verify", "/mnt/cache", "--jobs", "2")
     assert verified.returncode != 0

@@ -104,6 +104,7 @@ def test_a_history_without_figures_is_an_empty_picture(figures: list[Figure]) ->
 
 
 def test_the_same_input_gives_the_same_bytes_and_leaves_no_figure_open() -> None:
+    there = matplotlib.pyplot.get_fignums()  # of other tests
     first = plot_curves(HISTORY, figures=LOSS, title="t")
     assert plot_curves(HISTORY, figures=LOSS, title="t") == first
-    assert matplotlib.pyplot.get_fignums() == []
+    assert matplotlib.pyplot.get_fignums() == there
