@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner, Result
 
 from pipeline.cli import main
@@ -77,6 +78,17 @@ def read_blocks(page: Path) -> Iterator[Block]:
 def avfuse(*words: str) -> Result:
     """Call the command line; without worker processes, each of which would load PyTorch."""
     return CliRunner().invoke(main, words, default_map=INLINE)
+
+
+@contextlib.contextmanager
+def no_pictures() -> Iterator[None]:
+    """Write a word in place of the pictures of a run, which take most of a small run's time."""
+    from trainer.runs import experiment, report
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment, "plot_history", lambda *_, **__: b"a picture")
+        patch.setattr(report, "plot_confusion", lambda *_, **__: b"a picture")
+        yield
 
 
 def run_block(block: Block) -> None:

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.docs.blocks import avfuse, working_in
+from tests.docs.blocks import avfuse, no_pictures, working_in
 
 
 @pytest.fixture(scope="session")
-def quick() -> Iterator[None]:
-    """Write a word in place of the pictures of a run, which take most of a small run's time."""
-    from trainer.runs import experiment, report
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "plot_history", lambda *_, **__: b"a picture")
-        patch.setattr(report, "plot_confusion", lambda *_, **__: b"a picture")
-        yield
-
-
-@pytest.fixture(scope="session")
-def worked(tmp_path_factory: pytest.TempPathFactory, quick: None) -> Path:
+def worked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A corpus of three classes and speakers, its cache, two runs, a video and a picture."""
     pytest.importorskip("skimage", reason="the generated corpus needs the photograph")
     import cv2
@@ -39,7 +27,7 @@ def worked(tmp_path_factory: pytest.TempPathFactory, quick: None) -> Path:
     shutil.copy(folder / "clips/happy/happy-s1-1.mp4", folder / "holiday.mp4")
     _, frame = cv2.VideoCapture(str(folder / "holiday.mp4")).read()
     cv2.imwrite(str(folder / "photo.jpg"), frame)
-    with working_in(folder):
+    with working_in(folder), no_pictures():
         sets = ("--sets", "resnet18,logmel,spectrogram", "--views", "basic")
         results = [avfuse("extract", "manifest.csv", "--cache", "CACHE", *sets)]
         train = ("train", "manifest.csv", "--cache", "CACHE", "--folds", "speaker:3")

@@ -46,7 +46,7 @@ def test_the_blocks_of_a_page_run_one_after_another(
 ) -> None:
     folder = tmp_path / "work"
     shutil.copytree(worked, folder)
-    with blocks.working_in(folder):
+    with blocks.working_in(folder), blocks.no_pictures():
         for block in BLOCKS[page]:
             if (block.language in blocks.RUN or block.title) and not block.reason:
                 blocks.run_block(block)

@@ -14,7 +14,7 @@ import pytest
 from extractors.networks import NETWORKS
 from extractors.weights.default import DEFAULT_FILES, DEFAULT_NETWORK
 from pipeline.cli import main
-from tests.docs.blocks import avfuse, working_in
+from tests.docs.blocks import avfuse, no_pictures, working_in
 from tests.trainer.stills_helper import TINY_OPTIONS, make_ferplus, narrow_spec
 
 jsonschema = pytest.importorskip("jsonschema")
@@ -58,7 +58,7 @@ def written(worked: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     def read(pattern: str) -> list[Any]:
         return [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob(pattern))]
 
-    with working_in(folder), pytest.MonkeyPatch.context() as patch:
+    with working_in(folder), no_pictures(), pytest.MonkeyPatch.context() as patch:
         patch.setitem(NETWORKS, "narrow", narrow_spec())
         patch.setattr("cache.entries.source.CLOCK_NS", 0)  # the copies count as seconds old
         make_ferplus(folder / "ferplus")
