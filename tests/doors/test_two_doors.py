@@ -242,7 +242,9 @@ def test_ctrl_c_is_a_keyboard_interrupt_and_keeps_what_was_done(
 ) -> None:
     """A script's own handling of Ctrl-C goes on after the call."""
     code = (
-        "import pipeline, sys\n"
+        "import pipeline, signal, sys\n"
+        # A shell that starts the tests in the background lets them ignore it.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "try:\n"
         "    pipeline.extract_features(sys.argv[1], cache=sys.argv[2], sets=['logmel', 'resnet18'],"
         " jobs=0, progress=True)\n"

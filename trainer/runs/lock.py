@@ -9,6 +9,7 @@ import functools
 import os
 import re
 import socket
+import stat
 from pathlib import Path
 from typing import Self
 
@@ -34,8 +35,10 @@ def check_no_file(folder: Path) -> None:
     Raises:
         RunError: a file is.
     """
-    if folder.exists() and not folder.is_dir():
-        raise RunError(f"{folder} is a file; a run is written to a folder")
+    # Asked once: others may make and remove it meanwhile.
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        if not stat.S_ISDIR(folder.stat().st_mode):
+            raise RunError(f"{folder} is a file; a run is written to a folder")
 
 
 class FolderLock:
