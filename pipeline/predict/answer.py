@@ -20,6 +20,9 @@ from pipeline.faces.tracks import BoxSource, measure_coverage
 if TYPE_CHECKING:
     from pipeline.inspect.cells import ClipFaces
 
+# What every picture of an answer says beside it.
+HINT = "a hint: the default network alone"
+
 
 @dataclass(frozen=True)
 class Curve:

@@ -13,11 +13,10 @@ from pipeline.inspect.cells import ClipFaces, read_faces
 from pipeline.inspect.frames import limits_of
 from pipeline.inspect.shown import find_shown
 from pipeline.media.settings import DecodeSettings
-from pipeline.predict.answer import Answer
+from pipeline.predict.answer import HINT, Answer
 from pipeline.predict.band import Course
 from pipeline.predict.by_run import Answered
 
-HINT = "a hint: the default network alone"
 UNTRAINED = "untrained: random weights, it says nothing about emotions"
 
 

@@ -11,7 +11,7 @@ from extractors.weights.class_names import SEVEN
 from extractors.weights.facts import plain
 from pipeline.inspect.colours import PALETTE
 from pipeline.inspect.overview import save_figure
-from pipeline.predict.answer import Answer
+from pipeline.predict.answer import HINT, Answer
 
 MAX_ROWS = 12  # videos in one picture
 # Beside the colours of ``PALETTE``, in their order.
@@ -43,7 +43,8 @@ def draw_plot(answers: Sequence[Answer], kind: str) -> bytes:
                 color=np.divide(PALETTE[number % len(PALETTE)], 255),
                 linestyle=STYLES[number % len(STYLES)],
             )
-        title = f"{plain(answer.video.name)}: {answer.prediction or 'no answer'}"
+        said = f"{answer.prediction} ({HINT})" if answer.prediction else "no answer"
+        title = f"{plain(answer.video.name)}: {said}"
         axes.set_title(title, fontsize=9, parse_math=False)
         axes.set_ylim(0, 1)
         axes.set_ylabel("probability")

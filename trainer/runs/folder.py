@@ -143,15 +143,21 @@ def read_members(run: Run) -> dict[str, Predictions]:
     """Read the predictions of each member of a run, by name.
 
     Raises:
-        RunError: one that ``run.json`` lists is missing or damaged.
+        RunError: one that ``run.json`` lists is missing, damaged or about other clips than the run.
     """
+    members = {}
     try:
-        return {
-            name: read_predictions(run.path / MEMBERS / f"{name}.csv")
-            for name in run.info.get("members", [])
-        }
+        for name in run.info.get("members", []):
+            file = f"{MEMBERS}/{name}.csv"
+            members[name] = read_predictions(run.path / file)
+            if members[name].clips != run.predictions.clips:
+                raise RunError(
+                    f"{run.path} is damaged: {file} is about other clips than {PREDICTIONS}; train "
+                    "the run again"
+                )
     except (PredictionsError, OSError) as error:
         raise RunError(f"{run.path} is damaged: {error}") from error
+    return members
 
 
 def format_json(values: Mapping[str, Any]) -> str:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from pipeline.faces.tracks import BoxSource
+from pipeline.predict import plot
 from pipeline.predict.answer import Answer, Curve
 from pipeline.predict.curve import ASCII_LEVELS, draw_line, format_answer, write_curves
 
@@ -62,3 +64,18 @@ def test_frames_that_were_only_followed_are_said_and_counted_apart() -> None:
     assert [answered[f"frames{name}"] for name in ("", "_with_face", "_seen", "_followed")] == [
         5, 4, 2, 2
     ]  # fmt: skip
+
+
+def test_a_picture_of_an_answer_says_that_it_is_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
+    titles = []
+
+    def read_titles(figure: Figure, kind: str) -> bytes:
+        titles.extend(axes.get_title() for axes in figure.axes)
+        return b""
+
+    monkeypatch.setattr(plot, "save_figure", read_titles)
+    shown = curve(0.25, 0.5)
+    answered = Answer(Path("v.mp4"), "ok", (), shown, shown.mean(), {"angry": 1.0})
+    silent = Answer(Path("w.mp4"), "ok", (), shown, None, None)
+    plot.draw_plot([answered, silent], "png")
+    assert titles == ["v.mp4: angry (a hint: the default network alone)", "w.mp4: no answer"]

@@ -66,6 +66,16 @@ def test_an_ensemble_is_a_run_with_the_mean_of_the_probabilities(tmp_path: Path)
     assert (run.path / "confusion.png").exists()
 
 
+def test_members_that_are_about_other_clips_than_the_run_are_damage(tmp_path: Path) -> None:
+    paths = [make_run(tmp_path / "a", A), make_run(tmp_path / "b", B)]
+    ensemble_runs(paths, tmp_path / "both")
+    table = tmp_path / "both" / "predictions.csv"
+    lines = table.read_text().splitlines(keepends=True)
+    table.write_text("".join(lines[:-1]))
+    with pytest.raises(RunError, match=r"is damaged: members/1-a\.csv is about other clips than"):
+        read_members(read_run(tmp_path / "both"))
+
+
 def test_weights_are_used_and_warned_about(tmp_path: Path) -> None:
     paths = [make_run(tmp_path / "a", A), make_run(tmp_path / "b", B)]
     report = ensemble_runs(paths, tmp_path / "both", weights=[1, 0])
