@@ -25,7 +25,7 @@ from cache.sets.freshness import check_freshness
 from cache.wording import name_by_reason, number_of
 from trainer.data.copies import read_contents
 from trainer.data.features import (
-    STATISTICS,
+    SUMMARIES,
     FeaturesError,
     SetFeatures,
     read_features,
@@ -37,7 +37,7 @@ from trainer.settings import HeadSettings, used_set_names
 
 UNLABELLED = -1
 # Embeddings already: an encoder can't take them.
-EMBEDDINGS = {"basic", "mean", "mean_std", "norm_fft", "grid", STATISTICS}
+EMBEDDINGS = {"basic", "mean", "mean_std", "norm_fft", "grid", *SUMMARIES}
 NEVER_EXTRACTED = "never extracted into {folder}; run avfuse extract with the same manifest"
 _NO_STEPS = "it has no steps"
 
