@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
+
 import pytest
 
+from tests.trainer.predictions_helper import predictions_of
 from trainer.runs.compare import compare_predictions
 from trainer.runs.predictions import Predictions
 from trainer.sweeps.against import compare_with_first, correct_by_holm
 
 
 def table(right: str, *, speakers: str = "", first: int = 0) -> Predictions:
-    """A clip per digit of ``right``: 1 where its label is predicted; a letter per speaker."""
-    return Predictions(
-        classes=("x", "y"),
-        clips=tuple(f"c{number:02}" for number in range(first, first + len(right))),
-        labels=("x",) * len(right),
-        probabilities=np.array([[0.7, 0.3] if one == "1" else [0.3, 0.7] for one in right]),
-        folds=(0,) * len(right),
-        splits=(None,) * len(right),
-        modalities=("video",) * len(right),
-        speakers=tuple(speakers),
+    """A clip per digit of ``right``, from number ``first`` on; 1 where it is predicted rightly."""
+    whole = "0" * first + right
+    found = predictions_of("a" * len(whole), whole.replace("1", "a").replace("0", "h"))
+    return replace(
+        found.select(lambda row: row >= first), speakers=tuple(speakers) or (None,) * len(right)
     )
 
 
