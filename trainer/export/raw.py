@@ -168,9 +168,15 @@ def check_exportable(head: TrainedHead) -> None:
     """Refuse a head whose work before the pooling isn't the same for every clip.
 
     Raises:
-        RunError: it has an audio encoder, or features are normalised per speaker.
+        RunError: it has an audio encoder, lays voices along sentences, or features are normalised
+            per speaker.
     """
     settings = head.settings
+    if settings.aligns:
+        raise RunError(
+            "heads with audio.align=sentence can't be exported: a clip is laid along templates "
+            "first; train with audio.align=none to export"
+        )
     for name in settings.modalities:
         if name == "audio" and settings.audio.encoder not in ("none", "alexnet"):
             raise RunError(

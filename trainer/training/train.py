@@ -157,6 +157,8 @@ def train_heads(
             None if corpus.votes is None else corpus.votes[train],
             [corpus.clip_ids[i] for i in train],
         )
+    templates = corpus.fit_templates(train, settings)
+    corpus = corpus.laid_along(templates)
     normalisation = fit_normalisations(corpus, train, settings)
     pairs = list(product(variants, seeds))
     # The global generator drives initialisation and what is drawn for a head trained by itself;
@@ -207,6 +209,7 @@ def train_heads(
             shapes={name: corpus.shapes[name] for name in own.modalities},
             state={name: value.detach().cpu().clone() for name, value in head.state_dict().items()},
             normalisation=normalisation,
+            templates=templates,
             prior=prior_weights(own.prior, corpus.classes, corpus.labels[train]),
             seed=seed,
             features=dict(corpus.features),
@@ -244,6 +247,7 @@ def training_identity(
             "clips": [[corpus.clip_ids[i] for i in part] for part in clips],
             "labels": [corpus.labels[part].tolist() for part in clips],
             **({} if corpus.votes is None else {"votes": digest_array(corpus.votes[clips[0]])}),
+            **({} if corpus.speech is None else {"sentences": list(corpus.speech.sentences)}),
             "set_keys": dict(corpus.set_keys),
             "read": {key: digest_json(sums) for key, sums in corpus.checksums.items()},
             "steps": {name: digest_array(part.offsets) for name, part in corpus.sequences.items()},

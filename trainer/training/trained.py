@@ -20,6 +20,7 @@ from cache.codec import fields_to_json, read_field
 from cache.commit import write_whole
 from extractors.plugins import PluginError, check_recorded
 from trainer.data.normalisation import Normalisation
+from trainer.data.sentences import NUM_STEPS, Templates
 from trainer.heads.head import Head, make_head
 from trainer.settings import TrainSettings, settings_from_dict
 
@@ -70,6 +71,7 @@ class TrainedHead:
         set_keys: name -> key of every feature set that it was trained on.
         untrained: whether random weights stand behind those features.
         history: one record per epoch.
+        templates: of the sentences that voices are laid along; None without ``audio.align``.
     """
 
     settings: TrainSettings
@@ -83,6 +85,7 @@ class TrainedHead:
     set_keys: Mapping[str, str]
     untrained: bool
     history: tuple[EpochRecord, ...] = ()
+    templates: Templates | None = None
 
     def module(self) -> Head:
         """Build the head with its parameters, in evaluation mode."""
@@ -96,7 +99,8 @@ def save_checkpoint(head: TrainedHead, path: Path) -> Path:
     """Write a head to one safetensors file, complete or not at all, replacing an earlier one.
 
     Parameters are named ``head.<name>``; means and deviations
-    ``normalisation.<modality>.mean`` and ``.deviation``. Everything else is JSON in the file's
+    ``normalisation.<modality>.mean`` and ``.deviation``, templates of sentences
+    ``sentence.<number>``. Everything else is JSON in the file's
     metadata under ``avfuse``.
 
     Raises:
@@ -107,6 +111,11 @@ def save_checkpoint(head: TrainedHead, path: Path) -> Path:
         prefix = f"normalisation.{modality}"
         tensors[f"{prefix}.mean"] = torch.from_numpy(fitted.mean)
         tensors[f"{prefix}.deviation"] = torch.from_numpy(fitted.deviation)
+    sentences: dict[str, list[str]] = {}
+    if head.templates is not None:
+        sentences["sentences"] = list(head.templates.sentences)
+        for number, steps in enumerate(head.templates.steps):
+            tensors[f"sentence.{number}"] = torch.from_numpy(steps)
     facts = {
         "format": FORMAT,
         "settings": fields_to_json(head.settings),
@@ -118,6 +127,7 @@ def save_checkpoint(head: TrainedHead, path: Path) -> Path:
         "set_keys": dict(head.set_keys),
         "untrained": head.untrained,
         "history": [fields_to_json(record) for record in head.history],
+        **sentences,
         **({PLUGINS: used} if (used := head.settings.plugins()) else {}),
     }
     metadata = {"avfuse": json.dumps(facts, sort_keys=True, allow_nan=False)}
@@ -163,11 +173,21 @@ def load_checkpoint(path: Path) -> TrainedHead:
             set_keys=facts["set_keys"],
             untrained=facts["untrained"],
             history=tuple(EpochRecord(**record) for record in facts["history"]),
+            templates=_read_templates(tensors, facts),
         )
         head.module()  # strict: names every missing, extra or misshapen parameter
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{path} is a damaged checkpoint: {error}") from error
     return head
+
+
+def _read_templates(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Templates | None:
+    if "sentences" not in facts:
+        return None
+    steps = tuple(tensors[f"sentence.{n}"].numpy() for n in range(len(facts["sentences"])))
+    if not all(one.ndim == 2 and one.shape[1] == NUM_STEPS and len(one) for one in steps):
+        raise ValueError(f"templates of sentences have shapes {[one.shape for one in steps]}")
+    return Templates(tuple(facts["sentences"]), steps)
 
 
 def _check_plugins(path: Path, facts: Mapping[str, Any]) -> None:
