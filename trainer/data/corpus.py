@@ -121,9 +121,7 @@ class Corpus:
         """Name what a clip has: "audio+video", "audio", "video" or "none"."""
         return "+".join(m for m in ("audio", "video") if self.has(m)[clip]) or "none"
 
-    def fit_templates(
-        self, train: NDArray[np.int64], settings: HeadSettings
-    ) -> Templates | None:
+    def fit_templates(self, train: NDArray[np.int64], settings: HeadSettings) -> Templates | None:
         """Make the templates of the sentences of some clips, for ``audio.align=sentence``.
 
         Returns:
@@ -150,7 +148,9 @@ class Corpus:
 
     def _voices(self) -> Speech:
         if self.speech is None:
-            raise SentenceError("audio.align=sentence needs the voices step by step; none were read")
+            raise SentenceError(
+                "audio.align=sentence needs voices step by step; none were read"
+            )
         return self.speech
 
     def indices(self, clip_ids: Sequence[str]) -> NDArray[np.int64]:

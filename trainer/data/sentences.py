@@ -72,7 +72,7 @@ class Speech:
     clip_ids: tuple[str, ...]
     steps: Sequences
     sentences: tuple[str | None, ...]
-    _memo: dict[str, tuple[object, object]] = field(default_factory=dict, repr=False)
+    _memo: dict[str, tuple[object, object]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.steps.shape != (len(VOICE_STEPS),):
@@ -196,7 +196,7 @@ def find_words(level: NDArray[np.floating]) -> slice:
     """
     width = min(5, len(level))
     smooth = np.convolve(10 ** (level / 10), np.ones(width) / width, "same")
-    loud = np.flatnonzero(10 * np.log10(smooth) >= 10 * np.log10(np.percentile(smooth, 97)) - QUIET_DB)
+    loud = np.flatnonzero(smooth >= np.percentile(smooth, 97) / 10 ** (QUIET_DB / 10))
     return slice(max(0, int(loud[0]) - MARGIN), min(len(level), int(loud[-1]) + 1 + MARGIN))
 
 
@@ -222,9 +222,7 @@ def prepare_steps(cepstra: NDArray[np.float64]) -> Array:
     return np.concatenate([steps, slopes], axis=1).astype(np.float32)
 
 
-def describe_places(
-    contour: NDArray[np.floating], places: NDArray[np.int64], size: int
-) -> Array:
+def describe_places(contour: NDArray[np.floating], places: NDArray[np.int64], size: int) -> Array:
     """Describe a take at equal parts of the template of its sentence.
 
     Args:
