@@ -73,6 +73,7 @@ class Corpus:
         unchecked: clip to why it isn't known whether its entries are stale.
         coverage: set to the frames with a face of each clip, of sets that are made from faces.
         speech: the voices that ``laid_along`` lays along sentences; None if nobody asked.
+        templates: those that ``laid_along`` laid them along; None before.
 
     Raises:
         ValueError: something has another length than N.
@@ -93,6 +94,7 @@ class Corpus:
     unchecked: Mapping[str, str] = field(default_factory=dict)
     coverage: Mapping[str, Mapping[str, Coverage]] = field(default_factory=dict)
     speech: Speech | None = None
+    templates: Templates | None = None
 
     def __post_init__(self) -> None:
         lengths = {name: len(part) for name, part in self.sequences.items()}
@@ -144,7 +146,8 @@ class Corpus:
             return self
         whole, along = self.sequences["audio"], self._voices().lay_along(templates)
         values = np.concatenate([whole.values, along.values], axis=1)
-        return replace(self, sequences={**self.sequences, "audio": whole.with_values(values)})
+        sequences = {**self.sequences, "audio": whole.with_values(values)}
+        return replace(self, sequences=sequences, templates=templates)
 
     def _voices(self) -> Speech:
         if self.speech is None:

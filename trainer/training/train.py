@@ -157,8 +157,7 @@ def train_heads(
             None if corpus.votes is None else corpus.votes[train],
             [corpus.clip_ids[i] for i in train],
         )
-    templates = corpus.fit_templates(train, settings)
-    corpus = corpus.laid_along(templates)
+    corpus = corpus.laid_along(corpus.fit_templates(train, settings))
     normalisation = fit_normalisations(corpus, train, settings)
     pairs = list(product(variants, seeds))
     # The global generator drives initialisation and what is drawn for a head trained by itself;
@@ -209,7 +208,7 @@ def train_heads(
             shapes={name: corpus.shapes[name] for name in own.modalities},
             state={name: value.detach().cpu().clone() for name, value in head.state_dict().items()},
             normalisation=normalisation,
-            templates=templates,
+            templates=corpus.templates,
             prior=prior_weights(own.prior, corpus.classes, corpus.labels[train]),
             seed=seed,
             features=dict(corpus.features),
