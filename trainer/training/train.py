@@ -152,12 +152,12 @@ def train_heads(
     train = _check_clips(corpus, train_clips, "training")
     validation = _check_clips(corpus, validation_clips, "validation")
     settings = variants[0]
+    corpus = corpus.laid_along(corpus.fit_templates(train, settings))
     if settings.optim.targets == "votes":
         check_votes(
             None if corpus.votes is None else corpus.votes[train],
             [corpus.clip_ids[i] for i in train],
         )
-    corpus = corpus.laid_along(corpus.fit_templates(train, settings))
     normalisation = fit_normalisations(corpus, train, settings)
     pairs = list(product(variants, seeds))
     # The global generator drives initialisation and what is drawn for a head trained by itself;
