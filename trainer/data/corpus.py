@@ -23,6 +23,7 @@ from cache.packs.pack import until_unchanged
 from cache.sets.feature_set import FeatureSet, find_set, list_sets
 from cache.sets.freshness import check_freshness
 from cache.wording import name_by_reason, number_of
+from trainer.data.copies import read_contents
 from trainer.data.features import (
     FUNCTIONALS,
     STATISTICS,
@@ -74,6 +75,7 @@ class Corpus:
         coverage: set to the frames with a face of each clip, of sets that are made from faces.
         speech: the voices that ``laid_along`` lays along sentences; None if nobody asked.
         templates: those that ``laid_along`` laid them along; None before.
+        contents: clip to the digest of its file; clips of imported features alone are left out.
 
     Raises:
         ValueError: something has another length than N.
@@ -95,6 +97,7 @@ class Corpus:
     coverage: Mapping[str, Mapping[str, Coverage]] = field(default_factory=dict)
     speech: Speech | None = None
     templates: Templates | None = None
+    contents: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         lengths = {name: len(part) for name, part in self.sequences.items()}
@@ -217,13 +220,15 @@ def load_corpus(
     """
 
     def read() -> tuple[
-        dict[str, SetFeatures], SetFeatures | None, dict[str, str], dict[str, dict[str, Coverage]]
+        dict[str, SetFeatures], dict[str, str], dict[str, dict[str, Coverage]], dict[str, str]
     ]:
         headers = read_headers(cache, used_set_names(settings), clip_ids)
         unchecked = _refuse_stale(cache, headers, clips or {}, _counting(on_read, "files"))
+        wanted = {name: settings.modality(name) for name in settings.modalities}
+        if settings.aligns:
+            wanted[STEPS] = replace(settings.audio, features=STEPS)
         parts = {}
-        for name in settings.modalities:
-            chosen = settings.modality(name)
+        for name, chosen in wanted.items():
             names = chosen.set.split("+")
             parts[name] = read_features(
                 cache,
@@ -234,20 +239,18 @@ def load_corpus(
                 packs=packs,
                 progress=_counting(on_read, "entries"),
             )
-        voices = None
-        if settings.aligns:
-            names = settings.audio.set.split("+")
-            voices = read_features(
-                cache, names, clip_ids, STEPS, headers=headers, packs=packs,
-                progress=_counting(on_read, "entries"),
-            )  # fmt: skip
         coverage = {
             name: {clip: one.coverage for clip, one in found.items() if one.coverage is not None}
             for name, found in headers.items()
         }
-        return parts, voices, unchecked, coverage
+        own = (found for name, found in headers.items() if not find_set(cache, name).spec.imported)
+        return parts, unchecked, coverage, read_contents(own)
 
-    parts, voices, unchecked, coverage = until_unchanged(cache, read)
+    parts, unchecked, coverage, contents = until_unchanged(cache, read)
+    checksums = {key: value for part in parts.values() for key, value in part.checksums.items()}
+    speech = None
+    if settings.aligns:
+        speech = _read_speech(clip_ids, parts.pop(STEPS), parts["audio"], clips or {})
     if "audio" in parts and settings.audio.encoder != "none":
         _check_encoder(parts["audio"], settings)
     labels = labels or {}
@@ -267,18 +270,15 @@ def load_corpus(
         features={name: part.features for name, part in parts.items()},
         states={name: part.states for name, part in parts.items()},
         missing={name: part.missing for name, part in parts.items()},
-        checksums={
-            key: value
-            for part in (*parts.values(), *([voices] if voices else []))
-            for key, value in part.checksums.items()
-        },
+        checksums=checksums,
         set_keys={key: value for part in parts.values() for key, value in part.set_keys.items()},
         untrained=any(part.untrained for part in parts.values()),
         speakers=tuple(speakers.get(clip) for clip in clip_ids) if speakers else (),
         votes=None if votes is None else share_votes(clip_ids, votes, classes),
         unchecked=unchecked,
         coverage=coverage,
-        speech=voices and _read_speech(clip_ids, voices, parts["audio"], clips or {}),
+        contents=contents,
+        speech=speech,
     )
 
 
