@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ TRANSDUCTIVE_WARNING = (
     "transductive: {modality} is normalised per speaker, by all clips of the speaker, also those "
     "reported on"
 )
+
+SEEDS_NOTE = "head.kind={kind} depends on no seed: one head a fold"
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,8 @@ def run_experiments(
     for run in wanted:
         check_writable(run, overwrite=True)  # whether it may be replaced is known further down
     listener = listener or RunListener()
+    wanted, dropped = _drop_seeds(wanted)
+    notes = [*notes, *dropped]
     for note in notes:
         listener.note(note)
     reports: dict[Path, dict[str, Any]] = {}
@@ -179,7 +183,6 @@ def run_experiments(
         # To the end: whoever else wants to write one of these folders is told who has it.
         locks = {run: opened.enter_context(FolderLock(run)) for run in wanted}
         settings, protocol = next(iter(wanted.values()))
-        listener = listener or RunListener()
         material = _load_material(manifest, cache, settings, protocol, packs, listener)
         corpus, usable = material.found.corpus, material.usable
         check_shapes(settings, corpus.shapes)
@@ -233,7 +236,7 @@ def run_experiments(
             )
         if trainers:
             num_heads = len(folds) * sum(len(trainer.seeds) for trainer in trainers)
-            forecaster.start(num_heads, settings.optim.epochs)
+            forecaster.start(num_heads, settings.optim.epochs if settings.is_network else 1)
             parts = [train_fold(trainers, fold) for fold in folds]
             coverage = measure_run_coverage(corpus.coverage)
             for trainer, of_folds in zip(trainers, zip(*parts, strict=True), strict=True):
@@ -241,6 +244,19 @@ def run_experiments(
                     material, trainer, of_folds, coverage, preset
                 )
     return [reports[run] for run in wanted]
+
+
+def _drop_seeds(
+    wanted: Mapping[Path, tuple[TrainSettings, Protocol]],
+) -> tuple[dict[Path, tuple[TrainSettings, Protocol]], list[str]]:
+    """Leave one seed to heads that don't depend on it, and say so."""
+    kept, notes = {}, []
+    for run, (settings, protocol) in wanted.items():
+        if not settings.is_network and protocol.num_seeds > 1:
+            notes.append(SEEDS_NOTE.format(kind=settings.head.kind))
+            protocol = replace(protocol, num_seeds=1)
+        kept[run] = settings, protocol
+    return kept, list(dict.fromkeys(notes))
 
 
 @dataclass(frozen=True)
@@ -366,6 +382,8 @@ def _format_entries(corpus: Corpus) -> str:
 
 
 def _describe_epochs(settings: TrainSettings) -> str:
+    if not settings.is_network:
+        return f"{settings.head.kind} fitted at once"
     if inner_share(settings.selection) is None:
         return f"{number_of(settings.optim.epochs, 'epoch')}, fixed beforehand"
     return (

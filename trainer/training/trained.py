@@ -19,10 +19,13 @@ from torch import Tensor
 from cache.codec import fields_to_json, read_field
 from cache.commit import write_whole
 from extractors.plugins import PluginError, check_recorded
+from trainer.data.corpus import Corpus
 from trainer.data.normalisation import Normalisation
 from trainer.data.sentences import NUM_STEPS, Templates
+from trainer.heads.classical import ClassicalHead
 from trainer.heads.head import Head, make_head
 from trainer.settings import TrainSettings, settings_from_dict
+from trainer.training.loss import prior_weights
 
 FORMAT = "avfuse head 1"
 PLUGINS = "plugins"  # the fact of a checkpoint that names those of its head
@@ -87,12 +90,40 @@ class TrainedHead:
     history: tuple[EpochRecord, ...] = ()
     templates: Templates | None = None
 
-    def module(self) -> Head:
+    def module(self) -> Head | ClassicalHead:
         """Build the head with its parameters, in evaluation mode."""
+        if not self.settings.is_network:
+            return ClassicalHead(self.settings, self.shapes, len(self.classes), self.state).eval()
         with torch.random.fork_rng(devices=[]):
             head = make_head(self.settings, self.shapes, len(self.classes))
         head.load_state_dict(dict(self.state))
         return head.eval()
+
+
+def describe_trained(
+    corpus: Corpus,
+    train: NDArray[np.int64],
+    settings: TrainSettings,
+    seed: int,
+    state: Mapping[str, Tensor],
+    normalisation: Mapping[str, Normalisation],
+    history: tuple[EpochRecord, ...],
+) -> TrainedHead:
+    """Put what a training yields beside what it was trained on; see ``TrainedHead``."""
+    return TrainedHead(
+        settings=settings,
+        classes=corpus.classes,
+        shapes={name: corpus.shapes[name] for name in settings.modalities},
+        state=state,
+        normalisation=normalisation,
+        templates=corpus.templates,
+        prior=prior_weights(settings.prior, corpus.classes, corpus.labels[train]),
+        seed=seed,
+        features=dict(corpus.features),
+        set_keys=dict(corpus.set_keys),
+        untrained=corpus.untrained,
+        history=history,
+    )
 
 
 def save_checkpoint(head: TrainedHead, path: Path) -> Path:
