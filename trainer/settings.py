@@ -94,6 +94,7 @@ class ModalitySettings:
         features: what to read of it: "basic", "mean", "mean_std", "norm_fft", or an array of the
             set by its own name. "auto" is "basic" of a network's set and the only array of others;
             "statistics" is one step a clip, that array's mean, deviation and percentiles over time.
+            Of the set voice both are "functionals", its own vector a clip; "steps" is its contour.
         normalise: "standard" subtracts the training clips' mean per feature and divides by
             their deviation; "per-speaker" does so with mean and deviation of all clips of the
             clip's speaker, also those reported on: transductive, and said so in the report;

@@ -26,8 +26,8 @@ from cache.wording import name_by_reason, number_of
 from trainer.data.copies import read_contents
 from trainer.data.features import (
     FUNCTIONALS,
-    STATISTICS,
     STEPS,
+    SUMMARIES,
     FeaturesError,
     SetFeatures,
     read_features,
@@ -40,7 +40,7 @@ from trainer.settings import HeadSettings, used_set_names
 
 UNLABELLED = -1
 # Embeddings already: an encoder can't take them.
-EMBEDDINGS = {"basic", "mean", "mean_std", "norm_fft", "grid", STATISTICS}
+EMBEDDINGS = {"basic", "mean", "mean_std", "norm_fft", "grid", *SUMMARIES}
 NEVER_EXTRACTED = "never extracted into {folder}; run avfuse extract with the same manifest"
 _NO_STEPS = "it has no steps"
 
@@ -154,9 +154,7 @@ class Corpus:
 
     def _voices(self) -> Speech:
         if self.speech is None:
-            raise SentenceError(
-                "audio.align=sentence needs voices step by step; none were read"
-            )
+            raise SentenceError("audio.align=sentence needs voices step by step; none were read")
         return self.speech
 
     def indices(self, clip_ids: Sequence[str]) -> NDArray[np.int64]:

@@ -115,7 +115,7 @@ def _ask_windows(
     given, seen = np.zeros((len(together), len(heads[0].classes))), np.zeros(len(together), bool)
     bare = [_without_speakers(head) for head in heads]
     for part in _pieces(len(together)):
-        corpus = steps.cut(places[part], together[part], settings)
+        corpus = steps.cut(places[part], together[part])
         corpus = _normalise_speakers(corpus, steps.corpus, heads[0])
         seen[part] = np.any([corpus.has(name) for name in settings.modalities], axis=0)
         for head in bare:

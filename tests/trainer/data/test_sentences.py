@@ -109,7 +109,9 @@ def test_sentences_that_nobody_names_that_tell_the_class_or_are_too_many_are_ref
     speech, labels = make_corpus()
     train = np.arange(8)
     unnamed = replace(speech, sentences=(None,) * 10)
-    with pytest.raises(SentenceError, match=r"none of the 8 training clips says .* column sentence"):
+    with pytest.raises(
+        SentenceError, match=r"none of the 8 training clips says .* column sentence"
+    ):
         unnamed.fit(train, labels)
     with pytest.raises(SentenceError, match=r"2 sentences of 2 said with one class only.*dogs"):
         speech.fit(train, np.array([0, 1] * 5))
