@@ -137,14 +137,23 @@ class AudioSettings(ModalitySettings):
         encoder: "alexnet" turns a spectrogram into a grid of steps; "cnn", a smaller network
             for log-mel, into a sequence; "none" pools the features as they stand in the set. An
             encoder of a plug-in has its own name.
+        align: "sentence" puts beside the functionals of the set voice the course of each clip's
+            voice along the sentence that it says: for corpora whose speakers read the same few
+            sentences, which the manifest's column sentence names. See docs/how-to/sentences.md.
     """
 
     set: str = "spectrogram"
     encoder: str = "alexnet"
+    align: Literal["none", "sentence"] = added("none")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_offered("encoder", ENCODERS, self.encoder)
+        if self.align == "sentence" and self.encoder != "none":
+            raise ValueError(
+                f"align=sentence gives one vector a clip, which encoder={self.encoder} can't take; "
+                "set audio.encoder=none"
+            )
 
 
 @dataclass(frozen=True)
@@ -284,6 +293,11 @@ class HeadSettings:
         if self.fusion.kind in ("video", "audio"):
             return (self.fusion.kind,)
         return ("video", "audio")
+
+    @property
+    def aligns(self) -> bool:
+        """Whether voices are laid along the sentences that they say."""
+        return "audio" in self.modalities and self.audio.align == "sentence"
 
     def modality(self, name: str) -> ModalitySettings:
         """Return the settings of "video" or "audio"."""
