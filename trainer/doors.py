@@ -22,10 +22,10 @@ from cache.wording import number_of
 from extractors.running.device import check_device, choose_device
 from trainer.data.splits import plan_folds
 from trainer.data.stand_in import replace_absent_network
-from trainer.runs.folder import Run, RunError, as_run, read_run, shared_target
+from trainer.runs.folder import Run, RunError, as_run, read_json, read_run, shared_target
 from trainer.runs.run_writer import check_writable
 from trainer.settings import DEFAULT_PRESET, HeadSettings, inner_share, load_settings
-from trainer.sweeps.file import Sweep, WorkerKilledError, read_sweep
+from trainer.sweeps.file import TABLE_JSON, Sweep, WorkerKilledError, read_sweep
 
 if TYPE_CHECKING:
     from trainer.explain.explanation import Explanation
@@ -53,6 +53,7 @@ def train(
     split: str | None = None,
     train_on: Sequence[str] = ("train",),
     allow_shared_speakers: bool = False,
+    allow_copies: bool = False,
     device: str = "auto",
     threads: int | None = None,
     packs: str | Path | None = None,
@@ -80,6 +81,7 @@ def train(
         split: split to report on; None: test if it has labels, else val.
         train_on: splits to train on.
         allow_shared_speakers: accept a speaker in training and test clips; the report says so.
+        allow_copies: accept test clips with the content of a training clip; the report says so.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         threads: PyTorch threads; None: PyTorch's choice.
         packs: folder for the packs, if the cache can't be written.
@@ -130,6 +132,7 @@ def train(
         train_on=trained_on,
         seed=fold_seed,
         allow_shared_speakers=allow_shared_speakers,
+        allow_copies=allow_copies,
         cache=cache,
     )
     # What is cheap to refuse has been; the rest loads PyTorch.
@@ -150,6 +153,7 @@ def train(
                     train_on=trained_on,
                     split_seed=fold_seed,
                     allow_shared_speakers=allow_shared_speakers,
+                    allow_copies=allow_copies,
                     num_seeds=seeds,
                 ),
                 preset=f"{preset} with changes" if changed else preset,
@@ -170,7 +174,7 @@ class SweptTable:
     Attributes:
         sweep: the file as it was understood.
         cells: one result each, with the state ``ok``, ``failed`` or ``skipped``.
-        folder: holds ``table.csv``, ``table.md`` and the runs, under ``cells``.
+        folder: holds ``table.csv``, ``.md``, ``.json`` and the runs, under ``cells``.
     """
 
     sweep: Sweep
@@ -178,10 +182,13 @@ class SweptTable:
     folder: Path
 
     def to_json(self) -> Mapping[str, Any]:
-        """Return the title and a row per cell; accuracies in percent."""
-        from trainer.sweeps.table import make_table
+        """Return what the table is about and a row per cell; accuracies in percent.
 
-        return make_table(self.sweep, self.cells)
+        Raises:
+            RunError: ``table.json`` is damaged.
+            OSError: it can't be read.
+        """
+        return read_json(self.folder / TABLE_JSON)
 
 
 def sweep(
@@ -198,6 +205,7 @@ def sweep(
     folds: str | None = None,
     split: str | None = None,
     allow_shared_speakers: bool = False,
+    allow_copies: bool = False,
     jobs: int | None = None,
     threads: int = 1,
     device: str = "cpu",
@@ -223,6 +231,7 @@ def sweep(
         folds: see there.
         split: see there.
         allow_shared_speakers: see there.
+        allow_copies: see there.
         jobs: worker processes, from 1; None: one a core.
         threads: PyTorch threads of each.
         device: see ``train``.
@@ -249,6 +258,7 @@ def sweep(
         "folds": folds,
         "split": split,
         "allow_shared_speakers": allow_shared_speakers,
+        "allow_copies": allow_copies,
     }
     given = {key: value for key, value in base.items() if value not in (None, False)}
     check_counts(seeds=seeds, jobs=jobs, threads=threads)

@@ -60,6 +60,8 @@ def describe_run(
     }
     plugins = {"plugins": used} if (used := settings.plugins()) else {}
     decides |= plugins
+    if found.corpus.speech is not None:
+        decides["sentences"] = list(found.corpus.speech.sentences)
     by_faces = fold_plan.by_faces
     if by_faces:  # inner splits hold out whole speakers
         clips = {clip.id: clip for fold in fold_plan.folds for clip in (*fold.train, *fold.test)}
@@ -82,6 +84,8 @@ def describe_run(
         "plan": {"kind": fold_plan.kind, "spec": fold_plan.spec, "folds": folds},
         "speaker_independent": fold_plan.speaker_independent,
         "shared_speakers": list(fold_plan.shared_speakers),
+        "copies": dict(fold_plan.copies),
+        "without_content": fold_plan.without_content,
         **({"speakers_by_faces": by_faces.to_json()} if by_faces else {}),
         "seeds": list(seeds),
         "selection": settings.selection,
