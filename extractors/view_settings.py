@@ -84,9 +84,11 @@ class ViewSettings:
         return tuple(View(r, s, f) for f in flips for r in rotations for s in scales)
 
 
-# The papers' two sets (icmi19, table 3), and the crop alone.
+# The papers' two sets (icmi19, table 3), the crop alone, and the crop with its mirror image.
 VIEW_SETS: dict[str, ViewSettings] = {
     "default": ViewSettings(),
     "wide": ViewSettings(rotations=(-15.0, 0.0, 15.0), scales=(0.75, 1.0, 1.25)),
     "basic": ViewSettings(rotations=(0.0,), scales=(1.0,), flip=False),
+    "mirror": ViewSettings(rotations=(0.0,), scales=(1.0,)),
 }
+PREDICTED_VIEWS = "mirror"  # which the default network looks at in `avfuse predict`

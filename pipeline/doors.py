@@ -31,6 +31,7 @@ from cache.settings import (
 )
 from cache.wording import number_of
 from extractors.running.device import check_device, check_precision, choose_device
+from extractors.view_settings import PREDICTED_VIEWS
 from pipeline.choice.overrides import read_overrides
 from pipeline.doctor.settings import DoctorSettings
 from pipeline.exchange.layouts import LAYOUTS
@@ -224,7 +225,7 @@ def extract_features(
 
     Example:
         >>> summary = pipeline.extract_features("manifest.csv", cache="CACHE",
-        ...                                     sets=["resnet18", "logmel"], views="basic")
+        ...                                     sets=["resnet18", "logmel"], views=PREDICTED_VIEWS)
         >>> summary.failed
         ()
     """
@@ -565,7 +566,7 @@ def predict_videos(
 
         return ask_default_network(
             paths,
-            settings=load_settings(settings, views="basic"),
+            settings=load_settings(settings, views=PREDICTED_VIEWS),
             weights=choices,
             device=device,
             jobs=jobs,

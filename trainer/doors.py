@@ -53,6 +53,7 @@ def train(
     split: str | None = None,
     train_on: Sequence[str] = ("train",),
     allow_shared_speakers: bool = False,
+    allow_copies: bool = False,
     device: str = "auto",
     threads: int | None = None,
     packs: str | Path | None = None,
@@ -80,6 +81,7 @@ def train(
         split: split to report on; None: test if it has labels, else val.
         train_on: splits to train on.
         allow_shared_speakers: accept a speaker in training and test clips; the report says so.
+        allow_copies: accept test clips with the content of a training clip; the report says so.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         threads: PyTorch threads; None: PyTorch's choice.
         packs: folder for the packs, if the cache can't be written.
@@ -130,6 +132,7 @@ def train(
         train_on=trained_on,
         seed=fold_seed,
         allow_shared_speakers=allow_shared_speakers,
+        allow_copies=allow_copies,
         cache=cache,
     )
     # What is cheap to refuse has been; the rest loads PyTorch.
@@ -150,6 +153,7 @@ def train(
                     train_on=trained_on,
                     split_seed=fold_seed,
                     allow_shared_speakers=allow_shared_speakers,
+                    allow_copies=allow_copies,
                     num_seeds=seeds,
                 ),
                 preset=f"{preset} with changes" if changed else preset,
@@ -198,6 +202,7 @@ def sweep(
     folds: str | None = None,
     split: str | None = None,
     allow_shared_speakers: bool = False,
+    allow_copies: bool = False,
     jobs: int | None = None,
     threads: int = 1,
     device: str = "cpu",
@@ -223,6 +228,7 @@ def sweep(
         folds: see there.
         split: see there.
         allow_shared_speakers: see there.
+        allow_copies: see there.
         jobs: worker processes, from 1; None: one a core.
         threads: PyTorch threads of each.
         device: see ``train``.
@@ -249,6 +255,7 @@ def sweep(
         "folds": folds,
         "split": split,
         "allow_shared_speakers": allow_shared_speakers,
+        "allow_copies": allow_copies,
     }
     given = {key: value for key, value in base.items() if value not in (None, False)}
     check_counts(seeds=seeds, jobs=jobs, threads=threads)

@@ -39,7 +39,7 @@ class StillClassifier:
         return self.facts.classes
 
     def classify(self, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the probability of each class.
+        """Return the probability of each class; see ``logits_to_probabilities``.
 
         Shapes (T embeddings):
             ``embeddings``: (T, D).
@@ -52,9 +52,30 @@ class StillClassifier:
         if embeddings.ndim != 2 or embeddings.shape[1] != dim:
             raise ValueError(f"embeddings must be (T, {dim}), got {embeddings.shape}")
         logits = embeddings.astype(np.float64) @ self.weight.T.astype(np.float64) + self.bias
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
-        result: NDArray[np.float64] = odds / odds.sum(axis=1, keepdims=True)
-        return result
+        return logits_to_probabilities(logits, self.facts)
+
+
+def logits_to_probabilities(logits: NDArray[np.float64], facts: WeightFacts) -> NDArray[np.float64]:
+    """Return softmax(logits / temperature + bias), with the file's temperature and class biases.
+
+    Shapes (N rows, C classes):
+        ``logits``: (N, C), up to a constant a row: logarithms of probabilities do as well.
+        result: (N, C), rows that sum to 1.
+
+    Args:
+        logits: see above.
+        facts: of the weight file.
+
+    Source:
+        The temperature is that of Guo et al., "On Calibration of Modern Neural Networks", ICML
+        2017; the bias that of Menon et al., "Long-tail learning via logit adjustment", ICLR 2021.
+    """
+    logits = logits / facts.temperature
+    if facts.logit_bias:
+        logits = logits + np.array(facts.logit_bias)
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
+    result: NDArray[np.float64] = odds / odds.sum(axis=1, keepdims=True)
+    return result
 
 
 def classifier_prefix(network: nn.Module) -> str:

@@ -14,11 +14,13 @@ from extractors.weights.error import WeightsError
 
 KEY = "avfuse"  # the name of the facts in a safetensors file's header, one JSON text
 ALIASES = {"start": "from"}  # attributes whose key is no name in Python
-OPTIONAL = frozenset({"from", "half", "versions"})
+OPTIONAL = frozenset({"from", "half", "versions", "temperature", "logit_bias"})
 MAX_TEXT = 200_000
 MAX_CLASSES = 1_000
 MAX_NAME = 100
 MAX_SIZE = 4_096  # pixels
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
+MAX_BIAS = 20.0
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class WeightFacts:
 
     This is the schema of the file's header: each attribute is a key of one JSON object. A key that
     is missing is refused, as is one that is not listed here; only those of ``OPTIONAL`` may be left
-    out, which are None then.
+    out, which have their defaults then.
 
     Attributes:
         network: name in ``NETWORKS``.
@@ -58,6 +60,11 @@ class WeightFacts:
         start: what the training started from; the key is ``from``.
         half: whether matrices and kernels are stored in half precision.
         versions: of the programs that trained it.
+        temperature: what the classifier's logits are divided by before they become probabilities,
+            fitted so that these are neither too sure nor too cautious.
+        logit_bias: what is added to the logits after that, one number a class in their order,
+            such as against classes that the training images had too many of; empty for none.
+            Neither changes an embedding, so keys of feature sets hold neither.
     """
 
     network: str
@@ -73,11 +80,14 @@ class WeightFacts:
     start: str | None = None
     half: bool | None = None
     versions: Mapping[str, Any] | None = None
+    temperature: float = 1.0
+    logit_bias: tuple[float, ...] = ()
 
     def to_metadata(self) -> dict[str, str]:
         """Return the header of a safetensors file that states these facts."""
         values = {ALIASES.get(name, name): value for name, value in asdict(self).items()}
-        stated = {k: v for k, v in values.items() if v is not None or k not in OPTIONAL}
+        untold = {name: _DEFAULTS[name] for name in OPTIONAL}
+        stated = {k: v for k, v in values.items() if k not in untold or v != untold[k]}
         return {KEY: json.dumps(stated, ensure_ascii=False, allow_nan=False, sort_keys=True)}
 
     @property
@@ -92,7 +102,8 @@ class WeightFacts:
         return f"{text}{of}" + (f" of {plain(split)}" if isinstance(split, str) and split else "")
 
 
-KEYS = frozenset(ALIASES.get(attribute.name, attribute.name) for attribute in fields(WeightFacts))
+_DEFAULTS = {ALIASES.get(one.name, one.name): one.default for one in fields(WeightFacts)}
+KEYS = frozenset(_DEFAULTS)
 
 
 def read_facts(metadata: Mapping[str, str], path: Path) -> WeightFacts | None:
@@ -131,9 +142,10 @@ def read_facts(metadata: Mapping[str, str], path: Path) -> WeightFacts | None:
             "avfuse does not know"
         )
     try:
+        classes = _classes(values["classes"])
         return WeightFacts(
             network=_name(values, "network"),
-            classes=_classes(values["classes"]),
+            classes=classes,
             image_size=_whole(values, "image_size", low=1),
             grey=_flag(values, "grey"),
             detail=_whole(values, "detail", low=0),
@@ -145,6 +157,8 @@ def read_facts(metadata: Mapping[str, str], path: Path) -> WeightFacts | None:
             start=_text(values, "from") if "from" in values else None,
             half=_flag(values, "half") if "half" in values else None,
             versions=_table(values, "versions") if "versions" in values else None,
+            temperature=_temperature(values.get("temperature", 1.0)),
+            logit_bias=_logit_bias(values.get("logit_bias", []), len(classes)),
         )
     except ValueError as error:
         raise WeightsError(f"{path}: its header states {error}") from None
@@ -203,14 +217,38 @@ def _table(values: Mapping[str, Any], key: str) -> dict[str, Any]:
     return value
 
 
+def _temperature(value: Any) -> float:
+    if not _is_real(value) or not MIN_TEMPERATURE <= value <= MAX_TEMPERATURE:
+        raise ValueError(
+            f"temperature {value!r:.40}, expected a number from {MIN_TEMPERATURE} to "
+            f"{MAX_TEMPERATURE}"
+        )
+    return float(value)
+
+
+def _logit_bias(value: Any, num_classes: int) -> tuple[float, ...]:
+    numbers = value if isinstance(value, list) else [value]
+    if not all(_is_real(one) and abs(one) <= MAX_BIAS for one in numbers):
+        raise ValueError(
+            f"logit_bias {value!r:.80}, expected numbers from {-MAX_BIAS} to {MAX_BIAS}"
+        )
+    if len(numbers) not in (0, num_classes):
+        raise ValueError(f"logit_bias of {len(numbers)} numbers for {num_classes} classes")
+    return tuple(map(float, numbers))
+
+
+def _is_real(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) < math.inf  # of integers that no float can hold too
+
+
 def _framing(value: Any) -> Framing:
     if not isinstance(value, dict) or set(value) != {"extend", "lift"}:
         raise ValueError(f"framing {value!r:.60}, expected extend and lift")
     numbers = [value["extend"], value["lift"]]
     # The limits of CropSettings.
     for number, low, high in zip(numbers, (0, -1), (4, 1), strict=True):
-        real = isinstance(number, int | float) and not isinstance(number, bool)
-        if not real or not math.isfinite(number) or not low <= number <= high:
+        if not _is_real(number) or not low <= number <= high:
             raise ValueError(
                 f"framing {value!r:.60}, expected extend from 0 to 4 and lift from -1 to 1"
             )

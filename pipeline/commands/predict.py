@@ -19,6 +19,7 @@ from cache.manifest.frame_folder import PICTURE_SUFFIXES, advise_to_join
 from cache.progress import Progress
 from cache.signals import ends_by_signal
 from extractors.running.device import check_device
+from extractors.view_settings import PREDICTED_VIEWS
 from pipeline.commands import options
 from pipeline.extract.settings import StageOneSettings, load_settings
 from pipeline.extract.weights import WeightsChoice, parse_weights
@@ -93,12 +94,15 @@ def predict(
     (the mean over the run's heads), the state it was extracted in, and the attention weight of
     every frame and audio step with its time, as JSON. Exit code 1 if a video could not be read.
 
-    Without it, the network that comes with avfuse looks at the face in every frame: seven classes,
-    the mean over the frames with a face, and the curve over time. It was trained on still faces
-    and hears nothing; on film, treat it as a hint. A FILE may be a picture too, which gets an
-    answer without a curve. --set changes how faces are found and chosen, as in `avfuse extract`:
-    faces.ladder=papers. Exit code 1 if a file could not be read or shows no face, 2 if none of the
-    files is there.
+    Without it, the network that comes with avfuse looks at the face in every frame and at its
+    mirror image: seven classes, the mean over the frames with a face, and the curve over time. It
+    was trained on still faces and hears nothing; on film, treat it as a hint. A FILE may be a
+    picture too, which gets an answer without a curve. --set changes how faces are found and chosen
+    and what the network sees, as in `avfuse extract`: faces.ladder=papers,
+    network.views.flip=false for no mirror image. Exit code 1 if a file could not be read or shows
+    no face, 2 if none of the files is there.
+
+    Both say how often they were right where that was measured ("worth" in the JSON).
 
     --video writes each video again with the box of its face (dashed where it was only followed),
     its answer and its curves, its sound and times kept. With RUN the curves are of windows of one
@@ -122,7 +126,7 @@ def predict(
                 videos,
                 drawn,
                 weights=choices,
-                settings=load_settings(overrides, views="basic"),
+                settings=load_settings(overrides, views=PREDICTED_VIEWS),
                 device=device,
                 jobs=jobs,
                 as_json=as_json,

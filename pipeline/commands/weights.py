@@ -170,5 +170,10 @@ def _describe_facts(facts: WeightFacts) -> list[str]:
         + (f", enlarged from {facts.detail}" if facts.detail else ""),
         "framing": f"extend {framing.extend:g}, lift {framing.lift:g}" if framing else "",
         "right on": facts.accuracy,
+        "temperature": "" if facts.temperature == 1 else f"{facts.temperature:g}",
+        "logit bias": ", ".join(
+            f"{name} {value:+.2f}"
+            for name, value in zip(facts.classes, facts.logit_bias, strict=False)
+        ),
     }
     return [f"  {name:<8} {plain(text, 2000)}" for name, text in rows.items() if text]

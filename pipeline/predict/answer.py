@@ -5,7 +5,7 @@ Nothing here loads PyTorch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,8 +55,16 @@ class Curve:
         """Frames with a face, seen and followed."""
         return measure_coverage(self.rung, self.times)
 
+    def of_seven(self) -> NDArray[np.float64]:
+        """Return the probabilities of the seven classes, (T, 7); nan where there is no face."""
+        return np.where(self.has_face[:, None], seven_of(self.probabilities, self.classes), np.nan)
+
     def mean(self) -> dict[str, float] | None:
-        """Mean probabilities over the frames with a face; None if there are none."""
+        """Mean probabilities over the frames with a face; None if there are none.
+
+        Nothing else was better: weights by confidence, smoothing, geometric mean, median and the
+        surest frames alone, on AFEW's training clips. `python -m benchmarks.science.clip_pooling`.
+        """
         if not self.has_face.any():
             return None
         mean = self.probabilities[self.has_face].mean(axis=0)
@@ -131,13 +139,22 @@ class Answer:
         }
 
 
-def seven_of(own: Mapping[str, float]) -> dict[str, float]:
+def seven_of(probabilities: NDArray[np.float64], classes: Sequence[str]) -> NDArray[np.float64]:
     """Return the probabilities of the seven classes, rescaled to sum to 1.
 
     Contempt is none of them. It isn't joined to one: on the faces of FER+ whose majority says
     contempt, the other votes go to neutral (42 %), disgust (18 %), sad (16 %) and angry (12 %). So
     the answer is P(class | it is one of the seven).
+
+    Shapes (N rows, C classes):
+        ``probabilities``: (N, C).
+        result: (N, 7), in the order of ``SEVEN``, rows that sum to 1.
+
+    Args:
+        probabilities: see above.
+        classes: names of the C classes, the seven among them.
     """
-    kept = {name: own[name] for name in SEVEN if name in own}
-    total = sum(kept.values())
-    return {name: value / total if total else 1 / len(kept) for name, value in kept.items()}
+    kept = probabilities[:, [list(classes).index(name) for name in SEVEN]]
+    total = kept.sum(axis=1, keepdims=True)
+    result: NDArray[np.float64] = np.where(total > 0, kept, 1) / np.where(total > 0, total, 7)
+    return result

@@ -1,7 +1,7 @@
 """Answers of the network that avfuse ships, about any video or picture: no run, no training.
 
-It was trained on still faces. Each frame with a face gets the probabilities of its eight classes;
-the video's are their mean over those frames.
+It was trained on still faces. Each frame with a face gets the probabilities of its eight classes,
+from the frame and its mirror image; the video's are their mean over those frames.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from cache.manifest.clip import Clip
 from cache.sets.feature_set import FeatureSet
 from extractors.running.settings import NetworkSettings
 from extractors.running.still_classifier import StillClassifier, load_still_classifier
-from extractors.views import VIEW_SETS
+from extractors.view_settings import PREDICTED_VIEWS, VIEW_SETS
 from extractors.weights.class_names import SEVEN
-from extractors.weights.default import DEFAULT_NETWORK, describe_worth
+from extractors.weights.default import DEFAULT_NETWORK
 from pipeline.extract.job import ClipResult
 from pipeline.extract.plan import Plan, plan_sets
 from pipeline.extract.run import run_extract
@@ -32,11 +32,12 @@ from pipeline.inspect.cells import read_faces
 from pipeline.inspect.shown import find_shown
 from pipeline.predict.answer import Answer, Curve, seven_of
 from pipeline.predict.picture import Picture, film_pictures
+from pipeline.predict.worth import Worth, describe_worth, worth_of_weights
 
 NOTE = (
     "From the default network alone: trained on the still faces of FER+, frame by frame, no sound."
 )
-
+HINT_ON_FILM = "Treat it as a hint."
 
 BLOCK = 4096  # frames classified at a time
 
@@ -56,21 +57,30 @@ class Answers:
     digest: str
 
     @property
+    def worth(self) -> Worth | None:
+        """Worth of the answers, as the weight file states it; None where nothing was answered."""
+        answered = [answer for answer in self.videos if answer.prediction is not None]
+        film = any(not answer.is_picture for answer in answered)
+        return worth_of_weights(self.classifier.facts, film=film) if answered else None
+
+    @property
     def note(self) -> str | None:
         """Origin and worth of the answers, in words; None where nothing was answered."""
-        answered = [answer for answer in self.videos if answer.prediction is not None]
-        if not answered:
+        if (worth := self.worth) is None:
             return None
-        film = any(not answer.is_picture for answer in answered)
-        return f"{NOTE} {describe_worth(self.classifier.facts, film=film)}".rstrip()
+        return " ".join(filter(None, (NOTE, describe_worth(worth), HINT_ON_FILM)))
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON that ``avfuse predict`` prints."""
+        facts = self.classifier.facts
         return {
             "run": None,
             "note": self.note,
-            "network": self.classifier.facts.network,
+            "worth": self.worth and self.worth.to_json(),
+            "network": facts.network,
             "weights": self.digest,
+            "temperature": facts.temperature,
+            "logit_bias": dict(zip(facts.classes, facts.logit_bias, strict=False)),
             "untrained": False,
             "classes": list(SEVEN),
             "network_classes": list(self.classifier.classes),
@@ -92,7 +102,7 @@ def ask_default_network(
 
     Args:
         videos: any video files, and still pictures.
-        settings: of stage one; the crop alone as the only view if left out.
+        settings: of stage one; ``PREDICTED_VIEWS`` of each crop if left out.
         weights: of the second detector of faces; see ``parse_weights``.
         device: see ``plan_sets``.
         jobs: worker processes; 0 works in this one.
@@ -110,7 +120,9 @@ def ask_default_network(
             f"--weights {name}=...: without a run the network is the one that avfuse ships; only a "
             f"detector of faces ({', '.join(DETECTORS)}) can be given, or name a run"
         )
-    settings = settings or StageOneSettings(network=NetworkSettings(views=VIEW_SETS["basic"]))
+    settings = settings or StageOneSettings(
+        network=NetworkSettings(views=VIEW_SETS[PREDICTED_VIEWS])
+    )
     policy = settings.faces.policy
     if cache is None and policy.startswith(PERSON):
         raise PlanError(
@@ -181,13 +193,14 @@ def _answer(
         if not curve.has_face.any():
             why.append(_no_face(curve, picture))
     own = curve.mean()
+    seven = None if own is None else seven_of(np.array([[*own.values()]]), [*own])[0].tolist()
     return Answer(
         path,
         state,
         (*(picture.why if picture else ()), *why),
         curve,
         own,
-        None if own is None else seven_of(own),
+        None if seven is None else dict(zip(SEVEN, seven, strict=True)),
         notes=result.notes if result is not None and picture is None else (),
         is_picture=picture is not None,
         faces=faces,
@@ -195,9 +208,13 @@ def _answer(
 
 
 def _read_curve(feature_set: FeatureSet, clip: str, classifier: StillClassifier) -> Curve:
-    """Classify the frames of an entry; the embeddings of hours are not read at once."""
+    """Classify the frames of an entry; the embeddings of hours are not read at once.
+
+    Where a crop has several views, it is the mean of their embeddings that is classified: as the
+    classifier is linear, the mean of their logits, and so the geometric mean of their odds.
+    """
     with feature_set.open_entry(clip) as opened:
-        rows = opened.rows["basic"]
+        rows = opened.rows["mean" if "mean" in opened.rows else "basic"]
         parts = [np.zeros((0, len(classifier.classes)))]
         for start in range(0, len(rows), BLOCK):
             parts.append(classifier.classify(rows[slice(start, start + BLOCK)]))

@@ -22,12 +22,14 @@ from pipeline.extract.run import run_extract
 from pipeline.extract.weights import WeightsChoice
 from pipeline.faces.tracks import BoxSource, measure_coverage
 from pipeline.predict.replay import Recorded, replay_plans
+from pipeline.predict.worth import SPEAKERS, Worth, describe_worth, worth_of_clips
 from trainer.explain.cached import group_by_fold, pin_sets
 from trainer.explain.explanation import Explanation
 from trainer.explain.heads import explain_steps
 from trainer.explain.steps import read_steps
 from trainer.runs.folder import Run
 from trainer.runs.heads import load_heads
+from trainer.runs.terminal import choose_interval
 
 
 def predict_videos(
@@ -52,9 +54,11 @@ def predict_videos(
             the cache is there; a clip's id is of this cache alone.
 
     Returns:
-        JSON: ``run``, ``untrained``, ``classes``, ``heads`` (the number averaged) and one object
-        per video: its state and the reasons, its frames, those with a face, seen and followed,
-        probabilities, and the attention weight of every frame and audio step with its time.
+        JSON: ``run``, what its answers are worth (``note`` in words, ``worth`` in figures; None of
+        an untrained run), ``untrained``, ``classes``, ``heads`` (the number averaged) and one
+        object per video: its state and the reasons, its frames, those with a face, seen and
+        followed, probabilities, and the attention weight of every frame and audio step with its
+        time.
 
     Raises:
         RunError: the run has no checkpoints, or lacks one.
@@ -79,13 +83,23 @@ def predict_videos(
         if look is not None:
             look(clips, Path(folder), answered)
         described = [_describe(clip, answered) for clip in clips]
+    worth = None if answered.untrained else _worth(run)
     return {
         "run": str(run.path),
+        "note": worth and describe_worth(worth),
+        "worth": worth and worth.to_json(),
         "untrained": answered.untrained,
         "classes": list(run.classes),
         "heads": answered.num_heads,
         "videos": described,
     }
+
+
+def _worth(run: Run) -> Worth:
+    """Read what a run's answers are worth from its figures."""
+    figures = run.metrics["all"]["ensemble"]
+    drawn = SPEAKERS if figures.get("by_speaker") else "each"  # which older runs don't have
+    return worth_of_clips(figures, run.classes, choose_interval(figures), drawn)
 
 
 @dataclass(frozen=True)

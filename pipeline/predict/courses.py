@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from cache.manifest.clip import Clip
 from extractors.weights.class_names import SEVEN
 from pipeline.inspect.cells import ClipFaces, read_faces
@@ -25,10 +23,6 @@ def course_of_answer(answer: Answer) -> Course | None:
     curve = answer.curve
     if answer.is_picture or answer.state == "failed":
         return None
-    columns = [curve.classes.index(name) for name in SEVEN]
-    seven = np.where(curve.has_face[:, None], curve.probabilities[:, columns], np.nan)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        seven = seven / seven.sum(axis=1, keepdims=True)
     return Course(
         answer.video,
         answer.prediction,
@@ -36,7 +30,7 @@ def course_of_answer(answer: Answer) -> Course | None:
         "" if answer.prediction is None else HINT,
         SEVEN,
         curve.times,
-        seven,
+        curve.of_seven(),
         None if answer.faces is None else answer.faces.chosen,
         limits=_limits(answer.faces),
     )

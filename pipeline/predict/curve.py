@@ -28,11 +28,11 @@ def draw_line(curve: Curve, name: str, *, levels: str = LEVELS, columns: int = C
 
     Args:
         curve: at least one frame.
-        name: one of its classes.
+        name: one of the seven classes.
         levels: characters for low to high.
         columns: at most this many; each is the mean of the frames in its share of the time.
     """
-    values = curve.probabilities[:, curve.classes.index(name)]
+    values = curve.of_seven()[:, SEVEN.index(name)]
     width = min(columns, len(values))
     start, span = curve.times[0], max(float(curve.times[-1] - curve.times[0]), 1e-9)
     place = np.minimum((curve.times - start) / span * width, width - 1).astype(int)

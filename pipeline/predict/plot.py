@@ -19,7 +19,7 @@ STYLES = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 
 
 def draw_plot(answers: Sequence[Answer], kind: str) -> bytes:
-    """Draw the probabilities of some videos over time; those that failed and pictures have none.
+    """Draw the seven classes' probabilities over time; videos that failed and pictures have none.
 
     The same answers give the same bytes.
 
@@ -31,13 +31,10 @@ def draw_plot(answers: Sequence[Answer], kind: str) -> bytes:
     figure = Figure(figsize=(9, 1 + 2.6 * max(1, len(shown))), layout="constrained")
     rows = figure.subplots(max(1, len(shown)), squeeze=False)[:, 0]
     for axes, answer in zip(rows, shown, strict=False):
-        curve = answer.curve
-        values = np.where(curve.has_face[:, None], curve.probabilities, np.nan)  # gaps stay
-        names = sorted(curve.classes, key=lambda name: (name not in SEVEN, name))
-        for number, name in enumerate(names):
+        for number, (name, values) in enumerate(zip(SEVEN, answer.curve.of_seven().T, strict=True)):
             axes.plot(
-                curve.times,
-                values[:, curve.classes.index(name)],
+                answer.curve.times,
+                values,  # nan without a face: gaps stay
                 label=name,
                 linewidth=1.4,
                 color=np.divide(PALETTE[number % len(PALETTE)], 255),

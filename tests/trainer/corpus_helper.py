@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cache.digest import digest_text
 from cache.entries.entry import read_identity
 from cache.entries.failure import Failure
 from cache.entries.source import Source
@@ -19,7 +20,11 @@ from trainer.settings import TrainSettings
 
 CLASSES = ("angry", "happy", "sad")
 VIDEO_DIM, AUDIO_DIM = 5, 7
-SOURCE = Source(11, 13, "0" * 64)
+
+
+def source_of(clip: str) -> Source:
+    """The file of a clip: no two have the same content."""
+    return Source(11, 13, digest_text(clip))
 
 
 def small_settings(**tables: Any) -> TrainSettings:
@@ -74,21 +79,27 @@ def write_set(
     cache: Path,
     name: str,
     clips: Mapping[str, Mapping[str, np.ndarray] | str],
+    same_file: Mapping[str, str] | None = None,
+    *,
     settings: Mapping[str, Any] | None = None,
     **spec: Any,
 ) -> FeatureSet:
-    """Write a real feature set; a string instead of arrays is a failure's reason."""
+    """Write a real feature set; a string instead of arrays is a failure's reason.
+
+    ``same_file``: clip to another one of which its file is a copy.
+    """
     made = FeatureSet(cache, SetSpec(name, settings or {}, version=1, **spec)).create({})
     for clip, arrays in clips.items():
         if isinstance(arrays, str):
-            made.record_failure(Failure(clip, "decode", arrays, SOURCE))
+            made.record_failure(Failure(clip, "decode", arrays, source_of(clip)))
             continue
         steps = len(next(iter(arrays.values())))
         upstream = {
             name: read_identity(path) if path.exists() else "0" * 64
             for name, path in made.upstream_paths(clip).items()
         }
-        with made.writer(clip, source=SOURCE, provenance={}, upstream=upstream) as writer:
+        source = source_of((same_file or {}).get(clip, clip))
+        with made.writer(clip, source=source, provenance={}, upstream=upstream) as writer:
             writer.append(**{"times": np.arange(steps) / 25, **arrays})
             writer.finish(missing=() if steps else ("no audio stream",))
     return made

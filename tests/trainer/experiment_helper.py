@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,7 @@ def make_cache(
     never: tuple[str, ...] = (),
     silent: tuple[str, ...] = (),
     untrained: bool = False,
+    same_file: Mapping[str, str] | None = None,
 ) -> Path:
     """Write ``resnet18`` and ``spectrogram``; a clip's class shows in the mean of both.
 
@@ -68,6 +69,7 @@ def make_cache(
         never: clips without an entry in either set.
         silent: clips without sound.
         untrained: whether the weights of ``resnet18`` are random.
+        same_file: clip to another one of which its file is a copy.
     """
     classes = sorted({clip.label or "" for clip in clips})
     video: dict[str, Any] = dict(failed or {})
@@ -84,8 +86,8 @@ def make_cache(
         spectrogram[:, 20 * label : 20 * label + 20] += 1.0
         video[clip.id] = {"basic": basic}
         sound[clip.id] = {"spectrogram": spectrogram}
-    write_set(cache, "resnet18", video, weights="a" * 64, untrained=untrained)
-    write_set(cache, "spectrogram", sound)
+    write_set(cache, "resnet18", video, same_file, weights="a" * 64, untrained=untrained)
+    write_set(cache, "spectrogram", sound, same_file)
     return cache
 
 

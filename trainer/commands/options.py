@@ -46,6 +46,11 @@ ALLOW_SHARED_SPEAKERS = click.option(
     is_flag=True,
     help="Accept a speaker in both training and test clips; the report says so.",
 )
+ALLOW_COPIES = click.option(
+    "--allow-copies",
+    is_flag=True,
+    help="Accept test clips with the content of a training clip; the report says so.",
+)
 DEVICE = click.option(
     "--device",
     default="auto",

@@ -41,6 +41,7 @@ from trainer.sweeps.file import WorkerKilledError, sweep_names
 @options.FOLDS
 @options.SPLIT
 @options.ALLOW_SHARED_SPEAKERS
+@options.ALLOW_COPIES
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),

@@ -51,6 +51,7 @@ from trainer.training.error import TrainingError
     help="Splits to train on, such as train,val.",
 )
 @options.ALLOW_SHARED_SPEAKERS
+@options.ALLOW_COPIES
 @options.DEVICE
 @click.option(
     "--threads", type=click.IntRange(min=1), help="PyTorch threads (default: PyTorch's choice)."
@@ -77,6 +78,7 @@ def train(
     split: str | None,
     train_on: str,
     allow_shared_speakers: bool,
+    allow_copies: bool,
     device: str,
     threads: int | None,
     packs: Path | None,
@@ -107,6 +109,7 @@ def train(
             split=split,
             train_on=[part.strip() for part in train_on.split(",")],
             allow_shared_speakers=allow_shared_speakers,
+            allow_copies=allow_copies,
             device=device,
             threads=threads,
             packs=packs,

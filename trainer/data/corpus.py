@@ -23,6 +23,7 @@ from cache.packs.pack import until_unchanged
 from cache.sets.feature_set import FeatureSet, find_set, list_sets
 from cache.sets.freshness import check_freshness
 from cache.wording import name_by_reason, number_of
+from trainer.data.copies import read_contents
 from trainer.data.features import (
     STATISTICS,
     FeaturesError,
@@ -69,6 +70,7 @@ class Corpus:
             asked.
         unchecked: clip to why it isn't known whether its entries are stale.
         coverage: set to the frames with a face of each clip, of sets that are made from faces.
+        contents: clip to the digest of its file; clips of imported features alone are left out.
 
     Raises:
         ValueError: something has another length than N.
@@ -88,6 +90,7 @@ class Corpus:
     votes: NDArray[np.float32] | None = None
     unchecked: Mapping[str, str] = field(default_factory=dict)
     coverage: Mapping[str, Mapping[str, Coverage]] = field(default_factory=dict)
+    contents: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         lengths = {name: len(part) for name, part in self.sequences.items()}
@@ -176,7 +179,9 @@ def load_corpus(
         OSError: something can't be read or a pack can't be written.
     """
 
-    def read() -> tuple[dict[str, SetFeatures], dict[str, str], dict[str, dict[str, Coverage]]]:
+    def read() -> tuple[
+        dict[str, SetFeatures], dict[str, str], dict[str, dict[str, Coverage]], dict[str, str]
+    ]:
         headers = read_headers(cache, used_set_names(settings), clip_ids)
         unchecked = _refuse_stale(cache, headers, clips or {}, _counting(on_read, "files"))
         parts = {}
@@ -196,9 +201,10 @@ def load_corpus(
             name: {clip: one.coverage for clip, one in found.items() if one.coverage is not None}
             for name, found in headers.items()
         }
-        return parts, unchecked, coverage
+        own = (found for name, found in headers.items() if not find_set(cache, name).spec.imported)
+        return parts, unchecked, coverage, read_contents(own)
 
-    parts, unchecked, coverage = until_unchanged(cache, read)
+    parts, unchecked, coverage, contents = until_unchanged(cache, read)
     if "audio" in parts and settings.audio.encoder != "none":
         _check_encoder(parts["audio"], settings)
     labels = labels or {}
@@ -225,6 +231,7 @@ def load_corpus(
         votes=None if votes is None else share_votes(clip_ids, votes, classes),
         unchecked=unchecked,
         coverage=coverage,
+        contents=contents,
     )
 
 

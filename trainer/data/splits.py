@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from cache.digest import digest_json
 from cache.manifest.manifest import Clip
 from cache.wording import name_some, number_of
+from trainer.data.copies import describe_copies, find_copies
 from trainer.data.folds import SplitError, group_clips, natural_key
 from trainer.data.speakers import BY_FACES, FaceSpeakers, find_shared_persons, find_speakers
 
@@ -64,6 +65,9 @@ class FoldPlan:
             speakers, None when it can't be told.
         warnings: sentences that belong beside every figure of the run.
         by_faces: where speakers are persons found by faces: what that rests on.
+        copies: test clip to the training clip that has the same content; see ``find_copies``.
+        without_content: number of clips in the folds whose content nobody knows; None until it is
+            looked for.
     """
 
     kind: str
@@ -76,6 +80,8 @@ class FoldPlan:
     speaker_independent: bool | Literal["by faces"] | None
     warnings: tuple[str, ...]
     by_faces: FaceSpeakers | None = None
+    copies: Mapping[str, str] = field(default_factory=dict)
+    without_content: int | None = None
 
 
 def plan_folds(
@@ -86,6 +92,7 @@ def plan_folds(
     train_on: Sequence[str] = ("train",),
     seed: int = 0,
     allow_shared_speakers: bool = False,
+    allow_copies: bool = False,
     cache: Path | None = None,
 ) -> FoldPlan:
     """Divide the labelled clips of a manifest into training and test clips.
@@ -101,6 +108,8 @@ def plan_folds(
         seed: seed of ``clip:K``. The order of ``clips`` never matters.
         allow_shared_speakers: accept a speaker in both training and test clips, and say so in
             the plan. Folds by clip always accept it.
+        allow_copies: accept test clips of the same file as a training clip, and say so in the
+            plan.
         cache: the cache's folder; for folds by speaker, its table of persons stands in where the
             manifest doesn't name every clip's speaker, see ``trainer.data.speakers``; other
             divisions of such a manifest are told of persons in both training and test clips.
@@ -112,8 +121,9 @@ def plan_folds(
         SplitError: no clip has a label; ``folds`` or a split is not one of the above; a split
             has no clip; folds by speaker and a clip without one, or fewer speakers than folds;
             folds by the manifest and a clip without one, or only one; fewer clips than folds;
-            a speaker in both training and test clips; training clips of one class only; with
-            splits, a test clip whose label no training clip has; see also ``find_speakers``.
+            a speaker or a file in both training and test clips; training clips of one class
+            only; with splits, a test clip whose label no training clip has; see also
+            ``find_speakers``.
         PersonsError: the cache's table of persons is damaged.
     """
     labelled = sorted((clip for clip in clips if clip.label), key=lambda clip: clip.id)
@@ -150,15 +160,23 @@ def plan_folds(
         warnings=(),
         by_faces=by_faces,
     )
-    return _check_classes(plan)
+    return _check_classes(_find_copies(plan, {}, allow=allow_copies))
 
 
-def restrict_folds(plan: FoldPlan, keep: Callable[[Clip], bool]) -> FoldPlan:
+def restrict_folds(
+    plan: FoldPlan,
+    keep: Callable[[Clip], bool],
+    *,
+    contents: Mapping[str, str] | None = None,
+    allow_copies: bool = False,
+) -> FoldPlan:
     """Leave clips out of the folds, such as those without features, and check them again.
 
     Args:
         plan: the folds of the whole manifest.
         keep: whether a clip stays.
+        contents: clip id to the digest of its file, where it is known; None: nobody looked.
+        allow_copies: see ``plan_folds``; by content too.
 
     Returns:
         The same folds with fewer clips; a fold may be left without test clips. Classes are
@@ -167,7 +185,8 @@ def restrict_folds(plan: FoldPlan, keep: Callable[[Clip], bool]) -> FoldPlan:
 
     Raises:
         SplitError: a fold has no training clip left, or training clips of one class only; with
-            splits, a test clip whose label no training clip has, or no test clip at all.
+            splits, a test clip whose label no training clip has, or no test clip at all; copies of
+            training clips among the test clips.
     """
     folds = tuple(
         replace(
@@ -188,7 +207,11 @@ def restrict_folds(plan: FoldPlan, keep: Callable[[Clip], bool]) -> FoldPlan:
                 f"{new.name}: none of its {len(old.train)} training clips has features; "
                 "extract them first"
             )
-    checked = _check_classes(replace(plan, folds=folds))
+    plan = _find_copies(replace(plan, folds=folds), contents or {}, allow=allow_copies)
+    if contents is not None:
+        used = {clip.id for fold in folds for clip in (*fold.train, *fold.test)}
+        plan = replace(plan, without_content=len(used - contents.keys()))
+    checked = _check_classes(plan)
     lost = [name for name in plan.classes if name not in checked.classes]
     warnings = checked.warnings
     if lost:
@@ -334,19 +357,30 @@ def _warnings(plan: FoldPlan) -> Iterator[str]:
     tested = {clip.label for fold in plan.folds for clip in fold.test}
     if len(tested) == 1:
         yield f"every test clip has the label {tested.pop()!r}: UAR is the recall of one class"
-    doubled = sorted({name for fold in plan.folds for name in _doubled_files(fold)})
-    if doubled:
+    if plan.copies:
         yield (
-            f"{number_of(len(doubled), 'test clip')} of the same file as a training clip: "
-            f"{name_some(doubled)}"
+            f"leak: {number_of(len(plan.copies), 'test clip')} with the content of a training "
+            f"clip: {describe_copies(plan.copies)}"
+        )
+    if plan.without_content:
+        yield (
+            f"whether {number_of(plan.without_content, 'clip')} of the folds are copies of others "
+            "is not known: their features don't say of which file they are"
         )
     if plan.unlabelled:
         yield f"left out: {number_of(len(plan.unlabelled), 'clip')} without a label"
 
 
-def _doubled_files(fold: Fold) -> list[str]:
-    trained = {(clip.path, clip.span) for clip in fold.train}
-    return [clip.id for clip in fold.test if (clip.path, clip.span) in trained]
+def _find_copies(plan: FoldPlan, contents: Mapping[str, str], *, allow: bool) -> FoldPlan:
+    """Fill in the copies, and refuse them unless they are allowed."""
+    copies = find_copies([(fold.train, fold.test) for fold in plan.folds], contents)
+    if copies and not allow:
+        raise SplitError(
+            f"{number_of(len(copies), 'test clip')} with the content of a training clip: "
+            f"{describe_copies(copies)}; leave one of each out of the manifest ('avfuse doctor' "
+            "lists all), or accept inflated figures with --allow-copies"
+        )
+    return replace(plan, copies=copies)
 
 
 def find_leaks(sets: Sequence[Mapping[str, Any]], plan: FoldPlan) -> Iterator[str]:

@@ -69,7 +69,13 @@ def _meaning(run: Run) -> Iterator[str]:
             "Clips of one person may be in both training and test, as not every speaker is known "
             "or they are shared: on new people the accuracy may be lower."
         )
-    elif run.info["speaker_independent"] == BY_FACES:
+    if copies := run.info.get("copies"):
+        yield (
+            f"{number_of(len(copies), 'clip')} reported on "
+            f"{'has' if len(copies) == 1 else 'have'} the content of a training clip: the accuracy "
+            "is too high."
+        )
+    if run.info["speaker_independent"] == BY_FACES:
         yield (
             "Training and test were divided by persons found by their faces: a person who was "
             "taken for two may be in both."

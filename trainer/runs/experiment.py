@@ -48,6 +48,7 @@ class Protocol:
         train_on: the splits to train on, without ``folds``.
         split_seed: seed of folds by clip.
         allow_shared_speakers: accept a speaker in training and test clips, and say so.
+        allow_copies: accept test clips with the content of a training clip, and say so.
         num_seeds: heads per fold, with the seeds from ``settings.seed`` on.
     """
 
@@ -56,6 +57,7 @@ class Protocol:
     train_on: tuple[str, ...] = ("train",)
     split_seed: int = 0
     allow_shared_speakers: bool = False
+    allow_copies: bool = False
     num_seeds: int = 1
 
 
@@ -266,6 +268,7 @@ def _load_material(
         train_on=protocol.train_on,
         seed=protocol.split_seed,
         allow_shared_speakers=protocol.allow_shared_speakers,
+        allow_copies=protocol.allow_copies,
         cache=cache,
     )
     clips = {clip.id: clip for fold in plan.folds for clip in (*fold.train, *fold.test)}
@@ -285,7 +288,12 @@ def _load_material(
     )
     return _Material(
         plan=plan,
-        usable=restrict_folds(plan, lambda clip: clip.id not in found.without),
+        usable=restrict_folds(
+            plan,
+            lambda clip: clip.id not in found.without,
+            contents=found.corpus.contents,
+            allow_copies=protocol.allow_copies,
+        ),
         found=found,
     )
 

@@ -82,6 +82,8 @@ def describe_run(
         "plan": {"kind": fold_plan.kind, "spec": fold_plan.spec, "folds": folds},
         "speaker_independent": fold_plan.speaker_independent,
         "shared_speakers": list(fold_plan.shared_speakers),
+        "copies": dict(fold_plan.copies),
+        "without_content": fold_plan.without_content,
         **({"speakers_by_faces": by_faces.to_json()} if by_faces else {}),
         "seeds": list(seeds),
         "selection": settings.selection,

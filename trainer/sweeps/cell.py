@@ -157,6 +157,7 @@ def _run_cells(
                     train_on=cell.train_on or sweep.base.train_on,
                     split_seed=sweep.base.fold_seed,
                     allow_shared_speakers=sweep.base.allow_shared_speakers,
+                    allow_copies=sweep.base.allow_copies,
                     num_seeds=cell.seeds or sweep.base.seeds,
                 ),
             )

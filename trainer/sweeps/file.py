@@ -69,6 +69,7 @@ class Base:
         select: how the number of epochs is chosen; None leaves it to the preset.
         fold_seed: seed of folds by clip.
         allow_shared_speakers: accept a speaker in training and test clips.
+        allow_copies: accept test clips with the content of a training clip.
     """
 
     preset: str = DEFAULT_PRESET
@@ -80,6 +81,7 @@ class Base:
     select: str | None = None
     fold_seed: int = 0
     allow_shared_speakers: bool = False
+    allow_copies: bool = False
 
     def __post_init__(self) -> None:
         if self.seeds < 1:

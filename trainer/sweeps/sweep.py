@@ -171,6 +171,7 @@ def _check_division(sweep: Sweep, manifest: Manifest, reported: str, cache: Path
                 train_on=train_on,
                 seed=sweep.base.fold_seed,
                 allow_shared_speakers=sweep.base.allow_shared_speakers,
+                allow_copies=sweep.base.allow_copies,
                 cache=cache,
             )
         except SplitError as error:

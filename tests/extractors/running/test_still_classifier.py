@@ -10,7 +10,11 @@ import torch
 from safetensors.torch import save_file
 
 from extractors.networks import NETWORKS
-from extractors.running.still_classifier import classifier_prefix, load_still_classifier
+from extractors.running.still_classifier import (
+    classifier_prefix,
+    load_still_classifier,
+    logits_to_probabilities,
+)
 from extractors.weights.facts import WeightFacts
 from extractors.weights.files import WeightsError
 from tests.extractors.small import use_small_networks
@@ -44,6 +48,19 @@ def test_probabilities_are_the_softmax_of_one_linear_layer(tmp_path: Path) -> No
     found = classifier.classify(embeddings)
     for row, logits in zip(found, ([0.0, 1.0, -1.0], [0.0, 3.0, 3.0]), strict=True):
         np.testing.assert_allclose(row, np.exp(logits) / np.exp(logits).sum(), rtol=1e-12)
+
+
+def test_the_files_temperature_divides_the_logits_and_its_bias_is_added_after(
+    tmp_path: Path,
+) -> None:
+    facts = replace(FACTS, temperature=2.0, logit_bias=(0.0, 0.0, 0.5))
+    classifier = load_still_classifier(write(tmp_path, TENSORS, facts))
+    found = classifier.classify(np.zeros((1, 32), np.float32))  # logits 0, 1 and -1
+    expected = np.exp([0.0, 0.5, 0.0])
+    np.testing.assert_allclose(found, [expected / expected.sum()], rtol=1e-12)
+    probabilities = logits_to_probabilities(np.log([[0.25, 0.25, 0.5]]), facts)
+    expected = np.sqrt([0.25, 0.25, 0.5]) * [1, 1, np.exp(0.5)]
+    np.testing.assert_allclose(probabilities, [expected / expected.sum()], rtol=1e-12)
 
 
 def test_no_embeddings_have_no_probabilities(tmp_path: Path) -> None:

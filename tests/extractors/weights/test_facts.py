@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from extractors.weights.facts import KEY, KEYS, Framing, WeightFacts, plain, read_facts
+from extractors.weights.facts import KEY, KEYS, OPTIONAL, Framing, WeightFacts, plain, read_facts
 from extractors.weights.files import WeightsError
 
 FILE = Path("w.safetensors")
@@ -48,11 +48,18 @@ def test_a_file_that_says_nothing_has_no_facts() -> None:
     assert read_facts({"format": "pt"}, FILE) is None
 
 
-def test_only_start_half_and_versions_may_be_left_out() -> None:
-    more = replace(FACTS, start="random weights", half=True, versions={"avfuse": "0.1.0"})
+def test_only_what_older_files_lack_may_be_left_out() -> None:
+    more = replace(
+        FACTS,
+        start="random weights",
+        half=True,
+        versions={"avfuse": "0.1.0"},
+        temperature=1.25,
+        logit_bias=(0.5, 0.0, -0.25),
+    )
     assert json.loads(more.to_metadata()[KEY])["from"] == "random weights"
     assert read_facts(more.to_metadata(), FILE) == more
-    assert set(json.loads(FACTS.to_metadata()[KEY])) == KEYS - {"from", "half", "versions"}
+    assert set(json.loads(FACTS.to_metadata()[KEY])) == KEYS - OPTIONAL
 
 
 @pytest.mark.parametrize("key", sorted(json.loads(FACTS.to_metadata()[KEY])))
@@ -100,6 +107,13 @@ def test_text_from_a_file_cannot_move_the_cursor() -> None:
         ({"half": 1}, "half 1, expected true or false"),
         ({"versions": "1"}, "versions '1', expected an object"),
         ({"metrics": []}, r"metrics \[\], expected an object"),
+        ({"temperature": 0}, "temperature 0, expected a number from 0.05 to 20"),
+        ({"temperature": True}, "temperature True"),
+        ({"temperature": 10**400}, "temperature 1000"),
+        ({"logit_bias": [1, 2]}, "logit_bias of 2 numbers for 3 classes"),
+        ({"logit_bias": 1}, "logit_bias of 1 numbers for 3 classes"),
+        ({"logit_bias": [0, 0, "1"]}, "expected numbers from -20.0 to 20"),
+        ({"logit_bias": [0, 0, 21]}, "expected numbers from -20.0 to 20"),
         ({"framing": {"extend": 0.5}}, "framing .* expected extend and lift"),
         ({"framing": {"extend": 5, "lift": 0}}, "extend from 0 to 4 and lift from -1 to 1"),
         ({"framing": {"extend": 0.3, "lift": "up"}}, "extend from 0 to 4 and lift from -1 to 1"),

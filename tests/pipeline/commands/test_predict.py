@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -18,16 +19,16 @@ import pytest
 from PIL import Image
 
 from cache.manifest.manifest import read_manifest
+from cache.sets.feature_set import find_set
 from extractors.weights.class_names import SEVEN
 from pipeline.extract.weights import PlanError
 from pipeline.faces.second import find_model
 from pipeline.faces.settings import FaceSettings
 from pipeline.media.frames import VideoReader
-from pipeline.predict.answer import seven_of
 from pipeline.predict.by_default import ask_default_network
 from pipeline.predict.curve import CurveError, write_curves
 from tests.pipeline.command import avfuse
-from tests.pipeline.default_weights import CLASSES, ship_small_default, without
+from tests.pipeline.default_weights import CLASSES, FACTS, ship_small_default, without
 from tests.pipeline.scenes import astronaut, background, place
 from tests.pipeline.videos import grey_frame, write_video, write_wav
 from tests.stopping import stop_when
@@ -79,7 +80,7 @@ def test_a_reader_gets_bars_a_line_over_time_and_where_it_comes_from(
     assert result.exit_code == 0, result.output
     assert "(face in 20 of 20 frames)" in result.stdout
     assert "contempt, which is none of the seven" in result.stdout
-    assert "Still photographs: 75 %. Film and television are much harder: " in result.stdout
+    assert "Right on 6 of 8 still photographs (FER+ test). Treat it as a hint." in result.stdout
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 20
@@ -129,7 +130,7 @@ def test_a_file_with_sound_only_and_a_broken_one_say_so(default: Path, tmp_path:
     assert read.output.count(str(broken)) == 1  # once, and by no other name
     assert f"no answer: {broken} is not a video" in read.output
     assert "From the default network" not in read.output
-    assert "Film and television" not in read.output
+    assert "Right on" not in read.output
 
 
 @pytest.fixture
@@ -162,7 +163,9 @@ def test_a_picture_is_answered_for_as_a_video_of_that_frame_is(
     assert (picture["frames"], picture["frames_with_face"], picture["curve"]) == (1, 1, [])
     assert picture["prediction"] == video["prediction"]
     assert picture["probabilities"] == pytest.approx(video["probabilities"], abs=1e-6)
-    assert avfuse("predict", still).stdout.endswith("no sound. Still photographs: 75 %.\n")
+    assert avfuse("predict", still).stdout.endswith(
+        "no sound. Right on 6 of 8 still photographs (FER+ test). Treat it as a hint.\n"
+    )
 
 
 @pytest.mark.slow
@@ -279,11 +282,27 @@ def test_without_a_run_faces_are_found_and_chosen_as_settings_say(
         assert [frame["face"] for frame in answer["curve"]] == sources, how
 
 
-def test_contempt_is_left_out_and_the_rest_sums_to_one() -> None:
-    own = dict.fromkeys(CLASSES, 0.1) | {"happy": 0.2}
-    assert seven_of(own)["happy"] == pytest.approx(0.25)
-    assert sum(seven_of(own).values()) == pytest.approx(1)
-    assert seven_of(dict.fromkeys(CLASSES, 0.0) | {"contempt": 1.0})["sad"] == pytest.approx(1 / 7)
+@pytest.mark.slow
+def test_a_frame_is_seen_with_its_mirror_image_and_by_the_files_temperature(
+    default: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bias = (0.0, 1.0, *[0.0] * 6)
+    facts = replace(FACTS, temperature=2.0, logit_bias=bias)
+    for number, stated in enumerate((FACTS, facts)):
+        ship_small_default(monkeypatch, default, facts=stated)
+        answers = ask_default_network([clip], cache=tmp_path / "c")
+        (curve,) = (answer.curve for answer in answers.videos)
+        seen = find_set(tmp_path / "c", "resnet18").read("video-0").arrays
+        logits = seen["mean"] @ answers.classifier.weight.T
+        shift = np.array(bias) * number
+        expected = np.exp(logits.astype(np.float64) / stated.temperature + shift)
+        expected /= expected.sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(curve.probabilities, expected, atol=1e-6)
+        assert np.abs(seen["mean"] - seen["basic"]).max() > 1e-3
+    # One set: neither number is in a key, as neither changes an embedding.
+    assert len(list((tmp_path / "c").glob("resnet18-*"))) == 1
+    said = answers.to_json()
+    assert (said["temperature"], said["logit_bias"]["happy"]) == (2.0, 1.0)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 
 from cache.entries.failure import Failure
 from cache.sets.feature_set import FeatureSet, SetError
-from tests.trainer.corpus_helper import SOURCE, values, write_set
+from tests.trainer.corpus_helper import source_of, values, write_set
 from tests.trainer.experiment_helper import CLASSES, SMALL, make_cache, make_clips
 from trainer.data.corpus import Available, load_available
 from trainer.data.features import FeaturesError
@@ -55,7 +55,7 @@ def test_a_clip_that_lacks_each_modality_for_another_reason_has_both(tmp_path: P
     faces.entry_path("c02").unlink()
     faces.record_failure(Failure("c02", "faces", "too dark"))
     voice = FeatureSet.open(next((tmp_path / "cache").glob("voice-*")))
-    with voice.writer("c02", source=SOURCE, provenance={}) as writer:
+    with voice.writer("c02", source=source_of("c02"), provenance={}) as writer:
         writer.append(times=np.zeros(0), spectrogram=values(0, 200))
         writer.finish()
     found = load(tmp_path / "cache", "video.set=lips", "audio.set=voice")

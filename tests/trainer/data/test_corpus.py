@@ -11,7 +11,7 @@ import pytest
 from cache.entries.coverage import Coverage
 from cache.sets.spec import SetError
 from cache.settings import settings_from
-from tests.trainer.corpus_helper import SOURCE, toy_corpus, values, write_set
+from tests.trainer.corpus_helper import source_of, toy_corpus, values, write_set
 from trainer.data.corpus import UNLABELLED, Corpus, CorpusError, load_corpus
 from trainer.data.features import FeaturesError, norm_fft
 from trainer.settings import TrainSettings
@@ -61,7 +61,7 @@ def test_a_corpus_says_in_how_many_frames_of_the_entries_read_there_was_a_face(
 ) -> None:
     made = write_set(tmp_path, "ir50", network())
     coverage = Coverage({"detect": 2, "whole": 1}, 0.4)
-    with made.writer("ada", source=SOURCE, provenance={}) as writer:
+    with made.writer("ada", source=source_of("ada"), provenance={}) as writer:
         writer.append(times=np.arange(3.0), basic=values(3, 5))
         writer.finish(facts={"coverage": coverage.to_json()})
     corpus = load(tmp_path, settings())

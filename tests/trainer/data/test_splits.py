@@ -8,7 +8,7 @@ import pytest
 
 from cache.manifest.manifest import Clip
 from trainer.data.folds import SplitError
-from trainer.data.splits import plan_folds, restrict_folds
+from trainer.data.splits import FoldPlan, plan_folds, restrict_folds
 
 
 def clip(
@@ -137,10 +137,52 @@ def test_a_class_absent_from_a_folds_training_clips_is_a_warning() -> None:
     assert wanted in plan.warnings
 
 
-def test_one_file_under_two_ids_is_said() -> None:
+def test_one_file_under_two_ids_in_training_and_test_is_refused_unless_it_is_allowed() -> None:
     clips = [*SPLIT_CLIPS, Clip("f", Path("/corpus/a.mp4"), "sad", "test", "s9")]
+    wanted = r"1 test clip with the content of a training clip: f \(of a\)"
+    with pytest.raises(SplitError, match=wanted):
+        plan_folds(clips)
+    plan = plan_folds(clips, allow_copies=True)
+    assert plan.copies == {"f": "a"}
+    assert "leak: 1 test clip with the content of a training clip: f (of a)" in plan.warnings
+
+
+def test_copies_are_found_by_content_among_the_training_clips_and_nowhere_else() -> None:
+    clips = [*SPLIT_CLIPS, clip("f", "sad", "test", "s6")]
     plan = plan_folds(clips)
-    assert "1 test clip of the same file as a training clip: f" in plan.warnings
+    assert plan.without_content is None  # nobody looked
+
+    def restrict(contents: dict[str, str], *, allow: bool = False) -> FoldPlan:
+        return restrict_folds(plan, lambda _: True, contents=contents, allow_copies=allow)
+
+    alone = {"a": "1", "b": "2", "d": "4", "f": "6"}
+    assert restrict(alone).copies == {}
+    assert restrict({**alone, "f": "4"}).copies == {}  # of another test clip
+    assert restrict({**alone, "c": "4"}).copies == {}  # of a clip that no fold uses
+    with pytest.raises(SplitError, match=r"2 test clips .* d \(of b\), f \(of a\); leave one"):
+        restrict({**alone, "d": "2", "f": "1"})
+    allowed = restrict({**alone, "d": "2", "f": "1"}, allow=True)
+    assert allowed.copies == {"d": "b", "f": "a"}
+    assert any(text.startswith("leak: 2 test clips") for text in allowed.warnings)
+    unknown = restrict({"a": "1", "b": "2", "c": "3"})
+    assert unknown.without_content == 2
+    assert any("whether 2 clips of the folds are copies" in text for text in unknown.warnings)
+
+
+def test_parts_of_one_film_are_copies_only_where_they_overlap() -> None:
+    def part(name: str, start: float | None, end: float | None, split: str) -> Clip:
+        label = "happy" if name < "c" else "sad"
+        return Clip(name, Path("/film.mp4"), label, split, start_seconds=start, end_seconds=end)
+
+    train = [part("a", 2.0, 3.0, "train"), part("c", 5.0, 7.0, "train")]
+    for start, end in ((3.0, 5.0), (0.0, 2.0), (7.0, None)):
+        assert plan_folds([*train, part("d", start, end, "test")]).copies == {}
+    for start, end, copied in ((2.9, 5.0, "a"), (None, 2.1, "a"), (6.9, None, "c")):
+        plan = plan_folds([*train, part("d", start, end, "test")], allow_copies=True)
+        assert plan.copies == {"d": copied}
+    # A long training clip reaches over later ones.
+    long = [part("b", 1.0, None, "train"), *train, part("d", 8.0, 9.0, "test")]
+    assert plan_folds(long, allow_copies=True).copies == {"d": "b"}
 
 
 def test_every_clip_is_tested_once_and_never_trained_on_in_its_fold() -> None:

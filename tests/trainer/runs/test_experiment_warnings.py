@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from cache.manifest.manifest import Clip, Manifest
-from tests.trainer.experiment_helper import make_cache, make_clips, make_manifest, train
+from tests.trainer.experiment_helper import SPEAKERS, make_cache, make_clips, make_manifest, train
 from tests.trainer.persons_helper import write_seen
 from trainer.data.corpus import CorpusError
+from trainer.data.folds import SplitError
+from trainer.runs.answer import format_answer
 from trainer.runs.experiment import AFEW_WARNING, TRANSDUCTIVE_WARNING, Protocol
 from trainer.runs.folder import RunError
 from trainer.runs.report import UNTRAINED_WARNING
@@ -88,6 +90,24 @@ def test_untrained_features_mark_the_run_its_predictions_and_its_report(
     assert "true" in (run.path / "predictions.csv").read_text().splitlines()[1]
     assert run.metrics["warnings"][0] == UNTRAINED_WARNING
     assert load_checkpoint(run.path / run.info["checkpoints"][0]["file"]).untrained
+
+
+@pytest.mark.slow
+def test_copies_by_content_are_refused_before_a_head_is_trained_or_said_everywhere(
+    manifest: Manifest, clips: list[Clip], tmp_path: Path
+) -> None:
+    # c00 and c13 are of speakers in different folds: their names and paths differ, not their bytes.
+    cache = make_cache(tmp_path / "cache", clips, same_file={"c13": "c00"})
+    with pytest.raises(SplitError, match=r"2 test clips .*: c00 \(of c13\), c13 \(of c00\)"):
+        train(manifest, cache, tmp_path / "run")
+    assert not (tmp_path / "run").exists() or not list((tmp_path / "run").glob("*.json"))
+    run = train(manifest, cache, tmp_path / "run", replace(SPEAKERS, allow_copies=True))
+    assert run.info["copies"] == {"c00": "c13", "c13": "c00"}
+    assert run.info["without_content"] == 0
+    assert any(text.startswith("leak: 2 test clips") for text in run.metrics["warnings"])
+    assert "2 clips reported on have the content of a training clip" in " ".join(
+        format_answer(run, {}).split()
+    )
 
 
 @pytest.mark.slow
