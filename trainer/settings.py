@@ -144,7 +144,7 @@ class AudioSettings(ModalitySettings):
 
     set: str = "spectrogram"
     encoder: str = "alexnet"
-    align: Literal["none", "sentence"] = added("none")
+    align: Literal["none", "sentence"] = field(default="none", metadata=ADDED)
 
     def __post_init__(self) -> None:
         super().__post_init__()

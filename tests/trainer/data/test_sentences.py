@@ -110,7 +110,7 @@ def test_sentences_that_nobody_names_that_tell_the_class_or_are_too_many_are_ref
     train = np.arange(8)
     unnamed = replace(speech, sentences=(None,) * 10)
     with pytest.raises(
-        SentenceError, match=r"none of the 8 training clips says .* column sentence"
+        SentenceError, match=r"none of the 8 training clips .* sentence"
     ):
         unnamed.fit(train, labels)
     with pytest.raises(SentenceError, match=r"2 sentences of 2 said with one class only.*dogs"):
