@@ -326,7 +326,8 @@ def _report(
     settings, seeds, writer = trainer.settings, trainer.seeds, trainer.writer
     title = f"{preset or 'settings'}, {_count(seeds)}, {plan.spec}, {_describe_epochs(settings)}"
     members = {
-        f"seed-{seed}": pool_predictions([of_fold[seed] for of_fold in of_folds]) for seed in seeds
+        f"seed-{seed}": _name_persons(pool_predictions([fold[seed] for fold in of_folds]), plan)
+        for seed in seeds
     }
     writer.write(plot_history(trainer.rows, title=title, untrained=found.corpus.untrained), CURVES)
     writer.info.update(checkpoints=trainer.checkpoints, lengthened=trainer.lengthened)
@@ -343,6 +344,13 @@ def _report(
         ],
         coverage=coverage,
     )
+
+
+def _name_persons(table: Predictions, plan: FoldPlan) -> Predictions:
+    """Give clips their groups of persons for speakers, where the manifest doesn't name all."""
+    if not plan.groups:
+        return table
+    return replace(table, speakers=tuple(plan.groups[clip] for clip in table.clips))
 
 
 def _missing_clips(fold_plan: FoldPlan, without: Mapping[str, str]) -> list[MissingClip]:
