@@ -26,6 +26,7 @@ from cache.wording import name_by_reason, number_of
 from trainer.data.copies import read_contents
 from trainer.data.features import (
     FUNCTIONALS,
+    STATISTICS,
     STEPS,
     SUMMARIES,
     FeaturesError,
@@ -318,9 +319,11 @@ def _counting(
 def _check_encoder(part: SetFeatures, settings: HeadSettings) -> None:
     embeddings = EMBEDDINGS & set(part.features.split("+"))
     if embeddings:
+        found = embeddings.pop()
+        whole = "audio.features=auto to give it the steps, or " if found == STATISTICS else ""
         raise CorpusError(
-            f"audio.encoder={settings.audio.encoder} needs a spectrogram, and {embeddings.pop()} "
-            f"of the set {settings.audio.set} are embeddings; set audio.encoder=none"
+            f"audio.encoder={settings.audio.encoder} needs a spectrogram, and {found} "
+            f"of the set {settings.audio.set} are embeddings; set {whole}audio.encoder=none"
         )
 
 

@@ -23,7 +23,7 @@ from cache.sets.feature_set import FeatureSet, find_set
 from cache.sets.main_array import WHOLE, feature_arrays, find_main_array
 from cache.wording import number_of
 from extractors.sound.functionals import VOICE_FUNCTIONALS, describe_voice
-from trainer.data.sequences import Sequences, flatten_grid, join
+from trainer.data.sequences import Sequences, flatten_grid, join, join_shapes
 
 Array = NDArray[np.float32]
 # Rows that are worked on at once: keeps what is computed in float64 small.
@@ -288,8 +288,7 @@ def _read_set(
 ) -> SetFeatures:
     feature_set = find_set(cache, name)
     offered = _offered(feature_set, headers, len(clip_ids))
-    chosen = choose_features(features, offered, name)
-    source = choose_features("auto", offered, name) if chosen == STATISTICS else chosen
+    chosen, source = _choose(features, offered, name)
     arrays = arrays_of(source)
     opened = [
         open_pack(
@@ -307,13 +306,15 @@ def _read_set(
     _refuse_absent(first, feature_set)
     place = [first.index.get(clip) for clip in clip_ids]
     lengths = [0 if i is None else int(first.offsets[i + 1] - first.offsets[i]) for i in place]
-    values = derive(source, {a: pack.values for a, pack in zip(arrays, opened, strict=True)})
-    # The pack has the clips in the order asked for, less those without an entry.
-    sequences = Sequences(values, first.times, np.concatenate([[0], np.cumsum(lengths, dtype=int)]))
-    if source == "grid":
-        sequences = flatten_grid(sequences)
     return SetFeatures(
-        sequences=summarise(sequences) if chosen == STATISTICS else sequences,
+        # The pack has the clips in the order asked for, less those without an entry.
+        sequences=_sequence(
+            chosen,
+            source,
+            {array: pack.values for array, pack in zip(arrays, opened, strict=True)},
+            first.times,
+            lengths,
+        ),
         features=chosen,
         states=tuple(FAILED if i is None else first.states[i] for i in place),
         missing=tuple(
@@ -327,6 +328,54 @@ def _read_set(
         set_keys={name: feature_set.spec.key},
         untrained=feature_set.spec.untrained,
     )
+
+
+def _choose(features: str, offered: Sequence[str], name: str) -> tuple[str, str]:
+    """Return the features that are meant, and those that they are computed from over time."""
+    chosen = choose_features(features, offered, name)
+    return chosen, choose_features("auto", offered, name) if chosen == STATISTICS else chosen
+
+
+def _sequence(
+    chosen: str,
+    source: str,
+    arrays: Mapping[str, Array],
+    times: NDArray[np.float64],
+    lengths: Sequence[int],
+) -> Sequences:
+    """Make the steps that a head sees of a set's arrays; see ``_choose``."""
+    offsets = np.concatenate([[0], np.cumsum(lengths, dtype=int)])
+    sequences = Sequences(derive(source, arrays), times, offsets)
+    if source == "grid":
+        sequences = flatten_grid(sequences)
+    return summarise(sequences) if chosen == STATISTICS else sequences
+
+
+def peek_shape(
+    cache: Path, names: Sequence[str], clip_ids: Sequence[str], features: str
+) -> tuple[int, ...]:
+    """Return the shape of one step of what ``read_features`` reads, by one entry of each set.
+
+    Args:
+        cache: see ``read_features``, as for the others.
+        names: see there.
+        clip_ids: see there; the first with an entry is read.
+        features: see there.
+
+    Raises:
+        FeaturesError, SetError, ValueError, EntryError, OSError: see there.
+    """
+    parts = []
+    for name in names:
+        feature_set = find_set(cache, name)
+        clip = next((clip for clip in clip_ids if feature_set.entry_path(clip).exists()), None)
+        headers = feature_set.read_headers([] if clip is None else [clip])
+        offered = _offered(feature_set, headers, len(clip_ids))
+        chosen, source = _choose(features, offered, name)
+        arrays = feature_set.read(next(iter(headers)), [*arrays_of(source), "times"]).arrays
+        times = arrays.pop("times")
+        parts.append(_sequence(chosen, source, arrays, times, [len(times)]))
+    return join_shapes([part.shape for part in parts], names)
 
 
 def _offered(

@@ -15,10 +15,8 @@ from cache.codec import fields_to_json
 from cache.manifest.manifest import Manifest
 from cache.wording import name_by_reason, number_of
 from trainer.data.corpus import Available, Corpus, load_available
-from trainer.data.normalisation import check_modalities
 from trainer.data.splits import FoldPlan, find_leaks, plan_folds, restrict_folds
-from trainer.data.votes import check_votes
-from trainer.heads.head import check_shapes, try_plugins
+from trainer.runs.checks import check_fold, check_head
 from trainer.runs.estimate import Forecaster, name_cheaper
 from trainer.runs.folder import CONFIG, CURVES, ENTRIES, read_run
 from trainer.runs.head_trainer import HeadTrainer, train_fold
@@ -185,15 +183,11 @@ def run_experiments(
         settings, protocol = next(iter(wanted.values()))
         material = _load_material(manifest, cache, settings, protocol, packs, listener)
         corpus, usable = material.found.corpus, material.usable
-        check_shapes(settings, corpus.shapes)
-        for own, _ in wanted.values():
-            try_plugins(own, corpus.shapes)
         folds = [fold for fold in usable.folds if fold.test]
-        for fold in folds:
-            train = corpus.indices([clip.id for clip in fold.train])
-            check_modalities(corpus, train, settings)
-            if corpus.votes is not None:
-                check_votes(corpus.votes[train], [clip.id for clip in fold.train])
+        for own, of_run in wanted.values():
+            check_head(own, corpus.shapes, corpus.classes)
+            for fold in folds:
+                check_fold(corpus, fold, own, range(own.seed, own.seed + of_run.num_seeds))
         forecaster = Forecaster(
             listener,
             stages=1 if inner_share(settings.selection) is None else 2,

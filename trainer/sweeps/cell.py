@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cache.manifest.manifest import read_manifest
+from cache.manifest.manifest import Manifest, read_manifest
 from cache.settings import merge, settings_from
+from trainer.data.features import peek_shape
+from trainer.runs.checks import check_head
 from trainer.runs.ensemble import ensemble_runs
 from trainer.runs.experiment import Protocol, run_experiments
 from trainer.runs.head_trainer import MOST_HEADS, are_stacked, without_seed
@@ -119,6 +121,28 @@ def cell_settings(sweep: Sweep, cell: CellText) -> TrainSettings:
     if sweep.base.select is not None:
         values["selection"] = sweep.base.select
     return settings_from(TrainSettings, merge(merge(values, sweep.overrides), cell.set))
+
+
+def why_not_trained(sweep: Sweep, cell: CellText, place: Place, manifest: Manifest) -> str:
+    """Say why no head of a cell can take its features; empty if one can.
+
+    Args:
+        sweep: the sweep.
+        cell: no ensemble.
+        place: where its features are.
+        manifest: the clips.
+    """
+    try:
+        settings = cell_settings(sweep, cell)
+        clip_ids = [clip.id for clip in manifest.clips if clip.label]
+        shapes = {}
+        for name in settings.modalities:
+            own = settings.modality(name)
+            shapes[name] = peek_shape(place.cache, own.set.split("+"), clip_ids, own.features)
+        check_head(settings, shapes, sorted({clip.label or "" for clip in manifest.clips} - {""}))
+    except (ValueError, OSError) as error:
+        return _reason(error)
+    return ""
 
 
 def run_cells(

@@ -35,6 +35,7 @@ from trainer.sweeps.cell import (
     join_cells,
     run_cells_and_tell,
     stack_cells,
+    why_not_trained,
 )
 from trainer.sweeps.file import TABLE_JSON, CellText, Sweep, SweepError
 from trainer.sweeps.forecast import forecasting
@@ -61,7 +62,8 @@ def run_sweep(
     """Run every cell and write the table: ``table.csv``, ``.md``, ``.json``, ``heatmap.png``.
 
     A run that is there and the same (settings, clips, entries, seeds, device, threads) is kept,
-    an interrupted one resumed. A cell that fails doesn't stop the others. Cells that differ in
+    an interrupted one resumed. A cell that fails doesn't stop the others; one whose head can't take
+    its features fails before any is trained. Cells that differ in
     attention and seeds alone are trained as one stack; see ``stack_cells``.
 
     Args:
@@ -105,7 +107,11 @@ def run_sweep(
         for cell in sweep.cells:
             if reason := _reason_to_skip(sweep, cell):
                 take(CellResult(cell.name, "skipped", reason))
-            elif not cell.ensemble:
+            elif cell.ensemble:
+                continue
+            elif reason := why_not_trained(sweep, cell, place, manifest):
+                take(CellResult(cell.name, "failed", reason))
+            else:
                 todo.append(cell)
         at = place.output / CELLS
         if not overwrite:
