@@ -94,6 +94,7 @@ class ModalitySettings:
         features: what to read of it: "basic", "mean", "mean_std", "norm_fft", or an array of the
             set by its own name. "auto" is "basic" of a network's set and the only array of others;
             "statistics" is one step a clip, that array's mean, deviation and percentiles over time.
+            Of the set voice both are "functionals", its own vector a clip; "steps" is its contour.
         normalise: "standard" subtracts the training clips' mean per feature and divides by
             their deviation; "per-speaker" does so with mean and deviation of all clips of the
             clip's speaker, also those reported on: transductive, and said so in the report;
@@ -136,14 +137,23 @@ class AudioSettings(ModalitySettings):
         encoder: "alexnet" turns a spectrogram into a grid of steps; "cnn", a smaller network
             for log-mel, into a sequence; "none" pools the features as they stand in the set. An
             encoder of a plug-in has its own name.
+        align: "sentence" puts beside the functionals of the set voice the course of each clip's
+            voice along the sentence that it says: for corpora whose speakers read the same few
+            sentences, which the manifest's column sentence names. See docs/how-to/sentences.md.
     """
 
     set: str = "spectrogram"
     encoder: str = "alexnet"
+    align: Literal["none", "sentence"] = field(default="none", metadata=ADDED)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_offered("encoder", ENCODERS, self.encoder)
+        if self.align == "sentence" and self.encoder != "none":
+            raise ValueError(
+                f"align=sentence gives one vector a clip, which encoder={self.encoder} can't take; "
+                "set audio.encoder=none"
+            )
 
 
 @dataclass(frozen=True)
@@ -283,6 +293,11 @@ class HeadSettings:
         if self.fusion.kind in ("video", "audio"):
             return (self.fusion.kind,)
         return ("video", "audio")
+
+    @property
+    def aligns(self) -> bool:
+        """Whether voices are laid along the sentences that they say."""
+        return "audio" in self.modalities and self.audio.align == "sentence"
 
     def modality(self, name: str) -> ModalitySettings:
         """Return the settings of "video" or "audio"."""

@@ -171,9 +171,15 @@ def check_exportable(head: TrainedHead) -> None:
     """Refuse a head whose work before the pooling isn't the same for every clip.
 
     Raises:
-        RunError: it has an audio encoder, is no network, or features are normalised per speaker.
+        RunError: it has an audio encoder, lays voices along sentences, is no network, or features
+            are normalised per speaker.
     """
     settings = head.settings
+    if settings.aligns:
+        raise RunError(
+            "heads with audio.align=sentence can't be exported: a clip is laid along templates "
+            "first; train with audio.align=none to export"
+        )
     if not settings.is_network:
         raise RunError(
             f"heads with head.kind={settings.head.kind} can't be exported; their coefficients are "

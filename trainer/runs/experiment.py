@@ -15,10 +15,8 @@ from cache.codec import fields_to_json
 from cache.manifest.manifest import Manifest
 from cache.wording import name_by_reason, number_of
 from trainer.data.corpus import Available, Corpus, load_available
-from trainer.data.normalisation import check_modalities
 from trainer.data.splits import Fold, FoldPlan, find_leaks, plan_folds, restrict_folds
-from trainer.data.votes import check_votes
-from trainer.heads.head import check_shapes, try_plugins
+from trainer.runs.checks import check_fold, check_head
 from trainer.runs.estimate import Forecaster, name_cheaper
 from trainer.runs.folder import CONFIG, CURVES, ENTRIES, NESTED, NESTED_HEADS, read_run
 from trainer.runs.head_trainer import HeadTrainer, train_fold
@@ -194,16 +192,12 @@ def run_experiments(
         settings, protocol = next(iter(wanted.values()))
         material = _load_material(manifest, cache, settings, protocol, packs, listener)
         corpus, usable = material.found.corpus, material.usable
-        check_shapes(settings, corpus.shapes)
-        for own, _ in wanted.values():
-            try_plugins(own, corpus.shapes)
         folds = [fold for fold in usable.folds if fold.test]
         inner = plan_inner(folds) if any(one.nested for _, one in wanted.values()) else []
-        for fold in [*folds, *(one.fold for one in inner)]:
-            train = corpus.indices([clip.id for clip in fold.train])
-            check_modalities(corpus, train, settings)
-            if corpus.votes is not None:
-                check_votes(corpus.votes[train], [clip.id for clip in fold.train])
+        for own, of_run in wanted.values():
+            check_head(own, corpus.shapes, corpus.classes)
+            for fold in [*folds, *(one.fold for one in inner if of_run.nested)]:
+                check_fold(corpus, fold, own, range(own.seed, own.seed + of_run.num_seeds))
         forecaster = Forecaster(
             listener,
             stages=1 if inner_share(settings.selection) is None else 2,
@@ -245,11 +239,11 @@ def run_experiments(
             )
             writer.write(format_toml(config), CONFIG)
             writer.write(_format_entries(corpus), ENTRIES)
-            of_run = writer, corpus, settings, seeds
-            trainers.append(HeadTrainer(*of_run, device=device, listener=forecaster))
+            given = writer, corpus, settings, seeds
+            trainers.append(HeadTrainer(*given, device=device, listener=forecaster))
             if more:
                 nested.append(
-                    HeadTrainer(*of_run, device=device, listener=forecaster, folder=NESTED_HEADS)
+                    HeadTrainer(*given, device=device, listener=forecaster, folder=NESTED_HEADS)
                 )
         if trainers:
             num_heads = sum(len(folds) * len(trainer.seeds) for trainer in trainers)
@@ -357,7 +351,8 @@ def _report(
     settings, seeds, writer = trainer.settings, trainer.seeds, trainer.writer
     title = f"{preset or 'settings'}, {_count(seeds)}, {plan.spec}, {_describe_epochs(settings)}"
     members = {
-        f"seed-{seed}": pool_predictions([of_fold[seed] for of_fold in of_folds]) for seed in seeds
+        f"seed-{seed}": _name_persons(pool_predictions([fold[seed] for fold in of_folds]), plan)
+        for seed in seeds
     }
     writer.write(plot_history(trainer.rows, title=title, untrained=found.corpus.untrained), CURVES)
     writer.info.update(checkpoints=trainer.checkpoints, lengthened=trainer.lengthened)
@@ -375,6 +370,13 @@ def _report(
         ],
         coverage=coverage,
     )
+
+
+def _name_persons(table: Predictions, plan: FoldPlan) -> Predictions:
+    """Give clips their groups of persons for speakers, where the manifest doesn't name all."""
+    if not plan.groups:
+        return table
+    return replace(table, speakers=tuple(plan.groups[clip] for clip in table.clips))
 
 
 def _missing_clips(fold_plan: FoldPlan, without: Mapping[str, str]) -> list[MissingClip]:

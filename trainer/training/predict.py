@@ -83,6 +83,7 @@ def predict_head(
         CorpusError: the corpus lacks a modality that the head uses, or its features have
             another shape.
     """
+    corpus = corpus.laid_along(head.templates)
     indices = np.asarray(clips, np.int64)
     for name, shape in head.shapes.items():
         if name in corpus.shapes and corpus.shapes[name] != shape:

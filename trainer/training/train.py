@@ -153,6 +153,7 @@ def train_heads(
     train = _check_clips(corpus, train_clips, "training")
     validation = _check_clips(corpus, validation_clips, "validation")
     settings = variants[0]
+    corpus = corpus.laid_along(corpus.fit_templates(train, settings))
     if not settings.is_network:
         fitted = [fit_head(corpus, train, own, seed) for own, seed in product(variants, seeds)]
         for number, head in enumerate(fitted):
@@ -247,6 +248,7 @@ def training_identity(
             "clips": [[corpus.clip_ids[i] for i in part] for part in clips],
             "labels": [corpus.labels[part].tolist() for part in clips],
             **({} if corpus.votes is None else {"votes": digest_array(corpus.votes[clips[0]])}),
+            **({} if corpus.speech is None else {"sentences": list(corpus.speech.sentences)}),
             "set_keys": dict(corpus.set_keys),
             "read": {key: digest_json(sums) for key, sums in corpus.checksums.items()},
             "steps": {name: digest_array(part.offsets) for name, part in corpus.sequences.items()},
