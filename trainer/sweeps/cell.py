@@ -18,6 +18,7 @@ from trainer.runs.head_trainer import MOST_HEADS, are_stacked, without_seed
 from trainer.runs.listener import RunListener
 from trainer.runs.lock import RunHeldError
 from trainer.settings import TrainSettings, load_preset
+from trainer.sweeps.against import Against
 from trainer.sweeps.file import CellText, Sweep
 from trainer.sweeps.forecast import Teller
 
@@ -54,12 +55,15 @@ class CellResult:
         state: "ok", "failed" or "skipped".
         reason: why it isn't ok.
         report: the contents of its ``metrics.json``.
+        against: how it compares with the table's first row; None for that row itself, and where
+            it can't be compared.
     """
 
     cell: str
     state: str
     reason: str = ""
     report: Mapping[str, Any] | None = None
+    against: Against | None = None
 
 
 Cells = Sequence[tuple[CellText, Path]]
@@ -89,7 +93,8 @@ def stack_cells(sweep: Sweep, cells: Sequence[CellText], jobs: int) -> list[list
     def fits(cell: CellText, other: CellText) -> bool:
         pair = [settings[other.name], settings[cell.name]]
         wanted, others = (seeds[without_seed(one)] for one in pair)
-        return cell.train_on == other.train_on and wanted == others and are_stacked(pair)
+        alike = (cell.train_on, cell.notes) == (other.train_on, other.notes)
+        return alike and wanted == others and are_stacked(pair)
 
     stacks: list[list[CellText]] = []
     for cell in cells:
@@ -192,6 +197,7 @@ def _run_cells(
         threads=place.threads,
         keep=True,
         packs=place.packs,
+        notes=cells[0][0].notes,  # of a set that all of a stack read
         listener=listener,
     )
     return [
