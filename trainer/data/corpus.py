@@ -26,8 +26,8 @@ from cache.wording import name_by_reason, number_of
 from trainer.data.copies import read_contents
 from trainer.data.features import (
     FUNCTIONALS,
-    STEPS,
     STATISTICS,
+    STEPS,
     SUMMARIES,
     FeaturesError,
     SetFeatures,
