@@ -25,7 +25,7 @@ PLUGIN = "plugin"  # the setting of a feature set, and the field of a run, that 
 BUILT_IN: Mapping[str, tuple[str, ...]] = {
     # The other feature sets and the detectors, too: their names stand in --sets and --weights.
     NETWORKS: (
-        *("ir50", "iresnet50", "resnet18", "vggface"),
+        *("ir50", "iresnet50", "resnet18", "resnet29", "vggface"),
         *("faces", "identity", "spectrogram", "logmel", "voice", "alexnet", "mmod", "yunet"),
     ),
     CORPORA: (

@@ -580,6 +580,7 @@ def finetune(
     layout: str = "auto",
     network: str | None = None,
     weights: str | Path | None = None,
+    teachers: Sequence[str | Path] = (),
     preset: str | None = None,
     config: str | Path | None = None,
     settings: Overrides = (),
@@ -601,6 +602,7 @@ def finetune(
         layout: of the images: ``folder``, ``ferplus`` ...; ``auto`` finds it out.
         network: network to fine-tune; None: that of the settings.
         weights: weight file to start from; None: random weights.
+        teachers: weight files whose answers the targets are mixed with.
         preset: name of the settings to start from, such as ``ferplus``; None: the defaults.
         config: TOML file of settings over the preset's.
         settings: single ones over both, such as ``{"epochs": 5}``.
@@ -635,6 +637,7 @@ def finetune(
             layout=layout,
             network=network,
             weights=None if weights is None else Path(weights),
+            teachers=[Path(teacher) for teacher in teachers],
             preset=preset,
             config=None if config is None else Path(config),
             settings=settings,
@@ -653,6 +656,7 @@ def begin_finetuning(
     layout: str,
     network: str | None,
     weights: Path | None,
+    teachers: Sequence[Path],
     preset: str | None,
     config: Path | None,
     settings: Overrides,
@@ -675,6 +679,9 @@ def begin_finetuning(
         check_writable(run, overwrite=True)
     if weights is not None and not weights.is_file():
         raise ValueError(f"--weights {weights} does not exist, or is no file")
+    for teacher in teachers:
+        if not teacher.is_file():
+            raise ValueError(f"--teacher {teacher} does not exist, or is no file")
     check_device(device)
     check_counts(threads=threads)
     # What is cheap to refuse has been; the rest loads PyTorch.
@@ -711,6 +718,7 @@ def begin_finetuning(
                 source=str(data),
                 framing=framing_of(parts.layout) if align else None,
                 weights=weights,
+                teachers=teachers,
                 device=device,
                 threads=threads or chosen.threads,
                 half=half,

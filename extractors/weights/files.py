@@ -18,6 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from extractors.weights.dlib_file import read_resnet29
 from extractors.weights.kind import MAX_BYTES, Kind, find_kind
 from extractors.weights.onnx_graph import OnnxError
 from extractors.weights.onnx_iresnet50 import read_iresnet50
@@ -27,6 +28,7 @@ __all__ = ["WeightFile", "WeightsError", "read_safetensors", "read_weight_file"]
 
 MAX_HEADER_BYTES = 16 * 2**20
 MAX_PICKLE_BYTES = 64 * 2**20
+MAX_DLIB_BYTES = 64 * 2**20
 MAX_TENSORS = 100_000
 MAX_DEPTH = 4
 NAME_LENGTH_AT = 26  # byte of a zip entry's header; then the extra field's, name, extra field
@@ -57,11 +59,12 @@ class WeightFile:
 
 
 def read_weight_file(path: Path, *, max_bytes: int = MAX_BYTES) -> WeightFile:
-    """Find the tensors of a safetensors, PyTorch or ONNX file; the content decides which it is.
+    """Find the tensors of a safetensors, PyTorch, ONNX or dlib file; the content decides which it is.
 
     Nothing but tensors is unpickled: a file that holds another object is refused and none of it
     is run. A training checkpoint (``state_dict`` and its kin, ``module.``) is unwrapped. Of ONNX,
-    InsightFace's iresnet50 is read, under the names of its ``.pth``.
+    InsightFace's iresnet50 is read, under the names of its ``.pth``; of dlib, its face recognition
+    network.
 
     Values are read when they are asked for; only files whose values don't lie in them as they are
     (PyTorch's format before 1.6, compressed ones) are loaded at once.
@@ -81,6 +84,8 @@ def read_weight_file(path: Path, *, max_bytes: int = MAX_BYTES) -> WeightFile:
         return WeightFile(path, kind, *unwrap(content, path, LazyTensor), metadata)
     if kind == "onnx":
         return WeightFile(path, kind, *unwrap(read_onnx(path), path, LazyTensor), {})
+    if kind == "dlib":
+        return WeightFile(path, kind, read_dlib(path), (), {})
     return WeightFile(path, kind, *read_pytorch(path, max_bytes), {})
 
 
@@ -141,6 +146,18 @@ def read_onnx(path: Path) -> dict[str, LazyTensor]:
         else:  # computed, or turned round
             tensors[name] = in_memory(torch.from_numpy(np.array(values, np.float32)))
     return tensors
+
+
+def read_dlib(path: Path) -> dict[str, LazyTensor]:
+    """Find the tensors of dlib's face recognition network."""
+    size = path.stat().st_size
+    if size > MAX_DLIB_BYTES:
+        raise WeightsError(f"{path} has {size} bytes; at most {MAX_DLIB_BYTES} are read of dlib")
+    try:
+        arrays = read_resnet29(path.read_bytes())
+    except WeightsError as error:
+        raise WeightsError(f"{path} {error}") from error
+    return {name: in_memory(torch.from_numpy(values)) for name, values in arrays.items()}
 
 
 def read_pytorch(path: Path, max_bytes: int) -> tuple[dict[str, LazyTensor], tuple[str, ...]]:

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from extractors.weights.error import WeightsError
 
-Kind: TypeAlias = Literal["safetensors", "pytorch", "onnx"]
+Kind: TypeAlias = Literal["safetensors", "pytorch", "onnx", "dlib"]
 
 MAX_BYTES = 4 * 2**30
 # First bytes of what people pass by mistake, and what to tell them.
@@ -41,6 +41,8 @@ def find_kind(path: Path, *, max_bytes: int = MAX_BYTES) -> Kind:
         return "safetensors"
     if start[:1] == b"\x08":  # the version that an ONNX model begins with
         return "onnx"
+    if start[4:16] == b"loss_metric_":  # after three version numbers and the text's length
+        return "dlib"
     for magic, meaning in MISTAKES:
         if start.startswith(magic):
             raise WeightsError(f"{path} {meaning}")

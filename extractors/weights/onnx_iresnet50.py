@@ -6,7 +6,7 @@ import mmap
 
 import numpy as np
 
-from extractors.iresnet50 import UNITS
+from extractors.other_networks.iresnet50 import UNITS
 from extractors.weights.onnx_graph import Graph, Node, OnnxError, read_graph
 
 EPSILON = 1e-5  # of every norm of the network

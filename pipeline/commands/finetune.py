@@ -37,6 +37,13 @@ from trainer.stills.settings import PRESETS
     type=click.Path(path_type=Path),
     help="Weight file to start from (default: random weights).",
 )
+@click.option(
+    "--teacher",
+    "teachers",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Weight file whose answers the targets are mixed with; may be given several times.",
+)
 @click.option("--preset", type=click.Choice(list_toml(PRESETS)), help="Settings to start from.")
 @options.CONFIG
 @click.option(
@@ -67,6 +74,7 @@ def finetune(
     layout: str,
     network: str | None,
     weights: Path | None,
+    teachers: tuple[Path, ...],
     preset: str | None,
     config: Path | None,
     overrides: tuple[str, ...],
@@ -97,6 +105,7 @@ def finetune(
             layout=layout,
             network=network,
             weights=weights,
+            teachers=teachers,
             preset=preset,
             config=config,
             settings=overrides,

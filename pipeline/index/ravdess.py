@@ -50,7 +50,7 @@ def index_ravdess(
     channel: Channel = "speech",
     follow_links: bool = False,
 ) -> Found:
-    """Index one file for each take; the speaker is the actor, ``1`` to ``24``; the sentence is known.
+    """Index one file for each take: speakers are the actors, ``1`` to ``24``; sentences are known.
 
     Args:
         root: a folder that holds the files, at any depth.

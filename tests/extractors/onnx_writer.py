@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from extractors.iresnet50 import UNITS, IResNet50
+from extractors.other_networks.iresnet50 import UNITS, IResNet50
 
 
 def varint(value: int) -> bytes:

@@ -13,7 +13,7 @@ from extractors.spectrogram import (
     compute_spectrogram,
     step_times,
 )
-from tests.extractors.sound import RATE, noise, push_in_pieces
+from tests.extractors.sounds import RATE, noise, push_in_pieces
 
 
 @pytest.mark.parametrize("samples", [400, 560, 400 + 160 * 3, 400 + 160 * 700])

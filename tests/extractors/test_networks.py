@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from extractors.ir50 import IR50
-from extractors.iresnet50 import IResNet50
+from extractors.other_networks.iresnet50 import IResNet50
 from extractors.networks import NETWORKS
 from extractors.resnet18 import ResNet18
 from extractors.vggface import VGGFace

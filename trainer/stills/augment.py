@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from extractors.images import luma
 from trainer.data.augment import blend
+from trainer.stills.film import as_film
 from trainer.stills.images.stills import Stills
 from trainer.stills.settings import FinetuneSettings, ImageAugmentSettings
 
@@ -138,7 +139,10 @@ def draw_batch(
 ) -> tuple[Tensor, Tensor]:
     """Make the varied images (N, C, S, S), 0 to 255, and targets (N, classes) of one update."""
     draw = torch.Generator().manual_seed(settings.seed * SEEDS_APART + update)
-    images = to_float(torch.from_numpy(train.images[chosen]).to(device), grey=settings.grey)
+    images = to_float(torch.from_numpy(train.images[chosen]), grey=settings.grey)
+    if settings.augment.film.share:
+        images = as_film(images, settings.augment.film, draw)
+    images = images.to(device)
     size = settings.size_at(epoch)
     images = vary(images, size, settings.augment, draw)
     if settings.target == "majority":

@@ -88,6 +88,12 @@ def balance(train: Stills, settings: FinetuneSettings) -> Tensor:
     return (weights * mass.sum() / (weights * mass).sum()).float()
 
 
+def log_prior(train: Stills) -> Tensor:
+    """Return the logarithm of each class's share of the training images' targets: (C,), float32."""
+    mass = torch.from_numpy(train.targets.astype(np.float64).sum(axis=0)).clamp_min(1.0)
+    return (mass / mass.sum()).log().float()
+
+
 def normalise(classifier: FaceClassifier, images: Tensor) -> Tensor:
     """Make the network's input of (N, 1 or 3, S, S) pixels from 0 to 255."""
     spec = classifier.spec

@@ -22,6 +22,7 @@ from trainer.stills.classifier import (
     FaceClassifier,
     balance,
     finetune_optimiser,
+    log_prior,
     normalise,
     predict_stills,
     score_stills,
@@ -30,6 +31,7 @@ from trainer.stills.classifier import (
 from trainer.stills.images.stills import Stills
 from trainer.stills.prepare import RANDOM, resolve, training_identity
 from trainer.stills.settings import FinetuneSettings
+from trainer.stills.settle import settle_norms
 from trainer.training.optim import learning_rate_at, set_learning_rate
 from trainer.training.state import Unfinished
 
@@ -199,6 +201,8 @@ def finetune(
     if weights is not None:
         load_weights(classifier.network, weights)
         started_from = weights_digest(classifier.network)
+        if settings.settle_norms:
+            settle_norms(classifier, train, settings)
     classifier = classifier.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a stub lacks it
     updates_per_epoch = max(1, len(train) // settings.batch_size)
     total = updates_per_epoch * settings.epochs
@@ -209,6 +213,7 @@ def finetune(
     if kept := unfinished.resume():
         state.restore(kept)
     class_weights = balance(train, settings).to(device)
+    pull = (settings.logit_adjustment * log_prior(train)).to(device)
     dtype: torch.dtype = getattr(torch, settings.precision)
     device_type = torch.device(device).type
     # Half precision on a GPU loses small gradients unless the loss is scaled up.
@@ -237,7 +242,7 @@ def finetune(
                 # Dropout draws from the global generator: the same ones on resuming.
                 torch.manual_seed(settings.seed * SEEDS_APART + state.update)
                 logits = classifier(images).float()
-            loss = soft_cross_entropy(logits, targets, class_weights)
+            loss = soft_cross_entropy(logits + pull, targets, class_weights)
             optimiser.zero_grad(set_to_none=True)
             scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # PyTorch's own
         scaler.step(optimiser)

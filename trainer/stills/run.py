@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from cache.codec import fields_to_json
+from cache.digest import digest_file
 from extractors.weights.facts import Framing, WeightFacts
 from extractors.weights.tensors import weights_digest
 from trainer.runs.folder import CONFIG, CONFUSION, CURVES, HISTORY, read_run
@@ -38,6 +39,7 @@ from trainer.stills.run_files import (
 )
 from trainer.stills.settings import DataSettings, FinetuneSettings
 from trainer.stills.still_report import header_metrics, make_still_report, predict_part
+from trainer.stills.teach import teach
 from trainer.stills.weights_file import halve, save_classifier
 from trainer.training.state import read_progress
 
@@ -66,6 +68,7 @@ def run_finetuning(
     source: str = "",
     framing: Mapping[str, float] | None = None,
     weights: Path | None = None,
+    teachers: Sequence[Path] = (),
     device: str = "cpu",
     threads: int | None = None,
     half: bool = False,
@@ -86,6 +89,7 @@ def run_finetuning(
         source: where they were read from, for ``run.json``.
         framing: how faces were cut out, ``extend`` and ``lift``; see ``WeightFacts``.
         weights: where to start; None starts from random weights of the settings' seed.
+        teachers: weight files whose answers the targets are mixed with; see ``teach``.
         device: where to compute.
         threads: threads of the computation; None leaves PyTorch's own number.
         half: store the weights in half precision; the figures are of what is stored.
@@ -114,6 +118,7 @@ def run_finetuning(
     torch.set_num_threads(threads or threads_before)
     try:
         check_parts(parts, settings.target)
+        parts = replace(parts, train=teach(parts.train, teachers, settings, device))
         learned, resolved = resolve(parts.train, settings)
         started_from = starting_point(resolved.network, weights)
         identity = training_identity(learned, resolved, started_from)
@@ -130,6 +135,8 @@ def run_finetuning(
             source=source,
             half=half,
         )
+        if teachers:
+            info["teachers"] = [digest_file(path) for path in teachers]
         config = fields_to_json(resolved) | {"threads": machine["threads"]}
         if data is not None:
             config["data"] = fields_to_json(data)

@@ -28,6 +28,47 @@ TOO_SMALL_FOR_BFLOAT16 = 16
 
 
 @dataclass(frozen=True)
+class FilmSettings:
+    """Ranges by which training images are made to look like faces in film; none by default.
+
+    Attributes:
+        share: of the images, drawn anew in each epoch, that are changed.
+        step: probability of each of the steps below for such an image.
+        turn: largest difference in depth between its sides, as a share.
+        cover: largest share of it that is covered from one side.
+        gamma: largest power by which light is darkened, or as a root brightened.
+        shade: largest share of the light that is lost towards one side.
+        blur: largest standard deviation of a blur, as a share of its side.
+        motion: the same along one direction.
+        pixels: fewest pixels of its side that it is reduced to.
+        noise: largest standard deviation of noise, as a share of the range.
+        quality: lowest quality of JPEG, from 1 to 70.
+    """
+
+    share: float = 0.0
+    step: float = 0.35
+    turn: float = 0.45
+    cover: float = 0.3
+    gamma: float = 2.2
+    shade: float = 0.7
+    blur: float = 0.025
+    motion: float = 0.03
+    pixels: int = 20
+    noise: float = 0.04
+    quality: int = 10
+
+    def __post_init__(self) -> None:
+        for name in ("share", "step", "cover", "shade"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
+        check_shares(self, "turn")
+        check_at_least(0, self, "blur", "motion", "noise")
+        check_at_least(1, self, "gamma", "pixels")
+        if not 1 <= self.quality <= 70:
+            raise ValueError(f"quality must be from 1 to 70, got {self.quality}")
+
+
+@dataclass(frozen=True)
 class ImageAugmentSettings:
     """Ranges by which training images are varied, drawn anew for each image and epoch.
 
@@ -41,6 +82,7 @@ class ImageAugmentSettings:
         erase: probability of covering a rectangle of 2 to 20 percent of the area by its mean.
         mixup: parameter of the Beta distribution by which two images and their targets are mixed;
             0 mixes none.
+        film: how they are made to look like film before that.
     """
 
     flip: bool = True
@@ -51,6 +93,7 @@ class ImageAugmentSettings:
     contrast: float = 1.3
     erase: float = 0.25
     mixup: float = 0.0
+    film: FilmSettings = field(default_factory=FilmSettings)
 
     def __post_init__(self) -> None:
         check_at_least(0, self, "rotation_degrees", "shift", "brightness", "mixup")
@@ -76,6 +119,13 @@ class FinetuneSettings:
         label_smoothing: share of each target spread over all classes.
         balance: ``none``, or ``sqrt`` or ``full``: weigh a class by its number of images to the
             power of -1/2 or -1, means to 1 over the training images.
+        logit_adjustment: learn the logits as if each class had been met as often to this power:
+            1 takes away all of the pull of frequent classes, 0 none (Menon et al., "Long-tail
+            Learning via Logit Adjustment", ICLR 2021, equation 10).
+        distill: share of each target that is what the teachers say of the image, where there are
+            teachers (Hinton et al., "Distilling the Knowledge in a Neural Network", 2015).
+        settle_norms: where training starts from weights, first set the norms' statistics to those
+            of training images, and their gains and shifts so that they yield what they did.
         epochs: passes over the training images.
         batch_size: images in an update.
         learning_rate: the highest; reached after ``warmup``, then down to 0 in a half cosine (one
@@ -99,6 +149,9 @@ class FinetuneSettings:
     target: Literal["votes", "majority"] = "votes"
     label_smoothing: float = 0.0
     balance: Literal["none", "sqrt", "full"] = "none"
+    logit_adjustment: float = 0.0
+    distill: float = 0.5
+    settle_norms: bool = False
     epochs: int = 20
     batch_size: int = 128
     learning_rate: float = 0.1
@@ -114,7 +167,10 @@ class FinetuneSettings:
     def __post_init__(self) -> None:
         check_at_least(1, self, "growth_steps", "epochs", "batch_size")
         check_at_least(0, self, "image_size", "start_size", "weight_decay", "seed")
+        check_at_least(0, self, "logit_adjustment")
         check_shares(self, "label_smoothing", "warmup", "ema", "dropout", "momentum")
+        if not 0 <= self.distill <= 1:
+            raise ValueError(f"distill must be between 0 and 1, got {self.distill}")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be above 0, got {self.learning_rate}")
         if self.precision not in PRECISIONS:

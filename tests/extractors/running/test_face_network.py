@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from extractors.iresnet50 import IResNet50
+from extractors.other_networks.iresnet50 import IResNet50
 from extractors.networks import NETWORKS, NetworkSpec
 from extractors.running import batch_sizes
 from extractors.running.face_network import Begun, FaceNetwork, load_face_network

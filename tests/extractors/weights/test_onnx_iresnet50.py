@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from extractors.iresnet50 import IResNet50
+from extractors.other_networks.iresnet50 import IResNet50
 from extractors.weights.files import WeightsError, read_weight_file
 from extractors.weights.load import load_weights
 from extractors.weights.onnx_graph import OnnxError

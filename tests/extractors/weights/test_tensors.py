@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from extractors.iresnet50 import IResNet50
+from extractors.other_networks.iresnet50 import IResNet50
 from extractors.networks import NETWORKS
 from extractors.running.face_network import examine_face_network, load_face_network
 from extractors.weights import random, tensors

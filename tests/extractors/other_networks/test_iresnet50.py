@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from extractors.ir50 import IR50
-from extractors.iresnet50 import IResNet50
+from extractors.other_networks.iresnet50 import IResNet50
 from tests.extractors import reference
 from tests.extractors.pins import layout, layout_digest
 

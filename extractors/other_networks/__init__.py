@@ -1,0 +1,1 @@
+"""Face networks beside those of the papers, whose weights exist in the world."""
