@@ -76,7 +76,7 @@ def choose_inside(
             results[cell.name] = CellResult(cell.name, broken[0].state, reason)
         elif not broken:
             try:
-                nested[cell.name] = _read_nested([folders[name] for name in members])
+                nested[cell.name] = _read_nested(cell, [folders[name] for name in members])
                 results[cell.name] = CellResult(cell.name, SCORED)
             except (ValueError, OSError) as error:
                 results[cell.name] = CellResult(cell.name, "failed", str(error))
@@ -111,10 +111,14 @@ def _test(
     return CellResult(ROW, "ok", report=_write_run(output / CHOSEN, chosen, runs, scores))
 
 
-def _read_nested(folders: Sequence[Path]) -> dict[int | None, Predictions]:
-    """Read the nested predictions of a row, the mean over its members."""
+def _read_nested(cell: CellText, folders: Sequence[Path]) -> dict[int | None, Predictions]:
+    """Read the nested predictions of a row, joined over its members."""
     members = [read_nested(folder) for folder in folders]
-    return {fold: mean_predictions([member[fold] for member in members]) for fold in members[0]}
+    return {fold: _join(cell, [member[fold] for member in members]) for fold in members[0]}
+
+
+def _join(cell: CellText, tables: Sequence[Predictions]) -> Predictions:
+    return mean_predictions(tables, product=cell.method == "product")
 
 
 def _write_run(
@@ -127,9 +131,9 @@ def _write_run(
     parts, missing = [], []
     for fold, cell in chosen.items():
         members = [runs[name] for name in cell.ensemble or (cell.name,)]
-        mean = mean_predictions([run.predictions for run in members])
-        inside = [number == fold for number in mean.folds]
-        parts.append(mean.select(inside.__getitem__))
+        table = _join(cell, [run.predictions for run in members])
+        inside = [number == fold for number in table.folds]
+        parts.append(table.select(inside.__getitem__))
         missing += [clip for clip in read_missing(members[0]) if clip.fold == fold]
     pooled = pool_predictions(parts)
     facts, warnings = join_facts(list(runs.values()))

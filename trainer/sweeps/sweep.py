@@ -196,6 +196,8 @@ def _reason_to_skip(sweep: Sweep, cell: CellText) -> str:
         return f"it trains on {sweep.base.split}, which is the split to report on"
     if sweep.base.chooses_row and cell.train_on not in (None, sweep.base.train_on):
         return "it trains on other clips than the rows that it would be chosen from"
+    if sweep.base.chooses_row and cell.method == "stack":
+        return "its weights are fitted on the predictions that it would be chosen by"
     return ""
 
 

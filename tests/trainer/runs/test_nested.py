@@ -50,8 +50,8 @@ def test_every_pair_of_folds_is_held_out_together_and_speaks_for_either(tmp_path
             assert not train & ids(folds[outer])[1]  # the heads saw no clip that is tested there
             assert spoken <= ids(folds[outer])[0] & test
     for place, fold in enumerate(folds):  # each training clip is spoken for once
-        spoken = [clip for one in inner for clip in one.speaks.get(place, ())]
-        assert sorted(spoken) == sorted(ids(fold)[0])
+        named = [clip for one in inner for clip in one.speaks.get(place, ())]
+        assert sorted(named) == sorted(ids(fold)[0])
 
 
 def test_the_training_clips_of_a_split_are_divided_by_their_speakers(tmp_path: Path) -> None:
