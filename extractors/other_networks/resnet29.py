@@ -18,8 +18,9 @@ class ResidualUnit(nn.Module):
     """Two 3x3 convolutions with norms, added to a shortcut without parameters, then ReLU.
 
     A unit that halves the map has a first convolution of stride 2 without padding, and a 2x2 mean
-    as its shortcut; a map of fewer than 3 pixels is filled up to 3 before. Where their maps differ in size or channels, the smaller is filled up with
-    zeros at its right, its bottom and behind its channels.
+    as its shortcut; a map of fewer than 3 pixels is filled up to 3 before. Where the two differ in
+    size or channels, the smaller is filled up with zeros at its right, its bottom and behind its
+    channels.
 
     Shapes (N images):
         ``images``: (N, ``in_dim``, S, S), float.

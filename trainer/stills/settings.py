@@ -94,7 +94,7 @@ class ImageAugmentSettings:
     contrast: float = 1.3
     erase: float = 0.25
     mixup: float = 0.0
-    film: FilmSettings = field(default_factory=FilmSettings, metadata=ADDED)
+    film: FilmSettings = field(default=FilmSettings(), metadata=ADDED)
 
     def __post_init__(self) -> None:
         check_at_least(0, self, "rotation_degrees", "shift", "brightness", "mixup")
