@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from extractors.sound.spectrum import COSINES
 from extractors.sound.steps import CEPSTRA, FORMANTS, HARMONICS, TILT, VOICE_STEPS
 
 Array = NDArray[np.float64]
@@ -22,9 +21,6 @@ NUM_PARTS = 6
 NUM_ENVELOPE = 24
 PERCENTILES = (5, 20, 50, 80, 95)
 NUM_RATES, RATE_STEPS = 12, 128  # of the loudness contour: bins of 0.78 Hz
-MODULATED_BANDS, MODULATION_STEPS = 20, 256  # bins of 0.39 Hz
-# Bins between which modulations of bands are averaged: 0.4 to 25 Hz, wider as they get faster.
-MODULATION_EDGES = (0, 2, 4, 6, 9, 13, 18, 26, 40, 64)
 LEAST = 1e-3  # before a modulation's logarithm
 
 
@@ -45,7 +41,6 @@ def _measure(steps: Array) -> Named:
     voiced = columns["pitch_hz"] > 0
     loud = level > max(np.percentile(level, 95) - QUIET_DB, SILENCE_DB)
     spoken = _between(loud)
-    cepstra = np.stack([columns[name] for name in CEPSTRA], axis=1)
 
     for name in ("pitch_semitones", "hnr_db", "jitter", "shimmer_db", *TILT, *HARMONICS, *FORMANTS):
         yield from _spread(f"voiced.{name}", columns[name][voiced])
@@ -64,9 +59,8 @@ def _measure(steps: Array) -> Named:
     yield from _rhythm(voiced, spoken, columns["loudness"])
     yield from _envelope(level[spoken])
     yield from _rates(columns["loudness"][spoken])
-    for number, name in enumerate(CEPSTRA):
-        yield from _cepstrum(name, cepstra[:, number], spoken, loud)
-    yield from _modulations(cepstra[spoken])
+    for name in CEPSTRA:
+        yield from _cepstrum(name, columns[name], spoken, loud)
 
 
 def _between(loud: Steps) -> Steps:
@@ -150,10 +144,14 @@ def _envelope(level: Array) -> Named:
 
 
 def _rates(loudness: Array) -> Named:
-    """Logarithms of the loudness contour's spectrum, in parts of its mean."""
-    values = _spectrum(loudness[:, None], RATE_STEPS)[1 : NUM_RATES + 1, 0]
-    mean = loudness.mean() if len(loudness) else 0.0
-    for number, value in enumerate(np.log(values / (mean + 1e-9) + LEAST), start=1):
+    """Yield logarithms of the spectrum of the loudness contour, in parts of its mean."""
+    magnitudes = np.zeros(NUM_RATES)
+    if len(loudness):
+        contour = (loudness / (loudness.mean() + 1e-9) - 1) * np.hanning(len(loudness))
+        turns = -(-len(contour) // RATE_STEPS)  # a longer clip has finer bins: take every turns-th
+        spectrum = np.abs(np.fft.rfft(contour, turns * RATE_STEPS))[::turns]
+        magnitudes = spectrum[1 : NUM_RATES + 1]
+    for number, value in enumerate(np.log(magnitudes + LEAST), start=1):
         yield f"loudness.rate_{number}", value
 
 
@@ -171,26 +169,6 @@ def _cepstrum(name: str, values: Array, spoken: Steps, loud: Steps) -> Named:
     for percentile in (10, 90):
         yield f"slope.{name}.p{percentile}", float(np.percentile(slope, percentile))
     yield from _course(name, inside)
-
-
-def _modulations(cepstra: Array) -> Named:
-    """How fast each band's energy comes and goes: logarithms of its spectrum in ranges of rate."""
-    bands = (cepstra @ COSINES.T).reshape(len(cepstra), MODULATED_BANDS, -1).mean(axis=2)
-    spectrum = _spectrum(bands, MODULATION_STEPS)
-    for low, high in itertools.pairwise(MODULATION_EDGES):
-        for band, value in enumerate(spectrum[low:high].mean(axis=0)):
-            scaled = value / max(len(cepstra), 1)
-            yield f"modulation.band_{band}.rate_{low}_{high}", float(np.log(scaled + LEAST))
-
-
-def _spectrum(values: Array, size: int) -> Array:
-    """Magnitudes of contours, (size / 2 + 1, n), whose bins don't depend on the clip's length."""
-    if not len(values):
-        return np.zeros((size // 2 + 1, values.shape[1]))
-    contours = (values - values.mean(axis=0)) * np.hanning(len(values))[:, None]
-    turns = -(-len(values) // size)  # a longer clip has finer bins: take every turns-th
-    spectrum: Array = np.abs(np.fft.rfft(contours, turns * size, axis=0))[::turns]
-    return spectrum
 
 
 def _names() -> Sequence[str]:
