@@ -24,6 +24,9 @@ from typing import Any, NamedTuple, NoReturn, Self, TypeVar
 from cache.commit import named_errors
 
 T = TypeVar("T")
+# Metadata of a dataclass's field that older files don't have: at its default it isn't written, so
+# that they, and digests of them, stay the same.
+ADDED = {"added": True}
 MOST_BYTES = 256 << 20  # of a JSON file or a table; a run of a million clips has less
 _is_64_bit = range(-(1 << 63), 1 << 63).__contains__  # whole numbers fit everywhere
 
@@ -51,9 +54,15 @@ class JsonFields:
 def fields_to_json(value: Any) -> dict[str, Any]:
     """Return a dataclass's fields by name, in their order, ready for JSON or TOML.
 
-    Dataclasses inside become objects too, tuples lists, and paths text.
+    Dataclasses inside become objects too, tuples lists, and paths text; fields that are ``ADDED``
+    are left out at their default.
     """
-    return {field.name: _encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    found = {}
+    for field in dataclasses.fields(value):
+        own = getattr(value, field.name)
+        if not (field.metadata.get("added") and own == field.default):
+            found[field.name] = _encode(own)
+    return found
 
 
 def fields_from_json(cls: type[T], values: object) -> T:

@@ -59,6 +59,11 @@ def min_steps() -> int:
     return steps
 
 
+def min_bins() -> int:
+    """Count the bins that a spectrogram must have."""
+    return LAYERS[0].kernel
+
+
 def grid_steps(num_steps: int) -> int:
     """Count the grid's steps for a spectrogram of ``num_steps``; 0 below ``min_steps()``."""
     for layer in LAYERS:
@@ -200,15 +205,14 @@ class AlexNetFCN(nn.Module):
         return grid.permute(0, 2, 3, 1), lengths
 
     def _check(self, spectrogram: Tensor, lengths: Tensor) -> None:
-        first = LAYERS[0].kernel
         if (
             spectrogram.ndim != 4
             or spectrogram.shape[1] != self.in_channels
-            or spectrogram.shape[3] < first
+            or spectrogram.shape[3] < min_bins()
         ):
             raise ValueError(
                 f"spectrogram must have shape (B, {self.in_channels}, T, F) with F at least "
-                f"{first}, got {tuple(spectrogram.shape)}"
+                f"{min_bins()}, got {tuple(spectrogram.shape)}"
             )
         if lengths.shape != spectrogram.shape[:1] or torch.is_floating_point(lengths):
             raise ValueError(

@@ -24,6 +24,11 @@ def min_steps() -> int:
     return STRIDE
 
 
+def min_bins() -> int:
+    """Count the bins that a spectrogram must have, to be halved after each convolution."""
+    return POOL ** len(CHANNELS)
+
+
 def grid_steps(num_steps: int) -> int:
     """Count the result's steps for a spectrogram of ``num_steps``; 0 below ``min_steps()``."""
     return num_steps // STRIDE
@@ -106,10 +111,10 @@ class AudioCNN(nn.Module):
         out_dim: int = OUT_DIM,
     ) -> None:
         super().__init__()
-        bands = num_bins // POOL ** len(CHANNELS)
+        bands = num_bins // min_bins()
         if bands < 1:
             raise ValueError(
-                f"num_bins must be at least {POOL ** len(CHANNELS)}, so that it can be halved "
+                f"num_bins must be at least {min_bins()}, so that it can be halved "
                 f"{len(CHANNELS)} times, got {num_bins}"
             )
         if len(channels) != len(CHANNELS) or min(in_channels, out_dim, *channels) < 1:

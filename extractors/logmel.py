@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from extractors.windows import (
+from extractors.sound.windows import (
     DeltaBuffer,
     WindowBuffer,
     check_waveform,

@@ -26,7 +26,7 @@ BUILT_IN: Mapping[str, tuple[str, ...]] = {
     # The other feature sets and the detectors, too: their names stand in --sets and --weights.
     NETWORKS: (
         *("ir50", "iresnet50", "resnet18", "resnet29", "vggface"),
-        *("faces", "identity", "spectrogram", "logmel", "alexnet", "mmod", "yunet"),
+        *("faces", "identity", "spectrogram", "logmel", "voice", "alexnet", "mmod", "yunet"),
     ),
     CORPORA: (
         *("afew", "ch-sims", "crema-d", "csv", "dfew", "emo-db", "enterface", "folder", "iemocap"),

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extractors.logmel import LogMelSettings, LogMelStream
-from extractors.windows import (
+from extractors.sound.windows import (
     SAMPLE_RATE,
+    StepSettings,
     WindowBuffer,
-    WindowSettings,
     check_waveform,
     check_window,
     in_samples,
@@ -61,7 +61,7 @@ class SpectrogramSettings:
             )
 
 
-def step_times(num_steps: int, settings: WindowSettings | None = None) -> NDArray[np.float64]:
+def step_times(num_steps: int, settings: StepSettings | None = None) -> NDArray[np.float64]:
     """Say when each step is: (``num_steps``,) float64, seconds at the middle of its window.
 
     Args:

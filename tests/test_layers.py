@@ -78,7 +78,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "trainer/settings": {"cache", "extractors/plugins"},
     "trainer/attention": set(),
     "trainer/fusion": set(),
-    "trainer/data": {"cache", "trainer/settings"},
+    "trainer/data": {"cache", "extractors", "trainer/settings"},
     "trainer/heads": {
         "extractors", "extractors/plugins", "trainer/attention", "trainer/fusion", "trainer/data",
         "trainer/settings",

@@ -22,10 +22,10 @@ from cache.wording import number_of
 from extractors.running.device import check_device, choose_device
 from trainer.data.splits import plan_folds
 from trainer.data.stand_in import replace_absent_network
-from trainer.runs.folder import Run, RunError, as_run, read_run, shared_target
+from trainer.runs.folder import Run, RunError, as_run, read_json, read_run, shared_target
 from trainer.runs.run_writer import check_writable
 from trainer.settings import DEFAULT_PRESET, HeadSettings, inner_share, load_settings
-from trainer.sweeps.file import Sweep, WorkerKilledError, read_sweep
+from trainer.sweeps.file import TABLE_JSON, Sweep, WorkerKilledError, read_sweep
 
 if TYPE_CHECKING:
     from trainer.explain.explanation import Explanation
@@ -174,7 +174,7 @@ class SweptTable:
     Attributes:
         sweep: the file as it was understood.
         cells: one result each, with the state ``ok``, ``failed`` or ``skipped``.
-        folder: holds ``table.csv``, ``table.md`` and the runs, under ``cells``.
+        folder: holds ``table.csv``, ``.md``, ``.json`` and the runs, under ``cells``.
     """
 
     sweep: Sweep
@@ -182,10 +182,13 @@ class SweptTable:
     folder: Path
 
     def to_json(self) -> Mapping[str, Any]:
-        """Return the title and a row per cell; accuracies in percent."""
-        from trainer.sweeps.table import make_table
+        """Return what the table is about and a row per cell; accuracies in percent.
 
-        return make_table(self.sweep, self.cells)
+        Raises:
+            RunError: ``table.json`` is damaged.
+            OSError: it can't be read.
+        """
+        return read_json(self.folder / TABLE_JSON)
 
 
 def sweep(

@@ -1,6 +1,6 @@
 """Settings of heads and their training: frozen dataclasses, the only place that states a default.
 
-The tables ``video``, ``audio``, ``fusion`` and ``optim`` stand at the top level, so that
+The tables ``video``, ``audio``, ``fusion``, ``head`` and ``optim`` stand at the top level, so that
 ``--set video.set=resnet18`` reads as it is written. ``presets/*.toml`` hold the papers' systems and
 one of our own, ``DEFAULT_PRESET``.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from cache.codec import fields_to_json
+from cache.codec import ADDED
 from cache.settings import (
     Overrides,
     SettingsError,
@@ -94,6 +94,7 @@ class ModalitySettings:
         features: what to read of it: "basic", "mean", "mean_std", "norm_fft", or an array of the
             set by its own name. "auto" is "basic" of a network's set and the only array of others;
             "statistics" is one step a clip, that array's mean, deviation and percentiles over time.
+            Of the set voice both are "functionals", its own vector a clip; "steps" is its contour.
         normalise: "standard" subtracts the training clips' mean per feature and divides by
             their deviation; "per-speaker" does so with mean and deviation of all clips of the
             clip's speaker, also those reported on: transductive, and said so in the report;
@@ -136,14 +137,23 @@ class AudioSettings(ModalitySettings):
         encoder: "alexnet" turns a spectrogram into a grid of steps; "cnn", a smaller network
             for log-mel, into a sequence; "none" pools the features as they stand in the set. An
             encoder of a plug-in has its own name.
+        align: "sentence" puts beside the functionals of the set voice the course of each clip's
+            voice along the sentence that it says: for corpora whose speakers read the same few
+            sentences, which the manifest's column sentence names. See docs/how-to/sentences.md.
     """
 
     set: str = "spectrogram"
     encoder: str = "alexnet"
+    align: Literal["none", "sentence"] = field(default="none", metadata=ADDED)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_offered("encoder", ENCODERS, self.encoder)
+        if self.align == "sentence" and self.encoder != "none":
+            raise ValueError(
+                f"align=sentence gives one vector a clip, which encoder={self.encoder} can't take; "
+                "set audio.encoder=none"
+            )
 
 
 @dataclass(frozen=True)
@@ -211,7 +221,7 @@ class OptimSettings:
     class_weight: Literal["none", "balanced"] = "none"
     grad_clip: float = 1.0
     stack: Literal["auto", "on", "off"] = "auto"
-    targets: Literal["label", "votes"] = "label"
+    targets: Literal["label", "votes"] = field(default="label", metadata=ADDED)
 
     def __post_init__(self) -> None:
         check_at_least(1, self, "epochs", "batch_size")
@@ -220,15 +230,47 @@ class OptimSettings:
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be above 0, got {self.learning_rate}")
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields; ``targets`` only where it isn't the default.
 
-        Runs, sweeps and checkpoints from before this setting so stay the same as those of now.
-        """
-        values = fields_to_json(self)
-        if self.targets == "label":
-            del values["targets"]
-        return values
+@dataclass(frozen=True)
+class KindSettings:
+    """Kind of a head, and the settings of the kinds that are no networks.
+
+    Args:
+        kind: "network" learns step by step. The others are fitted at once to one vector a clip:
+            "discriminant" is linear discriminant analysis, "linear" multinomial logistic
+            regression, "svm" a support vector machine.
+        largest: of all but networks: normalised numbers are cut off at so many deviations; 0 for
+            no limit.
+        video_weight: of all but networks: what the numbers of video are multiplied by where sound
+            stands beside them (``fusion.kind=concat``).
+        shrinkage: of a discriminant: share of the covariance that is replaced by its mean variance
+            on the diagonal, in [0, 1]; "auto" is the share of Ledoit and Wolf.
+        linear_c: of a linear head: inverse strength of its L2 penalty.
+        svm_c: of a support vector machine: price of a clip on the wrong side of a margin.
+        kernel: of a support vector machine: "rbf" or "linear".
+        sharpness: of a support vector machine: logits for one vote of a pair of classes.
+    """
+
+    kind: Literal["network", "discriminant", "linear", "svm"] = "network"
+    largest: float = 5.0
+    video_weight: float = 1.0
+    shrinkage: float | Literal["auto"] = 0.5
+    linear_c: float = 0.1
+    svm_c: float = 10.0
+    kernel: Literal["rbf", "linear"] = "rbf"
+    sharpness: float = 2.0
+
+    def __post_init__(self) -> None:
+        check_at_least(0, self, "largest")
+        for name in ("video_weight", "linear_c", "svm_c", "sharpness"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        if self.shrinkage != "auto" and not 0.0 <= self.shrinkage <= 1.0:
+            raise ValueError(f"shrinkage must be auto or in [0, 1], got {self.shrinkage}")
+
+
+# Poolings that learn nothing, for heads that are no networks.
+FIXED_POOLINGS = ("mean", "statistics")
 
 
 @dataclass(frozen=True)
@@ -238,6 +280,12 @@ class HeadSettings:
     video: ModalitySettings = field(default_factory=ModalitySettings)
     audio: AudioSettings = field(default_factory=AudioSettings)
     fusion: FusionSettings = field(default_factory=FusionSettings)
+    head: KindSettings = field(default=KindSettings(), metadata=ADDED)
+
+    @property
+    def is_network(self) -> bool:
+        """Whether the head learns step by step, rather than being fitted at once."""
+        return self.head.kind == "network"
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -245,6 +293,11 @@ class HeadSettings:
         if self.fusion.kind in ("video", "audio"):
             return (self.fusion.kind,)
         return ("video", "audio")
+
+    @property
+    def aligns(self) -> bool:
+        """Whether voices are laid along the sentences that they say."""
+        return "audio" in self.modalities and self.audio.align == "sentence"
 
     def modality(self, name: str) -> ModalitySettings:
         """Return the settings of "video" or "audio"."""
@@ -266,6 +319,9 @@ class TrainSettings(HeadSettings):
         video: see ``ModalitySettings``.
         audio: see ``AudioSettings``.
         fusion: see ``FusionSettings``.
+        head: see ``KindSettings``. Heads that are no networks need ``attention`` "mean" or
+            "statistics", no encoder, and a fusion other than fbp; of ``optim`` they take
+            ``class_weight``, and what else only a network has they leave alone.
         optim: see ``OptimSettings``.
         augment: see ``AugmentSettings``.
         prior: class weights that multiply the probabilities; see ``trainer.training.loss``.
@@ -283,7 +339,29 @@ class TrainSettings(HeadSettings):
 
     def __post_init__(self) -> None:
         check_at_least(0, self, "seed")
-        inner_share(self.selection)
+        share = inner_share(self.selection)
+        if self.is_network:
+            return
+        wanted = [
+            f"{name}.attention=mean (or statistics)"
+            for name in self.modalities
+            if self.modality(name).attention not in FIXED_POOLINGS
+        ]
+        if "audio" in self.modalities and self.audio.encoder != "none":
+            wanted.append("audio.encoder=none")
+        if self.fusion.kind == "fbp":
+            wanted.append("fusion.kind=concat (or late, video, audio)")
+        if self.optim.targets != "label":
+            wanted.append("optim.targets=label")
+        if share is not None:
+            wanted.append("selection=fixed")
+        if self.augment != AugmentSettings():
+            wanted.append("no augmentation")
+        if wanted:
+            raise ValueError(
+                f"head.kind={self.head.kind} is fitted at once to one vector a clip; it needs "
+                f"{', '.join(wanted)}; --preset svm has all of it"
+            )
 
 
 def inner_share(selection: str) -> float | None:

@@ -20,6 +20,7 @@ COLUMNS = (
     "label_target",
     "votes",
     "speaker_confidence",
+    "sentence",
 )
 SPLITS = ("train", "val", "test")
 SPLIT_NAMES = {  # folded case; the last of val and of test are FER2013's
@@ -51,6 +52,7 @@ class Clip:
         votes: classes with the votes that each got, such as (("happy", 3.0), ("sad", 1.0)).
         speaker_confidence: how sure it is, in [0, 1], where the speaker is a proposal of
             ``avfuse persons``; None where somebody said who it is.
+        sentence: name of what is said, where speakers read the same sentences.
     """
 
     id: str
@@ -64,6 +66,7 @@ class Clip:
     label_target: str | None = None
     votes: Votes | None = None
     speaker_confidence: float | None = None
+    sentence: str | None = None
 
     @property
     def span(self) -> Span:

@@ -1,7 +1,7 @@
 """The manifest: a CSV table of clips, read whole and checked whole before any work starts.
 
 Columns are ``clip,path`` and optionally ``label,split,speaker,fold,start_seconds,end_seconds``,
-``label_target``, ``votes`` and ``speaker_confidence``; other columns are ignored.
+``label_target``, ``votes``, ``speaker_confidence`` and ``sentence``; other columns are ignored.
 Paths are relative to the manifest's folder, or absolute.
 """
 

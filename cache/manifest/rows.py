@@ -18,7 +18,7 @@ from cache.manifest.table import first_bad_byte
 from cache.manifest.votes import Votes, parse_votes
 
 MAX_NAME_LENGTH = 200  # of a label or a speaker
-MAX_PATH_LENGTH = 4096
+MAX_PATH_LENGTH = 4096  # also of votes and sentences
 MAX_PROBLEM_LENGTH = 300  # in characters: a table of a million bad rows is kept in memory whole
 MAX_FOLD = 99_999
 MAX_SECONDS = 1e7
@@ -248,6 +248,7 @@ class RowParser:
             label_target=sys.intern(target) if target else None,
             votes=self._parse_votes(line, values.get("votes")),
             speaker_confidence=self._parse_confidence(line, values) if speaker else None,
+            sentence=sys.intern(sentence) if (sentence := values.get("sentence")) else None,
         )
 
     def _parse_confidence(self, line: int, values: Mapping[str, str]) -> float | None:
@@ -300,7 +301,7 @@ def read_text(name: str, text: str) -> str:
         return ""
     if text in _ERRORS:
         raise ValueError(f"{name} {text!r} is an error of a spreadsheet, and no value")
-    if name in ("label", "speaker", "label_target", "votes"):
+    if name in ("label", "speaker", "label_target", "votes", "sentence"):
         check_no_formula(name, text)
     if name in ("label", "speaker"):  # a path is found out by its file
         if "?" in text:
@@ -325,7 +326,7 @@ def read_text(name: str, text: str) -> str:
 
 def text_problem(name: str, value: str) -> str | None:
     """Say what is wrong with a field before its meaning is looked at, None where nothing is."""
-    limit = MAX_PATH_LENGTH if name in ("path", "votes") else MAX_NAME_LENGTH
+    limit = MAX_PATH_LENGTH if name in ("path", "votes", "sentence") else MAX_NAME_LENGTH
     if len(value) > limit:
         return f"{name} {value[:40]!r}... has {len(value)} characters; at most {limit}"
     # What is printable has no control character; the search is for the few other fields.

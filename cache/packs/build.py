@@ -17,6 +17,7 @@ from cache.entries.entry import TIMES, Entry, EntryHeader, read_entry_header
 from cache.entries.sealed import Header, SealedFile
 from cache.packs.sums import add_up, find_values
 from cache.sets.feature_set import FeatureSet
+from cache.sets.main_array import WHOLE
 
 KIND = "pack"
 
@@ -65,6 +66,18 @@ class PackPlan:
         """The clips without one."""
         return [clip for clip in self.clips if clip not in self.headers]
 
+    def rows_of(self, clip: str) -> int:
+        """Count the rows of a clip's array."""
+        steps = self.headers[clip].steps
+        return min(steps, 1) if self.array.startswith(WHOLE) else steps
+
+    def times_of(self, entry: Entry) -> np.ndarray:
+        """Return the times of an entry's rows; of a row for the whole clip, the middle."""
+        times = entry[TIMES]
+        if not self.array.startswith(WHOLE):
+            return times
+        return np.array([(times[0] + times[-1]) / 2]) if len(times) else times
+
     def header_fields(self, steps: int) -> dict[str, JSON]:
         """Return what the pack's header states."""
         return {
@@ -96,7 +109,7 @@ def build_pack(plan: PackPlan, *, progress: Callable[[int, int], None] | None = 
     except OSError as error:
         raise write_error(what, plan.path, error) from error
     present = plan.present
-    steps = [plan.headers[clip].steps for clip in present]
+    steps = [plan.rows_of(clip) for clip in present]
     offsets = np.concatenate([[0], np.cumsum(steps, dtype=np.int64)]).astype(np.int64)
     entries: dict[str, Entry] = {}
     with SealedFile(plan.path, KIND, what) as file:
@@ -119,7 +132,7 @@ def build_pack(plan: PackPlan, *, progress: Callable[[int, int], None] | None = 
             converted = _convert(values, plan, clip)
             with file.writing():
                 file.h5["values"][rows] = converted
-                file.h5["times"][rows] = entry[TIMES]
+                file.h5["times"][rows] = plan.times_of(entry)
             entries[clip] = replace(entry, arrays={})
             if progress:
                 progress(number + 1, len(steps))

@@ -35,6 +35,7 @@ from cache.packs.build import (
 from cache.packs.stated import PackTables, read_pack_header, read_tables
 from cache.packs.sums import PackSums, check_mapped, check_rest, read_values
 from cache.sets.feature_set import FeatureSet
+from cache.sets.main_array import WHOLE
 from cache.sets.scan import PACKS
 
 __all__ = [
@@ -115,7 +116,7 @@ def open_pack(
     Args:
         feature_set: the set.
         clip_ids: the clips, in the order wanted.
-        array: name of a top-level array of the entries.
+        array: name of a top-level array of the entries, or of one with a row for the whole clip.
         headers: clip to the header of the entry that its rows shall come from, as
             ``FeatureSet.read_headers`` returned it; None: of the entries that are there now.
         dtype: what the values are stored as; every value must fit.
@@ -257,7 +258,7 @@ def _plan(
     if len(set(clips)) != len(clips):
         twice = sorted({clip for clip in clips if clips.count(clip) > 1})
         raise PackError(f"a pack holds each clip once; twice here: {', '.join(twice[:_SHOWN])}")
-    if "/" in array:
+    if "/" in array and not array.startswith(WHOLE):
         raise PackError(f"{array} is in a group and has no times; a pack holds top-level arrays")
     try:
         stored = np.dtype(dtype)

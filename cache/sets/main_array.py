@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+# Group of arrays with one row for the whole clip, and none where the clip has no step.
+WHOLE = "clip/"
 # Arrays of a network's set beside its features.
 _FACTS = ("times", "rung", "track")
 

@@ -29,7 +29,7 @@ GROUPS: tuple[tuple[str, type, str], ...] = (
         "Heads and their training",
         TrainSettings,
         "Set by `avfuse train --set NAME=VALUE`, in a TOML file given as `--config`, or in a "
-        "sweep. A preset states all of them; where the three that come with avfuse differ from the "
+        "sweep. A preset states all of them; where the four that come with avfuse differ from the "
         "default, their values follow it.",
     ),
     (
@@ -41,7 +41,7 @@ GROUPS: tuple[tuple[str, type, str], ...] = (
     ("Doctor", DoctorSettings, "The options of `avfuse doctor` and of its call in Python."),
     ("Imports", ImportSettings, "The options of `avfuse cache import` and of its call in Python."),
 )
-PRESETS = ("fast", "icmi19", "deep-fusion")
+PRESETS = ("fast", "icmi19", "deep-fusion", "svm")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from cache.manifest.clip import Clip
 from extractors.networks import NETWORKS
 from pipeline.extract.weights import ALEXNET, PlanError
 
-AUDIO_SETS = ("spectrogram", "logmel")
+AUDIO_SETS = ("spectrogram", "logmel", "voice")
 # What `extract` makes where nobody names a set: what the default preset of `train` reads.
 DEFAULT_SETS = "resnet18,logmel"
 DEFAULT_VIEWS = "basic"

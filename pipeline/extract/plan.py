@@ -56,6 +56,7 @@ ALGORITHM_VERSIONS: dict[str, int] = {
     "network": 2,
     "spectrogram": 2,
     "logmel": 2,
+    "voice": 1,
     "alexnet": 1,
 }
 

@@ -13,6 +13,7 @@ from cache.codec import fields_to_json
 from cache.settings import Overrides, merge, parse_overrides, read_toml, settings_from
 from cache.version import own_version
 from extractors.running.settings import NetworkSettings
+from extractors.sound.settings import VoiceSettings
 from extractors.spectrogram import LogMelSettings, SpectrogramSettings
 from extractors.view_settings import VIEW_SETS
 from pipeline.extract.versions import read_versions
@@ -33,6 +34,7 @@ class StageOneSettings:
         network: which layer, views and arithmetic; the same for every network of a run.
         spectrogram: of the set of that name.
         logmel: of the set of that name.
+        voice: of the set of that name.
         hang_seconds: a decoder that takes longer than this for one chunk is ended.
     """
 
@@ -42,6 +44,7 @@ class StageOneSettings:
     network: NetworkSettings = field(default_factory=NetworkSettings)
     spectrogram: SpectrogramSettings = field(default_factory=SpectrogramSettings)
     logmel: LogMelSettings = field(default_factory=LogMelSettings)
+    voice: VoiceSettings = field(default_factory=VoiceSettings)
     hang_seconds: float = 60.0
 
     def __post_init__(self) -> None:

@@ -13,7 +13,11 @@ from cache.digest import JSON
 from cache.entries.entry import EntryError
 from cache.entries.rows import OpenEntry
 from cache.entries.source import SourceChangedError
+from cache.sets.main_array import WHOLE
 from extractors.alexnet import min_steps
+from extractors.sound.functionals import VOICE_FUNCTIONALS
+from extractors.sound.steps import VOICE_STEPS
+from extractors.sound.voice import VoiceStream
 from extractors.spectrogram import LogMelStream, SpectrogramStream, step_times
 from pipeline.extract.job import NOTED, Job, SetResult
 from pipeline.extract.networks import use_encoder
@@ -21,10 +25,14 @@ from pipeline.extract.plan import PlannedSet
 from pipeline.media.sound import SAMPLE_RATE, WaveformReader
 from pipeline.workers.watchdog import guarded
 
-STREAMS: dict[str, Callable[[int, Any], SpectrogramStream | LogMelStream]] = {
+STREAMS: dict[str, Callable[[int, Any], SpectrogramStream | LogMelStream | VoiceStream]] = {
     "spectrogram": SpectrogramStream,
     "logmel": LogMelStream,
+    "voice": VoiceStream,
 }
+# Names of a voice's arrays, and in its entries those of every number in them.
+STEPS, FUNCTIONALS = "steps", "functionals"
+NUMBERS: dict[str, JSON] = {STEPS: list(VOICE_STEPS), FUNCTIONALS: list(VOICE_FUNCTIONALS)}
 NO_AUDIO = "no audio stream"
 
 
@@ -40,6 +48,7 @@ def extract_audio(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
             attributes: dict[str, JSON] = {
                 "duration_seconds": job.info.duration_seconds,
                 "notes": list(steps.notes),
+                **({"numbers": NUMBERS} if planned.name == "voice" else {}),
             }
             with job.watch.step("commit"):
                 writer.finish(missing=missing, attributes=attributes, facts=_facts(steps.notes))
@@ -54,6 +63,8 @@ def _facts(notes: Sequence[str]) -> dict[str, JSON]:
 
 class AudioSteps:
     """Iterates over a clip's audio features, in blocks of ``times`` and one array of steps.
+
+    Behind those of a voice comes the row of its functionals, if there is a step.
 
     There is always at least one block, so that an entry knows its arrays; it is empty where the
     clip has no sound. After the iteration ``problems`` says what is missing or was repaired, and
@@ -79,13 +90,14 @@ class AudioSteps:
         own = getattr(settings, self.name)
         stream = STREAMS[self.name](SAMPLE_RATE, own)
         reader = WaveformReader(self.job.clip.path, settings.decode, self.job.clip.span)
+        array = STEPS if isinstance(stream, VoiceStream) else self.name
         done = 0
 
         def block(steps: np.ndarray) -> dict[str, np.ndarray]:
             nonlocal done
             times = step_times(done + len(steps), own)[done:] + reader.sound_start
             done += len(steps)
-            return {"times": times, self.name: steps}
+            return {"times": times, array: steps}
 
         yield block(stream.push(np.zeros(0, np.float32)))
         if self.job.info.audio is not None:
@@ -98,6 +110,8 @@ class AudioSteps:
                 self.problems.append(
                     f"sound of {seconds:.3f} s is shorter than a window of {own.window_seconds} s"
                 )
+        if isinstance(stream, VoiceStream):
+            yield {f"{WHOLE}{FUNCTIONALS}": stream.functionals()}
 
 
 def extract_grids(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:

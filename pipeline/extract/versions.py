@@ -19,7 +19,7 @@ DECODING = ("av", "libavcodec")
 MATTERING: Mapping[str, tuple[str, ...]] = {
     "open": DECODING,
     "faces": (*DECODING, "dlib-bin", "numpy", "opencv-python-headless", "torch"),
-    **dict.fromkeys(("audio", "spectrogram", "logmel"), (*DECODING, "numpy")),
+    **dict.fromkeys(("audio", "spectrogram", "logmel", "voice"), (*DECODING, "numpy")),
 }
 
 

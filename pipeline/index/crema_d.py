@@ -82,7 +82,7 @@ def index_crema_d(
     keep_defects: bool = False,
     follow_links: bool = False,
 ) -> Found:
-    """Index one file for each take; the speaker is the actor.
+    """Index one file for each take; the speaker is the actor, the sentence ``DFA`` ...
 
     Args:
         root: the repository, or a folder of its files at any depth.
@@ -118,9 +118,9 @@ def index_crema_d(
         elif is_wanted(path, media, found):
             takes.setdefault(path.stem, []).append(path)
     for take, paths in sorted(takes.items()):
-        actor, _, emotion = take.split("_")[:3]
+        actor, sentence, emotion = take.split("_")[:3]
         clip = Clip(take, take_best(paths, found), label=EMOTIONS[emotion], speaker=actor)
-        found.clips.append(replace(clip, label_target="acted"))
+        found.clips.append(replace(clip, label_target="acted", sentence=sentence))
     if label_target == "crowd":
         _label_by_crowd(found, raters)
     _warn(found)

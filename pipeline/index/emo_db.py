@@ -12,6 +12,7 @@ Source:
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from cache.manifest.clip import Clip
@@ -32,7 +33,7 @@ _NAME = re.compile(r"(03|08|09|1[0-6])[ab]\d\d([WLEAFTN])[a-z]", re.ASCII)
 
 
 def index_emo_db(root: Path, *, follow_links: bool = False) -> Found:
-    """Index one file for each utterance; the id is its name, the speaker ``03`` to ``16``.
+    """Index one file for each utterance; its name is the id, and tells speaker and sentence.
 
     Args:
         root: a folder that holds the files, at any depth.
@@ -50,7 +51,7 @@ def index_emo_db(root: Path, *, follow_links: bool = False) -> Found:
             found.leave_out(path, "not named as an EMO-DB utterance")
     for take, paths in sorted(takes.items()):
         clip = Clip(take, take_best(paths, found), label=EMOTIONS[take[5]], speaker=take[:2])
-        found.clips.append(clip)
+        found.clips.append(replace(clip, sentence=take[2:5]))
     if found.clips:
         found.notes.append("EMO-DB is sound without picture: train with fusion.kind=audio")
     return found

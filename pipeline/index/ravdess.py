@@ -13,6 +13,7 @@ Source:
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -32,11 +33,12 @@ EMOTIONS = {
     "07": "disgust",
     "08": "surprised",
 }
+SENTENCES = {"01": "Kids are talking by the door", "02": "Dogs are sitting by the door"}
 MODALITIES = {"01": "full-av", "03": "audio-only", "02": "video-only"}  # the best one first
 CHANNELS = {"01": "speech", "02": "song"}
 NUM_ACTORS = 24
 
-_NAME = re.compile(r"(\d\d)-(\d\d)-(\d\d)-\d\d-\d\d-\d\d-(\d\d)", re.ASCII)
+_NAME = re.compile(r"(\d\d)-(\d\d)-(\d\d)-\d\d-(0[12])-\d\d-(\d\d)", re.ASCII)
 # Two takes that are one file; both are one actor's and one emotion's, so no fold of speakers leaks.
 _SAME_FILE = {"01-03-01-02-01-07", "01-03-01-02-02-07"}
 
@@ -48,7 +50,7 @@ def index_ravdess(
     channel: Channel = "speech",
     follow_links: bool = False,
 ) -> Found:
-    """Index one file for each take; the speaker is the actor, ``1`` to ``24``.
+    """Index one file for each take: speakers are the actors, ``1`` to ``24``; sentences are known.
 
     Args:
         root: a folder that holds the files, at any depth.
@@ -67,7 +69,7 @@ def index_ravdess(
     takes: dict[str, list[tuple[int, bool, Path]]] = {}
     for path in walk_media(root, found):
         match = _NAME.fullmatch(path.stem)
-        if not match or not _is_known(*match.groups()):
+        if not match or not _is_known(*match.group(1, 2, 3, 5)):
             found.leave_out(path, "not named as a RAVDESS take")
         elif channel not in ("both", CHANNELS[match[2]]):
             found.leave_out(path, f"a {CHANNELS[match[2]]} take; see --channel")
@@ -84,7 +86,8 @@ def index_ravdess(
             else:
                 found.leave_out(path, "shares sound or picture with a take that is in (a leak)")
         actor, emotion = int(take[-2:]), EMOTIONS[take[3:5]]
-        found.clips.append(Clip(best.stem, best, label=emotion, speaker=str(actor)))
+        clip = Clip(best.stem, best, label=emotion, speaker=str(actor))
+        found.clips.append(replace(clip, sentence=SENTENCES[take[9:11]]))
     _warn_of_mixture(found)
     if takes.keys() >= _SAME_FILE:
         found.warnings.append(

@@ -35,7 +35,7 @@ name = "video"
 set = { optim.epochs = 1, fusion.kind = "video" }
 [[cells]]
 name = "broken"
-set = { video.set = "nothing" }
+set = { video.features = "norm_fft", audio.features = "grid" }
 """
 TINY = (
     *TINY_OPTIONS,
@@ -100,7 +100,11 @@ def written(worked: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
             "index": [say("index", "folder", "clips", "-o", "indexed.csv", "--json")],
             "inspect": [inspected],
             "sheets-index": read("sheets/index.json"),
-            "sweep": [say(*sweep, "--folds", "speaker:3", "--jobs", "1", "--json")],
+            "sweep": [
+                say(*sweep, "--folds", "speaker:3", "--jobs", "1", "--json"),
+                *read("sweep/table.json"),
+            ],
+            "sweep-folder": read("sweep/sweep.json"),
             "weights-list": say("weights", "list", "--json"),
             "weights-check": [
                 say("weights", "check", path, "--json")

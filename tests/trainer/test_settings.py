@@ -37,7 +37,7 @@ def names(settings: Any, prefix: str = "") -> set[str]:
 
 
 def test_the_presets_of_both_papers_and_our_own_come_with_the_package() -> None:
-    assert list_toml(PRESETS) == ["deep-fusion", "fast", "icmi19"]
+    assert list_toml(PRESETS) == ["deep-fusion", "fast", "icmi19", "svm"]
 
 
 def test_the_default_preset_needs_no_encoder_and_its_seeds_are_trained_as_one() -> None:
@@ -80,7 +80,7 @@ def test_an_override_changes_one_setting_and_keeps_the_rest() -> None:
 
 def test_an_unknown_preset_is_refused_and_the_known_ones_listed() -> None:
     with pytest.raises(
-        SettingsError, match="unknown preset 'icmi91'; known: deep-fusion, fast, icmi19"
+        SettingsError, match="unknown preset 'icmi91'; known: deep-fusion, fast, icmi19, svm"
     ):
         load_preset("icmi91")
 

@@ -49,7 +49,7 @@ def _overlaps(
     for name in {key(clip) for clip in test} & groups.keys():
         ordered = sorted(groups[name], key=lambda clip: clip.span.begin)
         starts = [clip.span.begin for clip in ordered]
-        latest[name] = starts, list(accumulate(ordered, lambda a, b: max(a, b, key=_end)))
+        latest[name] = starts, list(accumulate(ordered, _later))
     found = {}
     for clip in test:
         starts, ends_last = latest.get(key(clip), ([], []))
@@ -62,6 +62,10 @@ def _overlaps(
 
 def _end(clip: Clip) -> float:
     return math.inf if clip.span.end is None else clip.span.end
+
+
+def _later(one: Clip, other: Clip) -> Clip:
+    return max(one, other, key=_end)
 
 
 def describe_copies(copies: Mapping[str, str]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +25,23 @@ from cache.sets.freshness import check_freshness
 from cache.wording import name_by_reason, number_of
 from trainer.data.copies import read_contents
 from trainer.data.features import (
+    FUNCTIONALS,
     STATISTICS,
+    STEPS,
+    SUMMARIES,
     FeaturesError,
     SetFeatures,
     read_features,
     read_headers,
 )
+from trainer.data.sentences import SentenceError, Speech, Templates
 from trainer.data.sequences import Sequences
 from trainer.data.votes import share_votes
 from trainer.settings import HeadSettings, used_set_names
 
 UNLABELLED = -1
 # Embeddings already: an encoder can't take them.
-EMBEDDINGS = {"basic", "mean", "mean_std", "norm_fft", "grid", STATISTICS}
+EMBEDDINGS = {"basic", "mean", "mean_std", "norm_fft", "grid", *SUMMARIES}
 NEVER_EXTRACTED = "never extracted into {folder}; run avfuse extract with the same manifest"
 _NO_STEPS = "it has no steps"
 
@@ -70,6 +74,8 @@ class Corpus:
             asked.
         unchecked: clip to why it isn't known whether its entries are stale.
         coverage: set to the frames with a face of each clip, of sets that are made from faces.
+        speech: the voices that ``laid_along`` lays along sentences; None if nobody asked.
+        templates: those that ``laid_along`` laid them along; None before.
         contents: clip to the digest of its file; clips of imported features alone are left out.
 
     Raises:
@@ -90,6 +96,8 @@ class Corpus:
     votes: NDArray[np.float32] | None = None
     unchecked: Mapping[str, str] = field(default_factory=dict)
     coverage: Mapping[str, Mapping[str, Coverage]] = field(default_factory=dict)
+    speech: Speech | None = None
+    templates: Templates | None = None
     contents: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -118,6 +126,37 @@ class Corpus:
     def modalities_of(self, clip: int) -> str:
         """Name what a clip has: "audio+video", "audio", "video" or "none"."""
         return "+".join(m for m in ("audio", "video") if self.has(m)[clip]) or "none"
+
+    def fit_templates(self, train: NDArray[np.int64], settings: HeadSettings) -> Templates | None:
+        """Make the templates of the sentences of some clips, for ``audio.align=sentence``.
+
+        Returns:
+            What ``laid_along`` wants; None where nothing is aligned.
+
+        Raises:
+            SentenceError: see ``Speech.fit``.
+        """
+        return None if not settings.aligns else self._voices().fit(train, self.labels)
+
+    def laid_along(self, templates: Templates | None) -> Corpus:
+        """Return the corpus with the course of each clip's voice along its sentence.
+
+        Its numbers stand behind those of the sound, one step a clip. The corpus itself for None.
+
+        Raises:
+            SentenceError: see ``Speech.lay_along``; or no voices were read.
+        """
+        if templates is None:
+            return self
+        whole, along = self.sequences["audio"], self._voices().lay_along(templates)
+        values = np.concatenate([whole.values, along.values], axis=1)
+        sequences = {**self.sequences, "audio": whole.with_values(values)}
+        return replace(self, sequences=sequences, templates=templates)
+
+    def _voices(self) -> Speech:
+        if self.speech is None:
+            raise SentenceError("audio.align=sentence needs voices step by step; none were read")
+        return self.speech
 
     def indices(self, clip_ids: Sequence[str]) -> NDArray[np.int64]:
         """Find clips by their ids.
@@ -169,8 +208,8 @@ def load_corpus(
 
     Raises:
         StaleError: entries are of other files, spans or faces than there are now.
-        CorpusError: a label is not among ``classes``, or an encoder is asked for on features
-            that are embeddings already.
+        CorpusError: a label is not among ``classes``, an encoder is asked for on features that
+            are embeddings already, or ``audio.align=sentence`` of another set than ``voice``.
         VotesError: votes for what is not among ``classes``.
         FeaturesError: a clip was never extracted, or a set doesn't offer the features.
         SetError: the cache has no such set, or several.
@@ -184,9 +223,11 @@ def load_corpus(
     ]:
         headers = read_headers(cache, used_set_names(settings), clip_ids)
         unchecked = _refuse_stale(cache, headers, clips or {}, _counting(on_read, "files"))
+        wanted = {name: settings.modality(name) for name in settings.modalities}
+        if settings.aligns:
+            wanted[STEPS] = replace(settings.audio, features=STEPS)
         parts = {}
-        for name in settings.modalities:
-            chosen = settings.modality(name)
+        for name, chosen in wanted.items():
             names = chosen.set.split("+")
             parts[name] = read_features(
                 cache,
@@ -205,6 +246,10 @@ def load_corpus(
         return parts, unchecked, coverage, read_contents(own)
 
     parts, unchecked, coverage, contents = until_unchanged(cache, read)
+    checksums = {key: value for part in parts.values() for key, value in part.checksums.items()}
+    speech = None
+    if settings.aligns:
+        speech = _read_speech(clip_ids, parts.pop(STEPS), parts["audio"], clips or {})
     if "audio" in parts and settings.audio.encoder != "none":
         _check_encoder(parts["audio"], settings)
     labels = labels or {}
@@ -224,7 +269,7 @@ def load_corpus(
         features={name: part.features for name, part in parts.items()},
         states={name: part.states for name, part in parts.items()},
         missing={name: part.missing for name, part in parts.items()},
-        checksums={key: value for part in parts.values() for key, value in part.checksums.items()},
+        checksums=checksums,
         set_keys={key: value for part in parts.values() for key, value in part.set_keys.items()},
         untrained=any(part.untrained for part in parts.values()),
         speakers=tuple(speakers.get(clip) for clip in clip_ids) if speakers else (),
@@ -232,7 +277,20 @@ def load_corpus(
         unchecked=unchecked,
         coverage=coverage,
         contents=contents,
+        speech=speech,
     )
+
+
+def _read_speech(
+    clip_ids: Sequence[str], voices: SetFeatures, audio: SetFeatures, clips: Mapping[str, Clip]
+) -> Speech:
+    if audio.features != FUNCTIONALS:
+        raise CorpusError(
+            "audio.align=sentence stands beside the functionals of the set voice, got "
+            f"audio.features={audio.features}; set audio.set=voice and audio.features=auto"
+        )
+    said = tuple(clips[clip].sentence if clip in clips else None for clip in clip_ids)
+    return Speech(tuple(clip_ids), voices.sequences, said)
 
 
 def _refuse_stale(
@@ -261,9 +319,11 @@ def _counting(
 def _check_encoder(part: SetFeatures, settings: HeadSettings) -> None:
     embeddings = EMBEDDINGS & set(part.features.split("+"))
     if embeddings:
+        found = embeddings.pop()
+        whole = "audio.features=auto to give it the steps, or " if found == STATISTICS else ""
         raise CorpusError(
-            f"audio.encoder={settings.audio.encoder} needs a spectrogram, and {embeddings.pop()} "
-            f"of the set {settings.audio.set} are embeddings; set audio.encoder=none"
+            f"audio.encoder={settings.audio.encoder} needs a spectrogram, and {found} "
+            f"of the set {settings.audio.set} are embeddings; set {whole}audio.encoder=none"
         )
 
 

@@ -3,7 +3,7 @@
 icmi19's enhancements (its Table 3) are "mean", "mean_std" and "norm_fft"; F-AR-Mean is "mean" of
 two sets joined, F-MeanStd-2 is "mean_std" of a set extracted with the wide views. "statistics" is
 ours: one step a clip that says how the steps are spread over time, so that a head never waits for
-them.
+them. A set that has such a vector of its own, as ``voice`` has its "functionals", is read by that.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +20,18 @@ from cache.entries.entry import EntryHeader
 from cache.packs.build import EntryChangedError
 from cache.packs.pack import Pack, open_pack, until_unchanged
 from cache.sets.feature_set import FeatureSet, find_set
-from cache.sets.main_array import feature_arrays, find_main_array
+from cache.sets.main_array import WHOLE, feature_arrays, find_main_array
 from cache.wording import number_of
-from trainer.data.sequences import Sequences, flatten_grid, join
+from extractors.sound.functionals import VOICE_FUNCTIONALS, describe_voice
+from trainer.data.sequences import Sequences, flatten_grid, join, join_shapes
 
 Array = NDArray[np.float32]
 # Rows that are worked on at once: keeps what is computed in float64 small.
 CHUNK = 16384
 # Features of a whole clip, of whatever "auto" means.
 STATISTICS = "statistics"
+FUNCTIONALS = "functionals"  # of a voice, which the set itself has
+STEPS = "steps"  # what "auto" means of a set that has functionals too
 # Of the values that each number of a step takes over a clip, beside their mean and deviation.
 PERCENTILES = (5, 25, 50, 75, 95)
 FAILED = "failed"
@@ -80,15 +84,42 @@ def summarise(steps: Sequences) -> Sequences:
         values below which 5 % of the steps lie, 25, 50, 75 and 95 %, interpolated. A clip without a
         step has none here either; of a clip with one, the deviations are 0.
     """
-    count = int((steps.lengths > 0).sum())
     per_step = int(np.prod(steps.shape, dtype=np.int64))
-    values = np.empty((count, (2 + len(PERCENTILES)) * per_step), np.float32)
-    middle = np.empty(count)
-    for row, clip in enumerate(np.flatnonzero(steps.lengths).tolist()):
-        own, times = steps.of(clip).reshape(-1, per_step), steps.times_of(clip)
+
+    def describe(values: Array) -> NDArray[Any]:
+        own = values.reshape(-1, per_step)
         mean, deviation = own.mean(axis=0, dtype=np.float64), own.std(axis=0, dtype=np.float64)
-        spread = np.percentile(own, PERCENTILES, axis=0)
-        values[row] = np.concatenate([mean, deviation, spread.ravel()])
+        return np.concatenate([mean, deviation, np.percentile(own, PERCENTILES, axis=0).ravel()])
+
+    return _once_a_clip(steps, describe, (2 + len(PERCENTILES)) * per_step)
+
+
+def describe_voices(steps: Sequences) -> Sequences:
+    """Describe the voice of each clip by its functionals: one step, in the middle of its time.
+
+    Args:
+        steps: (sum T, D) of the set ``voice``, or windows of them.
+    """
+    return _once_a_clip(steps, describe_voice, len(VOICE_FUNCTIONALS))
+
+
+# Features of a whole clip -> how they are made of its steps
+SUMMARIES: dict[str, Callable[[Sequences], Sequences]] = {
+    STATISTICS: summarise,
+    FUNCTIONALS: describe_voices,
+}
+
+
+def _once_a_clip(
+    steps: Sequences, describe: Callable[[Array], NDArray[Any]], length: int
+) -> Sequences:
+    """Describe each clip that has a step by a vector of so many numbers."""
+    found = np.flatnonzero(steps.lengths)
+    values = np.empty((len(found), length), np.float32)
+    middle = np.empty(len(found))
+    for row, clip in enumerate(found.tolist()):
+        values[row] = describe(steps.of(clip))
+        times = steps.times_of(clip)
         middle[row] = (times[0] + times[-1]) / 2
     return Sequences(values, middle, np.concatenate([[0], np.cumsum(steps.lengths > 0)]))
 
@@ -97,7 +128,8 @@ def choose_features(features: str, offered: Sequence[str], name: str) -> str:
     """Choose the features of a set that "auto" means; check that it offers those asked for.
 
     Args:
-        features: "auto", "statistics", a key of ``DERIVED`` or the name of an array.
+        features: "auto", "statistics", "functionals", "steps", a key of ``DERIVED`` or the name of
+            an array.
         offered: arrays of the set's entries.
         name: the set, for messages.
 
@@ -110,10 +142,12 @@ def choose_features(features: str, offered: Sequence[str], name: str) -> str:
             f"set {name} has no features, only facts about faces; train on the set of a network or "
             "of sound, such as resnet18 or logmel"
         )
-    if features in ("auto", STATISTICS):
+    if features in ("auto", STATISTICS, FUNCTIONALS) and f"{WHOLE}{FUNCTIONALS}" in offered:
+        return FUNCTIONALS
+    if features in ("auto", STATISTICS, STEPS):
         main = find_main_array(offered)
         if main is not None:
-            return main if features == "auto" else features
+            return features if features == STATISTICS else main
         raise FeaturesError(
             f"set {name} has the arrays {', '.join(arrays)}; "
             "say which to read, such as video.features=NAME"
@@ -133,13 +167,15 @@ def choose_features(features: str, offered: Sequence[str], name: str) -> str:
 
 def arrays_of(features: str) -> tuple[str, ...]:
     """Name the arrays that features are made of."""
+    if features == FUNCTIONALS:
+        return (f"{WHOLE}{FUNCTIONALS}",)
     return DERIVED[features][0] if features in DERIVED else (features,)
 
 
 def derive(features: str, arrays: Mapping[str, Array]) -> Array:
     """Make features of the arrays that ``arrays_of`` names, row by row."""
     if features not in DERIVED:
-        return arrays[features]
+        return arrays[arrays_of(features)[0]]
     names, make = DERIVED[features]
     return make(*(arrays[name] for name in names))
 
@@ -252,8 +288,7 @@ def _read_set(
 ) -> SetFeatures:
     feature_set = find_set(cache, name)
     offered = _offered(feature_set, headers, len(clip_ids))
-    chosen = choose_features(features, offered, name)
-    source = choose_features("auto", offered, name) if chosen == STATISTICS else chosen
+    chosen, source = _choose(features, offered, name)
     arrays = arrays_of(source)
     opened = [
         open_pack(
@@ -271,13 +306,15 @@ def _read_set(
     _refuse_absent(first, feature_set)
     place = [first.index.get(clip) for clip in clip_ids]
     lengths = [0 if i is None else int(first.offsets[i + 1] - first.offsets[i]) for i in place]
-    values = derive(source, {a: pack.values for a, pack in zip(arrays, opened, strict=True)})
-    # The pack has the clips in the order asked for, less those without an entry.
-    sequences = Sequences(values, first.times, np.concatenate([[0], np.cumsum(lengths, dtype=int)]))
-    if source == "grid":
-        sequences = flatten_grid(sequences)
     return SetFeatures(
-        sequences=summarise(sequences) if chosen == STATISTICS else sequences,
+        # The pack has the clips in the order asked for, less those without an entry.
+        sequences=_sequence(
+            chosen,
+            source,
+            {array: pack.values for array, pack in zip(arrays, opened, strict=True)},
+            first.times,
+            lengths,
+        ),
         features=chosen,
         states=tuple(FAILED if i is None else first.states[i] for i in place),
         missing=tuple(
@@ -291,6 +328,54 @@ def _read_set(
         set_keys={name: feature_set.spec.key},
         untrained=feature_set.spec.untrained,
     )
+
+
+def _choose(features: str, offered: Sequence[str], name: str) -> tuple[str, str]:
+    """Return the features that are meant, and those that they are computed from over time."""
+    chosen = choose_features(features, offered, name)
+    return chosen, choose_features("auto", offered, name) if chosen == STATISTICS else chosen
+
+
+def _sequence(
+    chosen: str,
+    source: str,
+    arrays: Mapping[str, Array],
+    times: NDArray[np.float64],
+    lengths: Sequence[int],
+) -> Sequences:
+    """Make the steps that a head sees of a set's arrays; see ``_choose``."""
+    offsets = np.concatenate([[0], np.cumsum(lengths, dtype=int)])
+    sequences = Sequences(derive(source, arrays), times, offsets)
+    if source == "grid":
+        sequences = flatten_grid(sequences)
+    return summarise(sequences) if chosen == STATISTICS else sequences
+
+
+def peek_shape(
+    cache: Path, names: Sequence[str], clip_ids: Sequence[str], features: str
+) -> tuple[int, ...]:
+    """Return the shape of one step of what ``read_features`` reads, by one entry of each set.
+
+    Args:
+        cache: see ``read_features``, as for the others.
+        names: see there.
+        clip_ids: see there; the first with an entry is read.
+        features: see there.
+
+    Raises:
+        FeaturesError, SetError, ValueError, EntryError, OSError: see there.
+    """
+    parts = []
+    for name in names:
+        feature_set = find_set(cache, name)
+        clip = next((clip for clip in clip_ids if feature_set.entry_path(clip).exists()), None)
+        headers = feature_set.read_headers([] if clip is None else [clip])
+        offered = _offered(feature_set, headers, len(clip_ids))
+        chosen, source = _choose(features, offered, name)
+        arrays = feature_set.read(next(iter(headers)), [*arrays_of(source), "times"]).arrays
+        times = arrays.pop("times")
+        parts.append(_sequence(chosen, source, arrays, times, [len(times)]))
+    return join_shapes([part.shape for part in parts], names)
 
 
 def _offered(

@@ -98,6 +98,24 @@ def flatten_grid(grid: Sequences) -> Sequences:
     )
 
 
+def join_shapes(shapes: Sequence[tuple[int, ...]], names: Sequence[str]) -> tuple[int, ...]:
+    """Return the shape of the steps of some sets side by side.
+
+    Args:
+        shapes: of one step of each set.
+        names: of the sets, for messages.
+
+    Raises:
+        ValueError: there are several, and steps that are not vectors.
+    """
+    if len(shapes) == 1:  # log-mel, whose steps are no vectors, is fine as long as it is alone
+        return shapes[0]
+    for shape, name in zip(shapes, names, strict=True):
+        if len(shape) != 1:
+            raise ValueError(f"{name} can't be joined: its steps have shape {shape}")
+    return (sum(shape[0] for shape in shapes),)
+
+
 def join(parts: Sequence[Sequences], clip_ids: Sequence[str], names: Sequence[str]) -> Sequences:
     """Write the values of several sets side by side, step by step.
 
@@ -110,11 +128,10 @@ def join(parts: Sequence[Sequences], clip_ids: Sequence[str], names: Sequence[st
         ValueError: a clip's steps differ between parts, or steps of several are not vectors.
     """
     first = parts[0]
-    if len(parts) == 1:  # log-mel, whose steps are no vectors, is fine as long as it is alone
+    join_shapes([part.shape for part in parts], names)
+    if len(parts) == 1:
         return first
     for part, name in zip(parts, names, strict=True):
-        if len(part.shape) != 1:
-            raise ValueError(f"{name} can't be joined: its steps have shape {part.shape}")
         for i, clip in enumerate(clip_ids):
             n, m = len(first.times_of(i)), len(part.times_of(i))
             if n != m:
@@ -122,7 +139,8 @@ def join(parts: Sequence[Sequences], clip_ids: Sequence[str], names: Sequence[st
                     f"clip {clip} has {n} steps in {names[0]} and {m} in {name}; "
                     "a join needs the same steps: extract both with the same settings"
                 )
-            if not np.allclose(first.times_of(i), part.times_of(i), rtol=0.0, atol=1e-6):
+            # Of a clip that is one step in each, the step is the whole clip.
+            if n > 1 and not np.allclose(first.times_of(i), part.times_of(i), rtol=0.0, atol=1e-6):
                 raise ValueError(
                     f"clip {clip} has its steps at other times in {name} than in {names[0]}; "
                     "a join needs the same steps: extract both with the same settings"

@@ -7,6 +7,7 @@ clips without features and checks again.
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -68,6 +69,9 @@ class FoldPlan:
         copies: test clip to the training clip that has the same content; see ``find_copies``.
         without_content: number of clips in the folds whose content nobody knows; None until it is
             looked for.
+        persons: what the intervals by speaker rest on, where they go by persons found by faces
+            and folds don't.
+        groups: in that case, each clip's group of persons.
     """
 
     kind: str
@@ -82,6 +86,8 @@ class FoldPlan:
     by_faces: FaceSpeakers | None = None
     copies: Mapping[str, str] = field(default_factory=dict)
     without_content: int | None = None
+    persons: FaceSpeakers | None = None
+    groups: Mapping[str, str] = field(default_factory=dict)
 
 
 def plan_folds(
@@ -147,6 +153,12 @@ def plan_folds(
     if cache and not by_faces and not shared and (proposed or not independent):
         shared = find_shared_persons(cache, [(part.train, part.test) for part in parts])
         independent = False if shared else independent
+    persons, groups = None, {}
+    if cache and not by_faces and not all(clip.speaker for clip in labelled):
+        # Whether persons can be told apart never decides whether there can be a run.
+        with contextlib.suppress(SplitError):
+            if found := find_speakers(cache, labelled):
+                groups, persons = {clip.id: clip.speaker or "" for clip in found[0]}, found[1]
     in_folds = {clip.id for part in parts for clip in (*part.train, *part.test)}
     plan = FoldPlan(
         kind=kind,
@@ -159,6 +171,8 @@ def plan_folds(
         speaker_independent=BY_FACES if independent and proposed else independent,
         warnings=(),
         by_faces=by_faces,
+        persons=persons,
+        groups=groups,
     )
     return _check_classes(_find_copies(plan, {}, allow=allow_copies))
 
@@ -336,6 +350,8 @@ def _warnings(plan: FoldPlan) -> Iterator[str]:
             "speakers are proposals by faces (column speaker_confidence): others who are seen in "
             "a clip, or a person who was taken for two, may be in training and test"
         )
+    if plan.persons:
+        yield plan.persons.describe_intervals()
     if plan.shared_speakers:
         yield (
             f"not speaker-independent: {len(plan.shared_speakers)} speakers are in both training "

@@ -38,7 +38,8 @@ def explain_steps(
         heads: at least one.
         steps: the clips' features.
         clips: indices of the clips to explain.
-        windows: also ask about windows; without them the probabilities over time are empty.
+        windows: also ask about windows; without them the probabilities over time are empty. Heads
+            with ``audio.align=sentence`` are asked about whole sentences alone.
         device: where to compute.
 
     Returns:
@@ -47,6 +48,7 @@ def explain_steps(
     Raises:
         CorpusError: the features don't fit the heads; see ``predict_head``.
     """
+    windows = windows and not heads[0].settings.aligns
     answers = [
         predict_head(head, steps.corpus, clips, attention=True, device=device) for head in heads
     ]
@@ -113,7 +115,7 @@ def _ask_windows(
     given, seen = np.zeros((len(together), len(heads[0].classes))), np.zeros(len(together), bool)
     bare = [_without_speakers(head) for head in heads]
     for part in _pieces(len(together)):
-        corpus = steps.cut(places[part], together[part], settings)
+        corpus = steps.cut(places[part], together[part])
         corpus = _normalise_speakers(corpus, steps.corpus, heads[0])
         seen[part] = np.any([corpus.has(name) for name in settings.modalities], axis=0)
         for head in bare:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cache.manifest.clip import Clip
 from trainer.data.corpus import UNLABELLED, Corpus, load_corpus
-from trainer.data.features import STATISTICS, read_features, summarise
+from trainer.data.features import STEPS, SUMMARIES, read_features
 from trainer.data.sequences import Sequences, join
 from trainer.settings import HeadSettings
 
@@ -23,13 +23,15 @@ class ClipSteps:
 
     Args:
         corpus: as the heads read them.
-        parts: modality to the steps of each of its sets, before any statistics.
+        parts: modality to the steps of each of its sets, before any are summarised.
         names: modality to the names of these sets.
+        whole: modality to the key of ``SUMMARIES`` of each of its sets, where heads read summaries.
     """
 
     corpus: Corpus
     parts: Mapping[str, Sequence[Sequences]]
     names: Mapping[str, Sequence[str]]
+    whole: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def span(self, clip: int) -> tuple[float, float]:
         """Return the first and the last time of a clip's steps; 0 and 0 without a step."""
@@ -39,22 +41,20 @@ class ClipSteps:
             return 0.0, 0.0
         return min(float(part[0]) for part in known), max(float(part[-1]) for part in known)
 
-    def cut(
-        self, clips: NDArray[np.int64], windows: NDArray[np.float64], settings: HeadSettings
-    ) -> Corpus:
+    def cut(self, clips: NDArray[np.int64], windows: NDArray[np.float64]) -> Corpus:
         """Make a corpus of windows of clips, each as if it were a clip.
 
         Args:
             clips: (W,) the clip that each window is of.
             windows: (W, 2) first second of each window, and the second that it ends before.
-            settings: of the heads.
         """
         ids = [f"{self.corpus.clip_ids[clip]}@{number}" for number, clip in enumerate(clips)]
         sequences = {}
         for name, parts in self.parts.items():
             own = [_cut(part, clips, windows) for part in parts]
-            if settings.modality(name).features == STATISTICS:
-                own = [summarise(part) for part in own]
+            whole = self.whole.get(name)
+            if whole:
+                own = [SUMMARIES[one](part) for one, part in zip(whole, own, strict=True)]
             sequences[name] = join(own, ids, self.names[name])
         speakers = self.corpus.speakers
         return Corpus(
@@ -91,18 +91,20 @@ def read_steps(
         packs = Path(folder)
         corpus = load_corpus(cache, clip_ids, settings, clips=clips, speakers=speakers, packs=packs)
         parts: dict[str, Sequence[Sequences]] = {}
+        whole: dict[str, Sequence[str]] = {}
         names: dict[str, Sequence[str]] = {}
         for name in settings.modalities:
             chosen = settings.modality(name)
-            if chosen.features != STATISTICS:
+            read = corpus.features[name].split("+")
+            if not SUMMARIES.keys() & {*read}:
                 parts[name], names[name] = [corpus.sequences[name]], [name]
                 continue
-            names[name] = chosen.set.split("+")
+            names[name], whole[name] = chosen.set.split("+"), read
             parts[name] = [
-                read_features(cache, [one], clip_ids, "auto", packs=packs).sequences
+                read_features(cache, [one], clip_ids, STEPS, packs=packs).sequences
                 for one in names[name]
             ]
-    return ClipSteps(corpus, parts, names)
+    return ClipSteps(corpus, parts, names, whole)
 
 
 def _cut(part: Sequences, clips: NDArray[np.int64], windows: NDArray[np.float64]) -> Sequences:

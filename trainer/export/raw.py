@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,6 +12,7 @@ from extractors import alexnet
 from trainer.data.features import PERCENTILES, STATISTICS
 from trainer.data.sequences import Steps
 from trainer.heads.encoders import AlexNetEncoder, Encoded
+from trainer.heads.head import Head
 from trainer.runs.folder import RunError
 from trainer.training.trained import TrainedHead
 
@@ -113,7 +116,7 @@ class RawHead(nn.Module):
     def __init__(self, head: TrainedHead) -> None:
         super().__init__()
         check_exportable(head)
-        self.head = head.module()
+        self.head = cast("Head", head.module())
         for branch in self.head.branches.values():
             if isinstance(branch.encoder, AlexNetEncoder):
                 branch.encoder = WholeAlexNet(branch.encoder)
@@ -168,9 +171,20 @@ def check_exportable(head: TrainedHead) -> None:
     """Refuse a head whose work before the pooling isn't the same for every clip.
 
     Raises:
-        RunError: it has an audio encoder, or features are normalised per speaker.
+        RunError: it has an audio encoder, lays voices along sentences, is no network, or features
+            are normalised per speaker.
     """
     settings = head.settings
+    if settings.aligns:
+        raise RunError(
+            "heads with audio.align=sentence can't be exported: a clip is laid along templates "
+            "first; train with audio.align=none to export"
+        )
+    if not settings.is_network:
+        raise RunError(
+            f"heads with head.kind={settings.head.kind} can't be exported; their coefficients are "
+            "in the run's checkpoints, as safetensors"
+        )
     for name in settings.modalities:
         if name == "audio" and settings.audio.encoder not in ("none", "alexnet"):
             raise RunError(

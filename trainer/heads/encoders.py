@@ -14,8 +14,9 @@ from torch.utils.checkpoint import checkpoint
 
 from extractors import alexnet, audio_cnn
 
-# Each has min_steps, grid_steps and step_times: how a spectrogram's steps become the encoder's.
-REACH = {"alexnet": alexnet, "cnn": audio_cnn}
+# Each has min_bins, min_steps, grid_steps and step_times: which spectrograms it takes, and how
+# their steps become its own.
+REACH = {"cnn": audio_cnn, "alexnet": alexnet}
 # On a processor blocks go through AlexNet together while their padding costs less than another
 # pass: its weights are ordered and their gradients added up in the time of so many steps.
 PASS_STEPS = 64
@@ -192,6 +193,11 @@ class CnnEncoder(nn.Module):
         steps, lengths = self.network(features, lengths.masked_fill(lengthened, least))
         real = torch.arange(steps.shape[1], device=steps.device) < lengths.unsqueeze(1)
         return Encoded(steps, real, lengthened)
+
+
+def takes(kind: str, shape: tuple[int, ...]) -> bool:
+    """Whether an encoder of ours takes steps of a shape: (F,) or (F, C) with bins enough."""
+    return len(shape) in (1, 2) and shape[0] >= int(REACH[kind].min_bins())
 
 
 def make_encoder(kind: str, shape: tuple[int, ...]) -> AlexNetEncoder | CnnEncoder:

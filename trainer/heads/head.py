@@ -18,7 +18,7 @@ from extractors.plugins import BUILT_IN, POOLINGS
 from trainer.attention import Pooling, make_pooling
 from trainer.data.sequences import Steps
 from trainer.fusion import Concatenation, FactorizedBilinearPooling
-from trainer.heads.encoders import REACH, AlexNetEncoder, CnnEncoder, make_encoder
+from trainer.heads.encoders import REACH, AlexNetEncoder, CnnEncoder, make_encoder, takes
 from trainer.heads.plugins import PluginEncoder, PluginPooling
 from trainer.settings import FusionSettings, HeadSettings, ModalitySettings
 
@@ -161,8 +161,9 @@ def make_head(
         num_classes: C.
 
     Raises:
-        ValueError: a modality that the fusion uses has no shape, an encoder-less modality has
-            steps that are not vectors, or a plug-in can't be used (``PluginError``).
+        ValueError: a modality that the fusion uses has no shape; its steps are not vectors and
+            have no encoder, or one that doesn't take them (those that do are named); or a plug-in
+            can't be used (``PluginError``).
     """
     check_shapes(settings, shapes)
     branches = {
@@ -190,11 +191,28 @@ def check_shapes(settings: HeadSettings, shapes: Mapping[str, tuple[int, ...]]) 
     for name in settings.modalities:
         if name not in shapes:
             raise ValueError(f"fusion.kind={settings.fusion.kind} needs {name} features")
-        if _encoder(settings, name) == "none" and len(shapes[name]) != 1:
+        encoder, shape = _encoder(settings, name), shapes[name]
+        if encoder == "none" and len(shape) != 1:
             raise ValueError(
-                f"{name}: steps of shape {shapes[name]} can't be pooled as they are; choose an "
-                f"encoder, such as {name}.encoder=alexnet, or other features"
+                f"{name}: steps of shape {shape} can't be pooled as they are; "
+                f"{_name_ways(name, shape)}"
             )
+        if encoder in REACH and not takes(encoder, shape):
+            raise ValueError(
+                f"{name}.encoder={encoder} takes steps of {REACH[encoder].min_bins()} bins or "
+                f"more, or (bins, channels), and {name}.set={settings.modality(name).set} has "
+                f"steps of shape {shape}; {_name_ways(name, shape)}"
+            )
+
+
+def _name_ways(modality: str, shape: tuple[int, ...]) -> str:
+    """Name the settings with which a head can take steps of a shape."""
+    fitting = [kind for kind in REACH if modality == "audio" and takes(kind, shape)]
+    ways = [f"audio.encoder={kind}, which is trained with the head" for kind in fitting]
+    if len(shape) == 1:
+        ways.append(f"{modality}.encoder=none")
+    ways.append(f"{modality}.features=statistics, one vector a clip without an encoder")
+    return f"choose {'; or '.join(ways)}"
 
 
 def try_plugins(settings: HeadSettings, shapes: Mapping[str, tuple[int, ...]]) -> None:

@@ -37,6 +37,8 @@ def why_not_stacked(variants: Sequence[TrainSettings]) -> str:
     """Say why heads of these settings can't be trained as one; empty if they can."""
     first = variants[0]
     for settings in variants:
+        if not settings.is_network:
+            return f"head.kind={settings.head.kind} is fitted at once"
         if "audio" in settings.modalities and settings.audio.encoder != "none":
             return f"audio.encoder={settings.audio.encoder} is trained with each head"
         if settings.augment != AugmentSettings():

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from scipy.stats import binomtest
 
 from cache.codec import JsonFields
-from trainer.runs.by_speaker import PairedBySpeaker, compare_by_speaker, explain_absence
+from trainer.runs.by_speaker import (
+    PairedBySpeaker,
+    compare_by_speaker,
+    explain_absence,
+    measure_by_speaker,
+)
 from trainer.runs.metrics import wilson_interval
 from trainer.runs.predictions import (
     Predictions,
@@ -30,6 +36,19 @@ class Difference(JsonFields):
 
 
 @dataclass(frozen=True)
+class Intervals(JsonFields):
+    """95 % intervals of the accuracy of one run.
+
+    Args:
+        wilson: Wilson's, which takes clips as independent.
+        by_speaker: from speakers drawn again; None where that can't be said.
+    """
+
+    wilson: tuple[float, float]
+    by_speaker: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Paired comparison of run b with run a.
 
@@ -46,6 +65,7 @@ class Comparison:
         left_out: clips that only one run has, with ``common``: (only a, only b).
         by_speaker: the same with speakers for clips; None where that can't be said.
         not_by_speaker: why it can't; empty where it can.
+        intervals: of the accuracies of a and b.
     """
 
     n: int
@@ -60,6 +80,7 @@ class Comparison:
     left_out: tuple[int, int]
     by_speaker: PairedBySpeaker | None
     not_by_speaker: str
+    intervals: tuple[Intervals, Intervals]
 
     def to_json(self) -> dict[str, Any]:
         """Return the comparison as JSON, with the accuracy of both runs."""
@@ -68,6 +89,8 @@ class Comparison:
             "left_out": {"only_a": self.left_out[0], "only_b": self.left_out[1]},
             "accuracy_a": (self.both_right + self.only_a) / self.n,
             "accuracy_b": (self.both_right + self.only_b) / self.n,
+            "intervals_a": self.intervals[0].to_json(),
+            "intervals_b": self.intervals[1].to_json(),
             "both_right": self.both_right,
             "only_a_right": self.only_a,
             "only_b_right": self.only_b,
@@ -130,6 +153,15 @@ def compare_predictions(
         left_out=(sizes[0] - n, sizes[1] - n),
         by_speaker=compare_by_speaker(a.correct, b.correct, speakers),
         not_by_speaker=explain_absence(speakers),
+        intervals=(_intervals(a.correct, speakers), _intervals(b.correct, speakers)),
+    )
+
+
+def _intervals(correct: Sequence[bool], speakers: Sequence[str | None]) -> Intervals:
+    by_speaker = measure_by_speaker(correct, speakers)
+    return Intervals(
+        wilson=wilson_interval(sum(correct), len(correct)) or (0.0, 1.0),
+        by_speaker=by_speaker.interval if by_speaker else None,
     )
 
 

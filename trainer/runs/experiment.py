@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,8 @@ from cache.codec import fields_to_json
 from cache.manifest.manifest import Manifest
 from cache.wording import name_by_reason, number_of
 from trainer.data.corpus import Available, Corpus, load_available
-from trainer.data.normalisation import check_modalities
 from trainer.data.splits import FoldPlan, find_leaks, plan_folds, restrict_folds
-from trainer.data.votes import check_votes
-from trainer.heads.head import check_shapes, try_plugins
+from trainer.runs.checks import check_fold, check_head
 from trainer.runs.estimate import Forecaster, name_cheaper
 from trainer.runs.folder import CONFIG, CURVES, ENTRIES, read_run
 from trainer.runs.head_trainer import HeadTrainer, train_fold
@@ -36,6 +34,8 @@ TRANSDUCTIVE_WARNING = (
     "transductive: {modality} is normalised per speaker, by all clips of the speaker, also those "
     "reported on"
 )
+
+SEEDS_NOTE = "head.kind={kind} depends on no seed: one head a fold"
 
 
 @dataclass(frozen=True)
@@ -171,6 +171,8 @@ def run_experiments(
     for run in wanted:
         check_writable(run, overwrite=True)  # whether it may be replaced is known further down
     listener = listener or RunListener()
+    wanted, dropped = _drop_seeds(wanted)
+    notes = [*notes, *dropped]
     for note in notes:
         listener.note(note)
     reports: dict[Path, dict[str, Any]] = {}
@@ -179,18 +181,13 @@ def run_experiments(
         # To the end: whoever else wants to write one of these folders is told who has it.
         locks = {run: opened.enter_context(FolderLock(run)) for run in wanted}
         settings, protocol = next(iter(wanted.values()))
-        listener = listener or RunListener()
         material = _load_material(manifest, cache, settings, protocol, packs, listener)
         corpus, usable = material.found.corpus, material.usable
-        check_shapes(settings, corpus.shapes)
-        for own, _ in wanted.values():
-            try_plugins(own, corpus.shapes)
         folds = [fold for fold in usable.folds if fold.test]
-        for fold in folds:
-            train = corpus.indices([clip.id for clip in fold.train])
-            check_modalities(corpus, train, settings)
-            if corpus.votes is not None:
-                check_votes(corpus.votes[train], [clip.id for clip in fold.train])
+        for own, of_run in wanted.values():
+            check_head(own, corpus.shapes, corpus.classes)
+            for fold in folds:
+                check_fold(corpus, fold, own, range(own.seed, own.seed + of_run.num_seeds))
         forecaster = Forecaster(
             listener,
             stages=1 if inner_share(settings.selection) is None else 2,
@@ -233,7 +230,7 @@ def run_experiments(
             )
         if trainers:
             num_heads = len(folds) * sum(len(trainer.seeds) for trainer in trainers)
-            forecaster.start(num_heads, settings.optim.epochs)
+            forecaster.start(num_heads, settings.optim.epochs if settings.is_network else 1)
             parts = [train_fold(trainers, fold) for fold in folds]
             coverage = measure_run_coverage(corpus.coverage)
             for trainer, of_folds in zip(trainers, zip(*parts, strict=True), strict=True):
@@ -241,6 +238,19 @@ def run_experiments(
                     material, trainer, of_folds, coverage, preset
                 )
     return [reports[run] for run in wanted]
+
+
+def _drop_seeds(
+    wanted: Mapping[Path, tuple[TrainSettings, Protocol]],
+) -> tuple[dict[Path, tuple[TrainSettings, Protocol]], list[str]]:
+    """Leave one seed to heads that don't depend on it, and say so."""
+    kept, notes = {}, []
+    for run, (settings, protocol) in wanted.items():
+        if not settings.is_network and protocol.num_seeds > 1:
+            notes.append(SEEDS_NOTE.format(kind=settings.head.kind))
+            protocol = replace(protocol, num_seeds=1)
+        kept[run] = settings, protocol
+    return kept, list(dict.fromkeys(notes))
 
 
 @dataclass(frozen=True)
@@ -310,7 +320,8 @@ def _report(
     settings, seeds, writer = trainer.settings, trainer.seeds, trainer.writer
     title = f"{preset or 'settings'}, {_count(seeds)}, {plan.spec}, {_describe_epochs(settings)}"
     members = {
-        f"seed-{seed}": pool_predictions([of_fold[seed] for of_fold in of_folds]) for seed in seeds
+        f"seed-{seed}": _name_persons(pool_predictions([fold[seed] for fold in of_folds]), plan)
+        for seed in seeds
     }
     writer.write(plot_history(trainer.rows, title=title, untrained=found.corpus.untrained), CURVES)
     writer.info.update(checkpoints=trainer.checkpoints, lengthened=trainer.lengthened)
@@ -327,6 +338,13 @@ def _report(
         ],
         coverage=coverage,
     )
+
+
+def _name_persons(table: Predictions, plan: FoldPlan) -> Predictions:
+    """Give clips their groups of persons for speakers, where the manifest doesn't name all."""
+    if not plan.groups:
+        return table
+    return replace(table, speakers=tuple(plan.groups[clip] for clip in table.clips))
 
 
 def _missing_clips(fold_plan: FoldPlan, without: Mapping[str, str]) -> list[MissingClip]:
@@ -366,6 +384,8 @@ def _format_entries(corpus: Corpus) -> str:
 
 
 def _describe_epochs(settings: TrainSettings) -> str:
+    if not settings.is_network:
+        return f"{settings.head.kind} fitted at once"
     if inner_share(settings.selection) is None:
         return f"{number_of(settings.optim.epochs, 'epoch')}, fixed beforehand"
     return (

@@ -60,6 +60,8 @@ def describe_run(
     }
     plugins = {"plugins": used} if (used := settings.plugins()) else {}
     decides |= plugins
+    if found.corpus.speech is not None:
+        decides["sentences"] = list(found.corpus.speech.sentences)
     by_faces = fold_plan.by_faces
     if by_faces:  # inner splits hold out whole speakers
         clips = {clip.id: clip for fold in fold_plan.folds for clip in (*fold.train, *fold.test)}

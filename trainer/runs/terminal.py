@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cache.wording import name_by_reason, number_of
 from trainer.runs.by_speaker import FEW_SPEAKERS
-from trainer.runs.compare import Comparison
+from trainer.runs.compare import Comparison, Intervals
 
 # What the manifest's column label_target says, in words; other values stand as they are.
 LABEL_TARGETS = {
@@ -50,8 +50,13 @@ def format_comparison(
     right_a = comparison.both_right + comparison.only_a
     right_b = comparison.both_right + comparison.only_b
     lines = [
-        f"a: {names[0]}: accuracy {format_percent(right_a / n)} of {number_of(n, 'clip')}",
-        f"b: {names[1]}: accuracy {format_percent(right_b / n)} of {number_of(n, 'clip')}",
+        *(
+            f"{letter}: {name}: accuracy {format_percent(right / n)} of {number_of(n, 'clip')}, "
+            f"{_both(intervals)}"
+            for letter, name, right, intervals in zip(
+                "ab", names, (right_a, right_b), comparison.intervals, strict=True
+            )
+        ),
         f"only a is right on {comparison.only_a}, only b on {comparison.only_b}, "
         f"both on {comparison.both_right}, neither on {comparison.both_wrong}",
         *_differences(comparison),
@@ -76,7 +81,7 @@ def format_percent(value: float | None, digits: int = 1) -> str:
     return "-" if value is None else f"{100 * value:.{digits}f} %"
 
 
-def format_interval(interval: list[float] | None) -> str:
+def format_interval(interval: Sequence[float] | None) -> str:
     """Format an interval in percent; a dash where it is not defined."""
     return "-" if interval is None else f"[{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
 
@@ -193,10 +198,17 @@ def _section(figures: Mapping[str, Any], members_are: str) -> Iterator[str]:
         yield _spread_row(f"  mean of {len(folds)} folds", figures["over_folds"])
 
 
+def _both(intervals: Intervals) -> str:
+    wilson = f"Wilson's {format_interval(intervals.wilson)}"
+    if intervals.by_speaker is None:
+        return f"95 % interval {wilson}"
+    return f"95 % interval by speaker {format_interval(intervals.by_speaker)}, {wilson}"
+
+
 def _differences(comparison: Comparison) -> Iterator[str]:
     by_speaker = comparison.by_speaker
     mcnemar = (
-        f"95 % interval {_points(comparison.interval)}; "
+        f"95 % interval {format_points(comparison.interval)}; "
         f"McNemar's exact test p = {comparison.p_value:.3g}"
     )
     points = f"{100 * comparison.difference:+.1f} points"
@@ -209,7 +221,7 @@ def _differences(comparison: Comparison) -> Iterator[str]:
         return
     few = "; so few speakers make it too narrow" if by_speaker.speakers < FEW_SPEAKERS else ""
     yield (
-        f"b less a, by speaker: {points}, 95 % interval {_points(by_speaker.interval)} "
+        f"b less a, by speaker: {points}, 95 % interval {format_points(by_speaker.interval)} "
         f"({by_speaker.speakers} speakers, {by_speaker.method}{few}); exact sign-flip test "
         f"p = {by_speaker.p_value:.3g}"
     )
@@ -220,7 +232,8 @@ def _differences(comparison: Comparison) -> Iterator[str]:
     yield f"by clip, as if clips were independent: {mcnemar}"
 
 
-def _points(interval: tuple[float, float]) -> str:
+def format_points(interval: tuple[float, float]) -> str:
+    """Format the interval of a difference, in points."""
     return f"[{100 * interval[0]:+.1f}, {100 * interval[1]:+.1f}]"
 
 

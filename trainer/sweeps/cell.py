@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cache.manifest.manifest import read_manifest
+from cache.manifest.manifest import Manifest, read_manifest
 from cache.settings import merge, settings_from
+from trainer.data.features import peek_shape
+from trainer.runs.checks import check_head
 from trainer.runs.ensemble import ensemble_runs
 from trainer.runs.experiment import Protocol, run_experiments
 from trainer.runs.head_trainer import MOST_HEADS, are_stacked, without_seed
 from trainer.runs.listener import RunListener
 from trainer.runs.lock import RunHeldError
 from trainer.settings import TrainSettings, load_preset
+from trainer.sweeps.against import Against
 from trainer.sweeps.file import CellText, Sweep
 from trainer.sweeps.forecast import Teller
 
@@ -52,12 +55,15 @@ class CellResult:
         state: "ok", "failed" or "skipped".
         reason: why it isn't ok.
         report: the contents of its ``metrics.json``.
+        against: how it compares with the table's first row; None for that row itself, and where
+            it can't be compared.
     """
 
     cell: str
     state: str
     reason: str = ""
     report: Mapping[str, Any] | None = None
+    against: Against | None = None
 
 
 Cells = Sequence[tuple[CellText, Path]]
@@ -87,7 +93,8 @@ def stack_cells(sweep: Sweep, cells: Sequence[CellText], jobs: int) -> list[list
     def fits(cell: CellText, other: CellText) -> bool:
         pair = [settings[other.name], settings[cell.name]]
         wanted, others = (seeds[without_seed(one)] for one in pair)
-        return cell.train_on == other.train_on and wanted == others and are_stacked(pair)
+        alike = (cell.train_on, cell.notes) == (other.train_on, other.notes)
+        return alike and wanted == others and are_stacked(pair)
 
     stacks: list[list[CellText]] = []
     for cell in cells:
@@ -114,6 +121,28 @@ def cell_settings(sweep: Sweep, cell: CellText) -> TrainSettings:
     if sweep.base.select is not None:
         values["selection"] = sweep.base.select
     return settings_from(TrainSettings, merge(merge(values, sweep.overrides), cell.set))
+
+
+def why_not_trained(sweep: Sweep, cell: CellText, place: Place, manifest: Manifest) -> str:
+    """Say why no head of a cell can take its features; empty if one can.
+
+    Args:
+        sweep: the sweep.
+        cell: no ensemble.
+        place: where its features are.
+        manifest: the clips.
+    """
+    try:
+        settings = cell_settings(sweep, cell)
+        clip_ids = [clip.id for clip in manifest.clips if clip.label]
+        shapes = {}
+        for name in settings.modalities:
+            own = settings.modality(name)
+            shapes[name] = peek_shape(place.cache, own.set.split("+"), clip_ids, own.features)
+        check_head(settings, shapes, sorted({clip.label or "" for clip in manifest.clips} - {""}))
+    except (ValueError, OSError) as error:
+        return _reason(error)
+    return ""
 
 
 def run_cells(
@@ -168,6 +197,7 @@ def _run_cells(
         threads=place.threads,
         keep=True,
         packs=place.packs,
+        notes=cells[0][0].notes,  # of a set that all of a stack read
         listener=listener,
     )
     return [

@@ -13,7 +13,7 @@ values = ["self", "transformer"]
 [[axes]]
 name = "features"
 options = [{ name = "EF-A", set = { video.set = "{wide}" } }]
-[paper]
+[paper]                             # the table as a paper prints it; see ``Paper``
 figures = [54.6, 60.3]              # percent, one per cell of the grid, in its shape
 note = "AFEW validation"
 [[cells]]                           # and these; see ``CellText``
@@ -44,6 +44,7 @@ from cache.settings import (
 from trainer.settings import DEFAULT_PRESET, find_toml, list_toml
 
 SWEEPS = Path(__file__).parent
+TABLE_JSON = "table.json"  # in a sweep's folder
 _VARIABLE = re.compile(r"\{(\w+)\}")
 
 
@@ -99,7 +100,10 @@ class CellText:
         train_on: the splits to train on, if other than the base's. Skipped under folds.
         ensemble: names of the cells whose probabilities are averaged instead of a training.
         paper: the paper's accuracy in percent.
-        paper_note: what the paper's figure is of.
+        paper_note: what the paper's figure is of; empty: as of the whole table.
+        paper_test: the paper's accuracy on test clips, where ``paper`` is of others.
+        printed: what the paper prints in the row, by the column's heading.
+        notes: sentences that belong beside the cell's figures.
         skip: why the cell can't be run; it stands in the table for the paper's figure.
     """
 
@@ -110,6 +114,9 @@ class CellText:
     ensemble: tuple[str, ...] = ()
     paper: float | None = None
     paper_note: str = ""
+    paper_test: float | None = None
+    printed: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     skip: str = ""
 
     def __post_init__(self) -> None:
@@ -119,6 +126,33 @@ class CellText:
             raise ValueError(f"seeds must be at least 1, got {self.seeds}")
         if self.ensemble and (self.set or self.seeds or self.train_on):
             raise ValueError("an ensemble trains nothing: leave out set, seeds and train_on")
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Table as a paper prints it, for the same table with our figures.
+
+    Args:
+        caption: the paper's.
+        columns: headings in the paper's order; those of a grid are its second axis.
+        accuracies: headings of the columns of ``paper``, then of ``paper_test``.
+        figures: of the grid, one per cell in its shape, in percent; nan for none.
+        note: the clips that ``paper`` and ``figures`` are of.
+        note_test: the clips that ``paper_test`` is of.
+    """
+
+    caption: str = ""
+    columns: tuple[str, ...] = ()
+    accuracies: tuple[str, ...] = ()
+    figures: tuple[Any, ...] = ()
+    note: str = ""
+    note_test: str = ""
+
+    def __post_init__(self) -> None:
+        if unknown := [name for name in self.accuracies if name not in self.columns]:
+            raise ValueError(f"accuracies has {', '.join(unknown)}, which is not in columns")
+        if len(self.accuracies) > 2:
+            raise ValueError("accuracies may name two columns, those of paper and of paper_test")
 
 
 @dataclass(frozen=True)
@@ -141,6 +175,9 @@ class Sweep:
         axes: of the grid; the first cells are its product, the last axis fastest.
         cells: all cells in the order of the table.
         overrides: settings from the command line, over the base's and under the cells'.
+        paper: the table as a paper prints it.
+        stand_ins: feature sets that a file of ours names in its table ``let`` and nobody chose:
+            the cache's only face network takes their place where it lacks them.
     """
 
     name: str
@@ -149,6 +186,8 @@ class Sweep:
     axes: tuple[Axis, ...]
     cells: tuple[CellText, ...]
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    paper: Paper = field(default_factory=Paper)
+    stand_ins: tuple[str, ...] = ()
 
     @property
     def grid_size(self) -> int:
@@ -189,7 +228,7 @@ def read_sweep(
         raise SweepError(str(error)) from error
     values, over = read_toml(path), parse_overrides(overrides)
     try:
-        return _parse(path.stem, values, base or {}, over, let)
+        return _parse(path, values, base or {}, over, let)
     except SettingsError as error:
         raise SweepError(f"{path}: {error}") from error
 
@@ -200,12 +239,12 @@ class _File:
     base: Base = field(default_factory=Base)
     let: dict[str, Any] = field(default_factory=dict)
     axes: tuple[dict[str, Any], ...] = ()
-    paper: dict[str, Any] = field(default_factory=dict)
+    paper: Paper = field(default_factory=Paper)
     cells: tuple[CellText, ...] = ()
 
 
 def _parse(
-    name: str,
+    path: Path,
     values: Mapping[str, Any],
     base: Mapping[str, Any],
     overrides: Mapping[str, Any],
@@ -213,7 +252,7 @@ def _parse(
 ) -> Sweep:
     file = settings_from(_File, values)
     axes = tuple(_axis(axis, number) for number, axis in enumerate(file.axes))
-    cells = [*_grid(axes, file.paper), *file.cells]
+    cells = [*_grid(axes, file.paper.figures), *file.cells]
     if not cells:
         raise SettingsError("a sweep needs [[axes]] or [[cells]]")
     names = [cell.name for cell in cells]
@@ -225,16 +264,24 @@ def _parse(
             raise SettingsError(
                 f"{cell.name} is an ensemble of {', '.join(unknown)}, which no cell trains"
             )
+        if unknown := [name for name in cell.printed if name not in file.paper.columns]:
+            raise SettingsError(
+                f"{cell.name} prints {', '.join(unknown)}, which paper.columns doesn't have"
+            )
     variables = _variables(file.let, let)
+    chosen = {text.partition("=")[0] for text in let}
+    stand_ins = {value for key, value in variables.items() if value and key not in chosen}
     return Sweep(
-        name=name,
-        title=file.title or name,
+        name=path.stem,
+        title=file.title or path.stem,
         base=settings_from(
             Base, {**values.get("base", {}), **base, "set": _fill(file.base.set, variables)}
         ),
         axes=axes,
         cells=tuple(_fill_cell(cell, variables) for cell in cells),
         overrides=overrides,
+        paper=file.paper,
+        stand_ins=tuple(sorted(stand_ins)) if path.parent == SWEEPS else (),
     )
 
 
@@ -253,14 +300,14 @@ def _axis(values: Mapping[str, Any], number: int) -> Axis:
     raise SettingsError(f"{where} needs name, setting and values, or name and options")
 
 
-def _grid(axes: Sequence[Axis], paper: Mapping[str, Any]) -> list[CellText]:
+def _grid(axes: Sequence[Axis], printed: Sequence[Any]) -> list[CellText]:
     """The product of all axes, with the paper's figures."""
-    if set(paper) - {"figures", "note"} or (paper and not axes):
-        raise SettingsError("paper may have figures and a note, and needs axes")
     if not axes:
+        if printed:
+            raise SettingsError("paper.figures are those of a grid, which needs axes")
         return []
     shape = tuple(len(axis.labels) for axis in axes)
-    figures = np.array(paper.get("figures", np.full(shape, np.nan)), np.float64)
+    figures = np.array(printed or np.full(shape, np.nan), np.float64)
     if figures.shape != shape:
         raise SettingsError(
             f"paper.figures has shape {figures.shape}, the grid has {shape}; write nan for none"
@@ -276,7 +323,6 @@ def _grid(axes: Sequence[Axis], paper: Mapping[str, Any]) -> list[CellText]:
                 name=" / ".join(axis.labels[i] for axis, i in zip(axes, place, strict=True)),
                 set=settings,
                 paper=None if np.isnan(figure) else figure,
-                paper_note=str(paper.get("note", "")),
             )
         )
     return cells

@@ -6,7 +6,8 @@ import functools
 import os
 import pickle
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from joblib import Parallel, delayed
@@ -14,13 +15,18 @@ from joblib import Parallel, delayed
 from cache.codec import fields_to_json
 from cache.commit import temporary_writer, write_whole
 from cache.manifest.manifest import Manifest, read_manifest
-from cache.settings import read_toml
+from cache.sets.feature_set import SetError, find_set
+from cache.settings import merge, read_toml
 from trainer.data.folds import SplitError
 from trainer.data.splits import plan_folds
-from trainer.runs.folder import CONFIG, RunError, format_json, read_json
+from trainer.data.stand_in import replace_absent_network
+from trainer.runs.folder import CONFIG, PREDICTIONS, RunError, format_json, read_json
 from trainer.runs.listener import Forecast
 from trainer.runs.lock import LOCK, FolderLock
+from trainer.runs.predictions import read_predictions
 from trainer.runs.run_writer import name_other_settings
+from trainer.settings import used_set_names
+from trainer.sweeps.against import compare_with_first
 from trainer.sweeps.cell import (
     CellResult,
     Cells,
@@ -29,10 +35,13 @@ from trainer.sweeps.cell import (
     join_cells,
     run_cells_and_tell,
     stack_cells,
+    why_not_trained,
 )
-from trainer.sweeps.file import CellText, Sweep, SweepError
+from trainer.sweeps.file import TABLE_JSON, CellText, Sweep, SweepError
 from trainer.sweeps.forecast import forecasting
-from trainer.sweeps.table import format_csv, format_markdown, plot_heat_map
+from trainer.sweeps.heat_map import plot_heat_map
+from trainer.sweeps.markdown import format_markdown
+from trainer.sweeps.table import format_csv, make_table
 from trainer.sweeps.worker import call_in_worker
 
 CELLS, INFO, FORECASTS = "cells", "sweep.json", "forecasts"
@@ -50,10 +59,11 @@ def run_sweep(
     on_cell: Callable[[CellResult], None] | None = None,
     on_forecast: Callable[[Forecast], None] | None = None,
 ) -> list[CellResult]:
-    """Run every cell and write ``table.csv``, ``table.md`` and, of two axes, ``heatmap.png``.
+    """Run every cell and write the table: ``table.csv``, ``.md``, ``.json``, ``heatmap.png``.
 
     A run that is there and the same (settings, clips, entries, seeds, device, threads) is kept,
-    an interrupted one resumed. A cell that fails doesn't stop the others. Cells that differ in
+    an interrupted one resumed. A cell that fails doesn't stop the others; one whose head can't take
+    its features fails before any is trained. Cells that differ in
     attention and seeds alone are trained as one stack; see ``stack_cells``.
 
     Args:
@@ -76,12 +86,14 @@ def run_sweep(
             ``overwrite`` is false, or two cells have the same folder.
         ManifestError: the manifest can't be used.
         SplitError: its clips can't be divided as any cell asks; nothing was written.
+        SetError: the cache lacks a set that a cell reads, or has several; nothing was written.
         OSError: a table can't be written.
     """
     folders = cell_folders(sweep)
     manifest = read_manifest(place.manifest, check_files=False)
-    reported = sweep.base.split or _default_split(manifest)
-    _check_division(sweep, manifest, reported, place.cache)
+    sweep = settle_sweep(sweep, manifest, place.cache)
+    _check_division(sweep, manifest, place.cache)
+    _check_sets(sweep, place.cache)
     with FolderLock(place.output):
         _prepare(sweep, place.output)
         results: dict[str, CellResult] = {}
@@ -93,9 +105,13 @@ def run_sweep(
 
         todo: list[CellText] = []
         for cell in sweep.cells:
-            if reason := _reason_to_skip(sweep, cell, reported):
+            if reason := _reason_to_skip(sweep, cell):
                 take(CellResult(cell.name, "skipped", reason))
-            elif not cell.ensemble:
+            elif cell.ensemble:
+                continue
+            elif reason := why_not_trained(sweep, cell, place, manifest):
+                take(CellResult(cell.name, "failed", reason))
+            else:
                 todo.append(cell)
         at = place.output / CELLS
         if not overwrite:
@@ -124,9 +140,52 @@ def run_sweep(
             if cell.name not in results:
                 members = {folders[name]: results[name] for name in cell.ensemble}
                 take(join_cells(cell, members, place.output / CELLS / folders[cell.name]))
-        ordered = [results[cell.name] for cell in sweep.cells]
+        tables = {
+            cell.name: read_predictions(at / folders[cell.name] / PREDICTIONS)
+            for cell in sweep.cells
+            if results[cell.name].state == "ok"
+        }
+        against = compare_with_first(tables)
+        ordered = [replace(results[c.name], against=against.get(c.name)) for c in sweep.cells]
         _write(sweep, ordered, place.output)
         return ordered
+
+
+def settle_sweep(sweep: Sweep, manifest: Manifest, cache: Path) -> Sweep:
+    """Fill in what a sweep leaves open: the split that it reports on, and absent networks.
+
+    The cache's only face network takes the place of one that a preset names, or the table ``let``
+    of a file of ours, as in ``avfuse train``. One that the cell itself names is never replaced:
+    rows differ by it.
+
+    Raises:
+        OSError: the cache can't be read.
+    """
+    base = sweep.base
+    if base.folds is None and base.split is None:
+        labelled = any(clip.label for clip in manifest.splits.get("test", ()))
+        base = replace(base, split="test" if labelled else "val")
+    return replace(
+        sweep, base=base, cells=tuple(_settle_cell(sweep, cell, cache) for cell in sweep.cells)
+    )
+
+
+def _settle_cell(sweep: Sweep, cell: CellText, cache: Path) -> CellText:
+    given = merge(merge(sweep.base.set, sweep.overrides), cell.set)
+    own, over = (values.get("video", {}) for values in (cell.set, sweep.overrides))
+    named = given.get("video", {}).get("set")
+    if named in sweep.stand_ins and "set" not in {*own, *over}:
+        given["video"] = {key: value for key, value in given["video"].items() if key != "set"}
+    try:
+        settings, notes = replace_absent_network(
+            cell_settings(sweep, cell), cache, sweep.base.preset, given
+        )
+    except ValueError:
+        return cell  # it fails when it is run, with its reason in the table
+    if not notes:
+        return cell
+    values = merge(cell.set, {"video": {"set": settings.video.set}})
+    return replace(cell, set=values, notes=(*cell.notes, *notes))
 
 
 def cell_folders(sweep: Sweep) -> dict[str, str]:
@@ -144,25 +203,50 @@ def cell_folders(sweep: Sweep) -> dict[str, str]:
     return folders
 
 
-def _reason_to_skip(sweep: Sweep, cell: CellText, reported: str) -> str:
+def _reason_to_skip(sweep: Sweep, cell: CellText) -> str:
     """Say why a cell can't be run here; empty if it can."""
     if cell.skip:
         return cell.skip
     if cell.train_on and sweep.base.folds:
         return FOLDS_SKIP
-    if reported in (cell.train_on or ()):
-        return f"it trains on {reported}, which is the split to report on"
+    if sweep.base.split in (cell.train_on or ()):
+        return f"it trains on {sweep.base.split}, which is the split to report on"
     return ""
 
 
-def _check_division(sweep: Sweep, manifest: Manifest, reported: str, cache: Path) -> None:
+def _trained(sweep: Sweep) -> Iterator[CellText]:
+    """Yield the cells that train heads."""
+    for cell in sweep.cells:
+        if not cell.ensemble and not _reason_to_skip(sweep, cell):
+            yield cell
+
+
+def _check_sets(sweep: Sweep, cache: Path) -> None:
+    """Refuse a sweep whose cells read sets that the cache lacks, before any head is trained."""
+    lacking: dict[str, list[str]] = {}
+    for cell in _trained(sweep):
+        try:
+            names = used_set_names(cell_settings(sweep, cell))
+        except (ValueError, OSError):
+            continue  # it fails when it is run, with its reason in the table
+        for name in names:
+            try:
+                find_set(cache, name)
+            except SetError as error:
+                lacking.setdefault(str(error), []).append(cell.name)
+    if lacking:
+        cells = "; ".join(f"{text} ({', '.join(names)})" for text, names in lacking.items())
+        raise SetError(
+            f"{cells}. Nothing was trained: add what is missing (avfuse extract --sets NAME), name "
+            "a set of yours where the file leaves one open (--let NAME=SET, or NAME= to skip its "
+            "cells), or take these cells out"
+        )
+
+
+def _check_division(sweep: Sweep, manifest: Manifest, cache: Path) -> None:
     """Refuse clips that can't be divided for any cell: all would fail for the same reason."""
     refusals = []
-    for train_on in {
-        cell.train_on or sweep.base.train_on
-        for cell in sweep.cells
-        if not cell.ensemble and not _reason_to_skip(sweep, cell, reported)
-    }:
+    for train_on in {cell.train_on or sweep.base.train_on for cell in _trained(sweep)}:
         try:
             plan_folds(
                 manifest.clips,
@@ -198,11 +282,6 @@ def _refuse_other_settings(sweep: Sweep, cells: Cells) -> None:
             )
 
 
-def _default_split(manifest: Manifest) -> str:
-    """The split that is reported on unless one is asked for; see ``plan_folds``."""
-    return "test" if any(clip.label for clip in manifest.splits.get("test", ())) else "val"
-
-
 def _prepare(sweep: Sweep, output: Path) -> None:
     """Mark the folder as this sweep's; refuse one that holds anything else."""
     marker = output / INFO
@@ -222,5 +301,6 @@ def _prepare(sweep: Sweep, output: Path) -> None:
 def _write(sweep: Sweep, results: Sequence[CellResult], output: Path) -> None:
     write_whole(output / TABLE_CSV, format_csv(sweep, results))
     write_whole(output / TABLE_MARKDOWN, format_markdown(sweep, results))
+    write_whole(output / TABLE_JSON, format_json(make_table(sweep, results)))
     if len(sweep.axes) == 2:
         write_whole(output / HEAT_MAP, plot_heat_map(sweep, results))

@@ -1,17 +1,11 @@
-"""Table of a sweep as CSV, Markdown, JSON and a heat map, the paper's figures beside ours."""
+"""Table of a sweep as rows, for CSV and JSON, with the paper's figures beside ours."""
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from matplotlib.figure import Figure
-
 from cache.cells import format_cells
-from trainer.runs.plots import save_figure, without_math
-from trainer.runs.terminal import choose_interval, format_interval, format_percent
 from trainer.sweeps.cell import CellResult
 from trainer.sweeps.file import CellText, Sweep
 
@@ -33,62 +27,106 @@ COLUMNS = (
     "n_both",
     "accuracy_both",
     "missing",
+    "against",
+    "against_n",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "p_value",
+    "p_holm",
+    "tests",
+    "paired_by",
     "paper",
     "paper_note",
     "reason",
     "warnings",
 )
+_SMALL = {"p_value", "p_holm"}  # three digits of these count, not three decimals
+CHOOSING = (
+    "These are test clips: taking the best row of this table is choosing on them, and its accuracy "
+    "is then too optimistic. --select inner chooses inside the training clips."
+)
+VALIDATION = (
+    "This is a validation report: a row may be chosen by it, but its accuracy here is then too "
+    "optimistic. Report the chosen row on test clips (--split test)."
+)
 
 
 def format_csv(sweep: Sweep, results: Sequence[CellResult]) -> str:
     """Write a row per cell; shares are in percent with three decimals, empty where undefined."""
-    rows = [make_row(cell, result) for cell, result in zip(sweep.cells, results, strict=True)]
-    return format_cells(COLUMNS, [map(_text, row.values()) for row in rows])
+    rows = _make_rows(sweep, results)
+    return format_cells(COLUMNS, [[_text(name, row[name]) for name in COLUMNS] for row in rows])
 
 
-def format_markdown(sweep: Sweep, results: Sequence[CellResult]) -> str:
-    """Write the table with its title and every warning."""
-    lines = [f"# {sweep.title}", ""]
-    lines += [
-        "| cell | n | accuracy | 95 % interval | UAR | macro F1 | mean ± deviation | paper |",
-        "|---|---:|---:|---|---:|---:|---|---|",
-    ]
-    for cell, result in zip(sweep.cells, results, strict=True):
-        lines.append(f"| {' | '.join(_cells(cell, result))} |")
-    lines += [
-        "",
-        "Accuracy is that of the averaged probabilities of a cell's heads (seeds, or runs of an "
-        "ensemble); mean ± deviation is over these heads one by one. Intervals "
-        f"are {_name_intervals(results)}.",
-    ]
-    papers = [(cell.paper_note, cell.name) for cell in sweep.cells if cell.paper_note]
-    told = [r.cell for r in results if r.report is not None]
-    warned = [(w, r.cell) for r in results for w in (r.report or {}).get("warnings", ())]
-    notes = [
-        *(f"{text} (the paper's figure, {who})" for text, who in _by_text(papers, len(papers))),
-        *(f"{r.cell}: {r.state}: {r.reason}" for r in results if r.state != "ok"),
-        *(f"warning ({who}): {text}" for text, who in _by_text(warned, len(told))),
-    ]
-    lines += [""] * bool(notes) + [f"- {note}" for note in notes]
-    return "\n".join(lines) + "\n"
+def make_table(sweep: Sweep, results: Sequence[CellResult]) -> dict[str, Any]:
+    """Return the title, the clips that it is about, and a row per cell, ready for JSON."""
+    return {
+        "title": sweep.title,
+        "reported_on": describe_clips(sweep, results),
+        "cells": _make_rows(sweep, results),
+    }
 
 
-def make_table(sweep: Sweep, results: Sequence[CellResult]) -> Mapping[str, Any]:
-    """Return the title and a row per cell, ready for JSON."""
-    rows = [make_row(cell, result) for cell, result in zip(sweep.cells, results, strict=True)]
-    return {"title": sweep.title, "cells": rows}
+def _make_rows(sweep: Sweep, results: Sequence[CellResult]) -> list[dict[str, Any]]:
+    return [make_row(sweep, *pair) for pair in zip(sweep.cells, results, strict=True)]
 
 
-def make_row(cell: CellText, result: CellResult) -> dict[str, Any]:
+def describe_clips(sweep: Sweep, results: Sequence[CellResult]) -> dict[str, Any]:
+    """Say on which clips a table reports, and what choosing a row of it would be.
+
+    Args:
+        sweep: the sweep, its split settled; see ``settle_sweep``.
+        results: of all cells.
+
+    Returns:
+        JSON: division, split and the splits trained on, the numbers of clips and speakers that
+        rows report on, and the warning about choosing.
+    """
+    wholes = [result.report["all"]["ensemble"] for result in results if result.report]
+    speakers = {found["speakers"] for whole in wholes if (found := whole.get("by_speaker"))}
+    trained_on = {cell.train_on or sweep.base.train_on for cell in sweep.cells if not cell.ensemble}
+    base = sweep.base
+    return {
+        "clips": name_division(sweep),
+        "folds": base.folds,
+        "split": None if base.folds else base.split,
+        "trained_on": [] if base.folds else sorted("+".join(splits) for splits in trained_on),
+        "n": sorted({whole["n"] for whole in wholes}),
+        "speakers": sorted(speakers),
+        "choosing": VALIDATION if not base.folds and base.split == "val" else CHOOSING,
+    }
+
+
+def name_division(sweep: Sweep) -> str:
+    """Name the clips that a sweep reports on, in few words."""
+    if sweep.base.folds:
+        return f"every labelled clip ({sweep.base.folds})"
+    return f"the split {sweep.base.split}"
+
+
+def make_row(sweep: Sweep, cell: CellText, result: CellResult) -> dict[str, Any]:
     """Gather a cell's figures under ``COLUMNS``; shares in percent."""
+    paper, note = find_paper(sweep, cell)
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
     row |= {
         "cell": cell.name,
         "state": result.state,
-        "paper": cell.paper,
-        "paper_note": cell.paper_note,
+        "paper": paper,
+        "paper_note": note,
         "reason": result.reason,
     }
+    if against := result.against:
+        row |= {
+            "against": against.row,
+            "against_n": against.n,
+            "difference": _percent(against.difference),
+            "difference_low": _percent(against.interval[0]),
+            "difference_high": _percent(against.interval[1]),
+            "p_value": against.p_value,
+            "p_holm": against.p_holm,
+            "tests": against.tests,
+            "paired_by": against.paired_by,
+        }
     if result.report is None:
         return row
     figures = result.report["all"]
@@ -116,96 +154,25 @@ def make_row(cell: CellText, result: CellResult) -> dict[str, Any]:
     }
 
 
-def _cells(cell: CellText, result: CellResult) -> Iterator[str]:
-    yield cell.name.replace("|", "\\|")
-    if result.report is None:
-        yield from (result.state, *["-"] * 5)
+def find_paper(sweep: Sweep, cell: CellText) -> tuple[float | None, str]:
+    """Return the paper's figure that belongs beside ours, and what it is of.
+
+    On the split test that is the figure of test clips, where the paper prints both.
+    """
+    if sweep.base.split == "test" and not sweep.base.folds and sweep.paper.note_test:
+        paper, note = cell.paper_test, sweep.paper.note_test
     else:
-        figures = result.report["all"]
-        whole, spread = figures["ensemble"], figures["over_members"]["accuracy"]
-        yield str(whole["n"])
-        yield format_percent(whole["accuracy"])
-        yield format_interval(choose_interval(whole))
-        yield format_percent(whole["uar"])
-        yield format_percent(whole["macro_f1"])
-        mean = format_percent(spread["mean"])
-        deviation = spread["deviation"]
-        yield mean if deviation is None else f"{mean[:-2]} ± {format_percent(deviation)}"
-    yield "-" if cell.paper is None else f"{cell.paper:g} %"
-
-
-def _name_intervals(results: Sequence[CellResult]) -> str:
-    """Say whose intervals stand in a table: the speakers', Wilson's, or both where cells differ."""
-    wholes = [result.report["all"]["ensemble"] for result in results if result.report]
-    speakers = sorted({found["speakers"] for one in wholes if (found := one.get("by_speaker"))})
-    if not speakers:
-        return "Wilson's, which take clips as independent"
-    named = f"by speaker (cluster bootstrap, {' or '.join(map(str, speakers))} speakers)"
-    known = all(one.get("by_speaker") for one in wholes)
-    return named if known else f"{named}; Wilson's where speakers aren't known"
-
-
-def _by_text(pairs: Sequence[tuple[str, str]], whole: int) -> Iterator[tuple[str, str]]:
-    """Join each text with the cells that it belongs to; ``whole`` stands for all cells."""
-    owners: dict[str, list[str]] = {}
-    for text, cell in pairs:
-        owners.setdefault(text, []).append(cell)
-    for text, cells in owners.items():
-        yield text, "every cell" if len(cells) == whole else ", ".join(cells)
+        paper, note = cell.paper, sweep.paper.note
+    return paper, cell.paper_note or (note if paper is not None else "")
 
 
 def _percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
 
 
-def _text(value: Any) -> str:
+def _text(name: str, value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
-
-
-def plot_heat_map(sweep: Sweep, results: Sequence[CellResult]) -> bytes:
-    """Draw the accuracy of a grid's cells, the paper's figures in brackets below.
-
-    Args:
-        sweep: a sweep with two axes: the first becomes the rows.
-        results: of all cells; those of the grid come first.
-
-    Returns:
-        A PNG. A cell without a result is left white.
-    """
-    rows, columns = sweep.axes
-    shape = (len(rows.labels), len(columns.labels))
-    cells = [make_row(c, r) for c, r in zip(sweep.cells, results, strict=True)][: sweep.grid_size]
-    accuracy = np.array(
-        [np.nan if cell["accuracy"] is None else cell["accuracy"] for cell in cells]
-    ).reshape(shape)
-    figure = Figure(figsize=(3.6 + 1.2 * shape[1], 2.2 + 0.8 * shape[0]), layout="constrained")
-    axes = figure.add_subplot()
-    image = axes.imshow(accuracy, cmap="Blues", aspect="auto")
-    axes.set_xticks(range(shape[1]), [*map(without_math, columns.labels)], rotation=30, ha="right")
-    axes.set_yticks(range(shape[0]), [*map(without_math, rows.labels)])
-    axes.set_xlabel(without_math(columns.name))
-    axes.set_ylabel(without_math(rows.name))
-    known = accuracy[np.isfinite(accuracy)]
-    middle = (known.min() + known.max()) / 2 if known.size else 0.0
-    for number, cell in enumerate(cells):
-        i, j = np.unravel_index(number, shape)
-        ours = cell["state"] if cell["accuracy"] is None else f"{cell['accuracy']:.1f}"
-        paper = "" if cell["paper"] is None else f"\n({cell['paper']:g})"
-        dark = cell["accuracy"] is not None and cell["accuracy"] > middle
-        colour = "white" if dark else "black"
-        axes.text(float(j), float(i), ours + paper, ha="center", va="center", color=colour)
-    untrained = any(r.report and r.report["untrained"] for r in results[: sweep.grid_size])
-    counts = sorted({cell["n"] for cell in cells if cell["n"] is not None})
-    title = f"{sweep.title}\naccuracy in percent, n {', '.join(map(str, counts)) or '-'}"
-    if any(cell["paper"] is not None for cell in cells):
-        title += " (in brackets the paper's)"
-    if untrained:
-        title += "\nuntrained features"
-    width = int(9 * figure.get_figwidth())
-    wrapped = [part for line in title.splitlines() for part in textwrap.wrap(line, width)]
-    axes.set_title(without_math("\n".join(wrapped)), fontsize="medium")
-    if known.size:
-        figure.colorbar(image, ax=axes, label="accuracy (%)")
-    return save_figure(figure)
+    if isinstance(value, float):
+        return f"{value:.3g}" if name in _SMALL else f"{value:.3f}"
+    return str(value)

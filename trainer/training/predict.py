@@ -14,6 +14,7 @@ from extractors.running.arithmetic import full_float32
 from trainer.data.batches import BatchMaker, ordered_batches
 from trainer.data.corpus import Corpus, CorpusError
 from trainer.data.normalisation import normalise
+from trainer.heads.classical import ClassicalHead
 from trainer.heads.encoders import REACH, grid_times
 from trainer.heads.head import Branch, Head
 from trainer.heads.plugins import PluginEncoder
@@ -82,6 +83,7 @@ def predict_head(
         CorpusError: the corpus lacks a modality that the head uses, or its features have
             another shape.
     """
+    corpus = corpus.laid_along(head.templates)
     indices = np.asarray(clips, np.int64)
     for name, shape in head.shapes.items():
         if name in corpus.shapes and corpus.shapes[name] != shape:
@@ -130,7 +132,7 @@ def _lengthened(head: TrainedHead, corpus: Corpus) -> NDArray[np.bool_]:
 
 def _step_times(
     head: TrainedHead,
-    module: Head,
+    module: Head | ClassicalHead,
     corpus: Corpus,
     modality: str,
     batch: NDArray[np.int64],
@@ -141,7 +143,7 @@ def _step_times(
     times = [part.times_of(clip) for clip in batch]
     if not _has_encoder(head, modality):
         return times
-    plugged = cast("Branch", module.branches[modality]).encoder
+    plugged = cast("Branch", cast("Head", module).branches[modality]).encoder
     if isinstance(plugged, PluginEncoder):
         return [plugged.times(seconds) for seconds in times]
     encoder = head.settings.audio.encoder

@@ -27,14 +27,15 @@ from trainer.heads.head import Head, make_head
 from trainer.heads.stack import why_not_stacked
 from trainer.heads.stack_batches import StackedBatchMaker
 from trainer.settings import TrainSettings
+from trainer.training.classical import fit_head
 from trainer.training.error import TrainingError
 from trainer.training.identity import OtherTrainingError, digest_identity
-from trainer.training.loss import class_weights, prior_weights, training_targets
+from trainer.training.loss import class_weights, training_targets
 from trainer.training.optim import mix_seed
 from trainer.training.plain import PlainTraining
 from trainer.training.stack import StackedTraining
 from trainer.training.state import StateError, Unfinished
-from trainer.training.trained import EpochRecord, TrainedHead
+from trainer.training.trained import EpochRecord, TrainedHead, describe_trained
 
 Clips = Sequence[int] | NDArray[np.int64]
 # Hears the share of an epoch that is done, its seconds so far, and the number of heads in it.
@@ -152,6 +153,13 @@ def train_heads(
     train = _check_clips(corpus, train_clips, "training")
     validation = _check_clips(corpus, validation_clips, "validation")
     settings = variants[0]
+    corpus = corpus.laid_along(corpus.fit_templates(train, settings))
+    if not settings.is_network:
+        fitted = [fit_head(corpus, train, own, seed) for own, seed in product(variants, seeds)]
+        for number, head in enumerate(fitted):
+            if on_epoch:
+                on_epoch(number, head.history[-1])
+        return fitted
     if settings.optim.targets == "votes":
         check_votes(
             None if corpus.votes is None else corpus.votes[train],
@@ -201,18 +209,14 @@ def train_heads(
                 for number, past in enumerate(history):
                     on_epoch(number, past[-1])
     return [
-        TrainedHead(
-            settings=own,
-            classes=corpus.classes,
-            shapes={name: corpus.shapes[name] for name in own.modalities},
-            state={name: value.detach().cpu().clone() for name, value in head.state_dict().items()},
-            normalisation=normalisation,
-            prior=prior_weights(own.prior, corpus.classes, corpus.labels[train]),
-            seed=seed,
-            features=dict(corpus.features),
-            set_keys=dict(corpus.set_keys),
-            untrained=corpus.untrained,
-            history=tuple(past),
+        describe_trained(
+            corpus,
+            train,
+            own,
+            seed,
+            {name: value.detach().cpu().clone() for name, value in head.state_dict().items()},
+            normalisation,
+            tuple(past),
         )
         for (own, seed), head, past in zip(pairs, training.heads, history, strict=True)
     ]
@@ -244,6 +248,7 @@ def training_identity(
             "clips": [[corpus.clip_ids[i] for i in part] for part in clips],
             "labels": [corpus.labels[part].tolist() for part in clips],
             **({} if corpus.votes is None else {"votes": digest_array(corpus.votes[clips[0]])}),
+            **({} if corpus.speech is None else {"sentences": list(corpus.speech.sentences)}),
             "set_keys": dict(corpus.set_keys),
             "read": {key: digest_json(sums) for key, sums in corpus.checksums.items()},
             "steps": {name: digest_array(part.offsets) for name, part in corpus.sequences.items()},

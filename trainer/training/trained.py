@@ -19,9 +19,13 @@ from torch import Tensor
 from cache.codec import fields_to_json, read_field
 from cache.commit import write_whole
 from extractors.plugins import PluginError, check_recorded
+from trainer.data.corpus import Corpus
 from trainer.data.normalisation import Normalisation
+from trainer.data.sentences import NUM_STEPS, Templates
+from trainer.heads.classical import ClassicalHead
 from trainer.heads.head import Head, make_head
 from trainer.settings import TrainSettings, settings_from_dict
+from trainer.training.loss import prior_weights
 
 FORMAT = "avfuse head 1"
 PLUGINS = "plugins"  # the fact of a checkpoint that names those of its head
@@ -70,6 +74,7 @@ class TrainedHead:
         set_keys: name -> key of every feature set that it was trained on.
         untrained: whether random weights stand behind those features.
         history: one record per epoch.
+        templates: of the sentences that voices are laid along; None without ``audio.align``.
     """
 
     settings: TrainSettings
@@ -83,20 +88,50 @@ class TrainedHead:
     set_keys: Mapping[str, str]
     untrained: bool
     history: tuple[EpochRecord, ...] = ()
+    templates: Templates | None = None
 
-    def module(self) -> Head:
+    def module(self) -> Head | ClassicalHead:
         """Build the head with its parameters, in evaluation mode."""
+        if not self.settings.is_network:
+            return ClassicalHead(self.settings, self.shapes, len(self.classes), self.state).eval()
         with torch.random.fork_rng(devices=[]):
             head = make_head(self.settings, self.shapes, len(self.classes))
         head.load_state_dict(dict(self.state))
         return head.eval()
 
 
+def describe_trained(
+    corpus: Corpus,
+    train: NDArray[np.int64],
+    settings: TrainSettings,
+    seed: int,
+    state: Mapping[str, Tensor],
+    normalisation: Mapping[str, Normalisation],
+    history: tuple[EpochRecord, ...],
+) -> TrainedHead:
+    """Put what a training yields beside what it was trained on; see ``TrainedHead``."""
+    return TrainedHead(
+        settings=settings,
+        classes=corpus.classes,
+        shapes={name: corpus.shapes[name] for name in settings.modalities},
+        state=state,
+        normalisation=normalisation,
+        templates=corpus.templates,
+        prior=prior_weights(settings.prior, corpus.classes, corpus.labels[train]),
+        seed=seed,
+        features=dict(corpus.features),
+        set_keys=dict(corpus.set_keys),
+        untrained=corpus.untrained,
+        history=history,
+    )
+
+
 def save_checkpoint(head: TrainedHead, path: Path) -> Path:
     """Write a head to one safetensors file, complete or not at all, replacing an earlier one.
 
     Parameters are named ``head.<name>``; means and deviations
-    ``normalisation.<modality>.mean`` and ``.deviation``. Everything else is JSON in the file's
+    ``normalisation.<modality>.mean`` and ``.deviation``, templates of sentences
+    ``sentence.<number>``. Everything else is JSON in the file's
     metadata under ``avfuse``.
 
     Raises:
@@ -107,6 +142,11 @@ def save_checkpoint(head: TrainedHead, path: Path) -> Path:
         prefix = f"normalisation.{modality}"
         tensors[f"{prefix}.mean"] = torch.from_numpy(fitted.mean)
         tensors[f"{prefix}.deviation"] = torch.from_numpy(fitted.deviation)
+    sentences: dict[str, list[str]] = {}
+    if head.templates is not None:
+        sentences["sentences"] = list(head.templates.sentences)
+        for number, steps in enumerate(head.templates.steps):
+            tensors[f"sentence.{number}"] = torch.from_numpy(steps)
     facts = {
         "format": FORMAT,
         "settings": fields_to_json(head.settings),
@@ -118,6 +158,7 @@ def save_checkpoint(head: TrainedHead, path: Path) -> Path:
         "set_keys": dict(head.set_keys),
         "untrained": head.untrained,
         "history": [fields_to_json(record) for record in head.history],
+        **sentences,
         **({PLUGINS: used} if (used := head.settings.plugins()) else {}),
     }
     metadata = {"avfuse": json.dumps(facts, sort_keys=True, allow_nan=False)}
@@ -163,11 +204,21 @@ def load_checkpoint(path: Path) -> TrainedHead:
             set_keys=facts["set_keys"],
             untrained=facts["untrained"],
             history=tuple(EpochRecord(**record) for record in facts["history"]),
+            templates=_read_templates(tensors, facts),
         )
         head.module()  # strict: names every missing, extra or misshapen parameter
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{path} is a damaged checkpoint: {error}") from error
     return head
+
+
+def _read_templates(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Templates | None:
+    if "sentences" not in facts:
+        return None
+    steps = tuple(tensors[f"sentence.{n}"].numpy() for n in range(len(facts["sentences"])))
+    if not all(one.ndim == 2 and one.shape[1] == NUM_STEPS and len(one) for one in steps):
+        raise ValueError(f"templates of sentences have shapes {[one.shape for one in steps]}")
+    return Templates(tuple(facts["sentences"]), steps)
 
 
 def _check_plugins(path: Path, facts: Mapping[str, Any]) -> None:

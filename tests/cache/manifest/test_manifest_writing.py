@@ -165,6 +165,15 @@ def test_how_sure_a_speaker_is_is_read_back_and_empty_without_a_speaker(tmp_path
     assert read_manifest(path, check_files=False).clips[0].speaker_confidence is None
 
 
+def test_a_sentence_is_read_back_and_may_be_a_long_one(tmp_path: Path) -> None:
+    clips = [
+        Clip("a", tmp_path / "a.mp4", sentence="Kids, by the door: " + "really " * 40 + "yes?"),
+        Clip("b", tmp_path / "b.mp4"),
+    ]
+    path = write_manifest(tmp_path / "m.csv", clips)
+    assert list(read_manifest(path, check_files=False).clips) == clips
+
+
 @pytest.mark.parametrize("text", ["2", "-0.1", "sure"])
 def test_a_confidence_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "m.csv"

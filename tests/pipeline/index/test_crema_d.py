@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,8 @@ TAKES = ("ANG_MD", "ANG_HI", "FEA_LO", "FEA_MD", "DIS_LO")
 
 
 def acted(take: str, path: Path, label: str) -> Clip:
-    return Clip(take, path, label, speaker=take[:4], label_target="acted")
+    clip = Clip(take, path, label, speaker=take[:4], label_target="acted")
+    return replace(clip, sentence=take[5:8])
 
 
 def published(root: Path, **tables: str) -> Path:

@@ -15,8 +15,8 @@ def test_utterances_are_indexed_by_their_names(tmp_path: Path) -> None:
           "lablaut/03a01Fa.lablaut", "flac/03a01Fa.flac")  # fmt: skip
     found = index_emo_db(tmp_path)
     assert found.clips == [
-        Clip("03a01Fa", tmp_path / "wav/03a01Fa.wav", "happiness", speaker="03"),
-        Clip("16b10Wb", tmp_path / "wav/16b10Wb.wav", "anger", speaker="16"),
+        Clip("03a01Fa", tmp_path / "wav/03a01Fa.wav", "happiness", speaker="03", sentence="a01"),
+        Clip("16b10Wb", tmp_path / "wav/16b10Wb.wav", "anger", speaker="16", sentence="b10"),
     ]
     assert found.left_out == {
         "not a media file (.lablaut)": ["lablaut/03a01Fa.lablaut"],

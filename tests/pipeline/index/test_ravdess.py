@@ -9,6 +9,7 @@ from pipeline.index.files import IndexingError
 from pipeline.index.ravdess import index_ravdess
 from tests.pipeline.corpus_files import touch
 
+KIDS, DOGS = "Kids are talking by the door", "Dogs are sitting by the door"
 LEAK = "shares sound or picture with a take that is in (a leak)"
 
 
@@ -32,11 +33,11 @@ def test_one_modality_a_take_is_indexed_and_the_others_named(tmp_path: Path) -> 
     audio = root / "Audio_Speech_Actors_01-24"
     assert found.clips == [
         Clip("03-01-01-01-02-01-01", audio / "Actor_01/03-01-01-01-02-01-01.wav",
-             "neutral", speaker="1"),
+             "neutral", speaker="1", sentence=DOGS),
         Clip("02-01-08-01-01-01-01", root / "Actor_01/02-01-08-01-01-01-01.mp4",
-             "surprised", speaker="1"),
+             "surprised", speaker="1", sentence=KIDS),
         Clip("01-01-05-02-01-02-02", root / "Actor_02/01-01-05-02-01-02-02.mp4",
-             "angry", speaker="2"),
+             "angry", speaker="2", sentence=KIDS),
     ]  # fmt: skip
     assert found.left_out == {
         "a song take; see --channel": ["Actor_01/01-02-06-01-02-01-01.mp4"],

@@ -135,7 +135,7 @@ def test_features_that_no_head_can_take_are_refused_before_a_run_is_written(
     write_set(cache, "silence", {clip.id: {"spectrogram": values(0, 20)} for clip in clips})
     folds = ["--folds", "speaker:2", "--set", "audio.features=auto"]
     for name, message in (
-        ("logmel", "audio: steps of shape (40, 3) can't be pooled as they are"),
+        ("logmel", "choose audio.encoder=cnn, which is trained with the head; or audio.encoder=al"),
         ("silence", "training clips has audio, which fusion.kind=concat needs; to train without "),
     ):
         run = tmp_path / name

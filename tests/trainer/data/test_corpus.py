@@ -13,7 +13,7 @@ from cache.sets.spec import SetError
 from cache.settings import settings_from
 from tests.trainer.corpus_helper import source_of, toy_corpus, values, write_set
 from trainer.data.corpus import UNLABELLED, Corpus, CorpusError, load_corpus
-from trainer.data.features import FeaturesError, norm_fft
+from trainer.data.features import FeaturesError, norm_fft, peek_shape
 from trainer.settings import TrainSettings
 
 CLIPS = ["ada", "bob", "cid"]
@@ -169,6 +169,48 @@ def test_embeddings_can_not_pass_through_an_encoder(tmp_path: Path) -> None:
     write_set(tmp_path, "ir50", network())
     with pytest.raises(CorpusError, match=r"needs a spectrogram.*set audio\.encoder=none"):
         load(tmp_path, settings(audio={"set": "ir50"}, fusion={"kind": "audio"}))
+
+
+def test_statistics_can_not_pass_through_an_encoder_and_the_steps_can(tmp_path: Path) -> None:
+    write_set(tmp_path, "logmel", {clip: {"logmel": values(n, 40, 3)} for clip, n in STEPS.items()})
+    audio = {"set": "logmel", "features": "statistics", "encoder": "cnn"}
+    with pytest.raises(CorpusError, match=r"set audio\.features=auto .* or audio\.encoder=none"):
+        load(tmp_path, settings(audio=audio, fusion={"kind": "audio"}))
+    chosen = settings(audio={**audio, "features": "auto"}, fusion={"kind": "audio"})
+    assert load(tmp_path, chosen).shapes == {"audio": (40, 3)}
+
+
+@pytest.mark.parametrize(
+    ("names", "features"),
+    [
+        ("ir50", "auto"),
+        ("ir50", "norm_fft"),
+        ("ir50+vgg", "mean_std"),
+        ("logmel", "auto"),
+        ("logmel", "statistics"),
+        ("alexnet", "auto"),
+        ("alexnet", "statistics"),
+    ],
+)
+def test_one_entry_tells_the_shape_that_the_whole_corpus_has(
+    tmp_path: Path, names: str, features: str
+) -> None:
+    write_set(tmp_path, "ir50", network())
+    write_set(tmp_path, "vgg", network(dim=7))
+    write_set(tmp_path, "logmel", {clip: {"logmel": values(n, 13, 3)} for clip, n in STEPS.items()})
+    write_set(tmp_path, "alexnet", {clip: {"grid": values(n, 3, 7)} for clip, n in STEPS.items()})
+    corpus = load(tmp_path, settings(video={"set": names, "features": features}))
+    peeked = peek_shape(tmp_path, names.split("+"), ["absent", *CLIPS], features)
+    assert peeked == corpus.shapes["video"]
+
+
+def test_a_shape_can_not_be_told_of_sets_that_can_not_be_read(tmp_path: Path) -> None:
+    write_set(tmp_path, "ir50", network())
+    write_set(tmp_path, "logmel", {clip: {"logmel": values(2, 13, 3)} for clip in CLIPS})
+    with pytest.raises(ValueError, match=r"logmel can't be joined: its steps have shape \(13, 3\)"):
+        peek_shape(tmp_path, ["ir50", "logmel"], CLIPS, "auto")
+    with pytest.raises(FeaturesError, match="none of the 1 clips has an entry"):
+        peek_shape(tmp_path, ["ir50"], ["dan"], "auto")
 
 
 def test_a_label_outside_the_classes_is_refused(tmp_path: Path) -> None:

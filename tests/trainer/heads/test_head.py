@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from trainer.data.sequences import Steps
-from trainer.heads.head import Head, late_logits, make_head
+from trainer.heads.head import Head, check_shapes, late_logits, make_head
 from trainer.settings import AudioSettings, FusionSettings, HeadSettings, ModalitySettings
 
 B, C, T, L, D, E = 3, 5, 7, 4, 11, 13
@@ -251,9 +252,48 @@ def test_a_modality_without_features_is_refused() -> None:
         make_head(settings(), {"video": (D,)}, C)
 
 
-def test_steps_that_are_not_vectors_need_an_encoder() -> None:
-    with pytest.raises(ValueError, match=r"audio: steps of shape \(40, 3\).*encoder=alexnet"):
-        make_head(settings(), {"video": (D,), "audio": (40, 3)}, C)
+# (F,) or (F, C), around the least F of each encoder: 8 and 11.
+AUDIO_SHAPES = [(7,), (10,), (11,), (7, 3), (8, 2), (10, 3), (40, 3), (5, 3, 2), (13, 3, 2)]
+
+
+@pytest.mark.parametrize("shape", AUDIO_SHAPES)
+@pytest.mark.parametrize("encoder", ["none", "cnn", "alexnet"])
+def test_steps_are_refused_exactly_where_no_head_can_take_them(
+    encoder: str, shape: tuple[int, ...]
+) -> None:
+    audio = Steps(torch.zeros(2, 97, *shape), torch.ones(2, 97, dtype=torch.bool))
+
+    def works(encoder: str) -> bool:
+        chosen = replace(settings("audio"), audio=AudioSettings(encoder=encoder))
+        try:
+            make_head(chosen, {"audio": shape}, C)(audio=audio)
+        except (ValueError, RuntimeError):
+            return False
+        return True
+
+    vector, spectrogram = len(shape) == 1, len(shape) <= 2
+    wanted = {
+        "none": vector,
+        "cnn": spectrogram and shape[0] >= 8,
+        "alexnet": spectrogram and shape[0] >= 11,
+    }
+    assert works(encoder) is wanted[encoder]
+    chosen = replace(settings("audio"), audio=AudioSettings(encoder=encoder))
+    if wanted[encoder]:
+        check_shapes(chosen, {"audio": shape})
+        return
+    with pytest.raises(ValueError, match=r"audio.*choose ") as refused:
+        check_shapes(chosen, {"audio": shape})
+    named = {kind for kind in wanted if f"audio.encoder={kind}" in str(refused.value)[20:]}
+    assert named - {encoder} == {kind for kind, fits in wanted.items() if fits}
+    assert "audio.features=statistics" in str(refused.value)
+
+
+def test_video_steps_that_are_not_vectors_are_refused_without_an_encoder_to_name() -> None:
+    wanted = r"video: steps of shape \(40, 3\) can't be pooled as they are; choose video\.features"
+    with pytest.raises(ValueError, match=wanted) as refused:
+        make_head(settings(), {"video": (40, 3), "audio": (E,)}, C)
+    assert "encoder=" not in str(refused.value)
 
 
 def test_a_head_without_its_modalitys_steps_says_so() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.trainer.predictions_helper import predictions_of
 from trainer.runs.compare import Difference, compare_predictions, mcnemar, paired_interval
+from trainer.runs.metrics import wilson_interval
 from trainer.runs.predictions import PredictionsError
 from trainer.runs.terminal import format_comparison
 
@@ -135,6 +136,11 @@ def test_where_speakers_are_known_the_difference_is_by_speaker() -> None:
     assert "b gets more clips of 3 speakers right, a of 0\n" in text
     assert "by clip, as if clips were independent: 95 % interval [" in text
     assert "McNemar's exact test p = 0.125\n" in text  # 2 of 2^4
+    # a gets 1 of 3, 1 of 2 and 0 of 1 clips right: at worst three times z, at best three times y.
+    assert "a: a: accuracy 33.3 % of 6 clips, 95 % interval by speaker [0.0, 50.0], Wil" in text
+    low, high = wilson_interval(2, 6) or (0, 0)
+    assert f"Wilson's [{100 * low:.1f}, {100 * high:.1f}]\nb: b: accuracy 100.0 % of" in text
+    assert found.to_json()["intervals_b"]["by_speaker"] == [1.0, 1.0]
 
 
 def test_without_speakers_a_comparison_says_what_it_takes_for_granted() -> None:
@@ -144,6 +150,7 @@ def test_without_speakers_a_comparison_says_what_it_takes_for_granted() -> None:
         "both take clips as independent, and clips of one speaker are not (the predictions "
         "name no speaker)"
     ) in format_comparison(found, names=("a", "b"))
+    assert "12 clips, 95 % interval Wilson's [" in format_comparison(found, names=("a", "b"))
 
 
 def test_an_older_run_takes_its_speakers_from_the_other_and_a_contradiction_has_none() -> None:

@@ -98,7 +98,9 @@ def test_every_shipped_sweep_makes_settings_that_training_knows(name: str) -> No
     trained = [m for m, c in zip(made, sweep.cells, strict=True) if not (c.skip or c.ensemble)]
     assert len(trained) >= 5
     assert all("{" not in str(m) for m in made)
-    assert all(cell.paper_note for cell in sweep.cells if cell.paper is not None)
+    assert sweep.paper.caption
+    assert sweep.paper.note
+    assert all(sweep.paper.note_test for cell in sweep.cells if cell.paper_test is not None)
 
 
 def test_the_papers_best_cells_are_its_figures() -> None:
@@ -110,6 +112,10 @@ def test_the_papers_best_cells_are_its_figures() -> None:
     assert (table["self / transformer"], table["transformer / self"]) == (60.3, 54.8)
     assert figures("icmi19-table3")["F-MeanStd"] == 63.7
     assert figures("icmi19-table4")["(5) five enhancements"] == 65.5
+    rows = {cell.printed.get("Sub", ""): cell for cell in read_sweep("icmi19-table4").cells}
+    tested = {sub: cell.paper_test for sub, cell in rows.items() if sub}
+    assert tested == {"(1)": 62.481, "(2)": 59.112, "(3)": 54.518, "(4)": 61.41, "(5)": 62.328}
+    assert [rows[sub].paper for sub in ("(1)", "(2)", "(3)")] == [None] * 3
     assert figures("deep-fusion-table1")["EF-B / 1"] == 51.96
     assert figures("deep-fusion-table2")["4 FBPs + validation set"] == 62.48
 
@@ -132,7 +138,13 @@ CELL = '[[cells]]\nname = "a"\n'
         ('[[axes]]\nname = "x"', r"axes\[0\] needs name, setting and values, or name and options"),
         ('[[axes]]\nsetting = "x"\nvalues = []', r"axes\[0\] needs"),
         (GRID.replace("[13, 14, 15]", "[13, 14, nan], [1, 2, 3]"), r"shape \(3, 3\), the grid"),
-        ("[paper]\nnote = 'x'\n" + CELL, "paper may have figures and a note, and needs axes"),
+        ("[paper]\nfigures = [3]\n" + CELL, "those of a grid, which needs axes"),
+        ("[paper]\naccuracies = ['x']\n" + CELL, "accuracies has x, which is not in columns"),
+        (
+            "[paper]\ncolumns = ['x', 'y', 'z']\naccuracies = ['x', 'y', 'z']\n" + CELL,
+            "accuracies may name two columns",
+        ),
+        (CELL + "printed = { x = 'y' }", "a prints x, which paper.columns doesn't have"),
         (CELL + "set = { video.set = '{q}' }", "uses q, which is not in the table let"),
         ("[base", "is not TOML"),
     ],
@@ -140,6 +152,16 @@ CELL = '[[cells]]\nname = "a"\n'
 def test_files_that_mean_nothing_are_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises((SweepError, SettingsError), match=message):
         sweep_of(tmp_path, text)
+
+
+def test_the_rows_of_table_4_that_the_paper_trains_on_both_splits_train_on_both_here() -> None:
+    cells = {cell.name: cell for cell in read_sweep("icmi19-table4").cells}
+    trained_on = {
+        cell.printed["Sub"]: {cells[name].train_on for name in cell.ensemble} or {cell.train_on}
+        for cell in cells.values()
+        if cell.printed and not cell.skip
+    }
+    assert trained_on == {"(2)": {("train", "val")}, "(4)": {None}, "(5)": {None}}
 
 
 def test_unknown_names_are_refused(tmp_path: Path) -> None:

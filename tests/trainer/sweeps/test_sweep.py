@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,19 +16,23 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from cache.manifest.manifest import read_manifest
+from cache.sets.feature_set import FeatureSet, SetError, SetSpec
 from pipeline.cli import main
-from tests.trainer.experiment_helper import SMALL, make_corpus
+from tests.trainer.corpus_helper import values, write_set
+from tests.trainer.experiment_helper import SMALL, make_clips, make_corpus, make_manifest
 from trainer.data.folds import SplitError
 from trainer.doors import SERIAL
+from trainer.runs.compare import compare_predictions
 from trainer.runs.ensemble import ensemble_runs
 from trainer.runs.experiment import Protocol, run_experiment
 from trainer.runs.folder import read_run
 from trainer.runs.lock import FolderLock, RunHeldError
 from trainer.settings import load_settings
 from trainer.sweeps import cell as sweep_cell
-from trainer.sweeps.cell import CellResult, Place
-from trainer.sweeps.file import SweepError, read_sweep
-from trainer.sweeps.sweep import run_sweep
+from trainer.sweeps.cell import CellResult, Place, cell_settings
+from trainer.sweeps.file import Sweep, SweepError, read_sweep
+from trainer.sweeps.sweep import run_sweep, settle_sweep
 
 TEXT = """
 title = "Two attentions"
@@ -47,7 +52,7 @@ figures = [[50, 51], [52, 53]]
 note = "elsewhere"
 [[cells]]
 name = "broken"
-set = { video.set = "nothing" }
+set = { video.features = "mean" }
 [[cells]]
 name = "both"
 ensemble = ["mean / concat", "self / fbp"]
@@ -140,6 +145,14 @@ def test_a_cell_is_the_run_that_training_alone_makes(
     assert float(row["uar"]) == pytest.approx(100 * best["uar"], abs=1e-3)
     assert float(row["macro_f1"]) == pytest.approx(100 * best["macro_f1"], abs=1e-3)
     assert (row["paper"], row["paper_note"]) == ("53.000", "elsewhere")
+    first = read_run(finished / "cells" / "mean-concat")
+    pair = compare_predictions(first.predictions, cell.predictions).by_speaker
+    assert pair
+    assert row["against"] == "mean / concat"
+    assert float(row["difference"]) == pytest.approx(100 * pair.difference, abs=1e-3)
+    assert float(row["difference_low"]) == pytest.approx(100 * pair.interval[0], abs=1e-3)
+    assert float(row["p_value"]) == pytest.approx(pair.p_value, rel=1e-2)
+    assert row["tests"] == "4"  # of five rows with a result
 
 
 @pytest.mark.slow
@@ -161,7 +174,7 @@ def test_a_failing_cell_is_told_and_the_others_go_on(finished: Path) -> None:
         "all": "failed",
         "left out": "skipped",
     }
-    assert "has no feature set nothing" in rows["broken"]["reason"]
+    assert "offers no features 'mean'" in rows["broken"]["reason"]
     assert rows["all"]["reason"].startswith("broken: ")
     assert rows["left out"]["reason"] == "for a reason"
     assert rows["broken"]["accuracy"] == ""
@@ -253,6 +266,41 @@ def test_training_on_more_splits_is_skipped_where_that_is_no_sound_report(
 
 
 @pytest.mark.usefixtures("no_pictures")
+def test_cells_whose_heads_can_not_take_their_features_fail_before_any_is_trained(
+    source: Path, tmp_path: Path
+) -> None:
+    clips = [clip.id for clip in read_manifest(source / "manifest.csv", check_files=False).clips]
+    write_set(source / "cache", "logmel", {clip: {"logmel": values(9, 40, 3)} for clip in clips})
+    text = """
+[base]
+folds = "speaker:2"
+[[cells]]
+name = "fine"
+[[cells]]
+name = "raw log-mel"
+set = { audio.set = "logmel", audio.features = "auto" }
+[[cells]]
+name = "prior of another corpus"
+set = { prior = "afew-test" }
+"""
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    told: list[CellResult] = []
+    run_sweep(
+        read_sweep(str(path), overrides=SMALL),
+        place(source, tmp_path / "out"),
+        on_cell=told.append,
+    )
+    assert [(cell.cell, cell.state) for cell in told] == [
+        ("raw log-mel", "failed"),
+        ("prior of another corpus", "failed"),
+        ("fine", "ok"),
+    ]
+    assert "choose audio.encoder=cnn" in told[0].reason
+    assert "prior=afew-test is for the classes angry" in told[1].reason
+
+
+@pytest.mark.usefixtures("no_pictures")
 def test_an_error_that_nobody_foresaw_is_told_with_its_kind(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -289,6 +337,53 @@ def test_clips_that_no_cell_can_divide_are_refused_before_anything_is_written(
     with pytest.raises(SplitError, match="fewer than the 99 folds"):
         run(source, tmp_path / "out", base={"folds": "speaker:99"})
     assert not (tmp_path / "out").exists()
+
+
+def test_sets_that_the_cache_lacks_are_refused_with_every_cell_before_any_training(
+    source: Path, tmp_path: Path
+) -> None:
+    cell = '[[cells]]\nname = "{}"\nset = {{ video.set = "{}" }}\n'
+    names = {"a": "resnet18", "b": "ir50", "c": "resnet18+vggface", "d": "ir50"}
+    text = "".join(cell.format(name, of) for name, of in names.items())
+    base = {"folds": "speaker:2"}
+    with pytest.raises(SetError) as refused:
+        run(source, tmp_path / "out", text, base=base)
+    said = str(refused.value)
+    assert re.search(
+        r"has no feature set ir50; it has .*resnet18-\w+, spectrogram-\w+ \(b, d\)", said
+    )
+    assert re.search(r"has no feature set vggface; .* \(c\)\. Nothing was trained", said)
+    assert not (tmp_path / "out").exists()
+    (skipped,) = run(source, tmp_path / "out", cell.format("f", "ir50") + 'skip = "no"', base=base)
+    assert skipped.state == "skipped"
+
+
+def test_the_only_network_of_the_cache_stands_in_for_one_of_a_preset_or_of_a_file_of_ours(
+    tmp_path: Path,
+) -> None:
+    clips = make_clips(tmp_path)
+    faces = SetSpec("faces", {}, 1)
+    FeatureSet(tmp_path / "cache", faces).create({})
+    network = SetSpec("resnet18", {"views": {}}, 1, weights="a" * 64, upstream={"faces": faces.key})
+    FeatureSet(tmp_path / "cache", network).create({})
+    manifest = make_manifest(tmp_path, clips)
+
+    def used(sweep: Sweep) -> list[tuple[str, tuple[str, ...]]]:
+        settled = settle_sweep(sweep, manifest, tmp_path / "cache")
+        return [(cell_settings(settled, cell).video.set, cell.notes) for cell in settled.cells]
+
+    taken = ("resnet18", ("the cache has no ir50; video.set=resnet18 instead",))
+    kept = ("ir50", ())
+    assert used(read_sweep("icmi19-table2")) == [taken] * 10
+    assert used(read_sweep("icmi19-table2", let=["affectnet=ir50"])) == [kept] * 10
+    assert used(read_sweep("icmi19-table2", overrides=["video.set=ir50"])) == [kept] * 10
+    features = read_sweep("deep-fusion-table1", let=["ef_a=a", "ef_b=b", "ef_c=c"])
+    assert [name for name, _ in used(features)[::2]] == ["vggface", "a", "b", "c"]
+    path = tmp_path / "mine.toml"
+    path.write_text('[base]\npreset = "icmi19"\n[[cells]]\nname = "a"\n')
+    assert used(read_sweep(str(path))) == [taken]
+    path.write_text('[[cells]]\nname = "a"\nset = { video.set = "ir50" }\n')
+    assert used(read_sweep(str(path))) == [kept]
 
 
 def command(source: Path, output: Path, *more: str) -> list[str]:

@@ -14,8 +14,8 @@ STEPS_PER_BLOCK = 512
 SAMPLES_PER_CHUNK = 2**18
 
 
-class WindowSettings(Protocol):
-    """Settings of the windows over which a transform is taken."""
+class StepSettings(Protocol):
+    """Settings of where the windows of steps lie."""
 
     @property
     def window_seconds(self) -> float:
@@ -24,6 +24,10 @@ class WindowSettings(Protocol):
     @property
     def hop_seconds(self) -> float:
         """Time from the start of one window to the start of the next."""
+
+
+class WindowSettings(StepSettings, Protocol):
+    """Settings of the windows over which a transform is taken."""
 
     @property
     def dft_size(self) -> int:
@@ -34,7 +38,7 @@ class WindowSettings(Protocol):
         """Least value before the logarithm."""
 
 
-def in_samples(settings: WindowSettings) -> tuple[int, int]:
+def in_samples(settings: StepSettings) -> tuple[int, int]:
     """Window and hop in samples."""
     return round(settings.window_seconds * SAMPLE_RATE), round(settings.hop_seconds * SAMPLE_RATE)
 
@@ -84,22 +88,24 @@ class WindowBuffer:
     Args:
         window: samples in a window.
         hop: samples from one window's start to the next one's.
+        steps: windows in a block.
     """
 
-    def __init__(self, window: int, hop: int) -> None:
+    def __init__(self, window: int, hop: int, steps: int = STEPS_PER_BLOCK) -> None:
         self.window = window
         self.hop = hop
+        self.steps = steps
         self._rest = np.empty(0)
 
     def push(self, samples: np.ndarray) -> Iterator[np.ndarray]:
-        """Yield the full blocks of windows, (``STEPS_PER_BLOCK``, ``window``) float64."""
-        block = (STEPS_PER_BLOCK - 1) * self.hop + self.window
+        """Yield the full blocks of windows, (``steps``, ``window``) float64."""
+        block = (self.steps - 1) * self.hop + self.window
         for start in range(0, len(samples), SAMPLES_PER_CHUNK):
             chunk = samples[start : start + SAMPLES_PER_CHUNK]
             self._rest = np.concatenate([self._rest, chunk.astype(np.float64)])
             while len(self._rest) >= block:
                 yield self._windows(self._rest[:block])
-                self._rest = self._rest[STEPS_PER_BLOCK * self.hop :]
+                self._rest = self._rest[self.steps * self.hop :]
 
     def finish(self) -> Iterator[np.ndarray]:
         """Yield the windows left over, if any; samples that fill no window are dropped."""

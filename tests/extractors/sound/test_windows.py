@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from python_speech_features import delta
 
-from extractors.windows import STEPS_PER_BLOCK, DeltaBuffer, WindowBuffer
+from extractors.sound.windows import STEPS_PER_BLOCK, DeltaBuffer, WindowBuffer
 
 
 def test_windows_are_the_samples_in_order() -> None:

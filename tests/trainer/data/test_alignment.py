@@ -5,15 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.science.alignment import (
-    LOOSE_ENDS,
-    LOUDNESS,
-    NUM_PLACES,
-    PITCH,
-    align,
-    aligned_functionals,
-    make_template,
-)
+from trainer.data.alignment import LOOSE_ENDS, align, make_template
 
 SIZE, DIM = 23, 5
 
@@ -30,8 +22,7 @@ def test_a_take_finds_the_places_of_the_template_that_it_was_made_of() -> None:
     quick = np.arange(0, SIZE, 2)  # leaps over every other step
     found = align(template, [template[places], template[quick]])
     assert found.places[0].tolist() == places.tolist()
-    assert found.places[1, : len(quick)].tolist() == quick.tolist()
-    assert (found.places[1, len(quick) :] == -1).all()
+    assert found.places[1].tolist() == quick.tolist()
     assert found.costs[0] == pytest.approx(0.0, abs=0.01)
     # Eleven leaps over one step each, at a cost of 1, over twelve steps.
     assert found.costs[1] == pytest.approx(11 / 12, abs=0.01)
@@ -40,8 +31,8 @@ def test_a_take_finds_the_places_of_the_template_that_it_was_made_of() -> None:
 def test_places_never_go_back_and_begin_and_end_near_the_templates_ends() -> None:
     rng = np.random.default_rng(1)
     takes = [rng.normal(size=(length, DIM)).astype(np.float32) for length in (11, 31, 47)]
-    for row, take in zip(align(walk(2), takes).places, takes, strict=True):
-        own = row[: len(take)]
+    for own, take in zip(align(walk(2), takes).places, takes, strict=True):
+        assert len(own) == len(take)
         assert (np.diff(own) >= 0).all()
         assert own[0] < LOOSE_ENDS
         assert own[-1] >= SIZE - LOOSE_ENDS
@@ -53,7 +44,7 @@ def test_a_take_is_aligned_alike_whatever_stands_beside_it() -> None:
     together = align(walk(4), takes)
     for number, take in enumerate(takes):
         alone = align(walk(4), [take])
-        assert alone.places[0].tolist() == together.places[number, : len(take)].tolist()
+        assert alone.places[0].tolist() == together.places[number].tolist()
         assert alone.costs[0] == pytest.approx(together.costs[number])
 
 
@@ -76,25 +67,20 @@ def test_a_take_costs_least_along_the_template_of_its_own_sentence() -> None:
         assert costs[own] < 0.5 * costs[1 - own]
 
 
-def test_functionals_are_means_over_the_parts_of_the_template() -> None:
-    places = np.repeat(np.arange(NUM_PLACES), 3)  # three steps of 20 ms in each part
-    contours = np.zeros((2 * len(places), 26), np.float32)
-    contours[:, PITCH] = np.repeat(places, 2)
-    contours[1::2, LOUDNESS] = 2.0
-    found = aligned_functionals(contours, places, NUM_PLACES)
-    means = found[: NUM_PLACES * 26].reshape(NUM_PLACES, 26)
-    assert means[:, PITCH] == pytest.approx(np.arange(NUM_PLACES))
-    assert means[:, LOUDNESS] == pytest.approx(1.0)
-    durations, pitch, loudness = np.split(found[NUM_PLACES * 26 :], 3)
-    assert durations == pytest.approx(np.log(8.0))
-    assert pitch == pytest.approx(np.arange(NUM_PLACES) - (NUM_PLACES - 1) / 2)
-    assert loudness == pytest.approx(0.0)
+def test_takes_that_fill_the_memory_are_aligned_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(8)
+    takes = [rng.normal(size=(length, DIM)).astype(np.float32) for length in (13, 37, 5)]
+    together = align(walk(9), takes)
+    monkeypatch.setattr("trainer.data.alignment.MOST_CELLS", 2 * 37 * SIZE)
+    apart = align(walk(9), takes)
+    assert [row.tolist() for row in apart.places] == [row.tolist() for row in together.places]
+    assert apart.costs == pytest.approx(together.costs)
 
 
-def test_a_part_that_is_leapt_over_gets_the_means_of_the_one_before() -> None:
-    places = np.delete(np.arange(NUM_PLACES), 7)
-    contours = np.repeat(places, 2)[:, None] * np.ones(26, np.float32)
-    found = aligned_functionals(contours, places, NUM_PLACES)
-    means = found[: NUM_PLACES * 26].reshape(NUM_PLACES, 26)
-    assert means[[6, 7, 8], 0].tolist() == [6.0, 6.0, 8.0]
-    assert found[NUM_PLACES * 26 + 7] == pytest.approx(np.log(2.0))
+def test_a_single_step_lies_along_a_template_of_a_single_step() -> None:
+    found = align(walk(10)[:1], [walk(10)[:1], walk(11)[:2]])
+    assert [row.tolist() for row in found.places] == [[0], [0, 0]]
+    assert found.costs[0] == pytest.approx(0.0, abs=1e-3)
+    assert align(walk(10), []).costs.shape == (0,)

@@ -1,0 +1,1 @@
+"""Parts of what is heard: windows of a waveform, and the voice in it."""
