@@ -74,7 +74,7 @@ def test_majorities_take_no_teachers(teachers: list[Path]) -> None:
 
 
 def test_norms_settle_without_a_change_of_what_the_network_says(narrow: str) -> None:
-    classifier = FaceClassifier(narrow, 8, seed=1)
+    classifier = FaceClassifier(narrow, len(TRAIN.classes), seed=1)
     with torch.no_grad():
         for name, value in classifier.state_dict().items():
             if name.endswith(("running_mean", "running_var")):
@@ -97,7 +97,7 @@ def test_settling_takes_part_only_where_training_starts_from_weights(
     narrow: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "start.safetensors"
-    save_weights(FaceClassifier(narrow, 8, seed=5).network, path, {})
+    save_weights(FaceClassifier(narrow, len(TRAIN.classes), seed=5).network, path, {})
     settings = replace(TINY, epochs=1, learning_rate=1e-9)
     valid = make_stills(7, 1)
     plain, settled = (
