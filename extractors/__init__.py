@@ -1,7 +1,7 @@
 """Arrays in, features out: face networks, views, spectrograms. Knows no files and no video.
 
-For Python, ``load_network`` embeds crops of faces, ``compute_spectrogram`` and ``compute_logmel``
-take a waveform.
+For Python, ``load_network`` embeds crops of faces, ``compute_spectrogram``, ``compute_logmel``
+and ``compute_voice`` take a waveform.
 """
 
 import importlib
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from extractors.logmel import LogMelSettings
     from extractors.running.embedder import Embedder, load_network
+    from extractors.sound.settings import VoiceSettings
+    from extractors.sound.voice import compute_voice
     from extractors.spectrogram import (
         SpectrogramSettings,
         compute_logmel,
@@ -21,14 +23,18 @@ __all__ = [
     "Embedder",
     "LogMelSettings",
     "SpectrogramSettings",
+    "VoiceSettings",
     "compute_logmel",
     "compute_spectrogram",
+    "compute_voice",
     "load_network",
     "step_times",
 ]
 _HOMES = {
     "Embedder": "extractors.running.embedder",
     "LogMelSettings": "extractors.logmel",
+    "VoiceSettings": "extractors.sound.settings",
+    "compute_voice": "extractors.sound.voice",
     "load_network": "extractors.running.embedder",
 }
 

@@ -8,7 +8,7 @@ from python_speech_features import delta, logfbank
 
 from extractors.logmel import LogMelSettings, LogMelStream
 from extractors.spectrogram import compute_logmel, step_times
-from tests.extractors.sound import RATE, noise, push_in_pieces
+from tests.extractors.sounds import RATE, noise, push_in_pieces
 
 
 @pytest.mark.parametrize("samples", [400, 560, 400 + 160 * 3, 400 + 160 * 700])

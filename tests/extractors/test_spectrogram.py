@@ -13,7 +13,7 @@ from extractors.spectrogram import (
     in_samples,
     step_times,
 )
-from tests.extractors.sound import RATE, noise, push_in_pieces
+from tests.extractors.sounds import RATE, noise, push_in_pieces
 
 
 def tone(frequency: float, samples: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from pipeline.extract.weights import WeightsChoice
 from tests.pipeline.extracting import entries
 from tests.pipeline.videos import grey_frame, write_video
 
-SETS = ("faces", "resnet18", "spectrogram", "logmel")
+SETS = ("faces", "resnet18", "spectrogram", "logmel", "voice")
 ALL = frozenset({*SETS, "identity"})  # which comes with faces
 BASE: dict[str, Any] = {
     "network": {"image_size": 32, "views": {"rotations": [0.0], "scales": [1.0], "flip": False}},

@@ -32,6 +32,7 @@ DEPENDENTS: dict[str, frozenset[str]] = {
     "network": frozenset({"resnet18"}),
     "spectrogram": frozenset({"spectrogram"}),
     "logmel": frozenset({"logmel"}),
+    "voice": frozenset({"voice"}),
     "decode": frozenset(),
     "hang_seconds": frozenset(),
 }
@@ -119,6 +120,7 @@ def test_another_value_of_a_setting_recomputes_exactly_what_depends_on_it(
         ("network", {"resnet18"}),
         ("spectrogram", {"spectrogram"}),
         ("logmel", {"logmel"}),
+        ("voice", {"voice"}),
     ],
 )
 def test_another_algorithm_version_recomputes_exactly_what_depends_on_it(
@@ -130,6 +132,6 @@ def test_another_algorithm_version_recomputes_exactly_what_depends_on_it(
 
 
 def test_every_algorithm_version_is_tested_here() -> None:
-    tested = {"faces", "identity", "network", "spectrogram", "logmel"}
+    tested = {"faces", "identity", "network", "spectrogram", "logmel", "voice"}
     untested = {"alexnet"}  # made from a trained run: tests/pipeline/extract/test_alexnet_set.py
     assert set(pipeline.extract.plan.ALGORITHM_VERSIONS) <= tested | untested

@@ -20,6 +20,7 @@ from trainer.data.features import (
 from trainer.data.sequences import Sequences
 
 NETWORK = ["times", "rung", "basic", "mean", "std"]
+VOICE = ["times", "steps", "clip/functionals"]
 
 
 def rows(*shape: int) -> np.ndarray:
@@ -83,6 +84,9 @@ def test_an_array_by_its_own_name_is_read_as_it_is(features: str) -> None:
         ("mean_std", NETWORK, "mean_std"),
         ("statistics", NETWORK, "statistics"),
         ("statistics", ["times", "logmel"], "statistics"),
+        ("steps", ["times", "logmel"], "logmel"),
+        *((f, VOICE, "functionals") for f in ("auto", "statistics", "functionals")),
+        ("steps", VOICE, "steps"),
     ],
 )
 def test_auto_is_basic_or_the_only_array(features: str, offered: list[str], chosen: str) -> None:
