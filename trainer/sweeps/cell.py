@@ -188,6 +188,7 @@ def _run_cells(
                     allow_shared_speakers=sweep.base.allow_shared_speakers,
                     allow_copies=sweep.base.allow_copies,
                     num_seeds=cell.seeds or sweep.base.seeds,
+                    nested=cell.name in sweep.stacked,
                 ),
             )
             for cell, folder in cells
@@ -221,7 +222,7 @@ def run_cells_and_tell(
 
 
 def join_cells(cell: CellText, members: Mapping[str, CellResult], folder: Path) -> CellResult:
-    """Average the probabilities of other cells; their runs stand beside ``folder``.
+    """Join the probabilities of other cells; their runs stand beside ``folder``.
 
     Args:
         cell: an ensemble.
@@ -232,7 +233,9 @@ def join_cells(cell: CellText, members: Mapping[str, CellResult], folder: Path) 
         if result.state != "ok":
             return CellResult(cell.name, result.state, f"{result.cell}: {result.reason}")
     try:
-        report = ensemble_runs([folder.parent / name for name in members], folder, overwrite=True)
+        report = ensemble_runs(
+            [folder.parent / name for name in members], folder, method=cell.method, overwrite=True
+        )
     except (ValueError, OSError) as error:
         return CellResult(cell.name, "failed", _reason(error))
     return CellResult(cell.name, "ok", report=report)

@@ -29,7 +29,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -98,7 +98,9 @@ class CellText:
         set: settings over those of the base.
         seeds: heads per fold, if other than the base's; their probabilities are averaged.
         train_on: the splits to train on, if other than the base's. Skipped under folds.
-        ensemble: names of the cells whose probabilities are averaged instead of a training.
+        ensemble: names of the cells whose probabilities are joined instead of a training.
+        method: of an ensemble: "mean", "product" or "stack", as ``avfuse ensemble``; the cells of a
+            stack are trained with nested predictions.
         paper: the paper's accuracy in percent.
         paper_note: what the paper's figure is of; empty: as of the whole table.
         paper_test: the paper's accuracy on test clips, where ``paper`` is of others.
@@ -112,6 +114,7 @@ class CellText:
     seeds: int | None = None
     train_on: tuple[str, ...] | None = None
     ensemble: tuple[str, ...] = ()
+    method: Literal["mean", "product", "stack"] = "mean"
     paper: float | None = None
     paper_note: str = ""
     paper_test: float | None = None
@@ -126,6 +129,8 @@ class CellText:
             raise ValueError(f"seeds must be at least 1, got {self.seeds}")
         if self.ensemble and (self.set or self.seeds or self.train_on):
             raise ValueError("an ensemble trains nothing: leave out set, seeds and train_on")
+        if self.method != "mean" and not self.ensemble:
+            raise ValueError(f"method={self.method} is of an ensemble: name its cells")
 
 
 @dataclass(frozen=True)
@@ -188,6 +193,11 @@ class Sweep:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     paper: Paper = field(default_factory=Paper)
     stand_ins: tuple[str, ...] = ()
+
+    @property
+    def stacked(self) -> set[str]:
+        """Cells that a stack joins."""
+        return {name for cell in self.cells if cell.method == "stack" for name in cell.ensemble}
 
     @property
     def grid_size(self) -> int:
