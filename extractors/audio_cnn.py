@@ -26,7 +26,7 @@ def min_steps() -> int:
 
 def min_bins() -> int:
     """Count the bins that a spectrogram must have, to be halved after each convolution."""
-    return POOL ** len(CHANNELS)
+    return int(POOL ** len(CHANNELS))
 
 
 def grid_steps(num_steps: int) -> int:

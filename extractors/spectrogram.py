@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from extractors.logmel import LogMelSettings, LogMelStream
 from extractors.sound.windows import (
+    ADDED,
     SAMPLE_RATE,
     StepSettings,
     WindowBuffer,
+    WindowShape,
     check_waveform,
     check_window,
     in_samples,
+    window_weights,
 )
 
 __all__ = [
@@ -35,12 +38,14 @@ class SpectrogramSettings:
     """Settings of a spectrogram.
 
     Attributes:
-        window_seconds: length of a Hamming window.
+        window_seconds: length of a window.
         hop_seconds: from one window's start to the next one's.
         dft_size: points of the transform; the window is padded with zeros to it.
         num_bins: lowest bins kept; each is 16000 / ``dft_size`` Hz wide.
         floor: least power before the logarithm, about that of 16-bit rounding noise in a bin, so
             that digital silence is as loud as recorded silence.
+        window: what the samples of a window are multiplied by: "hamming" is the paper's; or "hann",
+            or "rectangular".
 
     Raises:
         ValueError: a value is not positive, the window is longer than the transform, or there are
@@ -52,9 +57,11 @@ class SpectrogramSettings:
     dft_size: int = 800
     num_bins: int = 200
     floor: float = 1e-8
+    window: WindowShape = field(default="hamming", metadata=ADDED)
 
     def __post_init__(self) -> None:
         check_window(self)
+        window_weights(self.window, 1)
         if not 1 <= self.num_bins <= self.dft_size // 2 + 1:
             raise ValueError(
                 f"num_bins must be from 1 to {self.dft_size // 2 + 1}, got {self.num_bins}"
@@ -96,7 +103,7 @@ class SpectrogramStream:
         check_waveform(np.empty(0), sample_rate)
         window, hop = in_samples(self.settings)
         self._buffer = WindowBuffer(window, hop)
-        self._hamming = np.hamming(window)
+        self._weights = window_weights(self.settings.window, window)
 
     def push(self, waveform: np.ndarray) -> np.ndarray:
         """Take samples and give the steps that are complete: (t, F) float32, t from 0.
@@ -114,7 +121,7 @@ class SpectrogramStream:
     def _transform(self, blocks: Iterator[np.ndarray]) -> np.ndarray:
         parts = [np.empty((0, self.settings.num_bins), dtype=np.float32)]
         for windows in blocks:
-            spectrum = np.fft.rfft(windows * self._hamming, self.settings.dft_size)
+            spectrum = np.fft.rfft(windows * self._weights, self.settings.dft_size)
             spectrum = spectrum[:, : self.settings.num_bins]
             power = spectrum.real**2 + spectrum.imag**2
             parts.append(np.log(np.maximum(power, self.settings.floor)).astype(np.float32))

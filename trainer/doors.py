@@ -54,6 +54,7 @@ def train(
     train_on: Sequence[str] = ("train",),
     allow_shared_speakers: bool = False,
     allow_copies: bool = False,
+    nested: bool = False,
     device: str = "auto",
     threads: int | None = None,
     packs: str | Path | None = None,
@@ -82,6 +83,9 @@ def train(
         train_on: splits to train on.
         allow_shared_speakers: accept a speaker in training and test clips; the report says so.
         allow_copies: accept test clips with the content of a training clip; the report says so.
+        nested: also predict the training clips of each fold, by heads that saw neither them nor the
+            fold's test clips, for ``ensemble(..., method="stack")``; K folds take K (K - 1) / 2
+            more heads a seed.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         threads: PyTorch threads; None: PyTorch's choice.
         packs: folder for the packs, if the cache can't be written.
@@ -155,6 +159,7 @@ def train(
                     allow_shared_speakers=allow_shared_speakers,
                     allow_copies=allow_copies,
                     num_seeds=seeds,
+                    nested=nested,
                 ),
                 preset=f"{preset} with changes" if changed else preset,
                 device=choose_device(device),
@@ -227,7 +232,8 @@ def sweep(
         let: ``NAME=SET`` for names that the file leaves open.
         preset: settings to start from; None: those of the file, as of all that follow.
         seeds: heads per fold, for cells that set none.
-        select: see ``train``, as the next three.
+        select: ``inner``: choose the row for each fold inside its training clips and test it
+            alone; else see ``train``, as the next three.
         folds: see there.
         split: see there.
         allow_shared_speakers: see there.
@@ -287,7 +293,7 @@ def sweep(
         if effective_n_jobs(jobs) < jobs:
             bar.say(SERIAL.format(jobs=jobs))
             jobs = 1
-        done, total = 0, len(found.cells)
+        done, total = 0, len(found.cells) + found.base.chooses_row
         bar.show(done, total)
 
         def show(result: CellResult) -> None:
@@ -380,16 +386,20 @@ def ensemble(
     out: str | Path,
     *,
     shares: Sequence[float] | None = None,
+    method: str = "mean",
     overwrite: bool = False,
 ) -> Run:
     """Average the probabilities of several runs and write the mean as a run of its own.
 
-    Don't tune the shares on the clips you report on: the accuracy would be too optimistic.
+    Don't tune the shares on the clips you report on: the accuracy would be too optimistic. A stack
+    finds them without looking at these.
 
     Args:
         runs: at least two finished runs with the same clips, or their folders.
         out: the run folder to write.
         shares: of each run in the mean, any positive numbers; None: all alike.
+        method: ``mean``; ``product``, the geometric mean; or ``stack``, the geometric mean with
+            weights that each fold's training clips choose: of runs trained with ``nested``.
         overwrite: replace the run in ``out``.
 
     Raises:
@@ -400,11 +410,13 @@ def ensemble(
     Example:
         >>> both = trainer.ensemble(["runs/audio", "runs/video"], "runs/both")
     """
-    from trainer.runs.ensemble import ensemble_runs
+    from trainer.runs.ensemble import TITLES, ensemble_runs
 
+    if method not in TITLES:
+        raise RunError(f"method must be one of {', '.join(TITLES)}, got {method!r}")
     several = [runs] if isinstance(runs, str) else runs
     paths = [run.path if isinstance(run, Run) else Path(run) for run in several]
-    ensemble_runs(paths, Path(out), weights=shares, overwrite=overwrite)
+    ensemble_runs(paths, Path(out), weights=shares, method=method, overwrite=overwrite)
     return read_run(out)
 
 
@@ -503,5 +515,5 @@ def _describe(result: CellResult) -> str:
     from trainer.runs.terminal import format_percent
 
     if result.report is None:
-        return f"{result.cell}: {result.state}: {result.reason}"
+        return ": ".join(filter(None, (result.cell, result.state, result.reason)))
     return f"{result.cell}: {format_percent(result.report['all']['ensemble']['accuracy'])}"

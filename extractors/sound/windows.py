@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -12,6 +12,9 @@ SAMPLE_RATE = 16_000  # Hz; every setting and filter here is meant for it
 # a stream and a whole waveform go through the very same sums.
 STEPS_PER_BLOCK = 512
 SAMPLES_PER_CHUNK = 2**18
+WindowShape = Literal["rectangular", "hamming", "hann"]
+# As cache.codec has it: a field that, at its default, stands in no key.
+ADDED = {"added": True}
 
 
 class StepSettings(Protocol):
@@ -57,6 +60,23 @@ def check_window(settings: WindowSettings) -> None:
         )
     if not settings.floor > 0:
         raise ValueError(f"floor must be above 0, got {settings.floor}")
+
+
+def window_weights(shape: WindowShape, size: int) -> np.ndarray:
+    """Return the weights of a window's samples, (``size``,) float64, the same from both ends.
+
+    Source:
+        Harris, "On the Use of Windows for Harmonic Analysis with the Discrete Fourier Transform",
+        1978.
+    """
+    shapes: dict[str, Callable[[int], np.ndarray]] = {
+        "rectangular": np.ones,
+        "hamming": np.hamming,
+        "hann": np.hanning,
+    }
+    if shape not in shapes:
+        raise ValueError(f"window must be one of {', '.join(shapes)}, got {shape!r}")
+    return shapes[shape](size)
 
 
 def check_waveform(waveform: np.ndarray, sample_rate: int) -> None:

@@ -4,10 +4,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from python_speech_features import delta, logfbank
+from python_speech_features import delta, fbank, logfbank
 
 from extractors.logmel import LogMelSettings, LogMelStream
-from extractors.spectrogram import compute_logmel, step_times
+from extractors.spectrogram import (
+    SpectrogramSettings,
+    compute_logmel,
+    compute_spectrogram,
+    step_times,
+)
 from tests.extractors.sounds import RATE, noise, push_in_pieces
 
 
@@ -20,6 +25,33 @@ def test_it_equals_the_library_on_whole_windows(samples: int) -> None:
     found = compute_logmel(waveform, RATE)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=2e-6)
+
+
+# As they are printed; the default is checked against the library's above.
+WINDOWS = {
+    "hamming": lambda n: 0.54 - 0.46 * np.cos(2 * np.pi * np.arange(n) / (n - 1)),
+    "hann": lambda n: np.sin(np.pi * np.arange(n) / (n - 1)) ** 2,
+    "rectangular": np.ones,
+}
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_every_window_equals_the_library_with_that_function(window: Any) -> None:
+    waveform = noise(400 + 160 * 7)
+    energies, _ = fbank(
+        waveform.astype(np.float64), RATE, nfilt=40, preemph=0.97, winfunc=WINDOWS[window]
+    )
+    found = compute_logmel(waveform, RATE, LogMelSettings(window=window))
+    np.testing.assert_allclose(found[:, :, 0], np.log(energies), atol=2e-6)
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_every_window_is_a_setting_of_the_spectrogram_too(window: Any) -> None:
+    waveform = noise(640 + 160 * 5)
+    frames = np.stack([waveform[160 * i : 160 * i + 640] for i in range(6)]).astype(np.float64)
+    power = np.abs(np.fft.rfft(frames * WINDOWS[window](640), 800)) ** 2
+    found = compute_spectrogram(waveform, RATE, SpectrogramSettings(window=window))
+    np.testing.assert_allclose(found, np.log(power[:, :200]), atol=1e-5)
 
 
 def test_a_tone_lights_the_filter_of_its_pitch() -> None:
@@ -91,6 +123,7 @@ def test_a_waveform_of_another_kind_is_refused(
         ({"preemphasis": 1.0}, r"preemphasis must be in \[0, 1\), got 1.0"),
         ({"dft_size": 256}, "at least the window's 400 samples, got 256"),
         ({"floor": -1.0}, "floor must be above 0, got -1.0"),
+        ({"window": "kaiser"}, "one of rectangular, hamming, hann, got 'kaiser'"),
     ],
 )
 def test_settings_out_of_range_are_refused(changes: dict[str, Any], message: str) -> None:

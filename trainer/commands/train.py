@@ -9,7 +9,7 @@ import click
 from cache.signals import ends_by_signal
 from trainer import doors
 from trainer.commands import options
-from trainer.runs.folder import format_json, is_finished
+from trainer.runs.folder import NESTED, format_json, is_finished
 from trainer.settings import DEFAULT_PRESET, PRESETS, list_toml
 from trainer.training.error import TrainingError
 
@@ -51,6 +51,13 @@ from trainer.training.error import TrainingError
     help="Splits to train on, such as train,val.",
 )
 @options.ALLOW_SHARED_SPEAKERS
+@click.option(
+    "--nested",
+    is_flag=True,
+    help="Also predict the training clips of each fold, by heads that saw neither them nor the "
+    "fold's test clips: what 'avfuse ensemble --stack' fits its weights on. K folds take "
+    "K (K - 1) / 2 more heads a seed.",
+)
 @options.ALLOW_COPIES
 @options.DEVICE
 @click.option(
@@ -78,6 +85,7 @@ def train(
     split: str | None,
     train_on: str,
     allow_shared_speakers: bool,
+    nested: bool,
     allow_copies: bool,
     device: str,
     threads: int | None,
@@ -93,7 +101,8 @@ def train(
     The same command again goes on with an interrupted run, and prints the report of a finished
     one. Other settings or data are refused, unless --overwrite is given.
     """
-    finished = is_finished(run) and not overwrite
+    more = nested and not (run / NESTED).exists()
+    finished = is_finished(run) and not overwrite and not more
     try:
         found = doors.train(
             manifest,
@@ -109,6 +118,7 @@ def train(
             split=split,
             train_on=[part.strip() for part in train_on.split(",")],
             allow_shared_speakers=allow_shared_speakers,
+            nested=nested,
             allow_copies=allow_copies,
             device=device,
             threads=threads,

@@ -320,7 +320,8 @@ def _check_encoder(part: SetFeatures, settings: HeadSettings) -> None:
     embeddings = EMBEDDINGS & set(part.features.split("+"))
     if embeddings:
         found = embeddings.pop()
-        whole = "audio.features=auto to give it the steps, or " if found == STATISTICS else ""
+        steps = "auto" if found == STATISTICS else STEPS
+        whole = f"audio.features={steps} to give it the steps, or " if found in SUMMARIES else ""
         raise CorpusError(
             f"audio.encoder={settings.audio.encoder} needs a spectrogram, and {found} "
             f"of the set {settings.audio.set} are embeddings; set {whole}audio.encoder=none"

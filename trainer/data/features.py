@@ -372,9 +372,10 @@ def peek_shape(
         headers = feature_set.read_headers([] if clip is None else [clip])
         offered = _offered(feature_set, headers, len(clip_ids))
         chosen, source = _choose(features, offered, name)
-        arrays = feature_set.read(next(iter(headers)), [*arrays_of(source), "times"]).arrays
-        times = arrays.pop("times")
-        parts.append(_sequence(chosen, source, arrays, times, [len(times)]))
+        found = feature_set.read(next(iter(headers)), arrays_of(source)).arrays
+        arrays = {array: values[:1] for array, values in found.items()}
+        count = len(next(iter(arrays.values())))
+        parts.append(_sequence(chosen, source, arrays, np.zeros(count), [count]))
     return join_shapes([part.shape for part in parts], names)
 
 

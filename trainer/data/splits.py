@@ -34,6 +34,8 @@ class Fold:
         train: clips to train on.
         test: clips to report on; none of them is in ``train``.
         absent: classes that test clips have and no training clip has.
+        inner: what an inner fold holds out of the training clips of others, such as ``0-1``; see
+            ``trainer.runs.nested``. Empty for a fold that is reported on.
     """
 
     number: int | None
@@ -41,10 +43,13 @@ class Fold:
     train: tuple[Clip, ...]
     test: tuple[Clip, ...]
     absent: tuple[str, ...] = ()
+    inner: str = ""
 
     @property
     def name(self) -> str:
         """Name of this fold in messages and tables."""
+        if self.inner:
+            return f"inner fold {self.inner}"
         return f"split {self.split}" if self.number is None else f"fold {self.number}"
 
 

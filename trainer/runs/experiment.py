@@ -15,16 +15,22 @@ from cache.codec import fields_to_json
 from cache.manifest.manifest import Manifest
 from cache.wording import name_by_reason, number_of
 from trainer.data.corpus import Available, Corpus, load_available
-from trainer.data.splits import FoldPlan, find_leaks, plan_folds, restrict_folds
+from trainer.data.splits import Fold, FoldPlan, find_leaks, plan_folds, restrict_folds
 from trainer.runs.checks import check_fold, check_head
 from trainer.runs.estimate import Forecaster, name_cheaper
-from trainer.runs.folder import CONFIG, CURVES, ENTRIES, read_run
+from trainer.runs.folder import CONFIG, CURVES, ENTRIES, NESTED, NESTED_HEADS, read_run
 from trainer.runs.head_trainer import HeadTrainer, train_fold
 from trainer.runs.history import plot_history
 from trainer.runs.info import describe_run, measure_run_coverage
 from trainer.runs.listener import RunListener
 from trainer.runs.lock import FolderLock
-from trainer.runs.predictions import Predictions, mean_predictions, pool_predictions
+from trainer.runs.nested import BY_CLIP_WARNING, InnerFold, is_by_clip, plan_inner, train_nested
+from trainer.runs.predictions import (
+    Predictions,
+    format_parts,
+    mean_predictions,
+    pool_predictions,
+)
 from trainer.runs.report import MissingClip, finish_run
 from trainer.runs.run_writer import RunWriter, check_writable, find_same
 from trainer.settings import TrainSettings, format_toml, inner_share
@@ -50,6 +56,7 @@ class Protocol:
         allow_shared_speakers: accept a speaker in training and test clips, and say so.
         allow_copies: accept test clips with the content of a training clip, and say so.
         num_seeds: heads per fold, with the seeds from ``settings.seed`` on.
+        nested: also predict the training clips of each fold; see ``trainer.runs.nested``.
     """
 
     folds: str | None = None
@@ -59,6 +66,7 @@ class Protocol:
     allow_shared_speakers: bool = False
     allow_copies: bool = False
     num_seeds: int = 1
+    nested: bool = False
 
 
 def run_experiment(
@@ -143,6 +151,7 @@ def run_experiments(
     keep: bool = False,
     packs: Path | None = None,
     notes: Sequence[str] = (),
+    nested_alone: bool = False,
     listener: RunListener | None = None,
 ) -> list[dict[str, Any]]:
     """Make several runs from the same features and clips, their heads trained as one.
@@ -163,10 +172,12 @@ def run_experiments(
         keep: see there; of each run.
         packs: see there.
         notes: see there.
+        nested_alone: of runs with ``Protocol.nested``: train the heads of nested predictions alone
+            and leave the runs unfinished. The same call without it goes on with them.
         listener: see there.
 
     Returns:
-        The report of each run.
+        The report of each run; empty where it is left unfinished.
     """
     for run in wanted:
         check_writable(run, overwrite=True)  # whether it may be replaced is known further down
@@ -177,6 +188,8 @@ def run_experiments(
         listener.note(note)
     reports: dict[Path, dict[str, Any]] = {}
     trainers: list[HeadTrainer] = []
+    nested: list[HeadTrainer] = []
+    finished: list[bool] = []
     with ExitStack() as opened:
         # To the end: whoever else wants to write one of these folders is told who has it.
         locks = {run: opened.enter_context(FolderLock(run)) for run in wanted}
@@ -184,9 +197,10 @@ def run_experiments(
         material = _load_material(manifest, cache, settings, protocol, packs, listener)
         corpus, usable = material.found.corpus, material.usable
         folds = [fold for fold in usable.folds if fold.test]
+        inner = plan_inner(folds) if any(one.nested for _, one in wanted.values()) else []
         for own, of_run in wanted.values():
             check_head(own, corpus.shapes, corpus.classes)
-            for fold in folds:
+            for fold in [*folds, *(one.fold for one in inner if of_run.nested)]:
                 check_fold(corpus, fold, own, range(own.seed, own.seed + of_run.num_seeds))
         forecaster = Forecaster(
             listener,
@@ -207,37 +221,65 @@ def run_experiments(
             )
             if notes:
                 info["notes"] = list(notes)
+            if protocol.nested:
+                info["nested"] = {"heads": len(inner) * len(seeds), "by_clip": is_by_clip(folds)}
             if len(wanted) > 1:
                 info["stacked_runs"] = [other.name for other in wanted]
             config = fields_to_json(settings)
             state = None if overwrite else find_same(run, info, config, replace=keep)
-            if state == "finished":
-                reports[run] = dict(read_run(run).metrics)
+            more = protocol.nested and (state is None or not (run / NESTED).exists())
+            if not more and (nested_alone or state == "finished"):
+                reports[run] = {} if nested_alone else dict(read_run(run).metrics)
                 continue
+            finished.append(state == "finished")
             writer = opened.enter_context(
                 RunWriter(
                     run,
                     info,
                     overwrite=overwrite or keep,
                     resume=state is not None,
+                    reopen=more,
                     lock=locks[run],
                 )
             )
             writer.write(format_toml(config), CONFIG)
             writer.write(_format_entries(corpus), ENTRIES)
-            trainers.append(
-                HeadTrainer(writer, corpus, settings, seeds, device=device, listener=forecaster)
-            )
+            given = writer, corpus, settings, seeds
+            trainers.append(HeadTrainer(*given, device=device, listener=forecaster))
+            if more:
+                nested.append(
+                    HeadTrainer(*given, device=device, listener=forecaster, folder=NESTED_HEADS)
+                )
         if trainers:
-            num_heads = len(folds) * sum(len(trainer.seeds) for trainer in trainers)
+            # Of a run that was finished the heads are there: it is finished again.
+            tested = [] if nested_alone and not any(finished) else folds
+            num_heads = sum(len(tested) * len(trainer.seeds) for trainer in trainers)
+            num_heads += sum(len(inner) * len(trainer.seeds) for trainer in nested)
             forecaster.start(num_heads, settings.optim.epochs if settings.is_network else 1)
-            parts = [train_fold(trainers, fold) for fold in folds]
+            parts = [train_fold(trainers, fold) for fold in tested]
+            _keep_nested(nested, folds, inner)
+            if not tested:
+                for trainer in trainers:
+                    trainer.writer.pause()
+                return [{} for _ in wanted]
             coverage = measure_run_coverage(corpus.coverage)
             for trainer, of_folds in zip(trainers, zip(*parts, strict=True), strict=True):
                 reports[trainer.writer.path] = _report(
                     material, trainer, of_folds, coverage, preset
                 )
     return [reports[run] for run in wanted]
+
+
+def _keep_nested(
+    trainers: Sequence[HeadTrainer], folds: Sequence[Fold], inner: Sequence[InnerFold]
+) -> None:
+    """Write the nested predictions of some runs; their heads have then done all they are for."""
+    tables = train_nested(trainers, folds, inner) if trainers else []
+    for trainer, parts in zip(trainers, tables, strict=True):
+        trainer.writer.write(format_parts(parts), NESTED)
+        for head in trainer.checkpoints:
+            trainer.writer.file(head["file"]).unlink()
+        (trainer.writer.path / NESTED_HEADS).rmdir()
 
 
 def _drop_seeds(
@@ -335,6 +377,7 @@ def _report(
         warnings=[
             *writer.info.get("notes", ()),
             *_warnings(plan, material.usable, found, settings),
+            *([BY_CLIP_WARNING] if writer.info.get("nested", {}).get("by_clip") else []),
         ],
         coverage=coverage,
     )

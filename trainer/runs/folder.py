@@ -13,13 +13,20 @@ from typing import Any, NoReturn
 
 from cache.codec import read_field, read_object
 from cache.wording import number_of
-from trainer.runs.predictions import Predictions, PredictionsError, read_predictions
+from trainer.runs.predictions import (
+    Predictions,
+    PredictionsError,
+    read_parts,
+    read_predictions,
+)
 
 FORMAT = 1
 INFO, CONFIG, METRICS, PREDICTIONS = "run.json", "config.toml", "metrics.json", "predictions.csv"
 HISTORY, ENTRIES = "history.csv", "entries.csv"
 CONFUSION, CURVES = "confusion.png", "curves.png"
 CHECKPOINTS, MEMBERS = "checkpoints", "members"
+# Predictions of training clips, and the folder of the heads that make them.
+NESTED, NESTED_HEADS = "nested.csv", "nested"
 
 
 class RunError(ValueError):
@@ -158,6 +165,28 @@ def read_members(run: Run) -> dict[str, Predictions]:
     except (PredictionsError, OSError) as error:
         raise RunError(f"{run.path} is damaged: {error}") from error
     return members
+
+
+def read_nested(run: Path) -> dict[int | None, Predictions]:
+    """Read a run's nested predictions: for each fold, those of its training clips.
+
+    Args:
+        run: its folder; the run need not be finished.
+
+    ``trainer.runs.nested`` makes them.
+
+    Raises:
+        RunError: the run has none, says how to make them; or they are damaged.
+    """
+    if not (run / NESTED).exists():
+        raise RunError(
+            f"{run} has no predictions of its training clips; repeat the command that trained "
+            "it with --nested, which keeps the heads that it has"
+        )
+    try:
+        return read_parts(run / NESTED)
+    except (PredictionsError, OSError) as error:
+        raise RunError(f"{run} is damaged: {error}") from error
 
 
 def format_json(values: Mapping[str, Any]) -> str:

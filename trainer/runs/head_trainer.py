@@ -108,6 +108,8 @@ class HeadTrainer:
         seeds: of the heads of each fold.
         device: where to compute.
         listener: hears of every epoch and head.
+        folder: for the heads, in the run folder. Of heads in another than ``CHECKPOINTS`` no
+            history is kept.
 
     Attributes:
         rows: the history, one row per epoch of every head.
@@ -124,6 +126,7 @@ class HeadTrainer:
         *,
         device: str = "cpu",
         listener: RunListener | None = None,
+        folder: str = CHECKPOINTS,
     ) -> None:
         self.writer = writer
         self.corpus = corpus
@@ -131,10 +134,11 @@ class HeadTrainer:
         self.seeds = list(seeds)
         self.device = device
         self.listener = listener or RunListener()
+        self.folder = folder
         self.rows: list[HistoryRow] = []
         self.checkpoints: list[dict[str, Any]] = []
         self._lengthened: set[str] = set()
-        if (writer.path / HISTORY).exists():
+        if folder == CHECKPOINTS and (writer.path / HISTORY).exists():
             self.rows = read_history(writer.path / HISTORY)
 
     @property
@@ -176,13 +180,14 @@ class HeadTrainer:
             # Not as they come: a training that goes on where it was interrupted skips some.
             self.rows += [HistoryRow(fold.number, seed, "train", r) for r in head.history]
             # The history first: a checkpoint that exists has its rows.
-            self.writer.write(format_history(self.rows), HISTORY)
+            if self.folder == CHECKPOINTS:
+                self.writer.write(format_history(self.rows), HISTORY)
             save_checkpoint(head, path)
         # Also that of a head which was there: a kill may have come between the two.
         self.progress(fold, str(seed)).unlink(missing_ok=True)
         self.checkpoints.append(
             {
-                "file": f"{CHECKPOINTS}/{path.name}",
+                "file": f"{self.folder}/{path.name}",
                 "fold": fold.number,
                 "seed": seed,
                 "epochs": len(head.history),
@@ -231,10 +236,10 @@ class HeadTrainer:
 
     def progress(self, fold: Fold, seeds: str) -> Path:
         """Return the file of an unfinished training of a head, or of several as one."""
-        return self.writer.file(CHECKPOINTS, f"{_name(fold, seeds)}.progress")
+        return self.writer.file(self.folder, f"{_name(fold, seeds)}.progress")
 
     def _checkpoint(self, fold: Fold, seed: int) -> Path:
-        return self.writer.file(CHECKPOINTS, f"{_name(fold, seed)}.safetensors")
+        return self.writer.file(self.folder, f"{_name(fold, seed)}.safetensors")
 
     def _predict(self, head: TrainedHead, fold: Fold) -> Predictions:
         clips = sorted(fold.test, key=lambda clip: clip.id)
@@ -262,4 +267,6 @@ class HeadTrainer:
 
 def _name(fold: Fold, seed: int | str) -> str:
     """Name a head, in files and messages."""
+    if fold.inner:
+        return f"inner-{fold.inner}-seed-{seed}"
     return f"seed-{seed}" if fold.number is None else f"fold-{fold.number}-seed-{seed}"

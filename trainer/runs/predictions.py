@@ -17,7 +17,10 @@ BOTH = "audio+video"
 COLUMNS = ("clip", "label", "prediction")
 LAST_COLUMNS = ("fold", "split", "modalities", "untrained", "speaker")
 WITHOUT_SPEAKER = LAST_COLUMNS[:-1]  # as older runs have it
+# Smaller ones count as this in products: no one member can rule a class out.
+LEAST_PROBABILITY = 1e-12
 T = TypeVar("T")
+Row = tuple[int, list[str]]  # the number of its line, and its cells
 
 
 class PredictionsError(ValueError):
@@ -143,6 +146,7 @@ def mean_predictions(
     weights: Sequence[float] | None = None,
     *,
     names: Sequence[str] | None = None,
+    product: bool = False,
 ) -> Predictions:
     """Average the probabilities of several heads for the same clips.
 
@@ -150,6 +154,7 @@ def mean_predictions(
         members: at least one; same clips, classes and labels.
         weights: one finite weight per member, not negative, not all 0; None weighs all alike.
         names: how messages call the members.
+        product: take the geometric mean, made to sum to 1, instead of the arithmetic one.
 
     Returns:
         One table. A fold number or split that the members disagree on becomes None; modalities
@@ -160,13 +165,7 @@ def mean_predictions(
         PredictionsError: no member; members that differ in clips, classes or labels; weights
             that are not as above.
     """
-    if not members:
-        raise PredictionsError("expected at least one table of predictions")
-    first = members[0]
-    if names is None:
-        names = [f"member {number}" for number in range(1, len(members) + 1)]
-    for name, member in zip(names[1:], members[1:], strict=True):
-        check_same(first, member, names=(names[0], name))
+    check_all_same(members, names)
     weigh = np.ones(len(members)) if weights is None else np.array(weights, dtype=np.float64)
     if weigh.shape != (len(members),):
         raise PredictionsError(f"got {weigh.size} weights for {len(members)} members")
@@ -174,12 +173,56 @@ def mean_predictions(
         raise PredictionsError(
             f"weights must be finite, not negative and not all 0, got {list(map(float, weigh))}"
         )
-    total = np.zeros_like(first.probabilities)
-    for weight, member in zip(weigh, members, strict=True):
-        total += weight * member.probabilities
+    weigh /= weigh.sum()
+    tables = [member.probabilities for member in members]
+    if product:
+        return join_members(members, multiply(list(map(log_probabilities, tables)), weigh))
+    total = np.zeros_like(tables[0])
+    for weight, table in zip(weigh, tables, strict=True):
+        total += weight * table
+    return join_members(members, total)
+
+
+def check_all_same(members: Sequence[Predictions], names: Sequence[str] | None = None) -> None:
+    """Check that there are members, and that all are about the same; see ``check_same``.
+
+    Raises:
+        PredictionsError: they are not.
+    """
+    if not members:
+        raise PredictionsError("expected at least one table of predictions")
+    if names is None:
+        names = [f"member {number}" for number in range(1, len(members) + 1)]
+    for name, member in zip(names[1:], members[1:], strict=True):
+        check_same(members[0], member, names=(names[0], name))
+
+
+def log_probabilities(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Take logarithms, of ``LEAST_PROBABILITY`` where one is smaller."""
+    logs: NDArray[np.float64] = np.log(np.maximum(probabilities, LEAST_PROBABILITY))
+    return logs
+
+
+def multiply(
+    logs: Sequence[NDArray[np.float64]], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Multiply probabilities, raised to weights, and make each row sum to 1.
+
+    Args:
+        logs: (N, C) logarithms of each member's probabilities.
+        weights: one a member.
+    """
+    scores = np.tensordot(weights, np.stack(logs), 1)
+    found = np.exp(scores - scores.max(axis=1, keepdims=True))
+    total: NDArray[np.float64] = found / found.sum(axis=1, keepdims=True)
+    return total
+
+
+def join_members(members: Sequence[Predictions], probabilities: NDArray[np.float64]) -> Predictions:
+    """Put probabilities that members make together beside what they agree on of their clips."""
     return replace(
-        first,
-        probabilities=total / weigh.sum(),
+        members[0],
+        probabilities=probabilities,
         folds=tuple(_agreed(values) for values in zip(*(m.folds for m in members), strict=True)),
         splits=tuple(_agreed(values) for values in zip(*(m.splits for m in members), strict=True)),
         modalities=tuple(
@@ -260,6 +303,12 @@ def format_predictions(table: Predictions) -> str:
     return format_cells([*COLUMNS, *names, *LAST_COLUMNS], rows)
 
 
+def format_parts(parts: Sequence[Predictions]) -> str:
+    """Write tables that may share clips as one CSV table, one behind the other."""
+    texts = [format_predictions(part) for part in parts]
+    return "".join([*texts[:1], *(text.partition("\n")[2] for text in texts[1:])])
+
+
 def read_predictions(path: Path) -> Predictions:
     """Read a table that ``format_predictions`` wrote.
 
@@ -268,30 +317,64 @@ def read_predictions(path: Path) -> Predictions:
             prediction is not the most probable class; names the file and line.
         OSError: the file can't be read.
     """
+    return _parse(path, *_read_rows(path))
+
+
+def read_parts(path: Path) -> dict[int | None, Predictions]:
+    """Read what ``format_parts`` wrote of tables with different folds, by the fold.
+
+    Raises:
+        PredictionsError, OSError: as ``read_predictions``.
+    """
+    header, rows = _read_rows(path)
+    place = header.index("fold")
+    by_fold: dict[str, list[Row]] = {}
+    for row in rows:
+        by_fold.setdefault("".join(row[1][place : place + 1]), []).append(row)
+    parts = [_parse(path, header, own) for own in by_fold.values()]
+    return {part.folds[0]: part for part in parts}
+
+
+def _read_rows(path: Path) -> tuple[list[str], list[Row]]:
+    """Read the header of a table and its rows, each with the number of its line."""
     try:
         rows = read_cells(path)
     except ValueError as error:
         raise PredictionsError(str(error)) from error
     header = rows[0] if rows else []
-    last = LAST_COLUMNS if header[-1:] == [LAST_COLUMNS[-1]] else WITHOUT_SPEAKER
-    end = len(header) - len(last)
-    classes = tuple(name.removeprefix("p_") for name in header[3:end])
-    if tuple(header) != (*COLUMNS, *(f"p_{name}" for name in classes), *last):
+    classes = _class_columns(header)
+    if tuple(header) != (*COLUMNS, *classes, *_last_columns(header)):
         raise PredictionsError(
             f"{path} is not a table of predictions: expected the columns clip,label,prediction, "
             f"p_<class>..., {','.join(LAST_COLUMNS)}; got {','.join(header) or 'nothing'}"
         )
-    probabilities = np.zeros((len(rows) - 1, len(classes)))
+    return header, list(enumerate(rows[1:], start=2))
+
+
+def _last_columns(header: Sequence[str]) -> tuple[str, ...]:
+    return LAST_COLUMNS if [*header[-1:]] == [LAST_COLUMNS[-1]] else WITHOUT_SPEAKER
+
+
+def _class_columns(header: Sequence[str]) -> tuple[str, ...]:
+    own = header[len(COLUMNS) : len(header) - len(_last_columns(header))]
+    return tuple(f"p_{name.removeprefix('p_')}" for name in own)
+
+
+def _parse(path: Path, header: Sequence[str], rows: Sequence[Row]) -> Predictions:
+    """Make a table of some rows of a file."""
+    classes = tuple(name.removeprefix("p_") for name in _class_columns(header))
+    end = len(COLUMNS) + len(classes)
+    probabilities = np.zeros((len(rows), len(classes)))
     folds: list[int | None] = []
-    for line, row in enumerate(rows[1:], start=2):
+    for place, (line, row) in enumerate(rows):
         try:
             if len(row) != len(header):
                 raise ValueError(f"{len(row)} values for {len(header)} columns")
-            probabilities[line - 2] = [float(value) for value in row[3:end]]
+            probabilities[place] = [float(value) for value in row[len(COLUMNS) : end]]
             folds.append(int(row[end]) if row[end] else None)
         except ValueError as error:
             raise PredictionsError(f"{path}, line {line}: {error}") from error
-    body = rows[1:]
+    body = [row for _, row in rows]
     try:
         table = Predictions(
             classes=classes,
@@ -306,7 +389,7 @@ def read_predictions(path: Path) -> Predictions:
         )
     except PredictionsError as error:
         raise PredictionsError(f"{path}: {error}") from error
-    for line, (row, prediction) in enumerate(zip(body, table.predictions, strict=True), start=2):
+    for (line, row), prediction in zip(rows, table.predictions, strict=True):
         if row[1] not in classes or row[2] != prediction:
             raise PredictionsError(
                 f"{path}, line {line}: expected a label of {', '.join(classes)} and the most "

@@ -66,7 +66,7 @@ def make_report(
         JSON: ``all`` (clips with features of any modality) and ``both`` (clips with features of
         both; None where there are none), each with the figures of the ensemble, of every
         member, of every fold, and their spreads; and ``missing`` with the accuracy that counts
-        clips without features as wrong.
+        clips without features as wrong. Of a stack also ``stack``: each fold's weights.
     """
     has_both = [modalities == BOTH for modalities in pooled.modalities]
     correct = _measure(pooled).correct
@@ -100,6 +100,7 @@ def make_report(
         "unchecked": dict((info or {}).get("unchecked", {})),
         "untrained": pooled.untrained,
         "warnings": list(warnings),
+        **({"stack": info["stack"]} if info and "stack" in info else {}),
     }
 
 

@@ -32,6 +32,8 @@ from trainer.runs.folder import (
     INFO,
     MEMBERS,
     METRICS,
+    NESTED,
+    NESTED_HEADS,
     PREDICTIONS,
     RunError,
     format_json,
@@ -41,9 +43,10 @@ from trainer.runs.lock import LOCK, FolderLock, RunHeldError, check_no_file
 from trainer.runs.predictions import Predictions, format_predictions
 from trainer.training.identity import check_identity
 
-_FILES = (CONFIG, METRICS, PREDICTIONS, HISTORY, ENTRIES, CONFUSION, CURVES)
-_FOLDERS = {CHECKPOINTS: ("*.safetensors", "*.progress"), MEMBERS: ("*.csv",)}
-_KEPT_ON_RESUME = (HISTORY, CHECKPOINTS)
+_FILES = (CONFIG, METRICS, PREDICTIONS, HISTORY, ENTRIES, CONFUSION, CURVES, NESTED)
+_HEADS = ("*.safetensors", "*.progress")
+_FOLDERS = {CHECKPOINTS: _HEADS, NESTED_HEADS: _HEADS, MEMBERS: ("*.csv",)}
+_KEPT_ON_RESUME = (HISTORY, CHECKPOINTS, NESTED, NESTED_HEADS)
 _WRITTEN_HERE: set[Path] = set()  # run folders that this process writes
 MAX_VALUES_SHOWN = 100  # characters; digests and lists of sets are longer
 # What a run can differ in from the one that a folder holds, besides its settings.
@@ -73,6 +76,7 @@ class RunWriter:
         overwrite: replace the run that ``path`` holds. Files that no run writes stay.
         resume: go on with the unfinished run that ``path`` holds, if it has the same
             ``identity``: its checkpoints and history stay.
+        reopen: with ``resume``, also go on with a finished run, of which more is asked.
         lock: of the folder, for a caller who looked at it before; it stays the caller's. None:
             taken here, until the end.
 
@@ -91,6 +95,7 @@ class RunWriter:
         *,
         overwrite: bool = False,
         resume: bool = False,
+        reopen: bool = False,
         lock: FolderLock | None = None,
     ) -> None:
         held = lock or FolderLock(path)
@@ -98,7 +103,7 @@ class RunWriter:
         self._place: Path | None = None  # once it is written
         self.path = path
         try:
-            check_writable(path, overwrite=overwrite, resume=resume)
+            check_writable(path, overwrite=overwrite, resume=resume, reopen=reopen)
             if resume and (path / INFO).exists():
                 there = read_json(path / INFO).get("identity")
                 check_identity(path, there, info.get("identity"))
@@ -186,13 +191,19 @@ class RunWriter:
         self.write(format_json(metrics), METRICS)
         self._write_info(**info, state="finished", finished=utc_now())
 
+    def pause(self) -> None:
+        """Leave the run unfinished, to go on when more is asked of it."""
+        self._write_info(state="paused")
+
     def _write_info(self, **news: Any) -> None:
         """Write ``run.json``; what is new counts once it is there."""
         self.write(format_json({**self.info, **news}), INFO)
         self.info.update(news)
 
 
-def check_writable(path: Path, *, overwrite: bool, resume: bool = False) -> None:
+def check_writable(
+    path: Path, *, overwrite: bool, resume: bool = False, reopen: bool = False
+) -> None:
     """Check that a run can be written to ``path``, before any work is done for it.
 
     Raises:
@@ -220,7 +231,7 @@ def check_writable(path: Path, *, overwrite: bool, resume: bool = False) -> None
             f"{path} is being written by process {pid} on {info.get('host')} since "
             f"{info.get('started')}; wait for it or choose another folder"
         )
-    if resume and state not in ("running", "failed"):
+    if resume and state not in ("running", "failed", "paused", *["finished"] * reopen):
         raise RunError(f"{path} holds a run ({state}), which can't be resumed; use --overwrite")
     if not overwrite and not resume:
         raise RunError(f"{path} holds a run ({state}); pass --overwrite to replace it")

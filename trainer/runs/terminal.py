@@ -159,6 +159,11 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
             f"expected calibration error {format_percent(calibration['ece'])} "
             f"({len(calibration['bins'])} bins)"
         )
+    if stack := report.get("stack"):
+        yield "weights, fitted for each fold on its training clips alone (nested predictions):"
+        for part in stack:
+            weights = ", ".join(f"{name} {w:.2f}" for name, w in part["weights"].items())
+            yield f"  {'all' if part['fold'] is None else 'fold ' + str(part['fold'])}: {weights}"
     recall = whole["recall"]
     shares = (f"{name} {format_percent(value)}" for name, value in recall.items())
     yield f"recall: {', '.join(shares)}"

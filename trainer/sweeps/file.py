@@ -29,7 +29,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -44,6 +44,7 @@ from cache.settings import (
 from trainer.settings import DEFAULT_PRESET, find_toml, list_toml
 
 SWEEPS = Path(__file__).parent
+INNER = "inner"  # choice of the row, in ``Base.select``
 TABLE_JSON = "table.json"  # in a sweep's folder
 _VARIABLE = re.compile(r"\{(\w+)\}")
 
@@ -67,7 +68,8 @@ class Base:
         split: the split to report on.
         train_on: the splits to train on.
         seeds: heads per fold.
-        select: how the number of epochs is chosen; None leaves it to the preset.
+        select: how the number of epochs is chosen; None leaves it to the preset. ``inner`` chooses
+            the row instead, for each fold inside its training clips.
         fold_seed: seed of folds by clip.
         allow_shared_speakers: accept a speaker in training and test clips.
         allow_copies: accept test clips with the content of a training clip.
@@ -88,6 +90,11 @@ class Base:
         if self.seeds < 1:
             raise ValueError(f"seeds must be at least 1, got {self.seeds}")
 
+    @property
+    def chooses_row(self) -> bool:
+        """Whether one row is chosen inside the training clips, and tested alone."""
+        return self.select == INNER
+
 
 @dataclass(frozen=True)
 class CellText:
@@ -98,7 +105,9 @@ class CellText:
         set: settings over those of the base.
         seeds: heads per fold, if other than the base's; their probabilities are averaged.
         train_on: the splits to train on, if other than the base's. Skipped under folds.
-        ensemble: names of the cells whose probabilities are averaged instead of a training.
+        ensemble: names of the cells whose probabilities are joined instead of a training.
+        method: of an ensemble: "mean", "product" or "stack", as ``avfuse ensemble``; the cells of a
+            stack are trained with nested predictions.
         paper: the paper's accuracy in percent.
         paper_note: what the paper's figure is of; empty: as of the whole table.
         paper_test: the paper's accuracy on test clips, where ``paper`` is of others.
@@ -112,6 +121,7 @@ class CellText:
     seeds: int | None = None
     train_on: tuple[str, ...] | None = None
     ensemble: tuple[str, ...] = ()
+    method: Literal["mean", "product", "stack"] = "mean"
     paper: float | None = None
     paper_note: str = ""
     paper_test: float | None = None
@@ -126,6 +136,8 @@ class CellText:
             raise ValueError(f"seeds must be at least 1, got {self.seeds}")
         if self.ensemble and (self.set or self.seeds or self.train_on):
             raise ValueError("an ensemble trains nothing: leave out set, seeds and train_on")
+        if self.method != "mean" and not self.ensemble:
+            raise ValueError(f"method={self.method} is of an ensemble: name its cells")
 
 
 @dataclass(frozen=True)
@@ -188,6 +200,11 @@ class Sweep:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     paper: Paper = field(default_factory=Paper)
     stand_ins: tuple[str, ...] = ()
+
+    @property
+    def stacked(self) -> set[str]:
+        """Cells that a stack joins."""
+        return {name for cell in self.cells if cell.method == "stack" for name in cell.ensemble}
 
     @property
     def grid_size(self) -> int:

@@ -256,5 +256,5 @@ def test_steps_of_the_small_network_lie_at_the_centre_of_what_they_see() -> None
 def test_other_shapes_and_encoders_are_refused() -> None:
     with pytest.raises(ValueError, match=r"or \(B, T, F, 3\), got \(2, 5, 40, 1\)"):
         CnnEncoder(3, F)(torch.zeros(2, 5, F), torch.ones(2, 5, dtype=torch.bool))
-    with pytest.raises(ValueError, match="unknown encoder 'vgg'; known: alexnet, cnn"):
+    with pytest.raises(ValueError, match="unknown encoder 'vgg'; known: cnn, alexnet"):
         make_encoder("vgg", (F,))
