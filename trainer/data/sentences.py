@@ -144,7 +144,7 @@ class Speech:
         known = self._memo.get("laid")
         if known and known[0] is templates and isinstance(known[1], Sequences):
             return known[1]
-        heard = np.flatnonzero(self.steps.lengths)
+        heard = np.flatnonzero(self.steps.lengths).tolist()
         takes = [self._aligned(i) for i in heard]
         found = [align(template, takes) for template in templates.steps]
         cheapest = np.argmin([one.costs for one in found], axis=0)

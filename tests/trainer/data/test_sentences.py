@@ -152,7 +152,7 @@ def test_places_are_described_by_means_over_the_parts_of_the_template() -> None:
 
 def test_a_part_that_is_leapt_over_has_the_means_of_the_one_before() -> None:
     places = np.delete(np.arange(NUM_PLACES), 7)
-    contour = np.repeat(places, 2)[:, None] * np.ones(len(CONTOUR), np.float32)
+    contour = np.repeat(places, 2)[:, None] * np.ones(len(CONTOUR))
     found = describe_places(contour, places, NUM_PLACES)
     means = found[: NUM_PLACES * len(CONTOUR)].reshape(NUM_PLACES, len(CONTOUR))
     assert means[[6, 7, 8], 0].tolist() == [6.0, 6.0, 8.0]
