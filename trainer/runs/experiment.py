@@ -151,6 +151,7 @@ def run_experiments(
     keep: bool = False,
     packs: Path | None = None,
     notes: Sequence[str] = (),
+    nested_alone: bool = False,
     listener: RunListener | None = None,
 ) -> list[dict[str, Any]]:
     """Make several runs from the same features and clips, their heads trained as one.
@@ -171,10 +172,12 @@ def run_experiments(
         keep: see there; of each run.
         packs: see there.
         notes: see there.
+        nested_alone: of runs with ``Protocol.nested``: train the heads of nested predictions alone
+            and leave the runs unfinished. The same call without it goes on with them.
         listener: see there.
 
     Returns:
-        The report of each run.
+        The report of each run; empty where it is left unfinished.
     """
     for run in wanted:
         check_writable(run, overwrite=True)  # whether it may be replaced is known further down
@@ -186,6 +189,7 @@ def run_experiments(
     reports: dict[Path, dict[str, Any]] = {}
     trainers: list[HeadTrainer] = []
     nested: list[HeadTrainer] = []
+    finished: list[bool] = []
     with ExitStack() as opened:
         # To the end: whoever else wants to write one of these folders is told who has it.
         locks = {run: opened.enter_context(FolderLock(run)) for run in wanted}
@@ -224,9 +228,10 @@ def run_experiments(
             config = fields_to_json(settings)
             state = None if overwrite else find_same(run, info, config, replace=keep)
             more = protocol.nested and (state is None or not (run / NESTED).exists())
-            if state == "finished" and not more:
-                reports[run] = dict(read_run(run).metrics)
+            if not more and (nested_alone or state == "finished"):
+                reports[run] = {} if nested_alone else dict(read_run(run).metrics)
                 continue
+            finished.append(state == "finished")
             writer = opened.enter_context(
                 RunWriter(
                     run,
@@ -246,11 +251,17 @@ def run_experiments(
                     HeadTrainer(*given, device=device, listener=forecaster, folder=NESTED_HEADS)
                 )
         if trainers:
-            num_heads = sum(len(folds) * len(trainer.seeds) for trainer in trainers)
+            # Of a run that was finished the heads are there: it is finished again.
+            tested = [] if nested_alone and not any(finished) else folds
+            num_heads = sum(len(tested) * len(trainer.seeds) for trainer in trainers)
             num_heads += sum(len(inner) * len(trainer.seeds) for trainer in nested)
             forecaster.start(num_heads, settings.optim.epochs if settings.is_network else 1)
-            parts = [train_fold(trainers, fold) for fold in folds]
+            parts = [train_fold(trainers, fold) for fold in tested]
             _keep_nested(nested, folds, inner)
+            if not tested:
+                for trainer in trainers:
+                    trainer.writer.pause()
+                return [{} for _ in wanted]
             coverage = measure_run_coverage(corpus.coverage)
             for trainer, of_folds in zip(trainers, zip(*parts, strict=True), strict=True):
                 reports[trainer.writer.path] = _report(
