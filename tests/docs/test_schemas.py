@@ -73,6 +73,12 @@ def written(worked: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         pack = ("cache", "pack", "CACHE", "resnet18", "--manifest", "more.csv", "--skip-missing")
         sweep = ("sweep", "sweep.toml", "manifest.csv", "--cache", "CACHE", "-o", "sweep")
         avfuse("ensemble", "runs/first", "runs/other", "-o", "runs/both")
+        nested = ("manifest.csv", "--cache", "CACHE", "--folds=speaker:3", "--nested")
+        for kind in ("svm", "linear"):
+            avfuse(
+                "train", *nested, "--run", f"runs/{kind}", "--preset=svm", f"--set=head.kind={kind}"
+            )
+        avfuse("ensemble", "runs/svm", "runs/linear", "-o", "runs/stack", "--stack")
         shutil.copytree("CACHE", "COPY")
         entry = next(Path("COPY").glob("logmel-*/*/*.h5"))
         entry.write_bytes(b"damage")

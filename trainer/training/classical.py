@@ -39,7 +39,7 @@ def fit_head(
 
     Raises:
         CorpusError: no training clip has a step of a modality that the head uses, or those that
-            have it are of one class.
+            have it are of one class, or, of a discriminant, no more than their classes.
         TrainingError: a logistic regression doesn't converge.
         ValueError: settings that don't fit the corpus.
     """
@@ -61,6 +61,11 @@ def fit_head(
             raise CorpusError(
                 f"the {len(labels)} training clips with {name} all have the label "
                 f"{corpus.classes[present[0]]!r}; head.kind={settings.head.kind} needs two classes"
+            )
+        if settings.head.kind == "discriminant" and len(labels) <= len(present):
+            raise CorpusError(
+                f"head.kind=discriminant needs more training clips than classes, got {len(labels)} "
+                f"clips of {len(present)} classes; use more clips, or head.kind=linear"
             )
         state[f"present.{name}"] = torch.from_numpy(present)
         for key, array in _fit(values[has], labels, settings).items():

@@ -164,6 +164,11 @@ def test_sound_of_one_class_alone_can_t_be_classified_apart() -> None:
         train_head(corpus, TRAIN, classical("svm", "late"))
 
 
+def test_a_discriminant_of_one_clip_a_class_is_refused() -> None:
+    with pytest.raises(CorpusError, match="more training clips than classes, got 3 clips of 3 cl"):
+        train_head(toy_corpus(), np.arange(3), classical("discriminant"))
+
+
 def test_settings_that_only_a_network_has_are_refused_together() -> None:
     with pytest.raises(SettingsError, match=r"head\.kind=svm .*it needs video\.attention=mean .*"):
         load_settings("fast", ["head.kind=svm"])
