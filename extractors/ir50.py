@@ -73,7 +73,8 @@ class IR50(nn.Module):
     Source:
         Deng, Guo, Zafeiriou, "ArcFace", CVPR 2019, names IR-50; layers, strides and parameter names
         after the weights that github.com/ZhaoJ9014/face.evoLVe publishes (IR_50, input 112, 512
-        values). InsightFace's iresnet50 is another network: see ``extractors.other_networks.iresnet50``.
+        values). InsightFace's iresnet50 is another network: see
+        ``extractors.other_networks.iresnet50``.
     """
 
     def __init__(self, image_size: int = 112, embedding_dim: int = 512, width: int = 64) -> None:

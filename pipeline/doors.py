@@ -196,7 +196,8 @@ def extract_features(
             the views ``basic``, which ``train`` reads by default.
         weights: network to its weight file, ``default`` or ``random``: ``{"ir50": "ir50.pth"}``.
             A network without one gets those that avfuse ships, if it ships any.
-        views: augmented variants of each crop to embed; ``basic`` for none; None: the settings'.
+        views: augmented variants of each crop to embed; ``basic`` for none, ``mirror`` for its
+            mirror image; None: the settings'.
         precision: numeric precision of the networks; None: the settings'.
         config: TOML file of settings.
         settings: single ones over it, such as ``{"faces.policy": "central"}``.
@@ -225,7 +226,7 @@ def extract_features(
 
     Example:
         >>> summary = pipeline.extract_features("manifest.csv", cache="CACHE",
-        ...                                     sets=["resnet18", "logmel"], views=PREDICTED_VIEWS)
+        ...                                     sets=["resnet18", "logmel"], views="basic")
         >>> summary.failed
         ()
     """

@@ -232,7 +232,8 @@ def sweep(
         let: ``NAME=SET`` for names that the file leaves open.
         preset: settings to start from; None: those of the file, as of all that follow.
         seeds: heads per fold, for cells that set none.
-        select: see ``train``, as the next three.
+        select: ``inner``: choose the row for each fold inside its training clips and test it
+            alone; else see ``train``, as the next three.
         folds: see there.
         split: see there.
         allow_shared_speakers: see there.
@@ -292,7 +293,7 @@ def sweep(
         if effective_n_jobs(jobs) < jobs:
             bar.say(SERIAL.format(jobs=jobs))
             jobs = 1
-        done, total = 0, len(found.cells)
+        done, total = 0, len(found.cells) + found.base.chooses_row
         bar.show(done, total)
 
         def show(result: CellResult) -> None:
@@ -514,5 +515,5 @@ def _describe(result: CellResult) -> str:
     from trainer.runs.terminal import format_percent
 
     if result.report is None:
-        return f"{result.cell}: {result.state}: {result.reason}"
+        return ": ".join(filter(None, (result.cell, result.state, result.reason)))
     return f"{result.cell}: {format_percent(result.report['all']['ensemble']['accuracy'])}"

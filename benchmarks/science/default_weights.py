@@ -1,38 +1,55 @@
-"""Turn a fine-tuned network into the weights that avfuse ships, with what was measured on them.
+"""Turn a fine-tuned network into the weights that avfuse ships.
 
-    python -m benchmarks.science.default_weights SOURCE --ferplus DIR
+    python -m benchmarks.science.default_weights SOURCE [--ferplus DIR --fit] [--against-prior TAU]
 
 ``SOURCE`` is the safetensors file of a finished fine-tuning, or the state of one (its averaged
-parameters are taken). Everything is measured after rounding to float16: it is what users get.
+parameters are taken). What the file is worth is measured afterwards, on what users get, and stated
+in its header and card: ``python -m benchmarks.science.default_network --state``.
 """
 
 from __future__ import annotations
 
 import json
-import time
+import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from safetensors import safe_open
+from safetensors.torch import save
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 
 from cache.codec import fields_to_json
+from cache.commit import write_whole
 from cache.settings import parse_overrides, settings_from
-from extractors.weights.default import CLIPS_OF_FILM, DEFAULT_FILES, RIGHT_ON_FILM
-from extractors.weights.facts import Framing, WeightFacts
+from extractors.networks import NETWORKS
+from extractors.weights.default import DEFAULT_FILES, DEFAULT_NETWORK
+from extractors.weights.facts import (
+    MAX_TEMPERATURE,
+    MIN_TEMPERATURE,
+    Framing,
+    WeightFacts,
+    read_facts,
+)
 from extractors.weights.load import load_weights
 from extractors.weights.tensors import COUNTER
-from trainer.runs.metrics import wilson_interval
-from trainer.stills.classifier import FaceClassifier, predict_stills, score_stills
+from trainer.stills.classifier import FaceClassifier, log_prior, predict_stills
+from trainer.stills.film import as_film
 from trainer.stills.images.ferplus_votes import FERPLUS_CLASSES, majority_labels, vote_targets
 from trainer.stills.images.stills import Stills
 from trainer.stills.prepare import RANDOM
-from trainer.stills.settings import FinetuneSettings
+from trainer.stills.settings import FilmSettings, FinetuneSettings
 from trainer.stills.weights_file import halve, load_classifier, save_classifier
 
 MAX_BYTES = 25 * 10**6
+SEED = 0  # of what makes stills look like film
+EVERY_IMAGE = FilmSettings(share=1.0)
 MEAN = "mean/"  # of a training's state: the averaged parameters
 CARD = Path(__file__).parent.parent / "default_card.md"
 
@@ -77,85 +94,74 @@ def load_part(folder: Path, part: str) -> Stills:
     return Stills(images, vote_targets(votes), majority_labels(votes), FERPLUS_CLASSES, names)
 
 
-def measure(
-    classifier: FaceClassifier, stills: Stills, facts: WeightFacts, learned: frozenset[bytes]
-) -> dict[str, Any]:
-    """Score one part with and without the mirror image, and count the confusions.
+def as_if_filmed(stills: Stills) -> Stills:
+    """Blur, darken, cover, turn, reduce and compress every image, by a fixed draw."""
+    images = torch.from_numpy(stills.images).float().unsqueeze(1)
+    changed = as_film(images, EVERY_IMAGE, torch.Generator().manual_seed(SEED))
+    pixels = changed.squeeze(1).round().clamp(0, 255).to(torch.uint8).numpy()
+    return Stills(pixels, stills.targets, stills.labels, stills.classes, stills.names)
+
+
+def fit_temperature(
+    logits: NDArray[np.float64], labels: NDArray[np.int64], bias: NDArray[np.float64]
+) -> float:
+    """Find the temperature with the lowest loss on labelled images, none of which was trained on.
 
     Args:
-        classifier: rounded as it is shipped.
-        stills: the part.
-        facts: how it is fed.
-        learned: the pixels of the training images: FER+ holds some faces in two parts.
+        logits: (N, C).
+        labels: (N,).
+        bias: (C,), of the file.
     """
-    stills = stills.testable()
-    new = np.array([image.tobytes() not in learned for image in stills.images], dtype=bool)
-    options: dict[str, Any] = {"grey": facts.grey}
-    plain = predict_stills(classifier, stills, facts.image_size, flip=False, **options)
-    both = predict_stills(classifier, stills, facts.image_size, flip=True, **options)
-    count = len(stills.classes)
-    chosen = plain.argmax(axis=1)
-    confusion = np.bincount(stills.labels * count + chosen, minlength=count**2)
-    right = int((chosen == stills.labels).sum())
-    matrix = confusion.reshape(count, count)
-    recalls = matrix.diagonal() / np.maximum(1, matrix.sum(axis=1))
-    return {
-        "num_images": len(stills),
-        "accuracy": right / len(stills),
-        "interval": list(wilson_interval(right, len(stills)) or ()),
-        "accuracy_with_mirror_image": score_stills(both, stills.labels).accuracy,
-        "new": {
-            "num_images": int(new.sum()),
-            "accuracy": float((chosen == stills.labels)[new].mean()),
-            "interval": list(
-                wilson_interval(int((chosen == stills.labels)[new].sum()), int(new.sum()))
-            ),
-        },
-        "loss": score_stills(plain, stills.labels).loss,
-        "uar": float(recalls.mean()),
-        "recall": dict(zip(stills.classes, recalls.round(4).tolist(), strict=True)),
-        "confusion": matrix.tolist(),
-    }
+
+    def loss(log_temperature: float) -> float:
+        shares = log_softmax(logits / np.exp(log_temperature) + bias, axis=1)
+        return -float(shares[np.arange(len(labels)), labels].mean())
+
+    bounds = (math.log(MIN_TEMPERATURE), math.log(MAX_TEMPERATURE))
+    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
 
 
-def confusion_table(metrics: dict[str, Any], classes: tuple[str, ...]) -> str:
+def confusion_table(metrics: Mapping[str, Any], classes: tuple[str, ...]) -> str:
     """Write the confusion matrix as markdown: rows are the labels."""
     lines = ["| label | " + " | ".join(classes) + " | recall |", "|---" * (len(classes) + 2) + "|"]
     for name, row in zip(classes, metrics["confusion"], strict=True):
         cells = " | ".join(map(str, row))
-        lines.append(f"| **{name}** | {cells} | {metrics['recall'][name]:.1%} |")
+        recall = metrics["recall"][name]
+        lines.append(f"| **{name}** | {cells} | {'-' if recall is None else f'{recall:.1%}'} |")
     return "\n".join(lines)
 
 
 def write_card(path: Path, facts: WeightFacts, size: int, digest: str) -> None:
-    """Fill the model card's text with what was measured."""
-    test, valid = dict(facts.metrics), facts.metrics.get("valid", {})
-    low, high = test["interval"]
-    new_low, new_high = test["new"]["interval"]
-    framing = facts.framing or Framing(0.3, 0.0)
+    """Fill the model card's text with what the file states of itself."""
+    metrics, framing = facts.metrics, facts.framing or Framing(0.3, 0.0)
+    new, valid, film = (metrics[name] for name in ("new", "valid", "film"))
+    bias = zip(facts.classes, facts.logit_bias, strict=False)
     values = {
+        "FILE": path.with_suffix(".safetensors").name,
+        "NETWORK": NETWORKS[facts.network].name,
         "BYTES": f"{size / 1e6:.1f} MB",
         "DIGEST": digest,
         "IMAGE_SIZE": str(facts.image_size),
         "DETAIL": str(facts.detail or facts.image_size),
         "EXTEND": f"{framing.extend:g}",
         "LIFT": f"{framing.lift:g}",
-        "ACCURACY": f"{test['accuracy']:.2%}",
-        "INTERVAL": f"{low:.2%} to {high:.2%}",
-        "COPIES": str(test["num_images"] - test["new"]["num_images"]),
-        "NUM_NEW": f"{test['new']['num_images']:,}",
-        "NEW": f"{test['new']['accuracy']:.2%} (95 % interval {new_low:.2%} to {new_high:.2%})",
-        "MIRROR": f"{test['accuracy_with_mirror_image']:.2%}",
-        "UAR": f"{test['uar']:.2%}",
-        "NUM_TEST": f"{test['num_images']:,}",
-        "NUM_VALID": f"{valid.get('num_images', 0):,}",
-        "VALID": f"{valid.get('accuracy', 0):.2%}",
+        "TEMPERATURE": f"{facts.temperature:.3g}",
+        "BIAS": ", ".join(f"{name} {value:+.2f}" for name, value in bias) or "none",
+        "ACCURACY": share_of(metrics),
+        "COPIES": str(metrics["num_images"] - new["num_images"]),
+        "NUM_NEW": f"{new['num_images']:,}",
+        "NEW": share_of(new),
+        "UAR": f"{metrics['uar']:.2%}",
+        "NUM_TEST": f"{metrics['num_images']:,}",
+        "NUM_VALID": f"{valid['num_images']:,}",
+        "VALID": share_of(valid),
+        "AS_FILM": share_of(metrics["as_film"]),
         "SEED": str(facts.seed),
         "START": str(facts.data.get("start", RANDOM)),
         "SETTINGS": json.dumps(facts.settings, indent=2),
         "COMMAND": str(facts.data.get("command", "")),
-        "FILM": f"{RIGHT_ON_FILM} of {CLIPS_OF_FILM}",
-        "CONFUSION": confusion_table(test, facts.classes),
+        "FILM": f"**{film['right']} of {film['clips']}** clips",
+        "CONFUSION": confusion_table(metrics, facts.classes),
     }
     text = CARD.read_text(encoding="utf-8")
     for name, value in values.items():
@@ -163,29 +169,52 @@ def write_card(path: Path, facts: WeightFacts, size: int, digest: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
+def share_of(figures: Mapping[str, Any]) -> str:
+    """Write an accuracy with its interval."""
+    low, high = figures["interval"]
+    return f"{figures['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%})"
+
+
+def state_metrics(file: Path, metrics: Mapping[str, Any]) -> None:
+    """Write figures into a weight file's header, whose tensors stay, and its card beside it."""
+    with safe_open(file, framework="pt", device="cpu") as opened:
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - it is no dict
+        facts = read_facts(opened.metadata(), file)
+    if facts is None:
+        raise click.ClickException(f"{file} says nothing of itself")
+    facts = replace(facts, metrics=dict(metrics))
+    write_whole(file, save(tensors, facts.to_metadata()))
+    file.chmod(0o644)
+    digest = load_weights(NETWORKS[facts.network].build(), file).digest
+    write_card(file.with_suffix(".md"), facts, file.stat().st_size, digest)
+
+
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path, exists=True))
-@click.option("--ferplus", required=True, type=click.Path(path_type=Path, exists=True))
-@click.option("-o", "--out", type=click.Path(path_type=Path), default=DEFAULT_FILES["resnet18"])
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), default=DEFAULT_FILES[DEFAULT_NETWORK]
+)
 @click.option("--set", "overrides", multiple=True, help="A setting of the state's training.")
 @click.option("--command", default="", help="The command that made SOURCE, for the card.")
 @click.option("--detail", default=48, show_default=True, help="Pixels of the images; 0: none.")
 @click.option("--extend", default=0.46, show_default=True, help="Framing; see docs.")
 @click.option("--lift", default=0.12, show_default=True)
-@click.option("--quick", is_flag=True, help="Measure 200 images only, to try the tool.")
+@click.option("--ferplus", type=click.Path(path_type=Path, exists=True))
+@click.option("--against-prior", default=0.0, help="Power of the training prior to divide by.")
+@click.option("--fit", is_flag=True, help="Fit the temperature on FER+ valid, plain and as film.")
 def main(
     source: Path,
-    ferplus: Path,
     out: Path,
     overrides: tuple[str, ...],
     command: str,
     detail: int,
     extend: float,
     lift: float,
-    quick: bool,
+    ferplus: Path | None,
+    against_prior: float,
+    fit: bool,
 ) -> None:
-    """Write the default network's weights and its model card."""
-    started = time.monotonic()
+    """Write the default network's weights."""
     given = settings_from(FinetuneSettings, parse_overrides(overrides))
     classifier, settings, start = read_source(source, given)
     halve(classifier)
@@ -206,25 +235,27 @@ def main(
             "command": command,
         },
     )
-    parts = {name: load_part(ferplus, name) for name in ("test", "valid")}
-    if quick:
-        parts = {name: part.select(np.arange(200)) for name, part in parts.items()}
-    learned = frozenset(image.tobytes() for image in load_part(ferplus, "train").images)
-    scores = {name: measure(classifier, part, facts, learned) for name, part in parts.items()}
-    valid = {k: scores["valid"][k] for k in ("num_images", "accuracy")}
-    metrics = {"split": "FER+ test", **scores["test"], "valid": valid}
-    facts = replace(facts, metrics=metrics)
+    if (against_prior or fit) and ferplus is None:
+        raise click.UsageError("--against-prior and --fit need --ferplus")
+    if ferplus and against_prior:
+        logs = log_prior(load_part(ferplus, "train").trainable()).double().numpy()
+        bias = -against_prior * (logs - logs.mean())
+        facts = replace(facts, logit_bias=tuple(bias.round(4).tolist()))
+    if ferplus and fit:
+        valid = load_part(ferplus, "valid").testable()
+        seen = [
+            predict_stills(classifier, stills, facts.image_size, grey=facts.grey)
+            for stills in (valid, as_if_filmed(valid))
+        ]
+        temperature = fit_temperature(
+            np.log(np.concatenate(seen)), np.tile(valid.labels, 2), np.array(facts.logit_bias or 0)
+        )
+        facts = replace(facts, temperature=round(temperature, 4))
     save_classifier(classifier, out, facts, half=True)
-    out.chmod(0o644)
     size = out.stat().st_size
     if size > MAX_BYTES:
         raise click.ClickException(f"{out} has {size} bytes, more than {MAX_BYTES}")
-    digest = load_weights(classifier.spec.build(), out).digest
-    write_card(out.with_suffix(".md"), facts, size, digest)
-    click.echo(
-        f"{out}: {size / 1e6:.1f} MB, {facts.accuracy}, UAR {metrics['uar']:.2%}; "
-        f"{time.monotonic() - started:.0f} s"
-    )
+    click.echo(f"{out}: {size / 1e6:.1f} MB, temperature {facts.temperature}")
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def load_network(
     """Load a face network, to embed crops with it.
 
     Args:
-        name: ``resnet18``, ``ir50``, ``iresnet50`` or ``vggface``.
+        name: ``resnet29``, ``resnet18``, ``ir50``, ``iresnet50`` or ``vggface``.
         weights: its weight file; ``default`` for those that avfuse ships; ``random`` for trials.
         layer: the layer to read; empty: the one that the network ends in.
         seed: of random weights, from 0.

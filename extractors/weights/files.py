@@ -59,7 +59,7 @@ class WeightFile:
 
 
 def read_weight_file(path: Path, *, max_bytes: int = MAX_BYTES) -> WeightFile:
-    """Find the tensors of a safetensors, PyTorch, ONNX or dlib file; the content decides which it is.
+    """Find the tensors of a safetensors, PyTorch, ONNX or dlib file; its content decides which.
 
     Nothing but tensors is unpickled: a file that holds another object is refused and none of it
     is run. A training checkpoint (``state_dict`` and its kin, ``module.``) is unwrapped. Of ONNX,

@@ -55,7 +55,7 @@ NOT_HANDED_ON = ("engine", "jobs", "out", "as_json", "log_json")
 @click.option(
     "--views",
     type=click.Choice(list(VIEW_SETS)),
-    help="Augmented variants of each crop to embed (basic: none).",
+    help="Augmented variants of each crop to embed (basic: none; mirror: its mirror image).",
 )
 @click.option(
     "--precision",

@@ -36,6 +36,7 @@ WIDTHS = {
     "ir50": {"image_size": 32, "width": 4, "embedding_dim": 5},
     "iresnet50": {"image_size": 32, "width": 4, "embedding_dim": 5},
     "resnet18": {"width": 4},
+    "resnet29": {"width": 4},
     "vggface": {"image_size": 32, "width": 4, "embedding_dim": 5},
 }
 
@@ -44,7 +45,7 @@ def small_specs() -> dict[str, NetworkSpec]:
     specs = {}
     for name, spec in networks.NETWORKS.items():
         layers = dict.fromkeys(spec.layers, 5) | {"pooled": 32}
-        if name == "resnet18":
+        if name in ("resnet18", "resnet29"):
             layers["embedding"] = 32
         specs[name] = replace(
             spec,

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from extractors.ir50 import IR50
-from extractors.other_networks.iresnet50 import IResNet50
 from extractors.networks import NETWORKS
+from extractors.other_networks.iresnet50 import IResNet50
+from extractors.other_networks.resnet29 import ResNet29
 from extractors.resnet18 import ResNet18
 from extractors.vggface import VGGFace
 
@@ -17,6 +18,7 @@ SMALL: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "ir50": (lambda: IR50(image_size=16, embedding_dim=3, width=2), (5, 3, 16, 16)),
     "iresnet50": (lambda: IResNet50(image_size=16, embedding_dim=3, width=2), (5, 3, 16, 16)),
     "resnet18": (lambda: ResNet18(stem="small", width=3), (5, 3, 17, 19)),
+    "resnet29": (lambda: ResNet29(width=2), (3, 3, 110, 110)),
     "vggface": (lambda: VGGFace(image_size=32, embedding_dim=3, width=5), (3, 3, 32, 32)),
 }
 

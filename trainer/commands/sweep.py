@@ -37,7 +37,13 @@ from trainer.sweeps.file import WorkerKilledError, sweep_names
 @click.option(
     "--seeds", type=click.IntRange(min=1), help="Heads per fold (for cells that set none)."
 )
-@options.SELECT
+@click.option(
+    "--select",
+    metavar="HOW",
+    help="Number of epochs: fixed, or chosen on a share of the training clips, as in inner:0.2. "
+    "With inner alone the row of the table is chosen instead, for each fold inside its training "
+    "clips, and tested alone.",
+)
 @options.FOLDS
 @options.SPLIT
 @options.ALLOW_SHARED_SPEAKERS
@@ -82,9 +88,13 @@ def sweep(
     """Train every cell of FILE on MANIFEST's clips and write one table.
 
     FILE is a TOML file or the name of one that comes with avfuse. --out gets a run folder per
-    cell under cells/, table.csv, table.md and, for a grid of two axes, heatmap.png. The same
-    command again goes on where it stopped: cells that are trained and unchanged are kept. Cells
-    that were trained with other settings are replaced only with --overwrite.
+    cell under cells/, table.csv, table.md, table.json and, for a grid of two axes, heatmap.png.
+    The same command again goes on where it stopped: cells that are trained and unchanged are
+    kept. Cells that were trained with other settings are replaced only with --overwrite.
+
+    The best row of the table is chosen on the clips that are reported on. With --select inner
+    rows are scored inside the training clips, and only the chosen one is tested; its run is in
+    chosen/, the scores of all rows in inner.csv.
 
     Exit code 0: every cell is done, or skipped for a reason in the table; 1: some failed.
     """

@@ -77,18 +77,16 @@ def ensemble_runs(
         raise RunError("a stack finds its weights itself; leave out --shares or --stack")
     check_writable(output, overwrite=overwrite)
     runs = [read_run(path) for path in paths]
-    target = shared_target(runs)
+    facts, warnings = join_facts(runs)
     names = [f"{number}-{path.name}" for number, path in enumerate(resolved, start=1)]
     tables, shown = [run.predictions for run in runs], [str(path) for path in paths]
     fitted: dict[int | None, NDArray[np.float64]] = {}
     if method == "stack":
-        pooled, fitted = stack(tables, [read_nested(run) for run in runs], shown)
+        pooled, fitted = stack(tables, [read_nested(run.path) for run in runs], shown)
     else:
         pooled = mean_predictions(tables, weights, names=shown, product=method == "product")
-    warnings = list(dict.fromkeys(text for run in runs for text in run.info["warnings"]))
     if weights is not None:
         warnings.append(WEIGHTS_WARNING)
-    independent = [run.info.get("speaker_independent") for run in runs]
     members = [
         {
             "name": name,
@@ -102,14 +100,10 @@ def ensemble_runs(
     info = {
         "kind": "ensemble",
         "classes": list(pooled.classes),
-        "label_target": target,
-        "speaker_independent": (
-            next((kind for kind in (False, None, BY_FACES) if kind in independent), True)
-        ),
+        **facts,
         "runs": members,
         **({} if method == "mean" else {"method": method}),
         **({"stack": _describe_stack(names, fitted)} if fitted else {}),
-        "unchecked": _most_unchecked(runs),
     }
     from trainer.runs.report import finish_run  # loads matplotlib and scikit-learn
 
@@ -139,6 +133,23 @@ def _describe_stack(
         {"fold": fold, "weights": dict(zip(names, map(float, weights), strict=True))}
         for fold, weights in fitted.items()
     ]
+
+
+def join_facts(runs: Sequence[Run]) -> tuple[dict[str, Any], list[str]]:
+    """Join what several runs say of themselves: the weakest claim, and every warning once.
+
+    Raises:
+        RunError: their labels are of different things.
+    """
+    independent = [run.info.get("speaker_independent") for run in runs]
+    facts = {
+        "label_target": shared_target(runs),
+        "speaker_independent": (
+            next((kind for kind in (False, None, BY_FACES) if kind in independent), True)
+        ),
+        "unchecked": _most_unchecked(runs),
+    }
+    return facts, list(dict.fromkeys(text for run in runs for text in run.info["warnings"]))
 
 
 def _most_unchecked(runs: Sequence[Run]) -> dict[str, int]:

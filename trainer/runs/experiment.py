@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -36,6 +37,10 @@ from trainer.runs.run_writer import RunWriter, check_writable, find_same
 from trainer.settings import TrainSettings, format_toml, inner_share
 
 AFEW_WARNING = "prior afew-test: its class weights were made from the test labels of AFEW, a leak"
+CALIBRATION_WARNING = (
+    "temperature: clips are held out of the training clips one by one, as their speakers aren't "
+    "known; for new people the probabilities may be too sure"
+)
 TRANSDUCTIVE_WARNING = (
     "transductive: {modality} is normalised per speaker, by all clips of the speaker, also those "
     "reported on"
@@ -151,6 +156,7 @@ def run_experiments(
     keep: bool = False,
     packs: Path | None = None,
     notes: Sequence[str] = (),
+    nested_alone: bool = False,
     listener: RunListener | None = None,
 ) -> list[dict[str, Any]]:
     """Make several runs from the same features and clips, their heads trained as one.
@@ -171,10 +177,12 @@ def run_experiments(
         keep: see there; of each run.
         packs: see there.
         notes: see there.
+        nested_alone: of runs with ``Protocol.nested``: train the heads of nested predictions alone
+            and leave the runs unfinished. The same call without it goes on with them.
         listener: see there.
 
     Returns:
-        The report of each run.
+        The report of each run; empty where it is left unfinished.
     """
     for run in wanted:
         check_writable(run, overwrite=True)  # whether it may be replaced is known further down
@@ -186,6 +194,7 @@ def run_experiments(
     reports: dict[Path, dict[str, Any]] = {}
     trainers: list[HeadTrainer] = []
     nested: list[HeadTrainer] = []
+    finished: list[bool] = []
     with ExitStack() as opened:
         # To the end: whoever else wants to write one of these folders is told who has it.
         locks = {run: opened.enter_context(FolderLock(run)) for run in wanted}
@@ -224,9 +233,10 @@ def run_experiments(
             config = fields_to_json(settings)
             state = None if overwrite else find_same(run, info, config, replace=keep)
             more = protocol.nested and (state is None or not (run / NESTED).exists())
-            if state == "finished" and not more:
-                reports[run] = dict(read_run(run).metrics)
+            if not more and (nested_alone or state == "finished"):
+                reports[run] = {} if nested_alone else dict(read_run(run).metrics)
                 continue
+            finished.append(state == "finished")
             writer = opened.enter_context(
                 RunWriter(
                     run,
@@ -246,11 +256,20 @@ def run_experiments(
                     HeadTrainer(*given, device=device, listener=forecaster, folder=NESTED_HEADS)
                 )
         if trainers:
-            num_heads = sum(len(folds) * len(trainer.seeds) for trainer in trainers)
+            # Of a run that was finished the heads are there: it is finished again.
+            tested = [] if nested_alone and not any(finished) else folds
+            num_heads = sum(len(tested) * len(trainer.seeds) for trainer in trainers)
             num_heads += sum(len(inner) * len(trainer.seeds) for trainer in nested)
             forecaster.start(num_heads, settings.optim.epochs if settings.is_network else 1)
-            parts = [train_fold(trainers, fold) for fold in folds]
+            parts = [train_fold(trainers, fold) for fold in tested]
             _keep_nested(nested, folds, inner)
+            for trainer in trainers:
+                if (trainer.writer.path / NESTED).exists():  # its heads have done all they are for
+                    shutil.rmtree(trainer.writer.path / NESTED_HEADS, ignore_errors=True)
+            if not tested:
+                for trainer in trainers:
+                    trainer.writer.pause()
+                return [{} for _ in wanted]
             coverage = measure_run_coverage(corpus.coverage)
             for trainer, of_folds in zip(trainers, zip(*parts, strict=True), strict=True):
                 reports[trainer.writer.path] = _report(
@@ -262,13 +281,10 @@ def run_experiments(
 def _keep_nested(
     trainers: Sequence[HeadTrainer], folds: Sequence[Fold], inner: Sequence[InnerFold]
 ) -> None:
-    """Write the nested predictions of some runs; their heads have then done all they are for."""
+    """Write the nested predictions of some runs."""
     tables = train_nested(trainers, folds, inner) if trainers else []
     for trainer, parts in zip(trainers, tables, strict=True):
         trainer.writer.write(format_parts(parts), NESTED)
-        for head in trainer.checkpoints:
-            trainer.writer.file(head["file"]).unlink()
-        (trainer.writer.path / NESTED_HEADS).rmdir()
 
 
 def _drop_seeds(
@@ -395,6 +411,10 @@ def _warnings(
     yield from find_leaks(found.sets, usable)
     if settings.prior == "afew-test":
         yield AFEW_WARNING
+    if settings.calibrate == "temperature" and any(
+        len({clip.speaker for clip in fold.train if clip.speaker}) < 2 for fold in usable.folds
+    ):
+        yield CALIBRATION_WARNING
     for name in settings.modalities:
         if settings.modality(name).normalise == "per-speaker":
             yield TRANSDUCTIVE_WARNING.format(modality=name)

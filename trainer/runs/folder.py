@@ -167,23 +167,26 @@ def read_members(run: Run) -> dict[str, Predictions]:
     return members
 
 
-def read_nested(run: Run) -> dict[int | None, Predictions]:
+def read_nested(run: Path) -> dict[int | None, Predictions]:
     """Read a run's nested predictions: for each fold, those of its training clips.
+
+    Args:
+        run: its folder; the run need not be finished.
 
     ``trainer.runs.nested`` makes them.
 
     Raises:
         RunError: the run has none, says how to make them; or they are damaged.
     """
-    if not (run.path / NESTED).exists():
+    if not (run / NESTED).exists():
         raise RunError(
-            f"{run.path} has no predictions of its training clips; repeat the command that trained "
+            f"{run} has no predictions of its training clips; repeat the command that trained "
             "it with --nested, which keeps the heads that it has"
         )
     try:
-        return read_parts(run.path / NESTED)
+        return read_parts(run / NESTED)
     except (PredictionsError, OSError) as error:
-        raise RunError(f"{run.path} is damaged: {error}") from error
+        raise RunError(f"{run} is damaged: {error}") from error
 
 
 def format_json(values: Mapping[str, Any]) -> str:

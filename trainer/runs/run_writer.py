@@ -191,6 +191,10 @@ class RunWriter:
         self.write(format_json(metrics), METRICS)
         self._write_info(**info, state="finished", finished=utc_now())
 
+    def pause(self) -> None:
+        """Leave the run unfinished, to go on when more is asked of it."""
+        self._write_info(state="paused")
+
     def _write_info(self, **news: Any) -> None:
         """Write ``run.json``; what is new counts once it is there."""
         self.write(format_json({**self.info, **news}), INFO)
@@ -227,7 +231,7 @@ def check_writable(
             f"{path} is being written by process {pid} on {info.get('host')} since "
             f"{info.get('started')}; wait for it or choose another folder"
         )
-    if resume and state not in ("running", "failed", *["finished"] * reopen):
+    if resume and state not in ("running", "failed", "paused", *["finished"] * reopen):
         raise RunError(f"{path} holds a run ({state}), which can't be resumed; use --overwrite")
     if not overwrite and not resume:
         raise RunError(f"{path} holds a run ({state}); pass --overwrite to replace it")

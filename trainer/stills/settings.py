@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from cache.codec import ADDED
 from cache.settings import (
     Overrides,
     SettingsError,
@@ -93,7 +94,7 @@ class ImageAugmentSettings:
     contrast: float = 1.3
     erase: float = 0.25
     mixup: float = 0.0
-    film: FilmSettings = field(default_factory=FilmSettings)
+    film: FilmSettings = field(default=FilmSettings(), metadata=ADDED)
 
     def __post_init__(self) -> None:
         check_at_least(0, self, "rotation_degrees", "shift", "brightness", "mixup")
@@ -149,9 +150,9 @@ class FinetuneSettings:
     target: Literal["votes", "majority"] = "votes"
     label_smoothing: float = 0.0
     balance: Literal["none", "sqrt", "full"] = "none"
-    logit_adjustment: float = 0.0
-    distill: float = 0.5
-    settle_norms: bool = False
+    logit_adjustment: float = field(default=0.0, metadata=ADDED)
+    distill: float = field(default=0.5, metadata=ADDED)
+    settle_norms: bool = field(default=False, metadata=ADDED)
     epochs: int = 20
     batch_size: int = 128
     learning_rate: float = 0.1

@@ -43,13 +43,12 @@ def settle_norms(classifier: FaceClassifier, train: Stills, settings: FinetuneSe
         classifier.train(was_training)
 
 
-def _settle(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+def _settle(norm: nn.BatchNorm2d, inputs: tuple[Tensor, ...]) -> None:
     """Set one norm by what is about to go into it."""
-    assert isinstance(norm, nn.BatchNorm2d)
-    assert norm.running_mean is not None and norm.running_var is not None
+    mean_before, variance_before = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
     variance, mean = torch.var_mean(inputs[0], dim=(0, 2, 3))
-    gain = norm.weight / (norm.running_var + norm.eps).sqrt()
-    norm.bias += gain * (mean - norm.running_mean)
+    gain = norm.weight / (variance_before + norm.eps).sqrt()
+    norm.bias += gain * (mean - mean_before)
     norm.weight.copy_(gain * (variance + norm.eps).sqrt())
-    norm.running_mean.copy_(mean)
-    norm.running_var.copy_(variance)
+    mean_before.copy_(mean)
+    variance_before.copy_(variance)

@@ -23,6 +23,7 @@ from trainer.sweeps.file import CellText, Sweep
 from trainer.sweeps.forecast import Teller
 
 POLL_SECONDS = 1.0
+SCORED = "scored"
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ class CellResult:
 
     Args:
         cell: its name.
-        state: "ok", "failed" or "skipped".
+        state: "ok", "failed" or "skipped"; "scored" of a row that was scored inside the training
+            clips and has no figure on others.
         reason: why it isn't ok.
         report: the contents of its ``metrics.json``.
         against: how it compares with the table's first row; None for that row itself, and where
@@ -118,7 +120,7 @@ def cell_settings(sweep: Sweep, cell: CellText) -> TrainSettings:
         OSError: the preset's file can't be read.
     """
     values = merge(load_preset(sweep.base.preset), sweep.base.set)
-    if sweep.base.select is not None:
+    if sweep.base.select is not None and not sweep.base.chooses_row:
         values["selection"] = sweep.base.select
     return settings_from(TrainSettings, merge(merge(values, sweep.overrides), cell.set))
 
@@ -146,7 +148,12 @@ def why_not_trained(sweep: Sweep, cell: CellText, place: Place, manifest: Manife
 
 
 def run_cells(
-    sweep: Sweep, cells: Cells, place: Place, listener: RunListener | None = None
+    sweep: Sweep,
+    cells: Cells,
+    place: Place,
+    listener: RunListener | None = None,
+    *,
+    inside: bool = False,
 ) -> list[CellResult]:
     """Train cells as one, or keep the runs that their folders hold if they are the same.
 
@@ -157,22 +164,28 @@ def run_cells(
         cells: the cells, of one group of ``stack_cells``, with their run folders.
         place: where and on what.
         listener: hears how the training goes on.
+        inside: train the heads of nested predictions alone, and leave the runs unfinished; the
+            cells are then ``scored``, not ``ok``.
     """
     while True:
         try:
-            return _run_cells(sweep, cells, place, listener)
+            return _run_cells(sweep, cells, place, listener, inside)
         except RunHeldError:
             # A worker of a sweep that was killed ends with its cells, which are then kept.
             time.sleep(POLL_SECONDS)
         except Exception as error:  # noqa: BLE001  # told in the table; the other cells go on
             if len(cells) > 1:
                 # One of them may have failed all: by itself, each has no failure but its own.
-                return [one for cell in cells for one in run_cells(sweep, [cell], place, listener)]
+                return [
+                    one
+                    for cell in cells
+                    for one in run_cells(sweep, [cell], place, listener, inside=inside)
+                ]
             return [CellResult(cells[0][0].name, "failed", _reason(error))]
 
 
 def _run_cells(
-    sweep: Sweep, cells: Cells, place: Place, listener: RunListener | None
+    sweep: Sweep, cells: Cells, place: Place, listener: RunListener | None, inside: bool
 ) -> list[CellResult]:
     reports = run_experiments(
         read_manifest(place.manifest, check_files=False),
@@ -188,7 +201,7 @@ def _run_cells(
                     allow_shared_speakers=sweep.base.allow_shared_speakers,
                     allow_copies=sweep.base.allow_copies,
                     num_seeds=cell.seeds or sweep.base.seeds,
-                    nested=cell.name in sweep.stacked,
+                    nested=sweep.base.chooses_row or cell.name in sweep.stacked,
                 ),
             )
             for cell, folder in cells
@@ -199,8 +212,11 @@ def _run_cells(
         keep=True,
         packs=place.packs,
         notes=cells[0][0].notes,  # of a set that all of a stack read
+        nested_alone=inside,
         listener=listener,
     )
+    if inside:
+        return [CellResult(cell.name, SCORED) for cell, _ in cells]
     return [
         CellResult(cell.name, "ok", report=report)
         for (cell, _), report in zip(cells, reports, strict=True)
@@ -208,7 +224,7 @@ def _run_cells(
 
 
 def run_cells_and_tell(
-    sweep: Sweep, cells: Cells, place: Place, told: Path
+    sweep: Sweep, cells: Cells, place: Place, told: Path, *, inside: bool = False
 ) -> tuple[Path, list[CellResult]]:
     """Run cells, and tell in a file how long they take.
 
@@ -217,8 +233,9 @@ def run_cells_and_tell(
         cells: see there.
         place: see there.
         told: file for the forecasts of these cells; returned beside the results.
+        inside: see there.
     """
-    return told, run_cells(sweep, cells, place, Teller(told))
+    return told, run_cells(sweep, cells, place, Teller(told), inside=inside)
 
 
 def join_cells(cell: CellText, members: Mapping[str, CellResult], folder: Path) -> CellResult:

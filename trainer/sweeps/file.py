@@ -44,6 +44,7 @@ from cache.settings import (
 from trainer.settings import DEFAULT_PRESET, find_toml, list_toml
 
 SWEEPS = Path(__file__).parent
+INNER = "inner"  # choice of the row, in ``Base.select``
 TABLE_JSON = "table.json"  # in a sweep's folder
 _VARIABLE = re.compile(r"\{(\w+)\}")
 
@@ -67,7 +68,8 @@ class Base:
         split: the split to report on.
         train_on: the splits to train on.
         seeds: heads per fold.
-        select: how the number of epochs is chosen; None leaves it to the preset.
+        select: how the number of epochs is chosen; None leaves it to the preset. ``inner`` chooses
+            the row instead, for each fold inside its training clips.
         fold_seed: seed of folds by clip.
         allow_shared_speakers: accept a speaker in training and test clips.
         allow_copies: accept test clips with the content of a training clip.
@@ -87,6 +89,11 @@ class Base:
     def __post_init__(self) -> None:
         if self.seeds < 1:
             raise ValueError(f"seeds must be at least 1, got {self.seeds}")
+
+    @property
+    def chooses_row(self) -> bool:
+        """Whether one row is chosen inside the training clips, and tested alone."""
+        return self.select == INNER
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from cache.wording import number_of
 from trainer.runs.by_speaker import FEW_SPEAKERS, METHOD
 from trainer.runs.terminal import format_interval, format_percent, format_points
 from trainer.sweeps.cell import CellResult
+from trainer.sweeps.choice import CRITERION, InnerScore
 from trainer.sweeps.file import CellText, Sweep
 from trainer.sweeps.table import describe_clips, find_paper, name_division
 
@@ -25,8 +26,16 @@ _HEADINGS = (
 )
 
 
-def format_markdown(sweep: Sweep, results: Sequence[CellResult]) -> str:
-    """Write the table with its title, the clips that it is about and every warning."""
+def format_markdown(
+    sweep: Sweep, results: Sequence[CellResult], scores: Sequence[InnerScore] = ()
+) -> str:
+    """Write the table with its title, the clips that it is about and every warning.
+
+    Args:
+        sweep: see ``trainer.sweeps.table.make_table``, as for the others.
+        results: see there.
+        scores: see there.
+    """
     lines = [f"# {sweep.title}", "", *_describe(sweep, results), ""]
     if sweep.paper.caption:
         lines += [*_as_printed(sweep, results), "", "## Every figure", ""]
@@ -40,6 +49,8 @@ def format_markdown(sweep: Sweep, results: Sequence[CellResult]) -> str:
         f"95 % intervals are {_name_intervals(results)}.",
     ]
     lines += _name_tests(results)
+    if scores:
+        lines += ["", "## Inside the training clips", "", *_inner(scores)]
     notes = [*_notes(sweep, results)]
     lines += [""] * bool(notes) + [f"- {note}" for note in notes]
     return "\n".join(lines) + "\n"
@@ -92,6 +103,20 @@ def _as_printed(sweep: Sweep, results: Sequence[CellResult]) -> Iterator[str]:
     named = "; ".join(f"{column}: {note}" for column, note in clips)
     yield ""
     yield f"The last column is ours, on {where}; the others are the paper's ({named})."
+
+
+def _inner(scores: Sequence[InnerScore]) -> Iterator[str]:
+    """Write the score of each row for each fold, those of the chosen rows in bold."""
+    folds = list(dict.fromkeys(score.fold for score in scores))
+    heads = ["the split" if fold is None else f"fold {fold}" for fold in folds]
+    yield from _table(["row", *heads], ["---"] + ["---:"] * len(folds))
+    for name in dict.fromkeys(score.cell for score in scores):
+        own = [score for score in scores if score.cell == name]
+        figures = [(format_percent(score.accuracy), score.chosen) for score in own]
+        yield _row([name, *(f"**{text}**" if chosen else text for text, chosen in figures)])
+    counts = ", ".join(str(score.n) for score in scores[:: len(scores) // len(folds)])
+    yield ""
+    yield f"In bold the rows that are tested (n {counts}). Chosen by {CRITERION}."
 
 
 def _ours(result: CellResult) -> str:
@@ -181,7 +206,7 @@ def _notes(sweep: Sweep, results: Sequence[CellResult]) -> Iterator[str]:
     warned = [(w, r.cell) for r in results for w in (r.report or {}).get("warnings", ())]
     for text, who in _by_text(papers, len(papers)):
         yield f"{text} (the paper's figure, {who})"
-    yield from (f"{r.cell}: {r.state}: {r.reason}" for r in results if r.state != "ok")
+    yield from (f"{r.cell}: {r.state}: {r.reason}" for r in results if r.reason)
     for text, who in _by_text(warned, len(told)):
         yield f"warning ({who}): {text}"
 

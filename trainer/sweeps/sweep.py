@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import functools
-import os
-import pickle
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-
-from joblib import Parallel, delayed
 
 from cache.codec import fields_to_json
 from cache.commit import temporary_writer, write_whole
@@ -33,18 +29,17 @@ from trainer.sweeps.cell import (
     Place,
     cell_settings,
     join_cells,
-    run_cells_and_tell,
-    stack_cells,
     why_not_trained,
 )
+from trainer.sweeps.choice import InnerScore
 from trainer.sweeps.file import TABLE_JSON, CellText, Sweep, SweepError
-from trainer.sweeps.forecast import forecasting
 from trainer.sweeps.heat_map import plot_heat_map
+from trainer.sweeps.inner import choose_inside
 from trainer.sweeps.markdown import format_markdown
 from trainer.sweeps.table import format_csv, make_table
-from trainer.sweeps.worker import call_in_worker
+from trainer.sweeps.train import train_cells
 
-CELLS, INFO, FORECASTS = "cells", "sweep.json", "forecasts"
+CELLS, INFO = "cells", "sweep.json"
 TABLE_CSV, TABLE_MARKDOWN, HEAT_MAP = "table.csv", "table.md", "heatmap.png"
 FORMAT = 1
 FOLDS_SKIP = "it adds a split to the training clips, and with folds there are none"
@@ -61,10 +56,13 @@ def run_sweep(
 ) -> list[CellResult]:
     """Run every cell and write the table: ``table.csv``, ``.md``, ``.json``, ``heatmap.png``.
 
+    With ``Base.select`` "inner" the rows are scored inside the training clips, and only the one
+    that is chosen there for a fold is tested on it; see ``trainer.sweeps.inner``.
+
     A run that is there and the same (settings, clips, entries, seeds, device, threads) is kept,
     an interrupted one resumed. A cell that fails doesn't stop the others; one whose head can't take
-    its features fails before any is trained. Cells that differ in
-    attention and seeds alone are trained as one stack; see ``stack_cells``.
+    its features fails before any is trained. Cells that differ in attention and seeds alone are
+    trained as one stack; see ``stack_cells``.
 
     Args:
         sweep: the sweep.
@@ -77,8 +75,8 @@ def run_sweep(
             be trained take, as far as that is known.
 
     Returns:
-        One result per cell, in the order of the table. The same whatever ``jobs`` is, up to
-        rounding.
+        One result per row of the table, in its order: the cells, before them the choice where one
+        is made. The same whatever ``jobs`` is, up to rounding.
 
     Raises:
         RunHeldError: another process runs a sweep into the output folder.
@@ -103,45 +101,30 @@ def run_sweep(
             if on_cell:
                 on_cell(result)
 
-        todo: list[CellText] = []
         for cell in sweep.cells:
             if reason := _reason_to_skip(sweep, cell):
                 take(CellResult(cell.name, "skipped", reason))
-            elif cell.ensemble:
-                continue
-            elif reason := why_not_trained(sweep, cell, place, manifest):
+            elif not cell.ensemble and (reason := why_not_trained(sweep, cell, place, manifest)):
                 take(CellResult(cell.name, "failed", reason))
-            else:
-                todo.append(cell)
-        at = place.output / CELLS
+        at = {cell.name: place.output / CELLS / folders[cell.name] for cell in sweep.cells}
+        todo = [(cell, at[cell.name]) for cell in _trained(sweep) if cell.name not in results]
         if not overwrite:
-            _refuse_other_settings(sweep, [(cell, at / folders[cell.name]) for cell in todo])
-        if todo:
-            groups = [
-                [(cell, at / folders[cell.name]) for cell in group]
-                for group in stack_cells(sweep, todo, jobs)
-            ]
-            num_jobs = min(jobs, len(groups))
-            parallel = Parallel(n_jobs=num_jobs, return_as="generator_unordered")
-            told = {place.output / FORECASTS / str(n): len(group) for n, group in enumerate(groups)}
-            calls = (
-                delayed(call_in_worker)(
-                    os.getpid(),
-                    pickle.dumps(functools.partial(run_cells_and_tell, sweep, group, place, path)),
-                )
-                for path, group in zip(told, groups, strict=True)
-            )
-            with forecasting(told, num_jobs, on_forecast) as forecaster:
-                for path, done in parallel(calls):
-                    forecaster.close_group(path)
-                    for result in done:
-                        take(result)
+            _refuse_other_settings(sweep, todo)
+        train = functools.partial(
+            train_cells, sweep, place=place, jobs=jobs, on_forecast=on_forecast
+        )
+        if sweep.base.chooses_row:
+            sweep, ordered, scores = choose_inside(sweep, at, results, place.output, train, take)
+            _write(sweep, ordered, place.output, scores)
+            return ordered
+        for result in train(todo):
+            take(result)
         for cell in sweep.cells:
             if cell.name not in results:
                 members = {folders[name]: results[name] for name in cell.ensemble}
-                take(join_cells(cell, members, place.output / CELLS / folders[cell.name]))
+                take(join_cells(cell, members, at[cell.name]))
         tables = {
-            cell.name: read_predictions(at / folders[cell.name] / PREDICTIONS)
+            cell.name: read_predictions(at[cell.name] / PREDICTIONS)
             for cell in sweep.cells
             if results[cell.name].state == "ok"
         }
@@ -211,6 +194,10 @@ def _reason_to_skip(sweep: Sweep, cell: CellText) -> str:
         return FOLDS_SKIP
     if sweep.base.split in (cell.train_on or ()):
         return f"it trains on {sweep.base.split}, which is the split to report on"
+    if sweep.base.chooses_row and cell.train_on not in (None, sweep.base.train_on):
+        return "it trains on other clips than the rows that it would be chosen from"
+    if sweep.base.chooses_row and cell.method == "stack":
+        return "its weights are fitted on the predictions that it would be chosen by"
     return ""
 
 
@@ -298,9 +285,14 @@ def _prepare(sweep: Sweep, output: Path) -> None:
     (output / CELLS).mkdir(exist_ok=True)
 
 
-def _write(sweep: Sweep, results: Sequence[CellResult], output: Path) -> None:
+def _write(
+    sweep: Sweep,
+    results: Sequence[CellResult],
+    output: Path,
+    scores: Sequence[InnerScore] = (),
+) -> None:
     write_whole(output / TABLE_CSV, format_csv(sweep, results))
-    write_whole(output / TABLE_MARKDOWN, format_markdown(sweep, results))
-    write_whole(output / TABLE_JSON, format_json(make_table(sweep, results)))
+    write_whole(output / TABLE_MARKDOWN, format_markdown(sweep, results, scores))
+    write_whole(output / TABLE_JSON, format_json(make_table(sweep, results, scores)))
     if len(sweep.axes) == 2:
         write_whole(output / HEAT_MAP, plot_heat_map(sweep, results))

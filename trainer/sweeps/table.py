@@ -7,6 +7,7 @@ from typing import Any
 
 from cache.cells import format_cells
 from trainer.sweeps.cell import CellResult
+from trainer.sweeps.choice import CRITERION, InnerScore
 from trainer.sweeps.file import CellText, Sweep
 
 COLUMNS = (
@@ -46,6 +47,10 @@ CHOOSING = (
     "These are test clips: taking the best row of this table is choosing on them, and its accuracy "
     "is then too optimistic. --select inner chooses inside the training clips."
 )
+INSIDE = (
+    "For each fold the row was chosen inside its training clips, and tested on the fold alone: "
+    "nothing was chosen on the clips that are reported on, and no other row was tested on them."
+)
 VALIDATION = (
     "This is a validation report: a row may be chosen by it, but its accuracy here is then too "
     "optimistic. Report the chosen row on test clips (--split test)."
@@ -58,11 +63,21 @@ def format_csv(sweep: Sweep, results: Sequence[CellResult]) -> str:
     return format_cells(COLUMNS, [[_text(name, row[name]) for name in COLUMNS] for row in rows])
 
 
-def make_table(sweep: Sweep, results: Sequence[CellResult]) -> dict[str, Any]:
-    """Return the title, the clips that it is about, and a row per cell, ready for JSON."""
+def make_table(
+    sweep: Sweep, results: Sequence[CellResult], scores: Sequence[InnerScore] = ()
+) -> dict[str, Any]:
+    """Return the title, the clips that it is about, and a row per cell, ready for JSON.
+
+    Args:
+        sweep: the sweep, settled; see ``settle_sweep``.
+        results: of all its cells.
+        scores: of the rows inside the training clips, where one was chosen so.
+    """
+    inner = {"criterion": CRITERION, "scores": [score.to_json() for score in scores]}
     return {
         "title": sweep.title,
         "reported_on": describe_clips(sweep, results),
+        "inner": inner if sweep.base.chooses_row else None,
         "cells": _make_rows(sweep, results),
     }
 
@@ -86,6 +101,8 @@ def describe_clips(sweep: Sweep, results: Sequence[CellResult]) -> dict[str, Any
     speakers = {found["speakers"] for whole in wholes if (found := whole.get("by_speaker"))}
     trained_on = {cell.train_on or sweep.base.train_on for cell in sweep.cells if not cell.ensemble}
     base = sweep.base
+    validation = not base.folds and base.split == "val"
+    choosing = INSIDE if base.chooses_row else VALIDATION if validation else CHOOSING
     return {
         "clips": name_division(sweep),
         "folds": base.folds,
@@ -93,7 +110,7 @@ def describe_clips(sweep: Sweep, results: Sequence[CellResult]) -> dict[str, Any
         "trained_on": [] if base.folds else sorted("+".join(splits) for splits in trained_on),
         "n": sorted({whole["n"] for whole in wholes}),
         "speakers": sorted(speakers),
-        "choosing": VALIDATION if not base.folds and base.split == "val" else CHOOSING,
+        "choosing": choosing,
     }
 
 

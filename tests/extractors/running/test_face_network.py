@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from extractors.other_networks.iresnet50 import IResNet50
 from extractors.networks import NETWORKS, NetworkSpec
+from extractors.other_networks.iresnet50 import IResNet50
 from extractors.running import batch_sizes
 from extractors.running.face_network import Begun, FaceNetwork, load_face_network
 from extractors.running.settings import NetworkSettings

@@ -11,7 +11,13 @@ from tests.extractors.small import give_statistics, small_specs
 
 SPECS = small_specs()
 # Norms that don't follow a convolution stay: before a padded one, after or before a linear layer.
-MERGED = {"ir50": (28, 54), "iresnet50": (53, 79), "resnet18": (20, 20), "vggface": (0, 0)}
+MERGED = {
+    "ir50": (28, 54),
+    "iresnet50": (53, 79),
+    "resnet18": (20, 20),
+    "resnet29": (29, 29),
+    "vggface": (0, 0),
+}
 
 
 def norms(module: nn.Module) -> int:

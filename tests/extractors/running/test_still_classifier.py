@@ -77,6 +77,7 @@ def test_the_classifier_is_called_as_the_networks_source_calls_it() -> None:
         "ir50": "classifier.",
         "iresnet50": "classifier.",
         "resnet18": "fc.",
+        "resnet29": "classifier.",
         "vggface": "fc8.",
     }
 

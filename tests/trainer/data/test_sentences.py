@@ -20,6 +20,7 @@ from trainer.data.sentences import (
     Speech,
     describe_places,
     find_words,
+    make_contour,
     prepare_steps,
 )
 from trainer.data.sequences import Sequences
@@ -135,6 +136,19 @@ def test_what_is_aligned_is_every_20_ms_and_free_of_how_loud_a_take_is() -> None
     assert prepare_steps(cepstra[:1]).shape == (2, 2 * NUM_CEPSTRA)
 
 
+def test_the_pitch_of_unvoiced_steps_lies_between_that_of_voiced_ones() -> None:
+    spoken = {name: np.zeros(5) for name in VOICE_STEPS}
+    spoken["pitch_hz"] = np.array([0.0, 100.0, 0.0, 0.0, 200.0])
+    spoken["pitch_semitones"] = np.array([0.0, 22.0, 0.0, 0.0, 34.0])
+    spoken["loudness"] = np.array([0.0, 1.0, 0.0, 0.0, 0.0])
+    contour = make_contour(spoken)
+    assert contour[:, PITCH].tolist() == [22.0, 22.0, 26.0, 30.0, 34.0]
+    assert contour[:, CONTOUR.index("voiced")].tolist() == [0.0, 1.0, 0.0, 0.0, 1.0]
+    assert contour[:2, LOUDNESS] == pytest.approx(np.log([0.001, 1.001]))
+    spoken["pitch_hz"] = np.zeros(5)
+    assert make_contour(spoken)[:, PITCH].tolist() == spoken["pitch_semitones"].tolist()
+
+
 def test_places_are_described_by_means_over_the_parts_of_the_template() -> None:
     places = np.repeat(np.arange(NUM_PLACES), 3)  # three steps of 20 ms in each part
     contour = np.zeros((2 * len(places), len(CONTOUR)), np.float32)
@@ -152,7 +166,7 @@ def test_places_are_described_by_means_over_the_parts_of_the_template() -> None:
 
 def test_a_part_that_is_leapt_over_has_the_means_of_the_one_before() -> None:
     places = np.delete(np.arange(NUM_PLACES), 7)
-    contour = np.repeat(places, 2)[:, None] * np.ones(len(CONTOUR), np.float32)
+    contour = np.repeat(places, 2)[:, None] * np.ones(len(CONTOUR))
     found = describe_places(contour, places, NUM_PLACES)
     means = found[: NUM_PLACES * len(CONTOUR)].reshape(NUM_PLACES, len(CONTOUR))
     assert means[[6, 7, 8], 0].tolist() == [6.0, 6.0, 8.0]

@@ -97,13 +97,13 @@ def test_a_nested_run_says_what_it_did_and_its_predictions_are_those_without(
 ) -> None:
     plain = fit(manifest, cache, tmp_path / "plain", Protocol(folds="speaker:4"))
     with pytest.raises(RunError, match="repeat the command that trained it with --nested"):
-        read_nested(plain)
+        read_nested(plain.path)
     run = svm
     assert run.info["nested"] == {"heads": 6, "by_clip": False}
     for name in ("predictions.csv", "metrics.json"):
         assert (run.path / name).read_bytes() == (plain.path / name).read_bytes()
     assert not (run.path / "nested").exists()
-    nested = read_nested(run)
+    nested = read_nested(run.path)
     assert list(nested) == [0, 1, 2, 3]
     for fold, part in nested.items():
         tested = {
@@ -133,10 +133,12 @@ def test_labels_of_tested_clips_change_no_nested_prediction_of_their_fold(
     ]
     (tmp_path / "other").mkdir()
     changed = fit(make_manifest(tmp_path / "other", clips), cache, tmp_path / "changed")
-    one, other = read_nested(svm)[2], read_nested(changed)[2]
+    one, other = read_nested(svm.path)[2], read_nested(changed.path)[2]
     assert (one.labels, one.clips) == (other.labels, other.clips)
     assert (one.probabilities == other.probabilities).all()
-    assert (read_nested(svm)[1].probabilities != read_nested(changed)[1].probabilities).any()
+    assert (
+        read_nested(svm.path)[1].probabilities != read_nested(changed.path)[1].probabilities
+    ).any()
 
 
 @pytest.mark.slow
@@ -151,7 +153,7 @@ def test_clips_of_a_class_that_heads_never_saw_are_left_out(
     ]
     (tmp_path / "other").mkdir()
     run = fit(make_manifest(tmp_path / "other", clips), cache, tmp_path / "run")
-    nested = read_nested(run)
+    nested = read_nested(run.path)
     # Only s0 and s1 are sad, and heads without both speak for s1 in fold 0 and for s0 in fold 1.
     sad = {clip.id for clip in clips if clip.label == "sad"}
     speakers = {clip.id: clip.speaker for clip in clips}
@@ -216,7 +218,7 @@ def test_inner_folds_by_clip_are_warned_of_in_the_report(
     protocol = Protocol(nested=True)
     run = fit(make_manifest(tmp_path / "other", clips), cache, tmp_path / "run", protocol)
     assert BY_CLIP_WARNING in run.metrics["warnings"]
-    assert list(read_nested(run)) == [None]
+    assert list(read_nested(run.path)) == [None]
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ def test_the_preset_is_the_recipe_of_the_default_network_with_every_setting_writ
         precision="bfloat16",
     )  # fmt: skip
     assert config.threads == 1
-    assert list_toml(PRESETS) == ["ferplus"]
+    assert list_toml(PRESETS) == ["ferplus", "film"]
     written = read_toml(PRESETS / "ferplus.toml")
     assert set(written) == {*fields_to_json(config.training), "threads"}
     assert set(written["augment"]) == set(fields_to_json(config.training.augment))
