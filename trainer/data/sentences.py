@@ -72,6 +72,7 @@ class Speech:
     clip_ids: tuple[str, ...]
     steps: Sequences
     sentences: tuple[str | None, ...]
+    _takes: dict[int, tuple[Array, Array]] = field(default_factory=dict, init=False, repr=False)
     _memo: dict[str, tuple[object, object]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -104,7 +105,7 @@ class Speech:
         self._check_sentences(said, len(train), labels)
         sentences = tuple(sorted(said))
         templates = Templates(
-            sentences, tuple(make_template([self._aligned(i) for i in said[s]]) for s in sentences)
+            sentences, tuple(make_template([self._take(i)[0] for i in said[s]]) for s in sentences)
         )
         self._memo["fitted"] = key, templates
         return templates
@@ -145,14 +146,14 @@ class Speech:
         if known and known[0] is templates and isinstance(known[1], Sequences):
             return known[1]
         heard = np.flatnonzero(self.steps.lengths).tolist()
-        takes = [self._aligned(i) for i in heard]
+        takes = [self._take(i)[0] for i in heard]
         found = [align(template, takes) for template in templates.steps]
         cheapest = np.argmin([one.costs for one in found], axis=0)
         values = np.empty((len(heard), NUM_NUMBERS), np.float32)
         middle = np.empty(len(heard))
         for row, (clip, own) in enumerate(zip(heard, cheapest, strict=True)):
             size = len(templates.steps[own])
-            values[row] = describe_places(self._contour(clip), found[own].places[row], size)
+            values[row] = describe_places(self._take(clip)[1], found[own].places[row], size)
             middle[row] = self.steps.times_of(clip)[[0, -1]].mean()
         offsets = np.concatenate([[0], np.cumsum(self.steps.lengths > 0)])
         laid = Sequences(values, middle, offsets)
@@ -171,21 +172,32 @@ class Speech:
             )
         return dict(zip(VOICE_STEPS, steps[part].T.astype(np.float64), strict=True))
 
-    def _aligned(self, clip: int) -> Array:
-        spoken = self._spoken(clip)
-        cepstra = [spoken[f"cepstrum_{number}"] for number in range(NUM_ALIGNED)]
-        return prepare_steps(np.column_stack(cepstra))
+    def _take(self, clip: int) -> tuple[Array, Array]:
+        """Return what of a clip is aligned, and its contour; the same for every template."""
+        if clip not in self._takes:
+            spoken = self._spoken(clip)
+            cepstra = [spoken[f"cepstrum_{number}"] for number in range(NUM_ALIGNED)]
+            self._takes[clip] = prepare_steps(np.column_stack(cepstra)), make_contour(spoken)
+        return self._takes[clip]
 
-    def _contour(self, clip: int) -> NDArray[np.float64]:
-        spoken = self._spoken(clip)
-        voiced = spoken["pitch_hz"] > 0
-        spoken["voiced"] = voiced.astype(np.float64)
-        if voiced.any():
-            steps = np.arange(len(voiced))
-            semitones = spoken["pitch_semitones"][voiced]
-            spoken["pitch_semitones"] = np.interp(steps, np.flatnonzero(voiced), semitones)
-        spoken["loudness"] = np.log(np.maximum(spoken["loudness"], 0.0) + 1e-3)
-        return np.column_stack([spoken[name] for name in CONTOUR])
+
+def make_contour(spoken: Mapping[str, NDArray[np.float64]]) -> Array:
+    """Take the numbers of ``CONTOUR`` from those of a voice's steps, (T, 26).
+
+    The pitch of unvoiced steps lies between those of the voiced ones beside them; loudness is a
+    logarithm.
+
+    Args:
+        spoken: (T,) of each name in ``VOICE_STEPS``.
+    """
+    voiced = spoken["pitch_hz"] > 0
+    changed = {"voiced": voiced, "loudness": np.log(np.maximum(spoken["loudness"], 0.0) + 1e-3)}
+    if voiced.any():
+        semitones = spoken["pitch_semitones"][voiced]
+        steps = np.arange(len(voiced))
+        changed["pitch_semitones"] = np.interp(steps, np.flatnonzero(voiced), semitones)
+    columns = {**spoken, **changed}
+    return np.column_stack([columns[name] for name in CONTOUR]).astype(np.float32)
 
 
 def find_words(level: NDArray[np.floating]) -> slice:

@@ -20,6 +20,7 @@ from trainer.data.sentences import (
     Speech,
     describe_places,
     find_words,
+    make_contour,
     prepare_steps,
 )
 from trainer.data.sequences import Sequences
@@ -133,6 +134,19 @@ def test_what_is_aligned_is_every_20_ms_and_free_of_how_loud_a_take_is() -> None
     assert steps.shape == (11, 2 * NUM_CEPSTRA)
     assert prepare_steps(cepstra + 7.0) == pytest.approx(steps, abs=1e-5)
     assert prepare_steps(cepstra[:1]).shape == (2, 2 * NUM_CEPSTRA)
+
+
+def test_the_pitch_of_unvoiced_steps_lies_between_that_of_voiced_ones() -> None:
+    spoken = {name: np.zeros(5) for name in VOICE_STEPS}
+    spoken["pitch_hz"] = np.array([0.0, 100.0, 0.0, 0.0, 200.0])
+    spoken["pitch_semitones"] = np.array([0.0, 22.0, 0.0, 0.0, 34.0])
+    spoken["loudness"] = np.array([0.0, 1.0, 0.0, 0.0, 0.0])
+    contour = make_contour(spoken)
+    assert contour[:, PITCH].tolist() == [22.0, 22.0, 26.0, 30.0, 34.0]
+    assert contour[:, CONTOUR.index("voiced")].tolist() == [0.0, 1.0, 0.0, 0.0, 1.0]
+    assert contour[:2, LOUDNESS] == pytest.approx(np.log([0.001, 1.001]))
+    spoken["pitch_hz"] = np.zeros(5)
+    assert make_contour(spoken)[:, PITCH].tolist() == spoken["pitch_semitones"].tolist()
 
 
 def test_places_are_described_by_means_over_the_parts_of_the_template() -> None:
