@@ -18,7 +18,7 @@ from cache.entries.entry import TIMES, EntryState
 from cache.manifest.manifest import Manifest, read_manifest
 from cache.progress import Progress, shown_progress
 from cache.sets.feature_set import FeatureSet, SetError, find_set, list_sets
-from cache.sets.main_array import find_main_array
+from cache.sets.main_array import find_main_array, number_names, row_times
 from cache.sets.scan import check_cache
 from cache.settings import check_choice, check_counts, listed
 from cache.upkeep.status import CacheStatus, read_status
@@ -185,8 +185,9 @@ class Cache:
 
         Returns:
             Columns ``clip``; ``time_seconds``, or ``steps`` with ``per="clip"``; and a column per
-            number of a step, ``v0`` to ``v{D-1}``, of arrays with several axes in C order. Of a
-            clip without a step there is no row, and with ``per="clip"`` a row of NaN.
+            number of a step: its name where the set names its numbers, as ``voice`` does, or ``v0``
+            to ``v{D-1}``, of arrays with several axes in C order. Of a clip without a step there is
+            no row, and with ``per="clip"`` a row of NaN.
 
         Raises:
             SetError: see ``features``; or it must be said which array; names them.
@@ -208,7 +209,8 @@ class Cache:
         chosen = _choose_clips(feature_set, clips)
         array = array or _main_array(feature_set)
         found = _read(feature_set, chosen, [array], verify=False)
-        steps = [len(one.times) for one in found.values()]
+        rows = [row_times(array, one.times) for one in found.values()]
+        steps = [len(times) for times in rows]
         flat = [
             one[array].reshape(len(one[array]), math.prod(one[array].shape[1:]))
             for one in found.values()
@@ -223,16 +225,16 @@ class Cache:
             key = {"clip": list(found), "steps": steps}
             flat = [_mean(one) for one in flat]
         else:
-            times = [one.times for one in found.values()]
             key = {
                 "clip": np.repeat(np.array(list(found), object), steps),
-                "time_seconds": np.concatenate([np.zeros(0), *times]),
+                "time_seconds": np.concatenate([np.zeros(0), *rows]),
             }
         width = max((one.shape[1] for one in flat), default=0)
         values = np.concatenate(
             [one for one in flat if one.shape[1] == width] or [np.zeros((0, 0))]
         )
-        columns = [f"v{number}" for number in range(width)]
+        attributes = feature_set.read(chosen[0], []).attributes if chosen else {}
+        columns = number_names(array, width, attributes)
         return pd.concat([pd.DataFrame(key), pd.DataFrame(values, columns=columns)], axis="columns")
 
     def status(self, manifest: str | Path | Manifest | None = None) -> CacheStatus:

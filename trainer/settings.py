@@ -329,6 +329,9 @@ class TrainSettings(HeadSettings):
         selection: "fixed" trains for ``optim.epochs``; "inner:0.2" holds 20 % of the training
             clips out to choose the number of epochs, then trains on all of them.
         seed: of the initial parameters, the order of clips and dropout.
+        calibrate: "temperature" fits, for each fold, a number by which its heads' log-probabilities
+            are divided, on training clips that are held out and then trained on like the others:
+            probabilities get surer or less sure, and a head's answers stay.
     """
 
     optim: OptimSettings = field(default_factory=OptimSettings)
@@ -336,6 +339,7 @@ class TrainSettings(HeadSettings):
     prior: Literal["none", "train", "sqrt-train", "afew-test"] = "none"
     selection: str = "fixed"
     seed: int = 0
+    calibrate: Literal["none", "temperature"] = field(default="none", metadata=ADDED)
 
     def __post_init__(self) -> None:
         check_at_least(0, self, "seed")

@@ -17,7 +17,7 @@ from cache.entries.entry import TIMES, Entry, EntryHeader, read_entry_header
 from cache.entries.sealed import Header, SealedFile
 from cache.packs.sums import add_up, find_values
 from cache.sets.feature_set import FeatureSet
-from cache.sets.main_array import WHOLE
+from cache.sets.main_array import WHOLE, row_times
 
 KIND = "pack"
 
@@ -70,13 +70,6 @@ class PackPlan:
         """Count the rows of a clip's array."""
         steps = self.headers[clip].steps
         return min(steps, 1) if self.array.startswith(WHOLE) else steps
-
-    def times_of(self, entry: Entry) -> np.ndarray:
-        """Return the times of an entry's rows; of a row for the whole clip, the middle."""
-        times = entry[TIMES]
-        if not self.array.startswith(WHOLE):
-            return times
-        return np.array([(times[0] + times[-1]) / 2]) if len(times) else times
 
     def header_fields(self, steps: int) -> dict[str, JSON]:
         """Return what the pack's header states."""
@@ -132,7 +125,7 @@ def build_pack(plan: PackPlan, *, progress: Callable[[int, int], None] | None = 
             converted = _convert(values, plan, clip)
             with file.writing():
                 file.h5["values"][rows] = converted
-                file.h5["times"][rows] = plan.times_of(entry)
+                file.h5["times"][rows] = row_times(plan.array, entry[TIMES])
             entries[clip] = replace(entry, arrays={})
             if progress:
                 progress(number + 1, len(steps))

@@ -1,11 +1,17 @@
-"""The array that a set is made for, among those of its entries."""
+"""Arrays of a set's entries: the one it is made for, times of rows, names of numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 # Group of arrays with one row for the whole clip, and none where the clip has no step.
 WHOLE = "clip/"
+# Attribute of an entry: array, without that group -> the name of each number in a row of it.
+NUMBERS = "numbers"
 # Arrays of a network's set beside its features.
 _FACTS = ("times", "rung", "track")
 
@@ -25,3 +31,27 @@ def find_main_array(offered: Sequence[str]) -> str | None:
     if "basic" in arrays:
         return "basic"
     return arrays[0] if len(arrays) == 1 else None
+
+
+def row_times(array: str, times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the times of an array's rows: of a row for the whole clip, the middle.
+
+    Args:
+        array: its name.
+        times: (T,) of the entry's steps.
+    """
+    if not array.startswith(WHOLE) or not len(times):
+        return times
+    return np.array([(times[0] + times[-1]) / 2])
+
+
+def number_names(array: str, count: int, attributes: Mapping[str, Any]) -> list[str]:
+    """Name the numbers of an array's row: as the entry's attributes do, or ``v0`` and so on.
+
+    Args:
+        array: its name.
+        count: of numbers in a row.
+        attributes: of an entry.
+    """
+    names = attributes.get(NUMBERS, {}).get(array.removeprefix(WHOLE), [])
+    return list(names) if len(names) == count else [f"v{number}" for number in range(count)]

@@ -315,8 +315,8 @@ def _ask_default(
         encoding = (sys.stdout.encoding or "ascii").lower()
         for answer in answers.videos:
             click.echo(format_answer(answer, ascii_only=not encoding.startswith("utf")))
-        if answers.note:
-            click.echo(answers.note)
+        for note in answers.notes:
+            click.echo(note)
     for output in (drawn.curve, drawn.plot):
         if output is not None:
             _say_written(output)

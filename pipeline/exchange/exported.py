@@ -12,6 +12,7 @@ import numpy as np
 
 from cache.manifest.clip import Clip
 from cache.sets.feature_set import FeatureSet
+from cache.sets.main_array import number_names, row_times
 from cache.version import own_version
 
 PRIVATE = ("command", "host")  # of a set's provenance: what is exported may be published
@@ -41,7 +42,8 @@ class ClipFeatures:
     Args:
         clip: its id.
         row: what the manifest says of it; None without a manifest.
-        times: of each array, (T,) seconds of the steps of its set.
+        times: of each array, (T,) seconds of the steps of its set; of an array with one row for
+            the whole clip, its middle.
         values: each array.
     """
 
@@ -92,6 +94,12 @@ class Export:
         first = self._read_clip(self.clips[0])
         return [(values.dtype, values.shape[1:]) for values in first.values]
 
+    def number_names(self) -> list[str]:
+        """Name the numbers in a row of the first array."""
+        first = self.arrays[0]
+        attributes = first.feature_set.read(self.clips[0], []).attributes
+        return number_names(first.name, math.prod(self.rows_like[0][1]), attributes)
+
     def _read_clip(self, clip: str) -> ClipFeatures:
         entries = [
             array.feature_set.read(clip, ("times", array.name), verify=True)
@@ -100,7 +108,10 @@ class Export:
         return ClipFeatures(
             clip,
             None if self.rows is None else self.rows[clip],
-            tuple(entry["times"] for entry in entries),
+            tuple(
+                row_times(array.name, entry["times"])
+                for entry, array in zip(entries, self.arrays, strict=True)
+            ),
             tuple(entry[array.name] for entry, array in zip(entries, self.arrays, strict=True)),
         )
 

@@ -17,6 +17,7 @@ import numpy as np
 from cache.commit import whole_file, whole_folder
 from cache.manifest.clip import Clip
 from cache.sets.freshness import check_freshness
+from cache.sets.main_array import WHOLE
 from cache.wording import number_of
 from pipeline.exchange.exported import Array, ClipFeatures, Export, ExportError, flat_rows
 from pipeline.exchange.mmsa import write_mmsa
@@ -53,8 +54,9 @@ def export_features(
     ``npz``: ``<clip>`` (T, ...) and ``times/<clip>`` (T,), and with ``rows`` the columns
     ``manifest/clip``, ``manifest/label`` ... ``npy-folder``: ``<clip>.npy`` and
     ``times/<clip>.npy``. ``csv``: a row per step: ``clip``, with ``rows`` what the manifest says,
-    ``time_seconds`` and a column per number, with all digits. ``parquet``, ``hf``: see
-    ``pipeline.exchange.parquet``; ``mmsa``: see ``pipeline.exchange.mmsa``.
+    ``time_seconds`` and a column per number, with all digits, by its name where the set names its
+    numbers. ``parquet``, ``hf``: see ``pipeline.exchange.parquet``; ``mmsa``: see
+    ``pipeline.exchange.mmsa``.
 
     Args:
         arrays: what to export; several where the form holds several.
@@ -84,7 +86,8 @@ def export_features(
     if twice := next((name for name in columns if columns.count(name) > 1), None):
         raise ExportError(f"two arrays would be called {twice}; export them to two files")
     for array in arrays:
-        if FORMS[form].needs_times and "/" in array.name:
+        grouped = "/" in array.name and not array.name.startswith(WHOLE)
+        if FORMS[form].needs_times and grouped:
             group = array.name.partition("/")[0]
             raise ExportError(
                 f"{array.name} has no time for each of its rows, which {form} needs; pass --to "
@@ -156,13 +159,9 @@ def _write_csv(export: Export, out: Path) -> str:
         temporary.open("x", newline="", encoding="utf-8") as file,
     ):
         writer: Any = csv.writer(file)
-        width = None
+        writer.writerow(["clip", *about, "time_seconds", *export.number_names()])
         for found in export.read():
             rows = flat_rows(found.values[0])
-            if width is None:
-                width = rows.shape[1]
-                names = [f"v{number}" for number in range(width)]
-                writer.writerow(["clip", *about, "time_seconds", *names])
             first = [found.clip, *_cells(found, about)]
             for seconds, row in zip(found.times[0].tolist(), rows.tolist(), strict=True):
                 writer.writerow([*first, repr(seconds), *map(repr, row)])

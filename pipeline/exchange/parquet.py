@@ -1,9 +1,10 @@
 """Export as Parquet tables, alone or as a folder that Hugging Face's ``datasets`` reads.
 
 A row is a clip: ``clip``, ``label``, ``split``, ``fold``, ``speaker``, then for each set
-``<set>_times``, a list of seconds, and for each array ``<set>_<array>``, a list with a list of
-fixed length (of lists, for spectrograms with channels) per step. pandas, pyarrow and ``datasets``
-read such lists, and the fixed length lets them become one array.
+``<set>_times``, a list of seconds (unless it has one row a clip), and for each array
+``<set>_<array>``, a list with a list of fixed length (of lists, for spectrograms with channels) per
+step. pandas, pyarrow and ``datasets`` read such lists, and the fixed length lets them become one
+array.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from cache.commit import whole_file, whole_folder, write_whole
+from cache.sets.main_array import WHOLE
 from cache.wording import number_of
 from pipeline.exchange.exported import ClipFeatures, Export, ExportError
 
@@ -121,7 +123,8 @@ def _make_table(arrow: Any, export: Export, group: Sequence[ClipFeatures]) -> An
     columns |= {"fold": about("fold", arrow.int64()), "speaker": about("speaker", arrow.string())}
     for number, array in enumerate(export.arrays):
         times = f"{array.feature_set.spec.name}_times"
-        columns[times] = _make_lists(arrow, [one.times[number] for one in group])
+        if not array.name.startswith(WHOLE):
+            columns[times] = _make_lists(arrow, [one.times[number] for one in group])
         columns[array.column] = _make_lists(arrow, [one.values[number] for one in group])
     return arrow.table(columns)
 

@@ -13,7 +13,7 @@ from cache.digest import JSON
 from cache.entries.entry import EntryError
 from cache.entries.rows import OpenEntry
 from cache.entries.source import SourceChangedError
-from cache.sets.main_array import WHOLE
+from cache.sets.main_array import NUMBERS, WHOLE
 from extractors.alexnet import min_steps
 from extractors.sound.functionals import VOICE_FUNCTIONALS
 from extractors.sound.steps import VOICE_STEPS
@@ -30,9 +30,9 @@ STREAMS: dict[str, Callable[[int, Any], SpectrogramStream | LogMelStream | Voice
     "logmel": LogMelStream,
     "voice": VoiceStream,
 }
-# Names of a voice's arrays, and in its entries those of every number in them.
+# Arrays of a voice, and the names of the numbers in them.
 STEPS, FUNCTIONALS = "steps", "functionals"
-NUMBERS: dict[str, JSON] = {STEPS: list(VOICE_STEPS), FUNCTIONALS: list(VOICE_FUNCTIONALS)}
+VOICE: dict[str, JSON] = {STEPS: list(VOICE_STEPS), FUNCTIONALS: list(VOICE_FUNCTIONALS)}
 NO_AUDIO = "no audio stream"
 
 
@@ -48,7 +48,7 @@ def extract_audio(job: Job, todo: Sequence[PlannedSet]) -> dict[str, SetResult]:
             attributes: dict[str, JSON] = {
                 "duration_seconds": job.info.duration_seconds,
                 "notes": list(steps.notes),
-                **({"numbers": NUMBERS} if planned.name == "voice" else {}),
+                **({NUMBERS: VOICE} if planned.name == "voice" else {}),
             }
             with job.watch.step("commit"):
                 writer.finish(missing=missing, attributes=attributes, facts=_facts(steps.notes))

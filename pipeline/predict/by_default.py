@@ -37,7 +37,7 @@ from pipeline.predict.worth import Worth, describe_worth, worth_of_weights
 NOTE = (
     "From the default network alone: trained on the still faces of FER+, frame by frame, no sound."
 )
-HINT_ON_FILM = "Treat it as a hint."
+ADVICE = "Treat it as a hint."
 
 BLOCK = 4096  # frames classified at a time
 
@@ -64,18 +64,16 @@ class Answers:
         return worth_of_weights(self.classifier.facts, film=film) if answered else None
 
     @property
-    def note(self) -> str | None:
-        """Origin and worth of the answers, in words; None where nothing was answered."""
-        if (worth := self.worth) is None:
-            return None
-        return " ".join(filter(None, (NOTE, describe_worth(worth), HINT_ON_FILM)))
+    def notes(self) -> tuple[str, ...]:
+        """Origin and worth of the answers, in sentences; none where nothing was answered."""
+        return (NOTE, *describe_worth(self.worth), ADVICE) if self.worth else ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON that ``avfuse predict`` prints."""
         facts = self.classifier.facts
         return {
             "run": None,
-            "note": self.note,
+            "note": " ".join(self.notes) or None,
             "worth": self.worth and self.worth.to_json(),
             "network": facts.network,
             "weights": self.digest,

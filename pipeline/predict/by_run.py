@@ -86,7 +86,7 @@ def predict_videos(
     worth = None if answered.untrained else _worth(run)
     return {
         "run": str(run.path),
-        "note": worth and describe_worth(worth),
+        "note": worth and " ".join(describe_worth(worth)),
         "worth": worth and worth.to_json(),
         "untrained": answered.untrained,
         "classes": list(run.classes),

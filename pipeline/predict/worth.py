@@ -63,8 +63,7 @@ def worth_of_weights(facts: WeightFacts, *, film: bool) -> Worth:
         film: whether clips were answered; else still pictures alone.
     """
     metrics, measured = facts.metrics, []
-    if facts.accuracy:
-        n = int(metrics.get("num_images", 0))
+    if facts.accuracy and (n := int(metrics.get("num_images", 0))):
         right = round(metrics["accuracy"] * n)
         on = f"still photographs ({plain(str(metrics.get('split', '')))})"
         neutral = _count_neutral(metrics.get("confusion"), facts.classes)
@@ -117,24 +116,28 @@ def find_seldom(
     return tuple(name for name, share in shares if share is not None and share < SELDOM)
 
 
-def describe_worth(worth: Worth) -> str:
-    """Say in a sentence or two what an answer is worth; empty where nothing is known."""
-    parts = []
-    for number, one in enumerate(worth.measured):
-        share = f"{one.right / one.n:.0%}".replace("%", " %") if one.n else "?"
-        text = f"Right on {share} of {one.n:,} {one.on}"
-        if one.n < FEW:
-            text = f"Right on {one.right} of {one.n} {one.on}"
-        if one.interval:
-            text += f" [{100 * one.interval[0]:.0f}, {100 * one.interval[1]:.0f}]"
-            text += " by speaker" * (one.drawn == SPEAKERS)
-        answered, labelled = one.neutral_answered, one.neutral_labelled
-        if answered and labelled is not None and answered >= PULLED * labelled:
-            text += f", with neutral for {answered:,} where {labelled:,} are"
-        if number == 0 and worth.seldom_found:
-            text += f"; {', '.join(worth.seldom_found)}: seldom found"
-        parts.append(f"{text}.")
-    return " ".join(parts)
+def describe_worth(worth: Worth) -> tuple[str, ...]:
+    """Say in a sentence for each measurement what an answer is worth."""
+    return tuple(
+        _describe(one, worth.seldom_found if number == 0 else ())
+        for number, one in enumerate(worth.measured)
+    )
+
+
+def _describe(one: Measured, seldom: Sequence[str]) -> str:
+    share = f"{one.right / one.n:.0%}".replace("%", " %")
+    if one.interval:
+        by = " by speaker" * (one.drawn == SPEAKERS)
+        share += f" [{100 * one.interval[0]:.0f}, {100 * one.interval[1]:.0f}{by}]"
+    text = f"Right on {share} of {one.n:,} {one.on}"
+    if one.n < FEW:
+        text = f"Right on {one.right} of {one.n} {one.on}, {share}"
+    answered, labelled = one.neutral_answered, one.neutral_labelled
+    if answered and labelled is not None and answered >= PULLED * labelled:
+        text += f"; neutral for {answered:,} where {labelled:,} are"
+    if seldom:
+        text += f"; seldom finds {', '.join(seldom)}"
+    return f"{text}."
 
 
 def _count_neutral(

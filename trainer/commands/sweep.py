@@ -40,8 +40,9 @@ from trainer.sweeps.file import WorkerKilledError, sweep_names
 @click.option(
     "--select",
     metavar="HOW",
-    help="inner: choose the row for each fold inside its training clips, and test it alone. "
-    "Otherwise as in train: fixed, or inner:0.2 for the number of epochs.",
+    help="Number of epochs: fixed, or chosen on a share of the training clips, as in inner:0.2. "
+    "With inner alone the row of the table is chosen instead, for each fold inside its training "
+    "clips, and tested alone.",
 )
 @options.FOLDS
 @options.SPLIT

@@ -31,7 +31,7 @@ def export_heads(run: Run, form: str, out: Path) -> list[str]:
     """Write every head of a run, and ``config.json`` with what it wants and answers.
 
     ``onnx``: ``<head>.onnx``, see ``trainer.export.raw.RawHead`` for inputs and output.
-    ``torch``: ``<head>.safetensors``, parameters, normalisation and prior by name, and
+    ``torch``: ``<head>.safetensors``, parameters, normalisation, prior and temperature by name, and
     ``load_head.py``, which needs neither avfuse nor a network of it.
 
     Args:
@@ -172,6 +172,7 @@ def _write_torch(heads: Mapping[str, TrainedHead], folder: Path) -> None:
             tensors[f"normalisation.{modality}.mean"] = torch.from_numpy(fitted.mean)
             tensors[f"normalisation.{modality}.deviation"] = torch.from_numpy(fitted.deviation)
         tensors["prior"] = torch.from_numpy(head.prior)
+        tensors["temperature"] = torch.tensor(head.temperature, dtype=torch.float64)
         write_whole(folder / f"{name}.safetensors", safetensors.torch.save(tensors))
     write_whole(folder / LOADER, (Path(__file__).parent / LOADER).read_bytes())
 

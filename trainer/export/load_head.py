@@ -37,6 +37,7 @@ def load_head(folder: str | Path, name: str) -> tuple[Callable[..., Tensor], lis
                 embedding, w[f"classifiers.{part}.weight"], w[f"classifiers.{part}.bias"]
             )
             chances += logits.double().softmax(dim=1) * has[:, number, None] * w["prior"]
+        chances = (chances / chances.amax(dim=1, keepdim=True)) ** (1 / w["temperature"])
         return chances / chances.sum(dim=1, keepdim=True)
 
     return predict, config["classes"]

@@ -98,7 +98,9 @@ def _real_steps(grid: Tensor, lengths: Tensor) -> Tensor:
 
 
 class RawHead(nn.Module):
-    """Classify clips by features as they stand in the cache: normalisation and prior are inside.
+    """Classify clips by features as they stand in the cache.
+
+    Normalisation, prior and temperature are inside.
 
     Shapes (B clips, T and S steps after padding, C classes), for each modality that the head uses:
         ``video``: (B, T, D), ``audio``: (B, S, D), float; see ``step_shapes``.
@@ -127,6 +129,8 @@ class RawHead(nn.Module):
             self.register_buffer(f"{name}_mean", torch.from_numpy(fitted.mean))
             self.register_buffer(f"{name}_deviation", torch.from_numpy(fitted.deviation))
         self.register_buffer("prior", torch.from_numpy(head.prior).float())
+        if head.settings.calibrate != "none":
+            self.register_buffer("sharpness", torch.tensor(1.0 / head.temperature))
 
     def forward(
         self,
@@ -149,6 +153,9 @@ class RawHead(nn.Module):
                 features = (features - mean) / deviation
             steps[name] = Steps(features, mask)
         probabilities = self.head(**steps).logits.softmax(dim=1) * self.prior
+        if hasattr(self, "sharpness"):
+            largest = probabilities.amax(dim=1, keepdim=True)
+            probabilities = (probabilities / largest) ** self.sharpness
         result: Tensor = probabilities / probabilities.sum(dim=1, keepdim=True)
         return result
 

@@ -10,7 +10,12 @@ from pathlib import Path
 from cache.wording import name_by_reason, name_some, number_of
 from trainer.data.speakers import BY_FACES
 from trainer.runs.folder import PREDICTIONS, Run
-from trainer.runs.terminal import choose_interval, describe_interval, format_percent
+from trainer.runs.terminal import (
+    choose_interval,
+    describe_interval,
+    describe_temperatures,
+    format_percent,
+)
 
 # With fewer clips the interval is about 15 points wide or wider.
 FEW_CLIPS = 200
@@ -69,6 +74,8 @@ def _meaning(run: Run) -> Iterator[str]:
             "Clips of one person may be in both training and test, as not every speaker is known "
             "or they are shared: on new people the accuracy may be lower."
         )
+    if calibrated := describe_temperatures(run.metrics):
+        yield f"Probabilities are calibrated: {calibrated}."
     if copies := run.info.get("copies"):
         yield (
             f"{number_of(len(copies), 'clip')} reported on "

@@ -15,6 +15,7 @@ from trainer.heads.head import check_shapes, try_plugins
 from trainer.heads.stack import why_not_stacked
 from trainer.settings import TrainSettings, inner_share
 from trainer.training.loss import prior_weights
+from trainer.training.temperature import HELD_OUT
 
 
 def check_head(
@@ -50,7 +51,7 @@ def check_fold(corpus: Corpus, fold: Fold, settings: TrainSettings, seeds: Seque
     Raises:
         CorpusError: no training clip has a modality that the head uses.
         VotesError: ``optim.targets=votes``, and a training clip has none.
-        SplitError: the clips can't be divided as ``selection`` asks.
+        SplitError: the clips can't be divided as ``selection`` or ``calibrate`` asks.
     """
     train = corpus.indices([clip.id for clip in fold.train])
     check_modalities(corpus, train, settings)
@@ -59,3 +60,5 @@ def check_fold(corpus: Corpus, fold: Fold, settings: TrainSettings, seeds: Seque
     if (share := inner_share(settings.selection)) is not None:
         for seed in seeds:
             inner_split(fold.train, share, seed=seed)
+    if settings.calibrate == "temperature":
+        inner_split(fold.train, HELD_OUT, seed=settings.seed)

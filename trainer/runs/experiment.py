@@ -36,6 +36,10 @@ from trainer.runs.run_writer import RunWriter, check_writable, find_same
 from trainer.settings import TrainSettings, format_toml, inner_share
 
 AFEW_WARNING = "prior afew-test: its class weights were made from the test labels of AFEW, a leak"
+CALIBRATION_WARNING = (
+    "temperature: clips are held out of the training clips one by one, as their speakers aren't "
+    "known; for new people the probabilities may be too sure"
+)
 TRANSDUCTIVE_WARNING = (
     "transductive: {modality} is normalised per speaker, by all clips of the speaker, also those "
     "reported on"
@@ -406,6 +410,10 @@ def _warnings(
     yield from find_leaks(found.sets, usable)
     if settings.prior == "afew-test":
         yield AFEW_WARNING
+    if settings.calibrate == "temperature" and any(
+        len({clip.speaker for clip in fold.train if clip.speaker}) < 2 for fold in usable.folds
+    ):
+        yield CALIBRATION_WARNING
     for name in settings.modalities:
         if settings.modality(name).normalise == "per-speaker":
             yield TRANSDUCTIVE_WARNING.format(modality=name)

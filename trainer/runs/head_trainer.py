@@ -23,6 +23,7 @@ from trainer.runs.predictions import Predictions
 from trainer.runs.run_writer import RunWriter
 from trainer.settings import TrainSettings, inner_share
 from trainer.training.predict import predict_head
+from trainer.training.temperature import HELD_OUT, fit_temperature
 from trainer.training.train import choose_epochs, train_head, train_heads
 from trainer.training.trained import EpochRecord, TrainedHead, load_checkpoint, save_checkpoint
 
@@ -113,8 +114,8 @@ class HeadTrainer:
 
     Attributes:
         rows: the history, one row per epoch of every head.
-        checkpoints: for ``run.json``: the file, fold, seed and epochs of each head, and the seeds
-            that it was trained as one with.
+        checkpoints: for ``run.json``: the file, fold, seed and epochs of each head, its temperature
+            where one was fitted, and the seeds that it was trained as one with.
     """
 
     def __init__(
@@ -138,6 +139,7 @@ class HeadTrainer:
         self.rows: list[HistoryRow] = []
         self.checkpoints: list[dict[str, Any]] = []
         self._lengthened: set[str] = set()
+        self._temperatures: dict[str, float] = {}
         if folder == CHECKPOINTS and (writer.path / HISTORY).exists():
             self.rows = read_history(writer.path / HISTORY)
 
@@ -175,6 +177,8 @@ class HeadTrainer:
         name, path = _name(fold, seed), self._checkpoint(fold, seed)
         resumed = path.exists()
         head = load_checkpoint(path) if resumed else trained or self._train(fold, seed, name)
+        if not resumed and self.settings.calibrate == "temperature":
+            head = replace(head, temperature=self._temperature(fold, len(head.history)))
         if not resumed:
             self._forget(fold, seed, "train")
             # Not as they come: a training that goes on where it was interrupted skips some.
@@ -193,6 +197,9 @@ class HeadTrainer:
                 "epochs": len(head.history),
             }
         )
+        if self.settings.calibrate == "temperature":
+            self.checkpoints[-1]["temperature"] = head.temperature
+            self._temperatures[fold.name] = head.temperature
         self.listener.head(name, head.history[-1], resumed=resumed)
         return self._predict(head, fold)
 
@@ -224,6 +231,29 @@ class HeadTrainer:
             on_epoch=lambda record: self.listener.epoch(name, "train", record),
             on_update=self.listener.update,
         )
+
+    def _temperature(self, fold: Fold, epochs: int) -> float:
+        """Fit a fold's temperature, by a head that doesn't see some of the training clips.
+
+        One for all seeds of a fold: it depends on how heads are trained, and hardly on the draw.
+        """
+        if fold.name not in self._temperatures:
+            inner, held_out = inner_split(fold.train, HELD_OUT, seed=self.settings.seed)
+            known = {clip.label for clip in inner}
+            # No temperature gets clips of another class right.
+            indices = self.indices([clip for clip in held_out if clip.label in known])
+            head = train_head(
+                self.corpus,
+                self.indices(inner),
+                self.settings,
+                epochs=epochs,
+                device=self.device,
+                on_update=self.listener.update,
+            )
+            found = predict_head(head, self.corpus, indices, device=self.device)
+            labels = self.corpus.labels[indices]
+            self._temperatures[fold.name] = fit_temperature(found.probabilities, labels)
+        return self._temperatures[fold.name]
 
     def _forget(self, fold: Fold, seed: int, stage: Stage) -> None:
         """Take the rows of a head's training out of the history."""

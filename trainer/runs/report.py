@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from cache.codec import JsonFields, read_field
 from trainer.runs.by_speaker import explain_absence, measure_by_speaker
@@ -12,9 +14,10 @@ from trainer.runs.calibration import measure_calibration
 from trainer.runs.folder import CONFUSION, METRICS, Run, RunError, read_members
 from trainer.runs.metrics import Metrics, measure, spread_of, wilson_interval
 from trainer.runs.plots import plot_confusion
-from trainer.runs.predictions import BOTH, Predictions
+from trainer.runs.predictions import BOTH, Predictions, mean_predictions
 from trainer.runs.run_writer import RunWriter
 from trainer.runs.terminal import choose_interval, format_interval, format_percent
+from trainer.training.temperature import temper
 
 UNTRAINED_WARNING = (
     "untrained: random weights stand behind these features; no figure of this run means anything"
@@ -66,7 +69,9 @@ def make_report(
         JSON: ``all`` (clips with features of any modality) and ``both`` (clips with features of
         both; None where there are none), each with the figures of the ensemble, of every
         member, of every fold, and their spreads; and ``missing`` with the accuracy that counts
-        clips without features as wrong. Of a stack also ``stack``: each fold's weights.
+        clips without features as wrong. Of a stack also ``stack``: each fold's weights. Where
+        temperatures were fitted also ``temperatures`` by fold, and ``uncalibrated``: what the
+        calibration of all clips would be without them.
     """
     has_both = [modalities == BOTH for modalities in pooled.modalities]
     correct = _measure(pooled).correct
@@ -101,6 +106,28 @@ def make_report(
         "untrained": pooled.untrained,
         "warnings": list(warnings),
         **({"stack": info["stack"]} if info and "stack" in info else {}),
+        **_temperatures(members, (info or {}).get("checkpoints", ())),
+    }
+
+
+def _temperatures(
+    members: Mapping[str, Predictions], heads: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Name the temperatures of a run's folds, and measure its calibration without them."""
+    if not heads or any("temperature" not in row for row in heads):
+        return {}
+    found = {(f"seed-{row['seed']}", row["fold"]): row["temperature"] for row in heads}
+    before = []
+    for name, table in members.items():
+        inverse = np.array([[1.0 / found[name, fold]] for fold in table.folds])
+        before.append(replace(table, probabilities=temper(table.probabilities, inverse)))
+    pooled = mean_predictions(before)
+    return {
+        "temperatures": [
+            {"fold": fold, "temperature": value}
+            for fold, value in {fold: value for (_, fold), value in found.items()}.items()
+        ],
+        "uncalibrated": measure_calibration(pooled.probabilities, pooled.correct).to_json(),
     }
 
 

@@ -136,6 +136,18 @@ def describe_unchecked(report: Mapping[str, Any]) -> str:
     return f"not checked for newer files: {clips}" if clips else ""
 
 
+def describe_temperatures(report: Mapping[str, Any]) -> str:
+    """Say which temperatures were fitted, and what they change; empty for none."""
+    found = [row["temperature"] for row in report.get("temperatures", ())]
+    if not found:
+        return ""
+    values = f"{min(found):.2f}" + (f" to {max(found):.2f}" if len(found) > 1 else "")
+    return (
+        f"temperature {values}, fitted on held-out training clips of each fold; expected "
+        f"calibration error without it {format_percent(report['uncalibrated']['ece'])}"
+    )
+
+
 def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     if labels := describe_labels(report):
         yield f"labels: {labels}"
@@ -159,6 +171,8 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
             f"expected calibration error {format_percent(calibration['ece'])} "
             f"({len(calibration['bins'])} bins)"
         )
+    if sentence := describe_temperatures(report):
+        yield sentence
     if stack := report.get("stack"):
         yield "weights, fitted for each fold on its training clips alone (nested predictions):"
         for part in stack:

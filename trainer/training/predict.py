@@ -19,6 +19,7 @@ from trainer.heads.encoders import REACH, grid_times
 from trainer.heads.head import Branch, Head
 from trainer.heads.plugins import PluginEncoder
 from trainer.training.loss import apply_prior
+from trainer.training.temperature import temper
 from trainer.training.trained import TrainedHead
 
 BATCH = 64
@@ -43,7 +44,8 @@ class HeadPredictions:
 
     Shapes (N clips, C classes), clips in the order they were asked for:
         ``logits``: (N, C), as the head yields them.
-        ``probabilities``: (N, C), their softmax, multiplied by the head's prior.
+        ``probabilities``: (N, C), their softmax, multiplied by the head's prior, at its
+        temperature.
 
     Args:
         clips: indices into the corpus.
@@ -109,7 +111,7 @@ def predict_head(
     return HeadPredictions(
         clips=indices,
         logits=logits,
-        probabilities=apply_prior(probabilities, head.prior),
+        probabilities=temper(apply_prior(probabilities, head.prior), head.temperature),
         lengthened=_lengthened(head, corpus)[indices],
         attention={n: [part[i] for i in range(len(part))] for n, part in seen.items() if attention},
     )

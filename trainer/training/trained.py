@@ -26,8 +26,10 @@ from trainer.heads.classical import ClassicalHead
 from trainer.heads.head import Head, make_head
 from trainer.settings import TrainSettings, settings_from_dict
 from trainer.training.loss import prior_weights
+from trainer.training.temperature import LEAST, MOST
 
 FORMAT = "avfuse head 1"
+TEMPERATURE = "temperature"  # a fact of a checkpoint, where it isn't 1
 PLUGINS = "plugins"  # the fact of a checkpoint that names those of its head
 
 
@@ -75,6 +77,7 @@ class TrainedHead:
         untrained: whether random weights stand behind those features.
         history: one record per epoch.
         templates: of the sentences that voices are laid along; None without ``audio.align``.
+        temperature: what log-probabilities are divided by, after the prior; 1 for none.
     """
 
     settings: TrainSettings
@@ -89,6 +92,7 @@ class TrainedHead:
     untrained: bool
     history: tuple[EpochRecord, ...] = ()
     templates: Templates | None = None
+    temperature: float = 1.0
 
     def module(self) -> Head | ClassicalHead:
         """Build the head with its parameters, in evaluation mode."""
@@ -153,6 +157,7 @@ def save_checkpoint(head: TrainedHead, path: Path) -> Path:
         "classes": list(head.classes),
         "shapes": {name: list(shape) for name, shape in head.shapes.items()},
         "prior": head.prior.tolist(),
+        **({} if head.temperature == 1.0 else {TEMPERATURE: head.temperature}),
         "seed": head.seed,
         "features": dict(head.features),
         "set_keys": dict(head.set_keys),
@@ -205,6 +210,7 @@ def load_checkpoint(path: Path) -> TrainedHead:
             untrained=facts["untrained"],
             history=tuple(EpochRecord(**record) for record in facts["history"]),
             templates=_read_templates(tensors, facts),
+            temperature=_read_temperature(facts),
         )
         head.module()  # strict: names every missing, extra or misshapen parameter
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -219,6 +225,13 @@ def _read_templates(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> 
     if not all(one.ndim == 2 and one.shape[1] == NUM_STEPS and len(one) for one in steps):
         raise ValueError(f"templates of sentences have shapes {[one.shape for one in steps]}")
     return Templates(tuple(facts["sentences"]), steps)
+
+
+def _read_temperature(facts: Mapping[str, Any]) -> float:
+    value: float = read_field({TEMPERATURE: 1.0, **facts}, TEMPERATURE, float)
+    if not LEAST <= value <= MOST:
+        raise ValueError(f"temperature must be from {LEAST} to {MOST}, got {value}")
+    return value
 
 
 def _check_plugins(path: Path, facts: Mapping[str, Any]) -> None:

@@ -80,7 +80,7 @@ def test_a_reader_gets_bars_a_line_over_time_and_where_it_comes_from(
     assert result.exit_code == 0, result.output
     assert "(face in 20 of 20 frames)" in result.stdout
     assert "contempt, which is none of the seven" in result.stdout
-    assert "Right on 6 of 8 still photographs (FER+ test). Treat it as a hint." in result.stdout
+    assert "Right on 6 of 8 still photographs (FER+ test), 75 %.\nTreat it as" in result.stdout
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 20
@@ -164,7 +164,7 @@ def test_a_picture_is_answered_for_as_a_video_of_that_frame_is(
     assert picture["prediction"] == video["prediction"]
     assert picture["probabilities"] == pytest.approx(video["probabilities"], abs=1e-6)
     assert avfuse("predict", still).stdout.endswith(
-        "no sound. Right on 6 of 8 still photographs (FER+ test). Treat it as a hint.\n"
+        "no sound.\nRight on 6 of 8 still photographs (FER+ test), 75 %.\nTreat it as a hint.\n"
     )
 
 

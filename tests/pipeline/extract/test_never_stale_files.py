@@ -106,7 +106,9 @@ def test_a_run_says_why_it_makes_entries_again(corpus: Corpus) -> None:
     edit(corpus.clips[0].path)
     shutil.rmtree(next(corpus.cache.glob("logmel-*")))
     summary = run_extract(corpus.clips, corpus.plan(), jobs=0)
-    assert summary.again == {"faces, identity, resnet18, spectrogram: its file has changed": 1}
+    assert summary.again == {
+        "faces, identity, resnet18, spectrogram, voice: its file has changed": 1
+    }
     told = "made again in 1 clip: faces, identity, resnet18, spectrogram: its file"
     assert told in format_summary(summary)
     assert run_extract(corpus.clips, corpus.plan(), jobs=0).again == {}

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cache import open_cache
 from cache.manifest.manifest import read_manifest
 from cache.packs.pack import open_pack
 from cache.sets.feature_set import find_set
@@ -123,6 +124,22 @@ def test_a_window_is_described_as_if_it_were_a_clip(cache: Path) -> None:
     cut = read.cut(np.array([1]), np.array([[0.095, 0.295]]))
     steps = find_set(cache, "voice").read("ee-0", ["steps"])["steps"][8:28]
     np.testing.assert_array_equal(cut.sequences["audio"].values, describe_voice(steps)[None, :])
+
+
+def test_a_table_has_a_row_a_clip_and_the_name_of_each_number(cache: Path, tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    table = open_cache(cache).table("voice", ["ah-0", "silent", "ee-0"], array=FUNCTIONALS)
+    assert list(table.columns) == ["clip", "time_seconds", *VOICE_FUNCTIONALS]
+    assert table["clip"].tolist() == ["ah-0", "ee-0"]
+    out = tmp_path / "voices.csv"
+    words = ("voice", "--array", FUNCTIONALS, "--to", "csv", "-o", out)
+    assert avfuse("cache", "export", cache, *words).exit_code == 0
+    written = pandas.read_csv(out).set_index("clip")
+    assert len(written) == 7  # of nine, two have no step
+    name = "voiced.f2_hz.p50"
+    np.testing.assert_array_equal(
+        written.loc[["ah-0", "ee-0"], name].astype(np.float32), table[name]
+    )
 
 
 @pytest.mark.slow

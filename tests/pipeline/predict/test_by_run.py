@@ -100,7 +100,7 @@ def test_an_answer_is_worth_what_the_run_measured_on_the_clips_that_it_was_teste
     figures = read_run(tmp_path / "r").metrics["all"]["ensemble"]
     (measured,) = answer["worth"]["measured"]
     assert (measured["n"], measured["right"]) == (figures["n"], figures["correct"])
-    assert f"{figures['n']} clips that its heads were tested on [" in answer["note"]
+    assert f"{figures['n']} clips that its heads were tested on" in answer["note"]
 
 
 @pytest.mark.slow

@@ -24,12 +24,12 @@ FACTS = WeightFacts("resnet18", ("neutral", "sadness", "anger"), 24, grey=True, 
 def test_a_weight_file_says_what_its_network_is_worth_on_stills_and_on_film() -> None:
     facts = replace(FACTS, metrics=STILLS | {"film": FILM})
     stills = (
-        "Right on 65 % of 200 still photographs (FER+ test) [58, 71], with neutral for 4 where 2 "
-        "are; angry: seldom found."
+        "Right on 65 % [58, 71] of 200 still photographs (FER+ test); neutral for 4 where 2 are; "
+        "seldom finds angry."
     )
-    assert describe_worth(worth_of_weights(facts, film=False)) == stills
-    film = "Right on 7 of 19 clips of film and television [19, 59]."
-    assert describe_worth(worth_of_weights(facts, film=True)) == f"{stills} {film}"
+    assert describe_worth(worth_of_weights(facts, film=False)) == (stills,)
+    film = "Right on 7 of 19 clips of film and television, 37 % [19, 59]."
+    assert describe_worth(worth_of_weights(facts, film=True)) == (stills, film)
     assert worth_of_weights(facts, film=True).seldom_found == ("angry",)
 
 
@@ -37,13 +37,13 @@ def test_a_pull_to_neutral_is_said_from_one_and_a_half_times_as_many_on() -> Non
     for answered, is_said in ((5, False), (6, True)):
         film = FILM | {"neutral_answered": answered, "neutral_labelled": 4}
         facts = replace(FACTS, metrics={"film": film})
-        said = describe_worth(worth_of_weights(facts, film=True))
-        assert (f"with neutral for {answered} where 4 are" in said) == is_said, said
+        (said,) = describe_worth(worth_of_weights(facts, film=True))
+        assert (f"; neutral for {answered} where 4 are" in said) == is_said, said
 
 
 def test_a_file_that_states_nothing_promises_nothing() -> None:
     worth = worth_of_weights(replace(FACTS, metrics={}), film=True)
-    assert (worth, describe_worth(worth)) == (Worth(), "")
+    assert (worth, describe_worth(worth)) == (Worth(), ())
     assert worth.to_json() == {"measured": [], "seldom_found": []}
 
 
@@ -56,8 +56,8 @@ def test_a_run_is_worth_what_its_heads_did_on_clips_that_they_were_not_trained_o
     }
     worth = worth_of_clips(figures, ("happy", "neutral", "odd"), [0.42, 0.71], "speakers")
     assert describe_worth(worth) == (
-        "Right on 60 % of 150 clips that its heads were tested on [42, 71] by speaker; odd: seldom "
-        "found."
+        "Right on 60 % [42, 71 by speaker] of 150 clips that its heads were tested on; seldom "
+        "finds odd.",
     )
     (measured,) = worth.measured
     assert (measured.neutral_answered, measured.neutral_labelled) == (80, 80)

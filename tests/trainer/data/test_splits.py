@@ -111,6 +111,23 @@ def test_a_speaker_in_training_and_test_clips_is_refused_by_name() -> None:
     assert "not speaker-independent: 2 speakers are in both" in plan.warnings[0]
 
 
+def test_the_guard_of_speakers_holds_for_splits_and_for_folds_of_the_manifest() -> None:
+    """Only folds by clip, which say so, may share speakers unasked."""
+    clips = [
+        Clip(
+            f"c{i}", Path(f"/c{i}.mp4"), "ab"[i % 2], ("train", "test")[i // 4], f"s{i % 4}", i // 4
+        )
+        for i in range(8)
+    ]
+    for folds in (None, "manifest"):
+        with pytest.raises(SplitError, match="4 speakers are in both training and test clips"):
+            plan_folds(clips, folds=folds)
+        plan = plan_folds(clips, folds=folds, allow_shared_speakers=True)
+        assert plan.shared_speakers == ("s0", "s1", "s2", "s3")
+        assert plan.speaker_independent is False
+    assert plan_folds(clips, folds="clip:2").speaker_independent is False
+
+
 def test_unknown_speakers_leave_independence_unknown() -> None:
     clips = [*SPLIT_CLIPS[:3], clip("d", "happy", "test", None)]
     plan = plan_folds(clips)

@@ -37,12 +37,12 @@ FAST = (
     "video.attention=self",
 )  # fmt: skip
 TWO = Protocol(folds="speaker:2")
-# One of each pooling, fusion and prior that a head without an encoder may have.
+# One of each pooling, fusion, prior and calibration that a head without an encoder may have.
 KINDS = {
     "fast": FAST,
     "papers": (
         *FAST, "video.attention=relation", "audio.attention=transformer", "fusion.kind=fbp",
-        "prior=train",
+        "prior=train", "calibrate=temperature",
     ),
     "transformer": (
         *FAST, "video.attention=transformer", "fusion.kind=fbp", "fusion.signed_sqrt=true",

@@ -132,7 +132,9 @@ def test_labels_of_tested_clips_change_no_nested_prediction_of_their_fold(
     one, other = read_nested(svm.path)[2], read_nested(changed.path)[2]
     assert (one.labels, one.clips) == (other.labels, other.clips)
     assert (one.probabilities == other.probabilities).all()
-    assert (read_nested(svm.path)[1].probabilities != read_nested(changed.path)[1].probabilities).any()
+    assert (
+        read_nested(svm.path)[1].probabilities != read_nested(changed.path)[1].probabilities
+    ).any()
 
 
 @pytest.mark.slow

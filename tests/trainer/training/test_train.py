@@ -411,3 +411,28 @@ def test_an_unfinished_training_goes_on_on_a_gpu(stack: str, tmp_path: Path, gpu
     assert [record.epoch for record in seen] == [3, 4]
     for name, value in whole.state.items():
         torch.testing.assert_close(head.state[name], value, **ON_A_GPU)
+
+
+@pytest.mark.parametrize("kind", ["network", "linear"])
+def test_prior_class_weights_and_normalisation_count_training_clips_alone(kind: str) -> None:
+    """Clips 0 to 19 are 7, 7 and 6 of the classes; all 30 would be 10 each."""
+    corpus = toy_corpus()
+    train = np.array([0, 1, 2, 3, 4, 6, 7, 9])  # 4 angry, 3 happy, 1 sad
+    chosen = small_settings(
+        prior="train",
+        optim={"epochs": 1},
+        **(
+            {}
+            if kind == "network"
+            else {
+                "head": {"kind": kind},
+                "fusion": {"kind": "concat"},
+                "video": {"attention": "mean"},
+                "audio": {"attention": "mean"},
+            }
+        ),
+    )
+    head = train_head(corpus, train, chosen)
+    np.testing.assert_allclose(head.prior, [4 / 8, 3 / 8, 1 / 8])
+    own = np.concatenate([corpus.sequences["video"].of(i) for i in train])
+    np.testing.assert_allclose(head.normalisation["video"].mean, own.mean(axis=0), rtol=1e-4)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.trainer.layouts_helper import reading
-from tests.trainer.stills_helper import make_images
+from tests.trainer.stills_helper import make_images, make_parts, make_stills
 from trainer.stills.images.layouts import read_stills
-from trainer.stills.images.parts import StillParts, StillsError, check_parts, hold_out
+from trainer.stills.images.parts import (
+    StillParts,
+    StillsError,
+    check_parts,
+    find_copies,
+    hold_out,
+)
 from trainer.stills.images.stills import Stills
 from trainer.stills.settings import DataSettings
 
@@ -94,3 +101,17 @@ def test_stills_whose_arrays_do_not_fit_are_refused() -> None:
         Stills(images, np.zeros((3, 3), np.float32), labels, ("x", "y"), names)
     with pytest.raises(ValueError, match="3 images need as many names, got 2"):
         Stills(images, targets, labels, ("x", "y"), names[:2])
+
+
+def test_copies_are_of_training_images_not_of_one_another() -> None:
+    """Two test images are a training image's and a validation image's, pixel for pixel."""
+    train, valid, test = make_stills(13, 0), make_stills(5, 1), make_stills(11, 2)
+    images = test.images.copy()
+    images[3], images[8] = train.images[6], valid.images[2]
+    watched = valid.images.copy()
+    watched[4] = train.images[1]
+    parts = make_parts(test=replace(test, images=images), valid=replace(valid, images=watched))
+    assert find_copies(parts) == {
+        "valid": frozenset({"image-1-004"}),
+        "test": frozenset({"image-2-003"}),
+    }
