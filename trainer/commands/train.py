@@ -98,8 +98,16 @@ def train(
     Every fold and seed gives one head; the probabilities of the seeds are averaged. The run
     folder holds settings, predictions, metrics, checkpoints and pictures.
 
+    Sound alone or faces alone: --set fusion.kind=audio or video. Sound that matters:
+    audio.set=logmel, voice or spectrogram; audio.encoder=cnn (or alexnet) with
+    audio.features=auto trains an encoder of the sound with each head; head.kind=linear,
+    discriminant or svm (--preset svm) fits a head at once. calibrate=temperature makes
+    probabilities mean what they say.
+
     The same command again goes on with an interrupted run, and prints the report of a finished
     one. Other settings or data are refused, unless --overwrite is given.
+
+    A test clip with the content of a training clip is refused, and so is a speaker in both.
     """
     more = nested and not (run / NESTED).exists()
     finished = is_finished(run) and not overwrite and not more
