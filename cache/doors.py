@@ -83,15 +83,15 @@ class Cache:
         """Name the feature sets, sorted.
 
         Returns:
-            Names that the other calls take: ``resnet18``; where the cache has several of that name
-            each with its key, ``resnet18-91c0de5e1f02a7b3``.
+            Names that the other calls take: ``resnet29``; where the cache has several of that name
+            each with its key, ``resnet29-91c0de5e1f02a7b3``.
 
         Raises:
             OSError: the folder can't be read.
 
         Example:
             >>> cache.open_cache("CACHE").sets()
-            ['faces', 'identity', 'logmel', 'resnet18']
+            ['faces', 'identity', 'logmel', 'resnet29']
         """
         found = list_sets(self.path)
         names = [item.spec.name for item in found]
@@ -111,7 +111,7 @@ class Cache:
             OSError: its folder can't be read.
 
         Example:
-            >>> clips = cache.open_cache("CACHE").clips("resnet18")
+            >>> clips = cache.open_cache("CACHE").clips("resnet29")
         """
         return find_set(self.path, name).clip_ids()
 
@@ -126,7 +126,7 @@ class Cache:
             OSError: its folder can't be read.
 
         Example:
-            >>> cache.open_cache("CACHE").failures("resnet18")
+            >>> cache.open_cache("CACHE").failures("resnet29")
             {}
         """
         return {item.clip: item.reason for item in find_set(self.path, name).failures()}
@@ -158,7 +158,7 @@ class Cache:
             OSError: something can't be read.
 
         Example:
-            >>> features = cache.open_cache("CACHE").features("resnet18", array="basic")
+            >>> features = cache.open_cache("CACHE").features("resnet29", array="basic")
             >>> for clip, found in features.items():
             ...     print(clip, found.times[-1], found["basic"].shape)
         """
@@ -195,7 +195,7 @@ class Cache:
             ImportError: pandas is not installed.
 
         Example:
-            >>> table = cache.open_cache("CACHE").table("resnet18")
+            >>> table = cache.open_cache("CACHE").table("resnet29")
             >>> table.groupby("clip")["v0"].mean()
         """
         try:
@@ -309,7 +309,7 @@ def open_cache(path: str | Path) -> Cache:
     Example:
         >>> found = cache.open_cache("CACHE")
         >>> found.sets()
-        ['faces', 'identity', 'logmel', 'resnet18']
+        ['faces', 'identity', 'logmel', 'resnet29']
     """
     return Cache(path)
 

@@ -14,7 +14,7 @@ import trainer
 
 manifest, folder = sys.argv[1:]
 parts = {
-    split: trainer.Dataset(manifest, cache=folder, sets={"video": "resnet18"}, split=split)
+    split: trainer.Dataset(manifest, cache=folder, sets={"video": "resnet29"}, split=split)
     for split in ("train", "val")
 }
 torch.manual_seed(0)

@@ -14,7 +14,7 @@ import cache
 
 folder, clip, out = sys.argv[1:]
 opened = cache.open_cache(folder)
-names = [name for name in opened.sets() if name in ("logmel", "spectrogram", "resnet18", "ir50")]
+names = [name for name in opened.sets() if name in ("logmel", "spectrogram", "resnet29", "ir50")]
 figure, axes = plt.subplots(len(names), sharex=True, squeeze=False, figsize=(8, 2.5 * len(names)))
 for axis, name in zip(axes[:, 0], names, strict=True):
     found = opened.features(name, [clip])[clip]

@@ -192,7 +192,7 @@ def extract_features(
     Args:
         manifest: the table of clips.
         cache: folder of the cache, which may be new.
-        sets: feature sets to extract, such as ``["resnet18", "logmel"]``; None: those two with
+        sets: feature sets to extract, such as ``["resnet29", "logmel"]``; None: those two with
             the views ``basic``, which ``train`` reads by default.
         weights: network to its weight file, ``default`` or ``random``: ``{"ir50": "ir50.pth"}``.
             A network without one gets those that avfuse ships, if it ships any.
@@ -226,7 +226,7 @@ def extract_features(
 
     Example:
         >>> summary = pipeline.extract_features("manifest.csv", cache="CACHE",
-        ...                                     sets=["resnet18", "logmel"], views="basic")
+        ...                                     sets=["resnet29", "logmel"], views="basic")
         >>> summary.failed
         ()
     """
@@ -777,7 +777,7 @@ def export_features(
         OSError: something can't be read or written.
 
     Example:
-        >>> exported = pipeline.export_features("CACHE", "resnet18", out="resnet18.npz", to="npz",
+        >>> exported = pipeline.export_features("CACHE", "resnet29", out="resnet29.npz", to="npz",
         ...                                     arrays="basic", manifest="manifest.csv")
         >>> len(exported.clips)
         9

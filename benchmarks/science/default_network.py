@@ -161,7 +161,7 @@ def _describe(clip: Clip, answer: Any) -> dict[str, Any]:
 
 
 def format_table(rows: Mapping[str, Mapping[str, Any]]) -> str:
-    """Write the rows as a markdown table, with the recall of every class."""
+    """Write the rows as a markdown table, with every recall, and the clips in words."""
     classes = (*SEVEN, "contempt")
     header = ("", "n", "right", "UAR", *classes, "neutral: said / is")
     lines = []
@@ -171,7 +171,11 @@ def format_table(rows: Mapping[str, Mapping[str, Any]]) -> str:
         right = f"**{percent(row['accuracy'])} %** [{percent(low)}, {percent(high)}]"
         neutral = f"{row['neutral']['answered']:,} / {row['neutral']['labelled']:,}"
         lines.append([name, f"{row['n']:,}", right, percent(row["uar"]), *recall, neutral])
-    return markdown(header, lines)
+    table = markdown(header, lines)
+    if film := rows.get(CLIPS):
+        table += f"\nFilm and television: **{film['correct']} of {film['n']}** clips. So few are a "
+        table += "demonstration, not an accuracy.\n"
+    return table
 
 
 @click.command()

@@ -30,37 +30,41 @@ def describe_voice(steps: NDArray[np.float32]) -> NDArray[np.float32]:
     Args:
         steps: (T, D), T from 1; see ``VOICE_STEPS``.
     """
-    values = np.array([value for _, value in _measure(steps.astype(np.float64))])
+    values = np.array([value for _, value in _measure(steps)])
     return values.astype(np.float32)
 
 
-def _measure(steps: Array) -> Named:
+def _measure(steps: NDArray[np.float32]) -> Named:
     """Yield every functional with its name."""
-    columns = dict(zip(VOICE_STEPS, steps.T, strict=True))
-    level, pitch = columns["level_db"], columns["pitch_semitones"]
-    voiced = columns["pitch_hz"] > 0
+
+    def column(name: str) -> Array:  # one at a time: an hour of sound has 360,000 steps
+        values: Array = steps[:, VOICE_STEPS.index(name)].astype(np.float64)
+        return values
+
+    level, pitch, loudness = column("level_db"), column("pitch_semitones"), column("loudness")
+    voiced = column("pitch_hz") > 0
     loud = level > max(np.percentile(level, 95) - QUIET_DB, SILENCE_DB)
     spoken = _between(loud)
 
     for name in ("pitch_semitones", "hnr_db", "jitter", "shimmer_db", *TILT, *HARMONICS, *FORMANTS):
-        yield from _spread(f"voiced.{name}", columns[name][voiced])
+        yield from _spread(f"voiced.{name}", column(name)[voiced])
     for name in ("level_db", "loudness"):
-        yield from _spread(f"spoken.{name}", columns[name][spoken])
+        yield from _spread(f"spoken.{name}", column(name)[spoken])
     for name in TILT:
-        yield from _spread(f"unvoiced.{name}", columns[name][loud & ~voiced])
+        yield from _spread(f"unvoiced.{name}", column(name)[loud & ~voiced])
     for name, values, chosen in (
         ("pitch_semitones", pitch, voiced),
-        ("loudness", columns["loudness"], spoken),
+        ("loudness", loudness, spoken),
     ):
         yield from _slopes(name, values, chosen)
         yield from _course(name, values[chosen])
     yield from _unsteadiness("pitch_semitones", pitch, voiced)
     yield from _unsteadiness("level_db", level, voiced)
-    yield from _rhythm(voiced, spoken, columns["loudness"])
+    yield from _rhythm(voiced, spoken, loudness)
     yield from _envelope(level[spoken])
-    yield from _rates(columns["loudness"][spoken])
+    yield from _rates(loudness[spoken])
     for name in CEPSTRA:
-        yield from _cepstrum(name, columns[name], spoken, loud)
+        yield from _cepstrum(name, column(name), spoken, loud)
 
 
 def _between(loud: Steps) -> Steps:
@@ -172,7 +176,7 @@ def _cepstrum(name: str, values: Array, spoken: Steps, loud: Steps) -> Named:
 
 
 def _names() -> Sequence[str]:
-    return [name for name, _ in _measure(np.zeros((1, len(VOICE_STEPS))))]
+    return [name for name, _ in _measure(np.zeros((1, len(VOICE_STEPS)), np.float32))]
 
 
 VOICE_FUNCTIONALS = tuple(_names())

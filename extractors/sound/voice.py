@@ -30,7 +30,7 @@ class VoiceStream:
     """Describes the voice in a waveform that arrives in blocks.
 
     As ``SpectrogramStream``: bit for bit what ``compute_voice`` gives for the whole waveform. A
-    segment of 20 s is held; the described steps, 0.6 MB a minute, for the functionals.
+    segment of 20 s is held; the described steps, 1.2 MB a minute, for the functionals.
 
     Args:
         sample_rate: in Hz; 16000 only.

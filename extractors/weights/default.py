@@ -6,9 +6,11 @@ from pathlib import Path
 
 from extractors.weights.error import WeightsError
 
-DEFAULT_NETWORK = "resnet18"
+DEFAULT_NETWORK = "resnet29"
+# That of earlier versions stays, so that caches made with it can go on.
 DEFAULT_FILES: dict[str, Path] = {
-    DEFAULT_NETWORK: Path(__file__).parent / "default_resnet18.safetensors"
+    name: Path(__file__).parent / f"default_{name}.safetensors"
+    for name in (DEFAULT_NETWORK, "resnet18")
 }
 
 

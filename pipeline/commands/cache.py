@@ -41,8 +41,8 @@ HOUR_SECONDS = 3600.0
 def cache() -> None:
     """Check, clean, pack, merge, compare, import into or export from a cache.
 
-    Name a set by its name, resnet18; if the cache has several of that name, add the first digits
-    of its key: resnet18-3fa9.
+    Name a set by its name, resnet29; if the cache has several of that name, add the first digits
+    of its key: resnet29-3fa9.
     """
 
 

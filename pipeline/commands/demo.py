@@ -72,7 +72,7 @@ def demo(corpus: Path | None, out: Path, speakers: int, epochs: int | None) -> N
     click.echo()
     _say("Stage one: video -> frames -> faces -> crops -> embeddings; sound -> spectrogram.")
     text, failed = _avfuse_quietly(
-        *("extract", manifest, "--cache", cache, "--sets", "faces,resnet18,logmel"),
+        *("extract", manifest, "--cache", cache, "--sets", "faces,resnet29,logmel"),
         *("--views", "basic"),  # the face network that comes with avfuse: no weights are named
         may_fail=True,
     )

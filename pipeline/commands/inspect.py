@@ -100,7 +100,7 @@ def faces(
 
     Each clip is a row: frames at even distances, and those where a track begins or the source of a
     face changes. A frame shows the boxes and landmarks of all tracks, and below it the crop of the
-    chosen face. SET names the set to show, such as resnet18 or resnet18-3fa9 (default: faces).
+    chosen face. SET names the set to show, such as resnet29 or resnet29-3fa9 (default: faces).
     No face is detected again, and nothing in the cache changes.
 
     Exit code 0: all clips are shown (one that failed in extract is shown with its reason); 1: some
@@ -148,7 +148,7 @@ def one_clip(manifest: Path, clip: str, name: str | None, cache: Path, out: Path
     On one time axis: who is seen, followed or held when, and who is the chosen one; the
     spectrogram; and the cosine similarity of every two frames as a network sees them. The page
     also has all frames as small crops. SET names the set whose crops are shown and whose frames are
-    compared, such as resnet18. Nothing is detected, and nothing in the cache changes.
+    compared, such as resnet29. Nothing is detected, and nothing in the cache changes.
 
     Exit code 0: all is shown; 1: something isn't, as it says; 2: wrong use.
     """

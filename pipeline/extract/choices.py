@@ -15,7 +15,7 @@ from pipeline.extract.weights import ALEXNET, PlanError
 
 AUDIO_SETS = ("spectrogram", "logmel", "voice")
 # What `extract` makes where nobody names a set: what the default preset of `train` reads.
-DEFAULT_SETS = "resnet18,logmel"
+DEFAULT_SETS = "resnet29,logmel"
 DEFAULT_VIEWS = "basic"
 ConsumerChoice = Literal["auto", "shared", "own"]
 EngineName = Literal["local", "dask", "ray"]

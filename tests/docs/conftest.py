@@ -28,7 +28,7 @@ def worked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _, frame = cv2.VideoCapture(str(folder / "holiday.mp4")).read()
     cv2.imwrite(str(folder / "photo.jpg"), frame)
     with working_in(folder), no_pictures():
-        sets = ("--sets", "resnet18,logmel,spectrogram", "--views", "basic")
+        sets = ("--sets", "resnet29,logmel,spectrogram", "--views", "basic")
         results = [avfuse("extract", "manifest.csv", "--cache", "CACHE", *sets)]
         train = ("train", "manifest.csv", "--cache", "CACHE", "--folds", "speaker:3")
         results.append(avfuse(*train, "--run", "runs/first"))

@@ -70,7 +70,7 @@ def written(worked: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         persons = say("persons", "manifest.csv", "--cache", "CACHE", "--json")
         sheets = ("inspect", "faces", "more.csv", "--cache", "CACHE", "-o", "sheets")
         inspected = say(*sheets, "--json")
-        pack = ("cache", "pack", "CACHE", "resnet18", "--manifest", "more.csv", "--skip-missing")
+        pack = ("cache", "pack", "CACHE", "resnet29", "--manifest", "more.csv", "--skip-missing")
         sweep = ("sweep", "sweep.toml", "manifest.csv", "--cache", "CACHE", "-o", "sweep")
         avfuse("ensemble", "runs/first", "runs/other", "-o", "runs/both")
         nested = ("manifest.csv", "--cache", "CACHE", "--folds=speaker:3", "--nested")

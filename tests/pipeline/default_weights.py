@@ -19,7 +19,7 @@ from tests.extractors.small import use_small_networks
 
 CLASSES = ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt")
 FACTS = WeightFacts(
-    "resnet18",
+    "resnet29",
     CLASSES,
     24,
     grey=True,
@@ -39,14 +39,14 @@ def ship_small_default(
 ) -> Path:
     """Make small networks of all, and let the default file be a small one with these facts."""
     use_small_networks(monkeypatch)
-    monkeypatch.setitem(default_network.DEFAULT_FILES, "resnet18", path)
-    module = NETWORKS["resnet18"].build()
+    monkeypatch.setitem(default_network.DEFAULT_FILES, "resnet29", path)
+    module = NETWORKS["resnet29"].build()
     initialise(module, seed)
     count = len(facts.classes)
     tensors: Mapping[str, torch.Tensor] = {
         **module.state_dict(),
-        "fc.weight": torch.linspace(-1, 1, count * 32).reshape(count, 32),
-        "fc.bias": torch.zeros(count),
+        "classifier.weight": torch.linspace(-1, 1, count * 32).reshape(count, 32),
+        "classifier.bias": torch.zeros(count),
         **{name.replace("__", "."): tensor for name, tensor in changes.items()},
     }
     save_file(dict(tensors), path, metadata=facts.to_metadata())

@@ -64,7 +64,7 @@ class Dataset(data.Dataset[Example]):
         manifest: the table of clips; their files need not be there.
         cache: the folder that ``extract_features`` wrote.
         sets: ``video`` and ``audio``, or one of them, to a feature set, such as
-            ``{"video": "resnet18", "audio": "logmel"}``; sets joined by ``+`` stand side by side.
+            ``{"video": "resnet29", "audio": "logmel"}``; sets joined by ``+`` stand side by side.
         features: modality to what is read of its set, as in the settings of a run: the name of an
             array, ``mean_std``, ``norm_fft`` or ``statistics``; where it is left out, ``auto``.
         split: take only clips of this split.
@@ -85,7 +85,7 @@ class Dataset(data.Dataset[Example]):
         OSError: something can't be read, or a pack can't be written.
 
     Example:
-        >>> dataset = trainer.Dataset("manifest.csv", cache="CACHE", sets={"video": "resnet18"},
+        >>> dataset = trainer.Dataset("manifest.csv", cache="CACHE", sets={"video": "resnet29"},
         ...                           features={"video": "norm_fft"}, split="train")
         >>> loader = torch.utils.data.DataLoader(dataset, 2, collate_fn=trainer.collate)
         >>> for batch in loader:
@@ -209,7 +209,7 @@ def _settings(sets: Mapping[str, str], features: Mapping[str, str]) -> HeadSetti
     if lacking := sorted(features.keys() - sets.keys()):
         raise CorpusError(f"features are given for {lacking[0]}, and no set; name it in sets")
     if not sets:
-        raise CorpusError("no set is named, such as sets={'video': 'resnet18'}")
+        raise CorpusError("no set is named, such as sets={'video': 'resnet29'}")
     values: dict[str, dict[str, str]] = {
         name: {"set": chosen, "features": features.get(name, "auto")}
         for name, chosen in sets.items()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from trainer.attention import make_pooling
 from trainer.data.sequences import Steps
-from trainer.heads.head import HeadOutput, check_shapes, late_logits
+from trainer.heads.head import HeadOutput, check_shapes, join_logits
 from trainer.settings import HeadSettings
 
 FUSED = "fused"
@@ -209,10 +209,7 @@ class ClassicalHead(nn.Module):
             known = self.scores[name](part).log_softmax(dim=1)
             everything = known.new_full((len(known), self.num_classes), ABSENT)
             logits[name] = everything.index_copy(1, self.present[name].to(known.device), known)
-        if len(logits) == 1:
-            return HeadOutput(next(iter(logits.values())), weights, {})
-        has = [weights[name].sum(dim=1) > 0 for name in logits]
-        return HeadOutput(late_logits(list(logits.values()), has), weights, logits)
+        return join_logits(logits, weights)
 
 
 def _are_classes(present: Tensor, num_classes: int) -> bool:

@@ -130,10 +130,20 @@ class Head(nn.Module):
         if self.fusion is not None:
             embeddings = {"fused": self.fusion(embeddings["audio"], embeddings["video"])}
         logits = {n: self.classifiers[n](self.dropout(e)) for n, e in embeddings.items()}
-        if len(logits) == 1:
-            return HeadOutput(next(iter(logits.values())), weights, {})
-        present = [weights[name].sum(dim=1) > 0 for name in logits]
-        return HeadOutput(late_logits(list(logits.values()), present), weights, logits)
+        return join_logits(logits, weights)
+
+
+def join_logits(logits: dict[str, Tensor], weights: dict[str, Tensor]) -> HeadOutput:
+    """Make the output of a head: of what is fused, or of late fusion's modalities.
+
+    Args:
+        logits: what is classified -> (B, C); of several, the modalities.
+        weights: modality -> (B, L) weights of its steps.
+    """
+    if len(logits) == 1:
+        return HeadOutput(next(iter(logits.values())), weights, {})
+    present = [weights[name].sum(dim=1) > 0 for name in logits]
+    return HeadOutput(late_logits(list(logits.values()), present), weights, logits)
 
 
 def late_logits(logits: Sequence[Tensor], present: Sequence[Tensor]) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -262,6 +263,9 @@ def run_experiments(
             forecaster.start(num_heads, settings.optim.epochs if settings.is_network else 1)
             parts = [train_fold(trainers, fold) for fold in tested]
             _keep_nested(nested, folds, inner)
+            for trainer in trainers:
+                if (trainer.writer.path / NESTED).exists():  # its heads have done all they are for
+                    shutil.rmtree(trainer.writer.path / NESTED_HEADS, ignore_errors=True)
             if not tested:
                 for trainer in trainers:
                     trainer.writer.pause()
@@ -277,13 +281,10 @@ def run_experiments(
 def _keep_nested(
     trainers: Sequence[HeadTrainer], folds: Sequence[Fold], inner: Sequence[InnerFold]
 ) -> None:
-    """Write the nested predictions of some runs; their heads have then done all they are for."""
+    """Write the nested predictions of some runs."""
     tables = train_nested(trainers, folds, inner) if trainers else []
     for trainer, parts in zip(trainers, tables, strict=True):
         trainer.writer.write(format_parts(parts), NESTED)
-        for head in trainer.checkpoints:
-            trainer.writer.file(head["file"]).unlink()
-        (trainer.writer.path / NESTED_HEADS).rmdir()
 
 
 def _drop_seeds(

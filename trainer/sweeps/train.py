@@ -51,6 +51,7 @@ def train_cells(
     calls = (
         delayed(call_in_worker)(
             os.getpid(),
+            Path.cwd(),
             pickle.dumps(
                 functools.partial(run_cells_and_tell, sweep, group, place, path, inside=inside)
             ),

@@ -11,20 +11,23 @@ import os
 import pickle
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 LOOK_SECONDS = 1.0
 
 
-def call_in_worker(parent: int, call: bytes) -> Any:
+def call_in_worker(parent: int, folder: Path, call: bytes) -> Any:
     """Make a call and return its result, in a process that ends with its parent.
 
     Args:
         parent: number of the process that began the sweep; it may be this one.
+        folder: where that process is: a worker that served it before may be elsewhere.
         call: something that can be called without arguments, pickled by that process.
     """
     if os.getpid() != parent:
         _end_with(parent)
+        os.chdir(folder)
     return pickle.loads(call)()  # noqa: S301 - our parent's
 
 

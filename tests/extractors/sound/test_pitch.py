@@ -5,12 +5,16 @@ import pytest
 
 from extractors.sound.pitch import Pitch, PitchTracker
 from extractors.sound.settings import VoiceSettings
-from tests.extractors.sound.voices import HOP, WINDOW, tone, windows_of
+from tests.extractors.sound.voices import HOP, WINDOW, pulses, tone, windows_of
 from tests.extractors.sounds import RATE, noise
 
 
 def track(waveform: np.ndarray, **settings: float) -> Pitch:
     return PitchTracker(VoiceSettings(**settings)).track(windows_of(waveform))
+
+
+def track_windows(windows: np.ndarray) -> np.ndarray:
+    return PitchTracker(VoiceSettings()).track(windows).hertz
 
 
 @pytest.mark.parametrize("harmonics", [1, 7])
@@ -66,7 +70,6 @@ def test_pitch_outside_the_limits_is_not_found() -> None:
 
 
 def test_a_second_segment_goes_on_from_the_first() -> None:
-    """Of two octaves that fit alike, the one that the tone had before is kept."""
     windows = windows_of(tone(220, 1))
     tracker = PitchTracker(VoiceSettings())
     parts = [tracker.track(windows[:31]).hertz, tracker.track(windows[31:]).hertz]
@@ -74,6 +77,15 @@ def test_a_second_segment_goes_on_from_the_first() -> None:
     # Silence after a loud segment is quiet, though nothing in its own is louder.
     hum = 1e-4 * tone(220, 1)
     assert tracker.track(windows_of(hum)).hertz.max() == 0.0
+
+
+def test_of_two_octaves_that_fit_the_one_before_is_kept() -> None:
+    """Every other pulse is lower: by half, their distance is two pulses; by a tenth, one."""
+    clear, doubtful = (windows_of(pulses([80.0] * 50, [1.0, height])) for height in (0.5, 0.9))
+    assert track_windows(doubtful[5:10]) == pytest.approx(200, rel=0.01)
+    tracker = PitchTracker(VoiceSettings())
+    assert tracker.track(clear).hertz[5:-5] == pytest.approx(100, rel=0.01)
+    assert tracker.track(doubtful[5:10]).hertz == pytest.approx(100, rel=0.01)
 
 
 @pytest.mark.parametrize(

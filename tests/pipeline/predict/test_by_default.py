@@ -24,7 +24,7 @@ from tests.pipeline.command import avfuse
 from tests.pipeline.default_weights import FACTS, ship_small_default
 
 
-def plan(tmp_path: Path, sets: Sequence[str] = ("resnet18",), **values: Any) -> Plan:
+def plan(tmp_path: Path, sets: Sequence[str] = ("resnet29",), **values: Any) -> Plan:
     settings = settings_from(StageOneSettings, values)
     return plan_sets(sets, settings, {}, cache=tmp_path / "c", device="cpu")
 
@@ -40,7 +40,7 @@ def test_without_weights_the_default_is_planned_as_its_file_says(
     crops = made.spec.settings["crops"]
     assert (crops["extend"], crops["lift"], crops["framing"]) == (0.5, 0.1, "given")
     assert tell_default(made).startswith(
-        "resnet18: the default weights that come with avfuse, right on 75.00 % of 8 images of FER+"
+        "resnet29: the default weights that come with avfuse, right on 75.00 % of 8 images of FER+"
     )
 
 
@@ -84,7 +84,7 @@ def test_weights_frame_aligned_faces_only() -> None:
 
 def test_a_network_that_ships_without_weights_asks_for_them(default: Path, tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="ir50 needs weights: pass --weights ir50=FILE"):
-        plan(tmp_path, ["ir50", "resnet18"])
+        plan(tmp_path, ["ir50", "resnet29"])
     result = avfuse(
         "extract", "m.csv", "--cache", tmp_path, "--sets", "ir50", "--weights", "ir50=default"
     )
@@ -99,17 +99,17 @@ def test_networks_with_other_framings_get_crops_of_their_own(
     manifest.write_text(f"clip,path\nc,{clip}\n")
     basic = ("--views", "basic", "--jobs", "0")
     both = avfuse(
-        *("extract", manifest, "--cache", tmp_path / "c", "--sets", "resnet18,vggface", *basic),
+        *("extract", manifest, "--cache", tmp_path / "c", "--sets", "resnet29,vggface", *basic),
         *("--weights", "vggface=random"),
     )
     assert both.exit_code == 0, both.output
     assert both.stderr.count("the default weights that come with avfuse") == 1
     alone = avfuse(
-        *("extract", manifest, "--cache", tmp_path / "d", "--sets", "resnet18", *basic),
-        *("--weights", "resnet18=default"),
+        *("extract", manifest, "--cache", tmp_path / "d", "--sets", "resnet29", *basic),
+        *("--weights", "resnet29=default"),
     )
     assert alone.exit_code == 0, alone.output
-    stored = [find_set(tmp_path / name, "resnet18") for name in "cd"]
+    stored = [find_set(tmp_path / name, "resnet29") for name in "cd"]
     assert stored[0].spec.key == stored[1].spec.key
     first, second = (one.read("c").arrays["basic"] for one in stored)
     np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-5)
@@ -119,11 +119,11 @@ def test_networks_with_other_framings_get_crops_of_their_own(
     assert random.untrained
     assert random.settings["crops"]["extend"] == 0.3
     other = avfuse(
-        *("extract", manifest, "--cache", tmp_path / "e", "--sets", "resnet18,vggface", *basic),
+        *("extract", manifest, "--cache", tmp_path / "e", "--sets", "resnet29,vggface", *basic),
         *("--weights", "vggface=random", "--set", "crops.framing=given"),
     )
     assert other.exit_code == 0, other.output
-    third = find_set(tmp_path / "e", "resnet18").read("c").arrays["basic"]
+    third = find_set(tmp_path / "e", "resnet29").read("c").arrays["basic"]
     assert np.abs(first - third).max() > 1e-3 * np.abs(first).max()
     beside, among = (find_set(tmp_path / name, "vggface") for name in "ce")
     assert beside.spec.key == among.spec.key  # whose crops are the papers' either way
@@ -140,11 +140,11 @@ def test_a_run_finds_the_default_again_wherever_avfuse_is_installed_and_no_other
     }
     key = list(recorded)[-1]
     moved = default.rename(tmp_path / "elsewhere.safetensors")
-    monkeypatch.setitem(default_network.DEFAULT_FILES, "resnet18", moved)
+    monkeypatch.setitem(default_network.DEFAULT_FILES, "resnet29", moved)
     (again,) = replay_plans(recorded, [key], {}, cache=tmp_path / "c")
     assert again.sets[-1].spec.key == key
     ship_small_default(monkeypatch, moved, seed=4)
-    with pytest.raises(PlanError, match=r"resnet18 .* can't be made again: weights: "):
+    with pytest.raises(PlanError, match=r"resnet29 .* can't be made again: weights: "):
         replay_plans(recorded, [key], {}, cache=tmp_path / "c")
 
 
@@ -154,7 +154,7 @@ def test_a_run_finds_the_default_again_wherever_avfuse_is_installed_and_no_other
         ("gone", "default.safetensors; install avfuse again"),
         ("cut", "is not a valid safetensors file"),
         ("nan", "conv1.weight holds nan, inf"),
-        ("wide", r"does not fit ResNet18[\s\S]*conv1.weight: \[5, 3, 7, 7\], not \[4, 3, 7, 7\]"),
+        ("wide", r"does not fit ResNet29[\s\S]*conv1.weight: \[5, 3, 7, 7\], not \[4, 3, 7, 7\]"),
         ("text", "is no weight file"),
     ],
 )

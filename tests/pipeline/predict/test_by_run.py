@@ -16,6 +16,7 @@ from cache.manifest.manifest import read_manifest
 from pipeline.cli import main
 from trainer.runs.folder import read_run
 
+SOUND = "audio.set=spectrogram"
 QUICK = ("--set", "optim.epochs=2", "--set", "optim.batch_size=3")
 
 
@@ -55,6 +56,25 @@ def test_a_held_out_clip_gets_the_probabilities_that_the_run_reported(
         2,
         ["happy", "sad", "surprise"],
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["discriminant", "svm"])
+def test_a_head_that_was_fitted_at_once_answers_as_its_run_reported(
+    kind: str, corpus: Path, extracted: Path, tmp_path: Path
+) -> None:
+    command = ["train", str(corpus), "--cache", str(extracted), "--run", str(tmp_path / "run")]
+    result = CliRunner().invoke(
+        main, [*command, "--preset", "svm", "--set", f"head.kind={kind}", "--set", SOUND]
+    )
+    assert result.exit_code == 0, result.output
+    clip = next(clip for clip in read_manifest(corpus).clips if clip.split == "val")
+    _, answer = predict(tmp_path / "run", clip.path)
+    predictions = read_run(tmp_path / "run").predictions
+    reported = predictions.probabilities[predictions.clips.index(clip.id)]
+    found = list(answer["videos"][0]["probabilities"].values())
+    assert found == pytest.approx(reported.tolist(), abs=1e-3)
+    assert [step["weight"] for step in answer["videos"][0]["attention"]["video"]] == [1.0]
 
 
 @pytest.mark.slow

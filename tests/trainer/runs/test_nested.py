@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from cache.manifest.manifest import Manifest
-from tests.trainer.experiment_helper import make_clips, make_manifest, train
+from pipeline.cli import main
+from tests.stopping import stop_when
+from tests.trainer.experiment_helper import SMALL, make_clips, make_manifest, train
 from tests.trainer.runs.test_experiment_resumed import Interrupted
 from trainer.data.folds import SplitError
 from trainer.data.splits import Fold, plan_folds
@@ -138,6 +142,26 @@ def test_labels_of_tested_clips_change_no_nested_prediction_of_their_fold(
 
 
 @pytest.mark.slow
+def test_clips_of_a_class_that_heads_never_saw_are_left_out(
+    cache: Path, manifest: Manifest, tmp_path: Path
+) -> None:
+    clips = [
+        replace(clip, label="happy")
+        if clip.label == "sad" and clip.speaker in ("s2", "s3")
+        else clip
+        for clip in manifest.clips
+    ]
+    (tmp_path / "other").mkdir()
+    run = fit(make_manifest(tmp_path / "other", clips), cache, tmp_path / "run")
+    nested = read_nested(run.path)
+    # Only s0 and s1 are sad, and heads without both speak for s1 in fold 0 and for s0 in fold 1.
+    sad = {clip.id for clip in clips if clip.label == "sad"}
+    speakers = {clip.id: clip.speaker for clip in clips}
+    for fold, left in ((0, set()), (1, set()), (2, {"s0", "s1"}), (3, {"s0", "s1"})):
+        assert {speakers[clip] for clip in sad & {*nested[fold].clips}} == left
+
+
+@pytest.mark.slow
 def test_an_interrupted_nested_run_is_resumed_with_the_same_result(
     manifest: Manifest, cache: Path, tmp_path: Path
 ) -> None:
@@ -195,3 +219,24 @@ def test_inner_folds_by_clip_are_warned_of_in_the_report(
     run = fit(make_manifest(tmp_path / "other", clips), cache, tmp_path / "run", protocol)
     assert BY_CLIP_WARNING in run.metrics["warnings"]
     assert list(read_nested(run.path)) == [None]
+
+
+@pytest.mark.slow
+def test_a_nested_run_that_was_killed_goes_on_to_the_same_bytes(
+    manifest: Manifest, cache: Path, tmp_path: Path
+) -> None:
+    changes = [part for key in (*SMALL, "optim.epochs=100") for part in ("--set", key)]
+
+    def command(run: str) -> list[str]:
+        place = ["--cache", str(cache), "--run", str(tmp_path / run), "--threads", "1"]
+        return ["train", str(manifest.path), *place, "--folds", "speaker:3", "--nested", *changes]
+
+    heads = tmp_path / "killed" / "nested"
+    stop_when(lambda: any(heads.glob("*.safetensors")), signal.SIGKILL, command("killed"))
+    assert not (tmp_path / "killed" / "nested.csv").exists()
+    for run in ("killed", "whole"):
+        result = CliRunner().invoke(main, command(run))
+        assert result.exit_code == 0, result.output
+    for name in ("predictions.csv", "nested.csv", "metrics.json"):
+        files = [(tmp_path / run / name).read_bytes() for run in ("killed", "whole")]
+        assert files[0] == files[1]

@@ -18,6 +18,7 @@ from tests.docs.blocks import no_pictures
 from tests.trainer.corpus_helper import write_set
 from tests.trainer.experiment_helper import CLASSES, make_manifest
 from trainer.runs.folder import read_json, read_run
+from trainer.sweeps import inner
 from trainer.sweeps.cell import CellResult, Place
 from trainer.sweeps.file import read_sweep
 from trainer.sweeps.inner import ROW
@@ -176,6 +177,23 @@ def test_the_same_sweep_again_trains_nothing_and_a_lost_score_is_made_again(
     sweep(source, output, select="inner")
     assert kept.exists()
     assert (output / "table.json").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_a_sweep_stopped_between_choice_and_test_goes_on_to_the_same_table(
+    source: Path, chosen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(inner, "finish_run", stop)
+        with pytest.raises(KeyboardInterrupt):
+            sweep(source, tmp_path / "out", select="inner")
+    assert not (tmp_path / "out" / "table.json").exists()
+    sweep(source, tmp_path / "out", select="inner")
+    for name in ("table.json", "table.csv", "table.md", "inner.csv", "chosen/predictions.csv"):
+        assert (tmp_path / "out" / name).read_bytes() == (chosen / name).read_bytes()
 
 
 @pytest.mark.slow

@@ -10,22 +10,30 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from cache.manifest.clip import Clip
 from cache.sets.feature_set import FeatureSet, SetError, SetSpec
 from pipeline.cli import main
 from tests.trainer.corpus_helper import values, write_set
-from tests.trainer.experiment_helper import SMALL, make_clips, make_corpus, make_manifest
+from tests.trainer.experiment_helper import (
+    SMALL,
+    make_cache,
+    make_clips,
+    make_corpus,
+    make_manifest,
+)
 from trainer.data.folds import SplitError
 from trainer.doors import SERIAL
 from trainer.runs.compare import compare_predictions
 from trainer.runs.ensemble import ensemble_runs
 from trainer.runs.experiment import Protocol, run_experiment
-from trainer.runs.folder import read_run
+from trainer.runs.folder import read_json, read_run
 from trainer.runs.lock import FolderLock, RunHeldError
 from trainer.settings import load_settings
 from trainer.sweeps import cell as sweep_cell
@@ -298,6 +306,34 @@ set = { prior = "afew-test" }
     ]
     assert "choose audio.encoder=cnn" in told[0].reason
     assert "prior=afew-test is for the classes angry" in told[1].reason
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_pictures")
+def test_training_on_two_splits_is_tested_on_the_third_unless_a_speaker_of_it_is_there(
+    tmp_path: Path,
+) -> None:
+    clips = make_clips(tmp_path)
+    splits = {"s0": "train", "s1": "train", "s2": "val", "s3": "test"}
+    parted = [replace(clip, split=splits[str(clip.speaker)]) for clip in clips]
+    make_cache(tmp_path / "cache", clips)
+    text = '[[cells]]\nname = "plain"\n[[cells]]\nname = "more"\ntrain_on = ["train", "val"]\n'
+    (tmp_path / "more.toml").write_text(text)
+
+    def swept(name: str, rows: list[Clip]) -> list[CellResult]:
+        make_manifest(tmp_path, rows)
+        at = Place(tmp_path / "manifest.csv", tmp_path / "cache", tmp_path / name)
+        return run_sweep(read_sweep(str(tmp_path / "more.toml"), overrides=SMALL), at)
+
+    assert [result.state for result in swept("apart", parted)] == ["ok", "ok"]
+    facts = read_json(tmp_path / "apart" / "table.json")["reported_on"]
+    assert (facts["split"], facts["trained_on"]) == ("test", ["train", "train+val"])
+    val = ["s2" if clip.split == "test" else clip.speaker for clip in parted]
+    plain, more = swept(
+        "shared", [replace(clip, speaker=name) for clip, name in zip(parted, val, strict=True)]
+    )
+    assert (plain.state, more.state) == ("ok", "failed")
+    assert "speakers are in both training and test clips: s2" in more.reason
 
 
 @pytest.mark.usefixtures("no_pictures")

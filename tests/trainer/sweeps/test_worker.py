@@ -9,6 +9,10 @@ import subprocess
 import sys
 import time
 from functools import partial
+from pathlib import Path
+
+import pytest
+from joblib import Parallel, delayed
 
 from trainer.sweeps.worker import call_in_worker
 
@@ -23,7 +27,7 @@ class Slow:
         return time.sleep, (60,)
 import pickle
 print(os.getpid(), flush=True)
-call_in_worker(int(sys.argv[1]), pickle.dumps(Slow()))
+call_in_worker(int(sys.argv[1]), os.getcwd(), pickle.dumps(Slow()))
 """
 PARENT = """
 import os, subprocess, sys
@@ -34,7 +38,17 @@ time.sleep(60)
 
 
 def test_a_call_is_made_here_and_returns_its_result() -> None:
-    assert call_in_worker(os.getpid(), pickle.dumps(partial(divmod, 47, 7))) == (6, 5)
+    call = pickle.dumps(partial(divmod, 47, 7))
+    assert call_in_worker(os.getpid(), Path.cwd(), call) == (6, 5)
+
+
+@pytest.mark.slow
+def test_a_worker_that_began_elsewhere_works_where_its_parent_is_now(tmp_path: Path) -> None:
+    """Workers outlive the calls that they were begun for, and relative paths come with a call."""
+    call = os.getpid(), tmp_path, pickle.dumps(os.getcwd)
+    where = Parallel(n_jobs=2)(delayed(call_in_worker)(*call) for _ in range(4))
+    assert where == [str(tmp_path)] * 4
+    assert Path.cwd() != tmp_path
 
 
 def test_a_worker_that_is_still_loading_ends_when_its_parent_is_killed() -> None:

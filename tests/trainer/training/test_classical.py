@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from numpy.typing import NDArray
 from scipy.special import log_softmax
 from sklearn.covariance import LedoitWolf
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -18,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
 from cache.settings import SettingsError
-from tests.trainer.corpus_helper import CLASSES, small_settings, toy_corpus
+from tests.trainer.corpus_helper import CLASSES, VIDEO_DIM, small_settings, toy_corpus
 from trainer.data.batches import BatchMaker
 from trainer.data.corpus import CorpusError
 from trainer.data.normalisation import normalise
@@ -30,6 +31,7 @@ from trainer.training.predict import predict_head
 from trainer.training.train import train_head
 from trainer.training.trained import CheckpointError, load_checkpoint, save_checkpoint
 
+Array = NDArray[np.float64]
 TRAIN = np.arange(20)
 KINDS = ("discriminant", "linear", "svm")
 
@@ -87,7 +89,7 @@ def test_stored_coefficients_answer_as_scikit_learn_does(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_seed_and_no_order_of_clips_changes_a_head_that_is_fitted_at_once(kind: str) -> None:
+def test_no_seed_changes_a_head_that_is_fitted_at_once(kind: str) -> None:
     corpus = toy_corpus()
     one, other = (train_head(corpus, TRAIN, classical(kind), seed=seed) for seed in (3, 5))
     assert one.state.keys() == other.state.keys()
@@ -162,6 +164,29 @@ def test_sound_of_one_class_alone_can_t_be_classified_apart() -> None:
     corpus = replace(corpus, sequences={**corpus.sequences, "audio": sound})
     with pytest.raises(CorpusError, match="training clips with audio all have the label 'sad'"):
         train_head(corpus, TRAIN, classical("svm", "late"))
+
+
+def test_outliers_are_cut_off_where_deviations_are_known_and_video_weighs_as_asked() -> None:
+    corpus = toy_corpus()
+    for name in ("video", "audio"):
+        corpus.sequences[name].of(29)[:, 0] = 1e6
+        corpus.sequences[name].of(28)[:, 1] = -1e6
+
+    def vectors(fusion: str = "concat", **video: Any) -> tuple[Array, Array]:
+        settings = classical("linear", fusion, video_weight=3.0)
+        settings = replace(settings, video=replace(settings.video, **video))
+        head = train_head(corpus, TRAIN, settings)
+        steps = normalise(corpus, head.normalisation, settings)
+        batch = BatchMaker(steps, "cpu").batch(np.array([28, 29]))
+        parts = cast("ClassicalHead", head.module()).vectors(**batch)[0]
+        joined = parts["fused"] if fusion == "concat" else parts["video"]
+        return joined[0].numpy(), joined[1].numpy()
+
+    low, high = vectors()
+    assert (low[1], high[0]) == (-15.0, 15.0)  # video first, times its weight
+    assert (low[VIDEO_DIM + 1], high[VIDEO_DIM]) == (-5.0, 5.0)
+    assert vectors("late")[1][0] == 5.0  # each modality by itself has no weight
+    assert vectors(normalise="none")[1][0] == pytest.approx(3e6)
 
 
 def test_a_discriminant_of_one_clip_a_class_is_refused() -> None:
