@@ -51,6 +51,35 @@ def test_quiet_steps_before_and_after_are_not_spoken() -> None:
     assert found["spoken.loudness.p95"] == pytest.approx(2.85)
 
 
+def test_the_tilt_of_unvoiced_steps_is_of_loud_ones_that_are_not_voiced() -> None:
+    steps = steps_of(
+        5, pitch_hz=[0, 90, 0, 0, 0], level_db=[-20, -20, -20, -70, -20], alpha_ratio_db=range(5)
+    )
+    found = described(steps)
+    assert found["unvoiced.alpha_ratio_db.mean"] == 2  # of 0, 2 and 4
+    assert found["voiced.alpha_ratio_db.mean"] == 1
+
+
+def test_cepstra_are_of_what_is_spoken_of_its_loud_steps_and_of_their_slopes() -> None:
+    level = [-70, -20, -20, -70, -20, -20, -70]
+    cepstrum = [9, 1, 2, 4, 8, 16, 9]
+    found = described(steps_of(7, level_db=level, cepstrum_3=cepstrum))
+    assert found["spoken.cepstrum_3.mean"] == pytest.approx(31 / 5)
+    assert found["loud.cepstrum_3.mean"] == pytest.approx(27 / 4)
+    slope = [1, 1.5, 3, 6, 8]  # central differences, one-sided at the ends
+    assert found["slope.cepstrum_3.deviation"] == pytest.approx(np.std(slope))
+    assert found["slope.cepstrum_3.p90"] == pytest.approx(np.percentile(slope, 90))
+
+
+def test_silence_is_not_spoken_and_small_peaks_of_loudness_count_from_three_tenths() -> None:
+    assert described(steps_of(50, level_db=-100.0))["rhythm.spoken_seconds"] == 0
+    loudness = np.zeros(100)
+    for place, height in ((20, 1.0), (50, 0.5), (80, 0.2)):
+        loudness[place - 3 : place + 4] = height * np.hanning(9)[1:-1]
+    found = described(steps_of(100, loudness=loudness))
+    assert found["rhythm.loudness_peaks_per_second"] == 2
+
+
 def test_slopes_are_of_neighbours_and_by_the_second() -> None:
     semitones = [10, 12, 11, 0, 20, 24]
     pitch = [100, 100, 100, 0, 100, 100]

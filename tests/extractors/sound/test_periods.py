@@ -42,6 +42,15 @@ def test_a_steady_voice_has_neither_whichever_way_it_points(sign: int) -> None:
     assert found[:, 1].max() < 0.02
 
 
+def test_a_voice_that_glides_by_an_octave_is_followed() -> None:
+    periods = 160 * 0.5 ** np.linspace(0, 1, 90)
+    waveform = pulses(periods)
+    middles = np.arange(len(windows_of(waveform))) * HOP + WINDOW // 2
+    pitch = RATE / np.interp(middles, 200 + np.cumsum(periods), periods)
+    found = measure_shake(waveform, pitch, WINDOW, HOP)[3:-3, 0]
+    assert found == pytest.approx(np.log(2) / 89, abs=2e-3)  # of a period to the next
+
+
 def test_what_is_unvoiced_or_too_short_has_neither() -> None:
     waveform = tone(100, 3)
     pitch = np.zeros(len(windows_of(waveform)))

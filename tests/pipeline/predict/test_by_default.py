@@ -154,7 +154,7 @@ def test_a_run_finds_the_default_again_wherever_avfuse_is_installed_and_no_other
         ("gone", "default.safetensors; install avfuse again"),
         ("cut", "is not a valid safetensors file"),
         ("nan", "conv1.weight holds nan, inf"),
-        ("wide", r"does not fit ResNet18[\s\S]*conv1.weight: \[5, 3, 7, 7\], not \[4, 3, 7, 7\]"),
+        ("wide", r"does not fit ResNet29[\s\S]*conv1.weight: \[5, 3, 7, 7\], not \[4, 3, 7, 7\]"),
         ("text", "is no weight file"),
     ],
 )
