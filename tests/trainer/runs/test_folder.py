@@ -49,7 +49,7 @@ def test_runs_whose_labels_are_of_different_things_are_not_put_together(tmp_path
 
     assert shared_target(of(None, "acted", None, "acted")) == "acted"
     assert shared_target(of(None, None)) is None
-    with pytest.raises(RunError, match="different things .*'acted' in .* and 'crowd' in"):
+    with pytest.raises(RunError, match=r"different things .*'acted' in .* and 'crowd' in"):
         shared_target(of("acted", None, "crowd"))
 
 
