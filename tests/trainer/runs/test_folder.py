@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cache.commit import write_whole
 from tests.trainer.run_helper import TABLE, make_run
-from trainer.runs.folder import RunError, read_members, read_run
+from trainer.runs.folder import Run, RunError, read_members, read_run, shared_target
 from trainer.runs.report import evaluate_run
 
 
@@ -38,6 +39,18 @@ def test_what_is_not_a_finished_run_is_refused(tmp_path: Path) -> None:
         (path / "run.json").write_text(text)
         with pytest.raises(RunError, match=r"run\.json is damaged"):
             read_run(path)
+
+
+def test_runs_whose_labels_are_of_different_things_are_not_put_together(tmp_path: Path) -> None:
+    run = read_run(make_run(tmp_path / "run"))
+
+    def of(*targets: str | None) -> list[Run]:
+        return [replace(run, info={"label_target": target}) for target in targets]
+
+    assert shared_target(of(None, "acted", None, "acted")) == "acted"
+    assert shared_target(of(None, None)) is None
+    with pytest.raises(RunError, match=r"different things .*'acted' in .* and 'crowd' in"):
+        shared_target(of("acted", None, "crowd"))
 
 
 @pytest.mark.parametrize("name", ["predictions.csv", "metrics.json"])
