@@ -23,7 +23,7 @@ from extractors.sound.steps import VOICE_STEPS
 from extractors.sound.windows import WindowBuffer, check_waveform, in_samples
 
 SEGMENT = 2048  # steps among which the pitch's path is found and the quiet ones are told
-UNIT_NOISE = (0.01, 0.999)  # correlations between which the harmonics-to-noise ratio is computed
+STRENGTHS = (0.01, 0.999)  # between which the harmonics-to-noise ratio is computed
 
 
 class VoiceStream:
@@ -82,7 +82,7 @@ class VoiceStream:
         if voiced.any():
             formants[voiced] = find_formants(windows[voiced])
         samples = np.concatenate([windows[:-1, : self._hop].ravel(), windows[-1]])
-        strength = np.clip(pitch.strength, *UNIT_NOISE)
+        strength = np.clip(pitch.strength, *STRENGTHS)
         columns = [
             pitch.hertz,
             12 * np.log2(np.maximum(pitch.hertz, 27.5) / 27.5),

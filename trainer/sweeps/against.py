@@ -80,7 +80,7 @@ def compare_with_first(tables: Mapping[str, Predictions]) -> dict[str, Against]:
 
 
 def correct_by_holm(p_values: Sequence[float]) -> list[float]:
-    """Correct the p values of several tests, so that any false one among them is as rare as one.
+    """Correct p values for the number of tests: a false finding among them stays as rare as in one.
 
     Args:
         p_values: one a test.

@@ -78,7 +78,7 @@ def test_labels_of_tested_clips_change_no_temperature(clips: list[Clip], tmp_pat
             make_manifest(tmp_path, some),
             tmp_path / "cache",
             tmp_path / name,
-            overrides=["optim.epochs=1", CALIBRATED],
+            overrides=["optim.epochs=9", CALIBRATED],
         )
         for name, some in (("as-they-are", clips), ("turned", other))
     ]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cache.manifest.manifest import Clip, Manifest
+from cache.sets.feature_set import FeatureSet
 from tests.trainer.experiment_helper import SPEAKERS, make_cache, make_clips, make_manifest, train
 from tests.trainer.persons_helper import write_seen
 from trainer.data.corpus import CorpusError
@@ -108,6 +110,22 @@ def test_copies_by_content_are_refused_before_a_head_is_trained_or_said_everywhe
     assert "2 clips reported on have the content of a training clip" in " ".join(
         format_answer(run, {}).split()
     )
+
+
+@pytest.mark.slow
+def test_an_encoder_that_may_have_seen_the_tested_clips_is_warned_about(
+    manifest: Manifest, clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def provenance(of: FeatureSet) -> dict[str, Any]:
+        other = {"fold": "fold 7", "test_clips": "f" * 64}
+        return {"trained_on": other} if of.spec.name == "spectrogram" else {}
+
+    monkeypatch.setattr(FeatureSet, "provenance", property(provenance))
+    cache = make_cache(tmp_path / "cache", clips)
+    run = train(manifest, cache, tmp_path / "run", overrides=["optim.epochs=1"])
+    (text,) = [text for text in run.metrics["warnings"] if "may leak" in text]
+    assert "behind spectrogram was trained apart and tested on fold 7" in text
+    assert "the test clips of fold 0, fold 1" in text
 
 
 @pytest.mark.slow

@@ -436,3 +436,32 @@ def test_prior_class_weights_and_normalisation_count_training_clips_alone(kind: 
     np.testing.assert_allclose(head.prior, [4 / 8, 3 / 8, 1 / 8])
     own = np.concatenate([corpus.sequences["video"].of(i) for i in train])
     np.testing.assert_allclose(head.normalisation["video"].mean, own.mean(axis=0), rtol=1e-4)
+
+
+@pytest.mark.parametrize("stack", ["auto", "off"])
+def test_labels_of_other_clips_change_no_bit_of_a_head(stack: str) -> None:
+    """Neither class weights nor a prior count them."""
+    corpus = toy_corpus()
+    other = corpus.labels.copy()
+    other[TEST] = 2
+    chosen = small_settings(
+        prior="train", optim={"epochs": 2, "class_weight": "balanced", "stack": stack}
+    )
+    heads = [
+        train_head(some, TRAIN[1:], chosen) for some in (corpus, replace(corpus, labels=other))
+    ]
+    assert same_bits(*heads)
+    np.testing.assert_array_equal(heads[0].prior, heads[1].prior)
+
+
+def test_epochs_are_chosen_by_the_clips_held_out() -> None:
+    """Their labels are turned round: the better the head learns, the worse it does on them."""
+    corpus = toy_corpus()
+    labels = corpus.labels.copy()
+    labels[TEST] = (labels[TEST] + 1) % 3
+    chosen = small_settings(optim={"epochs": 7})
+    head = train_head(corpus, TRAIN, chosen)
+    last = choose_epochs(corpus, TRAIN, TEST, chosen)
+    first = choose_epochs(replace(corpus, labels=labels), TRAIN, TEST, chosen)
+    assert head.history[last - 1].train_accuracy > head.history[first - 1].train_accuracy
+    assert first < last
