@@ -44,7 +44,7 @@ def workplace(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     manifest.write_text(table, encoding="utf-8")
     shutil.copy(next((folder / "clips" / "happy").glob("*.mp4")), folder / "holiday.mp4")
     extract_features(
-        manifest, cache=cache, sets=["identity", "resnet18", "logmel"], views="basic", jobs=2
+        manifest, cache=cache, sets=["identity", "resnet29", "logmel"], views="basic", jobs=2
     )
     for name, kind in (("first", "transformer"), ("self", "self")):
         settings = {**HEAD, "video.attention": kind}

@@ -42,7 +42,7 @@ def test_an_example_runs_and_gives_what_it_says(name: str, at_work: Path) -> Non
         "torch": torch,
     }
     if "dataset[0]" in EXAMPLES[name]:
-        sets = {"video": "resnet18"}
+        sets = {"video": "resnet29"}
         known["dataset"] = trainer.Dataset("manifest.csv", cache="CACHE", sets=sets)
     examples = doctest.DocTestParser().get_examples(EXAMPLES[name])
     assert examples

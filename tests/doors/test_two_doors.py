@@ -322,12 +322,12 @@ def test_a_wrong_word_or_count_is_refused_not_overheard(at_work: Path, tmp_path:
 
 @pytest.mark.slow
 def test_one_name_alone_is_a_list_of_one(at_work: Path, tmp_path: Path) -> None:
-    (clip,) = cache.open_cache("CACHE").features("resnet18", "sad-s1-1")
-    sets = {"video": "resnet18"}
+    (clip,) = cache.open_cache("CACHE").features("resnet29", "sad-s1-1")
+    sets = {"video": "resnet29"}
     dataset = trainer.Dataset("manifest.csv", cache="CACHE", sets=sets, clips=clip)
     assert dataset.clip_ids == (clip,)
     assert list(trainer.explain_run("runs/self", "sad-s3-1")) == ["sad-s3-1"]
-    assert cache.open_cache("CACHE").verify("resnet18").damage == ()
+    assert cache.open_cache("CACHE").verify("resnet29").damage == ()
     runs = [trainer.read_run("runs/first"), "runs/self"]
     assert trainer.ensemble(runs, tmp_path / "both").info["kind"] == "ensemble"
 

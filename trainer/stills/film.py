@@ -150,7 +150,7 @@ def reduce(images: Tensor, sizes: Tensor) -> Tensor:
     """Reduce each image to a size of its own, and enlarge it again: (N, C, S, S), sizes (N,)."""
     result = images.clone()
     size = images.shape[-1]
-    for small in sizes.unique().tolist():
+    for small in sorted(set(sizes.tolist())):
         if small < size:
             where = (sizes == small).nonzero().flatten()
             little = functional.interpolate(

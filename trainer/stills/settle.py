@@ -48,7 +48,7 @@ def _settle(norm: nn.BatchNorm2d, inputs: tuple[Tensor, ...]) -> None:
     mean_before, variance_before = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
     variance, mean = torch.var_mean(inputs[0], dim=(0, 2, 3))
     gain = norm.weight / (variance_before + norm.eps).sqrt()
-    norm.bias += gain * (mean - mean_before)
+    norm.bias.add_(gain * (mean - mean_before))
     norm.weight.copy_(gain * (variance + norm.eps).sqrt())
     mean_before.copy_(mean)
     variance_before.copy_(variance)
