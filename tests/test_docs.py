@@ -24,7 +24,7 @@ PAGES = [
     *sorted(path for path in (ROOT / "docs").rglob("*.md") if "site" not in path.parts),
     ROOT / "benchmarks" / "NOTES.md",
     ROOT / "benchmarks" / "default_card.md",
-    ROOT / "extractors" / "weights" / "default_resnet18.md",
+    *(ROOT / "extractors" / "weights" / f"default_{name}.md" for name in ("resnet18", "resnet29")),
 ]
 # Pages that the site writes from the code.
 WRITTEN = {ROOT / "docs" / name for name in GENERATED}

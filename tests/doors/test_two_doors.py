@@ -335,14 +335,14 @@ def test_one_name_alone_is_a_list_of_one(at_work: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_what_a_notebook_shows_of_a_result_is_a_line(at_work: Path) -> None:
     """The last line of a cell is shown; all that a run's files say would fill pages."""
-    sets = {"video": "resnet18"}
+    sets = {"video": "resnet29"}
     shown = {
         "Run('runs/first', 3 clips)": trainer.read_run("runs/first"),
-        "Dataset(9 clips, video (512,))": trainer.Dataset("manifest.csv", cache="CACHE", sets=sets),
+        "Dataset(9 clips, video (256,))": trainer.Dataset("manifest.csv", cache="CACHE", sets=sets),
         f"Manifest('{at_work}/manifest.csv', 9 clips)": cache.read_manifest("manifest.csv"),
-        "Embedder('resnet18', dim=512)": extractors.load_network("resnet18"),
-        "Summary(faces, identity, resnet18, 9 ok)": pipeline.extract_features(
-            "manifest.csv", cache="CACHE", sets=["identity", "resnet18"], views="basic", jobs=0
+        "Embedder('resnet29', dim=256)": extractors.load_network("resnet29"),
+        "Summary(faces, identity, resnet29, 9 ok)": pipeline.extract_features(
+            "manifest.csv", cache="CACHE", sets=["identity", "resnet29"], views="basic", jobs=0
         ),
     }
     assert {repr(found): expected for expected, found in shown.items()} == {
