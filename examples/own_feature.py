@@ -25,13 +25,13 @@ for clip, sound in cache.open_cache(folder).features("logmel", array="logmel").i
     brightness = energy @ np.arange(40) / energy.sum(axis=1)
     arrays[clip] = np.stack([loudness, brightness], axis=1).astype(np.float32)  # (T, 2)
 with tempfile.TemporaryDirectory() as temporary:
-    file = Path(temporary) / "voice.npz"
+    file = Path(temporary) / "loudness.npz"
     np.savez(file, **arrays)
     report = pipeline.import_features(
-        folder, "voice", file, manifest=manifest, format="npz", settings={"rate": 100.0}
+        folder, "loudness", file, manifest=manifest, format="npz", settings={"rate": 100.0}
     )
 print(f"{report.clips} clips with {len(report.names)} numbers a step")
-settings = {"fusion.kind": "audio", "audio.set": "voice", "audio.features": "statistics"}
+settings = {"fusion.kind": "audio", "audio.set": "loudness", "audio.features": "statistics"}
 settings |= {"audio.encoder": "none", "optim.epochs": 20}
 found = trainer.train(manifest, cache=folder, run=run, settings=settings, overwrite=True)
-print(f"accuracy on the voice alone: {found.metrics['all']['ensemble']['accuracy']:.0%}")
+print(f"accuracy on loudness and brightness alone: {found.metrics['all']['ensemble']['accuracy']:.0%}")
