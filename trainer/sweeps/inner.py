@@ -48,7 +48,7 @@ def choose_inside(
     Args:
         sweep: the sweep.
         folders: run folders of its cells, by name.
-        skipped: the results of cells that can't be run.
+        skipped: the results of cells that can't be run, or not be chosen.
         output: the sweep's folder; ``chosen`` in it becomes the run of the choice, and
             ``inner.csv`` its table of scores.
         train: trains cells, or the heads of their nested predictions alone.
@@ -59,16 +59,13 @@ def choose_inside(
         ``scored`` or with the reason why they couldn't be; and the scores.
     """
     results = dict(skipped)
-    plain = [
-        (cell, folders[cell.name])
-        for cell in sweep.cells
-        if not cell.ensemble and cell.name not in skipped
-    ]
+    rows = [cell for cell in sweep.cells if cell.name not in skipped]
+    plain = [(cell, folders[cell.name]) for cell in rows if not cell.ensemble]
     for result in train(plain, inside=True):
         results[result.cell] = result
         tell(result)
     nested: dict[str, Mapping[int | None, Predictions]] = {}
-    for cell in sweep.cells:
+    for cell in rows:
         members = cell.ensemble or (cell.name,)
         broken = [results[name] for name in members if results[name].state != SCORED]
         if cell.ensemble and broken:
@@ -80,7 +77,7 @@ def choose_inside(
                 results[cell.name] = CellResult(cell.name, SCORED)
             except (ValueError, OSError) as error:
                 results[cell.name] = CellResult(cell.name, "failed", str(error))
-        if cell.ensemble and cell.name not in skipped:
+        if cell.ensemble:
             tell(results[cell.name])
     scores = choose_rows(nested) if nested else []
     choice = _test(sweep, folders, output, scores, train)

@@ -227,13 +227,21 @@ def test_each_fold_is_tested_with_its_own_choice_and_the_run_is_one_for_other_co
 
 
 @pytest.mark.slow
-def test_a_row_that_fails_is_left_out_of_the_choice_and_told(source: Path, tmp_path: Path) -> None:
+def test_a_row_that_fails_and_a_stack_are_left_out_of_the_choice_and_told(
+    source: Path, tmp_path: Path
+) -> None:
     broken = '[[cells]]\nname = "broken"\nset = { video.set = "shown", video.features = "mean" }\n'
+    stack = '[[cells]]\nname = "stacked"\nensemble = ["shown", "steady"]\nmethod = "stack"\n'
     path = tmp_path / "three.toml"
-    path.write_text(TEXT + broken)
+    path.write_text(TEXT + broken + stack)
     swept = read_sweep(str(path), base={"select": "inner"})
     at = Place(source / "manifest.csv", source / "cache", tmp_path / "out")
-    states = {result.cell: result.state for result in run_sweep(swept, at)}
+    results = {result.cell: result for result in run_sweep(swept, at)}
+    states = {name: result.state for name, result in results.items()}
     assert states["broken"] == "failed"
+    assert states["stacked"] == "skipped"
+    assert "fitted on the predictions that it would be chosen by" in results["stacked"].reason
+    scored = {row["cell"] for row in rows_of(tmp_path / "out" / "inner.csv")}
+    assert scored == {"steady", "shown", "both"}
     assert states[ROW] == "ok"
     assert chosen_in(tmp_path / "out") == ["shown"]
