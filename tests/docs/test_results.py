@@ -6,6 +6,7 @@ import json
 import math
 import re
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ def rows_of(section: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
-def with_interval(value: float, low: float, high: float, sign: str = "") -> str:
+def with_interval(figures: Iterable[float], sign: str = "") -> str:
+    value, low, high = figures
     return f"{value:{sign}.1f} [{low:{sign}.1f}, {high:{sign}.1f}]"
 
 
@@ -49,7 +51,7 @@ def write_p(value: float) -> str:
 def write_folds(cell: dict[str, Any]) -> str:
     assert cell["folds"] == 6
     mean, half = cell["accuracy_folds"], STUDENT * cell["deviation_folds"] / math.sqrt(6)
-    return with_interval(mean, mean - half, mean + half)
+    return with_interval((mean, mean - half, mean + half))
 
 
 @pytest.mark.parametrize("section", SWEEPS)
@@ -62,8 +64,8 @@ def test_a_table_of_a_sweep_has_the_figures_of_its_file(section: str) -> None:
             seeds = f"{cell['accuracy_mean']:.1f} ± {cell['accuracy_deviation']:.1f}"
         if cell["against"]:
             part = (cell[name] for name in ("difference", "difference_low", "difference_high"))
-            against = f"{with_interval(*part, sign='+')}, p = {write_p(cell['p_holm'])}"
-        accuracy = with_interval(cell["accuracy"], *speakers)
+            against = f"{with_interval(part, '+')}, p = {write_p(cell['p_holm'])}"
+        accuracy = with_interval((cell["accuracy"], *speakers))
         expected.append(
             [cell["cell"], accuracy, seeds, f"{cell['uar']:.1f}", write_folds(cell), against]
         )
@@ -77,13 +79,13 @@ def test_the_table_of_afew_has_the_figures_of_its_file() -> None:
         for part in (result["both"], result["all"]):
             deviation = part["member_deviation"]
             spread = "" if deviation is None else f" ± {100 * deviation:.1f}"
-            row.append(with_interval(*(100 * v for v in (part["accuracy"], *part["interval"]))))
+            row.append(with_interval(100 * v for v in (part["accuracy"], *part["interval"])))
             row.append(f"{100 * part['member_mean']:.1f}{spread}")
         row.insert(3, f"{100 * result['both']['uar']:.1f}")
         gain = ""
         if found := result.get("gain"):
             points = (100 * value for value in (found["difference"], *found["interval"]))
-            gain = f"{with_interval(*points, sign='+')}, p = {found['p_value']:.2g}"
+            gain = f"{with_interval(points, '+')}, p = {found['p_value']:.2g}"
         expected.append([*row, gain])
     assert rows_of(AFEW) == expected
 
