@@ -92,6 +92,52 @@ def test_parameters_other_than_the_heads_are_refused_by_name(
         load_checkpoint(path)
 
 
+def damage(path: Path, tensors: dict[str, torch.Tensor], **facts: object) -> Path:
+    """Write tensors and facts over those of a checkpoint."""
+    there = safetensors.torch.load_file(path)
+    with safetensors.safe_open(path, framework="pt") as file:
+        known = json.loads(file.metadata()["avfuse"])
+    metadata = {"avfuse": json.dumps({**known, **facts})}
+    path.write_bytes(safetensors.torch.save({**there, **tensors}, metadata))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("tensors", "facts", "message"),
+    [
+        ({"normalisation.video.mean": torch.full((5,), torch.nan)}, {}, "video.mean holds nan"),
+        ({"normalisation.video.mean": torch.zeros(1)}, {}, r"video is not of steps \(5,\)"),
+        ({"normalisation.video.deviation": torch.zeros(5)}, {}, "deviation of video is not above"),
+        ({"head.classifiers.fused.bias": torch.full((3,), torch.inf)}, {}, "bias holds nan or inf"),
+        ({}, {"prior": [1.0]}, r"prior \[1.0\] of 3 classes"),
+        ({}, {"prior": [1.0, -1.0, 1.0]}, "prior .* of 3 classes"),
+        ({"sentence.0": torch.zeros(2, 28)}, {"sentences": ["dogs"]}, "belong to audio.align"),
+        ({"sentence.0": torch.zeros(3001, 28)}, {"sentences": ["dogs"]}, "1 to 3000, 28"),
+        ({}, {"sentences": ["dogs"] * 101}, "101 sentences, expected 1 to 100"),
+        ({}, {"sentences": "dogs"}, "sentences is 'dogs'"),
+    ],
+)
+def test_numbers_that_no_training_yields_are_refused(
+    head: TrainedHead,
+    tmp_path: Path,
+    tensors: dict[str, torch.Tensor],
+    facts: dict[str, object],
+    message: str,
+) -> None:
+    path = damage(save_checkpoint(head, tmp_path / "head.safetensors"), tensors, **facts)
+    with pytest.raises(CheckpointError, match=f"damaged checkpoint: .*{message}"):
+        load_checkpoint(path)
+
+
+def test_normalisations_other_than_the_settings_ask_for_are_refused(
+    head: TrainedHead, tmp_path: Path
+) -> None:
+    fewer = {"audio": head.normalisation["audio"]}
+    path = save_checkpoint(replace(head, normalisation=fewer), tmp_path / "head.safetensors")
+    with pytest.raises(CheckpointError, match=r"of \['audio'\], expected \['audio', 'video'\]"):
+        load_checkpoint(path)
+
+
 def test_a_truncated_checkpoint_is_refused(head: TrainedHead, tmp_path: Path) -> None:
     path = save_checkpoint(head, tmp_path / "head.safetensors")
     path.write_bytes(path.read_bytes()[:-100])
