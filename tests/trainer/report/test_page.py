@@ -147,6 +147,29 @@ def test_an_ensemble_names_its_runs_and_is_drawn_from_the_run_beside_it(
     assert [len(of_run) for of_run in read_data(page)["explanations"]] == [0, 24]  # type: ignore[attr-defined]
 
 
+def test_a_stack_shows_the_weights_of_each_fold(run: Run) -> None:
+    stack = [
+        {"fold": 0, "weights": {"1-voice": 0.25, "2-<face>": 1.5}},
+        {"fold": 1, "weights": {"1-voice": 0.0, "2-<face>": 0.75}},
+    ]
+    page = format_report([replace(run, info={**run.info, "stack": stack})], projection="none")
+    assert "fitted for each fold on its training clips alone" in page
+    assert '<th scope="col">1-voice</th><th scope="col">2-&lt;face&gt;</th>' in page
+    assert ">fold 0</th><td>0.25</td><td>1.50</td>" in page
+    assert ">fold 1</th><td>0.00</td><td>0.75</td>" in page
+    assert "weights of the stack" not in format_report([run], projection="none")
+
+
+def test_a_calibrated_run_shows_its_temperatures_beside_the_calibration(run: Run) -> None:
+    heads = [{**head, "temperature": 1.25 + head["fold"]} for head in run.info["checkpoints"]]
+    page = format_report([replace(run, info={**run.info, "checkpoints": heads})], projection="none")
+    calibration = page[page.index('id="calibration"') : page.index('id="training"')]
+    assert "temperature 1.25 to 2.25, fitted on held-out training clips" in calibration
+    assert "temperature" not in format_report([run], projection="none").split('id="calibration"')[
+        1
+    ].split('id="training"')[0]
+
+
 def test_a_damaged_run_file_is_named(run: Run) -> None:
     damaged = replace(run, info={**run.info, "sets": [{"name": "resnet18"}]})
     with pytest.raises(RunError, match=r"first: run.json is damaged: .*key"):
