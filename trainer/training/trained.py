@@ -212,10 +212,23 @@ def load_checkpoint(path: Path) -> TrainedHead:
             temperature=_read_temperature(facts),
         )
         _check_numbers(head, tensors)
-        head.module()  # strict: names every missing, extra or misshapen parameter
+        _check_parameters(head)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{path} is a damaged checkpoint: {error}") from error
     return head
+
+
+def _check_parameters(head: TrainedHead) -> None:
+    """Refuse missing, extra or misshapen parameters, by name.
+
+    Nothing is allocated for sizes that the settings name and the parameters don't have, except by
+    modules of plug-ins, which are tried as they are built.
+    """
+    if head.settings.is_network and not head.settings.plugins():
+        with torch.device("meta"):
+            shell = make_head(head.settings, head.shapes, len(head.classes))
+        shell.load_state_dict(dict(head.state), assign=True)
+    head.module()
 
 
 def _check_numbers(head: TrainedHead, tensors: Mapping[str, Tensor]) -> None:

@@ -11,6 +11,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from cache.codec import fields_to_json
 from tests.trainer.corpus_helper import small_settings, toy_corpus
 from trainer.training.predict import predict_head
 from trainer.training.train import train_head
@@ -126,6 +127,16 @@ def test_numbers_that_no_training_yields_are_refused(
 ) -> None:
     path = damage(save_checkpoint(head, tmp_path / "head.safetensors"), tensors, **facts)
     with pytest.raises(CheckpointError, match=f"damaged checkpoint: .*{message}"):
+        load_checkpoint(path)
+
+
+def test_sizes_that_the_parameters_don_t_have_take_no_memory(
+    head: TrainedHead, tmp_path: Path
+) -> None:
+    settings = fields_to_json(head.settings)
+    settings["fusion"]["out_dim"] = 2**40  # terabytes
+    path = damage(save_checkpoint(head, tmp_path / "head.safetensors"), {}, settings=settings)
+    with pytest.raises(CheckpointError, match=r"(?s)size mismatch for fusion\.audio_factors"):
         load_checkpoint(path)
 
 
