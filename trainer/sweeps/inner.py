@@ -15,7 +15,12 @@ from cache.cells import format_cells
 from cache.commit import write_whole
 from trainer.runs.ensemble import join_facts
 from trainer.runs.folder import CONFIG, Run, read_nested, read_run
-from trainer.runs.predictions import Predictions, mean_predictions, pool_predictions
+from trainer.runs.predictions import (
+    Predictions,
+    PredictionsError,
+    mean_predictions,
+    pool_predictions,
+)
 from trainer.runs.report import finish_run, read_missing
 from trainer.runs.run_writer import RunWriter
 from trainer.settings import format_toml
@@ -111,6 +116,8 @@ def _test(
 def _read_nested(cell: CellText, folders: Sequence[Path]) -> dict[int | None, Predictions]:
     """Read the nested predictions of a row, joined over its members."""
     members = [read_nested(folder) for folder in folders]
+    if any(member.keys() != members[0].keys() for member in members):
+        raise PredictionsError("its cells have features in different folds")
     return {fold: _join(cell, [member[fold] for member in members]) for fold in members[0]}
 
 

@@ -17,10 +17,12 @@ from pipeline.cli import main
 from tests.docs.blocks import no_pictures
 from tests.trainer.corpus_helper import write_set
 from tests.trainer.experiment_helper import CLASSES, make_manifest
+from tests.trainer.predictions_helper import predictions_of
 from trainer.runs.folder import read_json, read_run
+from trainer.runs.predictions import PredictionsError
 from trainer.sweeps import inner
 from trainer.sweeps.cell import CellResult, Place
-from trainer.sweeps.file import read_sweep
+from trainer.sweeps.file import CellText, read_sweep
 from trainer.sweeps.inner import ROW
 from trainer.sweeps.sweep import run_sweep
 
@@ -245,3 +247,14 @@ def test_a_row_that_fails_and_a_stack_are_left_out_of_the_choice_and_told(
     assert scored == {"steady", "shown", "both"}
     assert states[ROW] == "ok"
     assert chosen_in(tmp_path / "out") == ["shown"]
+
+
+def test_an_ensemble_of_cells_that_lack_other_folds_has_no_scores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = predictions_of("ah", "ah")
+    found: dict[str, Any] = {"a": {0: table, 1: table}, "b": {0: table}}
+    monkeypatch.setattr(inner, "read_nested", lambda folder: found[folder.name])
+    cell = CellText("both", ensemble=("a", "b"))
+    with pytest.raises(PredictionsError, match="its cells have features in different folds"):
+        inner._read_nested(cell, [Path("a"), Path("b")])
