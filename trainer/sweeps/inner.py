@@ -69,6 +69,8 @@ def choose_inside(
         tell(result)
     nested: dict[str, Mapping[int | None, Predictions]] = {}
     for cell in sweep.cells:
+        if cell.name in skipped:
+            continue
         members = cell.ensemble or (cell.name,)
         broken = [results[name] for name in members if results[name].state != SCORED]
         if cell.ensemble and broken:
@@ -80,7 +82,7 @@ def choose_inside(
                 results[cell.name] = CellResult(cell.name, SCORED)
             except (ValueError, OSError) as error:
                 results[cell.name] = CellResult(cell.name, "failed", str(error))
-        if cell.ensemble and cell.name not in skipped:
+        if cell.ensemble:
             tell(results[cell.name])
     scores = choose_rows(nested) if nested else []
     choice = _test(sweep, folders, output, scores, train)

@@ -114,7 +114,9 @@ def run_sweep(
             train_cells, sweep, place=place, jobs=jobs, on_forecast=on_forecast
         )
         if sweep.base.chooses_row:
-            sweep, ordered, scores = choose_inside(sweep, at, results, place.output, train, take)
+            sweep, ordered, scores = choose_inside(
+                sweep, at, dict(results), place.output, train, take
+            )
             _write(sweep, ordered, place.output, scores)
             return ordered
         for result in train(todo):
@@ -154,6 +156,8 @@ def settle_sweep(sweep: Sweep, manifest: Manifest, cache: Path) -> Sweep:
 
 
 def _settle_cell(sweep: Sweep, cell: CellText, cache: Path) -> CellText:
+    if cell.ensemble:
+        return cell  # it reads the predictions of others, no set
     given = merge(merge(sweep.base.set, sweep.overrides), cell.set)
     own, over = (values.get("video", {}) for values in (cell.set, sweep.overrides))
     named = given.get("video", {}).get("set")

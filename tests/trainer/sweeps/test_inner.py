@@ -237,3 +237,19 @@ def test_a_row_that_fails_is_left_out_of_the_choice_and_told(source: Path, tmp_p
     assert states["broken"] == "failed"
     assert states[ROW] == "ok"
     assert chosen_in(tmp_path / "out") == ["shown"]
+
+
+@pytest.mark.slow
+def test_a_stack_is_no_row_to_choose_and_is_not_scored_as_a_mean(
+    source: Path, tmp_path: Path
+) -> None:
+    stack = '[[cells]]\nname = "stack"\nensemble = ["steady", "shown"]\nmethod = "stack"\n'
+    path = tmp_path / "stack.toml"
+    path.write_text(TEXT + stack)
+    swept = read_sweep(str(path), base={"select": "inner"})
+    at = Place(source / "manifest.csv", source / "cache", tmp_path / "out")
+    results = {result.cell: result for result in run_sweep(swept, at)}
+    assert (results["stack"].state, results["both"].state) == ("skipped", "scored")
+    assert "its weights are fitted on the predictions" in results["stack"].reason
+    scored = {row["cell"] for row in rows_of(tmp_path / "out" / "inner.csv")}
+    assert scored == {"steady", "shown", "both"}
