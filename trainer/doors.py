@@ -146,7 +146,10 @@ def train(
     from trainer.runs.experiment import Protocol, run_experiment
 
     with shown_progress(progress):
-        display = Display(stages=1 if inner_share(chosen.selection) is None else 2)
+        display = Display(
+            stages=1 if inner_share(chosen.selection) is None else 2,
+            at_once=not chosen.is_network,
+        )
         with contextlib.closing(display):
             run_experiment(
                 table,
