@@ -34,4 +34,5 @@ print(f"{report.clips} clips with {len(report.names)} numbers a step")
 settings = {"fusion.kind": "audio", "audio.set": "loudness", "audio.features": "statistics"}
 settings |= {"audio.encoder": "none", "optim.epochs": 20}
 found = trainer.train(manifest, cache=folder, run=run, settings=settings, overwrite=True)
-print(f"accuracy on loudness and brightness alone: {found.metrics['all']['ensemble']['accuracy']:.0%}")
+accuracy = found.metrics["all"]["ensemble"]["accuracy"]
+print(f"accuracy on loudness and brightness alone: {accuracy:.0%}")

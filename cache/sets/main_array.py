@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 WHOLE = "clip/"
 # Attribute of an entry: array, without that group -> the name of each number in a row of it.
 NUMBERS = "numbers"
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,99}")  # of a number
 # Arrays of a network's set beside its features.
 _FACTS = ("times", "rung", "track")
 
@@ -48,10 +50,21 @@ def row_times(array: str, times: NDArray[np.float64]) -> NDArray[np.float64]:
 def number_names(array: str, count: int, attributes: Mapping[str, Any]) -> list[str]:
     """Name the numbers of an array's row: as the entry's attributes do, or ``v0`` and so on.
 
+    Names that are not text, letters first, or not one a number, count as none.
+
     Args:
         array: its name.
         count: of numbers in a row.
         attributes: of an entry.
     """
-    names = attributes.get(NUMBERS, {}).get(array.removeprefix(WHOLE), [])
-    return list(names) if len(names) == count else [f"v{number}" for number in range(count)]
+    stated = attributes.get(NUMBERS)
+    found = stated.get(array.removeprefix(WHOLE)) if isinstance(stated, Mapping) else None
+    # An entry may come from anywhere, and names become columns of tables.
+    names = [name for name in found if _is_name(name)] if isinstance(found, list) else []
+    if len({*names}) == count == len(names):
+        return names
+    return [f"v{number}" for number in range(count)]
+
+
+def _is_name(name: Any) -> bool:
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None

@@ -9,6 +9,7 @@ norm the gains and then the shifts.
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,6 @@ from extractors.weights.error import WeightsError
 
 LAYER = re.compile(rb"\x05con_4|\x07affine_")
 TENSOR = 2  # version of dlib's tensors
-NUM_CONVOLUTIONS = 29
 EPSILON = 1e-5  # of PyTorch's norms
 
 
@@ -34,39 +34,36 @@ def read_resnet29(content: bytes) -> dict[str, NDArray[np.float32]]:
     """
     from extractors.other_networks.resnet29 import ResNet29
 
-    found: list[NDArray[np.float32]] = [
-        read_tensor(content, match.end()) for match in LAYER.finditer(content)
-    ]
-    kernels, norms = found[::2], found[1::2]
-    places = [
-        (name.removesuffix("conv1.weight"), "1", value.shape)
-        if name.endswith("conv1.weight")
-        else (name.removesuffix("conv2.weight"), "2", value.shape)
-        for name, value in ResNet29().state_dict().items()
-        if name.endswith(("conv1.weight", "conv2.weight"))
-    ]
+    shapes = {
+        name: value.shape for name, value in ResNet29().state_dict().items() if value.ndim == 4
+    }
+    ends = [match.end() for match in islice(LAYER.finditer(content), 2 * len(shapes) + 1)]
+    if len(ends) != 2 * len(shapes):
+        raise WeightsError(
+            f"is cut off, or no face recognition network of dlib's: {len(ends)} convolutions "
+            f"and norms, expected {2 * len(shapes)}"
+        )
     tensors: dict[str, NDArray[np.float32]] = {}
-    if len(kernels) != len(places) or len(norms) != len(places):
-        raise WeightsError("is no face recognition network of dlib's with 29 convolutions")
-    for (prefix, number, shape), kernel, norm in zip(places, kernels, norms, strict=True):
-        dim, size = shape[0], int(np.prod(shape))
+    for (name, shape), start, norm_start in zip(shapes.items(), ends[::2], ends[1::2], strict=True):
+        kernel, norm = read_tensor(content, start), read_tensor(content, norm_start)
+        dim, size = shape[0], shape.numel()
         if len(kernel) != size + dim or len(norm) != 2 * dim:
             raise WeightsError(
-                f"is no face recognition network of dlib's: {prefix}conv{number} has {len(kernel)} "
-                f"numbers, expected {size + dim}"
+                f"is no face recognition network of dlib's: {name} has {len(kernel)} numbers and "
+                f"its norm {len(norm)}, expected {size + dim} and {2 * dim}"
             )
         gain, shift = norm[:dim], norm[dim:]
-        norms_of = f"{prefix}bn{number}"
-        tensors[f"{prefix}conv{number}.weight"] = kernel[:size].reshape(shape)
-        tensors[f"{norms_of}.weight"] = gain
-        tensors[f"{norms_of}.bias"] = shift + gain * kernel[size:]
-        tensors[f"{norms_of}.running_mean"] = np.zeros(dim, np.float32)
-        tensors[f"{norms_of}.running_var"] = np.full(dim, 1 - EPSILON, np.float32)
+        place = name.removesuffix(".weight").replace("conv", "bn")
+        tensors[name] = kernel[:size].reshape(shape).copy()
+        tensors[f"{place}.weight"] = gain.copy()
+        tensors[f"{place}.bias"] = shift + gain * kernel[size:]
+        tensors[f"{place}.running_mean"] = np.zeros(dim, np.float32)
+        tensors[f"{place}.running_var"] = np.full(dim, 1 - EPSILON, np.float32)
     return tensors
 
 
 def read_tensor(content: bytes, place: int) -> NDArray[np.float32]:
-    """Read the values of the tensor that begins at a place, in one dimension."""
+    """Return the values of the tensor that begins at a place, in one dimension, not copied."""
     sizes = []
     for _ in range(5):
         length = content[place] & 0x0F if place < len(content) else 0
@@ -75,4 +72,4 @@ def read_tensor(content: bytes, place: int) -> NDArray[np.float32]:
     count = int(np.prod([min(size, len(content)) for size in sizes[1:]], dtype=object))
     if sizes[0] != TENSOR or not 0 < 4 * count <= len(content) - place:
         raise WeightsError("is cut off or damaged, or of another version of dlib")
-    return np.frombuffer(content, "<f4", count, place).astype(np.float32)
+    return np.frombuffer(content, "<f4", count, place)

@@ -35,7 +35,9 @@ def test_a_block_says_what_it_is_and_one_that_is_not_run_says_why(block: blocks.
 
 def test_most_blocks_are_run() -> None:
     ours = [block for block in ALL if block.language in blocks.RUN]
-    assert sum(bool(block.reason) for block in ours) <= 37  # one more needs a good reason; six are of results
+    assert (
+        sum(bool(block.reason) for block in ours) <= 37
+    )  # one more needs a good reason; six are of results
     assert len(ours) > 48
 
 

@@ -286,8 +286,8 @@ def _read_speech(
 ) -> Speech:
     if audio.features != FUNCTIONALS:
         raise CorpusError(
-            "audio.align=sentence stands beside the functionals of the set voice, got "
-            f"audio.features={audio.features}; set audio.set=voice and audio.features=auto"
+            "audio.align=sentence stands beside the functionals of the set voice, got the array "
+            f"{audio.features}; set audio.set=voice and audio.features=auto"
         )
     said = tuple(clips[clip].sentence if clip in clips else None for clip in clip_ids)
     return Speech(tuple(clip_ids), voices.sequences, said)

@@ -155,7 +155,8 @@ def inner_split(
     if len(labels) < 2:
         raise SplitError(
             f"holding out {fraction:g} of {len(ordered)} training clips leaves only the label "
-            f"{min(label or '' for label in labels)!r} to train on; use --select fixed"
+            f"{min(label or '' for label in labels)!r} to train on; use more clips, or "
+            "--select fixed and calibrate=none, which hold none out"
         )
     return inner, tuple(clip for clip in ordered if clip.id in held)
 

@@ -22,6 +22,7 @@ Array = NDArray[np.float32]
 NUM_PLACES = 20
 SHORTENED = 2  # steps of 10 ms in one that is aligned
 MOST_SECONDS = 60.0  # of a sentence
+MOST_STEPS = round(100 * MOST_SECONDS) // SHORTENED  # of a template
 MOST_SENTENCES = 100
 QUIET_DB = 30.0  # below the loud steps: silence before and after the words
 MARGIN = 10  # steps of 10 ms that are kept around them

@@ -173,6 +173,9 @@ class ClassicalHead(nn.Module):
         if wrong:
             raise ValueError(f"{wrong[0]} is {rest[wrong[0]].dtype}, expected torch.float64")
         self.load_state_dict(rest, assign=True)  # strict: names what is missing, extra or misshapen
+        for name, scores in self.scores.items():
+            if isinstance(scores, KernelScores) and scores.gamma < 0:
+                raise ValueError(f"scores.{name}.gamma must not be negative, got {scores.gamma:g}")
 
     def vectors(
         self, video: Steps | None = None, audio: Steps | None = None

@@ -205,19 +205,20 @@ def check_shapes(settings: HeadSettings, shapes: Mapping[str, tuple[int, ...]]) 
         if encoder == "none" and len(shape) != 1:
             raise ValueError(
                 f"{name}: steps of shape {shape} can't be pooled as they are; "
-                f"{_name_ways(name, shape)}"
+                f"{_name_ways(settings, name, shape)}"
             )
         if encoder in REACH and not takes(encoder, shape):
             raise ValueError(
                 f"{name}.encoder={encoder} takes steps of {REACH[encoder].min_bins()} bins or "
                 f"more, or (bins, channels), and {name}.set={settings.modality(name).set} has "
-                f"steps of shape {shape}; {_name_ways(name, shape)}"
+                f"steps of shape {shape}; {_name_ways(settings, name, shape)}"
             )
 
 
-def _name_ways(modality: str, shape: tuple[int, ...]) -> str:
-    """Name the settings with which a head can take steps of a shape."""
-    fitting = [kind for kind in REACH if modality == "audio" and takes(kind, shape)]
+def _name_ways(settings: HeadSettings, modality: str, shape: tuple[int, ...]) -> str:
+    """Name the settings with which a head of this kind can take steps of a shape."""
+    encoded = modality == "audio" and settings.is_network
+    fitting = [kind for kind in REACH if encoded and takes(kind, shape)]
     ways = [f"audio.encoder={kind}, which is trained with the head" for kind in fitting]
     if len(shape) == 1:
         ways.append(f"{modality}.encoder=none")

@@ -139,10 +139,12 @@ def draw_batch(
 ) -> tuple[Tensor, Tensor]:
     """Make the varied images (N, C, S, S), 0 to 255, and targets (N, classes) of one update."""
     draw = torch.Generator().manual_seed(settings.seed * SEEDS_APART + update)
-    images = to_float(torch.from_numpy(train.images[chosen]), grey=settings.grey)
-    if settings.augment.film.share:
-        images = as_film(images, settings.augment.film, draw)
-    images = images.to(device)
+    pixels = torch.from_numpy(train.images[chosen])
+    if settings.augment.film.share:  # JPEG is on the CPU
+        film = as_film(to_float(pixels, grey=settings.grey), settings.augment.film, draw)
+        images = film.to(device)
+    else:
+        images = to_float(pixels.to(device), grey=settings.grey)
     size = settings.size_at(epoch)
     images = vary(images, size, settings.augment, draw)
     if settings.target == "majority":

@@ -42,16 +42,17 @@ def choose_rows(
 
     Args:
         nested: nested predictions of each row by fold, as ``read_nested`` returns them, in the
-            order of the table; at least one row, all of the same folds.
+            order of the table; a fold of whose clips a row has no features is left out there.
 
     Returns:
         The scores, fold after fold, in each in the order of the rows. ``CRITERION`` says which is
         chosen.
     """
     scores = []
-    for fold in next(iter(nested.values())):
-        n = len({clip for of_row in nested.values() for clip in of_row[fold].clips})
-        correct = {row: sum(of_row[fold].correct) for row, of_row in nested.items()}
+    for fold in dict.fromkeys(fold for of_row in nested.values() for fold in of_row):
+        tables = {row: of_row[fold] for row, of_row in nested.items() if fold in of_row}
+        n = len({clip for table in tables.values() for clip in table.clips})
+        correct = {row: sum(tables[row].correct) if row in tables else 0 for row in nested}
         best = max(correct, key=correct.__getitem__)  # the first of equals
         scores += [
             InnerScore(row, fold, n, right, right / n, row == best)

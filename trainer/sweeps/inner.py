@@ -15,7 +15,12 @@ from cache.cells import format_cells
 from cache.commit import write_whole
 from trainer.runs.ensemble import join_facts
 from trainer.runs.folder import CONFIG, Run, read_nested, read_run
-from trainer.runs.predictions import Predictions, mean_predictions, pool_predictions
+from trainer.runs.predictions import (
+    Predictions,
+    PredictionsError,
+    mean_predictions,
+    pool_predictions,
+)
 from trainer.runs.report import finish_run, read_missing
 from trainer.runs.run_writer import RunWriter
 from trainer.settings import format_toml
@@ -48,7 +53,7 @@ def choose_inside(
     Args:
         sweep: the sweep.
         folders: run folders of its cells, by name.
-        skipped: the results of cells that can't be run.
+        skipped: the results of cells that can't be run, or not be chosen.
         output: the sweep's folder; ``chosen`` in it becomes the run of the choice, and
             ``inner.csv`` its table of scores.
         train: trains cells, or the heads of their nested predictions alone.
@@ -59,18 +64,13 @@ def choose_inside(
         ``scored`` or with the reason why they couldn't be; and the scores.
     """
     results = dict(skipped)
-    plain = [
-        (cell, folders[cell.name])
-        for cell in sweep.cells
-        if not cell.ensemble and cell.name not in skipped
-    ]
+    rows = [cell for cell in sweep.cells if cell.name not in skipped]
+    plain = [(cell, folders[cell.name]) for cell in rows if not cell.ensemble]
     for result in train(plain, inside=True):
         results[result.cell] = result
         tell(result)
     nested: dict[str, Mapping[int | None, Predictions]] = {}
-    for cell in sweep.cells:
-        if cell.name in skipped:
-            continue
+    for cell in rows:
         members = cell.ensemble or (cell.name,)
         broken = [results[name] for name in members if results[name].state != SCORED]
         if cell.ensemble and broken:
@@ -116,6 +116,8 @@ def _test(
 def _read_nested(cell: CellText, folders: Sequence[Path]) -> dict[int | None, Predictions]:
     """Read the nested predictions of a row, joined over its members."""
     members = [read_nested(folder) for folder in folders]
+    if any(member.keys() != members[0].keys() for member in members):
+        raise PredictionsError("its cells have features in different folds")
     return {fold: _join(cell, [member[fold] for member in members]) for fold in members[0]}
 
 

@@ -114,9 +114,7 @@ def run_sweep(
             train_cells, sweep, place=place, jobs=jobs, on_forecast=on_forecast
         )
         if sweep.base.chooses_row:
-            sweep, ordered, scores = choose_inside(
-                sweep, at, dict(results), place.output, train, take
-            )
+            sweep, ordered, scores = choose_inside(sweep, at, results, place.output, train, take)
             _write(sweep, ordered, place.output, scores)
             return ordered
         for result in train(todo):

@@ -25,6 +25,9 @@ COLUMNS = (
     "members",
     "accuracy_mean",
     "accuracy_deviation",
+    "folds",
+    "accuracy_folds",
+    "deviation_folds",
     "n_both",
     "accuracy_both",
     "missing",
@@ -148,6 +151,7 @@ def make_row(sweep: Sweep, cell: CellText, result: CellResult) -> dict[str, Any]
         return row
     figures = result.report["all"]
     whole, spread = figures["ensemble"], figures["over_members"]["accuracy"]
+    folds = figures["over_folds"]["accuracy"]
     both = (result.report["both"] or {"ensemble": {"n": 0, "accuracy": None}})["ensemble"]
     interval = whole["interval"] or (None, None)
     by_speaker = whole.get("by_speaker") or {"speakers": None, "interval": (None, None)}
@@ -164,6 +168,9 @@ def make_row(sweep: Sweep, cell: CellText, result: CellResult) -> dict[str, Any]
         "members": spread["count"],
         "accuracy_mean": _percent(spread["mean"]),
         "accuracy_deviation": _percent(spread["deviation"]),
+        "folds": folds["count"],
+        "accuracy_folds": _percent(folds["mean"]),
+        "deviation_folds": _percent(folds["deviation"]),
         "n_both": both["n"],
         "accuracy_both": _percent(both["accuracy"]),
         "missing": result.report["missing"]["count"],

@@ -68,21 +68,37 @@ def fit_head(
                 f"clips of {len(present)} classes; use more clips, or head.kind=linear"
             )
         state[f"present.{name}"] = torch.from_numpy(present)
-        for key, array in _fit(values[has], labels, settings).items():
+        for key, array in fit_coefficients(values[has], labels, settings).items():
             state[f"scores.{name}.{key}"] = torch.from_numpy(np.ascontiguousarray(array))
     head = ClassicalHead(settings, corpus.shapes, len(corpus.classes), state)
     record = _measure(head, maker, train, corpus.labels, started)
     return describe_trained(corpus, train, settings, seed, state, normalisation, (record,))
 
 
-def _fit(vectors: Array, labels: NDArray[np.int64], settings: TrainSettings) -> dict[str, Array]:
-    """Fit one classifier; return its coefficients as ``trainer.heads.classical`` has them."""
+def fit_coefficients(
+    vectors: Array, labels: NDArray[np.int64], settings: TrainSettings
+) -> dict[str, Array]:
+    """Fit one classifier by as many threads as PyTorch has: their number decides the last bits.
+
+    Args:
+        vectors: (N, D) of the training clips.
+        labels: (N,) index of each clip's class.
+        settings: which classifier.
+
+    Returns:
+        Its coefficients by name, as ``trainer.heads.classical`` has them.
+    """
+    # Their libraries must be there, for their threads to be set.
+    import scipy.linalg  # noqa: F401
+    import sklearn.svm  # noqa: F401
+    from threadpoolctl import threadpool_limits
+
     kind = settings.head.kind
-    if kind == "svm":
-        return _fit_svm(vectors, labels, settings)
-    coefficients, intercept = (_fit_discriminant if kind == "discriminant" else _fit_regression)(
-        vectors, labels, settings
-    )
+    with threadpool_limits(torch.get_num_threads()):
+        if kind == "svm":
+            return _fit_svm(vectors, labels, settings)
+        fit = _fit_discriminant if kind == "discriminant" else _fit_regression
+        coefficients, intercept = fit(vectors, labels, settings)
     if len(coefficients) == 1:  # of two classes scikit-learn keeps the difference alone
         coefficients = np.concatenate([-coefficients, coefficients]) / 2
         intercept = np.concatenate([-intercept, intercept]) / 2
@@ -96,10 +112,11 @@ def _weight(settings: TrainSettings) -> str | None:
 class _Shrunk:
     """Covariance estimator for scikit-learn: shrunk towards its mean variance on the diagonal.
 
-    It sees clips by their places along ``basis``, (R, D), but shrinks as of all D numbers.
+    It sees clips by their places along ``basis``, (R, D), but shrinks as of all D numbers; None
+    where it sees the numbers themselves.
     """
 
-    def __init__(self, shrinkage: float | str, basis: Array) -> None:
+    def __init__(self, shrinkage: float | str, basis: Array | None) -> None:
         self.shrinkage = shrinkage
         self.basis = basis
 
@@ -111,8 +128,10 @@ class _Shrunk:
         covariance = centred.T @ centred / len(places)
         share = self.shrinkage
         if share == "auto":
-            share = ledoit_wolf_shrinkage(places @ self.basis) if len(places) > 1 else 1.0
-        variance = np.trace(covariance) / self.basis.shape[1]
+            seen = places if self.basis is None else places @ self.basis
+            share = ledoit_wolf_shrinkage(seen) if len(places) > 1 else 1.0
+        dim = places.shape[1] if self.basis is None else self.basis.shape[1]
+        variance = np.trace(covariance) / dim
         self.covariance_ = (1 - float(share)) * covariance
         self.covariance_.flat[:: len(covariance) + 1] += float(share) * variance
         return self
@@ -125,16 +144,15 @@ def _fit_discriminant(
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
     # What the clips don't span takes no part: with fewer clips than numbers this saves minutes.
-    dim = vectors.shape[1]
-    few = len(vectors) < dim
-    basis = svd(vectors, full_matrices=False)[2] if few else np.eye(dim)
+    few = len(vectors) < vectors.shape[1]
+    basis = svd(vectors, full_matrices=False)[2] if few else None
     count = len(np.unique(labels))
     model = LinearDiscriminantAnalysis(
         solver="lsqr",
         covariance_estimator=_Shrunk(settings.head.shrinkage, basis),
         priors=np.full(count, 1 / count) if _weight(settings) else None,
-    ).fit(vectors @ basis.T, labels)
-    return model.coef_ @ basis, model.intercept_
+    ).fit(vectors if basis is None else vectors @ basis.T, labels)
+    return model.coef_ if basis is None else model.coef_ @ basis, model.intercept_
 
 
 def _fit_regression(

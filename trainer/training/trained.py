@@ -21,7 +21,7 @@ from cache.commit import write_whole
 from extractors.plugins import PluginError, check_recorded
 from trainer.data.corpus import Corpus
 from trainer.data.normalisation import Normalisation
-from trainer.data.sentences import NUM_STEPS, Templates
+from trainer.data.sentences import MOST_SENTENCES, MOST_STEPS, NUM_STEPS, Templates
 from trainer.heads.classical import ClassicalHead
 from trainer.heads.head import Head, make_head
 from trainer.settings import TrainSettings, settings_from_dict
@@ -135,8 +135,7 @@ def save_checkpoint(head: TrainedHead, path: Path) -> Path:
 
     Parameters are named ``head.<name>``; means and deviations
     ``normalisation.<modality>.mean`` and ``.deviation``, templates of sentences
-    ``sentence.<number>``. Everything else is JSON in the file's
-    metadata under ``avfuse``.
+    ``sentence.<number>``. Everything else is JSON in the file's metadata under ``avfuse``.
 
     Raises:
         OSError: the file can't be written.
@@ -175,8 +174,8 @@ def load_checkpoint(path: Path) -> TrainedHead:
 
     Raises:
         CheckpointError: the file is not a checkpoint of a head, was written by another version,
-            does not hold exactly the parameters of its head, or its head needs a plug-in that is
-            not installed, or in another version.
+            does not hold exactly the parameters of its head, holds numbers that no training
+            yields, or its head needs a plug-in that is not installed, or in another version.
         OSError: it can't be read.
     """
     try:
@@ -212,19 +211,64 @@ def load_checkpoint(path: Path) -> TrainedHead:
             templates=_read_templates(tensors, facts),
             temperature=_read_temperature(facts),
         )
-        head.module()  # strict: names every missing, extra or misshapen parameter
+        _check_numbers(head, tensors)
+        _check_parameters(head)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{path} is a damaged checkpoint: {error}") from error
     return head
 
 
+def _check_parameters(head: TrainedHead) -> None:
+    """Refuse missing, extra or misshapen parameters, by name.
+
+    Nothing is allocated for sizes that the settings name and the parameters don't have, except by
+    modules of plug-ins, which are tried as they are built.
+    """
+    if head.settings.is_network and not head.settings.plugins():
+        with torch.device("meta"):
+            shell = make_head(head.settings, head.shapes, len(head.classes))
+        shell.load_state_dict(dict(head.state), assign=True)
+    head.module()
+
+
+def _check_numbers(head: TrainedHead, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse numbers that no training yields: their answers would mean nothing."""
+    broken = [name for name, value in tensors.items() if not value.isfinite().all()]
+    if broken:
+        raise ValueError(f"{broken[0]} holds nan or inf")
+    prior = head.prior
+    if prior.shape != (len(head.classes),) or not (np.isfinite(prior) & (prior >= 0)).all():
+        raise ValueError(f"prior {prior.tolist()} of {len(head.classes)} classes")
+    chosen = head.settings.modalities
+    fitted = {name for name in chosen if head.settings.modality(name).normalise == "standard"}
+    if fitted != head.normalisation.keys():
+        raise ValueError(
+            f"it has normalisations of {sorted(head.normalisation)}, expected {sorted(fitted)}"
+        )
+    for name, own in head.normalisation.items():
+        if {own.mean.shape, own.deviation.shape} != {head.shapes[name]}:
+            raise ValueError(f"the normalisation of {name} is not of steps {head.shapes[name]}")
+        if not (own.deviation > 0).all():
+            raise ValueError(f"a deviation of {name} is not above 0")
+    if (head.templates is not None) != head.settings.aligns:
+        raise ValueError("templates of sentences belong to audio.align=sentence, and only to it")
+
+
 def _read_templates(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Templates | None:
     if "sentences" not in facts:
         return None
-    steps = tuple(tensors[f"sentence.{n}"].numpy() for n in range(len(facts["sentences"])))
-    if not all(one.ndim == 2 and one.shape[1] == NUM_STEPS and len(one) for one in steps):
-        raise ValueError(f"templates of sentences have shapes {[one.shape for one in steps]}")
-    return Templates(tuple(facts["sentences"]), steps)
+    sentences = read_field(facts, "sentences", tuple[str, ...])
+    if not 1 <= len(sentences) <= MOST_SENTENCES:
+        raise ValueError(f"it has {len(sentences)} sentences, expected 1 to {MOST_SENTENCES}")
+    steps = tuple(tensors[f"sentence.{n}"].numpy() for n in range(len(sentences)))
+    for one in steps:
+        fits = one.ndim == 2 and one.shape[1] == NUM_STEPS and 1 <= len(one) <= MOST_STEPS
+        if not fits or one.dtype != np.float32:
+            raise ValueError(
+                f"the template of a sentence is {one.shape} {one.dtype}, expected float32 of "
+                f"(1 to {MOST_STEPS}, {NUM_STEPS})"
+            )
+    return Templates(sentences, steps)
 
 
 def _read_temperature(facts: Mapping[str, Any]) -> float:

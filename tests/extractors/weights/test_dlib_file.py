@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import face_recognition_models
@@ -52,15 +53,36 @@ def test_the_file_is_known_for_what_it_is() -> None:
 def test_a_file_that_is_cut_off_is_refused_with_its_name(tmp_path: Path) -> None:
     path = tmp_path / "cut.dat"
     path.write_bytes(FILE.read_bytes()[:5_000_000])
-    with pytest.raises(WeightsError, match=r"cut\.dat is cut off or damaged"):
+    with pytest.raises(WeightsError, match=r"cut\.dat is cut off, or no face recognition"):
         read_weight_file(path)
 
 
 def test_another_network_of_dlib_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.dat"
     path.write_bytes(b"\x01\x01\x01\x0dloss_metric_2" + bytes(100))
-    with pytest.raises(WeightsError, match=r"other\.dat is no face recognition network of dlib's"):
+    with pytest.raises(
+        WeightsError, match=r"other\.dat is .*no face recognition network of .*: 0 conv"
+    ):
         read_weight_file(path)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [(58, "is no face .*conv1.weight has 5000000 numbers"), (4_000, ": 59 convolutions and norms")],
+)
+def test_layers_that_claim_the_rest_of_the_file_take_no_memory(
+    tmp_path: Path, layers: int, message: str
+) -> None:
+    claim = b"\x01\x02" + b"\x01\x01" * 3 + b"\x03" + (5_000_000).to_bytes(3, "little")
+    path = tmp_path / "claims.dat"
+    start = b"\x01\x01\x01\x0dloss_metric_2"
+    path.write_bytes(start + layers * (b"\x07affine_" + claim) + bytes(20_000_000))
+    tracemalloc.start()
+    with pytest.raises(WeightsError, match=message):
+        read_weight_file(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * path.stat().st_size
 
 
 def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:

@@ -13,7 +13,13 @@ from torch import Tensor
 
 from trainer.data.sequences import Steps
 from trainer.heads.head import Head, check_shapes, late_logits, make_head
-from trainer.settings import AudioSettings, FusionSettings, HeadSettings, ModalitySettings
+from trainer.settings import (
+    AudioSettings,
+    FusionSettings,
+    HeadSettings,
+    KindSettings,
+    ModalitySettings,
+)
 
 B, C, T, L, D, E = 3, 5, 7, 4, 11, 13
 SHAPES = {"video": (D,), "audio": (E,)}
@@ -293,6 +299,13 @@ def test_video_steps_that_are_not_vectors_are_refused_without_an_encoder_to_name
     wanted = r"video: steps of shape \(40, 3\) can't be pooled as they are; choose video\.features"
     with pytest.raises(ValueError, match=wanted) as refused:
         make_head(settings(), {"video": (40, 3), "audio": (E,)}, C)
+    assert "encoder=" not in str(refused.value)
+
+
+def test_a_head_that_is_no_network_is_sent_to_no_encoder() -> None:
+    chosen = replace(settings("audio"), head=KindSettings(kind="svm"))
+    with pytest.raises(ValueError, match=r"choose audio\.features=statistics") as refused:
+        check_shapes(chosen, {"audio": (40, 3)})
     assert "encoder=" not in str(refused.value)
 
 

@@ -165,9 +165,12 @@ def test_a_calibrated_run_shows_its_temperatures_beside_the_calibration(run: Run
     page = format_report([replace(run, info={**run.info, "checkpoints": heads})], projection="none")
     calibration = page[page.index('id="calibration"') : page.index('id="training"')]
     assert "temperature 1.25 to 2.25, fitted on held-out training clips" in calibration
-    assert "temperature" not in format_report([run], projection="none").split('id="calibration"')[
-        1
-    ].split('id="training"')[0]
+    assert (
+        "temperature"
+        not in format_report([run], projection="none")
+        .split('id="calibration"')[1]
+        .split('id="training"')[0]
+    )
 
 
 def test_a_damaged_run_file_is_named(run: Run) -> None:

@@ -145,13 +145,13 @@ def test_templates_of_another_shape_are_a_damaged_checkpoint(aligned: Path, tmp_
     tensors["sentence.1"] = tensors["sentence.1"][:, :5].contiguous()
     damaged = tmp_path / "damaged.safetensors"
     safetensors.torch.save_file(tensors, damaged, facts)
-    with pytest.raises(CheckpointError, match=r"templates of sentences have shapes .*, 5\)"):
+    with pytest.raises(CheckpointError, match=r"template of a sentence is .*, 5\) float32"):
         load_checkpoint(damaged)
 
 
 def test_alignment_of_steps_or_beside_an_encoder_is_refused(voices: Manifest) -> None:
     cache = voices.path.parent / "cache"
-    with pytest.raises(CorpusError, match=r"beside the functionals of the set voice, got .*=steps"):
+    with pytest.raises(CorpusError, match="functionals of the set voice, got the array steps"):
         load_corpus(cache, ["c00"], settings("audio.features=steps"))
     with pytest.raises(ValueError, match="which encoder=cnn can't take"):
         load_settings("fast", [*SETTINGS, "audio.encoder=cnn"])

@@ -25,6 +25,7 @@ from trainer.settings import load_settings
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
+SETS = ("video.set=resnet18", "audio.set=spectrogram")
 FOUR = Protocol(folds="speaker:4", nested=True)
 
 
@@ -32,7 +33,7 @@ def fit(
     manifest: Manifest, cache: Path, run: Path, protocol: Protocol = FOUR, kind: str = "svm"
 ) -> Run:
     """Fit heads at once to statistics of the small corpus."""
-    settings = load_settings("svm", [f"head.kind={kind}", "audio.set=spectrogram"])
+    settings = load_settings("svm", [*SETS, f"head.kind={kind}"])
     run_experiment(manifest, cache, settings, run, protocol, preset="svm", threads=1)
     return read_run(run)
 
@@ -114,7 +115,7 @@ def test_a_nested_run_says_what_it_did_and_its_predictions_are_those_without(
         assert {*part.clips} == {*run.predictions.clips} - tested
     # More is asked of a finished run: its heads are kept.
     listener = Interrupted(epochs=-1)
-    settings = load_settings("svm", ["audio.set=spectrogram"])
+    settings = load_settings("svm", SETS)
     run_experiment(
         manifest, cache, settings, plain.path, FOUR, preset="svm", threads=1, listener=listener
     )

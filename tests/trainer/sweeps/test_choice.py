@@ -39,3 +39,14 @@ def test_clips_that_a_row_has_no_features_of_count_as_wrong() -> None:
         (2, 7, False),
         (3, 7, True),
     ]
+
+
+def test_a_row_without_features_in_a_fold_is_right_on_none_of_its_clips() -> None:
+    nested = {"a": {1: right_on("11")}, "b": {0: right_on("010"), 1: right_on("10")}}
+    scores = choose_rows(nested)
+    assert {(s.cell, s.fold): (s.correct, s.n, s.chosen) for s in scores} == {
+        ("a", 1): (2, 2, True),
+        ("b", 1): (1, 2, False),
+        ("a", 0): (0, 3, False),
+        ("b", 0): (1, 3, True),
+    }

@@ -17,10 +17,12 @@ from pipeline.cli import main
 from tests.docs.blocks import no_pictures
 from tests.trainer.corpus_helper import write_set
 from tests.trainer.experiment_helper import CLASSES, make_manifest
+from tests.trainer.predictions_helper import predictions_of
 from trainer.runs.folder import read_json, read_run
+from trainer.runs.predictions import PredictionsError
 from trainer.sweeps import inner
 from trainer.sweeps.cell import CellResult, Place
-from trainer.sweeps.file import read_sweep
+from trainer.sweeps.file import CellText, read_sweep
 from trainer.sweeps.inner import ROW
 from trainer.sweeps.sweep import run_sweep
 
@@ -227,29 +229,32 @@ def test_each_fold_is_tested_with_its_own_choice_and_the_run_is_one_for_other_co
 
 
 @pytest.mark.slow
-def test_a_row_that_fails_is_left_out_of_the_choice_and_told(source: Path, tmp_path: Path) -> None:
+def test_a_row_that_fails_and_a_stack_are_left_out_of_the_choice_and_told(
+    source: Path, tmp_path: Path
+) -> None:
     broken = '[[cells]]\nname = "broken"\nset = { video.set = "shown", video.features = "mean" }\n'
+    stack = '[[cells]]\nname = "stacked"\nensemble = ["shown", "steady"]\nmethod = "stack"\n'
     path = tmp_path / "three.toml"
-    path.write_text(TEXT + broken)
+    path.write_text(TEXT + broken + stack)
     swept = read_sweep(str(path), base={"select": "inner"})
     at = Place(source / "manifest.csv", source / "cache", tmp_path / "out")
-    states = {result.cell: result.state for result in run_sweep(swept, at)}
+    results = {result.cell: result for result in run_sweep(swept, at)}
+    states = {name: result.state for name, result in results.items()}
     assert states["broken"] == "failed"
+    assert states["stacked"] == "skipped"
+    assert "fitted on the predictions that it would be chosen by" in results["stacked"].reason
+    scored = {row["cell"] for row in rows_of(tmp_path / "out" / "inner.csv")}
+    assert scored == {"steady", "shown", "both"}
     assert states[ROW] == "ok"
     assert chosen_in(tmp_path / "out") == ["shown"]
 
 
-@pytest.mark.slow
-def test_a_stack_is_no_row_to_choose_and_is_not_scored_as_a_mean(
-    source: Path, tmp_path: Path
+def test_an_ensemble_of_cells_that_lack_other_folds_has_no_scores(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stack = '[[cells]]\nname = "stack"\nensemble = ["steady", "shown"]\nmethod = "stack"\n'
-    path = tmp_path / "stack.toml"
-    path.write_text(TEXT + stack)
-    swept = read_sweep(str(path), base={"select": "inner"})
-    at = Place(source / "manifest.csv", source / "cache", tmp_path / "out")
-    results = {result.cell: result for result in run_sweep(swept, at)}
-    assert (results["stack"].state, results["both"].state) == ("skipped", "scored")
-    assert "its weights are fitted on the predictions" in results["stack"].reason
-    scored = {row["cell"] for row in rows_of(tmp_path / "out" / "inner.csv")}
-    assert scored == {"steady", "shown", "both"}
+    table = predictions_of("ah", "ah")
+    found: dict[str, Any] = {"a": {0: table, 1: table}, "b": {0: table}}
+    monkeypatch.setattr(inner, "read_nested", lambda folder: found[folder.name])
+    cell = CellText("both", ensemble=("a", "b"))
+    with pytest.raises(PredictionsError, match="its cells have features in different folds"):
+        inner._read_nested(cell, [Path("a"), Path("b")])

@@ -24,7 +24,12 @@ def figures(n: int, accuracy: float, deviation: float | None, speakers: int = 0)
     if speakers:
         whole["by_speaker"] = {"speakers": speakers, "interval": [0.13, 0.79]}
     spread = {"mean": 0.29, "deviation": deviation, "count": 3}
-    return {"ensemble": whole, "over_members": {"accuracy": spread}}
+    folds = {"mean": 0.31, "deviation": 0.047, "count": 5}
+    return {
+        "ensemble": whole,
+        "over_members": {"accuracy": spread},
+        "over_folds": {"accuracy": folds},
+    }
 
 
 def report(
@@ -64,6 +69,9 @@ def test_every_figure_stands_in_its_column_in_percent() -> None:
         "members": 3,
         "accuracy_mean": 28.999999999999996,
         "accuracy_deviation": 3.1,
+        "folds": 5,
+        "accuracy_folds": 31.0,
+        "deviation_folds": 4.7,
         "n_both": 13,
         "accuracy_both": 43.0,
         "missing": 7,

@@ -17,6 +17,7 @@ from sklearn.covariance import LedoitWolf
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from cache.settings import SettingsError
 from tests.trainer.corpus_helper import CLASSES, VIDEO_DIM, small_settings, toy_corpus
@@ -27,6 +28,7 @@ from trainer.export.raw import RawHead
 from trainer.heads.classical import ABSENT, ClassicalHead
 from trainer.runs.folder import RunError
 from trainer.settings import TrainSettings, load_settings
+from trainer.training import classical as fitting
 from trainer.training.predict import predict_head
 from trainer.training.train import train_head
 from trainer.training.trained import CheckpointError, load_checkpoint, save_checkpoint
@@ -124,6 +126,22 @@ def test_a_class_without_training_clips_gets_next_to_nothing(kind: str) -> None:
     found = predict_head(head, corpus, np.arange(30))
     np.testing.assert_allclose(found.logits[:, 1], ABSENT)
     assert (found.probabilities[:, 1] < 1e-12).all()
+
+
+def test_a_fit_takes_as_many_threads_as_pytorch_and_gives_them_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def count(*_: object) -> dict[str, Array]:
+        seen.append({one["num_threads"] for one in threadpool_info()})
+        return {}
+
+    seen: list[set[int]] = []
+    monkeypatch.setattr(fitting, "_fit_svm", count)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    with threadpool_limits(1):
+        fitting.fit_coefficients(np.eye(2), np.arange(2), classical("svm"))
+        count()
+    assert seen == [{2}, {1}]
 
 
 def test_nothing_of_other_clips_takes_part_in_a_fit() -> None:
@@ -224,7 +242,7 @@ def test_a_strength_that_means_nothing_is_refused(change: str, message: str) -> 
         load_settings("svm", [change])
 
 
-@pytest.mark.parametrize("damage", ["class", "missing", "shape", "type", "extra"])
+@pytest.mark.parametrize("damage", ["class", "missing", "shape", "type", "extra", "gamma"])
 def test_damaged_coefficients_are_refused_before_anything_is_made_of_them(
     damage: str, tmp_path: Path
 ) -> None:
@@ -238,6 +256,8 @@ def test_damaged_coefficients_are_refused_before_anything_is_made_of_them(
         del tensors["head.scores.fused.duals"]
     elif damage == "shape":
         tensors["head.scores.fused.duals"] = torch.zeros(2, 3, dtype=torch.float64)
+    elif damage == "gamma":  # which would make far clips infinitely alike
+        tensors["head.scores.fused.gamma"] = torch.tensor(-1.0, dtype=torch.float64)
     elif damage == "type":
         tensors["head.scores.fused.gamma"] = torch.zeros((), dtype=torch.float32)
     else:

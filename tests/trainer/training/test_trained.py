@@ -11,6 +11,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from cache.codec import fields_to_json
 from tests.trainer.corpus_helper import small_settings, toy_corpus
 from trainer.training.predict import predict_head
 from trainer.training.train import train_head
@@ -89,6 +90,62 @@ def test_parameters_other_than_the_heads_are_refused_by_name(
         state[name] = torch.zeros(17)
     path = save_checkpoint(replace(head, state=state), tmp_path / "head.safetensors")
     with pytest.raises(CheckpointError, match=f"(?s)damaged checkpoint.*{name}"):
+        load_checkpoint(path)
+
+
+def damage(path: Path, tensors: dict[str, torch.Tensor], **facts: object) -> Path:
+    """Write tensors and facts over those of a checkpoint."""
+    there = safetensors.torch.load_file(path)
+    with safetensors.safe_open(path, framework="pt") as file:
+        known = json.loads(file.metadata()["avfuse"])
+    metadata = {"avfuse": json.dumps({**known, **facts})}
+    path.write_bytes(safetensors.torch.save({**there, **tensors}, metadata))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("tensors", "facts", "message"),
+    [
+        ({"normalisation.video.mean": torch.full((5,), torch.nan)}, {}, "video.mean holds nan"),
+        ({"normalisation.video.mean": torch.zeros(1)}, {}, r"video is not of steps \(5,\)"),
+        ({"normalisation.video.deviation": torch.zeros(5)}, {}, "deviation of video is not above"),
+        ({"head.classifiers.fused.bias": torch.full((3,), torch.inf)}, {}, "bias holds nan or inf"),
+        ({}, {"prior": [1.0]}, r"prior \[1.0\] of 3 classes"),
+        ({}, {"prior": [1.0, -1.0, 1.0]}, "prior .* of 3 classes"),
+        ({"sentence.0": torch.zeros(2, 28)}, {"sentences": ["dogs"]}, "belong to audio.align"),
+        ({"sentence.0": torch.zeros(3001, 28)}, {"sentences": ["dogs"]}, "1 to 3000, 28"),
+        ({}, {"sentences": ["dogs"] * 101}, "101 sentences, expected 1 to 100"),
+        ({}, {"sentences": "dogs"}, "sentences is 'dogs'"),
+    ],
+)
+def test_numbers_that_no_training_yields_are_refused(
+    head: TrainedHead,
+    tmp_path: Path,
+    tensors: dict[str, torch.Tensor],
+    facts: dict[str, object],
+    message: str,
+) -> None:
+    path = damage(save_checkpoint(head, tmp_path / "head.safetensors"), tensors, **facts)
+    with pytest.raises(CheckpointError, match=f"damaged checkpoint: .*{message}"):
+        load_checkpoint(path)
+
+
+def test_sizes_that_the_parameters_don_t_have_take_no_memory(
+    head: TrainedHead, tmp_path: Path
+) -> None:
+    settings = fields_to_json(head.settings)
+    settings["fusion"]["out_dim"] = 2**40  # terabytes
+    path = damage(save_checkpoint(head, tmp_path / "head.safetensors"), {}, settings=settings)
+    with pytest.raises(CheckpointError, match=r"(?s)size mismatch for fusion\.audio_factors"):
+        load_checkpoint(path)
+
+
+def test_normalisations_other_than_the_settings_ask_for_are_refused(
+    head: TrainedHead, tmp_path: Path
+) -> None:
+    fewer = {"audio": head.normalisation["audio"]}
+    path = save_checkpoint(replace(head, normalisation=fewer), tmp_path / "head.safetensors")
+    with pytest.raises(CheckpointError, match=r"of \['audio'\], expected \['audio', 'video'\]"):
         load_checkpoint(path)
 
 
