@@ -253,10 +253,13 @@ def _split_fold(clips: Sequence[Clip], report_on: str | None, train_on: Sequence
     for wanted in ((report_on,), train_on):
         if not any(counts[split] for split in wanted):
             found = ", ".join(f"{split} {counts[split]}" for split in SPLITS if counts[split])
+            if all(clip.fold is not None for clip in clips):
+                way = "use its folds: --folds manifest"
+            else:
+                way = "use folds such as --folds speaker:6, or clip:5 where speakers aren't known"
             raise SplitError(
                 f"no labelled clip of the manifest is in split {' or '.join(wanted)} "
-                f"(found: {found or 'no split at all'}); fill in its column split, "
-                "or use folds such as --folds speaker:6, or clip:5 where speakers aren't known"
+                f"(found: {found or 'no split at all'}); fill in its column split, or {way}"
             )
     return Fold(
         number=None,

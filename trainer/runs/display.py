@@ -54,11 +54,15 @@ class Display(RunListener):
 
     Args:
         stages: trainings per head: 2 when the number of epochs is chosen by a training first.
+        at_once: heads are fitted at once, so that lines name no epochs.
         stream: where to write; standard error if None.
     """
 
-    def __init__(self, *, stages: int = 1, stream: TextIO | None = None) -> None:
+    def __init__(
+        self, *, stages: int = 1, at_once: bool = False, stream: TextIO | None = None
+    ) -> None:
         self.stages = stages
+        self.at_once = at_once
         self.progress = Progress("epochs", stream)
         self.reading: Progress | None = None
         self.forecasts = ForecastDisplay(self.progress)
@@ -88,8 +92,11 @@ class Display(RunListener):
         self.num_heads = num_heads
         self.epochs_of_head = epochs * self.stages
         self.epochs = num_heads * self.epochs_of_head
+        heads = number_of(num_heads, "head")
         self.progress.say(
-            f"training {number_of(num_heads, 'head')} of at most {number_of(epochs, 'epoch')}"
+            f"fitting {heads}"
+            if self.at_once
+            else f"training {heads} of at most {number_of(epochs, 'epoch')}"
         )
 
     def epoch(self, head: str, stage: Stage, record: EpochRecord) -> None:
@@ -110,9 +117,8 @@ class Display(RunListener):
 
     def _say_head(self, head: str, last: EpochRecord, *, resumed: bool) -> None:
         ending = "kept from before" if resumed else f"loss {last.loss:.4f}"
-        self.progress.say(
-            f"{self.heads_done}/{self.num_heads} {head}: {number_of(last.epoch, 'epoch')}, {ending}"
-        )
+        epochs = "" if self.at_once else f"{number_of(last.epoch, 'epoch')}, "
+        self.progress.say(f"{self.heads_done}/{self.num_heads} {head}: {epochs}{ending}")
 
     def forecast(self, forecast: Forecast) -> None:
         """Say how long the rest takes, where that is news."""

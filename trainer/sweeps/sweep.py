@@ -154,6 +154,8 @@ def settle_sweep(sweep: Sweep, manifest: Manifest, cache: Path) -> Sweep:
 
 
 def _settle_cell(sweep: Sweep, cell: CellText, cache: Path) -> CellText:
+    if cell.ensemble:
+        return cell  # it reads the predictions of others, no set
     given = merge(merge(sweep.base.set, sweep.overrides), cell.set)
     own, over = (values.get("video", {}) for values in (cell.set, sweep.overrides))
     named = given.get("video", {}).get("set")

@@ -116,6 +116,10 @@ def test_wrong_use_exits_with_2_says_why_and_writes_nothing(
             "To train on one of them: --set video.set=NAME",
         ),
         (["--folds", "clip:2", "--device", "cuda:99"], "--device cuda:99: "),
+        (
+            ["--folds", "clip:2", "--set", "audio.set=spectograms"],
+            "Did you mean audio.set=spectrogram? To train on one of them: --set audio.set=NAME",
+        ),
         (["--train-on", "train,dev"], "one of train, val, test, got 'dev'"),
     ):
         result = avfuse(*corpus, *run, *arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,8 +78,11 @@ def test_a_split_can_not_be_trained_on_and_reported_on() -> None:
 def test_a_split_without_a_clip_is_refused_with_what_was_found() -> None:
     with pytest.raises(SplitError, match=r"is in split val \(found: train 2\)"):
         plan_folds(SPLIT_CLIPS[:2])
-    with pytest.raises(SplitError, match="found: no split at all"):
+    with pytest.raises(SplitError, match=r"found: no split at all.* such as --folds speaker:6"):
         plan_folds([clip("a", "happy"), clip("b", "sad")])
+    numbered = [replace(clip(name, "happy"), fold=number) for number, name in enumerate("ab")]
+    with pytest.raises(SplitError, match=r"or use its folds: --folds manifest$"):
+        plan_folds(numbered)
     with pytest.raises(SplitError, match=r"is in split train \(found: val 1, test 1\)"):
         plan_folds(SPLIT_CLIPS[2:])
 

@@ -36,6 +36,19 @@ def test_away_from_a_terminal_each_head_is_a_line() -> None:
     ]
 
 
+def test_heads_that_are_fitted_at_once_have_no_epochs_in_their_lines() -> None:
+    stream = io.StringIO()
+    display = Display(at_once=True, stream=stream)
+    display.start(2, 1)
+    display.head("fold-0-seed-0", record(1), resumed=False)
+    display.head("fold-1-seed-0", record(1), resumed=True)
+    assert stream.getvalue().splitlines() == [
+        "fitting 2 heads",
+        "1/2 fold-0-seed-0: loss 0.5000",
+        "2/2 fold-1-seed-0: kept from before",
+    ]
+
+
 def test_heads_trained_in_a_moment_share_a_line() -> None:
     stream = io.StringIO()
     display = Display(stream=stream)

@@ -418,6 +418,9 @@ def test_the_only_network_of_the_cache_stands_in_for_one_of_a_preset_or_of_a_fil
     path = tmp_path / "mine.toml"
     path.write_text('[base]\npreset = "icmi19"\n[[cells]]\nname = "a"\n')
     assert used(read_sweep(str(path))) == [taken]
+    joined = '[[cells]]\nname = "b"\n[[cells]]\nname = "both"\nensemble = ["a", "b"]\n'
+    path.write_text(path.read_text() + joined)
+    assert used(read_sweep(str(path)))[:2] == [taken] * 2
     path.write_text('[[cells]]\nname = "a"\nset = { video.set = "ir50" }\n')
     assert used(read_sweep(str(path))) == [kept]
 
