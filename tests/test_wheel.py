@@ -78,4 +78,4 @@ def test_the_command_and_the_presets_of_a_wheel_work(installed: Path, tmp_path: 
     head_presets, stills_presets, names = run(sys.executable, "-c", READ_PRESETS).splitlines()
     assert head_presets == str(installed / "trainer" / "presets")
     assert stills_presets == str(installed / "trainer" / "stills" / "presets")
-    assert names.split() == ["deep-fusion", "fast", "icmi19", "ferplus"]
+    assert names.split() == ["deep-fusion", "fast", "icmi19", "svm", "ferplus", "film"]
