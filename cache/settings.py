@@ -169,7 +169,7 @@ def settings_from(cls: type[T], values: Mapping[str, Any], *, where: str = "") -
     except SettingsError:
         raise
     except (TypeError, ValueError, ArithmeticError) as error:
-        raise SettingsError(f"{where.rstrip('.') or cls.__name__}: {error}") from error
+        raise SettingsError(f"{where.rstrip('.')}: {error}" if where else str(error)) from error
 
 
 def _convert(hint: Any, value: Any, name: str) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cache.sets.feature_set import list_sets
 from trainer.data.splits import FoldPlan
+from trainer.data.stand_in import replace_absent_network
 from trainer.heads.stack import why_not_stacked
 from trainer.runs.history import Stage
 from trainer.runs.listener import Forecast, RunListener
@@ -103,7 +104,8 @@ def name_cheaper(
     encoder = settings.audio.encoder if "audio" in settings.modalities else "none"
     if encoder != "none":
         there = {one.spec.name for one in list_sets(cache)}
-        wanted = [name for name in used_set_names(load_settings(FAST)) if name not in there]
+        fast, _ = replace_absent_network(load_settings(FAST), cache, FAST)
+        wanted = [name for name in used_set_names(fast) if name not in there]
         first = f" (first extract --sets {','.join(wanted)})" if wanted else ""
         yield f"--preset {FAST}{first}: no audio encoder is trained with each head"
     if encoder == "alexnet":

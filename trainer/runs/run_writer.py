@@ -326,10 +326,15 @@ def name_other_settings(there: Mapping[str, Any], here: Mapping[str, Any]) -> li
     """
     old, new = _flat(there), _flat(json.loads(json.dumps(dict(here))))
     return [
-        f"{name} is {json.dumps(new.get(name))}, not {json.dumps(old.get(name))}"
+        f"{name} is {_shown(name, new)}, not {_shown(name, old)}"
         for name in dict.fromkeys([*new, *old])
         if new.get(name) != old.get(name)
     ]
+
+
+def _shown(name: str, values: Mapping[str, Any]) -> str:
+    """Write a setting's value; one that is left out has its default."""
+    return json.dumps(values[name]) if name in values else "the default"
 
 
 def _values(new: Any, old: Any) -> str:

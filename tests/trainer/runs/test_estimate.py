@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.trainer.data.test_stand_in import add_network
 from tests.trainer.experiment_helper import make_corpus, train
 from trainer.data.splits import plan_folds
 from trainer.runs.estimate import Forecaster, name_cheaper
@@ -139,7 +140,9 @@ def test_cheaper_ways_are_those_that_help_with_the_settings_at_hand(tmp_path: Pa
         settings = load_settings(preset, overrides)
         return "\n".join(name_cheaper(settings, tmp_path / "cache", plan, seeds))
 
-    assert "--preset fast (first extract --sets logmel)" in name()  # resnet18 is there
+    assert "--preset fast (first extract --sets resnet29,logmel)" in name()
+    add_network(tmp_path / "cache", "vggface")  # the only network, which stands in for it
+    assert "--preset fast (first extract --sets logmel)" in name()
     assert "extract --sets alexnet" in name()
     assert "--seeds 1: 1/3 of the time" in name(seeds=3)
     assert name("fusion.kind=video", seeds=3) == ""  # no encoder, and the seeds are one stack
