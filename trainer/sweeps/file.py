@@ -41,7 +41,7 @@ from cache.settings import (
     read_toml,
     settings_from,
 )
-from trainer.settings import DEFAULT_PRESET, find_toml, list_toml
+from trainer.settings import DEFAULT_PRESET, find_toml, inner_share, list_toml
 
 SWEEPS = Path(__file__).parent
 INNER = "inner"  # choice of the row, in ``Base.select``
@@ -89,6 +89,13 @@ class Base:
     def __post_init__(self) -> None:
         if self.seeds < 1:
             raise ValueError(f"seeds must be at least 1, got {self.seeds}")
+        if self.select is not None and not self.chooses_row:
+            try:
+                inner_share(self.select)
+            except ValueError as error:
+                raise ValueError(
+                    f"select must be {INNER}, which chooses the row; else {error}"
+                ) from None
 
     @property
     def chooses_row(self) -> bool:

@@ -132,6 +132,10 @@ CELL = '[[cells]]\nname = "a"\n'
         ('[[cells]]\nname = ""', "a cell needs a name"),
         (CELL + "seeds = 0", "seeds must be at least 1, got 0"),
         ("[base]\nseeds = 0\n" + CELL, "seeds must be at least 1, got 0"),
+        (
+            '[base]\nselect = "iner"\n' + CELL,
+            "select must be inner, which chooses the row; else selection must be fixed",
+        ),
         (CELL + "paper = 'much'", "paper must be"),
         (CELL + "ensemble = ['b']", "a is an ensemble of b, which no cell trains"),
         (CELL + "ensemble = ['b']\nseeds = 2", "an ensemble trains nothing"),
