@@ -348,8 +348,8 @@ def test_what_a_notebook_shows_of_a_result_is_a_line(at_work: Path) -> None:
     assert {repr(found): expected for expected, found in shown.items()} == {
         expected: expected for expected in shown
     }
-    clip = cache.open_cache("CACHE").features("resnet18", "sad-s1-1", array="basic")["sad-s1-1"]
+    clip = cache.open_cache("CACHE").features("resnet29", "sad-s1-1", array="basic")["sad-s1-1"]
     steps = len(clip.times)
-    assert repr(clip) == f"ClipFeatures({steps} steps, basic ({steps}, 512), ok)"
+    assert repr(clip) == f"ClipFeatures({steps} steps, basic ({steps}, 256), ok)"
     with pytest.raises(KeyError, match="no array 'mean'; there are basic"):
         clip["mean"]

@@ -37,7 +37,7 @@ COMPLETED = {
     ("cache", "ve"): ["verify"],
     ("train", "--log"): ["--log-json"],
     ("extract", "--engine", ""): ["local", "dask", "ray"],
-    ("extract", "--sets", "faces,res"): ["faces,resnet18"],
+    ("extract", "--sets", "faces,res"): ["faces,resnet18", "faces,resnet29"],
     ("train", "--preset", "fa"): ["fast"],
     ("cache", "pack", str(GOLDEN_CACHE), "log"): ["logmel"],
     ("cache", "pack", "/gone", ""): [],

@@ -34,7 +34,7 @@ def test_random_weights_warn_and_mark_the_set_untrained(small: Path, tmp_path: P
     [
         (
             ("--sets", "faces,resnet99"),
-            "no set 'resnet99' (did you mean resnet18?); there are faces, identity, ir50",
+            "no set 'resnet99' (did you mean resnet29?); there are faces, identity, ir50",
         ),
         (("--sets", ","), "no set asked for"),
         (("--sets", "ir50"), "ir50 needs weights: pass --weights ir50=FILE"),

@@ -240,7 +240,7 @@ def test_recipes_of_more_corpora_take_their_options(tmp_path: Path) -> None:
         "iemocap i --media audio --map excited=happy": ",happy,,Ses01F,0\n",
         "ch-sims h --annotation text": ",Negative,test,,text alone\n",
         "mafw w --annotation compound --test-set 3": ",angry_fear,test,,2\n",
-        "emo-db b": ",happy,,03\n",
+        "emo-db b": ",happy,,03,a01\n",
     }
     for number, (run, expected) in enumerate(runs.items()):
         recipe, root, *options = run.split()

@@ -292,15 +292,15 @@ def test_a_frame_is_seen_with_its_mirror_image_and_by_the_files_temperature(
         ship_small_default(monkeypatch, default, facts=stated)
         answers = ask_default_network([clip], cache=tmp_path / "c")
         (curve,) = (answer.curve for answer in answers.videos)
-        seen = find_set(tmp_path / "c", "resnet18").read("video-0").arrays
+        seen = find_set(tmp_path / "c", "resnet29").read("video-0").arrays
         logits = seen["mean"] @ answers.classifier.weight.T
         shift = np.array(bias) * number
         expected = np.exp(logits.astype(np.float64) / stated.temperature + shift)
         expected /= expected.sum(axis=1, keepdims=True)
         np.testing.assert_allclose(curve.probabilities, expected, atol=1e-6)
-        assert np.abs(seen["mean"] - seen["basic"]).max() > 1e-3
+        assert np.abs(seen["mean"] - seen["basic"]).max() > 1e-4
     # One set: neither number is in a key, as neither changes an embedding.
-    assert len(list((tmp_path / "c").glob("resnet18-*"))) == 1
+    assert len(list((tmp_path / "c").glob("resnet29-*"))) == 1
     said = answers.to_json()
     assert (said["temperature"], said["logit_bias"]["happy"]) == (2.0, 1.0)
 

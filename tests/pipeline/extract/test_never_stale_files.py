@@ -109,7 +109,7 @@ def test_a_run_says_why_it_makes_entries_again(corpus: Corpus) -> None:
     assert summary.again == {
         "faces, identity, resnet18, spectrogram, voice: its file has changed": 1
     }
-    told = "made again in 1 clip: faces, identity, resnet18, spectrogram: its file"
+    told = "made again in 1 clip: faces, identity, resnet18, spectrogram, voice: its file"
     assert told in format_summary(summary)
     assert run_extract(corpus.clips, corpus.plan(), jobs=0).again == {}
     for path in corpus.cache.glob("faces-*/*/*.h5"):

@@ -94,7 +94,7 @@ def test_the_command_the_run_and_the_report_say_so(tmp_path: Path) -> None:
     options = [f"--set={each}" for each in SMALL if not each.startswith("video.set")]
     result = CliRunner().invoke(main, [*command, "--folds", "clip:2", *options])
     assert result.exit_code == 0, result.output
-    note = "the cache has no resnet18; video.set=vggface instead"
+    note = "the cache has no resnet29; video.set=vggface instead"
     assert note in result.stderr
     assert f"warning: {note}" in result.stdout
     run = read_run(tmp_path / "run")

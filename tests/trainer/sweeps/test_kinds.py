@@ -20,7 +20,7 @@ TEXT = """
 preset = "svm"
 folds = "speaker:4"
 seeds = 2
-set = { audio.set = "spectrogram" }
+set = { audio.set = "spectrogram", video.set = "resnet18" }
 [[cells]]
 name = "svm"
 [[cells]]
