@@ -157,7 +157,7 @@ def write_card(path: Path, facts: WeightFacts, size: int, digest: str) -> None:
         "VALID": share_of(valid),
         "AS_FILM": share_of(metrics["as_film"]),
         "SEED": str(facts.seed),
-        "START": str(facts.data.get("start", RANDOM)),
+        "START": describe_start(str(facts.data.get("start", RANDOM))),
         "SETTINGS": json.dumps(facts.settings, indent=2),
         "COMMAND": str(facts.data.get("command", "")),
         "FILM": f"**{film['right']} of {film['clips']}** clips",
@@ -167,6 +167,11 @@ def write_card(path: Path, facts: WeightFacts, size: int, digest: str) -> None:
     for name, value in values.items():
         text = text.replace(f"@{name}@", value)
     path.write_text(text, encoding="utf-8")
+
+
+def describe_start(start: str) -> str:
+    """Say what a training started from: ``RANDOM``, or the digest of weights."""
+    return start if start == RANDOM else f"the weights with the digest `{start}`"
 
 
 def share_of(figures: Mapping[str, Any]) -> str:
