@@ -56,6 +56,8 @@ def as_film(images: Tensor, settings: FilmSettings, draw: torch.Generator) -> Te
         255 * grain
     )
     images = images.clamp(0, 255)
+    # The turn's number again: one of its own would change every draw after it, and the network that
+    # comes with avfuse could not be made again.
     qualities = settings.quality + (how[0] * (SHARPEST - settings.quality)).round().long()
     for index in jpeg.nonzero().flatten().tolist():
         images[index] = compress(images[index], int(qualities[index]))
